@@ -1,0 +1,32 @@
+"""Anomaly detection by targeted collapse: autoencoders whose loss is also their anomaly score.
+
+The public names are imported when they are first used, so that ``import tollad`` loads neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tollad import metrics, networks, terms
+    from tollad.detector import TollDetector
+    from tollad.objective import Objective
+
+__version__ = "0.1.0"
+
+__all__ = ["Objective", "TollDetector", "__version__", "metrics", "networks", "terms"]
+
+_HOMES = {"TollDetector": "tollad.detector", "Objective": "tollad.objective"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in __all__:
+        return importlib.import_module(f"tollad.{name}")
+    raise AttributeError(f"module 'tollad' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,149 @@
+"""From names and seeds to a stack on a device, refused beforehand when memory would not hold it."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.random import SeedSequence
+from torch import Tensor, nn
+
+from tollad import networks
+from tollad.networks import Autoencoder
+from tollad.stack import Stack
+
+
+def find_device(device: str | torch.device) -> torch.device:
+    """Return the device of a name; "auto" is the first of cuda, mps and cpu that is there.
+
+    Raises
+    ------
+    ValueError
+        For a name that torch does not know, or a device that this machine or this build of torch lacks.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return torch.device(next(name for name, there in present.items() if there))
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {device!r}; the known ones are auto, cpu, cuda, mps") from error
+    if not present.get(found.type, True) or (found.index or 0) >= max(1, torch.cuda.device_count()):
+        raise ValueError(
+            f"device {str(device)!r} is not on this machine, or torch was built without it; use device='auto'"
+        )
+    return found
+
+
+def member_seeds(seed: int, member: int) -> tuple[int, int]:
+    """Return the seeds of a member's initial weights and of its batches: the same however many members there are."""
+    weights, batches = SeedSequence(seed, spawn_key=(member,)).generate_state(2, np.uint64)
+    return int(weights), int(batches)
+
+
+def build_stack(
+    name: str, shape: Sequence[int], latent_dim: int, hidden: Sequence[int], seeds: Sequence[int], batch_size: int
+) -> Stack:
+    """Build a stack of a named network in float32 on the CPU.
+
+    Parameters
+    ----------
+    name : str
+        A builder in `tollad.networks`.
+    shape : sequence of int
+        Of one input row.
+    latent_dim : int
+    hidden : sequence of int
+        Empty for a network without free widths, or for none.
+    seeds : sequence of M ints
+        Of the initial weights, one a member.
+    batch_size : int
+        Rows in a training step, for the estimate of memory.
+
+    Raises
+    ------
+    ValueError
+        If the network does not take such rows, or memory would not hold the training.
+    """
+    options: dict[str, Any] = {"hidden": tuple(hidden)} if hidden else {}
+    with torch.device("meta"):
+        template: Autoencoder = getattr(networks, name)(tuple(shape), latent_dim, **options)
+        values = _values_of_a_pass(template, torch.zeros(batch_size, *shape))
+    _refuse_beyond_memory(template, len(seeds), values)
+    members = []
+    for seed in seeds:
+        member = copy.deepcopy(template).to_empty(device="cpu")
+        networks.initialise(member, seed)
+        members.append(member)
+    return Stack(members)
+
+
+def custom_stack(network: tuple[nn.Module, nn.Module], shape: Sequence[int], n_members: int) -> tuple[Stack, int]:
+    """Return a stack of copies of the user's own modules, with the weights they have, and the length of their latent.
+
+    Raises
+    ------
+    ValueError
+        If (encoder, decoder) do not map (B, *shape) to (B, latent_dim) and back.
+    """
+    encoder, decoder = (copy.deepcopy(part).float() for part in network)
+    template = Autoencoder(encoder, decoder).cpu().eval()
+    x = torch.zeros(2, *shape)
+    with torch.no_grad():
+        try:
+            z = template.encoder(x)
+            x_hat = template.decoder(z)
+        except RuntimeError as error:
+            raise ValueError(f"the network does not take rows of shape {tuple(shape)}: {error}") from error
+    if z.ndim != 2 or len(z) != 2:
+        raise ValueError(f"the encoder must return (batch, latent_dim); it made {tuple(z.shape)} of {tuple(x.shape)}")
+    if x_hat.shape != x.shape:
+        raise ValueError(
+            f"the decoder must return the shape of the rows, {tuple(x.shape)}; it made {tuple(x_hat.shape)}"
+        )
+    _refuse_beyond_memory(template, n_members, 0)
+    return Stack([template] * n_members), z.shape[1]
+
+
+def _values_of_a_pass(template: Autoencoder, x: Tensor) -> int:
+    """Count the values that the layers hand on in one pass, which the backward pass needs again."""
+    counts: list[int] = []
+    hooks = [
+        layer.register_forward_hook(lambda _module, _inputs, output: counts.append(output.numel()))
+        for layer in template.modules()
+        if not any(True for _ in layer.children())
+    ]
+    template(x)
+    for hook in hooks:
+        hook.remove()
+    return sum(counts)
+
+
+def _refuse_beyond_memory(template: Autoencoder, n_members: int, values_of_a_pass: int) -> None:
+    weights = sum(parameter.numel() for parameter in template.parameters())
+    # Weights, gradients and Adam's two moments; values and their gradients; four bytes each.
+    needed = n_members * 4 * (4 * weights + 2 * values_of_a_pass)
+    available = _available_memory()
+    if needed > available:
+        raise ValueError(
+            f"{n_members} members need about {needed / 2**30:.1f} GiB of memory, {available / 2**30:.1f} GiB are free; "
+            "lower n_members, batch_size or hidden"
+        )
+
+
+def _available_memory() -> float:
+    """Return the free memory of this machine in bytes, infinite where it cannot be told."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        pass
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return math.inf

@@ -1,0 +1,171 @@
+"""Features: from the rows a user has to the float matrices a network takes. Fitted on the training rows only."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Preprocess: TypeAlias = Literal["auto", "standard"] | None
+
+# A standardised value further out than this is as odd as one just here: it keeps every score finite.
+_CLIP = 50.0
+
+
+@dataclass(frozen=True)
+class Features:
+    """Constants that turn rows into network inputs.
+
+    A table (2-d) becomes its columns, missing values replaced by the training median, and after them one column of
+    0 and 1 for each column of `flagged`: whether it was missing. All are then standardised, the flags as well.
+    Images and series (3-d and 4-d) are standardised by channel.
+
+    Attributes
+    ----------
+    fill : ndarray of float64, (d,)
+        What replaces a missing value of each column; empty for images and series.
+    flagged : ndarray of int64, (k,)
+        Numbers of the columns that had missing values among the training rows.
+    mean, scale : ndarray of float64
+        ``(x - mean) / scale``, clipped at 50 either way; (d + k,) for tables, (C, 1, ...) otherwise. Empty when values
+        are taken as they are.
+    """
+
+    fill: NDArray[np.float64]
+    flagged: NDArray[np.int64]
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    def transform(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Return network inputs, (n, d + k) for tables of (n, d), else of the shape of `X`; finite whatever `X` is."""
+        values = np.asarray(X, dtype=np.float64)
+        if len(self.fill):
+            missing = np.isnan(values)
+            values = np.where(missing, self.fill, values)
+            if len(self.flagged):
+                values = np.hstack([values, missing[:, self.flagged]])
+        if not len(self.mean):
+            return values
+        with np.errstate(over="ignore"):
+            scaled: NDArray[np.float64] = np.clip((values - self.mean) / self.scale, -_CLIP, _CLIP)
+        return scaled
+
+    def inverse(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return network inputs (or reconstructions of them) in the units of the rows, without the flags."""
+        values = inputs * self.scale + self.mean if len(self.mean) else inputs
+        return values[:, : len(self.fill)] if len(self.fill) else values
+
+    def warn_unflagged(self, X: NDArray[Any], names: Sequence[str]) -> None:
+        """Warn of missing values in columns that had none among the training rows."""
+        if not len(self.fill):
+            return
+        missing = np.isnan(X).any(0)
+        missing[self.flagged] = False
+        if missing.any():
+            warnings.warn(
+                f"column {_listed(names, missing)} has missing values but had none in training; "
+                "they are replaced by the training median, and nothing marks them as odd",
+                stacklevel=2,
+            )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the constants by name, for a file; ``Features(**arrays)`` is the way back."""
+        return asdict(self)
+
+
+def fit_features(X: NDArray[Any], preprocess: Preprocess, names: Sequence[str]) -> Features:
+    """Learn the constants from training rows.
+
+    Parameters
+    ----------
+    X : ndarray, (n, d) or (n, C, ...)
+        Finite, but for missing values (NaN) in tables.
+    preprocess : {"auto", "standard"} or None
+        None takes values as they are, missing ones apart; the others standardise.
+    names : sequence of str
+        Names of the d columns or C channels, for messages.
+
+    Raises
+    ------
+    ValueError
+        For a column without any value, missing values in images or series, and values too large to standardise.
+
+    Warns
+    -----
+    UserWarning
+        For columns that are constant: they say nothing until a row differs from them.
+    """
+    axes = (0, *range(2, X.ndim))
+    nothing = Features(np.empty(0), np.empty(0, np.int64), np.empty(0), np.empty(0))
+    if X.ndim > 2 and np.isnan(X).any():
+        row = int(np.argwhere(np.isnan(X))[0][0])
+        raise ValueError(f"row {row} has missing values (NaN), which only tables may have; fill them first")
+    features = nothing if X.ndim > 2 else _fit_missing(X, names)
+    if preprocess is None:
+        return features
+    values = features.transform(X)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = values.mean(axes, keepdims=True)[0], values.std(axes, keepdims=True)[0]
+    constant = values.min(axes) == values.max(axes)
+    too_large = np.flatnonzero(~np.isfinite(scale.ravel()))
+    if len(too_large):
+        raise ValueError(
+            f"column {names[int(too_large[0])]!r}: the values are too large to standardise; rescale the column"
+        )
+    if constant.any():
+        warnings.warn(
+            f"{constant.sum()} of {len(constant)} columns are constant among the training rows "
+            f"({_listed(names, constant)}); they tell nothing until a row differs from them",
+            stacklevel=2,
+        )
+    return Features(features.fill, features.flagged, mean, np.where(constant.reshape(scale.shape), 1.0, scale))
+
+
+def column_names(feature_names: NDArray[Any] | None, n_columns: int) -> Sequence[str]:
+    """Return the names of the columns, x1 to xd where the rows had none."""
+    return [f"x{i + 1}" for i in range(n_columns)] if feature_names is None else [str(name) for name in feature_names]
+
+
+def check_axes(shape: Sequence[int]) -> None:
+    """Raise ValueError for rows that are no table, image or series, or that are images with the channels last."""
+    if len(shape) not in (2, 3, 4):
+        raise ValueError(f"the rows must be (n, d), (n, H, W), (n, C, H, W) or (n, C, T), not of shape {tuple(shape)}")
+    if len(shape) == 4 and shape[-1] in (1, 3, 4) and shape[1] not in (1, 3, 4):
+        raise ValueError(
+            f"the images have shape {tuple(shape)}, with the channels last; pass X.transpose(0, 3, 1, 2) instead"
+        )
+
+
+def refuse_text(X: Any) -> None:
+    """Raise ValueError for a frame with a column of text, naming the column."""
+    for name in getattr(X, "columns", ()) if hasattr(X, "dtypes") else ():
+        values = np.asarray(X[name])
+        if values.dtype.kind in "OUST" and any(isinstance(value, str) for value in values):
+            text = next(value for value in values if isinstance(value, str))
+            raise ValueError(f"column {name!r} holds text ({text!r}); drop it, or turn it into numbers")
+
+
+def refuse_infinite(X: NDArray[Any], names: Sequence[str]) -> None:
+    """Raise ValueError for an infinite value, with its row and column."""
+    infinite = np.isinf(X)
+    if infinite.any():
+        row, column, *_ = np.argwhere(infinite)[0]
+        where = f"row {row}, column {names[column]!r}" if X.ndim == 2 else f"row {row}"
+        raise ValueError(f"{where}: the value is infinite; correct it, or mark it as missing (NaN)")
+
+
+def _fit_missing(X: NDArray[Any], names: Sequence[str]) -> Features:
+    missing = np.isnan(X)
+    if missing.all(0).any():
+        raise ValueError(f"column {_listed(names, missing.all(0))} has no value in any training row; drop it")
+    fill = np.nanmedian(X.astype(np.float64, copy=False), axis=0)
+    return Features(fill, np.flatnonzero(missing.any(0)), np.empty(0), np.empty(0))
+
+
+def _listed(names: Sequence[str], chosen: NDArray[np.bool_], most: int = 5) -> str:
+    listed = [repr(name) for name, there in zip(names, chosen, strict=True) if there]
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")

@@ -1,0 +1,313 @@
+"""Whole files or none, and one file format: safetensors with JSON metadata and a digest.
+
+A tollad file is a plain safetensors file. Its ``__metadata__`` has one key, ``tollad``, a JSON text that begins with
+``sha256`` and ``format``. The digest is the SHA-256 of the whole file with its own 64 hex digits set to ``0``, so every
+byte counts. These two keys, their place and the rule of the digest are the same in every format to come: a file of a
+newer tollad can thus be told from an altered one. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+FORMAT = 1
+"""Version of the file format that this tollad writes, and the newest that it reads."""
+
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
+"""Plain values as JSON knows them: ``dict`` with string keys, ``list``, ``str``, finite numbers, ``bool``, ``None``."""
+
+# safetensors writes an 8-byte header length, then a header that starts with the metadata: the digest has a fixed place.
+_START = rb'{"__metadata__":{"tollad":"{\"sha256\":\"'
+_DIGEST = slice(8 + len(_START), 8 + len(_START) + 64)
+_BLANK = "0" * 64
+# safetensors reads headers of up to 100 MB, in which each quote of the metadata takes two bytes.
+_METADATA_LIMIT = 40_000_000
+_RESERVED = frozenset({"sha256", "format"})
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[BinaryIO]:
+    """Open a binary file that appears under its name only when it is whole.
+
+    The bytes go to a hidden file in the same folder, which is renamed over `path` when the block ends without an
+    exception. After any exception, ``KeyboardInterrupt`` included, the hidden file is gone and an older file is as it
+    was. A killed process can leave the hidden file behind, never a part of `path`.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file to write. A link is followed. The file gets the permissions that ``open(path, "wb")`` would give it.
+    overwrite : bool, default=True
+        Whether an existing file may be replaced. If False, this is checked at the start and again before the renaming.
+
+    Yields
+    ------
+    file : BinaryIO
+        The open file. The block may close it, as an ``io.TextIOWrapper`` around it does.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder of `path` does not exist.
+    IsADirectoryError
+        If `path` is a folder.
+    FileExistsError
+        If `path` exists and `overwrite` is False.
+    PermissionError
+        If the folder or the existing file may not be written.
+    OSError
+        If `path` is a device or a pipe, or if the disk is full (``errno`` is then kept).
+
+    Examples
+    --------
+    >>> import io, tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp()) / "scores.csv"
+    >>> with atomic_write(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+    ...     _ = text.write("score\\n0.5\\n")
+    >>> path.read_bytes()
+    b'score\\n0.5\\n'
+    """
+    shown = Path(path)
+    target = Path(os.path.realpath(path))  # renaming over a link would replace the link and not the file it stands for
+    _check_writable(shown, target.parent)
+    if not overwrite:
+        _check_absent(shown)
+    # The cut keeps a name that is as long as the file system allows from becoming too long.
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "xb", buffering=0) as raw:
+            # Closing the yielded file flushes it but leaves the descriptor open, so it can still be synced.
+            with open(raw.fileno(), "wb", closefd=False) as file:
+                yield file
+            os.fsync(raw.fileno())
+        if not overwrite:
+            _check_absent(shown)
+        if target.exists():
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        full = OSError(f"cannot write {shown}: the disk is full; free some space or choose another folder")
+        full.errno = error.errno
+        raise full from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check_writable(path: Path, folder: Path) -> None:
+    """Refuse, before any work is done, a target that could not be written in the end."""
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot write {path}: it is a folder; give the name of a file")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {folder}; create it first")
+    if path.exists() and not path.is_file():
+        raise OSError(f"cannot write {path}: it is a device or a pipe; give the name of a file")
+    if path.exists() and not os.access(path, os.W_OK):  # renaming would overwrite a file that is marked read-only
+        raise PermissionError(f"cannot write {path}: the file is read-only; choose another name")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"cannot write {path}: no permission to create files in the folder {folder}")
+
+
+def _check_absent(path: Path) -> None:
+    if path.exists():
+        raise FileExistsError(f"{path} already exists; use --force to replace it, or choose another name")
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Read a whole file.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file to read.
+
+    Returns
+    -------
+    data : bytes
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    IsADirectoryError
+        If `path` is a folder.
+    PermissionError
+        If the file may not be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot read {path}: it is a folder; give the name of a file in it")
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(f"cannot read {path}: there is no such file; check the name and the folder") from error
+    except PermissionError as error:
+        raise PermissionError(f"cannot read {path}: no permission to read this file") from error
+
+
+def pack(metadata: Mapping[str, JSON], tensors: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """Put metadata and tensors into one byte string, the content of a tollad file.
+
+    Equal input gives equal bytes: tensors are sorted by safetensors, metadata keep their order.
+
+    Parameters
+    ----------
+    metadata : mapping of str to JSON
+        Plain values. The keys ``sha256`` and ``format`` are the file's own. Tuples come back as lists.
+    tensors : mapping of str to ndarray
+        Booleans, integers or floats of at most 64 bits, of any shape and memory layout. The name ``__metadata__`` is
+        reserved.
+
+    Returns
+    -------
+    data : bytes
+        To be read by `unpack`, and by anything that reads safetensors.
+
+    Raises
+    ------
+    ValueError
+        If a reserved name is used, a number is NaN or infinite, or the metadata are longer than 40 MB as JSON.
+    TypeError
+        If a metadata value is no JSON value, or a tensor has another dtype than those above.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> data = pack({"beta": 0.5}, {"weight": np.zeros((2, 3))})
+    >>> metadata, tensors = unpack(data, name="model.tollad")
+    >>> metadata, tensors["weight"].shape
+    ({'beta': 0.5}, (2, 3))
+    """
+    if reserved := _RESERVED & metadata.keys() | {"__metadata__"} & tensors.keys():
+        raise ValueError(f"the name {min(reserved)!r} is reserved for the file itself; choose another name")
+    text = json.dumps({"sha256": _BLANK, "format": FORMAT, **metadata}, allow_nan=False, separators=(",", ":"))
+    if len(text) > _METADATA_LIMIT:
+        raise ValueError(f"the metadata take {len(text)} bytes, and {_METADATA_LIMIT} is the limit; shorten them")
+    # safetensors reads the memory of an array as if it were in C order.
+    plain = {name: np.asarray(value, order="C") for name, value in tensors.items()}
+    for name, array in plain.items():
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+            raise TypeError(f"tensor {name!r} has dtype {array.dtype}; use bool, int, uint or float of at most 64 bits")
+    data = bytearray(save(plain, {"tollad": text}))
+    data[_DIGEST] = _digest(data)
+    return bytes(data)
+
+
+def unpack(data: bytes, *, name: str) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Take apart what `pack` put together, after checking that every byte is as it was written.
+
+    The digest protects from accidents. It is no signature: whoever can write the file can also compute a digest.
+
+    Parameters
+    ----------
+    data : bytes
+        The content of a file.
+    name : str
+        The name of the file, for error messages.
+
+    Returns
+    -------
+    metadata : dict of str to JSON
+        As given to `pack`.
+    tensors : dict of str to ndarray
+        As given to `pack`: same dtypes and shapes, C-ordered, sorted by name.
+
+    Raises
+    ------
+    ValueError
+        Whatever is wrong with the bytes, in one sentence: the file is empty, a pickle or a zip archive, text,
+        truncated, another program's, altered, or of a newer format.
+    """
+    if not data.startswith(_START, 8):
+        raise ValueError(f"{name} {_describe_foreign(data)}")
+    if data[_DIGEST] != _digest(data):
+        raise ValueError(f"{name} {_describe_damage(data)}")
+    malformed = f"{name} is not laid out as a tollad model file, though its digest is right; save the model again"
+    try:
+        header = json.loads(data[8 : 8 + _header_length(data)])
+        metadata = json.loads(header["__metadata__"]["tollad"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(malformed) from error
+    match metadata:
+        case {"format": int(version)} if version > FORMAT:
+            raise ValueError(
+                f"{name} has format {version}, written by {_writer(metadata)}, and this tollad reads formats up to "
+                f"{FORMAT}; upgrade tollad"
+            )
+        case {"format": int(version)} if version == FORMAT:
+            pass
+        case _:
+            raise ValueError(malformed)
+    try:
+        tensors = dict(sorted(load(data).items()))
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ValueError(malformed) from error
+    return {key: value for key, value in metadata.items() if key not in _RESERVED}, tensors
+
+
+def _digest(data: bytes | bytearray) -> bytes:
+    """SHA-256 of a tollad file, in hex, with the place of the digest itself blank."""
+    view = memoryview(data)
+    digest = hashlib.sha256(view[: _DIGEST.start])
+    digest.update(_BLANK.encode())
+    digest.update(view[_DIGEST.stop :])
+    return digest.hexdigest().encode()
+
+
+def _header_length(data: bytes | bytearray) -> int:
+    return int.from_bytes(data[:8], "little")
+
+
+def _describe_foreign(data: bytes) -> str:
+    """What bytes without the start of a tollad file are. Only the sentence depends on it: they are refused anyway."""
+    if not data:
+        return "is empty; save the model again"
+    # A header length can begin with the bytes of a pickle or a zip archive, so safetensors comes first.
+    if data[8:9] == b"{" and 8 + _header_length(data) <= len(data):
+        return "is a safetensors file, but not one that tollad wrote; give a file saved by tollad"
+    if data.startswith((b"\x80", b"PK")):
+        return (
+            "is a pickle or a PyTorch or zip archive, not a tollad model file; tollad never unpickles, since a pickle "
+            "can run any code: give a file saved by tollad"
+        )
+    if not re.search(rb"[\x00-\x08\x0e-\x1f\x7f]", data[:1024]):
+        return "is not a tollad model file, it looks like text; give a file saved by tollad"
+    if data[8:9] in (b"", b"{"):
+        return f"is truncated: only its first {len(data)} bytes are there; copy it or save the model again"
+    return "is not a tollad model file; give a file saved by tollad"
+
+
+def _describe_damage(data: bytes) -> str:
+    """Why the digest is wrong. The header is not to be trusted here, and decides only which sentence is said."""
+    header = data[8 : 8 + _header_length(data)]
+    # In a JSON text an unescaped quote cannot be part of a name, so these are the ends of the tensors.
+    ends = re.findall(rb'"data_offsets":\[\d{1,19},(\d{1,19})\]', header)
+    size = 8 + _header_length(data) + max(map(int, ends), default=0)
+    if size > len(data):
+        return f"is truncated: {len(data)} of {size} bytes are there; copy it or save the model again"
+    return "was altered after tollad wrote it (its SHA-256 digest does not match); copy it or save the model again"
+
+
+def _writer(metadata: Mapping[str, Any]) -> str:
+    match metadata:
+        case {"versions": {"tollad": str(version)}}:
+            return f"tollad {version}"
+        case _:
+            return "a newer tollad"

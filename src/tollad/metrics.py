@@ -1,0 +1,75 @@
+"""Measures of a detector: 1 = anomaly, high score = anomalous."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+__all__ = ["auroc", "average_precision", "f1", "f1_at_share", "false_alarm_rate"]
+
+
+def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Area under the ROC curve, in [0, 1]: how often an anomaly scores above a normal row, ties counting half.
+
+    Parameters
+    ----------
+    labels : array-like of {0, 1}, (n,)
+        1 = anomaly; both must occur.
+    scores : array-like of float, (n,)
+
+    Raises
+    ------
+    ValueError
+        If only one label occurs.
+
+    Examples
+    --------
+    >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    0.75
+    """
+    return float(roc_auc_score(_both(labels), scores))
+
+
+def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Area under the precision-recall curve as a sum over thresholds, in [0, 1]; arguments as in `auroc`."""
+    return float(average_precision_score(_both(labels), scores))
+
+
+def f1(labels: ArrayLike, alarms: ArrayLike) -> float:
+    """F1 of the anomalies, in [0, 1], for rows called anomalous (`alarms`: (n,) of bool); 0 when none is found."""
+    return float(f1_score(_both(labels), np.asarray(alarms).astype(int), zero_division=0.0))
+
+
+def f1_at_share(labels: ArrayLike, scores: ArrayLike, normal_share: float) -> float:
+    """F1 when the lowest-scoring share of the rows is called normal (section 4.1, Arrhythmia).
+
+    Parameters
+    ----------
+    labels, scores
+        As in `auroc`.
+    normal_share : float, in (0, 1)
+        ``round(normal_share * n)`` rows are called normal; among equal scores the first rows are.
+
+    Examples
+    --------
+    >>> f1_at_share([0, 0, 0, 1], [1.0, 2.0, 3.0, 4.0], normal_share=0.75)
+    1.0
+    """
+    order = np.argsort(np.asarray(scores), kind="stable")
+    alarms = np.ones(len(order), dtype=bool)
+    alarms[order[: round(normal_share * len(order))]] = False
+    return f1(labels, alarms)
+
+
+def false_alarm_rate(labels: ArrayLike, alarms: ArrayLike) -> float:
+    """Share of the normal rows that are called anomalous, in [0, 1]."""
+    normal = _both(labels) == 0
+    return float(np.asarray(alarms, dtype=bool)[normal].mean())
+
+
+def _both(labels: ArrayLike) -> NDArray[np.int64]:
+    values = np.asarray(labels).astype(np.int64)
+    if set(values.tolist()) != {0, 1}:
+        raise ValueError("the labels must hold normal rows (0) and anomalies (1), both at least once")
+    return values

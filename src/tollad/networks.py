@@ -1,0 +1,223 @@
+"""Autoencoders: the networks of Appendix B, and general ones for tables, images and series.
+
+Each builder is a function ``(input_shape, latent_dim, ...) -> Autoencoder`` and its name is the name by which
+`tollad.TollDetector` and the command line know it. A new network is one function listed in ``__all__``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["conv", "conv1d", "conv28", "conv32", "mlp"]
+
+
+class Autoencoder(nn.Module):
+    """An encoder and a decoder.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        (B, *input_shape) -> (B, latent_dim).
+    decoder : nn.Module
+        (B, latent_dim) -> (B, *input_shape).
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``(x_hat, z)`` for a batch: (B, *input_shape) and (B, latent_dim)."""
+        z = self.encoder(x)
+        return self.decoder(z), z
+
+
+class OutputBias(nn.Module):
+    """A learnt constant added to the output: one value for each value of the input, 0 at first."""
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(tuple(shape)))
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias
+
+
+def mlp(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (256, 128)) -> Autoencoder:
+    """Dense layers with BatchNorm and ReLU; the default widths with ``latent_dim=16`` are B.3 (Arrhythmia).
+
+    Parameters
+    ----------
+    input_shape : (d,)
+    latent_dim : int
+    hidden : sequence of int
+        Widths from the input towards the latent; the decoder mirrors them. May be empty: a linear autoencoder.
+    """
+    (d,) = _need_axes(input_shape, 1, "mlp")
+    encoder = _dense([d, *hidden, latent_dim])
+    decoder = _dense([latent_dim, *reversed(hidden), d])
+    return Autoencoder(encoder, decoder)
+
+
+def _dense(widths: Sequence[int]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths[:-1]):
+        layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
+
+
+def conv28(input_shape: Sequence[int], latent_dim: int) -> Autoencoder:
+    """B.1, the network for MNIST and Fashion-MNIST: input (1, 28, 28), 2.7 GFLOP an image to train."""
+    _need_shape(input_shape, (1, 28, 28), "conv28")
+    encoder: list[nn.Module] = []
+    for before, after, stride in ((1, 64, 1), (64, 128, 1), (128, 256, 2), (256, 512, 1)):
+        encoder += [nn.Conv2d(before, after, 4, stride), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
+    encoder += [nn.Conv2d(512, 64, 4), nn.Flatten(), nn.Linear(1024, latent_dim)]
+    decoder: list[nn.Module] = [nn.Linear(latent_dim, 1024), nn.Unflatten(1, (64, 4, 4))]
+    for before, after, stride in ((64, 512, 1), (512, 256, 1), (256, 128, 2), (128, 64, 1)):
+        decoder += [nn.ConvTranspose2d(before, after, 4, stride), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
+    decoder.append(nn.ConvTranspose2d(64, 1, 4))
+    return Autoencoder(nn.Sequential(*encoder), nn.Sequential(*decoder))
+
+
+def conv32(input_shape: Sequence[int], latent_dim: int) -> Autoencoder:
+    """B.2, the network for CIFAR-10 and CIFAR-100: input (3, 32, 32).
+
+    NOTE[DIFF] Appendix B.2 ends in a convolution; the authors' code gives that layer no bias of its own and adds a
+    learnt bias of shape (3, 32, 32), initially 0, to the output. This follows the code.
+    """
+    _need_shape(input_shape, (3, 32, 32), "conv32")
+    encoder: list[nn.Module] = []
+    for before, after, kernel, stride in (
+        (3, 32, 5, 1),
+        (32, 64, 4, 2),
+        (64, 128, 4, 1),
+        (128, 256, 4, 2),
+        (256, 512, 4, 1),
+        (512, 512, 1, 1),
+    ):
+        encoder += [nn.Conv2d(before, after, kernel, stride, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.1)]
+    encoder += [nn.Conv2d(512, latent_dim, 1), nn.Flatten()]
+    decoder: list[nn.Module] = [nn.Unflatten(1, (latent_dim, 1, 1))]
+    for before, after, kernel, stride in (
+        (latent_dim, 256, 4, 1),
+        (256, 128, 4, 2),
+        (128, 64, 4, 1),
+        (64, 32, 4, 2),
+        (32, 32, 5, 1),
+    ):
+        layer = nn.ConvTranspose2d(before, after, kernel, stride, bias=False)
+        decoder += [layer, nn.BatchNorm2d(after), nn.LeakyReLU(0.1)]
+    decoder += [nn.Conv2d(32, 32, 1, bias=False), nn.BatchNorm2d(32), nn.LeakyReLU(0.1)]
+    decoder += [nn.Conv2d(32, 3, 1, bias=False), OutputBias((3, 32, 32))]
+    return Autoencoder(nn.Sequential(*encoder), nn.Sequential(*decoder))
+
+
+def conv(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (32, 64, 128)) -> Autoencoder:
+    """Strided convolutions for images of any number of channels, height and width from 8 up.
+
+    Parameters
+    ----------
+    input_shape : (channels, height, width)
+    latent_dim : int
+    hidden : sequence of int
+        Channels after each halving of height and width; the decoder mirrors them. At least one; each needs another
+        factor of 2 in the smaller side.
+    """
+    return _strided(_need_axes(input_shape, 3, "conv"), latent_dim, hidden, "conv")
+
+
+def conv1d(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (32, 64, 128)) -> Autoencoder:
+    """Strided convolutions for windows of series, 8 time steps and longer.
+
+    Parameters
+    ----------
+    input_shape : (channels, time steps)
+    latent_dim : int
+    hidden : sequence of int
+        Channels after each halving of the window, as in `conv`.
+    """
+    return _strided(_need_axes(input_shape, 2, "conv1d"), latent_dim, hidden, "conv1d")
+
+
+_LAYERS: dict[int, tuple[Any, Any, Any]] = {
+    1: (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d),
+    2: (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d),
+}
+
+
+def _strided(input_shape: tuple[int, ...], latent_dim: int, hidden: Sequence[int], name: str) -> Autoencoder:
+    channels, *size = input_shape
+    convolution, transposed, norm = _LAYERS[len(size)]
+    if min(size) < 8:
+        raise ValueError(f"network {name!r} needs sides of at least 8, not {tuple(size)}; use network='mlp'")
+    if not hidden or min(size) < 2 ** len(hidden):
+        raise ValueError(
+            f"each hidden width halves a side of {min(size)}: give 1 to {int(math.log2(min(size)))} widths, not {len(hidden)}"
+        )
+    sizes = [tuple(size)]
+    widths = [channels, *hidden]
+    encoder: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        encoder += [convolution(before, after, 4, 2, 1), norm(after), nn.LeakyReLU(0.1)]
+        sizes.append(tuple(side // 2 for side in sizes[-1]))
+    flat = widths[-1] * math.prod(sizes[-1])
+    encoder += [nn.Flatten(), nn.Linear(flat, latent_dim)]
+    decoder: list[nn.Module] = [nn.Linear(latent_dim, flat), nn.Unflatten(1, (widths[-1], *sizes[-1]))]
+    for level in reversed(range(len(hidden))):
+        # Halving drops the last line of an odd side; the output padding brings it back.
+        odd = tuple(side % 2 for side in sizes[level])
+        decoder += [norm(widths[level + 1]), nn.LeakyReLU(0.1)]
+        decoder.append(transposed(widths[level + 1], widths[level], 4, 2, 1, output_padding=odd))
+    return Autoencoder(nn.Sequential(*encoder), nn.Sequential(*decoder))
+
+
+def initialise(network: nn.Module, seed: int) -> None:
+    """Draw PyTorch's default initial weights from `seed`, leaving torch's global random state alone.
+
+    The values are those that ``torch.manual_seed(seed)`` followed by building the network would give.
+
+    Raises
+    ------
+    TypeError
+        For a layer whose initialisation this function does not know.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for layer in _leaves(network):
+        if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd)):
+            # What reset_parameters does, with a generator: Kaiming's uniform bound with a = sqrt(5) is 1/sqrt(fan_in).
+            fan_in = layer.weight[0].numel()
+            bound = 1 / math.sqrt(fan_in)
+            for parameter in layer.parameters():
+                with torch.no_grad():
+                    parameter.uniform_(-bound, bound, generator=generator)
+        elif isinstance(layer, (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, OutputBias)):
+            layer.reset_parameters()
+        elif any(True for _ in layer.parameters(recurse=False)):
+            raise TypeError(f"no seeded initialisation for a layer of type {type(layer).__name__}")
+
+
+def _leaves(network: nn.Module) -> Iterator[nn.Module]:
+    return (module for module in network.modules() if not any(True for _ in module.children()))
+
+
+def _need_axes(input_shape: Sequence[int], n_axes: int, name: str) -> tuple[int, ...]:
+    if len(input_shape) != n_axes or min(input_shape) < 1:
+        axes = {1: "(columns,)", 2: "(channels, time steps)", 3: "(channels, height, width)"}[n_axes]
+        raise ValueError(f"network {name!r} takes rows of shape {axes}, not {tuple(input_shape)}")
+    return tuple(input_shape)
+
+
+def _need_shape(input_shape: Sequence[int], wanted: tuple[int, ...], name: str) -> None:
+    if tuple(input_shape) != wanted:
+        raise ValueError(f"network {name!r} takes rows of shape {wanted}, not {tuple(input_shape)}; 'conv' takes any")

@@ -1,0 +1,170 @@
+"""What a detector's parameters mean: their checks, and the values that "auto" stands for."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+from torch import nn
+
+from tollad import networks
+from tollad.objective import Target
+
+NORMS = {"l1": "latent_l1", "l2": "latent_l2", "linf": "latent_linf"}
+TARGETS: dict[str, Target] = {"origin": "origin", "mean": "batch_mean"}
+PREPROCESS = ("auto", "standard", None)
+PRECISIONS = ("float32", "float64", "bf16")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of one fit, "auto" replaced by what it stands for.
+
+    Attributes
+    ----------
+    network : str
+        Name of a builder in `tollad.networks`, or ``"custom"`` for modules of the user.
+    beta, learning_rate : float
+    latent_dim : int
+        0 for a custom network, whose encoder decides.
+    hidden : tuple of int
+        Empty for networks without free widths.
+    batch_size, steps, n_members : int
+    """
+
+    network: str
+    beta: float
+    latent_dim: int
+    hidden: tuple[int, ...]
+    learning_rate: float
+    batch_size: int
+    steps: int
+    n_members: int
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Raise for the first parameter of a detector that is not what it may be.
+
+    Parameters
+    ----------
+    parameters : mapping of str
+        As ``TollDetector().get_params()`` returns.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One sentence that names the parameter, what it may be, and what was given.
+    """
+    p = parameters
+    _check_real(p, "beta", "a finite number >= 0", lambda v: v >= 0)
+    _check_real(p, "learning_rate", "a finite number > 0", lambda v: v > 0)
+    _check_real(p, "contamination", "a share of the rows, 0 < contamination <= 0.5", lambda v: 0 < v <= 0.5)
+    _check_choice(p, "norm", tuple(NORMS))
+    _check_choice(p, "target", tuple(TARGETS))
+    _check_choice(p, "preprocess", PREPROCESS)
+    _check_choice(p, "precision", PRECISIONS)
+    for name, least in (("latent_dim", 1), ("batch_size", 2), ("steps", 1), ("n_members", 1)):
+        if p[name] != "auto":
+            _check_integer(name, p[name], least)
+    _check_network(p["network"])
+    _check_hidden(p["hidden"])
+
+
+def resolve(parameters: Mapping[str, Any], shape: Sequence[int], n_rows: int) -> Settings:
+    """Replace every "auto" by a value for training rows of one shape.
+
+    Parameters
+    ----------
+    parameters : mapping of str
+        Checked by `check_parameters`.
+    shape : sequence of int
+        Of a row as a network that keeps its shape takes it: (d,), (C, T) or (C, H, W).
+    n_rows : int
+
+    Raises
+    ------
+    ValueError
+        When `hidden` is given for a network without free widths.
+    """
+    p = parameters
+    network = p["network"] if isinstance(p["network"], str) else "custom"
+    if network == "auto":
+        network = "conv" if len(shape) == 3 and min(shape[1:]) >= 8 else "mlp"
+    size = math.prod(shape)
+
+    def choose(name: str, auto: Any) -> Any:
+        return auto if isinstance(p[name], str) and p[name] == "auto" else p[name]
+
+    return Settings(
+        network=network,
+        beta=float(choose("beta", 1.0)),
+        latent_dim=0 if network == "custom" else int(choose("latent_dim", _auto_latent_dim(network, size))),
+        hidden=_resolve_hidden(network, p["hidden"]),
+        learning_rate=float(choose("learning_rate", 1e-3)),
+        batch_size=min(int(choose("batch_size", 128)), n_rows),
+        steps=int(choose("steps", 1000)),
+        n_members=int(choose("n_members", 1)),
+    )
+
+
+def _auto_latent_dim(network: str, size: int) -> int:
+    # B.3 gives a table 16; fewer columns than twice that should still have to be summed up.
+    return min(16, math.ceil(size / 2)) if network == "mlp" else 64
+
+
+def _resolve_hidden(network: str, hidden: Any) -> tuple[int, ...]:
+    default = None
+    if network != "custom":
+        default = inspect.signature(getattr(networks, network)).parameters.get("hidden")
+    if isinstance(hidden, str):
+        return tuple(default.default) if default else ()
+    if default is None:
+        raise ValueError(f"hidden is given, but network {network!r} has no free widths; leave hidden='auto'")
+    return tuple(int(width) for width in hidden)
+
+
+def _check_real(p: Mapping[str, Any], name: str, wanted: str, fits: Any) -> None:
+    value = p[name]
+    if name != "contamination" and isinstance(value, str) and value == "auto":
+        return
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be {wanted}, not {value!r}")
+    if not math.isfinite(value) or not fits(value):
+        raise ValueError(f"{name} must be {wanted}, not {value!r}")
+
+
+def _check_integer(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer >= {least} or 'auto', not {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be an integer >= {least} or 'auto', not {value!r}")
+
+
+def _check_choice(p: Mapping[str, Any], name: str, known: Sequence[Any]) -> None:
+    if p[name] not in known:
+        raise ValueError(f"unknown {name} {p[name]!r}; the known ones are {', '.join(repr(k) for k in known)}")
+
+
+def _check_network(network: Any) -> None:
+    if isinstance(network, str):
+        if network != "auto" and network not in networks.__all__:
+            raise ValueError(f"unknown network {network!r}; the known ones are auto, {', '.join(networks.__all__)}")
+    elif not (
+        isinstance(network, tuple) and len(network) == 2 and all(isinstance(part, nn.Module) for part in network)
+    ):
+        raise TypeError("network must be a name or a pair (encoder, decoder) of torch modules")
+
+
+def _check_hidden(hidden: Any) -> None:
+    if isinstance(hidden, str):
+        if hidden != "auto":
+            raise ValueError(f"hidden must be a sequence of widths or 'auto', not {hidden!r}")
+        return
+    if not isinstance(hidden, Sequence):
+        raise TypeError(f"hidden must be a sequence of widths or 'auto', not {hidden!r}")
+    for width in hidden:
+        _check_integer("each width of hidden", width, 1)

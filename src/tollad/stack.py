@@ -1,8 +1,9 @@
 """A stack: M autoencoders of one architecture, trained and scored as one.
 
-Every parameter and buffer is one tensor with a leading member axis, and each member is an ordinary module whose weights are
-views into it. Adam is elementwise and BatchNorm keeps its statistics a member, so the sum of the members' losses trains M
-independent models.
+Every parameter and buffer is one tensor with a leading member axis, and each member is an ordinary module whose weights
+are views into it. Adam is elementwise and BatchNorm keeps its statistics for each member, so the sum of the members' losses
+trains M independent models. All trainable weights lie in one vector besides: a step of the optimiser is then one kernel,
+where twenty small tensors cost more than the products of a small network.
 
 How a stack runs is private to this module:
 
@@ -35,6 +36,8 @@ class Stack:
 
     Attributes
     ----------
+    weights : Tensor, (number of trainable weights,)
+        All trainable weights of all members, for the optimiser to step. The members' own are views into it.
     is_dense : bool
         Whether the network is a plain sequence of dense layers, which batched products can run.
 
@@ -56,12 +59,15 @@ class Stack:
         if not members:
             raise ValueError("a stack needs at least one member")
         self._members = [copy.deepcopy(member) for member in members]
-        self._tensors = _share(self._members)
+        self.weights, self._tensors = _share(self._members)
         self.is_dense = _is_dense(self._members[0])
-        self._leaves: list[Tensor] | None = None
-        if len(members) > 1 and self.is_dense:
-            trainable = [name for name, p in self._members[0].named_parameters() if p.requires_grad]
+        self._batched = len(members) > 1 and self.is_dense
+        # What a pass computes with, in the order of the weights.
+        trainable = _trainable(self._members[0])
+        if self._batched:
             self._leaves = [self._tensors[name].requires_grad_() for name in trainable]
+        else:
+            self._leaves = [member.get_parameter(name) for name in trainable for member in self._members]
 
     # A pickled or copied view would lose the storage it shares with the stack, so the members travel and are shared anew.
     def __getstate__(self) -> list[Autoencoder]:
@@ -82,22 +88,24 @@ class Stack:
         if len(self) == 1:
             x_hat, z = self._members[0](x.squeeze(0))
             return x_hat.unsqueeze(0), z.unsqueeze(0)
-        if self._leaves is None:
+        if not self._batched:
             outputs = [member(rows) for member, rows in zip(self._members, x, strict=True)]
             return torch.stack([x_hat for x_hat, _ in outputs]), torch.stack([z for _, z in outputs])
         z = self._run_dense("encoder", x)
         return self._run_dense("decoder", z), z
 
-    def leaves(self) -> list[Tensor]:
-        """Return the tensors that an optimiser must step."""
-        if self._leaves is not None:
-            return self._leaves
-        return [p for member in self._members for p in member.parameters() if p.requires_grad]
+    def backward(self, loss: Tensor) -> None:
+        """Set ``weights.grad`` to the gradient of a scalar."""
+        gradients = torch.autograd.grad(loss, self._leaves, materialize_grads=True)
+        if self.weights.grad is None:
+            self.weights.grad = torch.empty_like(self.weights)
+        torch.cat([gradient.reshape(-1) for gradient in gradients], out=self.weights.grad)
 
     def train(self, mode: bool = True) -> Stack:
         """Set training mode (BatchNorm uses the batch) or, with ``False``, evaluation mode (stored statistics)."""
-        for member in self._members:
-            member.train(mode)
+        if self._members[0].training != mode:  # to walk all modules costs more than it seems
+            for member in self._members:
+                member.train(mode)
         return self
 
     def eval(self) -> Stack:
@@ -207,18 +215,28 @@ def _is_known(layer: nn.Module) -> bool:
     return type(layer) in _DENSE and all(tensor is not None for tensor in tensors)
 
 
-def _share(members: Sequence[Autoencoder]) -> dict[str, Tensor]:
-    """Stack the members' tensors and make each member's a view into the stacked one."""
+def _share(members: Sequence[Autoencoder]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the vector of all trainable weights and every tensor stacked, and make the members' own views into them."""
     named = [_named_tensors(member) for member in members]
     shapes = [{name: (t.shape, t.dtype, t.device) for name, t in tensors.items()} for tensors in named]
     if any(other != shapes[0] for other in shapes):
         raise ValueError("the members of a stack must have one architecture, data type and device")
-    stacked = {}
-    for name in named[0]:
-        stacked[name] = torch.stack([tensors[name].detach() for tensors in named])
-        for tensors, view in zip(named, stacked[name], strict=True):
+    trainable = _trainable(members[0])
+    if not trainable:
+        raise ValueError("the network has no trainable weights")
+    stacked = {name: torch.stack([tensors[name].detach() for tensors in named]) for name in named[0]}
+    weights = torch.cat([stacked[name].reshape(-1) for name in trainable])
+    sizes = [stacked[name].numel() for name in trainable]
+    for name, part in zip(trainable, weights.split(sizes), strict=True):
+        stacked[name] = part.view_as(stacked[name])
+    for name, tensor in stacked.items():
+        for tensors, view in zip(named, tensor, strict=True):
             tensors[name].data = view
-    return stacked
+    return weights, stacked
+
+
+def _trainable(member: nn.Module) -> list[str]:
+    return [name for name, parameter in member.named_parameters() if parameter.requires_grad]
 
 
 def _named_tensors(member: nn.Module) -> dict[str, Tensor]:

@@ -34,7 +34,7 @@ _PATIENCE = 10
 
 def adam(stack: Stack, learning_rate: float) -> torch.optim.Adam:
     """Return Adam over a stack, with its default betas and epsilon; fused into one kernel where torch has one."""
-    return torch.optim.Adam(stack.leaves(), lr=learning_rate, fused=stack.device.type in ("cpu", "cuda"))
+    return torch.optim.Adam([stack.weights], lr=learning_rate, fused=stack.device.type in ("cpu", "cuda"))
 
 
 def train(
@@ -61,7 +61,7 @@ def train(
     batches : callable
         ``step -> (M, B, *shape)``, such as `tollad.batches.Batches`.
     optimizer : torch.optim.Optimizer
-        Over ``stack.leaves()``.
+        Over ``stack.weights``.
     start, stop : int
         The first step and the one after the last.
     precision : {"float32", "float64", "bf16"}, default "float32"
@@ -80,8 +80,7 @@ def train(
         with torch.autocast(stack.device.type, torch.bfloat16, enabled=precision == "bf16"):
             x_hat, z = stack(x)
         loss = objective.loss(x, x_hat, z)
-        optimizer.zero_grad()
-        loss.sum().backward()
+        stack.backward(loss.sum())
         optimizer.step()
         yield step + 1, loss.detach()
 
@@ -278,8 +277,7 @@ class _Run:
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         groups = {"stack": self.stack.state(), "best": self.best or {}}
         tensors = {f"{group}.{name}": t for group, named in groups.items() for name, t in named.items()}
-        for i, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{i}.{name}": t for name, t in moments.items()}
+        tensors |= {f"adam.{name}": t for name, t in self.optimizer.state[self.stack.weights].items()}
         tensors |= {"total": self._total, "best_score": self._best_score, "since_best": self._since_best}
         return {"step": self.step, "stopped": self.stopped, "history": asdict(self.history)}, {
             name: t.detach().cpu().numpy() for name, t in tensors.items()
@@ -292,11 +290,8 @@ class _Run:
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         self.stack.load_state(_group(tensors, "stack."))
         self.best = {name: t.to(self.stack.device) for name, t in _group(tensors, "best.").items()} or None
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _group(tensors, "adam.").items():
-            leaf, _, moment = name.partition(".")
-            moments.setdefault(int(leaf), {})[moment] = tensor
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
+        moments = _group(tensors, "adam.")
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": {0: moments}})
         self._total, self._best_score, self._since_best = (
             tensors[name].to(self.stack.device) for name in ("total", "best_score", "since_best")
         )

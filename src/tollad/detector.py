@@ -66,8 +66,13 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     steps : int >= 1 or "auto", default "auto"
         Updates (not epochs). "auto" is 1000.
     n_members : int >= 1 or "auto", default "auto"
-        Models that differ in initial weights and batches, trained as one stack. The score is the mean of theirs.
-        "auto" is 1.
+        Models that differ in initial weights and batches, trained as one stack. Of several, each member's score is
+        divided by its mean over the training rows, and the score is the mean. "auto" is 4 with corruption, else 1.
+    corruption : {"auto", "mixed"} or None, default "auto"
+        "mixed" is denoising collapse: the network is given a corrupted row, must return the clean one, and puts its latent
+        as far from the target as the row was moved: ``||x_hat - x||_2 + beta * | ||z||_2 - ||x_corrupted - x||_2 |``. At
+        a clean row, that is when scoring, this is equation 3 as it stands. None is the paper's loss. "auto" is "mixed"
+        for tables and network "auto" or "mlp_layernorm", otherwise None.
     preprocess : {"auto", "standard"} or None, default "auto"
         "standard" subtracts the mean and divides by the standard deviation of the training rows, by column for tables
         and by channel otherwise, and clips at 50; "auto" does the same; None takes values as they are. Missing values
@@ -132,6 +137,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         batch_size: int | Auto = "auto",
         steps: int | Auto = "auto",
         n_members: int | Auto = "auto",
+        corruption: Literal["auto", "mixed"] | None = "auto",
         preprocess: Preprocess = "auto",
         contamination: float = 0.1,
         early_stopping: bool = False,
@@ -150,6 +156,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         self.batch_size = batch_size
         self.steps = steps
         self.n_members = n_members
+        self.corruption = corruption
         self.preprocess = preprocess
         self.contamination = contamination
         self.early_stopping = early_stopping
@@ -187,17 +194,17 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         self.input_shape_ = rows.shape[1:]
         shaped = self._with_channels(rows)
         settings = resolve(self.get_params(), shaped.shape[1:], len(rows))
-        self.features_ = fit_features(shaped, self.preprocess, self._names())
+        bend = settings.corruption is not None and settings.n_members > 1
+        self.features_ = fit_features(shaped, self.preprocess, self._names(), bend=bend)
         self.settings_ = settings
         self.n_steps_ = 0
         if checkpoint is not None and not isinstance(self.random_state, Integral):
             raise ValueError("a checkpoint needs random_state=<an integer>: otherwise every fit is another one")
         self._seed = _draw_seed(self.random_state)
-        inputs = self._prepare(rows)
-        self.stack_ = self._build(inputs.shape[1:], device)
+        self.stack_ = self._build(device)
         self.objective_ = Objective({"l2": 1.0, NORMS[self.norm]: settings.beta}, TARGETS[self.target])
         guard = None if checkpoint is None else Checkpoint(checkpoint, self._identity(rows))
-        return self._train(rows, inputs, guard)
+        return self._train(rows, guard)
 
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Go on training with new normal rows; the first call is `fit`.
@@ -215,7 +222,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             return self.fit(X)
         check_parameters(self.get_params())
         rows = self._validate(X, reset=False)
-        return self._train(rows, self._prepare(rows), None)
+        return self._train(rows, None)
 
     def anomaly_score(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return a(x) of equation (3), in the units of the preprocessed inputs: (n,), high = anomalous.
@@ -247,9 +254,11 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         """Return what the network makes of the rows, in their own shape and units; the mean over the members."""
         check_is_fitted(self)
         rows = self._validate(X, reset=False)
-        inputs = scoring.reconstruct(self._scorer, rows, self._prepare)
-        shaped = inputs.reshape(len(rows), *self._with_channels(rows[:1]).shape[1:]) if rows.ndim > 2 else inputs
-        return self.features_.inverse(shaped).reshape(rows.shape)
+        outputs = scoring.reconstruct(self._scorer, rows, self._prepare)
+        shape = self._with_channels(rows).shape if rows.ndim > 2 else outputs[:, 0].shape
+        views = self._views()
+        members = [self.features_.inverse(outputs[:, m].reshape(shape), view) for m, view in enumerate(views)]
+        return np.mean(members, axis=0).reshape(rows.shape)
 
     def set_threshold(self, *, contamination: float | None = None, anomaly_score: float | None = None) -> Self:
         """Move the threshold without training.
@@ -309,7 +318,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         }
         tensors = {f"stack.{name}": t.cpu().numpy() for name, t in self.stack_.state().items()}
         tensors |= {f"features.{name}": array for name, array in self.features_.arrays().items()}
-        tensors["training_scores"] = self.training_scores_
+        tensors |= {"training_scores": self.training_scores_, "member_means": self._member_means}
         if self._center is not None:
             tensors["center"] = self._center.cpu().numpy()
         artifact.save(path, "model", metadata, tensors, overwrite=overwrite)
@@ -362,13 +371,12 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         self.n_steps_ = metadata["n_steps"]
         self.history_ = History(**metadata["history"])
         self.notes_ = metadata["notes"]
-        self.training_scores_ = arrays["training_scores"]
+        self.training_scores_, self._member_means = arrays["training_scores"], arrays["member_means"]
         self._seed = parameters["random_state"]
         self.features_ = Features(**_group(arrays, "features."))
         self.objective_ = Objective({"l2": 1.0, NORMS[self.norm]: self.settings_.beta}, TARGETS[self.target])
         place = find_device(self.device)
-        example = self._prepare(np.zeros((1, *self.input_shape_)))
-        self.stack_ = self._build(example.shape[1:], place).eval()
+        self.stack_ = self._build(place).eval()
         self.stack_.load_state({name: torch.from_numpy(a) for name, a in _group(arrays, "stack.").items()})
         self._center = torch.from_numpy(arrays["center"]).to(place) if "center" in arrays else None
         self._scorer = scoring.scoring_copy(self.stack_)
@@ -406,13 +414,23 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         """Return rows with a channel axis: 3-d rows are grey images, but for conv1d, which takes (n, C, T)."""
         return rows[:, None] if rows.ndim == 3 and self.network != "conv1d" else rows
 
-    def _prepare(self, rows: NDArray[Any]) -> NDArray[np.float64]:
-        """Return what the network takes for some rows."""
-        inputs = self.features_.transform(self._with_channels(rows))
-        return inputs.reshape(len(rows), -1) if self.settings_.network == "mlp" else inputs
+    def _views(self) -> list[int]:
+        """Return which view of the features each member takes."""
+        return [member % self.features_.n_views for member in range(self.settings_.n_members)]
 
-    def _build(self, shape: Sequence[int], device: torch.device) -> Stack:
+    def _prepare_views(self, rows: NDArray[Any]) -> NDArray[np.float64]:
+        """Return each view of some rows in the shape that the network takes: (n_views, n, *shape)."""
+        views = self.features_.transform(self._with_channels(rows))
+        return views.reshape(*views.shape[:2], -1) if self.settings_.network.startswith("mlp") else views
+
+    def _prepare(self, rows: NDArray[Any]) -> NDArray[np.float64]:
+        """Return what each member takes for some rows: (M, n, *shape), or (1, n, *shape) if all take the same."""
+        views = self._prepare_views(rows)
+        return views if len(views) == 1 else views[self._views()]
+
+    def _build(self, device: torch.device) -> Stack:
         settings = self.settings_
+        shape = self._prepare_views(np.zeros((1, *self.input_shape_))).shape[2:]
         if isinstance(self.network, str):
             seeds = [member_seeds(self._seed, member)[0] for member in range(settings.n_members)]
             latent_dim, hidden = settings.latent_dim, settings.hidden
@@ -422,21 +440,26 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             self.settings_ = replace(settings, latent_dim=latent_dim)
         return stack.to(device=device, dtype=torch.float64 if self.precision == "float64" else torch.float32)
 
-    def _train(self, rows: NDArray[Any], inputs: NDArray[np.float64], checkpoint: Checkpoint | None) -> Self:
+    def _train(self, rows: NDArray[Any], checkpoint: Checkpoint | None) -> Self:
         settings = self.settings_
-        training, held_out = self._split(inputs)
+        trained, held_out = self._split(len(rows))
+        views = self._prepare_views(rows[trained])
+        tensor = torch.tensor(views, dtype=self.stack_.dtype, device=self.stack_.device).flatten(0, 1)
         seeds = [member_seeds(self._seed, member)[1] for member in range(settings.n_members)]
-        tensor = torch.tensor(training, dtype=self.stack_.dtype, device=self.stack_.device)
+        n = views.shape[1]
+        subsets = None if len(views) == 1 else [np.arange(view * n, (view + 1) * n) for view in self._views()]
+        batches = Batches(tensor, settings.batch_size, seeds, subsets, corrupt=settings.corruption is not None)
         with self._own_randomness():
             self.history_ = fit(
                 self.stack_,
                 self.objective_,
-                Batches(tensor, settings.batch_size, seeds),
+                batches,
                 steps=settings.steps,
                 learning_rate=settings.learning_rate,
+                schedule=settings.schedule,
                 first_step=self.n_steps_,
                 precision=self.precision,
-                held_out=held_out,
+                held_out=None if held_out is None else self._prepare(rows[held_out]),
                 checkpoint=checkpoint,
                 verbose=self.verbose,
             )
@@ -445,23 +468,25 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         self._center = None
         if self.target == "mean":
             self._center = scoring.mean_latent(self._scorer, rows, self._prepare)
-        self.training_scores_ = self._score(rows)
+        by_member = scoring.score(self._scorer, self.objective_, rows, self._prepare, self._center)
+        self._member_means = by_member.mean(0)
+        self.training_scores_ = self._join(by_member)
         self.offset_ = _offset(self.training_scores_, self.contamination)
         x, x_hat, _ = next(scoring.run(self._scorer, rows, self._prepare))
         warn_if_collapsed(x, x_hat)
         return self
 
-    def _split(self, inputs: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """Return training rows and, for early stopping, the tenth that is held out."""
+    def _split(self, n_rows: int) -> tuple[NDArray[np.int64] | slice, NDArray[np.int64] | None]:
+        """Return which rows to train on and, for early stopping, the tenth that is held out."""
         if not self.early_stopping:
-            return inputs, None
-        if len(inputs) < 3:
+            return slice(None), None
+        if n_rows < 3:
             raise ValueError(
-                "early_stopping holds out a tenth of the rows and needs at least 3; set early_stopping=False"
+                "early_stopping holds out a tenth of the rows and needs 3 or more; set early_stopping=False"
             )
-        order = np.random.default_rng(self._seed).permutation(len(inputs))
-        n_held_out = max(1, len(inputs) // 10)
-        return inputs[order[n_held_out:]], inputs[order[:n_held_out]]
+        order = np.random.default_rng(self._seed).permutation(n_rows)
+        n_held_out = max(1, n_rows // 10)
+        return order[n_held_out:], order[:n_held_out]
 
     @contextmanager
     def _own_randomness(self) -> Iterator[None]:
@@ -474,7 +499,13 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             yield
 
     def _score(self, rows: NDArray[Any]) -> NDArray[np.float64]:
-        return scoring.score(self._scorer, self.objective_, rows, self._prepare, self._center).mean(1)
+        return self._join(scoring.score(self._scorer, self.objective_, rows, self._prepare, self._center))
+
+    def _join(self, by_member: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return one score a row: of one member its own, of several the mean of each in units of its training mean."""
+        if by_member.shape[1] == 1:
+            return by_member[:, 0]
+        return (by_member / np.where(self._member_means > 0, self._member_means, 1.0)).mean(1)
 
     def _identity(self, rows: NDArray[Any]) -> str:
         """Return a digest of everything that decides the outcome of a fit."""

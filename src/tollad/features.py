@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -14,6 +14,8 @@ Preprocess: TypeAlias = Literal["auto", "standard"] | None
 
 # A standardised value further out than this is as odd as one just here: it keeps every score finite.
 _CLIP = 50.0
+_BENT_CLIP = np.arcsinh(_CLIP)
+_NONE = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,9 @@ class Features:
     0 and 1 for each column of `flagged`: whether it was missing. All are then standardised, the flags as well.
     Images and series (3-d and 4-d) are standardised by channel.
 
+    There may be a second view of a table: the arcsinh of the standardised columns, standardised again, in which long
+    tails are short. Members of a stack take the views in turn.
+
     Attributes
     ----------
     fill : ndarray of float64, (d,)
@@ -33,15 +38,23 @@ class Features:
     mean, scale : ndarray of float64
         ``(x - mean) / scale``, clipped at 50 either way; (d + k,) for tables, (C, 1, ...) otherwise. Empty when values
         are taken as they are.
+    bent_mean, bent_scale : ndarray of float64, (d + k,)
+        The same for the second view; empty when there is none.
     """
 
     fill: NDArray[np.float64]
     flagged: NDArray[np.int64]
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
+    bent_mean: NDArray[np.float64]
+    bent_scale: NDArray[np.float64]
+
+    @property
+    def n_views(self) -> int:
+        return 2 if len(self.bent_mean) else 1
 
     def transform(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        """Return network inputs, (n, d + k) for tables of (n, d), else of the shape of `X`; finite whatever `X` is."""
+        """Return network inputs, finite whatever `X` is: (n_views, n, d + k) for tables of (n, d), else (1, *X.shape)."""
         values = np.asarray(X, dtype=np.float64)
         if len(self.fill):
             missing = np.isnan(values)
@@ -49,14 +62,21 @@ class Features:
             if len(self.flagged):
                 values = np.hstack([values, missing[:, self.flagged]])
         if not len(self.mean):
-            return values
+            return values[None]
         with np.errstate(over="ignore"):
             scaled: NDArray[np.float64] = np.clip((values - self.mean) / self.scale, -_CLIP, _CLIP)
-        return scaled
+        if self.n_views == 1:
+            return scaled[None]
+        return np.stack([scaled, (np.arcsinh(scaled) - self.bent_mean) / self.bent_scale])
 
-    def inverse(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return network inputs (or reconstructions of them) in the units of the rows, without the flags."""
-        values = inputs * self.scale + self.mean if len(self.mean) else inputs
+    def inverse(self, inputs: NDArray[np.float64], view: int) -> NDArray[np.float64]:
+        """Return network inputs of a view (or reconstructions of them) in the units of the rows, without the flags."""
+        values = inputs
+        if view == 1:
+            # A reconstruction can lie further out than any input, and sinh grows fast.
+            values = np.sinh(np.clip(inputs * self.bent_scale + self.bent_mean, -_BENT_CLIP, _BENT_CLIP))
+        if len(self.mean):
+            values = values * self.scale + self.mean
         return values[:, : len(self.fill)] if len(self.fill) else values
 
     def warn_unflagged(self, X: NDArray[Any], names: Sequence[str]) -> None:
@@ -77,7 +97,7 @@ class Features:
         return asdict(self)
 
 
-def fit_features(X: NDArray[Any], preprocess: Preprocess, names: Sequence[str]) -> Features:
+def fit_features(X: NDArray[Any], preprocess: Preprocess, names: Sequence[str], *, bend: bool = False) -> Features:
     """Learn the constants from training rows.
 
     Parameters
@@ -88,6 +108,8 @@ def fit_features(X: NDArray[Any], preprocess: Preprocess, names: Sequence[str]) 
         None takes values as they are, missing ones apart; the others standardise.
     names : sequence of str
         Names of the d columns or C channels, for messages.
+    bend : bool, default False
+        Whether to learn the second view of a table; there is none when values are taken as they are.
 
     Raises
     ------
@@ -100,14 +122,14 @@ def fit_features(X: NDArray[Any], preprocess: Preprocess, names: Sequence[str]) 
         For columns that are constant: they say nothing until a row differs from them.
     """
     axes = (0, *range(2, X.ndim))
-    nothing = Features(np.empty(0), np.empty(0, np.int64), np.empty(0), np.empty(0))
+    nothing = Features(_NONE, np.empty(0, np.int64), _NONE, _NONE, _NONE, _NONE)
     if X.ndim > 2 and np.isnan(X).any():
         row = int(np.argwhere(np.isnan(X))[0][0])
         raise ValueError(f"row {row} has missing values (NaN), which only tables may have; fill them first")
     features = nothing if X.ndim > 2 else _fit_missing(X, names)
     if preprocess is None:
         return features
-    values = features.transform(X)
+    values = features.transform(X)[0]
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = values.mean(axes, keepdims=True)[0], values.std(axes, keepdims=True)[0]
     constant = values.min(axes) == values.max(axes)
@@ -122,7 +144,12 @@ def fit_features(X: NDArray[Any], preprocess: Preprocess, names: Sequence[str]) 
             f"({_listed(names, constant)}); they tell nothing until a row differs from them",
             stacklevel=2,
         )
-    return Features(features.fill, features.flagged, mean, np.where(constant.reshape(scale.shape), 1.0, scale))
+    one = constant.reshape(scale.shape)
+    features = replace(features, mean=mean, scale=np.where(one, 1.0, scale))
+    if not bend or X.ndim > 2:
+        return features
+    bent = np.arcsinh(features.transform(X)[0])
+    return replace(features, bent_mean=bent.mean(0), bent_scale=np.where(one, 1.0, bent.std(0)))
 
 
 def column_names(feature_names: NDArray[Any] | None, n_columns: int) -> Sequence[str]:
@@ -163,7 +190,7 @@ def _fit_missing(X: NDArray[Any], names: Sequence[str]) -> Features:
     if missing.all(0).any():
         raise ValueError(f"column {_listed(names, missing.all(0))} has no value in any training row; drop it")
     fill = np.nanmedian(X.astype(np.float64, copy=False), axis=0)
-    return Features(fill, np.flatnonzero(missing.any(0)), np.empty(0), np.empty(0))
+    return Features(fill, np.flatnonzero(missing.any(0)), _NONE, _NONE, _NONE, _NONE)
 
 
 def _listed(names: Sequence[str], chosen: NDArray[np.bool_], most: int = 5) -> str:

@@ -7,14 +7,14 @@ Each builder is a function ``(input_shape, latent_dim, ...) -> Autoencoder`` and
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["conv", "conv1d", "conv28", "conv32", "mlp"]
+__all__ = ["conv", "conv1d", "conv28", "conv32", "mlp", "mlp_layernorm"]
 
 
 class Autoencoder(nn.Module):
@@ -63,17 +63,28 @@ def mlp(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (25
     hidden : sequence of int
         Widths from the input towards the latent; the decoder mirrors them. May be empty: a linear autoencoder.
     """
-    (d,) = _need_axes(input_shape, 1, "mlp")
-    encoder = _dense([d, *hidden, latent_dim])
-    decoder = _dense([latent_dim, *reversed(hidden), d])
-    return Autoencoder(encoder, decoder)
+    return _dense(_need_axes(input_shape, 1, "mlp"), latent_dim, hidden, nn.BatchNorm1d)
 
 
-def _dense(widths: Sequence[int]) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for before, after in pairwise(widths[:-1]):
-        layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
+def mlp_layernorm(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (256, 128)) -> Autoencoder:
+    """Dense layers as in `mlp` with LayerNorm, which treats corrupted and clean rows of a batch apart.
+
+    The network of the default for tables, there with ``latent_dim=128``.
+    """
+    return _dense(_need_axes(input_shape, 1, "mlp_layernorm"), latent_dim, hidden, nn.LayerNorm)
+
+
+def _dense(
+    input_shape: tuple[int, ...], latent_dim: int, hidden: Sequence[int], norm: Callable[[int], nn.Module]
+) -> Autoencoder:
+    def part(*widths: int) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths[:-1]):
+            layers += [nn.Linear(before, after), norm(after), nn.ReLU()]
+        return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
+
+    (d,) = input_shape
+    return Autoencoder(part(d, *hidden, latent_dim), part(latent_dim, *reversed(hidden), d))
 
 
 def conv28(input_shape: Sequence[int], latent_dim: int) -> Autoencoder:
@@ -163,7 +174,7 @@ def _strided(input_shape: tuple[int, ...], latent_dim: int, hidden: Sequence[int
         raise ValueError(f"network {name!r} needs sides of at least 8, not {tuple(size)}; use network='mlp'")
     if not hidden or min(size) < 2 ** len(hidden):
         raise ValueError(
-            f"each hidden width halves a side of {min(size)}: give 1 to {int(math.log2(min(size)))} widths, not {len(hidden)}"
+            f"each hidden width halves a side of {min(size)}; give 1 to {int(math.log2(min(size)))}, not {len(hidden)}"
         )
     sizes = [tuple(size)]
     widths = [channels, *hidden]

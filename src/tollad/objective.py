@@ -58,7 +58,9 @@ class Objective:
     def __repr__(self) -> str:
         return f"Objective({self.weights}, target={self.target!r})"
 
-    def __call__(self, x: Tensor, x_hat: Tensor, z: Tensor, center: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, x: Tensor, x_hat: Tensor, z: Tensor, *, center: Tensor | None = None, radius: Tensor | None = None
+    ) -> Tensor:
         """Return one value a sample: the anomaly score when the model is in evaluation mode.
 
         Parameters
@@ -67,6 +69,8 @@ class Objective:
         z : Tensor, (B, latent_dim) or (M, B, latent_dim)
         center : Tensor, (latent_dim,) or (M, latent_dim), optional
             Replaces the target.
+        radius : Tensor, (B,) or (M, B), optional
+            How far from the target each latent should lie, see `tollad.terms.shell`; 0 when not given.
 
         Returns
         -------
@@ -78,6 +82,7 @@ class Objective:
         for name, values in self.weights.items():
             if name.startswith("latent_"):
                 value = getattr(terms, name)(self._relative(z, center))
+                value = value if radius is None else terms.shell(value, radius)
             else:
                 value = getattr(terms, name)(x, x_hat, batch_dims=z.ndim - 1)
             if set(values) != {1.0}:
@@ -85,9 +90,11 @@ class Objective:
             total = value if total is None else total + value
         return z.new_zeros(z.shape[:-1]) if total is None else total
 
-    def loss(self, x: Tensor, x_hat: Tensor, z: Tensor, center: Tensor | None = None) -> Tensor:
+    def loss(
+        self, x: Tensor, x_hat: Tensor, z: Tensor, *, center: Tensor | None = None, radius: Tensor | None = None
+    ) -> Tensor:
         """Return the mean of the score over the batch: a scalar, or (M,) for a stack. Arguments as in a call."""
-        return self(x, x_hat, z, center).mean(-1)
+        return self(x, x_hat, z, center=center, radius=radius).mean(-1)
 
     def _relative(self, z: Tensor, center: Tensor | None) -> Tensor:
         if center is None:

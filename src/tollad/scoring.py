@@ -43,7 +43,7 @@ def run(stack: Stack, rows: NDArray[Any], prepare: Prepare) -> Iterator[tuple[Te
     rows : ndarray, (n, ...), n >= 1
         As the user has them; may be memory-mapped.
     prepare : callable
-        From a block of `rows` to what the network takes, (b, *shape).
+        From a block of `rows` to what the members take, (M, b, *shape), or (1, b, *shape) if all take the same.
 
     Yields
     ------
@@ -55,10 +55,10 @@ def run(stack: Stack, rows: NDArray[Any], prepare: Prepare) -> Iterator[tuple[Te
     with torch.inference_mode():
         for start in range(0, len(rows), size):
             x = torch.tensor(prepare(rows[start : start + size]), dtype=stack.dtype, device=stack.device)
-            n = len(x)
+            n = x.shape[1]
             if padded and n < size:
-                x = torch.cat([x, x.new_zeros(size - n, *x.shape[1:])])
-            x = x.expand(len(stack), *x.shape)
+                x = torch.cat([x, x.new_zeros(len(x), size - n, *x.shape[2:])], 1)
+            x = x.expand(len(stack), *x.shape[1:])
             x_hat, z = stack(x)
             yield x[:, :n], x_hat[:, :n], z[:, :n]
 
@@ -77,7 +77,7 @@ def score(
     center : Tensor, (M, latent_dim), optional
         Target of the collapse in place of the objective's own, for one that was the mean of the batch.
     """
-    return _gather(objective(x, x_hat, z, center).T for x, x_hat, z in run(stack, rows, prepare))
+    return _gather(objective(x, x_hat, z, center=center).T for x, x_hat, z in run(stack, rows, prepare))
 
 
 def encode(stack: Stack, rows: NDArray[Any], prepare: Prepare) -> NDArray[np.float64]:
@@ -86,8 +86,8 @@ def encode(stack: Stack, rows: NDArray[Any], prepare: Prepare) -> NDArray[np.flo
 
 
 def reconstruct(stack: Stack, rows: NDArray[Any], prepare: Prepare) -> NDArray[np.float64]:
-    """Return the reconstruction of each row, averaged over the members: (n, *shape), as `prepare` gives rows."""
-    return _gather(x_hat.mean(0) for _, x_hat, _ in run(stack, rows, prepare))
+    """Return the reconstruction of each row by each member: (n, M, *shape), in the form that `prepare` gives rows."""
+    return _gather(x_hat.transpose(0, 1) for _, x_hat, _ in run(stack, rows, prepare))
 
 
 def mean_latent(stack: Stack, rows: NDArray[Any], prepare: Prepare) -> Tensor:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -17,6 +17,7 @@ from tollad.objective import Target
 NORMS = {"l1": "latent_l1", "l2": "latent_l2", "linf": "latent_linf"}
 TARGETS: dict[str, Target] = {"origin": "origin", "mean": "batch_mean"}
 PREPROCESS = ("auto", "standard", None)
+CORRUPTIONS = ("auto", "mixed", None)
 PRECISIONS = ("float32", "float64", "bf16")
 
 
@@ -34,6 +35,9 @@ class Settings:
     hidden : tuple of int
         Empty for networks without free widths.
     batch_size, steps, n_members : int
+    corruption : {"mixed"} or None
+    schedule : {"constant", "cosine"}
+        Of the learning rate: falling when rows are corrupted, else the paper's.
     """
 
     network: str
@@ -44,6 +48,8 @@ class Settings:
     batch_size: int
     steps: int
     n_members: int
+    corruption: str | None
+    schedule: Literal["constant", "cosine"]
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -66,6 +72,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     _check_choice(p, "norm", tuple(NORMS))
     _check_choice(p, "target", tuple(TARGETS))
     _check_choice(p, "preprocess", PREPROCESS)
+    _check_choice(p, "corruption", CORRUPTIONS)
     _check_choice(p, "precision", PRECISIONS)
     for name, least in (("latent_dim", 1), ("batch_size", 2), ("steps", 1), ("n_members", 1)):
         if p[name] != "auto":
@@ -91,29 +98,44 @@ def resolve(parameters: Mapping[str, Any], shape: Sequence[int], n_rows: int) ->
         When `hidden` is given for a network without free widths.
     """
     p = parameters
+    corruption = p["corruption"]
+    if corruption == "auto":
+        corruption = "mixed" if len(shape) == 1 and p["network"] in ("auto", "mlp_layernorm") else None
     network = p["network"] if isinstance(p["network"], str) else "custom"
     if network == "auto":
-        network = "conv" if len(shape) == 3 and min(shape[1:]) >= 8 else "mlp"
-    size = math.prod(shape)
+        images = len(shape) == 3 and min(shape[1:]) >= 8
+        network = "conv" if images else "mlp" if corruption is None else "mlp_layernorm"
+    auto = _DENOISING if corruption else _PAPER
 
-    def choose(name: str, auto: Any) -> Any:
-        return auto if isinstance(p[name], str) and p[name] == "auto" else p[name]
+    def choose(name: str) -> Any:
+        return auto[name] if isinstance(p[name], str) and p[name] == "auto" else p[name]
 
+    latent_dim = p["latent_dim"]
+    if latent_dim == "auto":
+        latent_dim = 0 if network == "custom" else _auto_latent_dim(network, math.prod(shape))
     return Settings(
         network=network,
-        beta=float(choose("beta", 1.0)),
-        latent_dim=0 if network == "custom" else int(choose("latent_dim", _auto_latent_dim(network, size))),
+        beta=float(choose("beta")),
+        latent_dim=int(latent_dim),
         hidden=_resolve_hidden(network, p["hidden"]),
-        learning_rate=float(choose("learning_rate", 1e-3)),
-        batch_size=min(int(choose("batch_size", 128)), n_rows),
-        steps=int(choose("steps", 1000)),
-        n_members=int(choose("n_members", 1)),
+        learning_rate=float(choose("learning_rate")),
+        batch_size=min(int(choose("batch_size")), n_rows),
+        steps=int(choose("steps")),
+        n_members=int(choose("n_members")),
+        corruption=corruption,
+        schedule="cosine" if corruption else "constant",
     )
 
 
+# What "auto" stands for with the paper's loss, and with denoising collapse.
+_PAPER: dict[str, Any] = {"beta": 1.0, "learning_rate": 1e-3, "batch_size": 128, "steps": 1000, "n_members": 1}
+_DENOISING: dict[str, Any] = {"beta": 1.0, "learning_rate": 2e-3, "batch_size": 128, "steps": 400, "n_members": 4}
+
+
 def _auto_latent_dim(network: str, size: int) -> int:
-    # B.3 gives a table 16; fewer columns than twice that should still have to be summed up.
-    return min(16, math.ceil(size / 2)) if network == "mlp" else 64
+    if network == "mlp":
+        return min(16, math.ceil(size / 2))  # 16 as in B.3; fewer than 32 columns would not have to be summed up by it
+    return 128 if network == "mlp_layernorm" else 64
 
 
 def _resolve_hidden(network: str, hidden: Any) -> tuple[int, ...]:

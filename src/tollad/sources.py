@@ -6,20 +6,15 @@ numbers: only the caller knows which columns are features, and an error can stil
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import gzip
-import io
 import itertools
 import os
 import re
 import shlex
-import sys
 import tokenize
 import zipfile
 import zlib
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -31,7 +26,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyarrow import csv
+
+from tollad.textfile import Part, distinct_names, numbered, text_parts
 
 BLOCK_ROWS = 16384
 MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
@@ -39,22 +35,7 @@ MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": ",", ".data": ","}
 _PARQUET = (".parquet", ".pq")
 _ARRAYS = (".npy", ".npz")
-_CHUNK_BYTES = 1 << 22
-_MAX_RECORD_BYTES = 1 << 26
-_LOOKS_LIKE = {
-    b"PAR1": "it looks like a Parquet file",
-    b"\x93NUMPY": "it looks like an NPY file",
-    b"PK\x03\x04": "it looks like a ZIP archive, perhaps an Excel sheet or an NPZ file",
-    b"\x89PNG": "it looks like a PNG image",
-    b"\xff\xd8\xff": "it looks like a JPEG image",
-    b"\xff\xfe": "it looks like UTF-16; save it as UTF-8",
-    b"\xfe\xff": "it looks like UTF-16; save it as UTF-8",
-}
-_LINE_BREAK = re.compile(rb"\r\n|\r|\n")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
-
-# A piece of a table, and the line of the file on which each of its rows begins (None: the format has no lines).
-_Part = tuple[pa.Table, NDArray[np.int64] | None]
 
 
 @dataclass(frozen=True)
@@ -107,7 +88,7 @@ class TableSource:
     path: str
     names: tuple[str, ...]
     block_rows: int
-    _parts: Callable[[], Iterator[_Part]]
+    _parts: Callable[[], Iterator[Part]]
 
     def __iter__(self) -> Iterator[Block]:
         first_row = 0
@@ -145,9 +126,12 @@ def open_table(
 
     Examples
     --------
-    >>> sys.stdin = io.TextIOWrapper(io.BytesIO(b"age,city\\n31,Bonn\\n?,Oslo\\n"))
-    >>> for block in open_table("-"):
-    ...     print(block.names, to_numbers(block, ["age"]).tolist())
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "people.csv")
+    ...     _ = path.write_text("age,city\\n31,Bonn\\n?,Oslo\\n")
+    ...     for block in open_table(path):
+    ...         print(block.names, to_numbers(block, ["age"]).tolist())
     ('age', 'city') [[31.0], [nan]]
     """
     path = os.fspath(path)
@@ -155,7 +139,7 @@ def open_table(
         raise ValueError(f"block_rows must be at least 1, not {block_rows}")
     label = "standard input" if path == "-" else path
     ending = ".csv" if path == "-" else _ending(path)
-    parts: Callable[[], Iterator[_Part]]
+    parts: Callable[[], Iterator[Part]]
     if ending in _ARRAYS:
         parts = partial(_array_parts, path, read_array(path, key), block_rows)
     elif key is not None:
@@ -163,7 +147,7 @@ def open_table(
     elif ending in _PARQUET:
         parts = partial(_parquet_parts, path, block_rows)
     else:
-        parts = partial(_text_parts, path, label, _SEPARATORS[ending], header)
+        parts = partial(text_parts, path, label, _SEPARATORS[ending], header)
 
     stream = parts()
     first = next(stream, None)
@@ -220,7 +204,7 @@ def read_array(path: str | os.PathLike[str], key: str | None = None) -> NDArray[
     except (ValueError, TypeError, SyntaxError, EOFError, tokenize.TokenError, zipfile.BadZipFile, zlib.error) as error:
         if "Python objects" in str(error) or "Object arrays" in str(error):
             raise ValueError(f"{path}: holds Python objects, which are never unpickled; save plain numbers") from None
-        raise ValueError(f"{path}: is no {ending[1:].upper()} file, or damaged or cut short ({error})") from error
+        raise _damaged(path, ending[1:].upper(), error) from error
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{path}: holds values of type {array.dtype}; save real numbers or booleans")
     if array.ndim < 2:
@@ -312,19 +296,6 @@ def _ending(path: str) -> str:
     raise ValueError(f"{path}: unknown kind of file; known endings are {text} (each also with .gz) and {binary}")
 
 
-def _distinct_names(label: str, names: Sequence[str]) -> list[str]:
-    trimmed = [name.strip() for name in names]
-    twice = [name for name, count in Counter(trimmed).items() if count > 1]
-    if twice or not trimmed:
-        problem = f"has several columns called {' and '.join(map(repr, twice))}" if twice else "has no columns"
-        raise ValueError(f"{label}: {problem}; give each column its own name")
-    return trimmed
-
-
-def _numbered(n_columns: int) -> list[str]:
-    return [f"x{j}" for j in range(1, n_columns + 1)]
-
-
 def _no_such_column(path: str, names: Sequence[str], wanted: str) -> str:
     similar = difflib.get_close_matches(wanted, names)
     if similar:
@@ -333,10 +304,15 @@ def _no_such_column(path: str, names: Sequence[str], wanted: str) -> str:
     return f"{path}: has no column {wanted!r}; it has {known}"
 
 
-def _once(label: str, parts: Iterator[_Part]) -> Callable[[], Iterator[_Part]]:
+def _damaged(path: str, kind: str, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split())
+    return ValueError(f"{path}: is no {kind} file, or damaged or cut short ({reason})")
+
+
+def _once(label: str, parts: Iterator[Part]) -> Callable[[], Iterator[Part]]:
     unread = [parts]
 
-    def read() -> Iterator[_Part]:
+    def read() -> Iterator[Part]:
         if not unread:
             raise ValueError(f"{label}: can be read only once; save it to a file first")
         return unread.pop()
@@ -344,12 +320,12 @@ def _once(label: str, parts: Iterator[_Part]) -> Callable[[], Iterator[_Part]]:
     return read
 
 
-def _array_parts(path: str, array: NDArray[Any], block_rows: int) -> Iterator[_Part]:
+def _array_parts(path: str, array: NDArray[Any], block_rows: int) -> Iterator[Part]:
     if array.ndim != 2:
         raise ValueError(f"{path}: holds an array of shape {array.shape}; a table has two dimensions")
     # Arrow knows neither foreign byte orders nor long doubles.
     dtype = np.dtype(np.float64) if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
-    names = _numbered(array.shape[1])
+    names = numbered(array.shape[1])
     for start in range(0, len(array), block_rows):
         columns = np.ascontiguousarray(array[start : start + block_rows].T, dtype=dtype)
         yield pa.table([pa.array(column) for column in columns], names=names), None
@@ -360,7 +336,7 @@ def _npz_member(path: str, key: str | None) -> str:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
     except zipfile.BadZipFile as error:
-        raise ValueError(f"{path}: is no NPZ file, or damaged or cut short ({error})") from error
+        raise _damaged(path, "NPZ", error) from error
     if key is None and len(names) == 1:
         return names[0]
     if key in names:
@@ -369,151 +345,17 @@ def _npz_member(path: str, key: str | None) -> str:
     raise ValueError(f"{path}: {problem}; choose one by its key: {', '.join(map(repr, names)) or '(there are none)'}")
 
 
-def _parquet_parts(path: str, block_rows: int) -> Iterator[_Part]:
+def _parquet_parts(path: str, block_rows: int) -> Iterator[Part]:
     from pyarrow import parquet  # slow to import: it brings clients of cloud storage
 
     try:
-        with parquet.ParquetFile(path) as file:
-            names = _distinct_names(path, file.schema_arrow.names)
+        # Buffered, a row group is read piece by piece; otherwise whole, and it may be the whole file.
+        with parquet.ParquetFile(path, buffer_size=1 << 16, pre_buffer=False) as file:
+            names = distinct_names(path, file.schema_arrow.names)
             for batch in file.iter_batches(block_rows):
                 yield pa.table(batch.columns, names=names), None
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: is no Parquet file, or damaged or cut short ({error})") from error
-
-
-def _text_parts(path: str, label: str, separator: str, header: bool) -> Iterator[_Part]:
-    names: list[str] = []
-    with _byte_stream(path) as stream:
-        for first_line, text, masked in _chunks(stream, label, separator):
-            lines = _record_lines(masked, first_line)
-            if lines.size and not names:
-                start = len(masked) - len(masked.lstrip(b"\r\n"))
-                line_break = _LINE_BREAK.search(masked, start)
-                end = line_break.end() if line_break else len(text)
-                names = _parse(text[start:end] + b"\n", label, separator, lines, None).column_names
-                if header:
-                    names, text, lines = _distinct_names(label, names), text[end:], lines[1:]
-                else:
-                    names = _numbered(len(names))
-            if lines.size:
-                yield _parse(text, label, separator, lines, names), lines
-    if not names:
-        raise ValueError(f"{label}: is empty")
-
-
-@contextlib.contextmanager
-def _byte_stream(path: str) -> Iterator[io.BufferedIOBase]:
-    """The bytes of a file or of standard input, decompressed if they are gzipped."""
-    with contextlib.ExitStack() as stack:
-        raw: io.BufferedReader[Any]
-        if path == "-":
-            raw = io.BufferedReader(sys.stdin.buffer)
-            stack.callback(raw.detach)  # standard input is not ours to close
-        else:
-            raw = stack.enter_context(open(path, "rb"))
-        if path.lower().endswith(".gz") or raw.peek(2).startswith(b"\x1f\x8b"):
-            yield stack.enter_context(gzip.GzipFile(fileobj=raw))
-        else:
-            yield raw
-
-
-def _chunks(stream: io.BufferedIOBase, label: str, separator: str) -> Iterator[tuple[int, bytes, bytes]]:
-    """Cut a text into runs of whole records: (line it begins on, text, text with quoted line breaks masked)."""
-    text = _read(stream, label, _CHUNK_BYTES)
-    head, text = text[:8], text.removeprefix(b"\xef\xbb\xbf")
-    line, ended = 1, False
-    while True:
-        if b"\0" in text:
-            raise ValueError(f"{label}: is no text; {_guess(head)}")
-        masked, unclosed = _mask_quoted_breaks(text, separator)
-        # A carriage return at the very end may be the first half of a line break.
-        end = len(text) if ended else max(masked.rfind(b"\n"), masked.rfind(b"\r", 0, -1)) + 1
-        if (ended and unclosed is not None) or (end == 0 and len(text) > _MAX_RECORD_BYTES):
-            line += _count_breaks(text, unclosed or 0)
-            problem = "is longer than 64 MiB" if unclosed is None else "opens quotes that never close"
-            raise ValueError(f"{label}, line {line}: {problem}; correct the line")
-        try:
-            text[:end].decode()
-        except UnicodeDecodeError as error:
-            line += _count_breaks(text, error.start)
-            raise ValueError(f"{label}, line {line}: is no UTF-8 text; {_guess(head)}") from None
-        yield line, text[:end], masked[:end]
-        if ended:
-            return
-        line += _count_breaks(text, end)
-        rest = text[end:]
-        # Doubling keeps the cost of a long record linear, although its beginning is scanned again.
-        more = _read(stream, label, max(_CHUNK_BYTES, len(rest)))
-        text, ended = rest + more, not more
-
-
-def _count_breaks(text: bytes, end: int) -> int:
-    return text.count(b"\n", 0, end) + text.count(b"\r", 0, end) - text.count(b"\r\n", 0, end)
-
-
-def _read(stream: io.BufferedIOBase, label: str, size: int) -> bytes:
-    try:
-        return stream.read(size)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{label}: the gzip data are damaged or cut short ({error})") from error
-
-
-def _guess(head: bytes) -> str:
-    return next((guess for magic, guess in _LOOKS_LIKE.items() if head.startswith(magic)), "save it as UTF-8 text")
-
-
-def _mask_quoted_breaks(text: bytes, separator: str) -> tuple[bytes, int | None]:
-    r"""Replace line breaks in quotes by \0, without changing the length; also where quotes open that never close.
-
-    As in Arrow, quotes count only at the beginning of a value.
-    """
-    if b'"' not in text:
-        return text, None
-    plain = rb'(?:[^"]++|(?<![%b\r\n])(?!\A)"|"(?:[^"\r\n]++|"")*+")*+' % separator.encode()
-    quoted_over_lines = re.compile(plain + rb'("(?:[^"]++|"")*+("|\Z))')
-    masked, position = bytearray(text), 0
-    while found := quoted_over_lines.match(text, position):
-        position = found.end()
-        masked[found.start(1) : position] = _LINE_BREAK.sub(lambda b: b"\0".rjust(len(b[0])), found[1])
-        if not found[2]:
-            return bytes(masked), found.start(1)
-    return bytes(masked), None
-
-
-def _record_lines(masked: bytes, first_line: int) -> NDArray[np.int64]:
-    """The line on which each record begins that is not blank."""
-    lines, line = [], first_line
-    for record in masked.splitlines():
-        if record:
-            lines.append(line)
-        line += 1 + record.count(b"\0")
-    return np.array(lines, dtype=np.int64)
-
-
-def _parse(text: bytes, label: str, separator: str, lines: NDArray[np.int64], names: list[str] | None) -> pa.Table:
-    """Whole records as columns of strings; without `names` the first record holds them."""
-    ragged: list[Any] = []
-
-    def note(row: Any) -> str:
-        ragged.append(row)
-        return "error"
-
-    try:
-        return csv.read_csv(
-            pa.BufferReader(text),
-            # One block and one thread: otherwise Arrow does not number the rows.
-            csv.ReadOptions(column_names=names, block_size=len(text) + 1, use_threads=False),
-            csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=note),
-            csv.ConvertOptions(column_types=dict.fromkeys(names or (), pa.string()), check_utf8=False),
-        )
-    except pa.ArrowInvalid as error:
-        if not ragged:
-            raise ValueError(f"{label}, line {lines[0]} or below: cannot be read as a table ({error})") from error
-        expected, found, line = ragged[0].expected_columns, ragged[0].actual_columns, lines[ragged[0].number - 1]
-        raise ValueError(
-            f"{label}, line {line}: expected {expected} values, found {found}; "
-            "correct the line, and put quotes around values that hold the separator"
-        ) from None
+        raise _damaged(path, "Parquet", error) from error
 
 
 def _with_nulls(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -1,9 +1,9 @@
 """A stack: M autoencoders of one architecture, trained and scored as one.
 
 Every parameter and buffer is one tensor with a leading member axis, and each member is an ordinary module whose weights
-are views into it. Adam is elementwise and BatchNorm keeps its statistics for each member, so the sum of the members' losses
-trains M independent models. All trainable weights lie in one vector besides: a step of the optimiser is then one kernel,
-where twenty small tensors cost more than the products of a small network.
+are views into it. Adam is elementwise and BatchNorm keeps its statistics for each member, so the sum of the members'
+losses trains M independent models. All trainable weights lie in one vector besides: a step of the optimiser is then one
+kernel, where twenty small tensors cost more than the products of a small network.
 
 How a stack runs is private to this module:
 
@@ -69,7 +69,7 @@ class Stack:
         else:
             self._leaves = [member.get_parameter(name) for name in trainable for member in self._members]
 
-    # A pickled or copied view would lose the storage it shares with the stack, so the members travel and are shared anew.
+    # A pickled or copied view loses the storage that it shares with the stack, so members travel and are shared anew.
     def __getstate__(self) -> list[Autoencoder]:
         return self._members
 
@@ -129,7 +129,7 @@ class Stack:
         for name, tensor in own.items():
             if tensor.shape != state[name].shape:
                 raise ValueError(
-                    f"the weights of another network: {name!r} has shape {tuple(state[name].shape)}, not {tuple(tensor.shape)}"
+                    f"the weights of another network: {name!r} is {tuple(state[name].shape)}, not {tuple(tensor.shape)}"
                 )
         for name, tensor in own.items():
             if members is None:
@@ -189,6 +189,12 @@ def _batch_norm(layer: nn.Module, tensors: _Tensors, x: Tensor) -> Tensor:
     return y.view(n_rows, n_members, width).transpose(0, 1)
 
 
+def _layer_norm(layer: nn.Module, tensors: _Tensors, x: Tensor) -> Tensor:
+    assert isinstance(layer, nn.LayerNorm)
+    normalised = functional.layer_norm(x, layer.normalized_shape, eps=layer.eps)
+    return torch.addcmul(tensors["bias"].unsqueeze(1), normalised, tensors["weight"].unsqueeze(1))
+
+
 def _elementwise(layer: nn.Module, tensors: _Tensors, x: Tensor) -> Tensor:
     y: Tensor = layer(x)
     return y
@@ -197,6 +203,7 @@ def _elementwise(layer: nn.Module, tensors: _Tensors, x: Tensor) -> Tensor:
 _DENSE: dict[type[nn.Module], Callable[[nn.Module, _Tensors, Tensor], Tensor]] = {
     nn.Linear: _linear,
     nn.BatchNorm1d: _batch_norm,
+    nn.LayerNorm: _layer_norm,
     nn.ReLU: _elementwise,
 }
 
@@ -216,7 +223,7 @@ def _is_known(layer: nn.Module) -> bool:
 
 
 def _share(members: Sequence[Autoencoder]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the vector of all trainable weights and every tensor stacked, and make the members' own views into them."""
+    """Return the vector of all trainable weights and every tensor stacked; make the members' own views into them."""
     named = [_named_tensors(member) for member in members]
     shapes = [{name: (t.shape, t.dtype, t.device) for name, t in tensors.items()} for tensors in named]
     if any(other != shapes[0] for other in shapes):

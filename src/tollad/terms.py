@@ -83,5 +83,21 @@ def latent_squared_l2(z: Tensor) -> Tensor:
     return z.square().sum(-1)
 
 
+def shell(norm: Tensor, radius: Tensor) -> Tensor:
+    """Distance ``| ||z|| - radius |`` of a latent from a sphere about the target, for denoising collapse.
+
+    NOTE[DIFF] Not in the paper, whose targets are points: there, and whenever a row is scored, the radius is 0 and this
+    is the norm itself.
+
+    Parameters
+    ----------
+    norm : Tensor, (batch...)
+        What a latent penalty returned.
+    radius : Tensor, (batch...)
+        Where each latent should lie; non-negative.
+    """
+    return (norm - radius).abs()
+
+
 def _value_axes(x: Tensor, batch_dims: int) -> tuple[int, ...]:
     return tuple(range(batch_dims, x.ndim))

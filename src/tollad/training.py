@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -24,12 +25,16 @@ from tollad.batches import Batches
 from tollad.objective import Objective
 from tollad.scoring import mean_latent, score
 from tollad.stack import Stack
+from tollad.terms import l2
 
 Precision: TypeAlias = Literal["float32", "float64", "bf16"]
+Schedule: TypeAlias = Literal["constant", "cosine"]
 
 # A fit is measured this many times; early stopping gives up after so many measurements without a new best.
 _MEASUREMENTS = 100
 _PATIENCE = 10
+# Steps over which a falling learning rate first rises.
+_WARM_UP = 20
 
 
 def adam(stack: Stack, learning_rate: float) -> torch.optim.Adam:
@@ -40,11 +45,12 @@ def adam(stack: Stack, learning_rate: float) -> torch.optim.Adam:
 def train(
     stack: Stack,
     objective: Objective,
-    batches: Callable[[int], Tensor],
+    batches: Callable[[int], tuple[Tensor, Tensor]],
     optimizer: torch.optim.Optimizer,
     *,
     start: int = 0,
     stop: int,
+    learning_rate: Callable[[int], float] | None = None,
     precision: Precision = "float32",
 ) -> Iterator[tuple[int, Tensor]]:
     """Train a stack step by step.
@@ -59,11 +65,15 @@ def train(
         Its mean over a batch is the loss of each member; the sum over members is what the gradient is taken of, and as
         members share no weights each is trained as if alone.
     batches : callable
-        ``step -> (M, B, *shape)``, such as `tollad.batches.Batches`.
+        ``step -> (inputs, x)``, each (M, B, *shape), such as `tollad.batches.Batches`: what the network is given and
+        what it should make of it. Where the two are one tensor the loss is that of the paper; where they differ, a
+        latent should lie as far from the target as its input from its row.
     optimizer : torch.optim.Optimizer
         Over ``stack.weights``.
     start, stop : int
         The first step and the one after the last.
+    learning_rate : callable, optional
+        ``step -> float``; by default the optimizer's own rate stays.
     precision : {"float32", "float64", "bf16"}, default "float32"
         ``"bf16"`` runs the network under autocast; weights, losses and Adam stay in the stack's own type.
 
@@ -75,11 +85,14 @@ def train(
         The losses of the step before its update; on the stack's device, so reading it makes a GPU wait.
     """
     for step in range(start, stop):
-        x = batches(step)
+        inputs, x = batches(step)
         stack.train()
         with torch.autocast(stack.device.type, torch.bfloat16, enabled=precision == "bf16"):
-            x_hat, z = stack(x)
-        loss = objective.loss(x, x_hat, z)
+            x_hat, z = stack(inputs)
+        moved = None if inputs is x else l2(x, inputs, batch_dims=2)
+        loss = objective.loss(x, x_hat, z, radius=moved)
+        if learning_rate is not None:
+            optimizer.param_groups[0]["lr"] = learning_rate(step)
         stack.backward(loss.sum())
         optimizer.step()
         yield step + 1, loss.detach()
@@ -158,6 +171,7 @@ def fit(
     *,
     steps: int,
     learning_rate: float,
+    schedule: Schedule = "constant",
     first_step: int = 0,
     precision: Precision = "float32",
     held_out: NDArray[Any] | None = None,
@@ -173,10 +187,12 @@ def fit(
     steps : int
         How many steps to train.
     learning_rate : float
-        Constant, as in the paper.
+        The highest step size of Adam.
+    schedule : {"constant", "cosine"}, default "constant"
+        "constant" is the paper's; "cosine" warms up over 20 steps and then falls to 0 along a cosine.
     first_step : int, default 0
         Number of the first batch: training that goes on with new rows does not draw the old numbers again.
-    held_out : ndarray, (n, *shape), optional
+    held_out : ndarray, (M, n, *shape) or (1, n, *shape), optional
         Normal rows that are not trained on. When given, each member ends with the weights of its lowest mean score on
         them, and training stops early when no member has improved for a tenth of the steps.
     checkpoint : Checkpoint, optional
@@ -203,7 +219,14 @@ def fit(
     remaining = range(first_step + run.step, first_step + (run.step if run.stopped else steps))
     with _deferred_interrupts(checkpoint is not None) as interrupted:
         for _, loss in train(
-            stack, objective, batches, run.optimizer, start=remaining.start, stop=remaining.stop, precision=precision
+            stack,
+            objective,
+            batches,
+            run.optimizer,
+            start=remaining.start,
+            stop=remaining.stop,
+            learning_rate=None if schedule == "constant" else _cosine(learning_rate, first_step, steps),
+            precision=precision,
         ):
             run.add(loss)
             if run.step % every == 0 or run.step == steps:
@@ -226,6 +249,14 @@ def fit(
             stacklevel=2,
         )
     return run.history
+
+
+def _cosine(highest: float, first_step: int, steps: int) -> Callable[[int], float]:
+    def rate(step: int) -> float:
+        done = step - first_step
+        return highest * min(1.0, (done + 1) / _WARM_UP) * (1 + math.cos(math.pi * done / steps)) / 2
+
+    return rate
 
 
 class _Run:
@@ -302,13 +333,15 @@ def _group(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _mean_score(stack: Stack, objective: Objective, rows: NDArray[Any]) -> Tensor:
+    """Return the mean score of each member over rows already prepared, (M or 1, n, *shape): (M,)."""
     stack.eval()
-    center = mean_latent(stack, rows, _as_is) if objective.target == "batch_mean" else None
-    return torch.from_numpy(score(stack, objective, rows, _as_is, center).mean(0)).to(stack.device, stack.dtype)
+    numbers = np.arange(rows.shape[1])
 
+    def prepare(chosen: NDArray[Any]) -> NDArray[Any]:
+        return rows[:, chosen]
 
-def _as_is(rows: NDArray[Any]) -> NDArray[Any]:
-    return rows
+    center = mean_latent(stack, numbers, prepare) if objective.target == "batch_mean" else None
+    return torch.from_numpy(score(stack, objective, numbers, prepare, center).mean(0)).to(stack.device, stack.dtype)
 
 
 def warn_if_collapsed(x: Tensor, x_hat: Tensor) -> None:

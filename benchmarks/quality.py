@@ -3,18 +3,27 @@
     python benchmarks/quality.py TABLES [--methods tollad knn5 ...] [--seeds 0 1 2] [--contamination 0.05] [--out FILE]
 
 TABLES is a folder of NPZ files with arrays X (n, d) and y (n,), 1 = anomaly, such as ADBench publishes. Protocol: one
-class. A random half of the normal rows, at most 10,000, trains; the other normals and all anomalies are the test. Nothing
-is resampled, no label is used but to leave anomalies out of training and to measure. With --contamination c, anomalies
-drawn from the test make up that share of the training rows. Each result is appended to FILE as one JSON line as soon as
-it is there, and a result that is there already is not computed again.
+class. A random half of the normal rows, at most 10,000, trains; the other normals and all anomalies are the test.
+Nothing is resampled, no label is used but to leave anomalies out of training and to measure. With --contamination c,
+anomalies drawn from the test make up that share of the training rows. Each result is appended to FILE as one JSON line
+as soon as it is there, and a result that is there already is not computed again; `benchmarks/report.py` turns FILE into
+a table.
+
+Every detector runs with its library's defaults on the same rows, standardised for those that depend on the scale of the
+columns and do not see to it themselves. CPU seconds are of one fit and one pass over the test rows, on one thread. The
+methods named pyod_... need PyOD and tqdm, which its autoencoder imports, and are left out without them.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import os
 import time
 from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +35,12 @@ from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
+from threadpoolctl import threadpool_limits
 
 from tollad import TollDetector, metrics
 
 Floats = NDArray[np.float64]
-Method = Callable[[Floats, Floats, int], Floats]
+Method = Callable[..., Floats]  # (train, test, seed) -> scores of the test rows
 
 
 def one_class_split(X: Floats, y: Floats, seed: int, contamination: float) -> tuple[Floats, Floats, Floats]:
@@ -48,9 +58,9 @@ def tollad(train: Floats, test: Floats, seed: int, **parameters: Any) -> Floats:
     return TollDetector(random_state=seed, device="cpu", **parameters).fit(train).anomaly_score(test)
 
 
-def knn5(train: Floats, test: Floats, seed: int) -> Floats:
+def nearest(train: Floats, test: Floats, seed: int, *, k: int) -> Floats:
     scale = StandardScaler().fit(train)
-    neighbours = NearestNeighbors(n_neighbors=min(5, len(train))).fit(scale.transform(train))
+    neighbours = NearestNeighbors(n_neighbors=min(k, len(train))).fit(scale.transform(train))
     return neighbours.kneighbors(scale.transform(test))[0].mean(1)
 
 
@@ -66,13 +76,67 @@ def isolation_forest(train: Floats, test: Floats, seed: int) -> Floats:
     return -IsolationForest(random_state=seed).fit(train).score_samples(test)
 
 
+def pyod_autoencoder(train: Floats, test: Floats, seed: int) -> Floats:
+    from pyod.models.auto_encoder import AutoEncoder
+
+    return AutoEncoder(random_state=seed, verbose=0).fit(train).decision_function(test)
+
+
+def pyod_deep_svdd(train: Floats, test: Floats, seed: int) -> Floats:
+    from pyod.models.deep_svdd import DeepSVDD
+
+    return DeepSVDD(train.shape[1], random_state=seed, verbose=0).fit(train).decision_function(test)
+
+
+def pyod_lunar(train: Floats, test: Floats, seed: int) -> Floats:
+    from pyod.models.lunar import LUNAR
+
+    return LUNAR(random_state=seed).fit(train).decision_function(test)
+
+
+def pyod_ecod(train: Floats, test: Floats, seed: int) -> Floats:
+    from pyod.models.ecod import ECOD
+
+    return ECOD().fit(train).decision_function(test)
+
+
 METHODS: dict[str, Method] = {
     "tollad": tollad,
-    "knn5": knn5,
+    "knn1": partial(nearest, k=1),
+    "knn5": partial(nearest, k=5),
     "lof": lof,
     "ocsvm": ocsvm,
     "isolation_forest": isolation_forest,
+    "pyod_autoencoder": pyod_autoencoder,
+    "pyod_deep_svdd": pyod_deep_svdd,
+    "pyod_lunar": pyod_lunar,
+    "pyod_ecod": pyod_ecod,
 }
+
+
+def installed(names: list[str]) -> list[str]:
+    """Return the methods whose library is installed, and say which are left out."""
+    if all(importlib.util.find_spec(package) for package in ("pyod", "tqdm")):
+        return names
+    left_out = [name for name in names if name.startswith("pyod_")]
+    if left_out:
+        print(f"left out: {', '.join(left_out)}; they need two packages: pip install pyod tqdm", flush=True)
+    return [name for name in names if name not in left_out]
+
+
+def measure(method: Method, X: Floats, y: Floats, seed: int, contamination: float) -> dict[str, Any]:
+    """Run one method on one split of one table."""
+    train, test, labels = one_class_split(X, y, seed, contamination)
+    before = time.process_time()
+    scores = method(train, test, seed)
+    seconds = time.process_time() - before
+    return {
+        "auroc": metrics.auroc(labels, scores),
+        "average_precision": metrics.average_precision(labels, scores),
+        "cpu_seconds": round(seconds, 3),
+        "n_train": len(train),
+        "n_columns": X.shape[1],
+    }
 
 
 def main() -> None:
@@ -85,32 +149,44 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=JSON", help="parameters of tollad")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/quality.jsonl"))
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     parameters = {name: json.loads(value) for name, value in (item.split("=", 1) for item in arguments.set)}
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is timed is the CPU
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        run_all(arguments, parameters)
+
+
+def run_all(arguments: argparse.Namespace, parameters: dict[str, Any]) -> None:
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     there = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
+    methods = {name: METHODS[name] for name in installed(arguments.methods)}
+    if "tollad" in methods:
+        methods["tollad"] = partial(tollad, **parameters)
+    libraries = ["torch", "scikit-learn"] + ["pyod"] * any(name.startswith("pyod_") for name in methods)
+    versions = {library: version(library) for library in libraries}
+    noise = np.random.default_rng(0).normal(size=(100, 4))
+    warm = set()
     for path in sorted(arguments.tables.glob("*.npz")):
         if arguments.only and path.stem not in arguments.only:
             continue
         with np.load(path) as file:
             X, y = file["X"].astype(np.float64), file["y"].ravel()
-        for name in arguments.methods:
+        for name, method in methods.items():
             for seed in arguments.seeds:
                 run = {"table": path.stem, "method": name, "seed": seed, "contamination": arguments.contamination}
                 run["parameters"] = parameters if name == "tollad" else {}
                 if any(run.items() <= result.items() for result in there):
                     continue
-                train, test, labels = one_class_split(X, y, seed, arguments.contamination)
-                before = time.process_time()
-                extra = parameters if name == "tollad" else {}
-                scores = METHODS[name](train, test, seed, **extra)
-                seconds = time.process_time() - before
-                run["auroc"] = metrics.auroc(labels, scores)
-                run["average_precision"] = metrics.average_precision(labels, scores)
-                run |= {"cpu_seconds": round(seconds, 3), "n_train": len(train), "n_columns": X.shape[1]}
+                if name not in warm:
+                    method(noise, noise, 0)  # imports and compilation are no part of a fit
+                    warm.add(name)
+                run |= measure(method, X, y, seed, arguments.contamination) | {"versions": versions}
                 with arguments.out.open("a") as file:
                     file.write(json.dumps(run) + "\n")
-                print(f"{path.stem:20} {name:18} seed {seed}  AUROC {run['auroc']:.4f}  {seconds:.1f} s", flush=True)
+                print(
+                    f"{path.stem:20} {name:18} seed {seed}  AUROC {run['auroc']:.4f}  {run['cpu_seconds']:.1f} s",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

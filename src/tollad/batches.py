@@ -62,7 +62,7 @@ class Batches:
     subsets : sequence of M int arrays, optional
         The rows of each member; by default all have all.
     corrupt : bool, default False
-        Whether the network is given corrupted rows, see `displace`.
+        Whether the network is given corrupted rows, see `draw_moves`.
 
     Raises
     ------
@@ -104,10 +104,19 @@ class Batches:
         x = self._rows.index_select(0, index).unflatten(0, (len(chosen), self.batch_size))
         if not self._corrupt:
             return x, x
-        moves = [
-            displace(stream.at(step, corruption=True), rows) for stream, rows in zip(self._streams, x, strict=True)
-        ]
-        return x + torch.stack(moves), x
+        return x + self._moves(x, step), x
+
+    def _moves(self, x: Tensor, step: int) -> Tensor:
+        """Return by how much each row is moved, see `draw_moves`: (M, batch_size, *shape)."""
+        size = x[0, 0].numel()
+        drawn = [draw_moves(stream.at(step, corruption=True), self.batch_size, size) for stream in self._streams]
+        # Small arrays: one transfer each for the whole stack.
+        noise, pairs, scale = (torch.from_numpy(np.stack(part)).to(x.device) for part in zip(*drawn, strict=True))
+        first_row = torch.arange(len(x), device=x.device).mul(self.batch_size)[:, None, None]
+        pairs = (pairs + first_row).transpose(0, 1).reshape(2, -1)
+        rows = x.reshape(-1, size)
+        along = rows.index_select(0, pairs[0]).sub_(rows.index_select(0, pairs[1]))
+        return along.mul_(scale.reshape(-1, 1)).add_(noise.reshape(-1, size)).view_as(x)
 
     def _draw(self, member: int, step: int) -> NDArray[np.int64]:
         if self._subsets is None:
@@ -116,8 +125,15 @@ class Batches:
         return subset[self._streams[member].draw(len(subset), self.batch_size, step)]
 
 
-def displace(generator: np.random.Generator, rows: Tensor) -> Tensor:
-    """Draw by how much each row of a batch is moved, for denoising collapse.
+# How the rows of a batch are divided, in random order: the rest stay as they are.
+_DENSE, _PART, _ALONG = 0.175, 0.175, 0.35
+_LOWEST_SIGMA = 0.05
+
+
+def draw_moves(
+    generator: np.random.Generator, n_rows: int, size: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+    """Draw by how much the rows of a batch are moved, for denoising collapse.
 
     Each row has its own size sigma, log-uniform in [0.05, 1]. In random order, 30 % of the rows stay as they are,
     17.5 % get Gaussian noise on every value, 17.5 % on a random part of the values (its share uniform in [0, 1]), and
@@ -128,25 +144,24 @@ def displace(generator: np.random.Generator, rows: Tensor) -> Tensor:
     Parameters
     ----------
     generator : numpy.random.Generator
-    rows : Tensor, (B, *shape)
-        Standardised.
+    n_rows, size : int
+        Rows of the batch, and values of a row.
 
     Returns
     -------
-    Tensor, (B, *shape)
+    noise : ndarray of float32, (n_rows, size)
+    pairs : ndarray of int64, (2, n_rows)
+    scale : ndarray of float32, (n_rows,)
+        A row moves by ``noise + scale * (rows[pairs[0]] - rows[pairs[1]])``.
     """
-    n, size = len(rows), rows[0].numel()
-    order = generator.permutation(n)
-    dense, part, along = np.split(order, np.rint(np.array([0.175, 0.35, 0.7]) * n).astype(int))[:3]
-    sigma = np.exp(generator.uniform(np.log(0.05), 0, (n, 1)))
-    noise = np.zeros((n, size), dtype=np.float32)
-    noise[dense] = generator.standard_normal((len(dense), size), dtype=np.float32)
-    share = generator.random((len(part), 1), dtype=np.float32)
-    kept = generator.random((len(part), size), dtype=np.float32) < share
-    noise[part] = kept * generator.standard_normal((len(part), size), dtype=np.float32)
-    moves = torch.from_numpy(noise * sigma).to(rows)
-    first, second = torch.from_numpy(generator.integers(n, size=(2, len(along)))).to(rows.device)
-    flat = rows.reshape(n, size)
-    scale = torch.from_numpy(sigma[along] / np.sqrt(2)).to(rows)
-    moves[torch.from_numpy(along).to(rows.device)] = (flat[first] - flat[second]) * scale
-    return moves.view_as(rows)
+    order = generator.permutation(n_rows)
+    dense, part, along = (round(share * n_rows) for share in (_DENSE, _DENSE + _PART, _DENSE + _PART + _ALONG))
+    sigma = np.exp(generator.uniform(np.log(_LOWEST_SIGMA), 0.0, n_rows)).astype(np.float32)
+    noise = np.zeros((n_rows, size), dtype=np.float32)
+    drawn = generator.standard_normal((part, size), dtype=np.float32) * sigma[order[:part], None]
+    kept = generator.random((part - dense, 1), dtype=np.float32)
+    drawn[dense:] *= generator.random((part - dense, size), dtype=np.float32) < kept
+    noise[order[:part]] = drawn
+    scale = np.zeros(n_rows, dtype=np.float32)
+    scale[order[part:along]] = sigma[order[part:along]] / np.float32(np.sqrt(2))
+    return noise, generator.integers(n_rows, size=(2, n_rows)), scale

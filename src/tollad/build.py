@@ -26,17 +26,17 @@ def find_device(device: str | torch.device) -> torch.device:
     ValueError
         For a name that torch does not know, or a device that this machine or this build of torch lacks.
     """
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if device == "auto":
-        return torch.device(next(name for name, there in present.items() if there))
+    counts = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
+    if isinstance(device, str) and device == "auto":
+        return torch.device(next(name for name, count in counts.items() if count))
     try:
+        if not isinstance(device, (str, torch.device)):
+            raise TypeError
         found = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise ValueError(f"unknown device {device!r}; the known ones are auto, cpu, cuda, mps") from error
-    if not present.get(found.type, True) or (found.index or 0) >= max(1, torch.cuda.device_count()):
-        raise ValueError(
-            f"device {str(device)!r} is not on this machine, or torch was built without it; use device='auto'"
-        )
+    if (found.index or 0) >= counts.get(found.type, 0):
+        raise ValueError(f"device {str(device)!r} is not on this machine, or not in this torch; use device='auto'")
     return found
 
 
@@ -47,7 +47,12 @@ def member_seeds(seed: int, member: int) -> tuple[int, int]:
 
 
 def build_stack(
-    name: str, shape: Sequence[int], latent_dim: int, hidden: Sequence[int], seeds: Sequence[int], batch_size: int
+    name: str,
+    shape: Sequence[int],
+    latent_dim: int,
+    hidden: Sequence[int] | None,
+    seeds: Sequence[int],
+    batch_size: int,
 ) -> Stack:
     """Build a stack of a named network in float32 on the CPU.
 
@@ -59,7 +64,7 @@ def build_stack(
         Of one input row.
     latent_dim : int
     hidden : sequence of int
-        Empty for a network without free widths, or for none.
+        None for a network without free widths, or for its default; empty for no layer between input and latent.
     seeds : sequence of M ints
         Of the initial weights, one a member.
     batch_size : int
@@ -70,7 +75,7 @@ def build_stack(
     ValueError
         If the network does not take such rows, or memory would not hold the training.
     """
-    options: dict[str, Any] = {"hidden": tuple(hidden)} if hidden else {}
+    options: dict[str, Any] = {} if hidden is None else {"hidden": tuple(hidden)}
     with torch.device("meta"):
         template: Autoencoder = getattr(networks, name)(tuple(shape), latent_dim, **options)
         values = _values_of_a_pass(template, torch.zeros(batch_size, *shape))
@@ -97,9 +102,11 @@ def custom_stack(network: tuple[nn.Module, nn.Module], shape: Sequence[int], n_m
     with torch.no_grad():
         try:
             z = template.encoder(x)
-            x_hat = template.decoder(z)
+            x_hat = template.decoder(z) if isinstance(z, Tensor) else z
         except RuntimeError as error:
             raise ValueError(f"the network does not take rows of shape {tuple(shape)}: {error}") from error
+    if not (isinstance(z, Tensor) and isinstance(x_hat, Tensor)):
+        raise ValueError("the encoder must return one tensor, and so must the decoder")
     if z.ndim != 2 or len(z) != 2:
         raise ValueError(f"the encoder must return (batch, latent_dim); it made {tuple(z.shape)} of {tuple(x.shape)}")
     if x_hat.shape != x.shape:

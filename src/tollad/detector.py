@@ -25,10 +25,11 @@ from tollad import artifact, scoring
 from tollad.batches import Batches
 from tollad.build import build_stack, custom_stack, find_device, member_seeds
 from tollad.features import Features, Preprocess, check_axes, column_names, fit_features, refuse_infinite, refuse_text
+from tollad.fitting import Checkpoint, History, fit, warn_if_collapsed
 from tollad.objective import Objective
 from tollad.settings import NORMS, TARGETS, Settings, check_parameters, resolve
 from tollad.stack import Stack
-from tollad.training import Checkpoint, History, Precision, fit, warn_if_collapsed
+from tollad.training import Precision
 
 Auto: TypeAlias = Literal["auto"]
 
@@ -69,10 +70,11 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         Models that differ in initial weights and batches, trained as one stack. Of several, each member's score is
         divided by its mean over the training rows, and the score is the mean. "auto" is 4 with corruption, else 1.
     corruption : {"auto", "mixed"} or None, default "auto"
-        "mixed" is denoising collapse: the network is given a corrupted row, must return the clean one, and puts its latent
-        as far from the target as the row was moved: ``||x_hat - x||_2 + beta * | ||z||_2 - ||x_corrupted - x||_2 |``. At
-        a clean row, that is when scoring, this is equation 3 as it stands. None is the paper's loss. "auto" is "mixed"
-        for tables and network "auto" or "mlp_layernorm", otherwise None.
+        "mixed" is denoising collapse: the network is given a corrupted row, must return the clean one, and puts its
+        latent as far from the target as the row was moved,
+        ``||x_hat - x||_2 + beta * | ||z||_2 - ||x_corrupted - x||_2 |``. At a clean row, that is when scoring, this is
+        equation 3 as it stands. None is the paper's loss. "auto" is "mixed" for tables and network "auto" or
+        "mlp_layernorm", otherwise None.
     preprocess : {"auto", "standard"} or None, default "auto"
         "standard" subtracts the mean and divides by the standard deviation of the training rows, by column for tables
         and by channel otherwise, and clips at 50; "auto" does the same; None takes values as they are. Missing values
@@ -100,7 +102,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         Anomaly scores of the training rows.
     settings_ : tollad.settings.Settings
         The parameters with "auto" replaced.
-    history_ : tollad.training.History
+    history_ : tollad.fitting.History
         Losses on the way.
     stack_ : tollad.stack.Stack
         The trained members; ``stack_[0]`` is the first as a torch module.

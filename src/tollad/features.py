@@ -54,7 +54,7 @@ class Features:
         return 2 if len(self.bent_mean) else 1
 
     def transform(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        """Return network inputs, finite whatever `X` is: (n_views, n, d + k) for tables of (n, d), else (1, *X.shape)."""
+        """Return network inputs, finite whatever `X` is: (n_views, n, d + k) of a table (n, d), else (1, *X.shape)."""
         values = np.asarray(X, dtype=np.float64)
         if len(self.fill):
             missing = np.isnan(values)
@@ -129,6 +129,7 @@ def fit_features(X: NDArray[Any], preprocess: Preprocess, names: Sequence[str], 
     features = nothing if X.ndim > 2 else _fit_missing(X, names)
     if preprocess is None:
         return features
+    names = [*names, *(f"{names[column]} is missing" for column in features.flagged)]
     values = features.transform(X)[0]
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = values.mean(axes, keepdims=True)[0], values.std(axes, keepdims=True)[0]
@@ -140,7 +141,7 @@ def fit_features(X: NDArray[Any], preprocess: Preprocess, names: Sequence[str], 
         )
     if constant.any():
         warnings.warn(
-            f"{constant.sum()} of {len(constant)} columns are constant among the training rows "
+            f"{constant.sum()} of {X.shape[1]} columns are constant among the training rows "
             f"({_listed(names, constant)}); they tell nothing until a row differs from them",
             stacklevel=2,
         )
@@ -169,7 +170,8 @@ def check_axes(shape: Sequence[int]) -> None:
 
 def refuse_text(X: Any) -> None:
     """Raise ValueError for a frame with a column of text, naming the column."""
-    for name in getattr(X, "columns", ()) if hasattr(X, "dtypes") else ():
+    names = X.column_names if hasattr(X, "column_names") else X.columns if hasattr(X, "dtypes") else ()
+    for name in names:
         values = np.asarray(X[name])
         if values.dtype.kind in "OUST" and any(isinstance(value, str) for value in values):
             text = next(value for value in values if isinstance(value, str))
@@ -182,7 +184,8 @@ def refuse_infinite(X: NDArray[Any], names: Sequence[str]) -> None:
     if infinite.any():
         row, column, *_ = np.argwhere(infinite)[0]
         where = f"row {row}, column {names[column]!r}" if X.ndim == 2 else f"row {row}"
-        raise ValueError(f"{where}: the value is infinite; correct it, or mark it as missing (NaN)")
+        remedy = ", or mark it as missing (NaN)" if X.ndim == 2 else ""
+        raise ValueError(f"{where}: the value is infinite; correct it{remedy}")
 
 
 def _fit_missing(X: NDArray[Any], names: Sequence[str]) -> Features:

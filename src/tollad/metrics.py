@@ -64,12 +64,21 @@ def f1_at_share(labels: ArrayLike, scores: ArrayLike, normal_share: float) -> fl
 
 def false_alarm_rate(labels: ArrayLike, alarms: ArrayLike) -> float:
     """Share of the normal rows that are called anomalous, in [0, 1]."""
-    normal = _both(labels) == 0
+    normal = _checked(labels) == 0
+    if not normal.any():
+        raise ValueError("a false-alarm rate needs normal rows (0)")
     return float(np.asarray(alarms, dtype=bool)[normal].mean())
 
 
 def _both(labels: ArrayLike) -> NDArray[np.int64]:
-    values = np.asarray(labels).astype(np.int64)
-    if set(values.tolist()) != {0, 1}:
+    values = _checked(labels)
+    if len(np.unique(values)) < 2:
         raise ValueError("the labels must hold normal rows (0) and anomalies (1), both at least once")
     return values
+
+
+def _checked(labels: ArrayLike) -> NDArray[np.int64]:
+    values = np.asarray(labels)
+    if not np.isin(values, (0, 1)).all():
+        raise ValueError("the labels must be normal rows (0) and anomalies (1), and nothing else")
+    return values.astype(np.int64)

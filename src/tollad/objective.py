@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from tollad import terms
 
-Target = Literal["origin", "batch_mean"]
+Target: TypeAlias = Literal["origin", "batch_mean"]
+Weight: TypeAlias = float | Iterable[float]
 
 
 class Objective:
@@ -30,9 +31,9 @@ class Objective:
 
     Raises
     ------
-    ValueError
-        For an unknown term (the error lists the known ones), a weight that is negative or not finite, an unknown
-        target, or weights of different lengths.
+    TypeError, ValueError
+        For an unknown term (the error lists the known ones), a weight that is no number, negative or not finite, an
+        unknown target, or weights of different lengths.
 
     Examples
     --------
@@ -42,7 +43,7 @@ class Objective:
     tensor([52.])
     """
 
-    def __init__(self, weights: Mapping[str, float | Sequence[float]], target: Target | Tensor = "origin") -> None:
+    def __init__(self, weights: Mapping[str, Weight], target: Target | Tensor = "origin") -> None:
         unknown = sorted(set(weights) - set(terms.__all__))
         if unknown:
             raise ValueError(f"unknown term {unknown[0]!r}; the known ones are {', '.join(sorted(terms.__all__))}")
@@ -85,7 +86,7 @@ class Objective:
                 value = value if radius is None else terms.shell(value, radius)
             else:
                 value = getattr(terms, name)(x, x_hat, batch_dims=z.ndim - 1)
-            if set(values) != {1.0}:
+            if values != (1.0,):
                 value = value * self._factor(values, z)
             total = value if total is None else total + value
         return z.new_zeros(z.shape[:-1]) if total is None else total
@@ -106,7 +107,7 @@ class Objective:
 
     @staticmethod
     def _factor(values: tuple[float, ...], z: Tensor) -> float | Tensor:
-        if len(set(values)) == 1:
+        if len(values) == 1:
             return values[0]
         if z.ndim != 3 or z.shape[0] != len(values):
             raise ValueError(
@@ -115,8 +116,13 @@ class Objective:
         return torch.tensor(values, dtype=z.dtype, device=z.device).unsqueeze(-1)
 
 
-def _as_weights(name: str, weight: float | Sequence[float]) -> tuple[float, ...]:
-    values = tuple(float(w) for w in weight) if isinstance(weight, Sequence) else (float(weight),)
+def _as_weights(name: str, weight: Any) -> tuple[float, ...]:
+    try:
+        if isinstance(weight, str):
+            raise TypeError
+        values = tuple(float(w) for w in weight) if hasattr(weight, "__iter__") else (float(weight),)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"the weight of {name!r} must be a number or one for each member, not {weight!r}") from error
     if not values or any(not math.isfinite(w) or w < 0 for w in values):
         raise ValueError(f"the weight of {name!r} must be finite and not negative, not {weight!r}")
     return values

@@ -52,15 +52,15 @@ def run(stack: Stack, rows: NDArray[Any], prepare: Prepare) -> Iterator[tuple[Te
     """
     padded = stack.dtype != torch.float64
     size = _DENSE_BLOCK if stack.is_dense else _BLOCK if stack.device.type == "cpu" else _BLOCK_ON_GPU
-    with torch.inference_mode():
-        for start in range(0, len(rows), size):
-            x = torch.tensor(prepare(rows[start : start + size]), dtype=stack.dtype, device=stack.device)
-            n = x.shape[1]
-            if padded and n < size:
-                x = torch.cat([x, x.new_zeros(len(x), size - n, *x.shape[2:])], 1)
-            x = x.expand(len(stack), *x.shape[1:])
+    for start in range(0, len(rows), size):
+        x = torch.tensor(prepare(rows[start : start + size]), dtype=stack.dtype, device=stack.device)
+        n = x.shape[1]
+        if padded and n < size:
+            x = torch.cat([x, x.new_zeros(len(x), size - n, *x.shape[2:])], 1)
+        x = x.expand(len(stack), *x.shape[1:])
+        with torch.no_grad():
             x_hat, z = stack(x)
-            yield x[:, :n], x_hat[:, :n], z[:, :n]
+        yield x[:, :n], x_hat[:, :n], z[:, :n]
 
 
 def score(

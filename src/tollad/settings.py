@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal
 
+import numpy as np
 from torch import nn
 
 from tollad import networks
@@ -18,6 +19,7 @@ NORMS = {"l1": "latent_l1", "l2": "latent_l2", "linf": "latent_linf"}
 TARGETS: dict[str, Target] = {"origin": "origin", "mean": "batch_mean"}
 PREPROCESS = ("auto", "standard", None)
 CORRUPTIONS = ("auto", "mixed", None)
+_MOST_MEMBERS = 100_000
 PRECISIONS = ("float32", "float64", "bf16")
 
 
@@ -32,8 +34,8 @@ class Settings:
     beta, learning_rate : float
     latent_dim : int
         0 for a custom network, whose encoder decides.
-    hidden : tuple of int
-        Empty for networks without free widths.
+    hidden : tuple of int or None
+        None for networks without free widths.
     batch_size, steps, n_members : int
     corruption : {"mixed"} or None
     schedule : {"constant", "cosine"}
@@ -43,7 +45,7 @@ class Settings:
     network: str
     beta: float
     latent_dim: int
-    hidden: tuple[int, ...]
+    hidden: tuple[int, ...] | None
     learning_rate: float
     batch_size: int
     steps: int
@@ -75,10 +77,16 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     _check_choice(p, "corruption", CORRUPTIONS)
     _check_choice(p, "precision", PRECISIONS)
     for name, least in (("latent_dim", 1), ("batch_size", 2), ("steps", 1), ("n_members", 1)):
-        if p[name] != "auto":
-            _check_integer(name, p[name], least)
+        if not (isinstance(p[name], str) and p[name] == "auto"):
+            _check_integer(name, p[name], least, " or 'auto'")
+    if p["n_members"] != "auto" and p["n_members"] > _MOST_MEMBERS:
+        raise ValueError(f"n_members must be at most {_MOST_MEMBERS}, not {p['n_members']!r}; no memory holds more")
     _check_network(p["network"])
     _check_hidden(p["hidden"])
+    if not isinstance(p["early_stopping"], (bool, np.bool_)):
+        raise TypeError(f"early_stopping must be True or False, not {p['early_stopping']!r}")
+    if not isinstance(p["verbose"], Integral):
+        raise TypeError(f"verbose must be an integer, not {p['verbose']!r}")
 
 
 def resolve(parameters: Mapping[str, Any], shape: Sequence[int], n_rows: int) -> Settings:
@@ -138,12 +146,12 @@ def _auto_latent_dim(network: str, size: int) -> int:
     return 128 if network == "mlp_layernorm" else 64
 
 
-def _resolve_hidden(network: str, hidden: Any) -> tuple[int, ...]:
+def _resolve_hidden(network: str, hidden: Any) -> tuple[int, ...] | None:
     default = None
     if network != "custom":
         default = inspect.signature(getattr(networks, network)).parameters.get("hidden")
     if isinstance(hidden, str):
-        return tuple(default.default) if default else ()
+        return tuple(default.default) if default else None
     if default is None:
         raise ValueError(f"hidden is given, but network {network!r} has no free widths; leave hidden='auto'")
     return tuple(int(width) for width in hidden)
@@ -159,15 +167,15 @@ def _check_real(p: Mapping[str, Any], name: str, wanted: str, fits: Any) -> None
         raise ValueError(f"{name} must be {wanted}, not {value!r}")
 
 
-def _check_integer(name: str, value: Any, least: int) -> None:
+def _check_integer(name: str, value: Any, least: int, otherwise: str = "") -> None:
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be an integer >= {least} or 'auto', not {value!r}")
+        raise TypeError(f"{name} must be an integer >= {least}{otherwise}, not {value!r}")
     if value < least:
-        raise ValueError(f"{name} must be an integer >= {least} or 'auto', not {value!r}")
+        raise ValueError(f"{name} must be an integer >= {least}{otherwise}, not {value!r}")
 
 
 def _check_choice(p: Mapping[str, Any], name: str, known: Sequence[Any]) -> None:
-    if p[name] not in known:
+    if not any(p[name] is choice or (isinstance(p[name], str) and p[name] == choice) for choice in known):
         raise ValueError(f"unknown {name} {p[name]!r}; the known ones are {', '.join(repr(k) for k in known)}")
 
 

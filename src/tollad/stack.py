@@ -58,7 +58,8 @@ class Stack:
     def __init__(self, members: Sequence[Autoencoder]) -> None:
         if not members:
             raise ValueError("a stack needs at least one member")
-        self._members = [copy.deepcopy(member) for member in members]
+        self._members = [_copy(member) for member in members]
+        self._mode: bool | None = None  # unknown: parts may differ
         self.weights, self._tensors = _share(self._members)
         self.is_dense = _is_dense(self._members[0])
         self._batched = len(members) > 1 and self.is_dense
@@ -69,9 +70,9 @@ class Stack:
         else:
             self._leaves = [member.get_parameter(name) for name in trainable for member in self._members]
 
-    # A pickled or copied view loses the storage that it shares with the stack, so members travel and are shared anew.
+    # A pickled view drags along all that it is a part of, so copies of the members travel and are shared anew.
     def __getstate__(self) -> list[Autoencoder]:
-        return self._members
+        return [_copy(member) for member in self._members]
 
     def __setstate__(self, members: list[Autoencoder]) -> None:
         Stack.__init__(self, members)
@@ -103,9 +104,10 @@ class Stack:
 
     def train(self, mode: bool = True) -> Stack:
         """Set training mode (BatchNorm uses the batch) or, with ``False``, evaluation mode (stored statistics)."""
-        if self._members[0].training != mode:  # to walk all modules costs more than it seems
+        if self._mode != mode:  # to walk all modules at every step costs more than it seems
             for member in self._members:
                 member.train(mode)
+            self._mode = mode
         return self
 
     def eval(self) -> Stack:
@@ -139,7 +141,7 @@ class Stack:
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Stack:
         """Return a copy on another device or in another floating-point type, in the same mode."""
-        return Stack([copy.deepcopy(member).to(device=device, dtype=dtype) for member in self._members])
+        return Stack([_copy(member).to(device=device, dtype=dtype) for member in self._members])
 
     @property
     def device(self) -> torch.device:
@@ -209,17 +211,26 @@ _DENSE: dict[type[nn.Module], Callable[[nn.Module, _Tensors, Tensor], Tensor]] =
 
 
 def _is_dense(member: Autoencoder) -> bool:
-    """Whether batched products can run the network: two plain sequences of layers that are known here."""
-    return all(
-        type(part) is nn.Sequential and all(_is_known(layer) for layer in part)
-        for part in (member.encoder, member.decoder)
-    )
+    """Whether batched products can run the network: two plain sequences of layers known here, none sharing weights."""
+    parts = (member.encoder, member.decoder)
+    known = all(type(part) is nn.Sequential and all(_is_known(layer) for layer in part) for part in parts)
+    tied = len(list(member.parameters())) < len(list(member.named_parameters(remove_duplicate=False)))
+    return known and not tied
 
 
 def _is_known(layer: nn.Module) -> bool:
     """Whether `_DENSE` runs the layer: not without bias, affine parameters or running statistics."""
     tensors = (*layer._parameters.values(), *layer._buffers.values(), getattr(layer, "momentum", 0.1))
     return type(layer) in _DENSE and all(tensor is not None for tensor in tensors)
+
+
+def _copy(member: Autoencoder) -> Autoencoder:
+    """Return a copy whose tensors are its own: one of a view would hold all that the view is a part of."""
+    memo: dict[int, Tensor] = {}
+    for tensor in (*member.parameters(), *member.buffers()):
+        own = tensor.detach().clone()
+        memo[id(tensor)] = nn.Parameter(own, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else own
+    return copy.deepcopy(member, memo)
 
 
 def _share(members: Sequence[Autoencoder]) -> tuple[Tensor, dict[str, Tensor]]:

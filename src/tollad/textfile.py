@@ -54,8 +54,8 @@ def text_parts(path: str, label: str, separator: str, header: bool) -> Iterator[
     Raises
     ------
     ValueError
-        For an empty file, damaged gzip data, bytes that are no UTF-8 text, ragged rows and quotes that never close, with
-        the line; for duplicated names.
+        For an empty file, damaged gzip data, bytes that are no UTF-8 text, ragged rows and quotes that never close,
+        with the line; for duplicated names.
     """
     names: list[str] = []
     with _byte_stream(path) as stream:

@@ -1,0 +1,96 @@
+"""The model card: what a model file says about itself, read without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tollad import artifact
+
+_MOST_NAMES = 5
+_SPARKS = "▁▂▃▄▅▆▇█"
+_SPARKLINE_WIDTH = 40
+
+
+def read_card(path: str) -> dict[str, Any]:
+    """Return what a model file says about itself, as JSON values.
+
+    Raises
+    ------
+    ValueError, OSError
+        If there is no readable model, see `tollad.artifact.load`.
+    """
+    metadata, tensors = artifact.load(path, "model")
+    threshold, scores = -metadata.pop("offset"), tensors["training_scores"]
+    return {
+        "model": path,
+        **metadata,
+        "threshold": threshold,
+        "n_training_rows": len(scores),
+        "share_above_threshold": float((scores > threshold).mean()),
+        "n_weights": sum(tensor.size for name, tensor in tensors.items() if name.startswith("stack.")),
+    }
+
+
+def format_card(card: Mapping[str, Any]) -> str:
+    """Return a card as lines for people to read."""
+    notes, history = card["notes"], card["history"]
+    losses = [float(np.mean(members)) for members in history["loss"]]
+    lines = {
+        "model": card["model"],
+        "data": notes.get("source", "unknown"),
+        "rows": describe_rows(notes) if "n_read" in notes else str(card["n_training_rows"]),
+        "columns": describe_columns(card["input_shape"], card["feature_names"]),
+        "left out": _shortened(notes.get("drop", ())) or "none",
+        "threshold": f"{card['threshold']:.4g}; {card['share_above_threshold']:.1%} of the training rows score higher",
+        "training": f"{card['n_steps']} steps; loss {np.mean(history['initial_loss']):.4g} to {losses[-1]:.4g}",
+        "": sparkline(losses),
+        "weights": f"{card['n_weights']:,}",
+        **{name: _plain(value) for name, value in {**card["parameters"], **card["settings"]}.items()},
+        "written by": ", ".join(f"{package} {version}" for package, version in card["versions"].items()),
+    }
+    return aligned(lines)
+
+
+def describe_rows(notes: Mapping[str, Any]) -> str:
+    """Return how many rows were used, and which."""
+    chosen = f" ({notes['label']} is {' or '.join(notes['normal'])})" if notes.get("label") else ""
+    return f"{notes['n_used']} of {notes['n_read']}{chosen}"
+
+
+def describe_columns(shape: Sequence[int], names: Sequence[str] | None) -> str:
+    """Return how many columns there are and the names of the first, or the shape of rows that have none."""
+    if len(shape) > 1:
+        return f"none; each row is an array of shape {tuple(shape)}"
+    return f"{shape[0]}" + (f": {_shortened(names)}" if names is not None else " without names")
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return a curve of positive values on a logarithmic scale as one line of blocks, at most forty.
+
+    Examples
+    --------
+    >>> sparkline([8.0, 4.0, 2.0, 1.0])
+    '█▆▃▁'
+    """
+    parts = np.array_split(np.asarray(values), min(len(values), _SPARKLINE_WIDTH))
+    heights = np.log([max(part.mean(), np.finfo(float).tiny) for part in parts])
+    spread = np.ptp(heights)
+    levels = (heights - heights.min()) / (spread if spread > 0 else 1.0) * (len(_SPARKS) - 1)
+    return "".join(_SPARKS[level] for level in levels.round().astype(int))
+
+
+def aligned(lines: Mapping[str, str]) -> str:
+    """Return names and values, a pair a line, the values below each other."""
+    width = max(map(len, lines)) + 2
+    return "\n".join(f"{name:<{width}}{value}".rstrip() for name, value in lines.items())
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value).lower()

@@ -1,0 +1,121 @@
+"""Reasons: a score split exactly into its parts, and what the network expected beside what it saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why rows have the scores they have.
+
+    The parts of a row and its latent part add up to its score to the precision of a float. A part is large where the
+    reconstruction differs from the row; the latent part, beta times the norm of z, belongs to the row as a whole.
+
+    Attributes
+    ----------
+    names : tuple of str, (d,)
+        Columns, or channels of images and series.
+    scores : ndarray of float64, (n,)
+        Anomaly scores.
+    parts : ndarray of float64, (n, *row shape), >= 0
+        Share of each column, pixel or time step in the reconstruction error, in the units of the score.
+    latent : ndarray of float64, (n,), >= 0
+        The latent term.
+    seen, expected : ndarray, (n, *row shape)
+        The rows, and what the network makes of them, in the rows' own units. A category is expected to be the level of
+        the largest reconstruction.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tollad import TollDetector
+    >>> normal = np.random.default_rng(0).normal(40, 10, size=(300, 2))
+    >>> detector = TollDetector(steps=100, random_state=0).fit(normal)
+    >>> explanation = detector.explain([[41.0, 400.0]])
+    >>> explanation.reasons(0, most=1)[0].split(",")[0]
+    'x2: 400'
+    """
+
+    names: tuple[str, ...]
+    scores: NDArray[np.float64]
+    parts: NDArray[np.float64]
+    latent: NDArray[np.float64]
+    seen: NDArray[Any]
+    expected: NDArray[Any]
+
+    def reasons(self, row: int, most: int = 3) -> list[str]:
+        """Return the largest parts of one row of a table in words, the largest first.
+
+        Parameters
+        ----------
+        row : int
+            Number of the row, from 0.
+        most : int, default 3
+            How many parts at most.
+
+        Returns
+        -------
+        list of str
+            Such as ``"age: 3, expected about 41 (62 % of the score)"``.
+
+        Raises
+        ------
+        ValueError
+            For rows that are images or series: their parts are a picture.
+        """
+        if self.parts.ndim != 2:
+            raise ValueError("reasons in words are for tables; of images and series look at the parts as a picture")
+        columns = np.argsort(-self.parts[row], kind="stable")[:most]
+        return [self._reason(row, int(column)) for column in columns if self.parts[row, column] > 0]
+
+    def _reason(self, row: int, column: int) -> str:
+        share = self.parts[row, column] / self.scores[row]
+        seen, expected = _worded(self.seen[row, column]), _worded(self.expected[row, column])
+        about = "" if isinstance(self.expected[row, column], str) else "about "
+        return f"{self.names[column]}: {seen}, expected {about}{expected} ({share:.0%} of the score)".replace("%", " %")
+
+
+def split_error(
+    x: NDArray[np.float64], x_hat: NDArray[np.float64], scores: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Split the scores of members into parts by value and a latent part.
+
+    The error of equation (1) is a norm, not a sum; but ``||r|| = sum_j r_j^2 / ||r||``, and each summand is the share
+    of one value in it.
+
+    Parameters
+    ----------
+    x, x_hat : ndarray, (M, n, *shape)
+        What the network was given and what it made of it.
+    scores : ndarray, (M, n)
+
+    Returns
+    -------
+    parts : ndarray, (M, n, *shape)
+    latent : ndarray, (M, n)
+    """
+    squared = np.square(x_hat - x)
+    axes = tuple(range(2, x.ndim))
+    error = np.sqrt(squared.sum(axes, keepdims=True))
+    parts = np.divide(squared, error, out=np.zeros_like(squared), where=error > 0)
+    return parts, np.maximum(scores - error.reshape(scores.shape), 0.0)
+
+
+def sum_groups(parts: NDArray[np.float64], groups: Sequence[int], n_groups: int) -> NDArray[np.float64]:
+    """Add up the parts that belong to one column: (n, m) -> (n, n_groups), `groups` holding the column of each part."""
+    summed = np.zeros((len(parts), n_groups))
+    for part, group in zip(parts.T, groups, strict=True):
+        summed[:, group] += part
+    return summed
+
+
+def _worded(value: Any) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "missing"
+    return str(value) if isinstance(value, str) else f"{float(value):.4g}"

@@ -1,0 +1,60 @@
+"""The constructor parameters of `TollDetector` as command-line options, listed without importing it.
+
+What a value may be is checked by the detector, so that its messages are the same everywhere; here text only becomes a
+number, a tuple or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+
+def _auto_or(number: type[int] | type[float]) -> Callable[[str], Any]:
+    def convert(text: str) -> Any:
+        return text if text == "auto" else _number(number, text)
+
+    return convert
+
+
+def _number(number: type[int] | type[float], text: str) -> int | float:
+    try:
+        return number(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not {'an integer' if number is int else 'a number'}.") from None
+
+
+def _widths(text: str) -> str | tuple[int | float, ...]:
+    return text if text == "auto" else tuple(_number(int, width) for width in text.split(","))
+
+
+def _or_none(text: str) -> str | None:
+    return None if text == "none" else text
+
+
+def _option(flag: str, metavar: str, convert: Callable[[str], Any], default: str, text: str) -> click.Option:
+    return click.Option([flag], type=convert, default=default, metavar=metavar, help=text, show_default=True)
+
+
+DETECTOR_OPTIONS = (
+    _option("--beta", "X", _auto_or(float), "auto", "Weight of the latent norm against the reconstruction error."),
+    _option("--norm", "NAME", str, "l2", "Norm of the latent: l2, l1 or linf."),
+    _option("--target", "NAME", str, "origin", "What latents collapse onto: origin or mean."),
+    _option("--latent-dim", "N", _auto_or(int), "auto", "Length of the latent."),
+    _option("--network", "NAME", str, "auto", "Builder of the network: mlp, conv, conv1d, ..."),
+    _option("--hidden", "N,N,...", _widths, "auto", "Widths of the hidden layers from the input to the latent."),
+    _option("--learning-rate", "X", _auto_or(float), "auto", "Step size of Adam."),
+    _option("--batch-size", "N", _auto_or(int), "auto", "Rows in a step."),
+    _option("--steps", "N", _auto_or(int), "auto", "Updates (not epochs)."),
+    _option("--n-members", "N", _auto_or(int), "auto", "Models trained side by side and averaged."),
+    _option("--corruption", "NAME", _or_none, "auto", "Corruption of the inputs in training: auto, mixed or none."),
+    _option("--preprocess", "NAME", _or_none, "auto", "Scaling of the columns: auto, standard or none."),
+    _option("--contamination", "X", float, "0.1", "Share of the training rows to call anomalous, at most 0.5."),
+    click.Option(["--early-stopping"], is_flag=True, help="Hold out a tenth of the rows and stop at their best score."),
+    _option("--precision", "NAME", str, "float32", "Of the training: float32, float64 or bf16."),
+    _option("--device", "NAME", str, "auto", "auto, cpu, cuda, mps, cuda:1, ..."),
+    _option("--random-state", "N", int, "0", "Seed: the same seed gives the same model."),
+    click.Option(["--verbose/--quiet"], default=True, help="Show the progress of the training.  [default: verbose]"),
+)

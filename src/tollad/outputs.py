@@ -1,0 +1,121 @@
+"""Tables a command writes: rows in a stream, as CSV, JSON lines or Parquet, to a file that is whole or to no file."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from tollad import files
+
+if TYPE_CHECKING:
+    from tollad.inputs import Scored
+
+
+def check_output(path: str, *, overwrite: bool) -> None:
+    """Raise, before any work is done, the OSError that `tollad.files.atomic_write` would raise after it."""
+    with contextlib.suppress(InterruptedError), files.atomic_write(path, overwrite=overwrite):
+        raise InterruptedError("nothing is to be written yet")
+
+
+def check_table_output(path: str, *, overwrite: bool) -> None:
+    """As `check_output`, and raise ValueError if the ending of `path` is none of `WRITERS`."""
+    _writer(path)
+    check_output(path, overwrite=overwrite)
+
+
+def write_tables(path: str | None, tables: Iterable[pa.Table], *, overwrite: bool) -> None:
+    """Write tables of equal columns one below the other, each as soon as it is there.
+
+    Parameters
+    ----------
+    path : str or None
+        A file whose ending is a key of `WRITERS`; None is standard output, as CSV.
+    tables : iterable of pyarrow.Table
+        At least one; it may have no rows.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    ValueError
+        If the ending is unknown.
+    OSError
+        If the file cannot be written, see `tollad.files.atomic_write`.
+    """
+    if path is None:
+        _write_csv(sys.stdout.buffer, tables)
+        return
+    write = _writer(path)
+    with files.atomic_write(path, overwrite=overwrite) as file:
+        write(file, tables)
+
+
+def score_table(scored: Scored, *, only_anomalies: bool) -> pa.Table:
+    """Return scores as a table of the columns row (from 1), the one that was asked for if any, score and verdict."""
+    kept = np.flatnonzero(scored.alarms) if only_anomalies else np.arange(len(scored.scores))
+    columns: dict[str, Any] = {"row": scored.first_row + kept + 1}
+    if scored.column is not None:
+        if scored.column in ("row", "score", "verdict"):
+            raise ValueError(f"the name of column {scored.column!r} is taken by the output; rename the column for --id")
+        columns[scored.column] = pa.array([scored.values[i] for i in kept], pa.string())
+    verdict = np.where(scored.alarms, "anomaly", "normal")
+    return pa.table({**columns, "score": scored.scores[kept], "verdict": verdict[kept]})
+
+
+def _write_csv(file: BinaryIO, tables: Iterable[pa.Table]) -> None:
+    for number, table in enumerate(tables):
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if number == 0:
+            writer.writerow(table.column_names)
+        writer.writerows(_rows(table))
+        rest = memoryview(text.getvalue().encode())
+        # Standard output is unbuffered under PYTHONUNBUFFERED, and a pipe then takes what fits.
+        while rest:
+            rest = rest[file.write(rest) :]
+        file.flush()
+
+
+def _write_json_lines(file: BinaryIO, tables: Iterable[pa.Table]) -> None:
+    for table in tables:
+        for row in _rows(table):
+            line = json.dumps(dict(zip(table.column_names, row, strict=True)), ensure_ascii=False)
+            file.write(line.encode() + b"\n")
+
+
+def _write_parquet(file: BinaryIO, tables: Iterable[pa.Table]) -> None:
+    from pyarrow import parquet
+
+    stream = iter(tables)
+    first = next(stream)
+    with parquet.ParquetWriter(file, first.schema) as writer:
+        writer.write_table(first)
+        for table in stream:
+            writer.write_table(table)
+
+
+WRITERS: dict[str, Callable[[BinaryIO, Iterable[pa.Table]], None]] = {
+    ".csv": _write_csv,
+    ".jsonl": _write_json_lines,
+    ".parquet": _write_parquet,
+}
+
+
+def _writer(path: str) -> Callable[[BinaryIO, Iterable[pa.Table]], None]:
+    ending = PurePath(path).suffix.lower()
+    if ending not in WRITERS:
+        raise ValueError(f"{path}: cannot tell the format from the ending; the known ones are {', '.join(WRITERS)}")
+    return WRITERS[ending]
+
+
+def _rows(table: pa.Table) -> Iterator[tuple[object, ...]]:
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)

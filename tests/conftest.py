@@ -1,0 +1,41 @@
+"""What all tests share: one thread, reproducible examples, and a guard over the global random states."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["SCIPY_ARRAY_API"] = "1"  # scipy reads it once, when it is imported; scikit-learn's own checks need it
+
+import random
+from collections.abc import Iterator
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+
+# Small products do not pay for a second thread, and one thread gives the same bits everywhere.
+torch.set_num_threads(1)
+
+hypothesis.settings.register_profile(
+    "tollad",
+    deadline=None,
+    max_examples=50,
+    derandomize="CI" in os.environ,
+    # The guard below compares the states around all examples of a test.
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("tollad")
+
+
+@pytest.fixture
+def global_random_states_stay() -> Iterator[None]:
+    """Fail a test that moved a global random state: nothing in tollad may draw from one."""
+    before = _global_random_states()
+    yield
+    assert _global_random_states() == before, "a global random state was moved"
+
+
+def _global_random_states() -> tuple[object, ...]:
+    numpy_state = tuple(part.tolist() if isinstance(part, np.ndarray) else part for part in np.random.get_state())
+    return torch.get_rng_state().tolist(), numpy_state, random.getstate()

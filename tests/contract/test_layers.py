@@ -1,0 +1,192 @@
+"""Who may import whom: the picture of the architecture, enforced on the syntax trees.
+
+A wall is moved by changing `MODULES` together with the picture.
+"""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import itertools
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import tollad
+
+SOURCE = Path(tollad.__file__).parent
+# Import names that differ from the names of their projects.
+PROJECTS = {"sklearn": "scikit-learn"}
+
+# module: (modules of tollad, third-party packages) that it may import, be it at the top or within a function.
+MODULES: dict[str, tuple[set[str], set[str]]] = {
+    "__init__": ({"metrics", "networks", "terms", "detector", "objective"}, set()),
+    "terms": (set(), {"torch"}),
+    "networks": (set(), {"torch"}),
+    "stack": ({"networks"}, {"torch"}),
+    "objective": ({"terms"}, {"torch"}),
+    "batches": (set(), {"numpy", "torch"}),
+    "files": (set(), {"numpy", "safetensors"}),
+    "artifact": ({"files"}, {"numpy"}),
+    "features": (set(), {"numpy", "sklearn"}),
+    "metrics": (set(), {"numpy", "sklearn"}),
+    "calibration": (set(), {"numpy", "scipy"}),
+    "explain": (set(), {"numpy"}),
+    "scoring": ({"stack", "objective"}, {"numpy", "torch"}),
+    "training": ({"stack", "objective", "terms"}, {"torch"}),
+    "fitting": ({"artifact", "batches", "objective", "scoring", "stack", "training"}, {"numpy", "torch"}),
+    "settings": ({"networks", "objective"}, {"numpy", "torch"}),
+    "build": ({"networks", "stack"}, {"numpy", "torch"}),
+    "detector": (
+        {
+            "artifact",
+            "batches",
+            "build",
+            "calibration",
+            "explain",
+            "features",
+            "fitting",
+            "objective",
+            "scoring",
+            "settings",
+            "stack",
+            "training",
+        },
+        {"numpy", "sklearn", "torch"},
+    ),
+    "pyod": ({"detector"}, {"numpy", "pyod", "sklearn"}),
+    "textfile": (set(), {"numpy", "pyarrow"}),
+    "sources": ({"textfile"}, {"numpy", "pyarrow"}),
+    "options": (set(), {"click"}),
+    "card": ({"artifact"}, {"numpy"}),
+    "columns": ({"sources"}, {"numpy", "pyarrow"}),
+    "inputs": ({"columns", "detector", "features", "sources"}, {"numpy", "pyarrow"}),
+    "outputs": ({"files", "inputs"}, {"numpy", "pyarrow"}),
+}
+# The ends of the house may use everything; nothing may use them but they each other.
+ENDS = {"cli", "demo", "plots"}
+
+
+def module_names() -> list[str]:
+    return sorted(path.stem for path in SOURCE.glob("*.py"))
+
+
+def imports(module: str, *, top_level_only: bool = False) -> set[str]:
+    """Return what a module imports: ``tollad.x`` for modules of tollad, else the first part of the name."""
+    tree = ast.parse((SOURCE / f"{module}.py").read_text(encoding="utf-8"))
+    nodes = _at_import(tree) if top_level_only else ast.walk(tree)
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {_name(alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}.py, line {node.lineno}: imports are absolute here"
+            assert node.module is not None
+            found |= {_name(f"{node.module}.{alias.name}") for alias in node.names}
+    return found - {"__future__"}
+
+
+def _at_import(tree: ast.Module) -> list[ast.AST]:
+    """Every statement that runs when the module is imported: all but the bodies of functions."""
+    nodes: list[ast.AST] = []
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        nodes.append(node)
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+    return nodes
+
+
+def _name(dotted: str) -> str:
+    package, *rest = dotted.split(".")
+    if package != "tollad":
+        return package
+    return f"tollad.{rest[0]}" if rest and rest[0] in module_names() else "tollad.__init__"
+
+
+def of_tollad(names: set[str]) -> set[str]:
+    return {name.removeprefix("tollad.") for name in names if name.startswith("tollad.")}
+
+
+@pytest.mark.parametrize("module", sorted(set(module_names()) - ENDS))
+def test_module_imports_only_what_lies_below(module):
+    assert module in MODULES, f"{module}.py has no place in the picture: add it to MODULES"
+    below, packages = MODULES[module]
+    found = imports(module)
+    assert of_tollad(found) <= below
+    foreign = {name for name in found if not name.startswith("tollad.")} - set(sys.stdlib_module_names)
+    assert foreign <= packages
+
+
+@pytest.mark.parametrize("module", module_names())
+def test_packages_are_declared(module):
+    """What a module imports is a dependency of the project by its own name, not by way of another's."""
+    project = tomllib.loads((SOURCE.parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    declared = {re.match(r"[A-Za-z0-9_.-]+", requirement)[0].lower() for requirement in requirements}
+    foreign = {name for name in imports(module) if not name.startswith("tollad.")} - set(sys.stdlib_module_names)
+    assert {PROJECTS.get(name, name) for name in foreign} <= declared
+
+
+def test_nothing_imports_the_ends():
+    for module in set(module_names()) - ENDS:
+        assert not of_tollad(imports(module)) & ENDS, module
+
+
+def test_no_cycles():
+    """Late imports count too, but for those of the package itself, which holds only names for its user."""
+    graph = {module: of_tollad(imports(module)) - {"__init__"} for module in module_names() if module != "__init__"}
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert order.index("terms") < order.index("detector")
+
+
+def test_the_picture_names_no_module_twice_or_in_vain():
+    assert not MODULES.keys() & ENDS
+    for module, (below, packages) in MODULES.items():
+        assert below <= MODULES.keys(), module
+        assert not packages & set(sys.stdlib_module_names), module
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return the packages that a fresh interpreter has loaded after `code`."""
+    script = f"{code}\nimport json, sys\nprint(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_import_tollad_is_light():
+    packages = set().union(*(packages for _, packages in MODULES.values()))
+    assert not loaded_by("import tollad; dir(tollad); tollad.__version__") & packages
+
+
+def test_public_names_load_on_first_use():
+    assert "torch" in loaded_by("import tollad; tollad.terms")
+
+
+def test_files_and_sources_do_without_torch():
+    loaded = loaded_by("from tollad import artifact, features, files, sources")
+    assert not loaded & {"torch", "sklearn"}
+
+
+@pytest.mark.skipif(not (SOURCE / "cli.py").exists(), reason="the command line is not there yet")
+class TestCommandLine:
+    def test_imports_only_click_at_the_top(self):
+        found = imports("cli", top_level_only=True)
+        assert found - set(sys.stdlib_module_names) <= {"click", "tollad.__init__", "tollad.options"}
+
+    @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["fit", "--help"], ["score", "--help"]])
+    def test_help_loads_neither_torch_nor_numpy(self, arguments):
+        code = (
+            "import contextlib, io, sys\n"
+            f"sys.argv = ['tollad', *{arguments!r}]\n"
+            "from tollad.cli import main\n"
+            "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+            "    main()"
+        )
+        assert not loaded_by(code) & {"numpy", "torch", "sklearn", "pyarrow", "matplotlib"}

@@ -1,0 +1,94 @@
+"""Measures against their definitions, counted by hand."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollad import metrics
+
+labelled_scores = st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=12).filter(
+    lambda rows: {label for label, _ in rows} == {False, True}
+)
+
+
+@given(rows=labelled_scores)
+def test_auroc_counts_pairs(rows):
+    pairs = itertools.product([s for label, s in rows if label], [s for label, s in rows if not label])
+    wins = [1.0 if anomaly > normal else 0.5 if anomaly == normal else 0.0 for anomaly, normal in pairs]
+    labels, scores = zip(*rows, strict=True)
+    assert metrics.auroc(labels, scores) == pytest.approx(np.mean(wins))
+
+
+@given(rows=labelled_scores)
+def test_average_precision_sums_over_thresholds(rows):
+    labels, scores = (np.array(column) for column in zip(*rows, strict=True))
+    total, recall_before = 0.0, 0.0
+    for threshold in sorted(set(scores), reverse=True):
+        called = scores >= threshold
+        recall = labels[called].sum() / labels.sum()
+        total += (recall - recall_before) * labels[called].mean()
+        recall_before = recall
+    assert metrics.average_precision(labels, scores) == pytest.approx(total)
+
+
+@given(rows=labelled_scores)
+def test_f1_is_the_harmonic_mean(rows):
+    labels, scores = (np.array(column) for column in zip(*rows, strict=True))
+    alarms = scores > 2
+    hits = int((labels & alarms).sum())
+    assert metrics.f1(labels, alarms) == pytest.approx(2 * hits / (labels.sum() + alarms.sum()))
+
+
+def test_high_scores_are_anomalous():
+    assert metrics.auroc([0, 1], [0.0, 1.0]) == 1.0
+    assert metrics.auroc([0, 1], [1.0, 0.0]) == 0.0
+    assert metrics.average_precision([0, 0, 1], [0.0, 1.0, 2.0]) == 1.0
+
+
+def test_f1_of_no_alarm_is_zero():
+    assert metrics.f1([0, 1], [False, False]) == 0.0
+
+
+def test_f1_at_share_of_the_paper():
+    """Arrhythmia: of 90 rows the round(.854 * 90) = 77 lowest are normal, so 13 are called anomalous."""
+    labels = np.array([0] * 77 + [1] * 13)
+    scores = np.arange(90.0)
+    assert metrics.f1_at_share(labels, scores, 0.854) == 1.0
+    scores[[76, 77]] = scores[[77, 76]]
+    assert metrics.f1_at_share(labels, scores, 0.854) == pytest.approx(12 / 13)
+
+
+def test_f1_at_share_among_equal_scores_calls_the_first_normal():
+    assert metrics.f1_at_share([0, 0, 1, 1], [1.0, 1.0, 1.0, 1.0], 0.5) == 1.0
+    assert metrics.f1_at_share([1, 1, 0, 0], [1.0, 1.0, 1.0, 1.0], 0.5) == 0.0
+
+
+def test_false_alarm_rate():
+    assert metrics.false_alarm_rate([0, 0, 0, 0, 1], [True, False, False, False, True]) == 0.25
+
+
+@pytest.mark.parametrize("name", ["auroc", "average_precision", "f1"])
+@pytest.mark.parametrize("labels", [[0, 0], [1, 1], [1, -1], [0, 2]])
+def test_labels_must_be_zero_and_one(name, labels):
+    with pytest.raises(ValueError, match=r"normal rows \(0\) and anomalies \(1\)"):
+        getattr(metrics, name)(labels, [0, 1])
+
+
+def test_labels_are_not_rounded():
+    with pytest.raises(ValueError, match=r"normal rows \(0\) and anomalies \(1\)"):
+        metrics.auroc([0.0, 0.5, 1.0], [1.0, 2.0, 3.0])
+
+
+def test_false_alarm_rate_needs_no_anomaly():
+    """Rows known to be normal are all that a false-alarm rate is about."""
+    assert metrics.false_alarm_rate([0, 0, 0, 0], [True, False, False, False]) == 0.25
+
+
+@pytest.mark.parametrize("name", metrics.__all__)
+def test_listed_measures_are_documented(name):
+    assert getattr(metrics, name).__doc__

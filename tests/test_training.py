@@ -1,0 +1,96 @@
+"""The loop; its laws are in laws/test_members.py."""
+
+from __future__ import annotations
+
+import pytest
+import small
+import torch
+
+from tollad.batches import Batches
+from tollad.objective import Objective
+from tollad.training import adam, train
+
+pytestmark = pytest.mark.usefixtures("global_random_states_stay")
+
+OBJECTIVE = Objective({"l2": 1, "latent_l2": 0.1})
+
+
+def make(name="mlp", n_members=1, seed=0, corrupt=False, n_rows=20):
+    stack = small.stack(name, range(n_members))
+    rows = torch.from_numpy(small.rows(name, n_rows, seed))
+    return stack, Batches(rows, 8, range(n_members), corrupt=corrupt)
+
+
+def test_yields_steps_and_losses_before_the_update():
+    stack, batches = make(n_members=2)
+    wanted = OBJECTIVE.loss(batches(3)[1], *small.stack("mlp", range(2)).train()(batches(3)[1]))
+    yielded = list(train(stack, OBJECTIVE, batches, adam(stack, 0.01), start=3, stop=6))
+    assert [step for step, _ in yielded] == [4, 5, 6]
+    assert torch.equal(yielded[0][1], wanted.detach())
+    assert all(loss.shape == (2,) and not loss.requires_grad for _, loss in yielded)
+
+
+def test_is_adam_of_torch():
+    """One member of dense layers, against the plainest loop there is."""
+    stack, batches = make()
+    network = small.stack("mlp")[0].train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    for step in range(5):
+        x = batches(step)[1][0]
+        x_hat, z = network(x)
+        loss = (x_hat - x).norm(dim=1).mean() + 0.1 * z.norm(dim=1).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    for _ in train(stack, OBJECTIVE, batches, adam(stack, 0.01), stop=5):
+        pass
+    for key, tensor in network.state_dict().items():
+        torch.testing.assert_close(stack[0].state_dict()[key], tensor, rtol=1e-9, atol=1e-8, msg=key)
+
+
+def test_the_caller_may_set_evaluation_mode_between_steps():
+    left_alone, batches = make()
+    looked_at, _ = make()
+    for _ in train(left_alone, OBJECTIVE, batches, adam(left_alone, 0.01), stop=4):
+        pass
+    for _ in train(looked_at, OBJECTIVE, batches, adam(looked_at, 0.01), stop=4):
+        looked_at.eval()(batches(0)[1])
+    for key, tensor in left_alone.state().items():
+        assert torch.equal(looked_at.state()[key], tensor)
+
+
+def test_any_optimiser_and_any_batches():
+    stack, _ = make()
+    x = small.batches("mlp", 1, 8)
+    optimizer = torch.optim.SGD([stack.weights], lr=0.01)
+    losses = [loss.item() for _, loss in train(stack, OBJECTIVE, lambda step: (x, x), optimizer, stop=30)]
+    assert losses[-1] < losses[0]
+
+
+def test_learning_rate_of_each_step():
+    stack, batches = make()
+    optimizer = adam(stack, 1.0)
+    rates = []
+    for step, _ in train(stack, OBJECTIVE, batches, optimizer, stop=3, learning_rate=lambda step: 0.1 / (step + 1)):
+        rates.append((step, optimizer.param_groups[0]["lr"]))
+    assert rates == [(1, 0.1), (2, 0.05), (3, 0.1 / 3)]
+
+
+def test_corrupted_rows_put_the_latent_as_far_out_as_the_row_was_moved():
+    stack, batches = make("mlp_layernorm", corrupt=True)
+    inputs, x = batches(0)
+    x_hat, z = small.stack("mlp_layernorm").train()(inputs)
+    moved = (inputs - x).norm(dim=-1)
+    wanted = ((x_hat - x).norm(dim=-1) + 0.1 * (z.norm(dim=-1) - moved).abs()).mean(-1)
+    _, loss = next(train(stack, OBJECTIVE, batches, adam(stack, 0.01), stop=1))
+    torch.testing.assert_close(loss, wanted.detach())
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv1d"])
+def test_bf16_keeps_weights_and_losses_in_the_type_of_the_stack(name):
+    stack = small.stack(name, [0, 1], dtype=torch.float32)
+    batches = Batches(torch.from_numpy(small.rows(name, 20)).float(), 8, [0, 1])
+    for _, loss in train(stack, OBJECTIVE, batches, adam(stack, 0.01), stop=3, precision="bf16"):
+        assert loss.dtype == torch.float32
+        assert torch.isfinite(loss).all()
+    assert stack.dtype == torch.float32

@@ -2,14 +2,14 @@
 
     python benchmarks/speed.py [--repeats 5] [--only fit score ...] [--out FILE]
 
-Both train one network, 30-64-32-64-30 with BatchNorm, PyOD's default, for 10 epochs of 20,000 rows in batches of 1,024,
-standardised by the library, and score the training rows at the end of a fit. PyOD's also has dropout and a BatchNorm and
-ReLU on the latent. Beside them run a bare torch loop over the same network, already standardised, and the matrix
-products alone, so that what is left to gain can be seen.
+Both train one network, 30-64-32-64-30 with BatchNorm, PyOD's default, for 10 epochs of 20,000 rows in batches of
+1,024, standardised by the library, and score the training rows at the end of a fit. PyOD's also has dropout, and a
+BatchNorm and ReLU on the latent. Beside them run a bare torch loop over the same network, its rows as they are, and the
+matrix products alone, so that what is left to gain can be seen.
 
-In each round every case runs once, one after another. CPU times are medians over the rounds; a ratio is the median of the
-ratios within a round, which other work on the machine disturbs less. Results are appended to FILE as JSON lines. The
-parts with PyOD need PyOD and tqdm.
+In each round every case runs once, one after another. CPU times are medians over the rounds; a ratio, to the first case
+of its part, is the median of the ratios within a round, which other work on the machine disturbs less. Results are
+appended to FILE as JSON lines. PyOD and tqdm, which its autoencoder imports, must be installed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path

@@ -162,7 +162,7 @@ class TestCustomStack:
                 return self.inner(x), self.inner(x)
 
         encoder, decoder = self.make()
-        with pytest.raises(ValueError, match="the encoder and the decoder must each return one tensor"):
+        with pytest.raises(ValueError, match="the encoder must return one tensor"):
             custom_stack((Two(encoder), decoder), (5,), 1)
 
     def test_more_than_memory_holds_is_refused(self, monkeypatch):

@@ -176,13 +176,28 @@ def test_wrong_usage_exits_with_2(arguments: tuple[str, ...]) -> None:
     assert result.stderr.startswith("Usage: ")
 
 
-def test_threads_are_set_only_when_asked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_thread_unless_asked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", calls.append)
     done("score", home / "m.tollad", home / "data.csv")
-    assert calls == []
     done("score", home / "m.tollad", home / "data.csv", "--threads", "3")
-    assert calls == [3]
+    assert calls == [1, 3]
+
+
+def test_kinds_of_columns(home: Path, tmp_path: Path) -> None:
+    """A code of digits is a category when the user says so, and scores of the file are those of the model."""
+    lines = [f"{i % 3},{i / 60}" for i in range(60)]
+    (tmp_path / "codes.csv").write_text("\n".join(["code,size", *lines]))
+    done("fit", tmp_path / "codes.csv", "-o", tmp_path / "codes.tollad", "--column", "code=category", "--steps", "3")
+    model = TollDetector.load(tmp_path / "codes.tollad")
+    assert [column.kind for column in model.columns_] == ["category", "number"]
+    assert done("score", tmp_path / "codes.tollad", tmp_path / "codes.csv").stdout.count("\n") == 61
+
+
+def test_kind_without_a_column_is_a_usage_error(home: Path, tmp_path: Path) -> None:
+    result = tollad("fit", home / "data.csv", "-o", tmp_path / "m", "--column", "category")
+    assert result.exit_code == 2
+    assert "zip=category" in result.stderr
 
 
 # --- fit --------------------------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ KINDS = {
 
 # Those that differ in what a fit does; the others differ in what it is given.
 FEW = ["table", "mlp", "images", "series", "own modules"]
-STEPS = 20
+STEPS = 12
 
 
 def make(kind="table", **changes):
@@ -181,7 +181,7 @@ class TestFit:
     @pytest.mark.parametrize("target", ["origin", "mean"])
     def test_score_is_the_distance_to_the_reconstruction_and_of_the_latent(self, norm, order, target):
         """Equation (3), from what `reconstruct` and `transform` return."""
-        detector = train("raw", network="mlp", norm=norm, target=target, beta=3.0)
+        detector = train("raw", network="mlp", norm=norm, target=target, beta=3.0, steps=40)
         x, z = table(20, seed=9), detector.transform(table(20, seed=9))
         center = detector.transform(table()).mean(0) if target == "mean" else 0.0
         error = np.linalg.norm(detector.reconstruct(x) - x, axis=1)
@@ -218,7 +218,7 @@ class TestFit:
         assert (settings.network, settings.corruption, settings.n_members) == ("mlp_layernorm", "mixed", 4)
 
     def test_images_may_be_corrupted_too(self):
-        assert train("images", corruption="mixed").settings_.corruption == "mixed"
+        assert train("images", corruption="mixed", steps=40).settings_.corruption == "mixed"
 
     def test_mixed_precision(self):
         detector = train("images", precision="bf16")
@@ -542,7 +542,7 @@ class TestRows:
 
     @pytest.mark.parametrize("kind", ["table", "images"])
     def test_one_row_cannot_be_learnt_from(self, kind):
-        with pytest.raises(ValueError, match=r"1 sample.*minimum of 2 is required"):
+        with pytest.raises(ValueError, match="a fit needs at least 2 rows"):
             make(kind).fit(KINDS[kind][0][:1])
 
     @pytest.mark.parametrize("kind", KINDS)
@@ -646,9 +646,8 @@ class TestRows:
             with pytest.raises(ValueError, match="row 4: the value is infinite"):
                 call(images)
 
-    def test_text_is_refused(self):
-        with pytest.raises(ValueError, match="column 'city' holds text"):
-            make().fit(pd.DataFrame({"age": [1, 2], "city": ["Bonn", "Oslo"]}))
+    def test_text_without_names_is_refused(self):
+        """In a frame it is a category, see test_columns.py."""
         with pytest.raises(ValueError, match=r"(string|text|numeric)"):
             make().fit(np.array([["a", "b"], ["c", "d"]]))
 
@@ -1073,7 +1072,7 @@ class TestSave:
 class PressedAt(Batches):
     """Ctrl-C before a step."""
 
-    pressed_at = 11
+    pressed_at = 7
 
     def __call__(self, step):
         if step == self.pressed_at:
@@ -1236,4 +1235,4 @@ class TestWarnings:
 
     def test_verbose_shows_progress(self, capsys):
         train(verbose=1)
-        assert "step 20/20  loss " in capsys.readouterr().err
+        assert "step 12/12  loss " in capsys.readouterr().err

@@ -73,6 +73,11 @@ def test_confidence(fitted, others):
     assert confidence[labels == 1][-2:].min() > 0.9
 
 
+def test_every_training_row_has_a_score(toll_pyod, rows):
+    detector = toll_pyod(early_stopping=True, random_state=0, **PARAMETERS).fit(rows)
+    np.testing.assert_array_equal(detector.decision_scores_, detector.decision_function(rows))
+
+
 def test_fit_predict(toll_pyod, fitted, rows):
     with pytest.warns(FutureWarning, match="fit_predict"):
         labels = clone(fitted).fit_predict(rows)
@@ -86,7 +91,9 @@ def test_y_is_ignored(fitted, rows, others):
 
 def test_parameters_are_those_of_the_detector(toll_pyod):
     detector = toll_pyod(0.2, beta=3.0)
-    assert detector.get_params() == TollDetector(contamination=0.2, beta=3.0).get_params()
+    of_tollad = TollDetector(contamination=0.2, beta=3.0).get_params()
+    assert of_tollad.items() - detector.get_params().items() == {("false_alarm_rate", None)}
+    assert detector.get_params().keys() < of_tollad.keys()
     assert detector.set_params(beta=0.5, contamination=0.3) is detector
     assert (detector.beta, detector.contamination) == (0.5, 0.3)
     copy = clone(detector)
@@ -96,8 +103,11 @@ def test_parameters_are_those_of_the_detector(toll_pyod):
 
 
 def test_unknown_parameters_are_refused_at_once(toll_pyod):
-    with pytest.raises(TypeError, match=r"TollDetector has no parameter 'betta'; it has .*, beta, "):
+    with pytest.raises(TypeError, match=r"TollPyOD has no parameter 'betta'; it has contamination, .*beta, "):
         toll_pyod(betta=1.0)
+    # The threshold is PyOD's to place.
+    with pytest.raises(TypeError, match="'false_alarm_rate'"):
+        toll_pyod(false_alarm_rate=0.05)
     with pytest.raises(ValueError, match="betta"):
         toll_pyod().set_params(betta=1.0)
 

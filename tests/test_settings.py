@@ -124,6 +124,9 @@ class TestResolve:
     def test_tables_get_denoising_collapse(self):
         assert settings() == Settings(
             network="mlp_layernorm",
+            norm="l2",
+            target="origin",
+            precision="float32",
             beta=1.0,
             latent_dim=128,
             hidden=(256, 128),
@@ -139,6 +142,9 @@ class TestResolve:
     def test_tables_with_the_loss_of_the_paper(self, changes):
         assert settings(**changes) == Settings(
             network="mlp",
+            norm="l2",
+            target="origin",
+            precision="float32",
             beta=1.0,
             latent_dim=5,
             hidden=(256, 128),

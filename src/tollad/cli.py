@@ -12,12 +12,15 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tollad import __version__
 from tollad.options import DETECTOR_OPTIONS
+
+if TYPE_CHECKING:
+    from tollad.detector import TollDetector
 
 # What the work raises about its input, each with a sentence for the user; anything else is a defect and is shown whole.
 _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, MemoryError, ImportError)
@@ -57,20 +60,21 @@ def _drop_lost_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _set_threads(ctx: click.Context, param: click.Parameter, value: int | None) -> None:
-    if value is not None:
-        import torch
+def _set_threads(ctx: click.Context, param: click.Parameter, value: int) -> None:
+    import torch
 
-        torch.set_num_threads(value)
+    torch.set_num_threads(value)
 
 
 _threads_option = click.option(
     "--threads",
     type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
     metavar="N",
     expose_value=False,
     callback=_set_threads,
-    help="Threads that torch computes with; small networks are quickest with 1.",
+    help="Threads that torch computes with; more than 1 pay for images only.",
 )
 _header_option = click.option(
     "--header/--no-header",
@@ -152,7 +156,7 @@ def fit(
         "columns": card.describe_columns(detector.input_shape_, getattr(detector, "feature_names_in_", None)),
         "steps": f"{detector.n_steps_}",
         "loss": f"{result['initial_loss']:.4g} at first, {result['loss']:.4g} at last",
-        "threshold": f"{-detector.offset_:.4g}; {detector.contamination:.1%} of these rows score higher",
+        "threshold": f"{-detector.offset_:.4g}; {_meaning(detector)}",
         "model": model,
     }
     _print(as_json, result, card.aligned(lines))
@@ -302,6 +306,13 @@ def demo(out: str, as_json: bool) -> None:
     files["picture"] = result["picture"] or "none: it needs matplotlib; pip install 'tollad[plot]'"
     text += aligned(files)
     _print(as_json, result, text)
+
+
+def _meaning(detector: TollDetector) -> str:
+    """Say what the threshold promises."""
+    if detector.false_alarm_rate is not None:
+        return f"{detector.false_alarm_rate:.1%} of new normal rows score higher, by rows that were held out"
+    return f"{detector.contamination:.1%} of these rows score higher; of new ones more (--false-alarm-rate)"
 
 
 def _print(as_json: bool, result: Mapping[str, Any], text: str) -> None:

@@ -30,6 +30,7 @@ Where: TypeAlias = Callable[[int], str]
 
 # With more levels than this a category is one column of rarities.
 MAX_LEVELS = 32
+_FIRST_DAY, _LAST_DAY = -700_000, 2_900_000  # the years 1 to 9999, which a calendar can show
 
 # From so many values on, a column nearly all of one kind is taken for that kind with slips, and one of nothing but
 # distinct texts for an identifier. Fewer values may look so by chance.
@@ -217,6 +218,42 @@ def encoding(columns: Sequence[Column]) -> Encoding:
     outputs = [(number, *output) for number, column in enumerate(columns) for output in _outputs(column)]
     numbers, names, indicators = zip(*outputs, strict=True)
     return Encoding(names, np.array(numbers, np.int64), np.array(indicators, np.bool_))
+
+
+def all_numbers(table: pa.Table) -> bool:
+    """Whether every column is of a numeric or boolean type, so that nothing has to be decided."""
+    types = pa.types
+    return all(types.is_integer(t) or types.is_floating(t) or types.is_boolean(t) for t in table.schema.types)
+
+
+def values_of(table: pa.Table, columns: Sequence[Column]) -> NDArray[np.object_]:
+    """Return the values of a table as they are: (n, number of columns), in the order of `columns`, None if dropped."""
+    values = np.full((table.num_rows, len(columns)), None, dtype=object)
+    for number, column in enumerate(columns):
+        if column.kind != "drop":
+            values[:, number] = table.column(column.name).to_pylist()
+    return values
+
+
+def decode(matrix: NDArray[np.float64], columns: Sequence[Column]) -> NDArray[np.object_]:
+    """Return encoded rows, or reconstructions of them, as values: (n, m) -> (n, number of columns).
+
+    A number is itself, a category the level of the largest output (None for "(other)", and for categories of too many
+    levels, of which only the rarity is known), a date its day as text.
+    """
+    made_of = encoding(columns).origin
+    values = np.full((len(matrix), len(columns)), None, dtype=object)
+    for number, column in enumerate(columns):
+        outputs = matrix[:, made_of == number]
+        if column.kind == "number":
+            values[:, number] = outputs[:, 0]
+        elif column.kind == "category" and len(column.levels) <= MAX_LEVELS:
+            levels = np.array([*column.levels, None], dtype=object)
+            values[:, number] = levels[outputs.argmax(1)]
+        elif column.kind == "date":
+            days = np.clip(outputs[:, 0] + column.median, _FIRST_DAY, _LAST_DAY)
+            values[:, number] = days.astype("datetime64[D]").astype(str)
+    return values
 
 
 def describe(columns: Sequence[Column]) -> list[str]:

@@ -80,7 +80,9 @@ def run(folder: str | os.PathLike[str], *, verbose: int = 0) -> Demo:
     truth = diagnosis[tested]
     labels = (truth == "malignant").astype(np.int64)
 
-    detector = TollDetector(random_state=0, verbose=verbose).fit(with_names(data.data[trained], names))
+    detector = TollDetector(false_alarm_rate=0.1, random_state=0, verbose=verbose).fit(
+        with_names(data.data[trained], names)
+    )
     scores = detector.anomaly_score(with_names(data.data[tested], names))
     threshold = -detector.offset_
     alarms = scores > threshold

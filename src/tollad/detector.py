@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -19,12 +20,32 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, OutlierMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import nn
+from torch import Tensor, nn
 
-from tollad import artifact, scoring
+from tollad import artifact, calibration, scoring
 from tollad.batches import Batches
 from tollad.build import build_stack, custom_stack, find_device, member_seeds
-from tollad.features import Features, Preprocess, check_axes, column_names, fit_features, refuse_infinite, refuse_text
+from tollad.columns import (
+    Column,
+    Encoding,
+    all_numbers,
+    decode,
+    encode,
+    encoding,
+    fit_columns,
+    to_arrow,
+    values_of,
+)
+from tollad.explain import Explanation, split_error, sum_groups
+from tollad.features import (
+    Features,
+    Preprocess,
+    check_axes,
+    column_names,
+    fit_features,
+    refuse_infinite,
+    refuse_missing,
+)
 from tollad.fitting import Checkpoint, History, fit, warn_if_collapsed
 from tollad.objective import Objective
 from tollad.settings import NORMS, TARGETS, Settings, check_parameters, resolve
@@ -32,6 +53,11 @@ from tollad.stack import Stack
 from tollad.training import Precision
 
 Auto: TypeAlias = Literal["auto"]
+
+# Modules of the user draw from torch's global state: one fit at a time, or threads would draw from one another.
+_GLOBAL_RANDOMNESS = threading.Lock()
+# Rows that share a score with a training row are most likely that row; in tables of few values some coincide by chance.
+_MOST_OVERLAP = 0.5
 
 
 class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator):
@@ -79,8 +105,15 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         "standard" subtracts the mean and divides by the standard deviation of the training rows, by column for tables
         and by channel otherwise, and clips at 50; "auto" does the same; None takes values as they are. Missing values
         in tables are always replaced by the training median and flagged in a column of their own.
+    columns : mapping of str to {"number", "category", "date", "drop"}, optional
+        Kinds of columns of a frame that should not be decided by their values, see `tollad.columns.fit_columns`.
     contamination : float in (0, 0.5], default 0.1
-        Share of the training rows that `predict` is to call anomalous; it decides `offset_`.
+        Share of the training rows that `predict` is to call anomalous; it decides `offset_`. The network has seen these
+        rows, so more of new normal rows lie above: on small tables many more.
+    false_alarm_rate : float in (0, 1), optional
+        Share of new normal rows that `predict` may call anomalous. It wins over `contamination`: a fifth of the
+        training rows, or as many as the rate needs, is held out, and the threshold is put on their scores
+        (split-conformal). On average the promise holds for any rows that are exchangeable with those held out.
     early_stopping : bool, default False
         Hold out a tenth of the training rows, keep the weights with the lowest mean score on them, and stop when that
         has not improved for a tenth of the steps. No label is used: the rows held out are normal ones.
@@ -106,6 +139,10 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         Losses on the way.
     stack_ : tollad.stack.Stack
         The trained members; ``stack_[0]`` is the first as a torch module.
+    calibration_scores_ : ndarray of float64
+        Anomaly scores of the rows held out, in ascending order. Only with `false_alarm_rate` or after `calibrate`.
+    columns_ : list of tollad.columns.Column
+        What was decided of each column. Only for frames with columns that are not all numbers.
     features_ : tollad.features.Features
         The constants of the preprocessing.
     n_steps_ : int
@@ -126,6 +163,10 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     array([ 1, -1])
     """
 
+    columns_: list[Column]
+    training_scores_: NDArray[np.float64]
+    calibration_scores_: NDArray[np.float64]
+
     def __init__(
         self,
         *,
@@ -141,7 +182,9 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         n_members: int | Auto = "auto",
         corruption: Literal["auto", "mixed"] | None = "auto",
         preprocess: Preprocess = "auto",
+        columns: Mapping[str, str] | None = None,
         contamination: float = 0.1,
+        false_alarm_rate: float | None = None,
         early_stopping: bool = False,
         precision: Precision = "float32",
         device: str | torch.device = "auto",
@@ -160,7 +203,9 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         self.n_members = n_members
         self.corruption = corruption
         self.preprocess = preprocess
+        self.columns = columns
         self.contamination = contamination
+        self.false_alarm_rate = false_alarm_rate
         self.early_stopping = early_stopping
         self.precision = precision
         self.device = device
@@ -191,22 +236,27 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             When the loss is no longer finite.
         """
         check_parameters(self.get_params())
-        device = find_device(self.device)
-        rows = self._validate(X, reset=True)
-        self.input_shape_ = rows.shape[1:]
-        shaped = self._with_channels(rows)
-        settings = resolve(self.get_params(), shaped.shape[1:], len(rows))
-        bend = settings.corruption is not None and settings.n_members > 1
-        self.features_ = fit_features(shaped, self.preprocess, self._names(), bend=bend)
-        self.settings_ = settings
-        self.n_steps_ = 0
         if checkpoint is not None and not isinstance(self.random_state, Integral):
             raise ValueError("a checkpoint needs random_state=<an integer>: otherwise every fit is another one")
+        device = find_device(self.device)
+        with self._all_or_nothing():
+            return self._fit(X, device, checkpoint)
+
+    def _fit(self, X: ArrayLike, device: torch.device, checkpoint: str | os.PathLike[str] | None) -> Self:
         self._seed = _draw_seed(self.random_state)
+        rows, held = self._hold_out(self._validate(X, reset=True))
+        shaped = _with_channels(rows, series=self.network == "conv1d")
+        settings = resolve(self.get_params(), shaped.shape[1:], len(rows))
+        bend = settings.corruption is not None and settings.n_members > 1
+        encoded = self._encoding()
+        names, indicator = (self._names(), None) if encoded is None else (encoded.names, encoded.indicator)
+        self.features_ = fit_features(shaped, self.preprocess, names, indicator=indicator, bend=bend)
+        self.settings_ = settings
+        self.n_steps_ = 0
         self.stack_ = self._build(device)
-        self.objective_ = Objective({"l2": 1.0, NORMS[self.norm]: settings.beta}, TARGETS[self.target])
+        self.objective_ = _objective(settings)
         guard = None if checkpoint is None else Checkpoint(checkpoint, self._identity(rows))
-        return self._train(rows, guard)
+        return self._train(rows, held, guard)
 
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Go on training with new normal rows; the first call is `fit`.
@@ -224,7 +274,11 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             return self.fit(X)
         check_parameters(self.get_params())
         rows = self._validate(X, reset=False)
-        return self._train(rows, None)
+        if len(rows) < 2:
+            raise ValueError("partial_fit needs at least 2 rows; there is n_samples=1")
+        with self._all_or_nothing():
+            self.stack_ = self.stack_.to()
+            return self._train(*self._hold_out(rows), None)
 
     def anomaly_score(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return a(x) of equation (3), in the units of the preprocessed inputs: (n,), high = anomalous.
@@ -252,15 +306,119 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         latents = scoring.encode(self._scorer, self._validate(X, reset=False), self._prepare)
         return latents.reshape(len(latents), -1)
 
-    def reconstruct(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return what the network makes of the rows, in their own shape and units; the mean over the members."""
+    def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
+        """Return what the network makes of the rows, in their own shape and units; the mean over the members.
+
+        Of a frame with categories or dates it is an array of objects, see `tollad.columns.decode`.
+        """
         check_is_fitted(self)
-        rows = self._validate(X, reset=False)
+        rows = self._reconstruct(self._validate(X, reset=False))
+        return decode(rows, self.columns_) if hasattr(self, "columns_") else rows
+
+    def _reconstruct(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         outputs = scoring.reconstruct(self._scorer, rows, self._prepare)
-        shape = self._with_channels(rows).shape if rows.ndim > 2 else outputs[:, 0].shape
+        shape = (
+            _with_channels(rows, series=self.settings_.network == "conv1d").shape
+            if rows.ndim > 2
+            else outputs[:, 0].shape
+        )
         views = self._views()
         members = [self.features_.inverse(outputs[:, m].reshape(shape), view) for m, view in enumerate(views)]
         return np.mean(members, axis=0).reshape(rows.shape)
+
+    def explain(self, X: ArrayLike) -> Explanation:
+        """Split the score of each row exactly: parts by column, pixel or time step, and the latent part.
+
+        Parameters
+        ----------
+        X : array-like
+            Rows shaped as in `fit`.
+
+        Returns
+        -------
+        tollad.explain.Explanation
+        """
+        check_is_fitted(self)
+        rows = self._validate(X, reset=False)
+        weights = self._member_weights()
+        blocks = []
+        for x, x_hat, z in scoring.run(self._scorer, rows, self._prepare):
+            by_member = self.objective_(x, x_hat, z, center=self._center)
+            parts, latent = split_error(*(t.double().cpu().numpy() for t in (x, x_hat, by_member)))
+            blocks.append((np.tensordot(weights, parts, 1), weights @ latent))
+        parts, latent = (np.concatenate(part) for part in zip(*blocks, strict=True))
+        seen: NDArray[Any] = rows
+        expected: NDArray[Any] = self._reconstruct(rows)
+        encoded = self._encoding()
+        if rows.ndim == 2:
+            origin = np.arange(rows.shape[1]) if encoded is None else encoded.origin
+            parts = sum_groups(parts, [*origin, *origin[self.features_.flagged]], self.n_features_in_)
+        if encoded is not None:
+            seen, expected = values_of(to_arrow(X), self.columns_), decode(expected, self.columns_)
+        scores = self._score(rows)
+        return Explanation(tuple(self._names()), scores, parts.reshape(seen.shape), latent, seen, expected)
+
+    def p_value(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the conformal p-value of each row, (n,): how often a normal row scores as high or higher.
+
+        ``(1 + #{calibration scores >= score}) / (n_calibration + 1)``: of rows exchangeable with the calibration rows,
+        a share of at most alpha has a p-value of at most alpha, whatever the data are.
+
+        Raises
+        ------
+        ValueError
+            Without calibration rows.
+        """
+        return calibration.p_values(self._calibration_scores(), self.anomaly_score(X))
+
+    def alarms(self, X: ArrayLike, *, fdr: float = 0.05) -> NDArray[np.bool_]:
+        """Return which rows of one batch to call anomalous so that few of them are false alarms.
+
+        Parameters
+        ----------
+        X : array-like
+            Rows shaped as in `fit`, tested together (Benjamini-Hochberg on conformal p-values).
+        fdr : float in (0, 1), default 0.05
+            False discovery rate: the share of normal rows to expect among the alarms, at most.
+
+        Returns
+        -------
+        ndarray of bool, (n,)
+
+        Raises
+        ------
+        ValueError
+            For a rate out of range, or without calibration rows.
+        """
+        return calibration.benjamini_hochberg(self.p_value(X), fdr)
+
+    def calibrate(self, X: ArrayLike, *, false_alarm_rate: float | None = None) -> Self:
+        """Calibrate after the fact on normal rows that were not trained on.
+
+        Parameters
+        ----------
+        X : array-like
+            Normal rows, shaped as in `fit`; the rows of an earlier calibration are forgotten.
+        false_alarm_rate : float in (0, 1), optional
+            Puts the threshold; by default the parameter of this name, and if that is None the threshold stays.
+
+        Raises
+        ------
+        ValueError
+            If the rate needs more rows, or the rows are among those trained on.
+        """
+        rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
+        scores = np.sort(self.anomaly_score(X))
+        if np.isin(scores, self.training_scores_).mean() > _MOST_OVERLAP:
+            raise ValueError(
+                "calibration rows: more than half have exactly the score of a training row; "
+                "give normal rows that were not trained on"
+            )
+        if rate is not None:
+            self.offset_ = -calibration.threshold(scores, rate)
+        self.false_alarm_rate = rate
+        self.calibration_scores_ = scores
+        return self
 
     def set_threshold(self, *, contamination: float | None = None, anomaly_score: float | None = None) -> Self:
         """Move the threshold without training.
@@ -305,7 +463,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         check_is_fitted(self)
         parameters = self.get_params()
         parameters |= {"random_state": self._seed, "device": str(self.device), "hidden": _plain(self.hidden)}
-        if not isinstance(self.network, str):
+        if self.settings_.network == "custom":
             parameters["network"] = "custom"
         names = getattr(self, "feature_names_in_", None)
         metadata = {
@@ -313,6 +471,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             "settings": asdict(self.settings_),
             "input_shape": list(self.input_shape_),
             "feature_names": None if names is None else [str(name) for name in names],
+            "columns": [column.to_json() for column in self.columns_] if hasattr(self, "columns_") else None,
             "offset": self.offset_,
             "n_steps": self.n_steps_,
             "history": asdict(self.history_),
@@ -321,6 +480,8 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         tensors = {f"stack.{name}": t.cpu().numpy() for name, t in self.stack_.state().items()}
         tensors |= {f"features.{name}": array for name, array in self.features_.arrays().items()}
         tensors |= {"training_scores": self.training_scores_, "member_means": self._member_means}
+        if hasattr(self, "calibration_scores_"):
+            tensors["calibration_scores"] = self.calibration_scores_
         if self._center is not None:
             tensors["center"] = self._center.cpu().numpy()
         artifact.save(path, "model", metadata, tensors, overwrite=overwrite)
@@ -351,7 +512,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             If the file cannot be read.
         """
         metadata, arrays = artifact.load(path, "model")
-        parameters = metadata["parameters"]
+        parameters = metadata.get("parameters", {"network": None})
         if parameters["network"] == "custom":
             if network is None:
                 raise ValueError(
@@ -360,23 +521,37 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             parameters["network"] = network
         elif network is not None:
             raise ValueError(f"{os.fspath(path)} holds network {parameters['network']!r}; load it without network=")
-        parameters["device"] = device if device is not None else parameters["device"]
-        self = cls(**parameters)
-        check_parameters(parameters)
+        if device is not None:
+            parameters["device"] = device
+        try:
+            self = cls(**parameters)
+            check_parameters(parameters)
+            return self._restore(metadata, arrays)
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{os.fspath(path)}: is no model that this tollad knows ({error}); fit it again"
+            ) from error
+
+    def _restore(self, metadata: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         settings = metadata["settings"]
-        self.settings_ = Settings(**settings | {"hidden": tuple(settings["hidden"])})
+        hidden = settings["hidden"]
+        self.settings_ = Settings(**settings | {"hidden": None if hidden is None else tuple(hidden)})
         self.input_shape_ = tuple(metadata["input_shape"])
         self.n_features_in_ = self.input_shape_[0]
         if metadata["feature_names"] is not None:
             self.feature_names_in_ = np.array(metadata["feature_names"], dtype=object)
+        if metadata["columns"] is not None:
+            self.columns_ = [Column.from_json(column) for column in metadata["columns"]]
+        if "calibration_scores" in arrays:
+            self.calibration_scores_ = arrays["calibration_scores"]
         self.offset_ = metadata["offset"]
         self.n_steps_ = metadata["n_steps"]
         self.history_ = History(**metadata["history"])
         self.notes_ = metadata["notes"]
         self.training_scores_, self._member_means = arrays["training_scores"], arrays["member_means"]
-        self._seed = parameters["random_state"]
+        self._seed = metadata["parameters"]["random_state"]
         self.features_ = Features(**_group(arrays, "features."))
-        self.objective_ = Objective({"l2": 1.0, NORMS[self.norm]: self.settings_.beta}, TARGETS[self.target])
+        self.objective_ = _objective(self.settings_)
         place = find_device(self.device)
         self.stack_ = self._build(place).eval()
         self.stack_.load_state({name: torch.from_numpy(a) for name, a in _group(arrays, "stack.").items()})
@@ -395,26 +570,78 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
 
     def _validate(self, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
         """Return the rows as an array whose columns and shape are those of the fit, without infinite values."""
-        refuse_text(X)
-        least = 2 if reset else 1
-        rows = validate_data(
-            self, X, reset=reset, dtype="numeric", ensure_all_finite=False, allow_nd=True, ensure_min_samples=least
-        )
-        if reset:
-            check_axes(rows.shape)
-        elif rows.shape[1:] != self.input_shape_:
-            raise ValueError(f"the rows have shape {rows.shape[1:]}; the detector was fitted on {self.input_shape_}")
-        refuse_infinite(rows, self._names())
+        rows = self._encode_frame(X, reset=reset)
+        if rows is None:
+            # Contiguous, since sums over strided rows round differently.
+            rows = validate_data(
+                self, X, reset=reset, dtype="numeric", order="C", ensure_all_finite=False, allow_nd=True
+            )
+            if reset:
+                check_axes(rows.shape)
+                self.input_shape_ = rows.shape[1:]
+            elif rows.shape[1:] != self.input_shape_:
+                raise ValueError(
+                    f"the rows have shape {rows.shape[1:]}; the detector was fitted on {self.input_shape_}"
+                )
+            refuse_infinite(rows, self._names())
+            if rows.ndim > 2:
+                refuse_missing(rows)
+        if reset and len(rows) < 2:
+            raise ValueError("a fit needs at least 2 rows; there is n_samples=1")
         if not reset:
-            self.features_.warn_unflagged(rows, self._names())
+            encoded = self._encoding()
+            self.features_.warn_unflagged(rows, self._names() if encoded is None else encoded.names)
         return rows
+
+    def _encode_frame(self, X: Any, *, reset: bool) -> NDArray[np.float64] | None:
+        """Return a frame with columns that are not all numbers as numbers; None for anything else."""
+        if reset and hasattr(self, "columns_"):
+            del self.columns_
+        table = to_arrow(X) if reset or hasattr(self, "columns_") else None
+        if table is None:
+            if hasattr(self, "columns_"):
+                raise ValueError(
+                    "the detector was fitted on a frame with named columns; give one with the same columns"
+                )
+            if self.columns is not None:
+                raise ValueError("columns= names columns of a frame; the rows are an array without names")
+            return None
+        if reset:
+            if self.columns is None and all_numbers(table):
+                return None
+            self.columns_ = fit_columns(table, self.columns)
+            self.input_shape_ = (table.num_columns,)
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        return encode(table, self.columns_)
+
+    def _encoding(self) -> Encoding | None:
+        return encoding(self.columns_) if hasattr(self, "columns_") else None
+
+    def _hold_out(self, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Return rows to train on and, for a false-alarm rate, rows to calibrate on."""
+        if self.false_alarm_rate is None:
+            return rows, None
+        needed = calibration.rows_needed(self.false_alarm_rate)
+        n_held_out = max(needed, len(rows) // 5)
+        if n_held_out > len(rows) // 2:
+            raise ValueError(
+                f"false_alarm_rate={self.false_alarm_rate} needs {needed} calibration rows and as many to train on, "
+                f"{2 * needed} in all; there are {len(rows)}"
+            )
+        order = np.random.default_rng([self._seed, 1]).permutation(len(rows))
+        return rows[np.sort(order[n_held_out:])], rows[np.sort(order[:n_held_out])]
+
+    def _calibration_scores(self) -> NDArray[np.float64]:
+        check_is_fitted(self)
+        if not hasattr(self, "calibration_scores_"):
+            raise ValueError(
+                "p-values need normal rows that were not trained on: set false_alarm_rate before the fit, "
+                "or call calibrate(X_normal)"
+            )
+        return self.calibration_scores_
 
     def _names(self) -> Sequence[str]:
         return column_names(getattr(self, "feature_names_in_", None), self.n_features_in_)
-
-    def _with_channels(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """Return rows with a channel axis: 3-d rows are grey images, but for conv1d, which takes (n, C, T)."""
-        return rows[:, None] if rows.ndim == 3 and self.network != "conv1d" else rows
 
     def _views(self) -> list[int]:
         """Return which view of the features each member takes."""
@@ -422,7 +649,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
 
     def _prepare_views(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """Return each view of some rows in the shape that the network takes: (n_views, n, *shape)."""
-        views = self.features_.transform(self._with_channels(rows))
+        views = self.features_.transform(_with_channels(rows, series=self.settings_.network == "conv1d"))
         return views.reshape(*views.shape[:2], -1) if self.settings_.network.startswith("mlp") else views
 
     def _prepare(self, rows: NDArray[Any]) -> NDArray[np.float64]:
@@ -432,7 +659,9 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
 
     def _build(self, device: torch.device) -> Stack:
         settings = self.settings_
-        shape = self._prepare_views(np.zeros((1, *self.input_shape_))).shape[2:]
+        encoded = self._encoding()
+        row = self.input_shape_ if encoded is None else (len(encoded.names),)
+        shape = self._prepare_views(np.zeros((1, *row))).shape[2:]
         if isinstance(self.network, str):
             seeds = [member_seeds(self._seed, member)[0] for member in range(settings.n_members)]
             latent_dim, hidden = settings.latent_dim, settings.hidden
@@ -440,9 +669,9 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         else:
             stack, latent_dim = custom_stack(self.network, shape, settings.n_members)
             self.settings_ = replace(settings, latent_dim=latent_dim)
-        return stack.to(device=device, dtype=torch.float64 if self.precision == "float64" else torch.float32)
+        return stack.to(device=device, dtype=torch.float64 if settings.precision == "float64" else torch.float32)
 
-    def _train(self, rows: NDArray[Any], checkpoint: Checkpoint | None) -> Self:
+    def _train(self, rows: NDArray[Any], held: NDArray[Any] | None, checkpoint: Checkpoint | None) -> Self:
         settings = self.settings_
         trained, held_out = self._split(len(rows))
         views = self._prepare_views(rows[trained])
@@ -451,11 +680,16 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         n = views.shape[1]
         subsets = None if len(views) == 1 else [np.arange(view * n, (view + 1) * n) for view in self._views()]
         batches = Batches(tensor, settings.batch_size, seeds, subsets, corrupt=settings.corruption is not None)
+
+        def reseeded(step: int) -> tuple[Tensor, Tensor]:
+            torch.manual_seed(member_seeds(self._seed, step)[0])
+            return batches(step)
+
         with self._own_randomness():
             self.history_ = fit(
                 self.stack_,
                 self.objective_,
-                batches,
+                reseeded if settings.network == "custom" else batches,
                 steps=settings.steps,
                 learning_rate=settings.learning_rate,
                 schedule=settings.schedule,
@@ -468,12 +702,15 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         self.n_steps_ += self.history_.step[-1]
         self._scorer = scoring.scoring_copy(self.stack_)
         self._center = None
-        if self.target == "mean":
+        if settings.target == "mean":
             self._center = scoring.mean_latent(self._scorer, rows, self._prepare)
         by_member = scoring.score(self._scorer, self.objective_, rows, self._prepare, self._center)
         self._member_means = by_member.mean(0)
         self.training_scores_ = self._join(by_member)
         self.offset_ = _offset(self.training_scores_, self.contamination)
+        if held is not None and self.false_alarm_rate is not None:
+            self.calibration_scores_ = np.sort(self._score(held))
+            self.offset_ = -calibration.threshold(self.calibration_scores_, self.false_alarm_rate)
         x, x_hat, _ = next(scoring.run(self._scorer, rows, self._prepare))
         warn_if_collapsed(x, x_hat)
         return self
@@ -491,34 +728,64 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         return order[n_held_out:], order[:n_held_out]
 
     @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Leave the detector as it was when a fit fails or is interrupted."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__ = before
+            raise
+
+    @contextmanager
     def _own_randomness(self) -> Iterator[None]:
         """Let modules of the user, which may hold dropout, draw from the seed; torch's global state stays as it was."""
-        if isinstance(self.network, str):
+        if self.settings_.network != "custom":
             yield
             return
-        with torch.random.fork_rng():
-            torch.manual_seed(self._seed)
+        with _GLOBAL_RANDOMNESS, torch.random.fork_rng():
             yield
 
     def _score(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         return self._join(scoring.score(self._scorer, self.objective_, rows, self._prepare, self._center))
 
     def _join(self, by_member: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return one score a row: of one member its own, of several the mean of each in units of its training mean."""
-        if by_member.shape[1] == 1:
-            return by_member[:, 0]
-        return (by_member / np.where(self._member_means > 0, self._member_means, 1.0)).mean(1)
+        """Return one score a row from those of the members, (n, M)."""
+        joined: NDArray[np.float64] = (by_member * self._member_weights()).sum(1)
+        return joined
+
+    def _member_weights(self) -> NDArray[np.float64]:
+        """Return 1 for one member; of several, what makes the score the mean of each in units of its training mean."""
+        n_members = len(self._member_means)
+        if n_members == 1:
+            return np.ones(1)
+        return 1 / (n_members * np.where(self._member_means > 0, self._member_means, 1.0))
 
     def _identity(self, rows: NDArray[Any]) -> str:
         """Return a digest of everything that decides the outcome of a fit."""
         parameters = {name: _plain(value) for name, value in self.get_params().items() if name != "verbose"}
-        decisive = {"parameters": parameters, "seed": self._seed, "names": list(self._names()), "shape": rows.shape}
+        decisive = {
+            "parameters": parameters,
+            "seed": self._seed,
+            "names": list(self._names()),
+            "shape": rows.shape,
+            "type": str(rows.dtype),
+        }
         digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
         digest.update(np.ascontiguousarray(rows).data)
         for name, tensor in self.stack_.state().items():
             digest.update(name.encode())
             digest.update(tensor.cpu().numpy().data)
         return digest.hexdigest()
+
+
+def _objective(settings: Settings) -> Objective:
+    return Objective({"l2": 1.0, NORMS[settings.norm]: settings.beta}, TARGETS[settings.target])
+
+
+def _with_channels(rows: NDArray[Any], *, series: bool) -> NDArray[Any]:
+    """Return rows with a channel axis: 3-d rows are grey images (n, H, W), unless they are series (n, C, T)."""
+    return rows[:, None] if rows.ndim == 3 and not series else rows
 
 
 def _offset(training_scores: NDArray[np.float64], contamination: float) -> float:

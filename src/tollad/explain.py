@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -118,4 +119,6 @@ def sum_groups(parts: NDArray[np.float64], groups: Sequence[int], n_groups: int)
 def _worded(value: Any) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "missing"
-    return str(value) if isinstance(value, str) else f"{float(value):.4g}"
+    if isinstance(value, (float, Integral)) and not isinstance(value, bool):
+        return f"{float(value):.4g}"
+    return str(value).removesuffix(" 00:00:00")  # a date without a time of day

@@ -97,7 +97,14 @@ class Features:
         return asdict(self)
 
 
-def fit_features(X: NDArray[Any], preprocess: Preprocess, names: Sequence[str], *, bend: bool = False) -> Features:
+def fit_features(
+    X: NDArray[Any],
+    preprocess: Preprocess,
+    names: Sequence[str],
+    *,
+    indicator: NDArray[np.bool_] | None = None,
+    bend: bool = False,
+) -> Features:
     """Learn the constants from training rows.
 
     Parameters
@@ -107,14 +114,17 @@ def fit_features(X: NDArray[Any], preprocess: Preprocess, names: Sequence[str], 
     preprocess : {"auto", "standard"} or None
         None takes values as they are, missing ones apart; the others standardise.
     names : sequence of str
-        Names of the d columns or C channels, for messages.
+        Names of the d columns of a table, for messages.
+    indicator : ndarray of bool, (d,), optional
+        Columns of 0 and 1. Their mean p and scale are those of one more 0 and one more 1, so that a category without
+        any training row is very odd, not invisible.
     bend : bool, default False
         Whether to learn the second view of a table; there is none when values are taken as they are.
 
     Raises
     ------
     ValueError
-        For a column without any value, missing values in images or series, and values too large to standardise.
+        For a column without any value, and values too large to standardise.
 
     Warns
     -----
@@ -122,10 +132,10 @@ def fit_features(X: NDArray[Any], preprocess: Preprocess, names: Sequence[str], 
         For columns that are constant: they say nothing until a row differs from them.
     """
     axes = (0, *range(2, X.ndim))
+    if X.ndim > 2:
+        refuse_missing(X)
+        names = [f"channel {channel + 1}" for channel in range(X.shape[1])]
     nothing = Features(_NONE, np.empty(0, np.int64), _NONE, _NONE, _NONE, _NONE)
-    if X.ndim > 2 and np.isnan(X).any():
-        row = int(np.argwhere(np.isnan(X))[0][0])
-        raise ValueError(f"row {row} has missing values (NaN), which only tables may have; fill them first")
     features = nothing if X.ndim > 2 else _fit_missing(X, names)
     if preprocess is None:
         return features
@@ -134,14 +144,21 @@ def fit_features(X: NDArray[Any], preprocess: Preprocess, names: Sequence[str], 
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = values.mean(axes, keepdims=True)[0], values.std(axes, keepdims=True)[0]
     constant = values.min(axes) == values.max(axes)
+    smoothed = np.zeros(len(constant), dtype=bool)
+    if indicator is not None:
+        smoothed[: len(indicator)] = indicator
+        share = (values[:, smoothed].sum(0) + 1) / (len(values) + 2)
+        mean[smoothed], scale[smoothed] = share, np.sqrt(share * (1 - share))
+    constant &= ~smoothed
     too_large = np.flatnonzero(~np.isfinite(scale.ravel()))
     if len(too_large):
         raise ValueError(
             f"column {names[int(too_large[0])]!r}: the values are too large to standardise; rescale the column"
         )
     if constant.any():
+        what = "columns" if X.ndim == 2 else "channels"
         warnings.warn(
-            f"{constant.sum()} of {X.shape[1]} columns are constant among the training rows "
+            f"{constant.sum()} of {X.shape[1]} {what} are constant among the training rows "
             f"({_listed(names, constant)}); they tell nothing until a row differs from them",
             stacklevel=2,
         )
@@ -150,7 +167,9 @@ def fit_features(X: NDArray[Any], preprocess: Preprocess, names: Sequence[str], 
     if not bend or X.ndim > 2:
         return features
     bent = np.arcsinh(features.transform(X)[0])
-    return replace(features, bent_mean=bent.mean(0), bent_scale=np.where(one, 1.0, bent.std(0)))
+    spread = bent.std(0)
+    spread[smoothed] = np.maximum(spread[smoothed], np.arcsinh(np.sqrt(1 / len(values))))
+    return replace(features, bent_mean=bent.mean(0), bent_scale=np.where(one, 1.0, spread))
 
 
 def column_names(feature_names: NDArray[Any] | None, n_columns: int) -> Sequence[str]:
@@ -168,14 +187,12 @@ def check_axes(shape: Sequence[int]) -> None:
         )
 
 
-def refuse_text(X: Any) -> None:
-    """Raise ValueError for a frame with a column of text, naming the column."""
-    names = X.column_names if hasattr(X, "column_names") else X.columns if hasattr(X, "dtypes") else ()
-    for name in names:
-        values = np.asarray(X[name])
-        if values.dtype.kind in "OUST" and any(isinstance(value, str) for value in values):
-            text = next(value for value in values if isinstance(value, str))
-            raise ValueError(f"column {name!r} holds text ({text!r}); drop it, or turn it into numbers")
+def refuse_missing(X: NDArray[Any]) -> None:
+    """Raise ValueError for a missing value in images or series, with its row."""
+    missing = np.isnan(X)
+    if missing.any():
+        row = int(np.argwhere(missing)[0][0])
+        raise ValueError(f"row {row} has missing values (NaN), which only tables may have; fill them first")
 
 
 def refuse_infinite(X: NDArray[Any], names: Sequence[str]) -> None:

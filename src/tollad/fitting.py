@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tollad import artifact
-from tollad.batches import Batches
 from tollad.objective import Objective
 from tollad.scoring import mean_latent, score
 from tollad.stack import Stack
@@ -105,7 +104,7 @@ class Checkpoint:
 def fit(
     stack: Stack,
     objective: Objective,
-    batches: Batches,
+    batches: Callable[[int], tuple[Tensor, Tensor]],
     *,
     steps: int,
     learning_rate: float,
@@ -183,7 +182,8 @@ def fit(
     if run.best is not None:
         stack.load_state(run.best)
     last, first = run.history.loss[-1], run.history.initial_loss
-    if any(after >= before for after, before in zip(last, first, strict=True)):
+    # What was trained before begins where improvement ends.
+    if first_step == 0 and any(after >= before for after, before in zip(last, first, strict=True)):
         warnings.warn(
             "training did not improve on the initial loss; try a lower learning_rate, more steps, or preprocess='auto'",
             stacklevel=2,

@@ -30,6 +30,17 @@ def _widths(text: str) -> str | tuple[int | float, ...]:
     return text if text == "auto" else tuple(_number(int, width) for width in text.split(","))
 
 
+def _rate(text: str) -> Any:
+    return None if text == "none" else _number(float, text)
+
+
+def _kinds(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
+    named = dict(value.rpartition("=")[::2] for value in values)
+    if "" in named:
+        raise click.BadParameter("give a column and its kind, such as zip=category.")
+    return named or None
+
+
 def _or_none(text: str) -> str | None:
     return None if text == "none" else text
 
@@ -51,7 +62,15 @@ DETECTOR_OPTIONS = (
     _option("--n-members", "N", _auto_or(int), "auto", "Models trained side by side and averaged."),
     _option("--corruption", "NAME", _or_none, "auto", "Corruption of the inputs in training: auto, mixed or none."),
     _option("--preprocess", "NAME", _or_none, "auto", "Scaling of the columns: auto, standard or none."),
+    click.Option(
+        ["--column", "columns"],
+        multiple=True,
+        metavar="COL=KIND",
+        callback=_kinds,
+        help="The kind of a column: number, category, date or drop; may repeat.",
+    ),
     _option("--contamination", "X", float, "0.1", "Share of the training rows to call anomalous, at most 0.5."),
+    _option("--false-alarm-rate", "X", _rate, "none", "Share of new normal rows to call anomalous; holds out rows."),
     click.Option(["--early-stopping"], is_flag=True, help="Hold out a tenth of the rows and stop at their best score."),
     _option("--precision", "NAME", str, "float32", "Of the training: float32, float64 or bf16."),
     _option("--device", "NAME", str, "auto", "auto, cpu, cuda, mps, cuda:1, ..."),

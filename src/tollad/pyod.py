@@ -15,7 +15,12 @@ try:
 except ImportError as error:
     raise ImportError("TollPyOD needs PyOD; install it with: pip install 'tollad[pyod]'") from error
 
-_DEFAULTS = TollDetector().get_params()
+# PyOD places the threshold itself, by its own contamination and for all training rows.
+_DEFAULTS = {
+    name: value
+    for name, value in TollDetector().get_params().items()
+    if name not in ("contamination", "false_alarm_rate")
+}
 
 
 class TollPyOD(BaseDetector):
@@ -28,7 +33,7 @@ class TollPyOD(BaseDetector):
     contamination : float in (0, 0.5] or a PyThresh object, default 0.1
         Share of the training rows to be labelled 1.
     **parameters
-        Those of `tollad.TollDetector`, which checks their values in `fit`.
+        Those of `tollad.TollDetector` but `false_alarm_rate`; their values are checked in `fit`.
 
     Attributes
     ----------
@@ -44,7 +49,7 @@ class TollPyOD(BaseDetector):
     Raises
     ------
     TypeError
-        For a parameter that TollDetector does not have, or a contamination that is neither a number nor an estimator.
+        For a parameter that is not among them, or a contamination that is neither a number nor an estimator.
     ValueError
         For a contamination out of range.
 
@@ -60,18 +65,17 @@ class TollPyOD(BaseDetector):
     def __init__(self, contamination: Any = 0.1, **parameters: Any) -> None:
         unknown = sorted(parameters.keys() - _DEFAULTS.keys())
         if unknown:
-            raise TypeError(f"TollDetector has no parameter {unknown[0]!r}; it has {', '.join(_DEFAULTS)}")
+            raise TypeError(f"TollPyOD has no parameter {unknown[0]!r}; it has contamination, {', '.join(_DEFAULTS)}")
         if not isinstance(contamination, (int, float)) and not hasattr(contamination, "fit"):
             raise TypeError(f"contamination must be a float in (0, 0.5] or a PyThresh object, not {contamination!r}")
         super().__init__(contamination)
         for name, value in (_DEFAULTS | parameters).items():
-            if name != "contamination":
-                setattr(self, name, value)
+            setattr(self, name, value)
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
         # PyOD and scikit-learn read the names off the signature of __init__, which does not list them here.
-        return sorted(_DEFAULTS)
+        return sorted([*_DEFAULTS, "contamination"])
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Learn what is normal.
@@ -88,9 +92,7 @@ class TollPyOD(BaseDetector):
             As `tollad.TollDetector.fit` does.
         """
         self._set_n_classes(None)
-        # What contamination means is PyOD's to say; it may be an estimator.
-        parameters = {name: getattr(self, name) for name in _DEFAULTS if name != "contamination"}
-        self.detector_ = TollDetector(**parameters).fit(X)
+        self.detector_ = TollDetector(**{name: getattr(self, name) for name in _DEFAULTS}).fit(X)
         self.decision_scores_ = self.detector_.training_scores_
         self._process_decision_scores()
         self.detector_.set_threshold(anomaly_score=float(self.threshold_))

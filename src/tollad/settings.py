@@ -20,6 +20,7 @@ TARGETS: dict[str, Target] = {"origin": "origin", "mean": "batch_mean"}
 PREPROCESS = ("auto", "standard", None)
 CORRUPTIONS = ("auto", "mixed", None)
 _MOST_MEMBERS = 100_000
+_WITH_AUTO = ("beta", "learning_rate")
 PRECISIONS = ("float32", "float64", "bf16")
 
 
@@ -31,6 +32,7 @@ class Settings:
     ----------
     network : str
         Name of a builder in `tollad.networks`, or ``"custom"`` for modules of the user.
+    norm, target, precision : str
     beta, learning_rate : float
     latent_dim : int
         0 for a custom network, whose encoder decides.
@@ -43,6 +45,9 @@ class Settings:
     """
 
     network: str
+    norm: str
+    target: str
+    precision: str
     beta: float
     latent_dim: int
     hidden: tuple[int, ...] | None
@@ -71,6 +76,10 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     _check_real(p, "beta", "a finite number >= 0", lambda v: v >= 0)
     _check_real(p, "learning_rate", "a finite number > 0", lambda v: v > 0)
     _check_real(p, "contamination", "a share of the rows, 0 < contamination <= 0.5", lambda v: 0 < v <= 0.5)
+    if p["false_alarm_rate"] is not None:
+        _check_real(p, "false_alarm_rate", "a share of the normal rows, 0 < false_alarm_rate < 1", lambda v: 0 < v < 1)
+    if p["columns"] is not None and not isinstance(p["columns"], Mapping):
+        raise TypeError(f"columns must be a mapping of column names to kinds or None, not {p['columns']!r}")
     _check_choice(p, "norm", tuple(NORMS))
     _check_choice(p, "target", tuple(TARGETS))
     _check_choice(p, "preprocess", PREPROCESS)
@@ -123,6 +132,9 @@ def resolve(parameters: Mapping[str, Any], shape: Sequence[int], n_rows: int) ->
         latent_dim = 0 if network == "custom" else _auto_latent_dim(network, math.prod(shape))
     return Settings(
         network=network,
+        norm=p["norm"],
+        target=p["target"],
+        precision=p["precision"],
         beta=float(choose("beta")),
         latent_dim=int(latent_dim),
         hidden=_resolve_hidden(network, p["hidden"]),
@@ -159,7 +171,7 @@ def _resolve_hidden(network: str, hidden: Any) -> tuple[int, ...] | None:
 
 def _check_real(p: Mapping[str, Any], name: str, wanted: str, fits: Any) -> None:
     value = p[name]
-    if name != "contamination" and isinstance(value, str) and value == "auto":
+    if name in _WITH_AUTO and isinstance(value, str) and value == "auto":
         return
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be {wanted}, not {value!r}")

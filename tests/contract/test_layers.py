@@ -48,6 +48,7 @@ MODULES: dict[str, tuple[set[str], set[str]]] = {
             "batches",
             "build",
             "calibration",
+            "columns",
             "explain",
             "features",
             "fitting",

@@ -57,8 +57,6 @@ BEYOND = [
     estimator_checks.check_dataframe_column_names_consistency,
     estimator_checks.check_estimators_partial_fit_n_features,
     estimator_checks.check_get_feature_names_out_error,
-    estimator_checks.check_global_output_transform_pandas,
-    estimator_checks.check_global_set_output_transform_polars,
     estimator_checks.check_inplace_ensure_writeable,
     estimator_checks.check_set_output_transform,
     estimator_checks.check_set_output_transform_pandas,

@@ -13,7 +13,7 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/tollad demo
 
 test: $(VENV)/dev.stamp
-	$(BIN)/pytest
+	PYTHONHASHSEED=0 $(BIN)/pytest --numprocesses 2
 
 # Needs the benchmark data in the folder that TOLLAD_DATA names.
 test-data: $(VENV)/dev.stamp

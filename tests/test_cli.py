@@ -495,7 +495,7 @@ BAD_TABLES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "missing.csv": ("a,b\n1,\n2,?\n3,NA\n", ("column 'b'", "no value")),
     "infinite.csv": ("a,b\n1,2\n3,inf\n", ("line 3, column 'b'", "infinite")),
     "text.csv": ("a,b\n1,2\n3,red\n", ("line 3, column 'b'", "'red' is not a number", "--drop b")),
-    "one row.csv": ("a,b\n1,2\n", ("minimum of 2",)),
+    "one row.csv": ("a,b\n1,2\n", ("at least 2 rows",)),
     "damaged.parquet": (b"PAR1 and more", ("Parquet",)),
     "pickle.npy": (pickle.dumps([1.0]), ("NPY",)),
     "table.xlsx": (b"PK\x03\x04", ("unknown kind of file",)),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tollad import artifact
+from tollad.columns import Column, describe
 
 _MOST_NAMES = 5
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -38,6 +39,10 @@ def format_card(card: Mapping[str, Any]) -> str:
     """Return a card as lines for people to read."""
     notes, history = card["notes"], card["history"]
     losses = [float(np.mean(members)) for members in history["loss"]]
+    chosen = {**card["parameters"], **card["settings"]}
+    del chosen["columns"]
+    if card["columns"] is not None:
+        chosen["kinds"] = describe([Column.from_json(column) for column in card["columns"]])
     lines = {
         "model": card["model"],
         "data": notes.get("source", "unknown"),
@@ -48,7 +53,7 @@ def format_card(card: Mapping[str, Any]) -> str:
         "training": f"{card['n_steps']} steps; loss {np.mean(history['initial_loss']):.4g} to {losses[-1]:.4g}",
         "": sparkline(losses),
         "weights": f"{card['n_weights']:,}",
-        **{name: _plain(value) for name, value in {**card["parameters"], **card["settings"]}.items()},
+        **{name: _plain(value) for name, value in chosen.items()},
         "written by": ", ".join(f"{package} {version}" for package, version in card["versions"].items()),
     }
     return aligned(lines)

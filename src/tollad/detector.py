@@ -812,6 +812,8 @@ def _plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, (list, tuple)) and not any(isinstance(part, nn.Module) for part in value):
         return [_plain(part) for part in value]
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
     return value if isinstance(value, (str, int, float, type(None))) else str(value)
 
 

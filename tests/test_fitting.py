@@ -266,6 +266,13 @@ class TestCheckpoint:
 class TestInterrupt:
     """Ctrl-C between steps: the state is saved, then KeyboardInterrupt is raised."""
 
+    @pytest.fixture(autouse=True)
+    def not_ignored(self):
+        """Where the tests run in the background, Ctrl-C may be switched off."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
+
     class PressedAt:
         def __init__(self, batches, step):
             self.batches, self.step = batches, step

@@ -64,7 +64,7 @@ MODULES: dict[str, tuple[set[str], set[str]]] = {
     "textfile": (set(), {"numpy", "pyarrow"}),
     "sources": ({"textfile"}, {"numpy", "pyarrow"}),
     "options": (set(), {"click"}),
-    "card": ({"artifact"}, {"numpy"}),
+    "card": ({"artifact", "columns"}, {"numpy"}),
     "columns": ({"sources"}, {"numpy", "pyarrow"}),
     "inputs": ({"columns", "detector", "features", "sources"}, {"numpy", "pyarrow"}),
     "outputs": ({"files", "inputs"}, {"numpy", "pyarrow"}),

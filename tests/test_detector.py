@@ -1219,6 +1219,262 @@ class TestCheckpoint:
         assert_same_bits(done[0], fitted["table"], table())
 
 
+def people(n=80, seed=0):
+    """A frame of numbers with gaps, categories and dates."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "age": rng.normal(40, 10, n),
+            "city": rng.choice(["Bonn", "Oslo", "Rome"], n),
+            "seen": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 365, n), unit="D"),
+            "member": rng.random(n) < 0.5,
+        }
+    )
+    frame.loc[::9, "age"] = NAN
+    return frame
+
+
+@pytest.fixture(scope="module")
+def of_people():
+    return make(steps=40).fit(people())
+
+
+class TestFrames:
+    """Frames with columns that are no numbers; what becomes of each column is in test_columns.py."""
+
+    def test_attributes(self, of_people):
+        assert of_people.feature_names_in_.tolist() == ["age", "city", "seen", "member"]
+        assert [column.kind for column in of_people.columns_] == ["number", "category", "date", "number"]
+        assert of_people.n_features_in_ == 4
+        np.testing.assert_array_equal(of_people.anomaly_score(people()), of_people.training_scores_)
+
+    def test_rows_alone(self, of_people):
+        alone = np.concatenate([of_people.anomaly_score(people().iloc[i : i + 1]) for i in range(80)])
+        np.testing.assert_allclose(alone, of_people.training_scores_, rtol=1e-7)
+        np.testing.assert_allclose(of_people.anomaly_score(people().iloc[::-1])[::-1], alone, rtol=1e-7)
+
+    def test_what_was_never_seen_is_odd(self, of_people):
+        row = people().iloc[1:2]
+        elsewhere, later = row.assign(city="Lima"), row.assign(seen=pd.Timestamp("2044-01-01"))
+        for odd in (elsewhere, later):
+            assert of_people.anomaly_score(odd) > of_people.anomaly_score(row)
+
+    @pytest.mark.parametrize("convert", [pl.from_pandas, pa.Table.from_pandas], ids=["polars", "arrow"])
+    def test_other_libraries(self, of_people, convert):
+        np.testing.assert_allclose(of_people.anomaly_score(convert(people())), of_people.training_scores_, rtol=1e-12)
+        np.testing.assert_array_equal(
+            make(steps=40).fit(convert(people())).training_scores_, of_people.training_scores_
+        )
+
+    def test_kinds_may_be_given(self):
+        detector = make(columns={"age": "drop", "member": "category"}).fit(people())
+        assert [column.kind for column in detector.columns_] == ["drop", "category", "date", "category"]
+        other = people().assign(age=1e9)
+        np.testing.assert_array_equal(detector.anomaly_score(other), detector.training_scores_)
+
+    def test_other_columns_are_refused(self, of_people):
+        with pytest.raises(ValueError, match="feature names should match"):
+            of_people.anomaly_score(people().drop(columns="city"))
+        with pytest.raises(ValueError, match="fitted on a frame with named columns; give one with the same columns"):
+            of_people.anomaly_score(np.zeros((2, 4)))
+
+    def test_kinds_for_an_array_are_refused(self):
+        with pytest.raises(ValueError, match="columns= names columns of a frame; the rows are an array"):
+            make(columns={"age": "drop"}).fit(table())
+
+    def test_reconstruct_speaks_the_language_of_the_frame(self, of_people):
+        age, city, _, _ = of_people.reconstruct(people()).T
+        assert np.isfinite(age.astype(float)).all()
+        assert set(city) <= {"Bonn", "Oslo", "Rome"}
+
+    @pytest.mark.parametrize("copier", [copy.deepcopy, pickled])
+    def test_copies(self, of_people, copier):
+        assert_same_bits(copier(of_people), of_people, people())
+
+    def test_save(self, of_people, tmp_path):
+        of_people.save(tmp_path / "m")
+        loaded = TollDetector.load(tmp_path / "m")
+        assert_same_bits(loaded, of_people, people())
+        assert loaded.columns_ == of_people.columns_
+        assert_same_bits(clone(loaded).fit(people()), of_people, people())
+
+    def test_partial_fit(self, of_people):
+        detector = copy.deepcopy(of_people).partial_fit(people(40, seed=1))
+        assert detector.training_scores_.shape == (40,)
+
+    def test_refit_on_an_array_forgets_the_columns(self, of_people):
+        detector = copy.deepcopy(of_people).set_params(steps=STEPS).fit(table())
+        assert not hasattr(detector, "columns_")
+        assert_same_bits(detector, train(), table())
+
+    def test_checkpoint(self, of_people, tmp_path, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr(tollad.detector, "Batches", PressedAt)
+            with pytest.raises(KeyboardInterrupt):
+                make(steps=40).fit(people(), checkpoint=tmp_path / "c")
+        assert_same_bits(make(steps=40).fit(people(), checkpoint=tmp_path / "c"), of_people, people())
+        with pytest.raises(ValueError, match="other data or other parameters"):
+            make(steps=40).fit(people(seed=1), checkpoint=tmp_path / "c")
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    return make("mlp", false_alarm_rate=0.1, n_members=1).fit(table())
+
+
+class TestCalibration:
+    """Promises about new normal rows; the arithmetic is in test_calibration.py."""
+
+    def test_a_fifth_is_held_out(self, calibrated):
+        assert calibrated.training_scores_.shape == (48,)
+        assert calibrated.calibration_scores_.shape == (12,)
+        assert (np.diff(calibrated.calibration_scores_) >= 0).all()
+        every = np.sort(calibrated.anomaly_score(table()))
+        both = np.sort([*calibrated.training_scores_, *calibrated.calibration_scores_])
+        np.testing.assert_allclose(both, every, rtol=1e-12)
+
+    def test_or_as_many_as_the_rate_needs(self):
+        detector = make("mlp", false_alarm_rate=0.04).fit(table())
+        assert detector.calibration_scores_.shape == (24,)
+
+    def test_held_out_rows_are_not_trained_on(self, calibrated):
+        """Whatever they are, the weights are the same."""
+        scores = calibrated.anomaly_score(table())[:, None]
+        held = np.isclose(scores, calibrated.calibration_scores_, rtol=1e-12).any(1)
+        assert held.sum() == 12
+        other = np.where(held[:, None], 100.0, table())
+        again = make("mlp", false_alarm_rate=0.1, n_members=1).fit(other)
+        for name, tensor in weights(again).items():
+            assert torch.equal(tensor, weights(calibrated)[name]), name
+        assert again.offset_ < calibrated.offset_
+
+    def test_threshold_is_the_p_value_rule(self, calibrated):
+        rows = table(300, seed=5) * np.linspace(0.5, 3, 300)[:, None]
+        alarms = calibrated.predict(rows) == -1
+        np.testing.assert_array_equal(alarms, calibrated.p_value(rows) <= 0.1)
+        assert 0 < alarms.sum() < 300
+
+    def test_p_values_count(self, calibrated):
+        rows = table(20, seed=5)
+        at_least = calibrated.calibration_scores_[None] >= calibrated.anomaly_score(rows)[:, None]
+        np.testing.assert_allclose(calibrated.p_value(rows), (1 + at_least.sum(1)) / 13)
+
+    def test_alarms_are_those_of_the_batch(self):
+        detector = make("mlp", false_alarm_rate=0.01).fit(table(300))
+        rows = np.vstack([table(40, seed=5), 50 + table(10, seed=6)])
+        np.testing.assert_array_equal(detector.alarms(rows, fdr=0.1), np.arange(50) >= 40)
+
+    def test_it_wins_over_contamination(self, calibrated):
+        again = make("mlp", false_alarm_rate=0.1, n_members=1, contamination=0.5).fit(table())
+        assert again.offset_ == calibrated.offset_
+
+    def test_too_few_rows_are_refused(self):
+        with pytest.raises(ValueError, match=r"false_alarm_rate=0.01 needs 99 .* 198 in all; there are 60"):
+            make(false_alarm_rate=0.01).fit(table())
+
+    @pytest.mark.parametrize("rate", [0, 1, -0.1, NAN])
+    def test_rate_out_of_range_is_refused(self, rate):
+        with pytest.raises(ValueError, match="false_alarm_rate must be a share of the normal rows"):
+            make(false_alarm_rate=rate).fit(table())
+
+    @pytest.mark.parametrize("method", ["p_value", "alarms"])
+    def test_without_calibration_rows_there_are_no_p_values(self, fitted, method):
+        with pytest.raises(ValueError, match="set false_alarm_rate before the fit, or call calibrate"):
+            getattr(fitted["table"], method)(table())
+
+    def test_after_the_fact(self, fitted):
+        detector = copy.deepcopy(fitted["mlp"])
+        assert detector.calibrate(table(30, seed=7), false_alarm_rate=0.2) is detector
+        np.testing.assert_array_equal(detector.calibration_scores_, np.sort(detector.anomaly_score(table(30, seed=7))))
+        rows = table(50, seed=8)
+        np.testing.assert_array_equal(detector.predict(rows) == -1, detector.p_value(rows) <= 0.2)
+
+    def test_after_the_fact_without_a_rate_the_threshold_stays(self, fitted):
+        detector = copy.deepcopy(fitted["mlp"]).calibrate(table(30, seed=7))
+        assert detector.offset_ == fitted["mlp"].offset_
+        assert (detector.p_value(table()) > 0).all()
+
+    @pytest.mark.parametrize("kind", ["table", "mlp", "images", "own modules"])
+    @pytest.mark.parametrize("part", [slice(None), slice(1, None, 2), slice(3, 20), slice(None, None, -1)], ids=str)
+    def test_training_rows_are_no_calibration_rows(self, fitted, kind, part):
+        """Whatever rows they come with: the last bits of a score may depend on that."""
+        detector = copy.deepcopy(fitted[kind])
+        with pytest.raises(ValueError, match=r"more than half .* training row; give normal rows .* not trained on"):
+            detector.calibrate(KINDS[kind][0][part])
+        assert not hasattr(detector, "calibration_scores_")
+
+    def test_too_few_rows_after_the_fact_change_nothing(self, fitted):
+        detector = copy.deepcopy(fitted["mlp"])
+        with pytest.raises(ValueError, match="needs 99 calibration rows, not 30"):
+            detector.calibrate(table(30, seed=7), false_alarm_rate=0.01)
+        assert detector.offset_ == fitted["mlp"].offset_
+        assert not hasattr(detector, "calibration_scores_")
+
+    @pytest.mark.parametrize("again", ["fit", "partial_fit"])
+    def test_trained_again_without_a_rate_there_are_no_old_p_values(self, fitted, again):
+        """Scores of another state of the network say nothing of this one."""
+        detector = copy.deepcopy(fitted["mlp"]).calibrate(table(30, seed=7))
+        getattr(detector, again)(table(seed=1))
+        with pytest.raises(ValueError, match="p-values need normal rows"):
+            detector.p_value(table())
+
+    def test_partial_fit_calibrates_anew(self, calibrated):
+        detector = copy.deepcopy(calibrated).partial_fit(table(100, seed=1))
+        assert detector.training_scores_.shape == (80,)
+        assert detector.calibration_scores_.shape == (20,)
+
+    def test_save(self, calibrated, tmp_path):
+        calibrated.save(tmp_path / "m")
+        loaded = TollDetector.load(tmp_path / "m")
+        assert_same_bits(loaded, calibrated, table())
+        np.testing.assert_array_equal(loaded.p_value(table(seed=3)), calibrated.p_value(table(seed=3)))
+
+
+class TestExplain:
+    """The parts of a score; the splitting itself is in the examples of `tollad.explain`."""
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_parts_add_up_to_the_score(self, fitted, kind):
+        rows = KINDS[kind][0][:20]
+        explanation = fitted[kind].explain(rows)
+        assert explanation.parts.shape == rows.shape
+        assert (explanation.parts >= 0).all()
+        assert (explanation.latent >= 0).all()
+        total = explanation.parts.reshape(len(rows), -1).sum(1) + explanation.latent
+        np.testing.assert_allclose(total, fitted[kind].anomaly_score(rows), rtol=1e-5)
+        np.testing.assert_array_equal(explanation.scores, fitted[kind].anomaly_score(rows))
+        np.testing.assert_array_equal(explanation.seen, rows)
+        np.testing.assert_allclose(explanation.expected, fitted[kind].reconstruct(rows))
+
+    def test_the_column_that_is_odd_is_named_first(self, fitted):
+        row = table(1, seed=3)
+        row[0, 3] = 40.0
+        reasons = fitted["table"].explain(row).reasons(0)
+        assert reasons[0].startswith("x4: 40, expected about ")
+        assert len(reasons) == 3
+
+    def test_a_gap_counts_to_its_column(self, fitted):
+        """With the flag that marks it."""
+        row = KINDS["table with gaps"][0][:1].copy()
+        row[0] = [0.1, NAN, 0.0, 0.1, 0.1]
+        explanation = fitted["table with gaps"].explain(row)
+        assert explanation.parts.shape == (1, 5)
+        assert any("x2: missing" in reason for reason in explanation.reasons(0, most=5))
+
+    def test_of_frames_in_their_own_words(self, of_people):
+        odd = people().iloc[1:2].assign(city="Lima")
+        explanation = of_people.explain(odd)
+        assert explanation.names == ("age", "city", "seen", "member")
+        assert explanation.parts.shape == (1, 4)
+        total = explanation.parts.sum() + explanation.latent.sum()
+        np.testing.assert_allclose(total, of_people.anomaly_score(odd)[0], rtol=1e-6)
+        assert any(reason.startswith("city: Lima, expected ") for reason in explanation.reasons(0, most=4))
+
+    def test_of_images_there_are_no_words(self, fitted):
+        with pytest.raises(ValueError, match="reasons in words are for tables"):
+            fitted["images"].explain(KINDS["images"][0][:1]).reasons(0)
+
+
 class TestWarnings:
     @pytest.mark.parametrize(
         ("n_members", "words"), [(1, "the latent collapsed"), (2, "the latents of 2 of 2 members collapsed")]

@@ -708,6 +708,8 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         self._member_means = by_member.mean(0)
         self.training_scores_ = self._join(by_member)
         self.offset_ = _offset(self.training_scores_, self.contamination)
+        if hasattr(self, "calibration_scores_"):
+            del self.calibration_scores_  # scores of other weights
         if held is not None and self.false_alarm_rate is not None:
             self.calibration_scores_ = np.sort(self._score(held))
             self.offset_ = -calibration.threshold(self.calibration_scores_, self.false_alarm_rate)

@@ -400,7 +400,8 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         X : array-like
             Normal rows, shaped as in `fit`; the rows of an earlier calibration are forgotten.
         false_alarm_rate : float in (0, 1), optional
-            Puts the threshold; by default the parameter of this name, and if that is None the threshold stays.
+            Puts the threshold and replaces the parameter of this name; by default that parameter, and if it is None the
+            threshold stays.
 
         Raises
         ------
@@ -409,7 +410,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         """
         rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
         scores = np.sort(self.anomaly_score(X))
-        if np.isin(scores, self.training_scores_).mean() > _MOST_OVERLAP:
+        if _found_in(scores, np.sort(self.training_scores_)).mean() > _MOST_OVERLAP:
             raise ValueError(
                 "calibration rows: more than half have exactly the score of a training row; "
                 "give normal rows that were not trained on"
@@ -779,6 +780,14 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             digest.update(name.encode())
             digest.update(tensor.cpu().numpy().data)
         return digest.hexdigest()
+
+
+def _found_in(scores: NDArray[np.float64], ordered: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which scores occur among others, up to the rounding that depends on the rows scored with them."""
+    after = np.searchsorted(ordered, scores).clip(1, len(ordered) - 1)
+    return np.isclose(scores, ordered[after], rtol=1e-9, atol=0.0) | np.isclose(
+        scores, ordered[after - 1], rtol=1e-9, atol=0.0
+    )
 
 
 def _objective(settings: Settings) -> Objective:

@@ -18,12 +18,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tollad.networks import Autoencoder
+
+_Tensors: TypeAlias = Mapping[str, Tensor]
+_Run: TypeAlias = Callable[[nn.Module, _Tensors, Tensor], Tensor]
 
 
 class Stack:
@@ -63,6 +67,7 @@ class Stack:
         self.weights, self._tensors = _share(self._members)
         self.is_dense = _is_dense(self._members[0])
         self._batched = len(members) > 1 and self.is_dense
+        self._plans = {part: self._plan(part) for part in ("encoder", "decoder")} if self._batched else {}
         # What a pass computes with, in the order of the weights.
         trainable = _trainable(self._members[0])
         if self._batched:
@@ -151,20 +156,19 @@ class Stack:
     def dtype(self) -> torch.dtype:
         return next(t.dtype for t in self._tensors.values() if t.is_floating_point())
 
-    def _run_dense(self, part: str, x: Tensor) -> Tensor:
+    def _plan(self, part: str) -> list[tuple[_Run, nn.Module, _Tensors]]:
+        """Return for each layer of the encoder or decoder what runs it, itself, and its stacked tensors by name."""
+        plan: list[tuple[_Run, nn.Module, _Tensors]] = []
         for name, layer in getattr(self._members[0], part).named_children():
-            x = _DENSE[type(layer)](layer, _Tensors(self._tensors, f"{part}.{name}."), x)
+            prefix = f"{part}.{name}."
+            tensors = {key.removeprefix(prefix): t for key, t in self._tensors.items() if key.startswith(prefix)}
+            plan.append((_DENSE[type(layer)], layer, tensors))
+        return plan
+
+    def _run_dense(self, part: str, x: Tensor) -> Tensor:
+        for run, layer, tensors in self._plans[part]:
+            x = run(layer, tensors, x)
         return x
-
-
-class _Tensors:
-    """The stacked tensors of one layer, by their names within it."""
-
-    def __init__(self, tensors: Mapping[str, Tensor], prefix: str) -> None:
-        self._tensors, self._prefix = tensors, prefix
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self._tensors[self._prefix + name]
 
 
 def _linear(layer: nn.Module, tensors: _Tensors, x: Tensor) -> Tensor:
@@ -202,7 +206,7 @@ def _elementwise(layer: nn.Module, tensors: _Tensors, x: Tensor) -> Tensor:
     return y
 
 
-_DENSE: dict[type[nn.Module], Callable[[nn.Module, _Tensors, Tensor], Tensor]] = {
+_DENSE: dict[type[nn.Module], _Run] = {
     nn.Linear: _linear,
     nn.BatchNorm1d: _batch_norm,
     nn.LayerNorm: _layer_norm,

@@ -178,7 +178,6 @@ def test_files_and_sources_do_without_torch():
     assert not loaded & {"torch", "sklearn"}
 
 
-@pytest.mark.skipif(not (SOURCE / "cli.py").exists(), reason="the command line is not there yet")
 class TestCommandLine:
     def test_imports_only_click_at_the_top(self):
         found = imports("cli", top_level_only=True)

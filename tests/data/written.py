@@ -1,0 +1,32 @@
+"""Files in the published formats, written by hand."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+
+
+def idx_bytes(values: np.ndarray) -> bytes:
+    return struct.pack(f">I{values.ndim}I", 0x800 + values.ndim, *values.shape) + values.astype(np.uint8).tobytes()
+
+
+def cifar_bytes(images: np.ndarray, *labels: np.ndarray) -> bytes:
+    """`labels` as the file has them: of CIFAR-100 the coarse ones first."""
+    return np.concatenate([np.stack(labels, 1), images.reshape(len(images), 3072)], 1).astype(np.uint8).tobytes()
+
+
+def arrhythmia_text(rows: np.ndarray, labels: np.ndarray) -> str:
+    lines = (
+        [*("?" if np.isnan(value) else repr(float(value)) for value in row), str(label)]
+        for row, label in zip(rows, labels, strict=True)
+    )
+    return "".join(",".join(line) + "\n" for line in lines)
+
+
+def write(path: Path, content: bytes, *, zipped: bool = False) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(content, compresslevel=1) if zipped else content)
+    return path

@@ -15,7 +15,7 @@ from tollad import artifact, fitting
 from tollad.batches import Batches
 from tollad.fitting import Checkpoint, History, fit, warn_if_collapsed
 from tollad.objective import Objective
-from tollad.training import adam, train
+from tollad.training import Adam, train
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
@@ -71,7 +71,7 @@ class TestFit:
 
     def test_history_is_the_mean_of_each_interval(self):
         stack, batches = make()
-        losses = [loss.item() for _, loss in train(stack, OBJECTIVE, batches, adam(stack, 0.01), stop=205)]
+        losses = [loss.item() for _, loss in train(stack, OBJECTIVE, batches, Adam(stack, 0.01), stop=205)]
         _, history = run(steps=205)
         assert history.step[-2:] == [204, 205]  # every second step and the last
         assert history.initial_loss == [losses[0]]

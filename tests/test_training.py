@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
+
 import pytest
 import small
 import torch
 
 from tollad.batches import Batches
 from tollad.objective import Objective
-from tollad.training import adam, train
+from tollad.training import Adam, train
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
@@ -24,7 +28,7 @@ def make(name="mlp", n_members=1, seed=0, corrupt=False, n_rows=20):
 def test_yields_steps_and_losses_before_the_update():
     stack, batches = make(n_members=2)
     wanted = OBJECTIVE.loss(batches(3)[1], *small.stack("mlp", range(2)).train()(batches(3)[1]))
-    yielded = list(train(stack, OBJECTIVE, batches, adam(stack, 0.01), start=3, stop=6))
+    yielded = list(train(stack, OBJECTIVE, batches, Adam(stack, 0.01), start=3, stop=6))
     assert [step for step, _ in yielded] == [4, 5, 6]
     assert torch.equal(yielded[0][1], wanted.detach())
     assert all(loss.shape == (2,) and not loss.requires_grad for _, loss in yielded)
@@ -42,7 +46,7 @@ def test_is_adam_of_torch():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    for _ in train(stack, OBJECTIVE, batches, adam(stack, 0.01), stop=5):
+    for _ in train(stack, OBJECTIVE, batches, Adam(stack, 0.01), stop=5):
         pass
     for key, tensor in network.state_dict().items():
         torch.testing.assert_close(stack[0].state_dict()[key], tensor, rtol=1e-9, atol=1e-8, msg=key)
@@ -51,28 +55,38 @@ def test_is_adam_of_torch():
 def test_the_caller_may_set_evaluation_mode_between_steps():
     left_alone, batches = make()
     looked_at, _ = make()
-    for _ in train(left_alone, OBJECTIVE, batches, adam(left_alone, 0.01), stop=4):
+    for _ in train(left_alone, OBJECTIVE, batches, Adam(left_alone, 0.01), stop=4):
         pass
-    for _ in train(looked_at, OBJECTIVE, batches, adam(looked_at, 0.01), stop=4):
+    for _ in train(looked_at, OBJECTIVE, batches, Adam(looked_at, 0.01), stop=4):
         looked_at.eval()(batches(0)[1])
     for key, tensor in left_alone.state().items():
         assert torch.equal(looked_at.state()[key], tensor)
 
 
-def test_any_optimiser_and_any_batches():
+def test_any_batches():
     stack, _ = make()
     x = small.batches("mlp", 1, 8)
-    optimizer = torch.optim.SGD([stack.weights], lr=0.01)
-    losses = [loss.item() for _, loss in train(stack, OBJECTIVE, lambda step: (x, x), optimizer, stop=30)]
+    losses = [loss.item() for _, loss in train(stack, OBJECTIVE, lambda step: (x, x), Adam(stack, 0.01), stop=30)]
     assert losses[-1] < losses[0]
+
+
+def test_training_does_not_import_the_compiler_of_torch():
+    """To make an optimiser of torch's does: two seconds, half of a default fit."""
+    code = """
+        import sys, torch
+        from tollad import TollDetector
+        TollDetector(steps=2, random_state=0).fit(torch.rand(30, 3).numpy())
+        assert "torch._dynamo" not in sys.modules
+    """
+    subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)], check=True)
 
 
 def test_learning_rate_of_each_step():
     stack, batches = make()
-    optimizer = adam(stack, 1.0)
+    optimizer = Adam(stack, 1.0)
     rates = []
     for step, _ in train(stack, OBJECTIVE, batches, optimizer, stop=3, learning_rate=lambda step: 0.1 / (step + 1)):
-        rates.append((step, optimizer.param_groups[0]["lr"]))
+        rates.append((step, optimizer.learning_rate))
     assert rates == [(1, 0.1), (2, 0.05), (3, 0.1 / 3)]
 
 
@@ -82,7 +96,7 @@ def test_corrupted_rows_put_the_latent_as_far_out_as_the_row_was_moved():
     x_hat, z = small.stack("mlp_layernorm").train()(inputs)
     moved = (inputs - x).norm(dim=-1)
     wanted = ((x_hat - x).norm(dim=-1) + 0.1 * (z.norm(dim=-1) - moved).abs()).mean(-1)
-    _, loss = next(train(stack, OBJECTIVE, batches, adam(stack, 0.01), stop=1))
+    _, loss = next(train(stack, OBJECTIVE, batches, Adam(stack, 0.01), stop=1))
     torch.testing.assert_close(loss, wanted.detach())
 
 
@@ -90,7 +104,7 @@ def test_corrupted_rows_put_the_latent_as_far_out_as_the_row_was_moved():
 def test_bf16_keeps_weights_and_losses_in_the_type_of_the_stack(name):
     stack = small.stack(name, [0, 1], dtype=torch.float32)
     batches = Batches(torch.from_numpy(small.rows(name, 20)).float(), 8, [0, 1])
-    for _, loss in train(stack, OBJECTIVE, batches, adam(stack, 0.01), stop=3, precision="bf16"):
+    for _, loss in train(stack, OBJECTIVE, batches, Adam(stack, 0.01), stop=3, precision="bf16"):
         assert loss.dtype == torch.float32
         assert torch.isfinite(loss).all()
     assert stack.dtype == torch.float32

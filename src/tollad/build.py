@@ -78,13 +78,16 @@ def build_stack(
     options: dict[str, Any] = {} if hidden is None else {"hidden": tuple(hidden)}
     with torch.device("meta"):
         template: Autoencoder = getattr(networks, name)(tuple(shape), latent_dim, **options)
-        values = _values_of_a_pass(template, torch.zeros(batch_size, *shape))
-    _refuse_beyond_memory(template, len(seeds), values)
-    members = []
-    for seed in seeds:
-        member = copy.deepcopy(template).to_empty(device="cpu")
+    _refuse_beyond_memory(template, len(seeds), 0)
+    # Neither to_empty nor a pass on the meta device: either imports the compiler of torch, which takes longer than
+    # many a fit.
+    empty = {name: torch.empty(tensor.shape, dtype=tensor.dtype) for name, tensor in template.state_dict().items()}
+    template.load_state_dict(empty, assign=True)
+    members = [template, *(copy.deepcopy(template) for _ in seeds[1:])]
+    for member, seed in zip(members, seeds, strict=True):
         networks.initialise(member, seed)
-        members.append(member)
+    values = _values_of_a_pass(template.eval(), torch.zeros(1, *shape))
+    _refuse_beyond_memory(template, len(seeds), batch_size * values)
     return Stack(members)
 
 
@@ -125,7 +128,8 @@ def _values_of_a_pass(template: Autoencoder, x: Tensor) -> int:
         for layer in template.modules()
         if not any(True for _ in layer.children())
     ]
-    template(x)
+    with torch.no_grad():
+        template(x)
     for hook in hooks:
         hook.remove()
     return sum(counts)

@@ -24,13 +24,14 @@ from tollad import artifact
 from tollad.objective import Objective
 from tollad.scoring import mean_latent, score
 from tollad.stack import Stack
-from tollad.training import Precision, adam, train
+from tollad.training import Adam, Precision, train
 
 Schedule: TypeAlias = Literal["constant", "cosine"]
 
-# A fit is measured this many times; early stopping gives up after so many measurements without a new best.
+# A fit is measured about this many times.
 _MEASUREMENTS = 100
-_PATIENCE = 10
+# Early stopping gives up after a tenth of the steps without a new best, and at least so many measurements.
+_LEAST_PATIENCE = 10
 # Steps over which a falling learning rate first rises.
 _WARM_UP = 20
 
@@ -147,11 +148,12 @@ def fit(
     UserWarning
         When the loss of a member did not fall below its initial value.
     """
-    run = _Run(stack, adam(stack, learning_rate), keep_best=held_out is not None)
+    every = max(1, steps // _MEASUREMENTS)
+    patience = max(_LEAST_PATIENCE, math.ceil(steps / (10 * every)))
+    run = _Run(stack, Adam(stack, learning_rate), patience, keep_best=held_out is not None)
     saved = checkpoint.load() if checkpoint else None
     if saved:
         run.restore(*saved)
-    every = max(1, steps // _MEASUREMENTS)
     show = _progress(steps, verbose)
     remaining = range(first_step + run.step, first_step + (run.step if run.stopped else steps))
     try:
@@ -181,9 +183,10 @@ def fit(
         stack.eval()
     if run.best is not None:
         stack.load_state(run.best)
-    last, first = run.history.loss[-1], run.history.initial_loss
+    # A single batch may be unlucky: the last tenth of the training counts.
+    last, first = np.mean(run.history.loss[-patience:], axis=0), np.array(run.history.initial_loss)
     # What was trained before begins where improvement ends.
-    if first_step == 0 and any(after >= before for after, before in zip(last, first, strict=True)):
+    if first_step == 0 and (last >= first).any():
         warnings.warn(
             "training did not improve on the initial loss; try a lower learning_rate, more steps, or preprocess='auto'",
             stacklevel=2,
@@ -202,9 +205,10 @@ def _cosine(highest: float, first_step: int, steps: int) -> Callable[[int], floa
 class _Run:
     """The state of a fit: everything that a checkpoint must hold to go on as if nothing had happened."""
 
-    def __init__(self, stack: Stack, optimizer: torch.optim.Adam, *, keep_best: bool) -> None:
+    def __init__(self, stack: Stack, optimizer: Adam, patience: int, *, keep_best: bool) -> None:
         self.stack = stack
         self.optimizer = optimizer
+        self._patience = patience  # in measurements
         self.step = 0
         self.stopped = False  # whether no member has improved for so long that training should end
         self.history = History()
@@ -230,12 +234,12 @@ class _Run:
             return
         history.held_out.append(self._finite(held_out))
         # A member that gave up stays as it is while others go on, as it would alone.
-        better = (held_out < self._best_score) & (self._since_best < _PATIENCE)
+        better = (held_out < self._best_score) & (self._since_best < self._patience)
         self._best_score = torch.where(better, held_out, self._best_score)
         self._since_best = torch.where(better, 0, self._since_best + 1)
         for name, tensor in self.stack.state().items():
             self.best[name][better] = tensor[better]
-        self.stopped = bool((self._since_best >= _PATIENCE).all())
+        self.stopped = bool((self._since_best >= self._patience).all())
 
     def _finite(self, loss: Tensor) -> list[float]:
         values: list[float] = loss.tolist()
@@ -249,7 +253,7 @@ class _Run:
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         groups = {"stack": self.stack.state(), "best": self.best or {}}
         tensors = {f"{group}.{name}": t for group, named in groups.items() for name, t in named.items()}
-        tensors |= {f"adam.{name}": t for name, t in self.optimizer.state[self.stack.weights].items()}
+        tensors |= {f"adam.{name}": t for name, t in self.optimizer.state().items()}
         tensors |= {"total": self._total, "best_score": self._best_score, "since_best": self._since_best}
         return {"step": self.step, "stopped": self.stopped, "history": asdict(self.history)}, {
             name: t.detach().cpu().numpy() for name, t in tensors.items()
@@ -262,8 +266,7 @@ class _Run:
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         self.stack.load_state(_group(tensors, "stack."))
         self.best = {name: t.to(self.stack.device) for name, t in _group(tensors, "best.").items()} or None
-        moments = _group(tensors, "adam.")
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": {0: moments}})
+        self.optimizer.load_state(_group(tensors, "adam."))
         self._total, self._best_score, self._since_best = (
             tensors[name].to(self.stack.device) for name in ("total", "best_score", "since_best")
         )

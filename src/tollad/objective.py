@@ -55,6 +55,7 @@ class Objective:
             raise ValueError(f"the weights name different numbers of members: {sorted(lengths)}")
         self.weights = {name: values for name, values in per_term.items() if any(values)}
         self.target = target
+        self._factors: dict[tuple[str, torch.device, torch.dtype], Tensor] = {}
 
     def __repr__(self) -> str:
         return f"Objective({self.weights}, target={self.target!r})"
@@ -87,7 +88,7 @@ class Objective:
             else:
                 value = getattr(terms, name)(x, x_hat, batch_dims=z.ndim - 1)
             if values != (1.0,):
-                value = value * self._factor(values, z)
+                value = value * self._factor(name, values, z)
             total = value if total is None else total + value
         return z.new_zeros(z.shape[:-1]) if total is None else total
 
@@ -105,15 +106,17 @@ class Objective:
         center = center.to(z)
         return z - (center.unsqueeze(-2) if center.ndim > 1 else center)
 
-    @staticmethod
-    def _factor(values: tuple[float, ...], z: Tensor) -> float | Tensor:
+    def _factor(self, name: str, values: tuple[float, ...], z: Tensor) -> float | Tensor:
         if len(values) == 1:
             return values[0]
         if z.ndim != 3 or z.shape[0] != len(values):
             raise ValueError(
                 f"the objective has weights for {len(values)} members, the latents have shape {tuple(z.shape)}"
             )
-        return torch.tensor(values, dtype=z.dtype, device=z.device).unsqueeze(-1)
+        key = name, z.device, z.dtype
+        if key not in self._factors:  # to copy it at every step would make a GPU wait
+            self._factors[key] = torch.tensor(values, dtype=z.dtype, device=z.device).unsqueeze(-1)
+        return self._factors[key]
 
 
 def _as_weights(name: str, weight: Any) -> tuple[float, ...]:

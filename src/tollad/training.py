@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
 from tollad.objective import Objective
 from tollad.stack import Stack
@@ -15,16 +16,66 @@ from tollad.terms import l2
 Precision: TypeAlias = Literal["float32", "float64", "bf16"]
 
 
-def adam(stack: Stack, learning_rate: float) -> torch.optim.Adam:
-    """Return Adam over a stack, with its default betas and epsilon; fused into one kernel where torch has one."""
-    return torch.optim.Adam([stack.weights], lr=learning_rate, fused=stack.device.type in ("cpu", "cuda"))
+class Adam:
+    """Adam over the weights of a stack, with its default betas and epsilon; fused into one kernel where torch has one.
+
+    The update is torch's own. Only the class around it is not: to construct a `torch.optim.Optimizer` imports the
+    compiler of torch, which takes longer than many a fit.
+
+    Parameters
+    ----------
+    stack : Stack
+    learning_rate : float > 0
+
+    Attributes
+    ----------
+    learning_rate : float
+        May be changed between steps.
+    """
+
+    def __init__(self, stack: Stack, learning_rate: float) -> None:
+        self.learning_rate = learning_rate
+        self._weights = stack.weights
+        self._fused = stack.device.type in ("cpu", "cuda")
+        self._state = {name: torch.zeros_like(stack.weights) for name in ("exp_avg", "exp_avg_sq")}
+        self._state["step"] = torch.zeros((), device=stack.device if self._fused else None)
+
+    def step(self) -> None:
+        """Update the weights by ``weights.grad``."""
+        state = self._state
+        adam(
+            [self._weights],
+            [cast(Tensor, self._weights.grad)],
+            [state["exp_avg"]],
+            [state["exp_avg_sq"]],
+            [],
+            [state["step"]],
+            foreach=False,
+            fused=self._fused,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self.learning_rate,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the moments and the number of steps by name. Views: clone what must not change."""
+        return dict(self._state)
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Copy what `state` returned into the optimiser."""
+        for name, tensor in self._state.items():
+            tensor.copy_(state[name])
 
 
 def train(
     stack: Stack,
     objective: Objective,
     batches: Callable[[int], tuple[Tensor, Tensor]],
-    optimizer: torch.optim.Optimizer,
+    optimizer: Adam,
     *,
     start: int = 0,
     stop: int,
@@ -46,12 +97,12 @@ def train(
         ``step -> (inputs, x)``, each (M, B, *shape), such as `tollad.batches.Batches`: what the network is given and
         what it should make of it. Where the two are one tensor the loss is that of the paper; where they differ, a
         latent should lie as far from the target as its input from its row.
-    optimizer : torch.optim.Optimizer
-        Over ``stack.weights``.
+    optimizer : Adam
+        Over this stack.
     start, stop : int
         The first step and the one after the last.
     learning_rate : callable, optional
-        ``step -> float``; by default the optimizer's own rate stays.
+        ``step -> float``; by default the optimiser's own rate stays.
     precision : {"float32", "float64", "bf16"}, default "float32"
         ``"bf16"`` runs the network under autocast; weights, losses and Adam stay in the stack's own type.
 
@@ -70,7 +121,7 @@ def train(
         moved = None if inputs is x else l2(x, inputs, batch_dims=2)
         loss = objective.loss(x, x_hat, z, radius=moved)
         if learning_rate is not None:
-            optimizer.param_groups[0]["lr"] = learning_rate(step)
+            optimizer.learning_rate = learning_rate(step)
         stack.backward(loss.sum())
         optimizer.step()
         yield step + 1, loss.detach()

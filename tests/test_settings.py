@@ -132,11 +132,15 @@ class TestResolve:
             hidden=(256, 128),
             learning_rate=2e-3,
             batch_size=128,
-            steps=400,
+            steps=280,
             n_members=4,
             corruption="mixed",
             schedule="cosine",
         )
+
+    @pytest.mark.parametrize(("n_columns", "steps"), [(1, 280), (31, 280), (100, 500), (144, 600), (1555, 600)])
+    def test_wide_tables_get_more_steps(self, n_columns, steps):
+        assert settings((n_columns,)).steps == steps
 
     @pytest.mark.parametrize("changes", [{"network": "mlp"}, {"corruption": None}])
     def test_tables_with_the_loss_of_the_paper(self, changes):

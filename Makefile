@@ -1,13 +1,15 @@
 # make demo    fit, score and picture on real data
 # make test    the default tests
 # make lint    style and types
+# make benchmark-tables ADBENCH=folder    quality beside other detectors on the tables (.npz) of ADBench
+# make benchmark-speed                    speed and memory beside PyOD
 # Each sets up .venv by itself. PYTHON=python3.12 make test uses another interpreter.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-data lint clean
+.PHONY: demo test test-data lint benchmark-tables benchmark-speed clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/tollad demo
@@ -24,6 +26,17 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# What has been measured already is not measured again: remove the results to begin anew.
+ADBENCH ?= $(TOLLAD_DATA)/adbench
+RESULTS := benchmarks/results
+benchmark-tables: $(VENV)/benchmark.stamp
+	$(BIN)/python benchmarks/quality.py "$(ADBENCH)" --out $(RESULTS)/quality.jsonl
+	$(BIN)/python benchmarks/quality.py "$(ADBENCH)" --out $(RESULTS)/quality.jsonl --contamination 0.05
+	$(BIN)/python benchmarks/report.py $(RESULTS)/quality.jsonl --picture docs/images/tables.png
+
+benchmark-speed: $(VENV)/benchmark.stamp
+	$(BIN)/python benchmarks/speed.py --out $(RESULTS)/speed.jsonl
+
 $(VENV)/demo.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[plot]'
@@ -32,6 +45,11 @@ $(VENV)/demo.stamp: pyproject.toml constraints.txt
 $(VENV)/dev.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(VENV)/benchmark.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[plot,pyod]'
 	touch $@
 
 clean:

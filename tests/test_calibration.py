@@ -256,7 +256,7 @@ class TestTailFit:
         )
 
     def test_refuses_a_rate_that_needs_no_extrapolation(self, fit):
-        with pytest.raises(ValueError, match=r"0.001 needs no extrapolation from 1,000 rows; use threshold"):
+        with pytest.raises(ValueError, match=r"0.001 needs no extrapolation from 1,000 rows; leave out tail"):
             fit.threshold(0.001)
 
     def test_refuses_a_rate_that_is_too_far_out(self, fit):

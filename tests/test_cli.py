@@ -13,11 +13,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 import safetensors.numpy
@@ -30,6 +32,7 @@ from tollad.cli import COMMANDS, main
 from tollad.inputs import with_names
 from tollad.options import DETECTOR_OPTIONS
 from tollad.outputs import write_tables
+from tollad.sources import open_table
 
 SMALL = ("--network", "mlp", "--hidden", "8", "--latent-dim", "2", "--n-members", "1", "--corruption", "none")
 QUICK = (*SMALL, "--steps", "30", "--quiet")
@@ -167,6 +170,11 @@ def test_options_become_what_the_detector_takes(given: str, parameter: str, valu
         ("fit", "data.csv", "-o", "m", "--threads", "0"),
         ("evaluate", "m", "data.csv", "--normal", "fine"),
         ("evaluate", "m", "data.csv", "--label", "kind"),
+        ("score", "m", "data.csv", "--fdr", "0"),
+        ("score", "m", "data.csv", "--fdr", "1"),
+        ("score", "m", "data.csv", "--explain", "0"),
+        ("calibrate", "m", "data.csv"),
+        ("calibrate", "m", "data.csv", "-o", "n", "--label", "kind"),
         ("guess",),
     ],
 )
@@ -232,6 +240,7 @@ def test_fit_sums_up_what_it_did(home: Path, tmp_path: Path) -> None:
         "rows_read": 80,
         "rows_used": 20,
         "shape": [3],
+        "kinds": {},
         "steps": 30,
         "initial_loss": model.history_.initial_loss[0],
         "loss": model.history_.loss[-1][0],
@@ -251,7 +260,7 @@ def test_a_warning_is_one_line(tmp_path: Path) -> None:
     train = write_csv(tmp_path / "train.csv", {"a": [1.0, 2.5, 4.0], "b": [7, 7, 7]})
     shown = done("fit", train, "-o", tmp_path / "m", *QUICK).stderr.splitlines()
     assert [line for line in shown if "constant" in line] == [
-        "Warning: 1 of 2 columns are constant among the training rows ('b'); they tell nothing until a row differs "
+        "Warning: these columns are constant among the training rows: 'b'; they tell nothing until a row differs "
         "from them"
     ]
     assert all(line.startswith("Warning: ") for line in shown)
@@ -420,6 +429,147 @@ def test_a_closed_pipe_ends_it_quietly(home: Path, long: Path) -> None:
     assert process.returncode == 0
 
 
+# --- columns that are no numbers --------------------------------------------------------------------------------------
+
+PEOPLE = ("--steps", "40", "--n-members", "2", "--quiet")
+
+
+def people(n: int = 120, seed: int = 0) -> pd.DataFrame:
+    """Numbers with gaps, categories, dates, truth values, and codes of digits."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "age": rng.normal(40, 10, n).round(3),
+            "city": rng.choice(["Bonn", "Oslo", "São Paulo, SP"], n),
+            "seen": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 365, n), unit="D"),
+            "member": rng.random(n) < 0.5,
+            "code": [f"0{i % 4}" for i in range(n)],
+        }
+    )
+    frame.loc[::9, "age"] = np.nan
+    frame.loc[::7, "city"] = None
+    return frame
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a table of people as text, as Parquet, and a model of it."""
+    folder = tmp_path_factory.mktemp("town")
+    people().to_csv(folder / "people.csv", index=False)
+    people().to_parquet(folder / "people.parquet")
+    done("fit", folder / "people.csv", "-o", folder / "m.tollad", "--column", "code=category", *PEOPLE)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["people.csv", "people.parquet"])
+def test_a_frame_and_its_file_give_the_same_model_and_scores(town: Path, tmp_path: Path, name: str) -> None:
+    detector = TollDetector(columns={"code": "category"}, steps=40, n_members=2, random_state=0).fit(people())
+    done("fit", town / name, "-o", tmp_path / "m", "--column", "code=category", *PEOPLE)
+    model = TollDetector.load(tmp_path / "m")
+    assert model.columns_ == detector.columns_
+    assert [column.kind for column in model.columns_] == ["number", "category", "date", "number", "category"]
+    assert model.offset_ == detector.offset_
+    np.testing.assert_array_equal(model.training_scores_, detector.training_scores_)
+    np.testing.assert_array_equal(model.anomaly_score(people()), detector.training_scores_)
+    for file in ("people.csv", "people.parquet"):
+        scores = scores_of(done("score", tmp_path / "m", town / file).stdout)
+        assert scores == detector.anomaly_score(people()).tolist()
+
+
+def test_what_was_decided_is_said(town: Path, tmp_path: Path) -> None:
+    run = ("fit", town / "people.csv", "-o", tmp_path / "m", "--column=-1=category", "--force", *PEOPLE)
+    kinds = {"age": "number", "city": "category", "seen": "date", "member": "number", "code": "category"}
+    assert json.loads(done(*run, "--json").stdout)["kinds"] == kinds
+    for shown in (done(*run).stdout, done("info", tmp_path / "m").stdout):
+        assert "5: age, city, seen, member, code; all numbers but\n" in shown
+        assert "  city: category, 4 levels one-hot\n" in shown
+        assert "  seen: date from 2024-01-" in shown
+
+
+def test_types_come_from_the_model_and_never_from_a_block(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a block of one row a category may look like a number, and a column may hold nothing."""
+    frame = people(30, seed=1).assign(city="7")
+    frame.loc[:, "seen"] = pd.NaT
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    whole = done("score", town / "m.tollad", tmp_path / "x.csv").stdout
+    monkeypatch.setattr("tollad.inputs.open_table", partial(open_table, block_rows=1))
+    assert np.allclose(scores_of(done("score", town / "m.tollad", tmp_path / "x.csv").stdout), scores_of(whole))
+    expected = TollDetector.load(town / "m.tollad").anomaly_score(frame)
+    np.testing.assert_allclose(scores_of(whole), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("age", "old", "'old' is not a number like 1234.5, but the column is one of numbers; correct it"),
+        ("seen", "2024-02-30", "'2024-02-30' is not a date like 2024-12-31"),
+        ("member", "maybe", "'maybe' is not a number"),
+        ("age", "inf", "the value is infinite"),
+    ],
+)
+def test_values_of_another_kind_are_named_by_line_and_column(
+    town: Path, tmp_path: Path, column: str, value: str, words: str
+) -> None:
+    frame = people().astype(str)
+    frame.loc[100, column] = value
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    message = refused(tmp_path, "score", town / "m.tollad", tmp_path / "x.csv", "-o", tmp_path / "s.csv")
+    assert f"x.csv, line 102, column '{column}': {words}" in message
+    assert "--drop" not in message
+
+
+def test_a_column_that_changed_its_type_is_refused(town: Path, tmp_path: Path) -> None:
+    people().assign(city=7).to_parquet(tmp_path / "x.parquet")
+    message = refused(tmp_path, "score", town / "m.tollad", tmp_path / "x.parquet")
+    assert "x.parquet, row 1, column 'city': '7' is int64, but the column is a category of texts" in message
+
+
+def test_dropped_columns_may_be_there_or_not(town: Path, tmp_path: Path) -> None:
+    frame = people().assign(id=[f"p{i}" for i in range(120)])
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    for option in ("--drop=id", "--column=id=drop"):
+        done("fit", tmp_path / "x.csv", "-o", tmp_path / "m", option, "--column=code=category", "--force", *PEOPLE)
+        expected = done("score", town / "m.tollad", town / "people.csv").stdout
+        assert done("score", tmp_path / "m", tmp_path / "x.csv").stdout == expected
+        assert done("score", tmp_path / "m", town / "people.csv").stdout == expected
+
+
+def test_kinds_are_decided_by_the_rows_that_are_trained_on(tmp_path: Path) -> None:
+    """What an anomaly holds is not learnt; and the line of a slip is that of the file."""
+    lines = [f"{i % 7},{i % 5},{'bad' if i % 2 else 'ok'}" for i in range(60)]
+    (tmp_path / "x.csv").write_text("\n".join(["a,b,kind", "broken,1,bad", *lines]))
+    fit = ("fit", tmp_path / "x.csv", "-o", tmp_path / "m", "--label", "kind", "--normal", "ok", *QUICK)
+    done(*fit)
+    assert not hasattr(TollDetector.load(tmp_path / "m"), "columns_")
+    lines[30] = "broken,1,ok"
+    (tmp_path / "x.csv").write_text("\n".join(["a,b,kind", "broken,1,bad", *lines]))
+    assert "x.csv, line 33, column 'a': 'broken' is not a number" in refused(tmp_path, *fit, "--force")
+
+
+def test_columns_of_an_array_may_be_categories(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.stack([np.arange(60) % 3, np.arange(60) / 60], 1))
+    done("fit", tmp_path / "x.npy", "-o", tmp_path / "m", "--column", "x1=category", *PEOPLE)
+    assert [column.kind for column in TollDetector.load(tmp_path / "m").columns_] == ["category", "number"]
+    assert len(scores_of(done("score", tmp_path / "m", tmp_path / "x.npy").stdout)) == 60
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--column=cities=category", "people.csv: has no column 'cities'; did you mean 'city'?"),
+        ("--column=city=text", "column 'city': 'text' is no kind of column; the kinds are 'number', 'category'"),
+        ("--column=city=number", "people.csv, line 3, column 'city': 'Oslo' is not a number"),
+    ],
+)
+def test_wrong_kinds_are_refused(town: Path, tmp_path: Path, option: str, words: str) -> None:
+    frame = people().assign(city=["Bonn", *["Oslo"] * 119])
+    frame.loc[0, "city"] = "1"
+    frame.to_csv(tmp_path / "people.csv", index=False)
+    assert words in refused(tmp_path, "fit", tmp_path / "people.csv", "-o", tmp_path / "m", option)
+
+
 # --- evaluate and info ------------------------------------------------------------------------------------------------
 
 
@@ -467,7 +617,9 @@ def test_info_says_what_the_model_is(home: Path) -> None:
     assert lines["rows"] == "60 of 80 (kind is fine or good)"
     assert lines["columns"] == "3: a, b, c"
     assert lines["left"].split() == ["out", "id"]
-    assert lines["threshold"] == f"{-model.offset_:.4g}; 10.0% of the training rows score higher"
+    meaning = "10.0% of the training rows score higher, of new normal rows more"
+    assert lines["threshold"] == f"{-model.offset_:.4g}; {meaning}"
+    assert lines["calibration"] == "none"
     assert (lines["beta"], lines["hidden"], lines["preprocess"]) == ("1.0", "8", "auto")
 
 
@@ -494,7 +646,18 @@ BAD_TABLES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "twice.csv": ("a,b,a\n1,2,3\n", ("several columns called 'a'",)),
     "missing.csv": ("a,b\n1,\n2,?\n3,NA\n", ("column 'b'", "no value")),
     "infinite.csv": ("a,b\n1,2\n3,inf\n", ("line 3, column 'b'", "infinite")),
-    "text.csv": ("a,b\n1,2\n3,red\n", ("line 3, column 'b'", "'red' is not a number", "--drop b")),
+    "text.csv": (
+        "a,b\n" + "1,2\n" * 999 + "3,red\n",
+        ("line 1001, column 'b'", "'red' is not a number", "correct it", "--column b=category", "--column b=drop"),
+    ),
+    "dates.csv": (
+        "a,b\n1,2023-02-28\n1,2023-02-30\n",
+        ("line 3, column 'b'", "'2023-02-30' is not a date", "correct it", "--column b=category"),
+    ),
+    "identifiers.csv": (
+        "a,b\n" + "".join(f"{i},r{i}\n" for i in range(20)),
+        ("column 'b' holds another text in every row", "--column b=drop", "--column b=category"),
+    ),
     "one row.csv": ("a,b\n1,2\n", ("at least 2 rows",)),
     "damaged.parquet": (b"PAR1 and more", ("Parquet",)),
     "pickle.npy": (pickle.dumps([1.0]), ("NPY",)),
@@ -509,7 +672,7 @@ def test_bad_tables_are_refused(tmp_path: Path, name: str) -> None:
     message = refused(tmp_path, "fit", tmp_path / name, "-o", tmp_path / "m", *QUICK)
     for word in words:
         assert word in message
-    if name not in ("missing.csv", "one row.csv"):  # the detector, which knows no files, finds these
+    if name not in ("missing.csv", "one row.csv", "identifiers.csv"):  # the detector, which knows no files, finds these
         assert str(tmp_path / name) in message
 
 
@@ -615,6 +778,7 @@ def test_images_have_no_labels(home: Path, tmp_path: Path) -> None:
     for run in (
         ("fit", images, "-o", tmp_path / "m", *labelled),
         ("fit", images, "-o", tmp_path / "m", "--drop", "x1"),
+        ("fit", images, "-o", tmp_path / "m", "--column", "x1=category"),
         ("score", home / "images.tollad", images, "--id", "x1"),
         ("evaluate", home / "images.tollad", images, *labelled),
     ):
@@ -718,12 +882,14 @@ def test_a_full_disk_leaves_no_file(home: Path, tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_standard_output_on_a_full_disk_is_one_sentence(home: Path) -> None:
-    command = [*COMMAND, "info", str(home / "m.tollad")]
+@pytest.mark.parametrize("arguments", [("info", "m.tollad"), ("score", "m.tollad", "data.csv")])
+def test_standard_output_on_a_full_disk_is_one_sentence(home: Path, arguments: tuple[str, ...]) -> None:
+    command = [*COMMAND, *arguments]
     with open("/dev/full", "wb") as full:
-        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=home)
     assert result.returncode == 1
-    assert result.stderr == f"Error: [Errno {errno.ENOSPC}] {os.strerror(errno.ENOSPC)}\n"
+    words = "cannot write to standard output: the disk is full; free some space or write somewhere else"
+    assert result.stderr == f"Error: {words}\n"
 
 
 # --- Ctrl-C -----------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tollad import sources
-from tollad.columns import MAX_LEVELS, Column, describe, encode, encoding, fit_columns, to_arrow
+from tollad.columns import MAX_LEVELS, Column, describe, encode, encoding, fit_columns, to_arrow, typed
 
 UTC = dt.UTC
 DAY = dt.date(2021, 3, 1)
@@ -360,10 +360,18 @@ def test_unknown_names_and_kinds():
         (["12/31/2020"] * 20, 0, "'12/31/2020'", "date"),
         (["2021-03-01", "1.2.2021 10:00"] * 10, 1, "'1.2.2021 10:00'", "date"),
         (["2021-03-01", "2023-02-30"], 1, "'2023-02-30'", "date"),
+        (["ERR"] * 30 + [str(i / 7) for i in range(33)], 0, "'ERR'", "number"),
+        (
+            [*(str(dt.date(2020, 1, 1) + i * dt.timedelta(1)) for i in range(40)), *["?", "soon"] * 9],
+            41,
+            "'soon'",
+            "date",
+        ),
     ],
 )
 def test_a_column_nearly_of_one_kind_is_no_category(values, row, shown, kind):
-    with fails(f"row {row}, column 'x': {shown}", kind, "columns={'x': 'category'}", "--column x=category"):
+    remedies = ("correct it", "columns={'x': 'category'}", "--column x=category", "--column x=drop")
+    with fails(f"row {row}, column 'x': {shown}", kind, *remedies):
         fit_one(values)
     with fails(f"line {row + 2}, column 'x'"):
         fit_columns(table(x=values), where=lambda row: f"line {row + 2}")
@@ -404,6 +412,8 @@ def test_any_text_is_encoded_or_refused_in_one_line(values: list[str]):
         ["1.2.3", "1.2.4"] * 20,
         ["1-2", "3-4"] * 20,
         [*["1"] * 10, *["2021-03-01"] * 10],
+        ["none"] * 30 + [str(i) for i in range(32)],  # as many codes as levels can be
+        ["none"] * 34 + [str(i) for i in range(33)],  # fewer than half
     ],
 )
 def test_other_columns_of_text_are_categories(values):
@@ -455,6 +465,33 @@ def test_a_bad_value_is_named_by_where_it_stands():
         encode(table(x=["1"] * 900 + ["bad", "1", "worse"]), [column], where=lambda row: f"data.csv, line {row + 2}")
     with fails("row 150, column 'x': '" + "a" * 5, "..."):
         encode(table(x=["1"] * 150 + ["a" * 500]), [column])
+
+
+@settings(max_examples=25)
+@given(tables())
+def test_typed_rows_are_the_same_rows(original: pa.Table):
+    """From text as well as from a frame; and what was understood is understood again."""
+    columns = fit_columns(original)
+    text = pa.table({name: original[name].cast(pa.string()) for name in reversed(original.column_names)})
+    for table_ in (original, text):
+        rows = typed(table_, columns)
+        assert rows.column_names == original.column_names
+        assert [str(type_) for type_ in rows.schema.types] == [
+            *["double"] * 4, "large_string", *["timestamp[us]"] * 2
+        ]  # fmt: skip
+        assert fit_columns(rows) == columns
+        np.testing.assert_array_equal(encode(rows, columns), encode(original, columns))
+        assert typed(rows, columns).equals(rows)
+
+
+def test_types_do_not_depend_on_the_rows():
+    columns = fit_columns(table(n=[1], c=["a"], d=[DAY], x=[[1]]), {"x": "drop"})
+    nothing = pa.nulls(1)
+    for rows in (table(n=["?"], c=[""], d=["NA"]), table(d=nothing, c=nothing, n=nothing, x=nothing)):
+        types = typed(rows, columns).schema.types
+        assert [str(type_) for type_ in types] == ["double", "large_string", "timestamp[us]", "null"]
+    with fails("file.csv, line 2, column 'n': 'no'", "correct it, or mark it as missing"):
+        typed(table(n=["no"], c=["a"], d=["2021-03-01"]), columns, where=lambda row: f"file.csv, line {row + 2}")
 
 
 def test_columns_are_found_by_name():

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import copy
 import inspect
-import io
 import pickle
-import signal
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import joblib
 import numpy as np
 import pandas as pd
-import polars as pl
-import pyarrow as pa
 import pytest
 import torch
+from detectors import (
+    FEW,
+    FEW_STEPS,
+    KINDS,
+    NAN,
+    STEPS,
+    PressedAt,
+    assert_same_bits,
+    linear_network,
+    make,
+    own_network,
+    people,
+    pickled,
+    pictures,
+    table,
+    train,
+    weights,
+)
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import nn
 
 import tollad.detector
 from tollad import TollDetector, artifact
@@ -33,95 +45,11 @@ from tollad.batches import Batches
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
-NAN = float("nan")
-FEW_STEPS = "ignore:training did not improve on the initial loss:UserWarning"  # nor need it, in a handful of steps
-
-
-def table(n=60, seed=0, d=5):
-    """Normal rows: a plane in d dimensions with a little noise."""
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=(n, 2)) @ np.linspace(-1, 1, 2 * d).reshape(2, d) + 0.1 * rng.normal(size=(n, d))
-
-
-def pictures(*shape, n=40, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=(n, *[1] * len(shape))) * np.linspace(-1, 1, np.prod(shape)).reshape(
-        shape
-    ) + 0.1 * rng.normal(size=(n, *shape))
-
-
-class Noisy(nn.Module):
-    """An encoder of the user that draws random numbers while it is trained."""
-
-    def __init__(self, d=5):
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(d, 8), nn.Dropout(0.2), nn.ReLU(), nn.Linear(8, 2))
-
-    def forward(self, x):
-        return self.layers(x)
-
-
-def own_network(d=5, seed=0):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return Noisy(d), nn.Linear(2, d)
-
-
-def linear_network():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return nn.Linear(5, 2), nn.Linear(2, 5)
-
-
-# kind: (training rows, parameters)
-KINDS = {
-    "table": (table(), {"hidden": (8,)}),
-    "table with gaps": (np.where(np.random.default_rng(1).random((60, 5)) < 0.1, NAN, table()), {"hidden": (8,)}),
-    "one column": (table(d=1), {"hidden": (8,)}),
-    "paper's loss": (table(), {"corruption": None, "hidden": (8,)}),
-    "mlp": (table(), {"network": "mlp", "hidden": (8,), "n_members": 3}),
-    "linear": (table(), {"network": "mlp", "hidden": (), "latent_dim": 2}),
-    "raw": (table(), {"preprocess": None, "hidden": (8,)}),
-    "mean": (table(), {"target": "mean", "network": "mlp", "hidden": (8,)}),
-    "double": (table(), {"precision": "float64", "hidden": (8,), "n_members": 2}),
-    "images": (pictures(2, 8, 9), {"hidden": (4, 3)}),
-    "grey images": (pictures(8, 9), {"hidden": (4,)}),
-    "small images": (pictures(3, 4, 5), {"hidden": (8,)}),
-    "series": (pictures(2, 9), {"network": "conv1d", "hidden": (4,), "n_members": 2}),
-    "own modules": (table(), {"network": own_network(), "n_members": 2}),
-}
-
-# Those that differ in what a fit does; the others differ in what it is given.
-FEW = ["table", "mlp", "images", "series", "own modules"]
-STEPS = 12
-
-
-def make(kind="table", **changes):
-    parameters = {"steps": STEPS, "learning_rate": 0.02, "beta": 0.1, "random_state": 0, **KINDS[kind][1]}
-    return TollDetector(**{**parameters, **changes})
-
-
-def train(kind="table", **changes):
-    return make(kind, **changes).fit(KINDS[kind][0])
-
 
 @pytest.fixture(scope="module")
 def fitted():
     """One fitted detector of each kind; tests copy what they change."""
     return {kind: train(kind) for kind in KINDS}
-
-
-def weights(detector):
-    return {name: tensor.clone() for name, tensor in detector.stack_.state().items()}
-
-
-def assert_same_bits(one, other, rows):
-    assert weights(one).keys() == weights(other).keys()
-    for name, tensor in weights(one).items():
-        assert torch.equal(tensor, weights(other)[name]), name
-    np.testing.assert_array_equal(one.anomaly_score(rows), other.anomaly_score(rows))
-    np.testing.assert_array_equal(one.training_scores_, other.training_scores_)
-    assert one.offset_ == other.offset_
 
 
 class TestFit:
@@ -294,10 +222,24 @@ class TestShareOfTrainingRows:
         detector.set_threshold(anomaly_score=at_a_row)
         np.testing.assert_array_equal(detector.predict(table()) == -1, scores > at_a_row)
 
-    @pytest.mark.parametrize("arguments", [{}, {"contamination": 0.1, "anomaly_score": 1.0}])
-    def test_set_threshold_needs_one_of_two(self, fitted, arguments):
-        with pytest.raises(ValueError, match="set_threshold needs either contamination or anomaly_score"):
+    @pytest.mark.parametrize(
+        "arguments",
+        [{}, {"contamination": 0.1, "anomaly_score": 1.0}, {"contamination": 0.1, "false_alarm_rate": 0.1}],
+    )
+    def test_set_threshold_needs_one(self, fitted, arguments):
+        words = "set_threshold needs either contamination or false_alarm_rate or anomaly_score"
+        with pytest.raises(ValueError, match=words):
             fitted["table"].set_threshold(**arguments)
+
+    def test_the_rule_is_kept(self, fitted, tmp_path):
+        detector = copy.deepcopy(fitted["table"])
+        assert detector.threshold_rule_ == ("contamination", 0.1)
+        detector.set_threshold(contamination=0.3)
+        assert detector.threshold_rule_ == ("contamination", 0.3)
+        detector.set_threshold(anomaly_score=2)
+        assert detector.threshold_rule_ == ("anomaly_score", 2.0)
+        detector.save(tmp_path / "m")
+        assert TollDetector.load(tmp_path / "m").threshold_rule_ == ("anomaly_score", 2.0)
 
     @pytest.mark.parametrize("arguments", [{"contamination": 0.6}, {"anomaly_score": NAN}, {"anomaly_score": np.inf}])
     def test_set_threshold_refuses_and_keeps_the_old(self, fitted, arguments):
@@ -484,266 +426,6 @@ class TestFailures:
             make().set_threshold(contamination=0.1)
 
 
-@pytest.fixture(scope="module")
-def of_whole_numbers():
-    return make("mlp").fit((10 * np.abs(table())).round())
-
-
-class TestRows:
-    """What rows may look like."""
-
-    @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64, np.int8, np.uint8, object])
-    def test_number_types(self, of_whole_numbers, dtype):
-        rows = (10 * np.abs(table())).round().astype(dtype)
-        detector = make("mlp").fit(rows)
-        assert_same_bits(detector, of_whole_numbers, rows)
-
-    def test_truth_values(self):
-        rows = table() > 0
-        assert_same_bits(make("mlp").fit(rows), make("mlp").fit(rows.astype(float)), rows)
-
-    @pytest.mark.parametrize("kind", KINDS)
-    def test_read_only_and_strided_rows(self, fitted, kind):
-        rows = KINDS[kind][0]
-        strided = np.asfortranarray(rows)
-        strided.setflags(write=False)
-        np.testing.assert_array_equal(fitted[kind].anomaly_score(strided), fitted[kind].training_scores_)
-
-    @pytest.mark.parametrize("kind", ["table", "table with gaps", "images"])
-    def test_order_in_memory_does_not_matter_to_a_fit(self, fitted, kind):
-        """A frame of pandas lies in memory by column, an array by row: the same rows give the same bits."""
-        rows = KINDS[kind][0]
-        strided = np.asfortranarray(rows)
-        strided.setflags(write=False)
-        assert_same_bits(make(kind).fit(strided), fitted[kind], rows)
-
-    def test_lists(self, fitted):
-        assert_same_bits(make().fit(table().tolist()), fitted["table"], table().tolist())
-
-    def test_memory_mapped(self, fitted, tmp_path):
-        np.save(tmp_path / "rows.npy", table())
-        mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
-        assert_same_bits(make().fit(mapped), fitted["table"], mapped)
-
-    @pytest.mark.parametrize("batch_size", [2, 59, 60, 61, 10_000])
-    def test_any_batch_size(self, batch_size):
-        detector = train("mlp", batch_size=batch_size, steps=80)
-        assert detector.settings_.batch_size == min(60, batch_size)
-
-    @pytest.mark.parametrize("kind", ["table", "mlp"])
-    def test_fewer_rows_than_columns(self, kind):
-        rows = table(4, d=30)
-        assert make(kind, steps=60).fit(rows).anomaly_score(rows).shape == (4,)
-
-    @pytest.mark.parametrize("kind", ["table", "mlp", "images"])
-    def test_two_rows(self, kind):
-        detector = make(kind, steps=60).fit(KINDS[kind][0][:2])
-        assert np.isfinite(detector.anomaly_score(KINDS[kind][0])).all()
-
-    @pytest.mark.parametrize("kind", ["table", "images"])
-    def test_one_row_cannot_be_learnt_from(self, kind):
-        with pytest.raises(ValueError, match="a fit needs at least 2 rows"):
-            make(kind).fit(KINDS[kind][0][:1])
-
-    @pytest.mark.parametrize("kind", KINDS)
-    def test_one_row_can_be_scored(self, fitted, kind):
-        rows = KINDS[kind][0][:1]
-        assert fitted[kind].anomaly_score(rows).shape == (1,)
-        assert fitted[kind].predict(rows).shape == (1,)
-        assert len(fitted[kind].transform(rows)) == 1
-
-    @pytest.mark.parametrize("rows", [np.empty((0, 5)), np.empty((5, 0))])
-    def test_nothing_is_refused(self, fitted, rows):
-        with pytest.raises(ValueError, match=r"0 (sample|feature)"):
-            make().fit(rows)
-        with pytest.raises(ValueError, match=r"0 (sample|feature)"):
-            fitted["table"].anomaly_score(rows)
-
-    @pytest.mark.parametrize("kind", ["table", "mlp"])
-    def test_constant_columns(self, kind):
-        rows = table()
-        rows[:, 2] = 7.0
-        with pytest.warns(UserWarning, match=r"1 of 5 columns are constant among the training rows \('x3'\)"):
-            detector = make(kind).fit(rows)
-        odd = rows[:1].copy()
-        odd[0, 2] = 8.0
-        assert np.isfinite(detector.anomaly_score(odd)).all()
-        assert detector.anomaly_score(odd) != detector.anomaly_score(rows[:1])
-
-    @pytest.mark.parametrize("kind", ["table", "mlp"])
-    def test_all_rows_alike(self, kind):
-        """Nothing can be learnt, and nothing may be NaN."""
-        rows = np.full((20, 3), 2.0)
-        with pytest.warns(UserWarning, match="3 of 3 columns are constant"):
-            detector = make(kind, steps=100).fit(rows)
-        scores = detector.anomaly_score(np.vstack([rows, rows + 5]))
-        assert np.isfinite(scores).all()
-        assert scores[20:].min() > scores[:20].max()
-
-    def test_constant_column_beside_missing_values(self):
-        rows = table()
-        rows[:, 4], rows[3, 1] = 7.0, NAN
-        with pytest.warns(UserWarning, match=r"1 of 5 columns are constant .*\('x5'\)"):
-            make().fit(rows)
-
-    def test_constant_grey_images(self):
-        """Their channel has no name among the lines of the image."""
-        rows = np.ones((10, 8, 9))
-        with pytest.warns(UserWarning, match="constant"):
-            make("grey images", steps=100).fit(rows)
-
-    def test_duplicate_columns_and_rows(self):
-        rows = np.repeat(np.hstack([table(), table()]), 3, axis=0)
-        assert np.isfinite(make().fit(rows).training_scores_).all()
-
-    def test_values_of_very_different_sizes(self):
-        rows = table() * np.array([1e-12, 1.0, 1e12, 1e100, 1e-100])
-        np.testing.assert_allclose(make().fit(rows).training_scores_, train().training_scores_, rtol=1e-3)
-
-    def test_values_out_of_all_bounds_have_finite_scores(self, fitted):
-        for kind in ("table", "mlp", "series", "images"):
-            rows = KINDS[kind][0][:2] * 1e300
-            assert np.isfinite(fitted[kind].anomaly_score(rows)).all()
-
-    def test_grey_images_are_images_of_one_channel(self, fitted):
-        rows, _ = KINDS["grey images"]
-        with_channel = make("grey images").fit(rows[:, None])
-        assert with_channel.settings_.network == "conv"
-        np.testing.assert_array_equal(with_channel.training_scores_, fitted["grey images"].training_scores_)
-
-    def test_series_need_their_network_by_name(self):
-        assert train("series").settings_.network == "conv1d"
-        with pytest.raises(ValueError, match="network 'conv1d' takes rows of shape"):
-            make("series").fit(table())
-
-    def test_channels_last_is_refused_with_advice(self):
-        with pytest.raises(ValueError, match=r"channels last; pass X.transpose\(0, 3, 1, 2\) instead"):
-            make("images").fit(np.zeros((10, 28, 28, 3)))
-
-    @pytest.mark.parametrize("shape", [(10,), (10, 1, 2, 3, 4)])
-    def test_other_axes_are_refused(self, shape):
-        with pytest.raises(ValueError, match=r"(Expected 2D array|the rows must be \(n, d\), \(n, H, W\))"):
-            make().fit(np.zeros(shape))
-
-    @pytest.mark.parametrize(
-        ("kind", "shape"),
-        [("table", (3, 4)), ("images", (3, 2, 8, 8)), ("grey images", (3, 8, 8)), ("table", (3, 5, 1))],
-    )
-    def test_other_shapes_are_refused_at_scoring(self, fitted, kind, shape):
-        with pytest.raises(ValueError, match=r"(has 4 features|the rows have shape .*; the detector was fitted on)"):
-            fitted[kind].anomaly_score(np.zeros(shape))
-
-    @pytest.mark.parametrize("value", [np.inf, -np.inf])
-    def test_infinite_values_are_refused_by_row_and_column(self, fitted, value):
-        rows = table()
-        rows[7, 2] = value
-        for call in (make().fit, fitted["table"].anomaly_score):
-            with pytest.raises(ValueError, match="row 7, column 'x3': the value is infinite"):
-                call(rows)
-        images = KINDS["images"][0].copy()
-        images[4, 1, 2, 3] = value
-        for call in (make("images").fit, fitted["images"].anomaly_score):
-            with pytest.raises(ValueError, match="row 4: the value is infinite"):
-                call(images)
-
-    def test_text_without_names_is_refused(self):
-        """In a frame it is a category, see test_columns.py."""
-        with pytest.raises(ValueError, match=r"(string|text|numeric)"):
-            make().fit(np.array([["a", "b"], ["c", "d"]]))
-
-
-class TestMissing:
-    def test_are_learnt_from_and_scored(self, fitted):
-        detector, rows = fitted["table with gaps"], KINDS["table with gaps"][0]
-        assert np.isfinite(detector.training_scores_).all()
-        assert np.isfinite(detector.anomaly_score(np.full((1, 5), NAN))).all()
-        assert len(detector.features_.flagged) == 5
-        assert np.isnan(rows).any()
-
-    def test_gap_where_there_was_none_is_warned_of_and_scored(self, fitted):
-        rows = table(2)
-        rows[1, 3] = NAN
-        with pytest.warns(UserWarning, match="column 'x4' has missing values but had none in training"):
-            scores = fitted["table"].anomaly_score(rows)
-        assert np.isfinite(scores).all()
-
-    def test_column_without_a_value_is_refused(self):
-        rows = table()
-        rows[:, 1] = NAN
-        with pytest.raises(ValueError, match="column 'x2' has no value in any training row; drop it"):
-            make().fit(rows)
-
-    @pytest.mark.parametrize("kind", ["images", "grey images", "small images", "series"])
-    def test_in_images_and_series_are_refused(self, fitted, kind):
-        """When scoring, too: NaN is no score."""
-        rows = KINDS[kind][0].copy()
-        rows[5, 0, 0] = NAN
-        for call in (make(kind).fit, fitted[kind].anomaly_score, fitted[kind].predict):
-            with pytest.raises(ValueError, match="row 5 has missing values"):
-                call(rows)
-
-    def test_nullable_columns_of_pandas(self):
-        frame = pd.DataFrame(table(), columns=list("abcde"))
-        frame["a"] = pd.array([None, *range(59)], dtype="Int64")
-        scores = make().fit(frame).training_scores_
-        np.testing.assert_allclose(scores, make().fit(frame.astype(float)).training_scores_)
-
-
-FRAMES = {
-    "pandas": lambda rows, names: pd.DataFrame(rows, columns=names),
-    "polars": lambda rows, names: pl.DataFrame(rows, schema=names),
-    "arrow": lambda rows, names: pa.table(dict(zip(names, rows.T, strict=True))),
-}
-
-
-NAMES = ["a", "b", "größe", "d", "e"]
-
-
-class TestNames:
-    @pytest.mark.parametrize("frame", ["pandas", "polars"])
-    def test_are_learnt_and_compared(self, fitted, frame):
-        build = FRAMES[frame]
-        detector = make().fit(build(table(), NAMES))
-        assert detector.feature_names_in_.tolist() == NAMES
-        np.testing.assert_array_equal(detector.training_scores_, fitted["table"].training_scores_)
-        np.testing.assert_array_equal(detector.anomaly_score(build(table(), NAMES)), detector.training_scores_)
-        with pytest.raises(ValueError, match=r"feature names should match(.|\n)*(unseen at fit|missing)(.|\n)*z"):
-            detector.anomaly_score(build(table(), [*NAMES[:4], "z"]))
-        with pytest.raises(ValueError, match="must be in the same order"):
-            detector.anomaly_score(build(table(), NAMES[::-1]))
-
-    def test_arrow_tables_are_taken(self, fitted):
-        rows = FRAMES["arrow"](table(), NAMES)
-        detector = make().fit(rows)
-        np.testing.assert_array_equal(detector.training_scores_, fitted["table"].training_scores_)
-        np.testing.assert_array_equal(detector.anomaly_score(rows), detector.training_scores_)
-
-    def test_errors_and_warnings_name_the_column(self):
-        rows = table()
-        rows[4, 2] = np.inf
-        with pytest.raises(ValueError, match="row 4, column 'größe': the value is infinite"):
-            make().fit(FRAMES["pandas"](rows, NAMES))
-        rows[:, 2] = 1.0
-        with pytest.warns(UserWarning, match="'größe'"):
-            make().fit(FRAMES["pandas"](rows, NAMES))
-
-    def test_names_missing_at_scoring_are_warned_of(self):
-        detector = make().fit(FRAMES["pandas"](table(), NAMES))
-        with pytest.warns(UserWarning, match="does not have valid feature names"):
-            detector.anomaly_score(table())
-
-    def test_latents_have_names(self, fitted):
-        names = fitted["mlp"].get_feature_names_out()
-        assert names.tolist() == [f"tolldetector{i}" for i in range(fitted["mlp"].transform(table()).shape[1])]
-
-    @pytest.mark.parametrize("library", ["pandas", "polars"])
-    def test_set_output(self, library):
-        detector = train("mlp").set_output(transform=library)
-        frame = detector.transform(table())
-        assert list(frame.columns) == detector.get_feature_names_out().tolist()
-        assert frame.shape[0] == 60
-
-
 class TestParameters:
     @pytest.mark.parametrize(
         ("changes", "words"),
@@ -863,13 +545,6 @@ class TestRandomness:
                 np.testing.assert_array_equal(scores, fitted["table"].training_scores_)
 
 
-def pickled(detector):
-    buffer = io.BytesIO()
-    joblib.dump(detector, buffer)
-    buffer.seek(0)
-    return joblib.load(buffer)
-
-
 class TestCopies:
     @pytest.mark.parametrize("copier", [copy.deepcopy, pickled])
     @pytest.mark.parametrize("kind", [*FEW, "mean"])
@@ -922,162 +597,6 @@ class TestScikitLearn:
 
     def test_repr_shows_what_differs_from_the_default(self):
         assert repr(TollDetector(beta=3.0)) == "TollDetector(beta=3.0)"
-
-
-class TestSave:
-    @pytest.mark.parametrize("kind", KINDS)
-    def test_round_trip(self, fitted, kind, tmp_path):
-        detector, rows = fitted[kind], KINDS[kind][0]
-        path = tmp_path / "größe.tollad"
-        detector.save(path)
-        network = own_network(seed=99) if kind == "own modules" else None
-        loaded = TollDetector.load(str(path), network=network)
-        assert_same_bits(loaded, detector, rows)
-        np.testing.assert_array_equal(loaded.transform(rows), detector.transform(rows))
-        np.testing.assert_array_equal(loaded.reconstruct(rows), detector.reconstruct(rows))
-        assert loaded.settings_ == detector.settings_
-        assert loaded.history_ == detector.history_
-        assert loaded.n_steps_ == detector.n_steps_
-        assert loaded.input_shape_ == detector.input_shape_
-        assert list(tmp_path.iterdir()) == [path]
-
-    @pytest.mark.parametrize("kind", ["table", "mlp", "images", "mean", "linear"])
-    def test_loaded_fits_and_saves_alike(self, fitted, kind, tmp_path):
-        fitted[kind].save(tmp_path / "one")
-        loaded = TollDetector.load(tmp_path / "one")
-        loaded.save(tmp_path / "other")
-        assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
-        assert_same_bits(clone(loaded).fit(KINDS[kind][0]), fitted[kind], KINDS[kind][0])
-
-    def test_names(self, tmp_path):
-        frame = pd.DataFrame(table(), columns=NAMES)
-        detector = make().fit(frame)
-        detector.save(tmp_path / "m")
-        loaded = TollDetector.load(tmp_path / "m")
-        assert loaded.feature_names_in_.tolist() == NAMES
-        np.testing.assert_array_equal(loaded.anomaly_score(frame), detector.training_scores_)
-        with pytest.raises(ValueError, match="feature names should match"):
-            loaded.anomaly_score(frame.rename(columns={"a": "z"}))
-
-    def test_threshold_travels(self, fitted, tmp_path):
-        detector = copy.deepcopy(fitted["table"]).set_threshold(anomaly_score=1.25)
-        detector.save(tmp_path / "m")
-        loaded = TollDetector.load(tmp_path / "m")
-        assert loaded.offset_ == -1.25
-        assert (loaded.set_threshold(contamination=0.5).predict(table()) == -1).sum() == 30
-
-    def test_notes_travel(self, fitted, tmp_path):
-        fitted["table"].save(tmp_path / "m", notes={"rows": "sensor 7"})
-        loaded = TollDetector.load(tmp_path / "m")
-        assert loaded.notes_ == {"rows": "sensor 7"}
-        loaded.save(tmp_path / "n")
-        assert TollDetector.load(tmp_path / "n").notes_ == {"rows": "sensor 7"}
-
-    def test_seed_that_was_drawn_travels(self, tmp_path):
-        detector = train(random_state=None)
-        detector.save(tmp_path / "m")
-        loaded = TollDetector.load(tmp_path / "m")
-        assert_same_bits(clone(loaded).fit(table()), detector, table())
-
-    def test_existing_file(self, fitted, tmp_path):
-        fitted["table"].save(tmp_path / "m")
-        before = (tmp_path / "m").read_bytes()
-        with pytest.raises(FileExistsError, match="m already exists"):
-            fitted["mlp"].save(tmp_path / "m", overwrite=False)
-        assert (tmp_path / "m").read_bytes() == before
-        fitted["mlp"].save(tmp_path / "m")
-        assert_same_bits(TollDetector.load(tmp_path / "m"), fitted["mlp"], table())
-
-    def test_parameters_of_numpy_travel(self, tmp_path):
-        detector = make(
-            beta=np.float32(0.5),
-            hidden=[np.int64(8)],
-            latent_dim=np.int32(2),
-            random_state=np.int64(3),
-            steps=np.int64(30),
-        ).fit(table())
-        detector.save(tmp_path / "m")
-        assert_same_bits(TollDetector.load(tmp_path / "m"), detector, table())
-
-    def test_own_modules_are_needed_again(self, fitted, tmp_path):
-        fitted["own modules"].save(tmp_path / "m")
-        with pytest.raises(
-            ValueError, match=r"m holds weights of modules of your own; pass network=\(encoder, decoder\)"
-        ):
-            TollDetector.load(tmp_path / "m")
-        with pytest.raises(ValueError, match="the weights of another network"):
-            TollDetector.load(tmp_path / "m", network=linear_network())
-
-    def test_own_modules_for_a_named_network_are_refused(self, fitted, tmp_path):
-        fitted["mlp"].save(tmp_path / "m")
-        with pytest.raises(ValueError, match="m holds network 'mlp'; load it without network="):
-            TollDetector.load(tmp_path / "m", network=own_network())
-
-    def test_device_of_another_machine(self, fitted, tmp_path):
-        """A model that was fitted on a GPU, here: say so, and run where we ask for."""
-        fitted["table"].save(tmp_path / "m")
-        metadata, tensors = artifact.load(tmp_path / "m", "model")
-        metadata["parameters"]["device"] = "cuda:97"
-        artifact.save(tmp_path / "m", "model", metadata, tensors)
-        with pytest.raises(ValueError, match=r"device 'cuda:97' is not on this machine.*device='auto'"):
-            TollDetector.load(tmp_path / "m")
-        loaded = TollDetector.load(tmp_path / "m", device="cpu")
-        np.testing.assert_array_equal(loaded.anomaly_score(table()), fitted["table"].training_scores_)
-
-    @pytest.mark.parametrize("part", ["parameters", "settings"])
-    def test_model_with_an_unknown_key_is_refused_by_name(self, fitted, tmp_path, part):
-        """One that a later tollad wrote, perhaps: its digest is right."""
-        fitted["table"].save(tmp_path / "m")
-        metadata, tensors = artifact.load(tmp_path / "m", "model")
-        metadata[part]["gamma"] = 1
-        artifact.save(tmp_path / "m", "model", metadata, tensors)
-        with pytest.raises(ValueError, match=r"m.*gamma"):
-            TollDetector.load(tmp_path / "m")
-
-    def test_model_without_a_key_is_refused_by_name(self, fitted, tmp_path):
-        fitted["table"].save(tmp_path / "m")
-        metadata, tensors = artifact.load(tmp_path / "m", "model")
-        del metadata["settings"]
-        artifact.save(tmp_path / "m", "model", metadata, tensors)
-        with pytest.raises(ValueError, match=r"m.*settings"):
-            TollDetector.load(tmp_path / "m")
-
-    def test_model_without_a_tensor_is_refused(self, fitted, tmp_path):
-        fitted["table"].save(tmp_path / "m")
-        metadata, tensors = artifact.load(tmp_path / "m", "model")
-        for name in ("training_scores", "features.mean", "stack.encoder.0.weight"):
-            artifact.save(tmp_path / "m", "model", metadata, {k: v for k, v in tensors.items() if k != name})
-            with pytest.raises(ValueError, match=name.rpartition(".")[2]):
-                TollDetector.load(tmp_path / "m")
-
-    @pytest.mark.parametrize("damage", ["cut", "altered"])
-    def test_damaged_file_is_refused(self, fitted, tmp_path, damage):
-        fitted["table"].save(tmp_path / "m")
-        data = bytearray((tmp_path / "m").read_bytes())
-        data[-5] ^= 1
-        (tmp_path / "m").write_bytes(data if damage == "altered" else data[:-100])
-        with pytest.raises(ValueError, match=r"m (was altered|is truncated)"):
-            TollDetector.load(tmp_path / "m")
-
-    def test_checkpoint_is_no_model(self, tmp_path):
-        make().fit(table(), checkpoint=tmp_path / "c")
-        with pytest.raises(ValueError, match="is a tollad file of kind 'checkpoint'; give a file of kind 'model'"):
-            TollDetector.load(tmp_path / "c")
-
-    def test_nothing_there(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match="m: there is no such file"):
-            TollDetector.load(tmp_path / "m")
-
-
-class PressedAt(Batches):
-    """Ctrl-C before a step."""
-
-    pressed_at = 7
-
-    def __call__(self, step):
-        if step == self.pressed_at:
-            signal.raise_signal(signal.SIGINT)
-        return super().__call__(step)
 
 
 class TestCheckpoint:
@@ -1186,14 +705,13 @@ class TestCheckpoint:
         # Slow enough to be killed in the middle, whatever the machine.
         script = (
             "import sys, time, numpy as np, torch\n"
-            "from tollad import TollDetector, fitting\n"
+            "from tollad import TollDetector, detector\n"
             "torch.set_num_threads(1)\n"
-            "adam = fitting.adam\n"
-            "def slow_adam(*arguments):\n"
-            "    optimizer = adam(*arguments)\n"
-            "    optimizer.register_step_post_hook(lambda *_: time.sleep(0.01))\n"
-            "    return optimizer\n"
-            "fitting.adam = slow_adam\n"
+            "class Slow(detector.Batches):\n"
+            "    def __call__(self, step):\n"
+            "        time.sleep(0.01)\n"
+            "        return super().__call__(step)\n"
+            "detector.Batches = Slow\n"
             "parameters = dict(network='mlp', hidden=(8,), steps=400, beta=0.1, random_state=0)\n"
             "TollDetector(**parameters).fit(np.load(sys.argv[1]), checkpoint=sys.argv[2])\n"
         )
@@ -1219,215 +737,9 @@ class TestCheckpoint:
         assert_same_bits(done[0], fitted["table"], table())
 
 
-def people(n=80, seed=0):
-    """A frame of numbers with gaps, categories and dates."""
-    rng = np.random.default_rng(seed)
-    frame = pd.DataFrame(
-        {
-            "age": rng.normal(40, 10, n),
-            "city": rng.choice(["Bonn", "Oslo", "Rome"], n),
-            "seen": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 365, n), unit="D"),
-            "member": rng.random(n) < 0.5,
-        }
-    )
-    frame.loc[::9, "age"] = NAN
-    return frame
-
-
 @pytest.fixture(scope="module")
 def of_people():
     return make(steps=40).fit(people())
-
-
-class TestFrames:
-    """Frames with columns that are no numbers; what becomes of each column is in test_columns.py."""
-
-    def test_attributes(self, of_people):
-        assert of_people.feature_names_in_.tolist() == ["age", "city", "seen", "member"]
-        assert [column.kind for column in of_people.columns_] == ["number", "category", "date", "number"]
-        assert of_people.n_features_in_ == 4
-        np.testing.assert_array_equal(of_people.anomaly_score(people()), of_people.training_scores_)
-
-    def test_rows_alone(self, of_people):
-        alone = np.concatenate([of_people.anomaly_score(people().iloc[i : i + 1]) for i in range(80)])
-        np.testing.assert_allclose(alone, of_people.training_scores_, rtol=1e-7)
-        np.testing.assert_allclose(of_people.anomaly_score(people().iloc[::-1])[::-1], alone, rtol=1e-7)
-
-    def test_what_was_never_seen_is_odd(self, of_people):
-        row = people().iloc[1:2]
-        elsewhere, later = row.assign(city="Lima"), row.assign(seen=pd.Timestamp("2044-01-01"))
-        for odd in (elsewhere, later):
-            assert of_people.anomaly_score(odd) > of_people.anomaly_score(row)
-
-    @pytest.mark.parametrize("convert", [pl.from_pandas, pa.Table.from_pandas], ids=["polars", "arrow"])
-    def test_other_libraries(self, of_people, convert):
-        np.testing.assert_allclose(of_people.anomaly_score(convert(people())), of_people.training_scores_, rtol=1e-12)
-        np.testing.assert_array_equal(
-            make(steps=40).fit(convert(people())).training_scores_, of_people.training_scores_
-        )
-
-    def test_kinds_may_be_given(self):
-        detector = make(columns={"age": "drop", "member": "category"}).fit(people())
-        assert [column.kind for column in detector.columns_] == ["drop", "category", "date", "category"]
-        other = people().assign(age=1e9)
-        np.testing.assert_array_equal(detector.anomaly_score(other), detector.training_scores_)
-
-    def test_other_columns_are_refused(self, of_people):
-        with pytest.raises(ValueError, match="feature names should match"):
-            of_people.anomaly_score(people().drop(columns="city"))
-        with pytest.raises(ValueError, match="fitted on a frame with named columns; give one with the same columns"):
-            of_people.anomaly_score(np.zeros((2, 4)))
-
-    def test_kinds_for_an_array_are_refused(self):
-        with pytest.raises(ValueError, match="columns= names columns of a frame; the rows are an array"):
-            make(columns={"age": "drop"}).fit(table())
-
-    def test_reconstruct_speaks_the_language_of_the_frame(self, of_people):
-        age, city, _, _ = of_people.reconstruct(people()).T
-        assert np.isfinite(age.astype(float)).all()
-        assert set(city) <= {"Bonn", "Oslo", "Rome"}
-
-    @pytest.mark.parametrize("copier", [copy.deepcopy, pickled])
-    def test_copies(self, of_people, copier):
-        assert_same_bits(copier(of_people), of_people, people())
-
-    def test_save(self, of_people, tmp_path):
-        of_people.save(tmp_path / "m")
-        loaded = TollDetector.load(tmp_path / "m")
-        assert_same_bits(loaded, of_people, people())
-        assert loaded.columns_ == of_people.columns_
-        assert_same_bits(clone(loaded).fit(people()), of_people, people())
-
-    def test_partial_fit(self, of_people):
-        detector = copy.deepcopy(of_people).partial_fit(people(40, seed=1))
-        assert detector.training_scores_.shape == (40,)
-
-    def test_refit_on_an_array_forgets_the_columns(self, of_people):
-        detector = copy.deepcopy(of_people).set_params(steps=STEPS).fit(table())
-        assert not hasattr(detector, "columns_")
-        assert_same_bits(detector, train(), table())
-
-    def test_checkpoint(self, of_people, tmp_path, monkeypatch):
-        with monkeypatch.context() as patch:
-            patch.setattr(tollad.detector, "Batches", PressedAt)
-            with pytest.raises(KeyboardInterrupt):
-                make(steps=40).fit(people(), checkpoint=tmp_path / "c")
-        assert_same_bits(make(steps=40).fit(people(), checkpoint=tmp_path / "c"), of_people, people())
-        with pytest.raises(ValueError, match="other data or other parameters"):
-            make(steps=40).fit(people(seed=1), checkpoint=tmp_path / "c")
-
-
-@pytest.fixture(scope="module")
-def calibrated():
-    return make("mlp", false_alarm_rate=0.1, n_members=1).fit(table())
-
-
-class TestCalibration:
-    """Promises about new normal rows; the arithmetic is in test_calibration.py."""
-
-    def test_a_fifth_is_held_out(self, calibrated):
-        assert calibrated.training_scores_.shape == (48,)
-        assert calibrated.calibration_scores_.shape == (12,)
-        assert (np.diff(calibrated.calibration_scores_) >= 0).all()
-        every = np.sort(calibrated.anomaly_score(table()))
-        both = np.sort([*calibrated.training_scores_, *calibrated.calibration_scores_])
-        np.testing.assert_allclose(both, every, rtol=1e-12)
-
-    def test_or_as_many_as_the_rate_needs(self):
-        detector = make("mlp", false_alarm_rate=0.04).fit(table())
-        assert detector.calibration_scores_.shape == (24,)
-
-    def test_held_out_rows_are_not_trained_on(self, calibrated):
-        """Whatever they are, the weights are the same."""
-        scores = calibrated.anomaly_score(table())[:, None]
-        held = np.isclose(scores, calibrated.calibration_scores_, rtol=1e-12).any(1)
-        assert held.sum() == 12
-        other = np.where(held[:, None], 100.0, table())
-        again = make("mlp", false_alarm_rate=0.1, n_members=1).fit(other)
-        for name, tensor in weights(again).items():
-            assert torch.equal(tensor, weights(calibrated)[name]), name
-        assert again.offset_ < calibrated.offset_
-
-    def test_threshold_is_the_p_value_rule(self, calibrated):
-        rows = table(300, seed=5) * np.linspace(0.5, 3, 300)[:, None]
-        alarms = calibrated.predict(rows) == -1
-        np.testing.assert_array_equal(alarms, calibrated.p_value(rows) <= 0.1)
-        assert 0 < alarms.sum() < 300
-
-    def test_p_values_count(self, calibrated):
-        rows = table(20, seed=5)
-        at_least = calibrated.calibration_scores_[None] >= calibrated.anomaly_score(rows)[:, None]
-        np.testing.assert_allclose(calibrated.p_value(rows), (1 + at_least.sum(1)) / 13)
-
-    def test_alarms_are_those_of_the_batch(self):
-        detector = make("mlp", false_alarm_rate=0.01).fit(table(300))
-        rows = np.vstack([table(40, seed=5), 50 + table(10, seed=6)])
-        np.testing.assert_array_equal(detector.alarms(rows, fdr=0.1), np.arange(50) >= 40)
-
-    def test_it_wins_over_contamination(self, calibrated):
-        again = make("mlp", false_alarm_rate=0.1, n_members=1, contamination=0.5).fit(table())
-        assert again.offset_ == calibrated.offset_
-
-    def test_too_few_rows_are_refused(self):
-        with pytest.raises(ValueError, match=r"false_alarm_rate=0.01 needs 99 .* 198 in all; there are 60"):
-            make(false_alarm_rate=0.01).fit(table())
-
-    @pytest.mark.parametrize("rate", [0, 1, -0.1, NAN])
-    def test_rate_out_of_range_is_refused(self, rate):
-        with pytest.raises(ValueError, match="false_alarm_rate must be a share of the normal rows"):
-            make(false_alarm_rate=rate).fit(table())
-
-    @pytest.mark.parametrize("method", ["p_value", "alarms"])
-    def test_without_calibration_rows_there_are_no_p_values(self, fitted, method):
-        with pytest.raises(ValueError, match="set false_alarm_rate before the fit, or call calibrate"):
-            getattr(fitted["table"], method)(table())
-
-    def test_after_the_fact(self, fitted):
-        detector = copy.deepcopy(fitted["mlp"])
-        assert detector.calibrate(table(30, seed=7), false_alarm_rate=0.2) is detector
-        np.testing.assert_array_equal(detector.calibration_scores_, np.sort(detector.anomaly_score(table(30, seed=7))))
-        rows = table(50, seed=8)
-        np.testing.assert_array_equal(detector.predict(rows) == -1, detector.p_value(rows) <= 0.2)
-
-    def test_after_the_fact_without_a_rate_the_threshold_stays(self, fitted):
-        detector = copy.deepcopy(fitted["mlp"]).calibrate(table(30, seed=7))
-        assert detector.offset_ == fitted["mlp"].offset_
-        assert (detector.p_value(table()) > 0).all()
-
-    @pytest.mark.parametrize("kind", ["table", "mlp", "images", "own modules"])
-    @pytest.mark.parametrize("part", [slice(None), slice(1, None, 2), slice(3, 20), slice(None, None, -1)], ids=str)
-    def test_training_rows_are_no_calibration_rows(self, fitted, kind, part):
-        """Whatever rows they come with: the last bits of a score may depend on that."""
-        detector = copy.deepcopy(fitted[kind])
-        with pytest.raises(ValueError, match=r"more than half .* training row; give normal rows .* not trained on"):
-            detector.calibrate(KINDS[kind][0][part])
-        assert not hasattr(detector, "calibration_scores_")
-
-    def test_too_few_rows_after_the_fact_change_nothing(self, fitted):
-        detector = copy.deepcopy(fitted["mlp"])
-        with pytest.raises(ValueError, match="needs 99 calibration rows, not 30"):
-            detector.calibrate(table(30, seed=7), false_alarm_rate=0.01)
-        assert detector.offset_ == fitted["mlp"].offset_
-        assert not hasattr(detector, "calibration_scores_")
-
-    @pytest.mark.parametrize("again", ["fit", "partial_fit"])
-    def test_trained_again_without_a_rate_there_are_no_old_p_values(self, fitted, again):
-        """Scores of another state of the network say nothing of this one."""
-        detector = copy.deepcopy(fitted["mlp"]).calibrate(table(30, seed=7))
-        getattr(detector, again)(table(seed=1))
-        with pytest.raises(ValueError, match="p-values need normal rows"):
-            detector.p_value(table())
-
-    def test_partial_fit_calibrates_anew(self, calibrated):
-        detector = copy.deepcopy(calibrated).partial_fit(table(100, seed=1))
-        assert detector.training_scores_.shape == (80,)
-        assert detector.calibration_scores_.shape == (20,)
-
-    def test_save(self, calibrated, tmp_path):
-        calibrated.save(tmp_path / "m")
-        loaded = TollDetector.load(tmp_path / "m")
-        assert_same_bits(loaded, calibrated, table())
-        np.testing.assert_array_equal(loaded.p_value(table(seed=3)), calibrated.p_value(table(seed=3)))
 
 
 class TestExplain:
@@ -1470,12 +782,33 @@ class TestExplain:
         np.testing.assert_allclose(total, of_people.anomaly_score(odd)[0], rtol=1e-6)
         assert any(reason.startswith("city: Lima, expected ") for reason in explanation.reasons(0, most=4))
 
+    def test_other_columns_are_refused(self, fitted):
+        with pytest.raises(ValueError, match=r"^X has 4 features, but TollDetector is expecting 5 features as input"):
+            fitted["table"].explain(np.zeros((2, 4)))
+        with pytest.raises(
+            ValueError, match=r"^the rows have shape \(2, 8, 8\); the detector was fitted on \(2, 8, 9\)"
+        ):
+            fitted["images"].explain(np.zeros((3, 2, 8, 8)))
+
     def test_of_images_there_are_no_words(self, fitted):
         with pytest.raises(ValueError, match="reasons in words are for tables"):
             fitted["images"].explain(KINDS["images"][0][:1]).reasons(0)
 
 
 class TestWarnings:
+    def test_point_to_the_line_of_the_user(self):
+        """However deep in the package the reason lies."""
+        rows = table()
+        rows[:, 2] = 7.0
+        with pytest.warns(UserWarning, match="constant") as caught:
+            detector = make().fit(rows)
+        assert {warning.filename for warning in caught} == {__file__}
+        rows[0, 1] = NAN
+        for method in (detector.predict, detector.anomaly_score):
+            with pytest.warns(UserWarning, match="missing values but had none") as caught:
+                method(rows)
+            assert {warning.filename for warning in caught} == {__file__}
+
     @pytest.mark.parametrize(
         ("n_members", "words"), [(1, "the latent collapsed"), (2, "the latents of 2 of 2 members collapsed")]
     )

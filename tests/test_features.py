@@ -94,10 +94,17 @@ class TestConstantColumns:
     ROWS = np.array([[1.0, 5.0, 2.0], [2.0, 5.0, 2.0], [3.0, 5.0, 2.0]])
 
     def test_are_centred_and_named(self):
-        with pytest.warns(UserWarning, match=rf"2 of 3 columns are {CONSTANT} \('x2', 'x3'\)"):
+        with pytest.warns(UserWarning, match=rf"these columns are {CONSTANT}: 'x2', 'x3';"):
             features = fit(self.ROWS)
         (inputs,) = features.transform(np.array([[2.0, 5.0, 2.5]]))
         np.testing.assert_allclose(inputs, [[0.0, 0.0, 0.5]], atol=1e-12)
+
+    def test_an_indicator_is_when_it_is_always_1(self):
+        """The only level of a category; one that is always 0 is one level of several."""
+        rows = np.array([[0.0, 1.0, 1.0], [1.0, 1.0, 0.0], [2.0, 1.0, 1.0]])
+        with pytest.warns(UserWarning, match=rf"these columns are {CONSTANT}: 'x2';"):
+            fit(rows, indicator=np.array([False, True, True]))
+        fit(rows - [0, 1, 0], indicator=np.array([False, True, True]))
 
     def test_many_are_not_all_listed(self):
         with pytest.warns(UserWarning, match="'x5' and 3 more"):
@@ -106,7 +113,7 @@ class TestConstantColumns:
     def test_beside_missing_values(self):
         """There are then more inputs than columns."""
         rows = np.array([[1.0, 5.0, NAN], [2.0, 5.0, 1.0], [3.0, 5.0, 2.0]])
-        with pytest.warns(UserWarning, match=rf"1 of 3 columns are {CONSTANT} \('x2'\)"):
+        with pytest.warns(UserWarning, match=rf"these columns are {CONSTANT}: 'x2';"):
             features = fit(rows)
         assert features.transform(rows)[0].shape == (3, 4)
 
@@ -122,7 +129,7 @@ class TestConstantColumns:
     def test_channel(self):
         rows = np.ones((4, 2, 3))
         rows[:, 0] = np.arange(12).reshape(4, 3)
-        with pytest.warns(UserWarning, match="1 of 2 channels are .*'channel 2'"):
+        with pytest.warns(UserWarning, match=rf"these channels are {CONSTANT}: 'channel 2';"):
             fit(rows)
 
 

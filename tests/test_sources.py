@@ -21,7 +21,8 @@ from hypothesis.extra import numpy as hnp
 from pyarrow import parquet
 
 from tollad import sources, textfile
-from tollad.sources import column_as_strings, matches, open_table, read_array, read_table, resolve_column, to_numbers
+from tollad.columns import Column, encode
+from tollad.sources import Block, column_as_strings, matches, open_table, read_array, read_table, resolve_column
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -29,6 +30,10 @@ FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCh
 def write(path: Path, content: str | bytes) -> Path:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def to_numbers(block: Block, names) -> np.ndarray:
+    return encode(block.table.select(names), [Column(name, "number") for name in names], where=block.where)
 
 
 def numbers(path: Path | str, **options) -> np.ndarray:
@@ -104,18 +109,18 @@ def test_old_line_ends_and_no_last_line_end(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("age\n1\n2\n3\n4\n5\nabc\n7\n", ["line 7", "column 'age'", "'abc' is not a number", "--drop age"]),
-        ("a,two words\n1,x\n", ["line 2", "--drop 'two words'"]),
+        ("age\n1\n2\n3\n4\n5\nabc\n7\n", ["line 7", "column 'age'", "'abc' is not a number"]),
+        ("a,two words\n1,x\n", ["line 2", "column 'two words'"]),
         ('a,b\n"x\ny",1\n\n2,1,5\n', ["line 5", "expected 2 values, found 3"]),
         ('a,b\n1,"\n"\n\n2,no\n', ["line 5", "column 'b'", "'no'"]),
         ("a\n1,5\n", ["line 2", "expected 1 values, found 2"]),
         ('a\n"1,5"\n', ["line 2", "'1,5' is not a number"]),
         ("a\n1_000\n", ["'1_000'"]),
         ("a\n0x10\n", ["'0x10'"]),
-        ("a\n1\n-inf\n", ["line 3", "column 'a'", "'-inf' is infinite"]),
+        ("a\n1\n-inf\n", ["line 3", "column 'a'", "the value is infinite"]),
         ("a\n1\n Infinity\n", ["line 3", "infinite"]),
-        ("a\n1e999\n", ["'1e999' is infinite"]),
-        ("a\n" + "z" * 1000, ["'zzz", "zzz... is not a number"]),
+        ("a\n1e999\n", ["line 2", "the value is infinite"]),
+        ("a\n" + "z" * 1000, ["'zzz", "...", "is not a number"]),
         ("", ["is empty"]),
         ("\n\r\n\n", ["is empty"]),
         (b"\xef\xbb\xbf", ["is empty"]),
@@ -314,13 +319,13 @@ def test_mistakes_in_parquet_files(tmp_path):
     parquet.write_table(pa.table(columns), path)
     (block,) = open_table(path)
     for name, words in [
-        ("list", "list"),
-        ("when", "timestamp"),
-        ("raw", "binary"),
-        ("far", "row 2"),
-        ("word", "row 2, column 'word': 'abc' is not a number"),
+        ("list", "column 'list' holds values of type list"),
+        ("when", r".*data\.parquet, row 1, column 'when': '1970-01-01 .*' is not a number"),
+        ("raw", "column 'raw' holds values of type binary"),
+        ("far", r".*data\.parquet, row 2, column 'far': the value is infinite"),
+        ("word", r".*data\.parquet, row 2, column 'word': 'abc' is not a number"),
     ]:
-        with pytest.raises(ValueError, match=rf"data\.parquet.*{words}.*--drop {name}"):
+        with pytest.raises(ValueError, match=f"^{words}"):
             to_numbers(block, [name])
     for name in ("list", "raw"):
         with pytest.raises(ValueError, match=rf"data\.parquet, column '{name}'.*no text"):
@@ -457,9 +462,8 @@ def test_resolve_column():
 
 def test_unknown_column_of_a_block(tmp_path):
     block = read_table(open_table(write(tmp_path / "data.csv", "age,b\n1,2\n")))
-    for read in (lambda: to_numbers(block, ["agee"]), lambda: column_as_strings(block, "agee")):
-        with pytest.raises(ValueError, match=r"data\.csv: has no column 'agee'; did you mean 'age'"):
-            read()
+    with pytest.raises(ValueError, match=r"data\.csv: has no column 'agee'; did you mean 'age'"):
+        column_as_strings(block, "agee")
 
 
 def test_examples_in_docstrings():

@@ -22,6 +22,7 @@ __all__ = [
     "TailFit",
     "benjamini_hochberg",
     "fit_tail",
+    "overlap",
     "p_values",
     "rows_needed",
     "threshold",
@@ -29,6 +30,10 @@ __all__ = [
 
 Floats: TypeAlias = NDArray[np.float64]
 Kind: TypeAlias = Literal["higher", "lower", "wider", "narrower", "upper tail"]
+ThresholdRule: TypeAlias = Literal["contamination", "false_alarm_rate", "tail", "anomaly_score"]
+
+# Rows that share a score with a training row are most likely that row; in tables of few values some coincide by chance.
+_MOST_OVERLAP = 0.5
 
 
 def p_values(calibration_scores: ArrayLike, scores: ArrayLike) -> Floats:
@@ -92,7 +97,8 @@ def threshold(calibration_scores: ArrayLike, false_alarm_rate: float) -> float:
     if n < n_needed:
         raise ValueError(
             f"a false alarm rate of {false_alarm_rate} needs {n_needed:,} calibration rows, not {n:,}; "
-            f"calibrate on more rows or ask for a rate of {1 / (n + 1):.3g} or more"
+            f"calibrate on more rows, ask for a rate of {1 / (n + 1):.3g} or more, or extrapolate with tail=True or "
+            "--tail"
         )
     # The quotients that `p_values` returns, not floor(rate * (n + 1)), whose rounding may differ from theirs.
     n_alarms = np.count_nonzero(np.arange(1, n + 1) / (n + 1) <= false_alarm_rate)
@@ -111,6 +117,27 @@ def rows_needed(false_alarm_rate: float) -> int:
     n = math.ceil(1 / Fraction(float(false_alarm_rate))) - 1
     # P-values are compared as floats: 1 / n, a little more than the rate, may have been rounded to it.
     return n - 1 if 1 / n <= false_alarm_rate else n
+
+
+def overlap(calibration_scores: ArrayLike, training_scores: ArrayLike) -> bool:
+    """Tell whether calibration rows are among the training rows, by more than half of the scores being the same.
+
+    Where training rows coincide with one another, as in a table of a few categories, new rows will as well, and nothing
+    can be told. Scores are the same up to the rounding that depends on the rows scored with them.
+
+    Examples
+    --------
+    >>> overlap([1.0, 2.0, 2.5], training_scores=[1.0, 1.5, 2.0])
+    True
+    >>> overlap([1.0, 2.0, 2.0], training_scores=[1.0, 1.0, 2.0, 2.0])
+    False
+    """
+    scores, trained = _calibration(calibration_scores), np.sort(_finite(training_scores, "training_scores"))
+    after = np.searchsorted(trained, scores).clip(0, len(trained) - 1)
+    found = _same(scores, trained[after]) | _same(scores, trained[(after - 1).clip(0)])
+    twice = _same(trained[1:], trained[:-1])
+    coinciding = np.append(twice, False) | np.append(False, twice)
+    return bool(found.mean() > _MOST_OVERLAP >= coinciding.mean())
 
 
 def benjamini_hochberg(p_values: ArrayLike, fdr: float) -> NDArray[np.bool_]:
@@ -248,7 +275,9 @@ class TailFit:
         _check_rate(rate, "false_alarm_rate")
         n = self.n_rows
         if rate >= 1 / (n + 1):
-            raise ValueError(f"a false alarm rate of {rate} needs no extrapolation from {n:,} rows; use threshold")
+            raise ValueError(
+                f"a false alarm rate of {rate} needs no extrapolation from {n:,} rows; leave out tail=True or --tail"
+            )
         if rate < self.least_rate:
             raise ValueError(
                 f"a false alarm rate of {rate} is below {self.least_rate:.3g}, the least that {n:,} rows can tell of; "
@@ -533,6 +562,10 @@ def _bets(levels: Floats) -> Floats:
     top = np.append(np.zeros(len(levels)), 1.0)
     anomalies = (1 - _ANOMALIES) * nominal + _ANOMALIES * top
     return np.stack([*moved, *spread, anomalies], axis=1) / nominal[:, None]
+
+
+def _same(some: Floats, others: Floats) -> NDArray[np.bool_]:
+    return np.isclose(some, others, rtol=1e-9, atol=0.0)
 
 
 def _finite(values: ArrayLike, name: str) -> Floats:

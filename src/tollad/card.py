@@ -25,11 +25,14 @@ def read_card(path: str) -> dict[str, Any]:
     """
     metadata, tensors = artifact.load(path, "model")
     threshold, scores = -metadata.pop("offset"), tensors["training_scores"]
+    rule = metadata.pop("threshold_rule", None)
     return {
         "model": path,
         **metadata,
         "threshold": threshold,
+        "threshold_rule": None if rule is None else dict(zip(("by", "value"), rule, strict=True)),
         "n_training_rows": len(scores),
+        "n_calibration_rows": len(tensors.get("calibration_scores", ())),
         "share_above_threshold": float((scores > threshold).mean()),
         "n_weights": sum(tensor.size for name, tensor in tensors.items() if name.startswith("stack.")),
     }
@@ -41,15 +44,15 @@ def format_card(card: Mapping[str, Any]) -> str:
     losses = [float(np.mean(members)) for members in history["loss"]]
     chosen = {**card["parameters"], **card["settings"]}
     del chosen["columns"]
-    if card["columns"] is not None:
-        chosen["kinds"] = describe([Column.from_json(column) for column in card["columns"]])
+    columns = [Column.from_json(column) for column in card["columns"] or ()]
     lines = {
         "model": card["model"],
         "data": notes.get("source", "unknown"),
         "rows": describe_rows(notes) if "n_read" in notes else str(card["n_training_rows"]),
-        "columns": describe_columns(card["input_shape"], card["feature_names"]),
+        "columns": describe_columns(card["input_shape"], card["feature_names"], columns),
         "left out": _shortened(notes.get("drop", ())) or "none",
-        "threshold": f"{card['threshold']:.4g}; {card['share_above_threshold']:.1%} of the training rows score higher",
+        "threshold": describe_threshold(card),
+        "calibration": f"{card['n_calibration_rows']:,} rows" if card["n_calibration_rows"] else "none",
         "training": f"{card['n_steps']} steps; loss {np.mean(history['initial_loss']):.4g} to {losses[-1]:.4g}",
         "": sparkline(losses),
         "weights": f"{card['n_weights']:,}",
@@ -65,11 +68,34 @@ def describe_rows(notes: Mapping[str, Any]) -> str:
     return f"{notes['n_used']} of {notes['n_read']}{chosen}"
 
 
-def describe_columns(shape: Sequence[int], names: Sequence[str] | None) -> str:
-    """Return how many columns there are and the names of the first, or the shape of rows that have none."""
+def describe_columns(shape: Sequence[int], names: Sequence[str] | None, columns: Sequence[Column] = ()) -> str:
+    """Return how many columns there are and the names of the first, or the shape of rows that have none.
+
+    What is no number among `columns` gets a line of its own.
+    """
     if len(shape) > 1:
         return f"none; each row is an array of shape {tuple(shape)}"
-    return f"{shape[0]}" + (f": {_shortened(names)}" if names is not None else " without names")
+    counted = f"{shape[0]}" + (f": {_shortened(names)}" if names is not None else " without names")
+    others = describe([column for column in columns if column.kind != "number"])
+    return "\n".join([f"{counted}; all numbers but", *others] if others else [counted])
+
+
+def describe_threshold(card: Mapping[str, Any]) -> str:
+    """Return the threshold of a card from `read_card`, and what it is worth."""
+    rule, n_rows = card["threshold_rule"] or {"by": "contamination"}, f"{card['n_calibration_rows']:,} calibration rows"
+    of_training = f"{card['share_above_threshold']:.1%} of the training rows score higher"
+    if rule["by"] == "false_alarm_rate":
+        meaning = f"on average at most {100 * rule['value']:g}% of new normal rows score higher, by {n_rows}"
+    elif rule["by"] == "tail":
+        meaning = (
+            f"an estimated {100 * rule['value']:g}% of new normal rows score higher: an extrapolation beyond {n_rows}, "
+            "not a guarantee"
+        )
+    elif rule["by"] == "anomaly_score":
+        meaning = f"chosen by its value; {of_training}"
+    else:
+        meaning = f"{of_training}, of new normal rows more"
+    return f"{card['threshold']:.4g}; {meaning}"
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -88,9 +114,10 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def aligned(lines: Mapping[str, str]) -> str:
-    """Return names and values, a pair a line, the values below each other."""
+    """Return names and values, a pair a line, the values below each other; they may be several lines."""
     width = max(map(len, lines)) + 2
-    return "\n".join(f"{name:<{width}}{value}".rstrip() for name, value in lines.items())
+    indented = {name: value.replace("\n", "\n" + " " * width) for name, value in lines.items()}
+    return "\n".join(f"{name:<{width}}{value}".rstrip() for name, value in indented.items())
 
 
 def _shortened(names: Sequence[str]) -> str:

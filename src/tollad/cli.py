@@ -1,4 +1,4 @@
-"""The command line: ``tollad fit``, ``score``, ``evaluate``, ``info`` and ``demo``.
+"""The command line: ``tollad fit``, ``score``, ``evaluate``, ``calibrate``, ``info`` and ``demo``.
 
 Nothing heavy is imported here; each command imports what it needs when it runs, so that ``tollad --help`` is quick.
 """
@@ -12,15 +12,13 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from tollad import __version__
+from tollad.cli_data import data
 from tollad.options import DETECTOR_OPTIONS
-
-if TYPE_CHECKING:
-    from tollad.detector import TollDetector
 
 # What the work raises about its input, each with a sentence for the user; anything else is a defect and is shown whole.
 _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, MemoryError, ImportError)
@@ -43,6 +41,8 @@ class _Commands(click.Group):
                 click.echo(err=True)  # leave the line of the progress bar
             click.echo(str(interrupt) or "Interrupted", err=True)
             ctx.exit(130)
+        except BrokenPipeError:
+            _drop_lost_output()  # whoever reads it, `head` perhaps, has enough
         except _USER_ERRORS as error:
             _drop_lost_output()
             raise click.ClickException(str(error) or type(error).__name__) from error
@@ -121,9 +121,11 @@ def fit(
     TRAIN is CSV or TSV (also .gz), Parquet, NPY, NPZ, or - for CSV on standard input. All rows are taken for normal,
     or with --label and --normal those of these labels. A column COL is a name, or -1 for the last, -2 for the one
     before.
+
+    Text is what all values of its column are: numbers, dates as in 2024-12-31, or else categories; fields that are
+    empty or ? or NA are missing values. --column chooses for single columns.
     """
-    if (label is None) != (not normal):
-        raise click.UsageError("--label and --normal belong together: a column, and its values that mean normal.")
+    _check_label(label, normal)
     from tollad import card
     from tollad.detector import TollDetector
     from tollad.inputs import read_training_rows
@@ -132,20 +134,25 @@ def fit(
     check_output(model, overwrite=force)
     if checkpoint is not None:
         check_output(checkpoint, overwrite=True)
-    rows, notes = read_training_rows(train, header=header is not False, key=key, label=label, normal=normal, drop=drop)
-    detector = TollDetector(**parameters)
+    kinds = parameters.pop("columns")
+    training = read_training_rows(
+        train, header=header is not False, key=key, label=label, normal=normal, drop=drop, kinds=kinds
+    )
+    notes = training.notes
+    detector = TollDetector(columns=training.columns, **parameters)
     try:
-        detector.fit(rows, checkpoint=checkpoint)
+        detector.fit(training.rows, checkpoint=checkpoint)
     except KeyboardInterrupt:
         kept = "" if checkpoint is None else f"; the same command goes on from {checkpoint}"
         raise KeyboardInterrupt(f"Interrupted{kept}") from None
     detector.save(model, notes=notes, overwrite=force)
-    history = detector.history_
+    history, columns = detector.history_, getattr(detector, "columns_", [])
     result = {
         "model": model,
         "rows_read": notes["n_read"],
         "rows_used": notes["n_used"],
         "shape": list(detector.input_shape_),
+        "kinds": {column.name: column.kind for column in columns},
         "steps": detector.n_steps_,
         "initial_loss": statistics.fmean(history.initial_loss),
         "loss": statistics.fmean(history.loss[-1]),
@@ -153,10 +160,10 @@ def fit(
     }
     lines = {
         "rows": card.describe_rows(notes),
-        "columns": card.describe_columns(detector.input_shape_, getattr(detector, "feature_names_in_", None)),
+        "columns": card.describe_columns(detector.input_shape_, getattr(detector, "feature_names_in_", None), columns),
         "steps": f"{detector.n_steps_}",
         "loss": f"{result['initial_loss']:.4g} at first, {result['loss']:.4g} at last",
-        "threshold": f"{-detector.offset_:.4g}; {_meaning(detector)}",
+        "threshold": card.describe_threshold(card.read_card(model)),
         "model": model,
     }
     _print(as_json, result, card.aligned(lines))
@@ -178,6 +185,22 @@ fit.params += DETECTOR_OPTIONS
 )
 @click.option("--only-anomalies", is_flag=True, help="Write only the rows called anomalous.")
 @click.option("--id", "identifier", metavar="COL", help="A column to write beside the scores; it need be no feature.")
+@click.option(
+    "--fdr",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="Q",
+    help="Call rows anomalous so that on average at most this share of them is normal (Benjamini-Hochberg over all of "
+    "DATA), and write p-values. Results come at the end; until then they are kept in memory, a few numbers a row.",
+)
+@click.option("--drift", is_flag=True, help="Warn when rows are no longer like those that MODEL was calibrated on.")
+@click.option(
+    "--explain",
+    "n_reasons",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Write the K columns of a table that contribute most to each score, and what was expected there.",
+)
+@click.option("--plot", metavar="FILE", help="Draw why the oddest row is odd: a .png, .pdf or .svg file.")
 @_input_options
 @_force_option
 def score(
@@ -186,6 +209,10 @@ def score(
     output: str,
     only_anomalies: bool,
     identifier: str | None,
+    fdr: float | None,
+    drift: bool,
+    n_reasons: int | None,
+    plot: str | None,
     header: bool | None,
     key: str | None,
     force: bool,
@@ -194,20 +221,87 @@ def score(
 
     Each row gets its number, from 1, its anomaly score (high = anomalous) and a verdict, anomaly or normal. DATA has
     the columns of the training rows in any order, and is read block by block: it may be larger than memory.
+
+    --fdr and --drift need a model with calibration rows: one of fit --false-alarm-rate, or of calibrate.
     """
+    from tollad import plots, verdicts
     from tollad.detector import TollDetector
     from tollad.inputs import score_blocks
-    from tollad.outputs import check_table_output, score_table, write_tables
+    from tollad.outputs import check_output, check_table_output, write_tables
 
     path = None if output == "-" else output
     if path is not None:
         check_table_output(path, overwrite=force)
+    if plot is not None:
+        plots.picture_format(plot)
+        check_output(plot, overwrite=force)
     detector = TollDetector.load(model)
-    blocks = score_blocks(detector, data, header=header, key=key, column=identifier)
-    try:
-        write_tables(path, (score_table(block, only_anomalies=only_anomalies) for block in blocks), overwrite=force)
-    except BrokenPipeError:
-        _drop_lost_output()  # whoever reads it, `head` perhaps, has enough
+    if (fdr is not None or drift) and not hasattr(detector, "calibration_scores_"):
+        raise ValueError(
+            f"{model}: has no calibration rows, which --fdr and --drift need; fit with --false-alarm-rate, "
+            "or give it some with: tollad calibrate"
+        )
+    blocks, oddest = score_blocks(detector, data, header=header, key=key, column=identifier), verdicts.Oddest()
+    if drift:
+        blocks = verdicts.watch_drift(blocks, detector.calibration_scores_)
+    if plot is not None:
+        blocks = oddest.watch(blocks)
+    tables = verdicts.verdict_tables(detector, blocks, only_anomalies=only_anomalies, fdr=fdr, n_reasons=n_reasons or 0)
+    write_tables(path, tables, overwrite=force)
+    if plot is not None:
+        explanation, title = detector.explain(oddest.rows), f"row {oddest.row + 1} of {data}"
+        if len(detector.input_shape_) > 1:
+            plots.part_map(explanation, 0, plot, title=title, overwrite=force)
+        else:
+            plots.reason_bars(explanation, 0, plot, title=title, most=n_reasons or 10, overwrite=force)
+
+
+@click.command()
+@click.argument("model")
+@click.argument("normals")
+@click.option("-o", "--output", required=True, metavar="MODEL2", help="The model file to write.")
+@click.option("--false-alarm-rate", "rate", type=float, metavar="X", help="Share of new normal rows to call anomalous.")
+@click.option(
+    "--tail", is_flag=True, help="Extrapolate a rate that the rows are too few for: an estimate, not a promise."
+)
+@click.option("--label", metavar="COL", help="Column that says which rows are normal.")
+@_normal_option
+@_input_options
+@_force_option
+@_json_option
+def calibrate(
+    model: str,
+    normals: str,
+    output: str,
+    rate: float | None,
+    tail: bool,
+    label: str | None,
+    normal: tuple[str, ...],
+    header: bool | None,
+    key: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Calibrate MODEL on fresh normal rows, without training.
+
+    NORMALS are rows that MODEL was not trained on: all of the file, or with --label and --normal those of these labels.
+    p-values, --fdr and --drift then refer to them, and --false-alarm-rate puts the threshold on their scores.
+    """
+    _check_label(label, normal)
+    from tollad import card
+    from tollad.detector import TollDetector
+    from tollad.inputs import read_rows
+    from tollad.outputs import check_output
+
+    check_output(output, overwrite=force)
+    detector = TollDetector.load(model)
+    rows = read_rows(detector, normals, header=header, key=key, label=label, normal=normal)
+    detector.calibrate(rows, false_alarm_rate=rate, tail=tail)
+    detector.save(output, overwrite=force)
+    shown = card.read_card(output)
+    result = {name: shown[name] for name in ("model", "n_calibration_rows", "threshold", "threshold_rule")}
+    lines = {"calibration": f"{len(rows):,} rows", "threshold": card.describe_threshold(shown), "model": output}
+    _print(as_json, result, card.aligned(lines))
 
 
 @click.command()
@@ -308,18 +402,27 @@ def demo(out: str, as_json: bool) -> None:
     _print(as_json, result, text)
 
 
-def _meaning(detector: TollDetector) -> str:
-    """Say what the threshold promises."""
-    if detector.false_alarm_rate is not None:
-        return f"{detector.false_alarm_rate:.1%} of new normal rows score higher, by rows that were held out"
-    return f"{detector.contamination:.1%} of these rows score higher; of new ones more (--false-alarm-rate)"
+def _check_label(label: str | None, normal: tuple[str, ...]) -> None:
+    if (label is None) != (not normal):
+        raise click.UsageError("--label and --normal belong together: a column, and its values that mean normal.")
 
 
 def _print(as_json: bool, result: Mapping[str, Any], text: str) -> None:
-    click.echo(json.dumps(result, indent=2) if as_json else text)
+    from tollad.outputs import standard_output
+
+    with standard_output():
+        click.echo(json.dumps(result, indent=2) if as_json else text)
 
 
-COMMANDS = {"fit": fit, "score": score, "evaluate": evaluate, "info": info, "demo": demo}
+COMMANDS = {
+    "fit": fit,
+    "score": score,
+    "evaluate": evaluate,
+    "calibrate": calibrate,
+    "info": info,
+    "demo": demo,
+    "data": data,
+}
 """All commands by name, in the order of the help: the one place to touch to add a command."""
 
 

@@ -36,6 +36,8 @@ _FIRST_DAY, _LAST_DAY = -700_000, 2_900_000  # the years 1 to 9999, which a cale
 # distinct texts for an identifier. Fewer values may look so by chance.
 _ENOUGH = 20
 _NEARLY = 0.95
+# With more distinct numbers than a category can have levels, a smaller share of them is enough: codes repeat.
+_MOSTLY = 0.5
 
 _TEXT = pa.large_string()
 # In days. A year is the calendar's average, so that the phase of a date is true to a day or two.
@@ -133,6 +135,10 @@ def fit_columns(
     all its values are: numbers (or true and false), dates as in ISO 8601, else categories. Outer spaces do not count,
     the words of `tollad.sources.MISSING` are missing values, and a date without a time zone is taken for UTC.
 
+    Text that is mostly numbers, or mostly dates, but not all, is refused and not guessed: it is more likely a column of
+    numbers with a slip than a category. "Mostly" is 95 % of its values, of which there are 20 or more; or half of them,
+    if the numbers are more than `MAX_LEVELS` different ones, for codes repeat.
+
     Parameters
     ----------
     table : pyarrow.Table
@@ -151,8 +157,8 @@ def fit_columns(
     ------
     ValueError
         For a table without rows or columns, names that are not distinct, unknown names or kinds in `kinds`, a column
-        without a value or of nested values, infinite numbers, a text column nearly all of whose values are numbers or
-        dates, and one of 20 values or more that are all different texts.
+        without a value or of nested values, infinite numbers, a text column most of whose values are numbers or dates,
+        and one of 20 values or more that are all different texts.
 
     Examples
     --------
@@ -199,18 +205,46 @@ def encode(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}
     ValueError
         For missing or additional columns, infinite numbers, and values of another kind than was learnt.
     """
-    by_name = _by_name(table)
-    lacking = [column.name for column in columns if column.kind != "drop" and column.name not in by_name]
-    unknown = sorted(by_name.keys() - {column.name for column in columns}, key=table.column_names.index)
-    if lacking or unknown:
-        problem = "lacks columns that the model was" if lacking else "has columns that the model was not"
-        raise ValueError(f"the table {problem} fitted on: {_listed(lacking or unknown)}; give the columns of the fit")
+    by_name = _known(table, columns)
     widths = [len(_outputs(column)) for column in columns]
     matrix = np.zeros((table.num_rows, sum(widths)))
     for column, width, end in zip(columns, widths, np.cumsum(widths), strict=True):
         if column.kind != "drop":
-            _fill(matrix[:, end - width : end], column, _clean(column.name, by_name[column.name]), where)
+            _fill(matrix[:, end - width : end], column, _read_as(column, by_name[column.name], where))
     return matrix
+
+
+def typed(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}".format) -> pa.Table:
+    """Return rows as they were understood, in one type a kind: numbers, timestamps in UTC, and text for categories.
+
+    `fit_columns` and `encode` make the same of the result as of the table, but have nothing left to read or to refuse.
+
+    Parameters
+    ----------
+    table, columns, where
+        As in `encode`.
+
+    Returns
+    -------
+    pyarrow.Table
+        The columns in the order of `columns`; of those dropped no value is left.
+
+    Raises
+    ------
+    ValueError
+        As `encode` does.
+
+    Examples
+    --------
+    >>> table = pa.table({"age": ["31", "?"], "seen": ["2024-02-29", "2024-03-01 12:00"]})
+    >>> rows = typed(table, fit_columns(table))
+    >>> [str(type) for type in rows.schema.types]
+    ['double', 'timestamp[us]']
+    """
+    by_name = _known(table, columns)
+    nothing = pa.nulls(table.num_rows)
+    arrays = [nothing if column.kind == "drop" else _read_as(column, by_name[column.name], where) for column in columns]
+    return pa.table(arrays, names=[column.name for column in columns])
 
 
 def encoding(columns: Sequence[Column]) -> Encoding:
@@ -227,11 +261,10 @@ def all_numbers(table: pa.Table) -> bool:
 
 
 def values_of(table: pa.Table, columns: Sequence[Column]) -> NDArray[np.object_]:
-    """Return the values of a table as they are: (n, number of columns), in the order of `columns`, None if dropped."""
+    """Return the values of a table as `typed` has them: (n, number of columns), None where missing or dropped."""
     values = np.full((table.num_rows, len(columns)), None, dtype=object)
-    for number, column in enumerate(columns):
-        if column.kind != "drop":
-            values[:, number] = table.column(column.name).to_pylist()
+    for number, column in enumerate(typed(table, columns).columns):
+        values[:, number] = column.to_pylist()
     return values
 
 
@@ -292,6 +325,17 @@ def _by_name(table: pa.Table) -> dict[str, pa.ChunkedArray]:
     return dict(zip(table.column_names, table.columns, strict=True))
 
 
+def _known(table: pa.Table, columns: Sequence[Column]) -> dict[str, pa.ChunkedArray]:
+    """Return the columns of a table by name, which are those of the fit."""
+    by_name = _by_name(table)
+    lacking = [column.name for column in columns if column.kind != "drop" and column.name not in by_name]
+    unknown = sorted(by_name.keys() - {column.name for column in columns}, key=table.column_names.index)
+    if lacking or unknown:
+        problem = "lacks columns that the model was" if lacking else "has columns that the model was not"
+        raise ValueError(f"the table {problem} fitted on: {_listed(lacking or unknown)}; give the columns of the fit")
+    return by_name
+
+
 def _fit_column(name: str, column: pa.ChunkedArray, asked: str | None, where: Where) -> Column:
     if asked == "drop":
         return Column(name, "drop")
@@ -301,10 +345,10 @@ def _fit_column(name: str, column: pa.ChunkedArray, asked: str | None, where: Wh
     kind = asked or (_kind_of_text(name, column, where) if column.type == _TEXT else _natural(column))
     if kind == "category":
         return _fit_category(name, _texts(name, column), asked)
-    values = _values(name, column, kind, where)
+    values = _read(name, column, kind, where, choose=asked is None)
     if kind == "number":
         return Column(name, "number")
-    days = np.sort(values[~np.isnan(values)])
+    days = np.sort(_days(values.drop_null()))
     first, median, last = days[[0, (len(days) - 1) // 2, -1]].tolist()
     shown = {"hour": (days % 1).any(), "weekday": last - first >= 7, "day of year": last - first >= 365}
     return Column(name, "date", (), (), first, median, last, tuple(cycle for cycle in _CYCLES if shown[cycle]))
@@ -312,9 +356,9 @@ def _fit_column(name: str, column: pa.ChunkedArray, asked: str | None, where: Wh
 
 def _kind_of_text(name: str, text: pa.ChunkedArray, where: Where) -> str:
     # Most columns of numbers and dates need no closer look than this.
-    if _reads(_to_float, text):
+    if _tried(_to_float, text) is not None:
         return "number"
-    if _reads(_to_timestamp, text):
+    if _tried(_to_timestamp, text) is not None:
         return "date"
     counted = text.drop_null().value_counts()
     levels, counts = counted.field("values"), counted.field("counts").to_numpy()
@@ -325,9 +369,10 @@ def _kind_of_text(name: str, text: pa.ChunkedArray, where: Where) -> str:
         )
         if read.all():
             return kind
-        if counts.sum() >= _ENOUGH and counts @ written >= _NEARLY * counts.sum():
+        share = counts @ written / counts.sum()
+        if (counts.sum() >= _ENOUGH and share >= _NEARLY) or (written.sum() > MAX_LEVELS and share >= _MOSTLY):
             slips = pc.is_in(text, value_set=levels.filter(pa.array(~read)))
-            raise _refusal(name, text, pc.index(slips, True).as_py(), kind, where)
+            raise _refusal(name, text, pc.index(slips, True).as_py(), kind, where, choose=True)
     return "category"
 
 
@@ -359,32 +404,28 @@ def _outputs(column: Column) -> list[tuple[str, bool]]:
     return [(f"{name}={level}", True) for level in (*levels, "(other)")]
 
 
-def _fill(out: NDArray[np.float64], column: Column, values: pa.ChunkedArray, where: Where) -> None:
-    """Write the values of a column into zeros, (n, number of its outputs)."""
+def _fill(out: NDArray[np.float64], column: Column, values: pa.ChunkedArray) -> None:
+    """Write the values of a column, from `_read_as`, into zeros, (n, number of its outputs)."""
     if column.kind == "category":
-        _fill_category(out, column, values, where)
+        _fill_category(out, column, values)
         return
-    numbers = _values(column.name, values, column.kind, where)
     if column.kind == "number":
-        out[:, 0] = numbers
+        out[:, 0] = values.to_numpy()
         return
-    missing = np.isnan(numbers)
-    out[:, 0] = numbers - column.median
+    days = _days(values)
+    missing = np.isnan(days)
+    out[:, 0] = days - column.median
     for j, cycle in enumerate(column.cycles):
         # A Tuesday is a Tuesday at any hour.
-        place = numbers if cycle == "hour" else np.floor(numbers)
+        place = days if cycle == "hour" else np.floor(days)
         angle = 2 * np.pi * np.mod(place / _CYCLES[cycle], 1)
         out[:, 1 + 2 * j], out[:, 2 + 2 * j] = np.sin(angle), np.cos(angle)
     out[missing] = 0
     out[:, -1] = missing
 
 
-def _fill_category(out: NDArray[np.float64], column: Column, values: pa.ChunkedArray, where: Where) -> None:
-    n_levels, has_kind = len(column.levels), _natural(values) in ("number", "date")
-    # Numbers may be compared with levels that are numbers; with none of them the column has changed its type.
-    if has_kind and not any(re.match(_READ["number"], level or "") for level in column.levels):
-        raise _refusal(column.name, values, _first(values), "category", where)
-    text = _texts(column.name, values)
+def _fill_category(out: NDArray[np.float64], column: Column, text: pa.ChunkedArray) -> None:
+    n_levels = len(column.levels)
     # index_in finds null among the levels as it does any other; what is not among them gets the number after the last.
     codes = pc.index_in(text, value_set=pa.array(column.levels, _TEXT)).fill_null(n_levels).to_numpy()
     if n_levels <= MAX_LEVELS:
@@ -392,6 +433,18 @@ def _fill_category(out: NDArray[np.float64], column: Column, values: pa.ChunkedA
     else:
         counts = np.array([*column.counts, 0])
         out[:, 0] = -np.log((counts + 1) / (counts.sum() + n_levels))[codes]
+
+
+def _read_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.ChunkedArray:
+    """Return values as what was learnt of their column: float64, timestamps or text, null where missing."""
+    values = _clean(column.name, values)
+    if column.kind != "category":
+        return _read(column.name, values, column.kind, where)
+    # Numbers may be compared with levels that are numbers; with none of them the column has changed its type.
+    has_kind = _natural(values) in ("number", "date")
+    if has_kind and not any(re.match(_READ["number"], level or "") for level in column.levels):
+        raise _refusal(column.name, values, _first(values), "category", where)
+    return _texts(column.name, values)
 
 
 def _clean(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -429,58 +482,63 @@ def _natural(column: pa.ChunkedArray) -> str:
     return "number" if is_plain or types.is_decimal(column.type) else ""
 
 
-def _values(name: str, column: pa.ChunkedArray, kind: str, where: Where) -> NDArray[np.float64]:
-    """Return a column as numbers, or as days since 1970-01-01 UTC; missing ones are NaN."""
+def _read(name: str, column: pa.ChunkedArray, kind: str, where: Where, *, choose: bool = False) -> pa.ChunkedArray:
+    """Return a column as float64 or as timestamps in UTC; `choose` says that its kind may still be chosen."""
     if _natural(column) not in (kind, "category", ""):
-        raise _refusal(name, column, _first(column), kind, where)
-    read = _numbers if kind == "number" else _days
+        raise _refusal(name, column, _first(column), kind, where, choose=choose)
+    read = _numbers if kind == "number" else _timestamps
     try:
         values = read(column)
     except pa.ArrowInvalid:
-        row = bisect_left(range(len(column)), True, key=lambda last: not _reads(read, column[: last + 1]))
-        raise _refusal(name, column, row, kind, where) from None
-    infinite = np.flatnonzero(np.isinf(values))
-    if infinite.size:
-        at = f"{where(int(infinite[0]))}, column {name!r}"
+        row = bisect_left(range(len(column)), True, key=lambda last: _tried(read, column[: last + 1]) is None)
+        raise _refusal(name, column, row, kind, where, choose=choose) from None
+    if kind == "number" and pc.any(pc.is_inf(values)).as_py():
+        at = f"{where(pc.index(pc.is_inf(values), True).as_py())}, column {name!r}"
         raise ValueError(f"{at}: the value is infinite; correct it, or mark it as missing")
     return values
 
 
-def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
+def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_time(column.type) or pa.types.is_duration(column.type):
         unit = pa.duration("us") if pa.types.is_duration(column.type) else pa.time64("us")
-        return _to_float(column.cast(unit, safe=False).cast(pa.int64())) / 1e6
-    if column.type == _TEXT and not _reads(_to_float, column):
-        column = _with_truths(column, "1", "0")
-    return _to_float(column)
+        return pc.divide(_to_float(column.cast(unit, safe=False).cast(pa.int64())), 1e6)
+    if column.type == _TEXT and (numbers := _tried(_to_float, column)) is not None:
+        return numbers
+    return _to_float(_with_truths(column, "1", "0") if column.type == _TEXT else column)
 
 
-def _days(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    if column.type == _TEXT and not _reads(_to_timestamp, column):
-        column = pc.replace_substring_regex(pc.replace_substring(column, "/", "-"), r"(\.[0-9]{6})[0-9]+", r"\1")
-        null, has_zone = pa.scalar(None, _TEXT), pc.match_substring_regex(column, r"[T ].*(Z|[+-][0-9:]+)$")
-        in_utc = pc.if_else(has_zone, column, null).cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
-        column = pc.coalesce(in_utc, _to_timestamp(pc.if_else(has_zone, null, column)))
-    return _to_float(_to_timestamp(column).cast(pa.int64())) / 86400e6
+def _timestamps(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if column.type != _TEXT:
+        return _to_timestamp(column).cast(pa.timestamp("us"))
+    if (timestamps := _tried(_to_timestamp, column)) is not None:
+        return timestamps
+    column = pc.replace_substring_regex(pc.replace_substring(column, "/", "-"), r"(\.[0-9]{6})[0-9]+", r"\1")
+    null, has_zone = pa.scalar(None, _TEXT), pc.match_substring_regex(column, r"[T ].*(Z|[+-][0-9:]+)$")
+    in_utc = pc.if_else(has_zone, column, null).cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
+    return pc.coalesce(in_utc, _to_timestamp(pc.if_else(has_zone, null, column)))
 
 
-def _to_float(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    return column.cast(pa.float64(), safe=False).to_numpy()
+def _days(timestamps: pa.ChunkedArray) -> NDArray[np.float64]:
+    """Return timestamps as days since 1970-01-01 UTC, NaN where missing."""
+    return _to_float(timestamps.cast(pa.int64())).to_numpy() / 86400e6
+
+
+def _to_float(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(pa.float64(), safe=False)
 
 
 def _to_timestamp(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
 
 
-def _reads(read: Callable[[pa.ChunkedArray], object], column: pa.ChunkedArray) -> bool:
-    """Tell whether all values can be read so."""
+def _tried(read: Callable[[pa.ChunkedArray], pa.ChunkedArray], column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Return what a column reads as; None if some value cannot be read so."""
     try:
         # Arrow makes an error of each value that it cannot read: a look at the first saves seconds.
         read(column[:100])
-        read(column)
+        return read(column)
     except pa.ArrowInvalid:
-        return False
-    return True
+        return None
 
 
 def _texts(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -500,14 +558,22 @@ def _first(column: pa.ChunkedArray) -> int:
     return pc.index(column.is_valid(), True).as_py()
 
 
-def _refusal(name: str, column: pa.ChunkedArray, row: int, kind: str, where: Where) -> ValueError:
+def _refusal(
+    name: str, column: pa.ChunkedArray, row: int, kind: str, where: Where, *, choose: bool = False
+) -> ValueError:
     value = reprlib.repr(column[row : row + 1].cast(_TEXT)[0].as_py())
     if kind == "category":
-        problem = f"is {column.type}, but the column is a category of texts; give texts"
+        problem, remedy = f"is {column.type}, but the column is a category of texts", "give texts"
+    elif choose:
+        problem = f"is not a {_LIKE[kind]}, but most values of the column are {kind}s"
+        remedy = (
+            f"correct it, or make the column a category with {_option(name, 'category')}, "
+            f"or leave it out with {_option(name, 'drop')}"
+        )
     else:
-        remedy = f"correct it, or fit with the column as a category: {_option(name, 'category')}"
-        problem = f"is not a {_LIKE[kind]}, but the column is one of {kind}s; {remedy}"
-    return ValueError(f"{where(row)}, column {name!r}: {value} {problem}")
+        problem = f"is not a {_LIKE[kind]}, but the column is one of {kind}s"
+        remedy = "correct it, or mark it as missing"
+    return ValueError(f"{where(row)}, column {name!r}: {value} {problem}; {remedy}")
 
 
 def _option(name: str, kind: str) -> str:

@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, Literal, Self, TypeAlias
 
@@ -19,45 +19,28 @@ from numpy.random import RandomState, SeedSequence
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, OutlierMixin, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from tollad import artifact, calibration, scoring
+from tollad import calibration, scoring
 from tollad.batches import Batches
 from tollad.build import build_stack, custom_stack, find_device, member_seeds
-from tollad.columns import (
-    Column,
-    Encoding,
-    all_numbers,
-    decode,
-    encode,
-    encoding,
-    fit_columns,
-    to_arrow,
-    values_of,
-)
+from tollad.calibration import ThresholdRule
+from tollad.columns import Column, decode, to_arrow, values_of
 from tollad.explain import Explanation, split_error, sum_groups
-from tollad.features import (
-    Features,
-    Preprocess,
-    check_axes,
-    column_names,
-    fit_features,
-    refuse_infinite,
-    refuse_missing,
-)
-from tollad.fitting import Checkpoint, History, fit, warn_if_collapsed
+from tollad.features import Preprocess, fit_features
+from tollad.fitting import Checkpoint, fit, warn_if_collapsed
 from tollad.objective import Objective
+from tollad.rows import check_rows, encoding_of, learn_rows, names_of
 from tollad.settings import NORMS, TARGETS, Settings, check_parameters, resolve
 from tollad.stack import Stack
+from tollad.state import State, as_json, load_state, save_state, unknown_model
 from tollad.training import Precision
 
 Auto: TypeAlias = Literal["auto"]
 
 # Modules of the user draw from torch's global state: one fit at a time, or threads would draw from one another.
 _GLOBAL_RANDOMNESS = threading.Lock()
-# Rows that share a score with a training row are most likely that row; in tables of few values some coincide by chance.
-_MOST_OVERLAP = 0.5
 
 
 class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator):
@@ -78,20 +61,22 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         What the latents collapse onto. "mean" is the mean latent of the normal rows (section 4.1): of the batch while
         training, of all training rows when scoring. It is meant for encoders that were trained before.
     latent_dim : int >= 1 or "auto", default "auto"
-        Length of the latent. "auto" is 16 for tables, or half the columns when they are fewer than 32, and 64 for
-        convolutions.
+        Length of the latent. "auto" is 128 for the default network of tables, 64 for convolutions, and for "mlp" 16, or
+        half the columns when they are fewer than 32.
     network : str or (encoder, decoder), default "auto"
         Name of a builder in `tollad.networks`, or two torch modules, (B, *row shape) -> (B, latent_dim) and back, which
-        are copied and start from the weights they have. "auto" is "mlp" for tables and "conv" for images.
+        are copied and start from the weights they have. "auto" is "conv" for images, "mlp_layernorm" for tables, or
+        "mlp" for tables when nothing is corrupted.
     hidden : sequence of int or "auto", default "auto"
         Widths from the input towards the latent, which is not among them; the decoder mirrors them. "auto" is the
-        network's default, (256, 128) for "mlp".
+        network's default, see `tollad.networks`.
     learning_rate : float > 0 or "auto", default "auto"
-        Constant step size of Adam. "auto" is 1e-3.
+        Highest step size of Adam. With corruption it warms up and falls along a cosine, and "auto" is 2e-3; without it
+        is constant, and "auto" is 1e-3.
     batch_size : int >= 2 or "auto", default "auto"
         Rows drawn, without replacement, for a step; at most all. "auto" is 128.
     steps : int >= 1 or "auto", default "auto"
-        Updates (not epochs). "auto" is 1000.
+        Updates (not epochs). "auto" is a few hundred with corruption, more without; `settings_` has the number.
     n_members : int >= 1 or "auto", default "auto"
         Models that differ in initial weights and batches, trained as one stack. Of several, each member's score is
         divided by its mean over the training rows, and the score is the mean. "auto" is 4 with corruption, else 1.
@@ -100,13 +85,14 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         latent as far from the target as the row was moved,
         ``||x_hat - x||_2 + beta * | ||z||_2 - ||x_corrupted - x||_2 |``. At a clean row, that is when scoring, this is
         equation 3 as it stands. None is the paper's loss. "auto" is "mixed" for tables and network "auto" or
-        "mlp_layernorm", otherwise None.
+        "mlp_layernorm", otherwise None; it decides what every other "auto" stands for.
     preprocess : {"auto", "standard"} or None, default "auto"
         "standard" subtracts the mean and divides by the standard deviation of the training rows, by column for tables
         and by channel otherwise, and clips at 50; "auto" does the same; None takes values as they are. Missing values
         in tables are always replaced by the training median and flagged in a column of their own.
     columns : mapping of str to {"number", "category", "date", "drop"}, optional
-        Kinds of columns of a frame that should not be decided by their values, see `tollad.columns.fit_columns`.
+        Kinds of columns of a frame that should not be decided by their values, see `tollad.columns.fit_columns`. All
+        others are numbers, dates or categories by their type, and text by what all of its values are.
     contamination : float in (0, 0.5], default 0.1
         Share of the training rows that `predict` is to call anomalous; it decides `offset_`. The network has seen these
         rows, so more of new normal rows lie above: on small tables many more.
@@ -131,6 +117,9 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     ----------
     offset_ : float
         ``decision_function = score_samples - offset_``.
+    threshold_rule_ : (str, float)
+        What decided `offset_`: ``("contamination", share)``, ``("false_alarm_rate", rate)``, ``("tail", rate)`` if the
+        rate is extrapolated beyond the calibration rows, or ``("anomaly_score", score)``.
     training_scores_ : ndarray of float64, (n,)
         Anomaly scores of the training rows.
     settings_ : tollad.settings.Settings
@@ -145,6 +134,8 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         What was decided of each column. Only for frames with columns that are not all numbers.
     features_ : tollad.features.Features
         The constants of the preprocessing.
+    notes_ : dict of str to JSON values
+        What was saved with the model as `notes`; empty after a fit.
     n_steps_ : int
         Updates so far, `partial_fit` included.
     input_shape_ : tuple of int
@@ -164,6 +155,8 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     """
 
     columns_: list[Column]
+    notes_: dict[str, Any]
+    threshold_rule_: tuple[ThresholdRule, float]
     training_scores_: NDArray[np.float64]
     calibration_scores_: NDArray[np.float64]
 
@@ -244,14 +237,15 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
 
     def _fit(self, X: ArrayLike, device: torch.device, checkpoint: str | os.PathLike[str] | None) -> Self:
         self._seed = _draw_seed(self.random_state)
-        rows, held = self._hold_out(self._validate(X, reset=True))
+        rows, held = self._hold_out(learn_rows(self, X))
         shaped = _with_channels(rows, series=self.network == "conv1d")
         settings = resolve(self.get_params(), shaped.shape[1:], len(rows))
         bend = settings.corruption is not None and settings.n_members > 1
-        encoded = self._encoding()
-        names, indicator = (self._names(), None) if encoded is None else (encoded.names, encoded.indicator)
+        encoded = encoding_of(self)
+        names, indicator = (names_of(self), None) if encoded is None else (encoded.names, encoded.indicator)
         self.features_ = fit_features(shaped, self.preprocess, names, indicator=indicator, bend=bend)
         self.settings_ = settings
+        self.notes_ = {}
         self.n_steps_ = 0
         self.stack_ = self._build(device)
         self.objective_ = _objective(settings)
@@ -273,7 +267,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         if not hasattr(self, "stack_"):
             return self.fit(X)
         check_parameters(self.get_params())
-        rows = self._validate(X, reset=False)
+        rows = self._rows(X)
         if len(rows) < 2:
             raise ValueError("partial_fit needs at least 2 rows; there is n_samples=1")
         with self._all_or_nothing():
@@ -286,7 +280,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         A row's score does not depend on the rows it comes with.
         """
         check_is_fitted(self)
-        return self._score(self._validate(X, reset=False))
+        return self._score(self._rows(X))
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the negative of `anomaly_score`, as scikit-learn has it: (n,), low = anomalous."""
@@ -303,7 +297,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the latents, (n, latent_dim), or those of all members side by side, (n, n_members * latent_dim)."""
         check_is_fitted(self)
-        latents = scoring.encode(self._scorer, self._validate(X, reset=False), self._prepare)
+        latents = scoring.encode(self._scorer, self._rows(X), self._prepare)
         return latents.reshape(len(latents), -1)
 
     def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
@@ -312,7 +306,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         Of a frame with categories or dates it is an array of objects, see `tollad.columns.decode`.
         """
         check_is_fitted(self)
-        rows = self._reconstruct(self._validate(X, reset=False))
+        rows = self._reconstruct(self._rows(X))
         return decode(rows, self.columns_) if hasattr(self, "columns_") else rows
 
     def _reconstruct(self, rows: NDArray[Any]) -> NDArray[np.float64]:
@@ -339,7 +333,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         tollad.explain.Explanation
         """
         check_is_fitted(self)
-        rows = self._validate(X, reset=False)
+        rows = self._rows(X)
         weights = self._member_weights()
         blocks = []
         for x, x_hat, z in scoring.run(self._scorer, rows, self._prepare):
@@ -349,14 +343,14 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         parts, latent = (np.concatenate(part) for part in zip(*blocks, strict=True))
         seen: NDArray[Any] = rows
         expected: NDArray[Any] = self._reconstruct(rows)
-        encoded = self._encoding()
+        encoded = encoding_of(self)
         if rows.ndim == 2:
             origin = np.arange(rows.shape[1]) if encoded is None else encoded.origin
             parts = sum_groups(parts, [*origin, *origin[self.features_.flagged]], self.n_features_in_)
         if encoded is not None:
             seen, expected = values_of(to_arrow(X), self.columns_), decode(expected, self.columns_)
         scores = self._score(rows)
-        return Explanation(tuple(self._names()), scores, parts.reshape(seen.shape), latent, seen, expected)
+        return Explanation(tuple(names_of(self)), scores, parts.reshape(seen.shape), latent, seen, expected)
 
     def p_value(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the conformal p-value of each row, (n,): how often a normal row scores as high or higher.
@@ -392,7 +386,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         """
         return calibration.benjamini_hochberg(self.p_value(X), fdr)
 
-    def calibrate(self, X: ArrayLike, *, false_alarm_rate: float | None = None) -> Self:
+    def calibrate(self, X: ArrayLike, *, false_alarm_rate: float | None = None, tail: bool = False) -> Self:
         """Calibrate after the fact on normal rows that were not trained on.
 
         Parameters
@@ -400,8 +394,10 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         X : array-like
             Normal rows, shaped as in `fit`; the rows of an earlier calibration are forgotten.
         false_alarm_rate : float in (0, 1), optional
-            Puts the threshold and replaces the parameter of this name; by default that parameter, and if it is None the
+            Puts the threshold, as in `set_threshold`; by default the parameter of this name, and if it is None the
             threshold stays.
+        tail : bool, default False
+            As in `set_threshold`.
 
         Raises
         ------
@@ -410,39 +406,75 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         """
         rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
         scores = np.sort(self.anomaly_score(X))
-        if _found_in(scores, np.sort(self.training_scores_)).mean() > _MOST_OVERLAP:
+        if calibration.overlap(scores, self.training_scores_):
             raise ValueError(
                 "calibration rows: more than half have exactly the score of a training row; "
                 "give normal rows that were not trained on"
             )
-        if rate is not None:
-            self.offset_ = -calibration.threshold(scores, rate)
-        self.false_alarm_rate = rate
-        self.calibration_scores_ = scores
+        with self._all_or_nothing():
+            self.calibration_scores_ = scores
+            if rate is not None or tail:
+                self.set_threshold(false_alarm_rate=rate, tail=tail)
         return self
 
-    def set_threshold(self, *, contamination: float | None = None, anomaly_score: float | None = None) -> Self:
-        """Move the threshold without training.
+    def set_threshold(
+        self,
+        *,
+        contamination: float | None = None,
+        false_alarm_rate: float | None = None,
+        anomaly_score: float | None = None,
+        tail: bool = False,
+    ) -> Self:
+        """Move the threshold without training. Give one of the first three.
 
         Parameters
         ----------
         contamination : float in (0, 0.5], optional
             Share of the training rows to be called anomalous, as in the parameter of this name, which it replaces.
+        false_alarm_rate : float in (0, 1), optional
+            Share of new normal rows to be called anomalous, at most and on average, by the calibration rows. It
+            replaces the parameter of this name, unless `tail` is set.
         anomaly_score : float, optional
-            Rows above this score are to be called anomalous. Give one of the two.
+            Rows above this score are to be called anomalous.
+        tail : bool, default False
+            Whether to extrapolate beyond the n calibration rows, for a `false_alarm_rate` below 1 / (n + 1): an
+            estimate and no promise, see `tollad.calibration.fit_tail`. `threshold_rule_` says so.
+
+        Raises
+        ------
+        ValueError
+            For a value out of range; for a rate without calibration rows, or one that needs more of them.
         """
         check_is_fitted(self)
-        if (contamination is None) == (anomaly_score is None):
-            raise ValueError("set_threshold needs either contamination or anomaly_score")
-        if contamination is not None:
-            check_parameters({**self.get_params(), "contamination": contamination})
-            self.contamination = contamination
-            self.offset_ = _offset(self.training_scores_, contamination)
-        elif anomaly_score is not None:
-            if not math.isfinite(anomaly_score):
-                raise ValueError(f"anomaly_score must be a finite number, not {anomaly_score!r}")
-            self.offset_ = -float(anomaly_score)
+        if tail and false_alarm_rate is None:
+            raise ValueError("tail=True extrapolates a false-alarm rate; give false_alarm_rate")
+        rules: dict[ThresholdRule, float | None] = {
+            "contamination": contamination,
+            "tail" if tail else "false_alarm_rate": false_alarm_rate,
+            "anomaly_score": anomaly_score,
+        }
+        given = [(rule, value) for rule, value in rules.items() if value is not None]
+        if len(given) != 1:
+            raise ValueError("set_threshold needs either contamination or false_alarm_rate or anomaly_score")
+        rule, value = given[0]
+        self._put_threshold(rule, value)
+        if rule in ("contamination", "false_alarm_rate"):
+            setattr(self, rule, value)
         return self
+
+    def _put_threshold(self, rule: ThresholdRule, value: float) -> None:
+        if rule == "contamination":
+            check_parameters({**self.get_params(), "contamination": value})
+            self.offset_ = _offset(self.training_scores_, value)
+        elif rule == "anomaly_score":
+            if not math.isfinite(value):
+                raise ValueError(f"anomaly_score must be a finite number, not {value!r}")
+            self.offset_ = -float(value)
+        else:
+            scores = self._calibration_scores()
+            tail = calibration.fit_tail(scores) if rule == "tail" else None
+            self.offset_ = -(tail.threshold(value) if tail else calibration.threshold(scores, value))
+        self.threshold_rule_ = (rule, float(value))
 
     def save(
         self, path: str | os.PathLike[str], *, notes: Mapping[str, Any] | None = None, overwrite: bool = True
@@ -457,35 +489,36 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         ----------
         path : path
         notes : mapping of JSON values, optional
-            Kept with the model and found again as `notes_`: what the rows were, say.
+            Kept with the model and found again as `notes_`: what the rows were, say. By default those that the detector
+            was loaded with; ``{}`` for none.
         overwrite : bool, default True
             Whether an existing file may be replaced.
         """
         check_is_fitted(self)
         parameters = self.get_params()
-        parameters |= {"random_state": self._seed, "device": str(self.device), "hidden": _plain(self.hidden)}
+        parameters |= {"random_state": self._seed, "device": str(self.device)}
         if self.settings_.network == "custom":
             parameters["network"] = "custom"
         names = getattr(self, "feature_names_in_", None)
-        metadata = {
-            "parameters": {name: _plain(value) for name, value in parameters.items()},
-            "settings": asdict(self.settings_),
-            "input_shape": list(self.input_shape_),
-            "feature_names": None if names is None else [str(name) for name in names],
-            "columns": [column.to_json() for column in self.columns_] if hasattr(self, "columns_") else None,
-            "offset": self.offset_,
-            "n_steps": self.n_steps_,
-            "history": asdict(self.history_),
-            "notes": dict(notes or getattr(self, "notes_", {})),
-        }
-        tensors = {f"stack.{name}": t.cpu().numpy() for name, t in self.stack_.state().items()}
-        tensors |= {f"features.{name}": array for name, array in self.features_.arrays().items()}
-        tensors |= {"training_scores": self.training_scores_, "member_means": self._member_means}
-        if hasattr(self, "calibration_scores_"):
-            tensors["calibration_scores"] = self.calibration_scores_
-        if self._center is not None:
-            tensors["center"] = self._center.cpu().numpy()
-        artifact.save(path, "model", metadata, tensors, overwrite=overwrite)
+        state = State(
+            parameters={name: as_json(value) for name, value in parameters.items()},
+            settings=self.settings_,
+            input_shape=self.input_shape_,
+            feature_names=None if names is None else [str(name) for name in names],
+            columns=getattr(self, "columns_", None),
+            offset=self.offset_,
+            threshold_rule=self.threshold_rule_,
+            n_steps=self.n_steps_,
+            history=self.history_,
+            notes=dict(self.notes_ if notes is None else notes),
+            features=self.features_,
+            weights={name: tensor.cpu().numpy() for name, tensor in self.stack_.state().items()},
+            member_means=self._member_means,
+            training_scores=self.training_scores_,
+            calibration_scores=getattr(self, "calibration_scores_", None),
+            center=None if self._center is None else self._center.cpu().numpy(),
+        )
+        save_state(path, state, overwrite=overwrite)
 
     @classmethod
     def load(
@@ -512,51 +545,47 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         OSError
             If the file cannot be read.
         """
-        metadata, arrays = artifact.load(path, "model")
-        parameters = metadata.get("parameters", {"network": None})
-        if parameters["network"] == "custom":
-            if network is None:
-                raise ValueError(
-                    f"{os.fspath(path)} holds weights of modules of your own; pass network=(encoder, decoder)"
-                )
-            parameters["network"] = network
-        elif network is not None:
-            raise ValueError(f"{os.fspath(path)} holds network {parameters['network']!r}; load it without network=")
-        if device is not None:
-            parameters["device"] = device
+        state = load_state(path)
+        parameters = dict(state.parameters)
         try:
+            if parameters["network"] == "custom":
+                if network is None:
+                    raise ValueError(
+                        f"{os.fspath(path)} holds weights of modules of your own; pass network=(encoder, decoder)"
+                    )
+                parameters["network"] = network
+            elif network is not None:
+                raise ValueError(f"{os.fspath(path)} holds network {parameters['network']!r}; load it without network=")
+            if device is not None:
+                parameters["device"] = device
             self = cls(**parameters)
             check_parameters(parameters)
-            return self._restore(metadata, arrays)
+            return self._restore(state)
         except (KeyError, TypeError) as error:
-            raise ValueError(
-                f"{os.fspath(path)}: is no model that this tollad knows ({error}); fit it again"
-            ) from error
+            raise unknown_model(path, error) from error
 
-    def _restore(self, metadata: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
-        settings = metadata["settings"]
-        hidden = settings["hidden"]
-        self.settings_ = Settings(**settings | {"hidden": None if hidden is None else tuple(hidden)})
-        self.input_shape_ = tuple(metadata["input_shape"])
+    def _restore(self, state: State) -> Self:
+        self.settings_ = state.settings
+        self.input_shape_ = state.input_shape
         self.n_features_in_ = self.input_shape_[0]
-        if metadata["feature_names"] is not None:
-            self.feature_names_in_ = np.array(metadata["feature_names"], dtype=object)
-        if metadata["columns"] is not None:
-            self.columns_ = [Column.from_json(column) for column in metadata["columns"]]
-        if "calibration_scores" in arrays:
-            self.calibration_scores_ = arrays["calibration_scores"]
-        self.offset_ = metadata["offset"]
-        self.n_steps_ = metadata["n_steps"]
-        self.history_ = History(**metadata["history"])
-        self.notes_ = metadata["notes"]
-        self.training_scores_, self._member_means = arrays["training_scores"], arrays["member_means"]
-        self._seed = metadata["parameters"]["random_state"]
-        self.features_ = Features(**_group(arrays, "features."))
+        if state.feature_names is not None:
+            self.feature_names_in_ = np.array(state.feature_names, dtype=object)
+        if state.columns is not None:
+            self.columns_ = state.columns
+        if state.calibration_scores is not None:
+            self.calibration_scores_ = state.calibration_scores
+        self.offset_, self.threshold_rule_ = state.offset, state.threshold_rule
+        self.n_steps_ = state.n_steps
+        self.history_ = state.history
+        self.notes_ = state.notes
+        self.training_scores_, self._member_means = state.training_scores, state.member_means
+        self._seed = state.parameters["random_state"]
+        self.features_ = state.features
         self.objective_ = _objective(self.settings_)
         place = find_device(self.device)
         self.stack_ = self._build(place).eval()
-        self.stack_.load_state({name: torch.from_numpy(a) for name, a in _group(arrays, "stack.").items()})
-        self._center = torch.from_numpy(arrays["center"]).to(place) if "center" in arrays else None
+        self.stack_.load_state({name: torch.from_numpy(array) for name, array in state.weights.items()})
+        self._center = None if state.center is None else torch.from_numpy(state.center).to(place)
         self._scorer = scoring.scoring_copy(self.stack_)
         return self
 
@@ -569,69 +598,13 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     def _n_features_out(self) -> int:
         return len(self.stack_) * self.settings_.latent_dim
 
-    def _validate(self, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
-        """Return the rows as an array whose columns and shape are those of the fit, without infinite values."""
-        if not reset and isinstance(X, np.ndarray) and self._is_plain(X):
-            return X
-        rows = self._encode_frame(X, reset=reset)
-        if rows is None:
-            # Contiguous, since sums over strided rows round differently.
-            rows = validate_data(
-                self, X, reset=reset, dtype="numeric", order="C", ensure_all_finite=False, allow_nd=True
-            )
-            if reset:
-                check_axes(rows.shape)
-                self.input_shape_ = rows.shape[1:]
-            elif rows.shape[1:] != self.input_shape_:
-                raise ValueError(
-                    f"the rows have shape {rows.shape[1:]}; the detector was fitted on {self.input_shape_}"
-                )
-            refuse_infinite(rows, self._names())
-            if rows.ndim > 2:
-                refuse_missing(rows)
-        if reset and len(rows) < 2:
-            raise ValueError("a fit needs at least 2 rows; there is n_samples=1")
-        if not reset:
-            encoded = self._encoding()
-            self.features_.warn_unflagged(rows, self._names() if encoded is None else encoded.names)
+    def _rows(self, X: ArrayLike) -> NDArray[Any]:
+        """Return rows as those of the fit, and warn of gaps that were none then."""
+        rows = check_rows(self, X)
+        if np.isnan(rows).any():
+            encoded = encoding_of(self)
+            self.features_.warn_unflagged(rows, names_of(self) if encoded is None else encoded.names)
         return rows
-
-    def _is_plain(self, X: NDArray[Any]) -> bool:
-        """Whether there is nothing to find fault with: scikit-learn's checks take longer than the score of one row."""
-        return (
-            type(X) is np.ndarray
-            and X.dtype in (np.float32, np.float64)
-            and len(X) > 0
-            and X.shape[1:] == self.input_shape_
-            and X.flags.c_contiguous
-            and not hasattr(self, "feature_names_in_")
-            and not hasattr(self, "columns_")
-            and bool(np.isfinite(X).all())
-        )
-
-    def _encode_frame(self, X: Any, *, reset: bool) -> NDArray[np.float64] | None:
-        """Return a frame with columns that are not all numbers as numbers; None for anything else."""
-        if reset and hasattr(self, "columns_"):
-            del self.columns_
-        table = to_arrow(X) if reset or hasattr(self, "columns_") else None
-        if table is None:
-            if hasattr(self, "columns_"):
-                raise ValueError(
-                    "the detector was fitted on a frame with named columns; give one with the same columns"
-                )
-            if self.columns is not None:
-                raise ValueError("columns= names columns of a frame; the rows are an array without names")
-            return None
-        if reset:
-            if self.columns is None and all_numbers(table):
-                return None
-            self.columns_ = fit_columns(table, self.columns)
-            self.input_shape_ = (table.num_columns,)
-        validate_data(self, X, reset=reset, skip_check_array=True)
-        return encode(table, self.columns_)
-
-    def _encoding(self) -> Encoding | None:
-        return encoding(self.columns_) if hasattr(self, "columns_") else None
 
     def _hold_out(self, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Return rows to train on and, for a false-alarm rate, rows to calibrate on."""
@@ -651,13 +624,10 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         check_is_fitted(self)
         if not hasattr(self, "calibration_scores_"):
             raise ValueError(
-                "p-values need normal rows that were not trained on: set false_alarm_rate before the fit, "
-                "or call calibrate(X_normal)"
+                "p-values and false-alarm rates need normal rows that were not trained on: set false_alarm_rate before "
+                "the fit, or call calibrate(X_normal)"
             )
         return self.calibration_scores_
-
-    def _names(self) -> Sequence[str]:
-        return column_names(getattr(self, "feature_names_in_", None), self.n_features_in_)
 
     def _views(self) -> list[int]:
         """Return which view of the features each member takes."""
@@ -675,7 +645,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
 
     def _build(self, device: torch.device) -> Stack:
         settings = self.settings_
-        encoded = self._encoding()
+        encoded = encoding_of(self)
         row = self.input_shape_ if encoded is None else (len(encoded.names),)
         shape = self._prepare_views(np.zeros((1, *row))).shape[2:]
         if isinstance(self.network, str):
@@ -724,12 +694,13 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         by_member = scoring.score(self._scorer, self.objective_, rows, self._prepare, self._center)
         self._member_means = by_member.mean(0)
         self.training_scores_ = self._join(by_member)
-        self.offset_ = _offset(self.training_scores_, self.contamination)
         if hasattr(self, "calibration_scores_"):
             del self.calibration_scores_  # scores of other weights
         if held is not None and self.false_alarm_rate is not None:
             self.calibration_scores_ = np.sort(self._score(held))
-            self.offset_ = -calibration.threshold(self.calibration_scores_, self.false_alarm_rate)
+            self._put_threshold("false_alarm_rate", self.false_alarm_rate)
+        else:
+            self._put_threshold("contamination", self.contamination)
         x, x_hat, _ = next(scoring.run(self._scorer, rows, self._prepare))
         warn_if_collapsed(x, x_hat)
         return self
@@ -782,11 +753,11 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
 
     def _identity(self, rows: NDArray[Any]) -> str:
         """Return a digest of everything that decides the outcome of a fit."""
-        parameters = {name: _plain(value) for name, value in self.get_params().items() if name != "verbose"}
+        parameters = {name: as_json(value) for name, value in self.get_params().items() if name != "verbose"}
         decisive = {
             "parameters": parameters,
             "seed": self._seed,
-            "names": list(self._names()),
+            "names": list(names_of(self)),
             "shape": rows.shape,
             "type": str(rows.dtype),
         }
@@ -796,14 +767,6 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             digest.update(name.encode())
             digest.update(tensor.cpu().numpy().data)
         return digest.hexdigest()
-
-
-def _found_in(scores: NDArray[np.float64], ordered: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which scores occur among others, up to the rounding that depends on the rows scored with them."""
-    after = np.searchsorted(ordered, scores).clip(1, len(ordered) - 1)
-    return np.isclose(scores, ordered[after], rtol=1e-9, atol=0.0) | np.isclose(
-        scores, ordered[after - 1], rtol=1e-9, atol=0.0
-    )
 
 
 def _objective(settings: Settings) -> Objective:
@@ -831,18 +794,3 @@ def _draw_seed(random_state: Any) -> int:
     if not isinstance(random_state, Integral) or random_state < 0:
         raise ValueError(f"random_state must be an integer >= 0, a numpy RandomState or None, not {random_state!r}")
     return int(random_state)
-
-
-def _plain(value: Any) -> Any:
-    """Return a parameter as JSON can hold it."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, (list, tuple)) and not any(isinstance(part, nn.Module) for part in value):
-        return [_plain(part) for part in value]
-    if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
-    return value if isinstance(value, (str, int, float, type(None))) else str(value)
-
-
-def _group(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

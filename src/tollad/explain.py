@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_MOST_LETTERS = 40
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -63,7 +65,8 @@ class Explanation:
         Returns
         -------
         list of str
-            Such as ``"age: 3, expected about 41 (62 % of the score)"``.
+            Such as ``"age: 3, expected about 41 (62 % of the score)"``. What is left to 100 % are other columns and the
+            latent part.
 
         Raises
         ------
@@ -75,11 +78,15 @@ class Explanation:
         columns = np.argsort(-self.parts[row], kind="stable")[:most]
         return [self._reason(row, int(column)) for column in columns if self.parts[row, column] > 0]
 
+    def finding(self, row: int, column: int) -> str:
+        """Return what was seen in a column of a table beside what was expected: ``"age: 3, expected about 41"``."""
+        seen, expected = self.seen[row, column], self.expected[row, column]
+        about = "" if isinstance(expected, str) else "about "
+        return f"{self.names[column]}: {_worded(seen)}, expected {about}{_worded(expected)}"
+
     def _reason(self, row: int, column: int) -> str:
         share = self.parts[row, column] / self.scores[row]
-        seen, expected = _worded(self.seen[row, column]), _worded(self.expected[row, column])
-        about = "" if isinstance(self.expected[row, column], str) else "about "
-        return f"{self.names[column]}: {seen}, expected {about}{expected} ({share:.0%} of the score)".replace("%", " %")
+        return f"{self.finding(row, column)} ({100 * share:.0f} % of the score)"
 
 
 def split_error(
@@ -121,4 +128,5 @@ def _worded(value: Any) -> str:
         return "missing"
     if isinstance(value, (float, Integral)) and not isinstance(value, bool):
         return f"{float(value):.4g}"
-    return str(value).removesuffix(" 00:00:00")  # a date without a time of day
+    text = str(value).removesuffix(" 00:00:00")  # a date without a time of day
+    return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 3] + "..."

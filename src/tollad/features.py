@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -86,10 +87,10 @@ class Features:
         missing = np.isnan(X).any(0)
         missing[self.flagged] = False
         if missing.any():
-            warnings.warn(
-                f"column {_listed(names, missing)} has missing values but had none in training; "
-                "they are replaced by the training median, and nothing marks them as odd",
-                stacklevel=2,
+            noun, verb = ("column", "has") if missing.sum() == 1 else ("columns", "have")
+            _warn(
+                f"{noun} {_listed(names, missing)} {verb} missing values but had none in training; "
+                "they are replaced by the training median, and nothing marks them as odd"
             )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -129,7 +130,7 @@ def fit_features(
     Warns
     -----
     UserWarning
-        For columns that are constant: they say nothing until a row differs from them.
+        For columns that are constant, categories with one level among them: they say nothing until a row differs.
     """
     axes = (0, *range(2, X.ndim))
     if X.ndim > 2:
@@ -144,23 +145,24 @@ def fit_features(
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = values.mean(axes, keepdims=True)[0], values.std(axes, keepdims=True)[0]
     constant = values.min(axes) == values.max(axes)
-    smoothed = np.zeros(len(constant), dtype=bool)
+    silent, smoothed = constant.copy(), np.zeros(len(constant), dtype=bool)
     if indicator is not None:
         smoothed[: len(indicator)] = indicator
         share = (values[:, smoothed].sum(0) + 1) / (len(values) + 2)
         mean[smoothed], scale[smoothed] = share, np.sqrt(share * (1 - share))
+        # An indicator that is always 0 is a level that no row has; one that is always 1 is a category's only level.
+        silent[smoothed] &= values[0, smoothed] == 1
     constant &= ~smoothed
     too_large = np.flatnonzero(~np.isfinite(scale.ravel()))
     if len(too_large):
         raise ValueError(
             f"column {names[int(too_large[0])]!r}: the values are too large to standardise; rescale the column"
         )
-    if constant.any():
+    if silent.any():
         what = "columns" if X.ndim == 2 else "channels"
-        warnings.warn(
-            f"{constant.sum()} of {X.shape[1]} {what} are constant among the training rows "
-            f"({_listed(names, constant)}); they tell nothing until a row differs from them",
-            stacklevel=2,
+        _warn(
+            f"these {what} are constant among the training rows: {_listed(names, silent)}; they tell nothing until a "
+            "row differs from them"
         )
     one = constant.reshape(scale.shape)
     features = replace(features, mean=mean, scale=np.where(one, 1.0, scale))
@@ -207,10 +209,20 @@ def refuse_infinite(X: NDArray[Any], names: Sequence[str]) -> None:
 
 def _fit_missing(X: NDArray[Any], names: Sequence[str]) -> Features:
     missing = np.isnan(X)
-    if missing.all(0).any():
-        raise ValueError(f"column {_listed(names, missing.all(0))} has no value in any training row; drop it")
+    empty = missing.all(0)
+    if empty.any():
+        noun, verb, them = ("column", "has", "it") if empty.sum() == 1 else ("columns", "have", "them")
+        raise ValueError(f"{noun} {_listed(names, empty)} {verb} no value in any training row; drop {them}")
     fill = np.nanmedian(X.astype(np.float64, copy=False), axis=0)
     return Features(fill, np.flatnonzero(missing.any(0)), _NONE, _NONE, _NONE, _NONE)
+
+
+def _warn(message: str) -> None:
+    """Warn at the line outside of this package that led here, however deep within it the reason lies."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)
 
 
 def _listed(names: Sequence[str], chosen: NDArray[np.bool_], most: int = 5) -> str:

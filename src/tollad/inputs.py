@@ -1,26 +1,28 @@
-"""What a command asks of a file: its training rows, or the scores of its rows block by block."""
+"""What a command asks of a file: rows to train on, or rows as a model takes them, block by block, and their scores."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tollad.columns import Column, encode, fit_columns, typed
 from tollad.features import column_names
 from tollad.sources import (
+    Block,
     TableSource,
     column_as_strings,
     matches,
     open_table,
     read_array,
+    read_table,
     resolve_column,
-    to_numbers,
 )
 
 if TYPE_CHECKING:
@@ -30,18 +32,38 @@ if TYPE_CHECKING:
 _BLOCK_VALUES = 1 << 22
 _MOST_LISTED = 10
 
+Rows: TypeAlias = "pa.Table | NDArray[Any]"
+
 
 @dataclass(frozen=True)
-class Scored:
-    """Scores of successive rows of a file.
+class Training:
+    """What to fit a detector on.
+
+    Attributes
+    ----------
+    rows : pyarrow.Table or ndarray
+        What `TollDetector.fit` takes: a table with one type a column, or an array where the file has no column names.
+    columns : dict of str to str or None
+        The kinds that were asked for, by name: the parameter `columns` of the detector.
+    notes : dict
+        What the rows were, as JSON values, to be kept with the model and used by `row_blocks`.
+    """
+
+    rows: Rows
+    columns: dict[str, str] | None
+    notes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RowBlock:
+    """Successive rows of a file.
 
     Attributes
     ----------
     first_row : int
         Number of the first row in the file, from 0.
-    scores : ndarray of float64, (n,)
-    alarms : ndarray of bool, (n,)
-        Which rows are called anomalous.
+    rows : pyarrow.Table or ndarray
+        What the methods of the detector take.
     column : str or None
         Name of the column that was asked for.
     values : list of n str or None
@@ -49,16 +71,37 @@ class Scored:
     """
 
     first_row: int
-    scores: NDArray[np.float64]
-    alarms: NDArray[np.bool_]
+    rows: Rows
     column: str | None
     values: list[str | None]
 
 
+@dataclass(frozen=True)
+class Scored(RowBlock):
+    """Scores of successive rows of a file.
+
+    Attributes
+    ----------
+    scores : ndarray of float64, (n,)
+    alarms : ndarray of bool, (n,)
+        Which rows are called anomalous.
+    """
+
+    scores: NDArray[np.float64]
+    alarms: NDArray[np.bool_]
+
+
 def read_training_rows(
-    path: str, *, header: bool, key: str | None, label: str | None, normal: Sequence[str], drop: Sequence[str]
-) -> tuple[Any, dict[str, Any]]:
-    """Read the rows to fit a detector on.
+    path: str,
+    *,
+    header: bool,
+    key: str | None,
+    label: str | None,
+    normal: Sequence[str],
+    drop: Sequence[str],
+    kinds: Mapping[str, str] | None,
+) -> Training:
+    """Read the rows to fit a detector on, all into memory.
 
     Parameters
     ----------
@@ -70,18 +113,13 @@ def read_training_rows(
         The labels of the rows to keep.
     drop : sequence of str
         Columns that are no features.
-
-    Returns
-    -------
-    rows : pyarrow.Table or ndarray
-        What `TollDetector.fit` takes, with column names where the file has them.
-    notes : dict
-        What the rows were, as JSON values, to be kept with the model and used by `score_blocks`.
+    kinds : mapping of str to str, optional
+        What columns are; all others are decided by their values, see `tollad.columns.fit_columns`.
 
     Raises
     ------
     ValueError, OSError
-        If the file cannot be read, a column is unknown or holds no numbers, or no row is left.
+        If the file cannot be read, a column is unknown or cannot be learnt from, or no row is left.
     """
     notes = {
         "source": PurePath(_shown(path)).name,
@@ -90,41 +128,37 @@ def read_training_rows(
         "normal": [*normal],
         "drop": [*drop],
     }
-    array = _images(path, key, has_columns=label is not None or bool(drop))
+    array = _images(path, key, has_columns=label is not None or bool(drop) or bool(kinds))
     if array is not None:
-        return array, {**notes, "n_read": len(array), "n_used": len(array)}
+        return Training(array, None, {**notes, "n_read": len(array), "n_used": len(array)})
     source = open_table(path, header=header, key=key)
     label = None if label is None else resolve_column(source.path, source.names, label)
     drop = [resolve_column(source.path, source.names, name) for name in drop]
+    asked = {resolve_column(source.path, source.names, name): kind for name, kind in (kinds or {}).items()}
     names = [name for name in source.names if name != label and name not in drop]
     if not names:
         raise ValueError(f"{source.path}: no column is left to learn from; drop fewer columns")
-    parts: list[NDArray[np.float64]] = []
-    seen: dict[str | None, None] = {}
-    n_read = 0
-    for block in source:
-        numbers = to_numbers(block, names)
-        if label is not None:
-            labels = column_as_strings(block, label)
-            seen |= dict.fromkeys(labels)
-            numbers = numbers[matches(labels, normal)]
-        parts.append(numbers)
-        n_read += len(block)
-    rows = np.concatenate(parts)
-    if not len(rows):
-        raise ValueError(
-            f"{source.path}, column {label!r}: no row is labelled {_listed(normal)}; the labels are {_listed(seen)}"
-        )
-    notes |= {"label": label, "drop": drop, "n_read": n_read, "n_used": len(rows)}
+    block = read_table(source)
+    kept = np.ones(len(block), np.bool_) if label is None else _labelled(block, label, normal)
+    table, numbers = block.table.select(names).filter(pa.array(kept)), np.flatnonzero(kept)
+
+    def where(row: int) -> str:
+        return block.where(int(numbers[row]))
+
+    columns = fit_columns(table, asked, where=where)
+    notes |= {"label": label, "drop": drop, "n_read": len(block), "n_used": len(table)}
     # The columns of an array have no names; numbered from the first, they need none to be found again.
-    nameless = _is_array(path) and names == column_names(None, len(names))
-    return (rows if nameless else with_names(rows, names)), notes
+    if _is_array(path) and not asked and names == column_names(None, len(names)):
+        return Training(encode(table, columns, where=where), None, notes)
+    return Training(typed(table, columns, where=where), asked or None, notes)
 
 
-def score_blocks(
+def row_blocks(
     detector: TollDetector, path: str, *, header: bool | None, key: str | None, column: str | None = None
-) -> Iterator[Scored]:
-    """Score the rows of a file, reading it block by block.
+) -> Iterator[RowBlock]:
+    """Read the rows of a file block by block, as the detector takes them.
+
+    What a column is, the detector knows; it is never decided by a block.
 
     Parameters
     ----------
@@ -140,17 +174,18 @@ def score_blocks(
 
     Yields
     ------
-    Scored
+    RowBlock
         In the order of the rows.
 
     Raises
     ------
     ValueError, OSError
-        If the file cannot be read, has other columns or shapes than at fit, or a feature that is no number.
+        If the file cannot be read, has other columns or shapes than at fit, or a value that is not of the kind of its
+        column.
     """
     array = _images(path, key, has_columns=column is not None)
     if array is not None:
-        yield from _score_array(detector, path, array)
+        yield from _array_blocks(detector, path, array)
         return
     if len(detector.input_shape_) > 1:
         raise ValueError(
@@ -162,13 +197,59 @@ def score_blocks(
     if column is not None:
         column = resolve_column(source.path, source.names, column)
     names = column_names(getattr(detector, "feature_names_in_", None), detector.n_features_in_)
-    _check_columns(source, names, {column, notes.get("label"), *notes.get("drop", ())})
+    columns = getattr(detector, "columns_", None) or [Column(name, "number") for name in names]
+    names = [known.name for known in columns if known.kind != "drop"]
+    dropped = {known.name for known in columns} - {*names}
+    _check_columns(source, names, {column, notes.get("label"), *notes.get("drop", ()), *dropped})
+    named = hasattr(detector, "feature_names_in_") or hasattr(detector, "columns_")
+    understand = typed if named else encode
     for block in source:
-        numbers = to_numbers(block, names)
-        named = hasattr(detector, "feature_names_in_")
-        scores = detector.anomaly_score(with_names(numbers, names) if named else numbers)
-        values = [] if column is None else column_as_strings(block, column)
-        yield Scored(block.first_row, scores, scores > -detector.offset_, column, values)
+        rows = understand(block.table.select(names), columns, where=block.where)
+        yield RowBlock(block.first_row, rows, column, [] if column is None else column_as_strings(block, column))
+
+
+def read_rows(
+    detector: TollDetector,
+    path: str,
+    *,
+    header: bool | None,
+    key: str | None,
+    label: str | None,
+    normal: Sequence[str],
+) -> Rows:
+    """Read the rows of a file as the detector takes them, all into memory: those labelled normal, or all of them.
+
+    Parameters
+    ----------
+    detector, path, header, key
+        As in `row_blocks`.
+    label, normal
+        As in `read_training_rows`.
+
+    Raises
+    ------
+    ValueError, OSError
+        As `row_blocks`, or if no row is left.
+    """
+    parts: list[Rows] = []
+    seen: dict[str | None, None] = {}
+    for block in row_blocks(detector, path, header=header, key=key, column=label):
+        seen |= dict.fromkeys(block.values)
+        parts.append(block.rows if label is None else chosen(block.rows, matches(block.values, normal)))
+    rows = pa.concat_tables(parts) if isinstance(parts[0], pa.Table) else np.concatenate(parts)
+    if not len(rows):
+        raise _no_such_label(_shown(path), label, normal, seen)
+    return rows
+
+
+def score_blocks(
+    detector: TollDetector, path: str, *, header: bool | None, key: str | None, column: str | None = None
+) -> Iterator[Scored]:
+    """Score the rows of a file, reading it block by block: as `row_blocks`, with the scores."""
+    for block in row_blocks(detector, path, header=header, key=key, column=column):
+        scores = detector.anomaly_score(block.rows)
+        alarms = scores > -detector.offset_
+        yield Scored(block.first_row, block.rows, block.column, block.values, scores, alarms)
 
 
 def score_labelled(
@@ -179,7 +260,7 @@ def score_labelled(
     Parameters
     ----------
     detector, path, header, key
-        As in `score_blocks`.
+        As in `row_blocks`.
     label : str
         The column of the labels.
     normal : sequence of str
@@ -194,7 +275,7 @@ def score_labelled(
     Raises
     ------
     ValueError, OSError
-        As `score_blocks`; and if a label is missing, or all rows are normal or all are anomalies.
+        As `row_blocks`; and if a label is missing, or all rows are normal or all are anomalies.
     """
     labels: list[NDArray[np.bool_]] = []
     scores: list[NDArray[np.float64]] = []
@@ -217,9 +298,27 @@ def score_labelled(
     return anomalous.astype(np.int64), np.concatenate(scores)
 
 
+def chosen(rows: Rows, mask: NDArray[np.bool_]) -> Rows:
+    """Return the rows where the mask, (n,), is true."""
+    return rows.filter(pa.array(mask)) if isinstance(rows, pa.Table) else rows[mask]
+
+
 def with_names(rows: NDArray[np.float64], names: Sequence[str]) -> pa.Table:
     """Return rows as a table, from which scikit-learn takes the names of the columns."""
     return pa.table([pa.array(column) for column in rows.T], names=list(names))
+
+
+def _labelled(block: Block, label: str, normal: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which rows have one of the labels; there is one."""
+    labels = column_as_strings(block, label)
+    kept = matches(labels, normal)
+    if not kept.any():
+        raise _no_such_label(block.path, label, normal, dict.fromkeys(labels))
+    return kept
+
+
+def _no_such_label(path: str, label: str | None, normal: Sequence[str], seen: Iterable[str | None]) -> ValueError:
+    return ValueError(f"{path}, column {label!r}: no row is labelled {_listed(normal)}; the labels are {_listed(seen)}")
 
 
 def _listed(values: Iterable[str | None]) -> str:
@@ -243,20 +342,20 @@ def _images(path: str, key: str | None, *, has_columns: bool) -> NDArray[Any] | 
         return None
     if has_columns:
         raise ValueError(
-            f"{path}: holds an array of shape {array.shape}, which has no columns; leave out --label, --drop and --id"
+            f"{path}: holds an array of shape {array.shape}, which has no columns; "
+            "leave out --label, --drop, --column and --id"
         )
     return array
 
 
-def _score_array(detector: TollDetector, path: str, array: NDArray[Any]) -> Iterator[Scored]:
+def _array_blocks(detector: TollDetector, path: str, array: NDArray[Any]) -> Iterator[RowBlock]:
     if array.shape[1:] != detector.input_shape_:
         raise ValueError(
             f"{path}: the rows have shape {array.shape[1:]}, but the model was fitted on {detector.input_shape_}"
         )
     size = max(1, _BLOCK_VALUES // math.prod(array.shape[1:]))
     for start in range(0, len(array), size):
-        scores = detector.anomaly_score(array[start : start + size])
-        yield Scored(start, scores, scores > -detector.offset_, None, [])
+        yield RowBlock(start, array[start : start + size], None, [])
 
 
 def _check_columns(source: TableSource, names: Sequence[str], ignored: set[str | None]) -> None:

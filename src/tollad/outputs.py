@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import BinaryIO
 
-import numpy as np
 import pyarrow as pa
 
 from tollad import files
-
-if TYPE_CHECKING:
-    from tollad.inputs import Scored
 
 
 def check_output(path: str, *, overwrite: bool) -> None:
@@ -52,23 +49,25 @@ def write_tables(path: str | None, tables: Iterable[pa.Table], *, overwrite: boo
         If the file cannot be written, see `tollad.files.atomic_write`.
     """
     if path is None:
-        _write_csv(sys.stdout.buffer, tables)
+        with standard_output():
+            _write_csv(sys.stdout.buffer, tables)
         return
     write = _writer(path)
     with files.atomic_write(path, overwrite=overwrite) as file:
         write(file, tables)
 
 
-def score_table(scored: Scored, *, only_anomalies: bool) -> pa.Table:
-    """Return scores as a table of the columns row (from 1), the one that was asked for if any, score and verdict."""
-    kept = np.flatnonzero(scored.alarms) if only_anomalies else np.arange(len(scored.scores))
-    columns: dict[str, Any] = {"row": scored.first_row + kept + 1}
-    if scored.column is not None:
-        if scored.column in ("row", "score", "verdict"):
-            raise ValueError(f"the name of column {scored.column!r} is taken by the output; rename the column for --id")
-        columns[scored.column] = pa.array([scored.values[i] for i in kept], pa.string())
-    verdict = np.where(scored.alarms, "anomaly", "normal")
-    return pa.table({**columns, "score": scored.scores[kept], "verdict": verdict[kept]})
+@contextlib.contextmanager
+def standard_output() -> Iterator[None]:
+    """Say in a sentence what it means that the file behind standard output takes no more."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        full = OSError("cannot write to standard output: the disk is full; free some space or write somewhere else")
+        full.errno = error.errno
+        raise full from error
 
 
 def _write_csv(file: BinaryIO, tables: Iterable[pa.Table]) -> None:

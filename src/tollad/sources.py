@@ -1,7 +1,7 @@
 """Files a user has, as streams of blocks: CSV, Parquet, NumPy arrays and standard input.
 
-A table is read block by block, so that its size on disk is no limit. Text stays text until somebody asks for
-numbers: only the caller knows which columns are features, and an error can still name the line a value stands on.
+A table is read block by block, so that its size on disk is no limit. Text stays text: what a column is can only be told
+from all of it (`tollad.columns`), and an error can still name the line that a value stands on.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ import difflib
 import itertools
 import os
 import re
-import shlex
 import tokenize
 import zipfile
 import zlib
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -131,8 +129,8 @@ def open_table(
     ...     path = pathlib.Path(folder, "people.csv")
     ...     _ = path.write_text("age,city\\n31,Bonn\\n?,Oslo\\n")
     ...     for block in open_table(path):
-    ...         print(block.names, to_numbers(block, ["age"]).tolist())
-    ('age', 'city') [[31.0], [nan]]
+    ...         print(block.names, column_as_strings(block, "age"), block.where(1))  # doctest: +ELLIPSIS
+    ('age', 'city') ['31', None] ...people.csv, line 3
     """
     path = os.fspath(path)
     if block_rows < 1:
@@ -212,25 +210,6 @@ def read_array(path: str | os.PathLike[str], key: str | None = None) -> NDArray[
     if array.size == 0:
         raise ValueError(f"{path}: holds an empty array of shape {array.shape}; it needs at least one row and column")
     return array
-
-
-def to_numbers(block: Block, names: Sequence[str]) -> NDArray[np.float64]:
-    """The columns `names` of a block as numbers; missing values are NaN, true and false are 1 and 0.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_rows, len(names))
-        Without infinite values.
-
-    Raises
-    ------
-    ValueError
-        If there is no such column, or a value that is no finite number; names the file, line and column.
-    """
-    numbers = np.empty((len(block), len(names)))
-    for j, name in enumerate(names):
-        numbers[:, j] = _column_numbers(block, name)
-    return numbers
 
 
 def column_as_strings(block: Block, name: str) -> list[str | None]:
@@ -371,46 +350,6 @@ def _with_nulls(column: pa.ChunkedArray) -> pa.ChunkedArray:
     else:
         return column
     return pc.if_else(missing, pa.scalar(None, column.type), column)
-
-
-def _column_numbers(block: Block, name: str) -> NDArray[np.float64]:
-    column = block.column(name)
-    is_text = pa.types.is_string(column.type)
-    words = pc.ascii_trim_whitespace(column) if is_text else column
-    numbers = _cast(words)
-    if numbers is None and is_text:
-        # Truth values are rare in columns of numbers; only those that have them pay for them.
-        words = pc.ascii_lower(words)
-        words = pc.if_else(pc.equal(words, "true"), "1", pc.if_else(pc.equal(words, "false"), "0", words))
-        numbers = _cast(words)
-    if numbers is None and not is_text:
-        raise ValueError(f"{block.path}, column {name!r}: {column.type} values are not numbers; {_remedy(name)}")
-    if numbers is None:
-        row = bisect_left(range(len(words)), True, key=lambda last: _cast(words[: last + 1]) is None)
-        raise _bad_value(block, name, row, "is not a number")
-    infinite = np.flatnonzero(np.isinf(numbers))
-    if infinite.size:
-        raise _bad_value(block, name, int(infinite[0]), "is infinite")
-    return numbers
-
-
-def _cast(column: pa.ChunkedArray) -> NDArray[np.float64] | None:
-    """A column as numbers, null as NaN; None if some value is no number."""
-    try:
-        numbers: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy()
-    except pa.ArrowException:
-        return None
-    return numbers
-
-
-def _bad_value(block: Block, name: str, row: int, problem: str) -> ValueError:
-    value = repr(block.column(name)[row].as_py())
-    shown = value if len(value) <= 40 else value[:37] + "..."
-    return ValueError(f"{block.where(row)}, column {name!r}: {shown} {problem}; {_remedy(name)}")
-
-
-def _remedy(name: str) -> str:
-    return f"correct it or drop the column with --drop {shlex.quote(name)}"
 
 
 def _comparable(text: str) -> str | Decimal:

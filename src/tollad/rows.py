@@ -1,0 +1,123 @@
+"""What rows an estimator takes: their shape, columns and names, learnt at fit and asked for ever after.
+
+Like scikit-learn's `validate_data`, to which they add frames of mixed columns, images and series, the functions take an
+estimator and keep what they learn as its attributes: `n_features_in_`, `feature_names_in_`, `input_shape_`, `columns_`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from tollad.columns import Column, Encoding, all_numbers, encode, encoding, fit_columns, to_arrow
+from tollad.features import check_axes, column_names, refuse_infinite, refuse_missing
+
+
+def learn_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
+    """Return training rows as an array of numbers, and keep on the estimator what all later rows have to be.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Its parameter `columns` may name the kinds of columns of a frame.
+    X : array-like or frame, (n, d), (n, H, W), (n, C, H, W) or (n, C, T)
+
+    Returns
+    -------
+    ndarray, (n, ...)
+        Without infinite values; NaN, where missing, only in tables.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For rows that nothing can be learnt from, with the place.
+    """
+    if hasattr(estimator, "columns_"):
+        del estimator.columns_
+    table = to_arrow(X)
+    if table is None and estimator.columns is not None:
+        raise ValueError("columns= names columns of a frame; the rows are an array without names")
+    if table is None or (estimator.columns is None and all_numbers(table)):
+        rows = _validated(estimator, X, reset=True)
+        check_axes(rows.shape)
+        estimator.input_shape_ = rows.shape[1:]
+        _refuse(estimator, rows)
+    else:
+        estimator.columns_ = fit_columns(table, estimator.columns)
+        estimator.input_shape_ = (table.num_columns,)
+        validate_data(estimator, X, skip_check_array=True)
+        rows = encode(table, estimator.columns_)
+    if len(rows) < 2:
+        raise ValueError("a fit needs at least 2 rows; there is n_samples=1")
+    return rows
+
+
+def check_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
+    """Return rows as an array of numbers whose columns and shape are those of the fit, as `learn_rows` does.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For other columns, shapes or types than those of the fit, with the place.
+    """
+    if isinstance(X, np.ndarray) and _is_plain(estimator, X):
+        return X
+    table = to_arrow(X)
+    if hasattr(estimator, "columns_"):
+        if table is None:
+            raise ValueError("the detector was fitted on a frame with named columns; give one with the same columns")
+        return encode(table, estimator.columns_)
+    if table is not None and not all_numbers(table):
+        # Numbers were learnt: text of digits is read as numbers, and a column of another kind is named.
+        validate_data(estimator, X, reset=False, skip_check_array=True)
+        return encode(table, [Column(name, "number") for name in table.column_names])
+    rows = _validated(estimator, X, reset=False)
+    if rows.shape[1:] != estimator.input_shape_:
+        raise ValueError(f"the rows have shape {rows.shape[1:]}; the detector was fitted on {estimator.input_shape_}")
+    _refuse(estimator, rows)
+    return rows
+
+
+def encoding_of(estimator: BaseEstimator) -> Encoding | None:
+    """Return what the columns of the array are if the rows were a frame of mixed columns, else None."""
+    return encoding(estimator.columns_) if hasattr(estimator, "columns_") else None
+
+
+def names_of(estimator: BaseEstimator) -> Sequence[str]:
+    """Return the names of the columns of the rows, x1 to xd where they had none."""
+    if hasattr(estimator, "columns_"):
+        return [column.name for column in estimator.columns_]
+    return column_names(getattr(estimator, "feature_names_in_", None), estimator.n_features_in_)
+
+
+def _validated(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
+    # Contiguous, since sums over strided rows round differently.
+    rows: NDArray[Any] = validate_data(
+        estimator, X, reset=reset, dtype="numeric", order="C", ensure_all_finite=False, allow_nd=True
+    )
+    return rows
+
+
+def _refuse(estimator: BaseEstimator, rows: NDArray[Any]) -> None:
+    refuse_infinite(rows, names_of(estimator))
+    if rows.ndim > 2:
+        refuse_missing(rows)
+
+
+def _is_plain(estimator: BaseEstimator, X: NDArray[Any]) -> bool:
+    """Whether there is nothing to find fault with: scikit-learn's checks take longer than the score of one row."""
+    return (
+        type(X) is np.ndarray
+        and X.dtype in (np.float32, np.float64)
+        and len(X) > 0
+        and X.shape[1:] == estimator.input_shape_
+        and X.flags.c_contiguous
+        and not hasattr(estimator, "feature_names_in_")
+        and not hasattr(estimator, "columns_")
+        and bool(np.isfinite(X).all())
+    )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tollad.warn import warn
 
 Preprocess: TypeAlias = Literal["auto", "standard"] | None
 
@@ -88,7 +88,7 @@ class Features:
         missing[self.flagged] = False
         if missing.any():
             noun, verb = ("column", "has") if missing.sum() == 1 else ("columns", "have")
-            _warn(
+            warn(
                 f"{noun} {_listed(names, missing)} {verb} missing values but had none in training; "
                 "they are replaced by the training median, and nothing marks them as odd"
             )
@@ -160,7 +160,7 @@ def fit_features(
         )
     if silent.any():
         what = "columns" if X.ndim == 2 else "channels"
-        _warn(
+        warn(
             f"these {what} are constant among the training rows: {_listed(names, silent)}; they tell nothing until a "
             "row differs from them"
         )
@@ -215,14 +215,6 @@ def _fit_missing(X: NDArray[Any], names: Sequence[str]) -> Features:
         raise ValueError(f"{noun} {_listed(names, empty)} {verb} no value in any training row; drop {them}")
     fill = np.nanmedian(X.astype(np.float64, copy=False), axis=0)
     return Features(fill, np.flatnonzero(missing.any(0)), _NONE, _NONE, _NONE, _NONE)
-
-
-def _warn(message: str) -> None:
-    """Warn at the line outside of this package that led here, however deep within it the reason lies."""
-    level, frame = 1, inspect.currentframe()
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]:
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, stacklevel=level)
 
 
 def _listed(names: Sequence[str], chosen: NDArray[np.bool_], most: int = 5) -> str:

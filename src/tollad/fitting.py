@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -25,6 +24,7 @@ from tollad.objective import Objective
 from tollad.scoring import mean_latent, score
 from tollad.stack import Stack
 from tollad.training import Adam, Precision, train
+from tollad.warn import warn
 
 Schedule: TypeAlias = Literal["constant", "cosine"]
 
@@ -187,9 +187,8 @@ def fit(
     last, first = np.mean(run.history.loss[-patience:], axis=0), np.array(run.history.initial_loss)
     # What was trained before begins where improvement ends.
     if first_step == 0 and (last >= first).any():
-        warnings.warn(
-            "training did not improve on the initial loss; try a lower learning_rate, more steps, or preprocess='auto'",
-            stacklevel=2,
+        warn(
+            "training did not improve on the initial loss; try a lower learning_rate, more steps, or preprocess='auto'"
         )
     return run.history
 
@@ -309,10 +308,9 @@ def warn_if_collapsed(x: Tensor, x_hat: Tensor) -> None:
     collapsed = int((ratio < 1e-3).sum())
     if collapsed:
         members = "the latent" if len(x) == 1 else f"the latents of {collapsed} of {len(x)} members"
-        warnings.warn(
+        warn(
             f"{members} collapsed to a point: reconstructions hardly differ between rows, so the score is little more "
-            "than a distance to their mean; lower beta or raise steps",
-            stacklevel=2,
+            "than a distance to their mean; lower beta or raise steps"
         )
 
 

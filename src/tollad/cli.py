@@ -18,6 +18,7 @@ import click
 
 from tollad import __version__
 from tollad.cli_data import data
+from tollad.cli_paper import paper
 from tollad.options import DETECTOR_OPTIONS
 
 # What the work raises about its input, each with a sentence for the user; anything else is a defect and is shown whole.
@@ -422,6 +423,7 @@ COMMANDS = {
     "info": info,
     "demo": demo,
     "data": data,
+    "paper": paper,
 }
 """All commands by name, in the order of the help: the one place to touch to add a command."""
 

@@ -1,0 +1,139 @@
+"""Carry out runs stack by stack, so that no result is lost or computed twice, however many processes share the work."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import torch
+
+from tollad.bench.baselines import measure
+from tollad.bench.execute import execute, failed_row
+from tollad.bench.plan import plan
+from tollad.bench.results import Results, Row, claim
+from tollad.bench.spec import Baseline, Run, Work, digest
+from tollad.data.protocols import Task, make_task
+
+
+def default_scratch() -> Path:
+    """Return the folder for what is in flight: in the user's cache, outside any project."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tollad" / "runs"
+
+
+def carry_out(
+    work: Iterable[Work],
+    results: Results,
+    device: torch.device,
+    *,
+    scratch: Path,
+    missing: bool = False,
+    max_minutes: float = float("inf"),
+    say: Callable[[str], None] = print,
+) -> bool:
+    """Train and measure, appending each stack's rows to the results as soon as they are there.
+
+    Killed at any time, the same call goes on from the last saved state of the stack in flight.
+
+    Parameters
+    ----------
+    work : iterable of Run or Baseline
+    results : Results
+        Rows go to the file named after the run's data set.
+    device : torch.device
+    scratch : Path
+        Folder for the states of stacks in flight, and for who holds which.
+    missing : bool, default False
+        Whether to leave out what has a result without an error. Asked anew before each stack, and stacks that
+        another process works at are left to it: so several processes can share the work.
+    max_minutes : float
+        After these, training stops with its state saved.
+    say : callable
+        Told what happens, a line each.
+
+    Returns
+    -------
+    bool
+        Whether all is done: False when time ran out or another process is at work.
+    """
+    deadline = time.monotonic() + 60 * max_minutes
+    finished = results.finished() if missing else set()
+    wanted = [item for item in work if item.identity not in finished]
+    baselines = [[item] for item in wanted if isinstance(item, Baseline)]
+    all_done = True
+    # Baselines come last: time on a lent device is for runs.
+    memory = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+    stacks = plan((item for item in wanted if isinstance(item, Run)), _shape, memory)
+    groups: list[Sequence[Work]] = [*stacks, *baselines]
+    for members in groups:
+        name = digest([item.identity for item in members])
+        checkpoint = scratch / f"{name}.tollad"
+        with claim(scratch / f"{name}.lock") as free:
+            if not free:
+                say(f"{_describe(members)}: another process is at it")
+                all_done = False
+                continue
+            if missing and {item.identity for item in members} <= results.finished():
+                continue
+            if time.monotonic() > deadline:
+                return False
+            say(f"{_describe(members)}: {'goes on' if checkpoint.exists() else 'begins'}")
+            try:
+                rows = _measure(members, device, checkpoint, deadline, say)
+            except (RuntimeError, MemoryError) as error:
+                # What torch raises when it fails, for lack of memory mostly: the next stack may be smaller.
+                rows = [failed_row(item, f"{type(error).__name__}: {error}") for item in members]
+            if rows is None:
+                say(f"{_describe(members)}: time is up; the same command goes on from here")
+                return False
+            results.append(Path(members[0].dataset).stem, rows)
+            checkpoint.unlink(missing_ok=True)
+            for item, row in zip(members, rows, strict=True):
+                say(f"{item}: {_outcome(row)}")
+            all_done &= all(row["error"] is None for row in rows)
+    return all_done
+
+
+def _measure(
+    members: Sequence[Work], device: torch.device, checkpoint: Path, deadline: float, say: Callable[[str], None]
+) -> list[Row] | None:
+    """Return the rows of a stack or of one baseline; None when time is up."""
+    tasks = _tasks(members)
+    if isinstance(members[0], Baseline):
+        return [measure(members[0], tasks[0])]
+    runs = [item for item in members if isinstance(item, Run)]
+    start = time.monotonic()
+
+    def show(step: int, values: list[float]) -> None:
+        mean = f", validation {100 * sum(values) / len(values):.1f}" if values else ""
+        say(f"{_describe(runs)}: step {step}/{runs[0].steps}{mean}, {(time.monotonic() - start) / 60:.0f} min")
+
+    return execute(runs, tasks, device, checkpoint=checkpoint, deadline=deadline, progress=show)
+
+
+def _shape(run: Run) -> tuple[int, ...]:
+    """The shape of one row."""
+    return _tasks([run])[0].train.shape[1:]
+
+
+def _tasks(members: Sequence[Work]) -> list[Task]:
+    """The task of each run; equal ones are one object."""
+    made: dict[tuple[object, ...], Task] = {}
+    keys = [(run.protocol, run.dataset, run.normal, run.split_seed) for run in members]
+    for protocol, dataset, normal, seed in dict.fromkeys(keys):
+        made[protocol, dataset, normal, seed] = make_task(protocol, dataset, normal=normal, seed=seed)
+    return [made[key] for key in keys]
+
+
+def _describe(members: Sequence[Work]) -> str:
+    others = f" and {len(members) - 1} more" if len(members) > 1 else ""
+    return f"{members[0]}{others}"
+
+
+def _outcome(row: Row) -> str:
+    if row["error"] is not None:
+        return str(row["error"])
+    best, last = row["best_validation"], row["last"]
+    chosen = "" if best is None else f"best validation {100 * best['test']:.1f} (step {best['step']}), "
+    return f"{chosen}last {100 * last['test']:.1f}"

@@ -1,0 +1,137 @@
+"""What runs computed on: the device by name, its speed at matrix products, and what a network asks of it."""
+
+from __future__ import annotations
+
+import platform
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from tollad import networks
+from tollad.bench.spec import Precision
+from tollad.networks import Autoencoder
+
+# Sides of the matrices whose product is timed: large enough for the device, small enough for a second.
+_SIDE = {"cpu": 512, "cuda": 8192}
+_REPEATS = 5
+
+
+def describe(device: torch.device) -> str:
+    """Name the processor, such as "NVIDIA H100 80GB HBM3" or "cpu, AMD EPYC"."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            name = next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{device.type}, {name}"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that a result depends on."""
+    found = {package: version(package) for package in ("tollad", "torch", "numpy")}
+    return {"python": platform.python_version(), **found}
+
+
+@contextmanager
+def products(precision: Precision) -> Iterator[None]:
+    """Set how float32 products are computed within the block: in full, or in TF32 where the device has it."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    # By itself cuDNN takes TF32 for convolutions, which would not be float32.
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=precision == "tf32"):
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+
+def peak_flops(device: torch.device, precision: Precision) -> float:
+    """Measure the FLOP/s of a large matrix product: what nothing built from products can exceed."""
+    side = _SIDE[device.type]
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    # Not zeros or ones, which draw less power and so run faster.
+    matrix = torch.rand(side, side, generator=torch.Generator(device), device=device).to(dtype)
+    fastest = float("inf")
+    with products(precision):
+        for _ in range(1 + _REPEATS):
+            start = time.perf_counter()
+            matrix @ matrix
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            fastest = min(fastest, time.perf_counter() - start)
+    return 2.0 * side**3 / fastest
+
+
+def warn_if_slow(device: torch.device, precision: Precision) -> None:
+    """Warn when the device computes slower in a lower precision than in float32: it only imitates it.
+
+    Warns
+    -----
+    UserWarning
+        With both speeds.
+    """
+    if precision == "float32":
+        return
+    low, full = (peak_flops(device, p) / 1e9 for p in (precision, "float32"))
+    if low < full:
+        warnings.warn(
+            f"{describe(device)} multiplies matrices at {low:.3g} GFLOP/s in {precision} and at {full:.3g} in float32; "
+            "use --precision float32 here",
+            stacklevel=2,
+        )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one training step of one member takes: floating-point operations of its products, and bytes it holds."""
+
+    training_flops: int
+    training_bytes: int
+
+
+def cost(network: str, shape: Sequence[int], latent_dim: int, hidden: Sequence[int] | None, batch_size: int) -> Cost:
+    """Count what a training step takes, without computing anything.
+
+    Parameters
+    ----------
+    network, latent_dim, hidden
+        As of a `Run`.
+    shape : sequence of int
+        Of one row.
+    batch_size : int
+
+    Returns
+    -------
+    Cost
+        Bytes are those of weights, their gradients, best copy and two moments, and of what the forward pass keeps for
+        the backward pass, in float32.
+    """
+    options: dict[str, Any] = {} if hidden is None else {"hidden": tuple(hidden)}
+    kept: list[int] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        if not isinstance(tensor, nn.Parameter):
+            kept.append(tensor.nbytes)
+        return tensor
+
+    with torch.device("meta"):
+        template: Autoencoder = getattr(networks, network)(tuple(shape), latent_dim, **options)
+        x = torch.zeros(batch_size, *shape)
+    with (
+        FlopCounterMode(display=False) as counter,
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+    ):
+        x_hat, z = template(x)
+        (x_hat.sum() + z.sum()).backward()
+    weights = sum(parameter.nbytes for parameter in template.parameters())
+    return Cost(counter.get_total_flops(), 5 * weights + sum(kept))

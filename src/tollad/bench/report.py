@@ -1,0 +1,347 @@
+"""Tables with what was measured beside what was published, as Markdown, CSV or HTML."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import html
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tollad.bench.results import Row
+from tollad.bench.spec import Baseline, Run, Work
+from tollad.bench.tables import AVERAGE, Method, Table
+
+SELECTIONS = {
+    "best_validation": "best validation (uses labelled anomalies)",
+    "last": "last step (label-free)",
+}
+"""How a checkpoint is chosen, and how a reader is told."""
+
+_WHAT = {**SELECTIONS, "difference": "difference: best validation - published"}
+
+# What may differ from the paper's recipe and still belong beside it, told apart by name.
+_RECIPE = ("steps", "batch_size", "validate_every", "precision")
+
+_Recipe: TypeAlias = tuple[Any, ...]
+
+# What opens the page of all tables.
+_PREFACE = Path(__file__).parent / "preface.md"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A mean in %, its standard deviation (ddof 0) where there is one, and over how many results it is taken."""
+
+    mean: float
+    std: float | None = None
+    n: int | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a report.
+
+    Attributes
+    ----------
+    method : str
+    what : str
+        "published", a selection of `SELECTIONS`, or "difference": of the paper's selection, the best validation.
+    recipe : str
+        How it was measured, such as "float32" or "200 of 2000 steps, bf16"; empty for what was published.
+    values : mapping of str to Value
+        By cell or `AVERAGE`; a cell without a value is absent.
+    far : set of str
+        Cells of a difference beyond two published standard deviations + 0.3 points.
+    """
+
+    method: str
+    what: str
+    recipe: str
+    values: Mapping[str, Value]
+    far: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Report:
+    """A table with its lines, and in sentences how they were measured and what is missing."""
+
+    table: Table
+    lines: tuple[Line, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        """The cells, and `AVERAGE` where some line has it."""
+        averaged = any(AVERAGE in line.values for line in self.lines)
+        return [*self.table.cells, *([AVERAGE] if averaged else [])]
+
+
+def collect(table: Table, rows: Iterable[Row]) -> Report:
+    """Put the results that belong to a table beside what was published.
+
+    A result belongs to a method when all but its steps, batch size, validations and precision is the method's. Where
+    these differ, it gets lines of its own that say so: nothing is averaged over two recipes.
+
+    Parameters
+    ----------
+    table : Table
+    rows : iterable of rows
+        Of all results; of two with one identity the later counts, and one without an error before one with.
+    """
+    found = _by_key(rows)
+    lines: list[Line] = []
+    remarks: list[str] = []
+    absent: list[str] = []
+    for method in table.methods:
+        published = {cell: Value(p.mean, p.std) for cell, p in method.published.items()}
+        if published:
+            lines.append(Line(method.name, "published", "", published))
+        if method.run is None and method.baseline is None:
+            continue
+        measured = _measured(table, method, found)
+        for recipe, by_cell in measured.items():
+            lines += _measured_lines(table, method, recipe, by_cell, published)
+            remarks.append(_remark(table, method, recipe, by_cell))
+        if not measured:
+            absent.append(method.name)
+    if absent:
+        remarks.append(f"Not run yet: {'; '.join(absent)}.")
+    return Report(table, tuple(lines), tuple(remarks))
+
+
+def to_markdown(reports: Sequence[Report]) -> str:
+    """Return reports as Markdown, a section each."""
+    return "\n".join(_section(report) for report in reports)
+
+
+def to_page(reports: Sequence[Report]) -> str:
+    """Return reports as a page of Markdown that explains itself: `docs/reproduction.md`."""
+    return f"{_PREFACE.read_text(encoding='utf-8')}\n{to_markdown(reports)}"
+
+
+def _section(report: Report) -> str:
+    head = ["method", "", "seeds", *report.columns]
+    body = [[_bold(line), *_cells(line, report)] for line in report.lines]
+    table = [head, ["---", "---", *["---:"] * (len(head) - 2)], *body]
+    text = "\n".join(f"| {' | '.join(row)} |" for row in table)
+    notes = [*(f"- {note}" for note in _notes(report.table)), *(f"- {remark}" for remark in report.remarks)]
+    return f"## {report.table.title}\n\n{text}\n\n" + "".join(f"{note}\n" for note in notes)
+
+
+def to_html(reports: Sequence[Report]) -> str:
+    """Return reports as one page of HTML."""
+    parts = []
+    for report in reports:
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in ("method", "", "seeds", *report.columns))
+        body = "".join(
+            f"<tr><th>{html.escape(line.method)}</th>"
+            + "".join(f"<td>{html.escape(text)}</td>" for text in _cells(line, report))
+            + "</tr>\n"
+            for line in report.lines
+        )
+        items = "".join(f"<li>{html.escape(note)}</li>\n" for note in (*_notes(report.table), *report.remarks))
+        title = html.escape(report.table.title)
+        parts.append(f"<h2>{title}</h2>\n<table>\n<tr>{head}</tr>\n{body}</table>\n<ul>\n{items}</ul>\n")
+    style = "table{border-collapse:collapse}td,th{padding:.2em .6em;border:1px solid #ccc;text-align:right}"
+    head = f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>tollad</title><style>{style}</style>'
+    return f"{head}</head>\n<body>\n{''.join(parts)}</body></html>\n"
+
+
+def to_csv(reports: Sequence[Report]) -> str:
+    """Return reports as CSV, a line for each value."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["table", "method", "what", "recipe", "cell", "mean", "std", "n"])
+    for report in reports:
+        for line in report.lines:
+            for cell, value in line.values.items():
+                std = "" if value.std is None else round(value.std, 4)
+                numbers = [round(value.mean, 4), std, "" if value.n is None else value.n]
+                writer.writerow([report.table.name, line.method, line.what, line.recipe, cell, *numbers])
+    return text.getvalue()
+
+
+def recipe_of(item: Work) -> _Recipe:
+    """Return what may differ from the paper's recipe; empty for a baseline."""
+    return tuple(getattr(item, name) for name in _RECIPE) if isinstance(item, Run) else ()
+
+
+def _by_key(rows: Iterable[Row]) -> dict[_Recipe, dict[_Recipe, Row]]:
+    """Rows by what must agree, and among these by recipe."""
+    found: dict[_Recipe, dict[_Recipe, Row]] = {}
+    for row in rows:
+        item = work_of(row)
+        known = found.setdefault(_key(item), {})
+        recipe = recipe_of(item)
+        if row["error"] is None or known.get(recipe, row)["error"] is not None:
+            known[recipe] = row
+    return found
+
+
+def work_of(row: Row) -> Work:
+    """Return the run or the baseline that a row is the result of."""
+    return Baseline.from_values(row["run"]) if row["kind"] == "baseline" else Run.from_values(row["run"])
+
+
+def _key(item: Work) -> _Recipe:
+    values = dataclasses.asdict(item)
+    return (type(item).__name__, *(value for name, value in values.items() if name not in _RECIPE))
+
+
+_Found: TypeAlias = dict[str, dict[int, Row]]
+
+
+def _measured(table: Table, method: Method, found: Mapping[_Recipe, Mapping[_Recipe, Row]]) -> dict[_Recipe, _Found]:
+    """The rows of a method by recipe, cell and seed; the table's own recipe comes first."""
+    measured: dict[_Recipe, _Found] = {}
+    for cell in table.cells:
+        for seed in _seeds(table, method, cell):
+            for recipe, row in found.get(_key(table.repetition(method, cell, seed)), {}).items():
+                measured.setdefault(recipe, {}).setdefault(cell, {})[seed] = row
+    own = _own_recipe(table, method)
+    return dict(sorted(measured.items(), key=lambda entry: (entry[0] != own, str(entry[0]))))
+
+
+def _measured_lines(
+    table: Table, method: Method, recipe: _Recipe, by_cell: _Found, published: Mapping[str, Value]
+) -> list[Line]:
+    lines = []
+    name = _recipe_name(table, method, recipe)
+    for selection in SELECTIONS:
+        values: dict[str, Value] = {}
+        for cell, rows in by_cell.items():
+            tested = [100 * row[selection]["test"] for row in rows.values() if row[selection] is not None]
+            if tested:
+                values[cell] = Value(float(np.mean(tested)), float(np.std(tested)), len(tested))
+        if not values:
+            continue
+        if len(table.cells) > 1 and values.keys() == table.cells.keys() and AVERAGE in _all_published(table):
+            values[AVERAGE] = Value(float(np.mean([value.mean for value in values.values()])))
+        lines.append(Line(method.name, selection, name, values))
+        difference = {cell: Value(v.mean - published[cell].mean) for cell, v in values.items() if cell in published}
+        if difference and selection == "best_validation":
+            far = [c for c, v in difference.items() if _is_far(v.mean, published[c].std)]
+            lines.append(Line(method.name, "difference", name, difference, frozenset(far)))
+    return lines
+
+
+def _is_far(difference: float, std: float | None) -> bool:
+    return std is not None and abs(difference) > 2 * std + 0.3
+
+
+def _all_published(table: Table) -> set[str]:
+    return {cell for method in table.methods for cell in method.published}
+
+
+def _recipe_name(table: Table, method: Method, recipe: _Recipe) -> str:
+    """Name a recipe by its precision and what differs from the table's own; empty for a baseline."""
+    if not recipe:
+        return ""
+    own = _own_recipe(table, method)
+    units = {"steps": "steps", "batch_size": "rows a step", "validate_every": "steps between validations"}
+    changed = [
+        f"{value} {units[name]} for {before}"
+        for name, value, before in zip(_RECIPE, recipe, own, strict=True)
+        if name in units and value != before
+    ]
+    return ", ".join([*changed, recipe[_RECIPE.index("precision")]])
+
+
+def _remark(table: Table, method: Method, recipe: _Recipe, by_cell: _Found) -> str:
+    """Say on what a method was measured, how long it took, what is missing and what failed."""
+    rows = [row for found in by_cell.values() for row in found.values()]
+    name = ", ".join(part for part in (method.name, _recipe_name(table, method, recipe)) if part)
+    on = "; ".join(sorted({_machine(row) for row in rows if "device" in row}))
+    # A stack's seconds are those of all its members.
+    hours = sum(row["seconds"]["wall"] / row.get("members", 1) for row in rows if "seconds" in row) / 3600
+    spent = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
+    remark = f"{name}: on {on}, {spent}."
+    if recipe == _own_recipe(table, method):
+        absent = _missing(table, method, by_cell)
+        remark += f" Missing: {absent}." if absent else ""
+    failures = [
+        f"{cell}, seed {seed}: {r['error']}" for cell, f in by_cell.items() for seed, r in f.items() if r["error"]
+    ]
+    return remark + "".join(f" Failed: {failure}." for failure in failures)
+
+
+def _missing(table: Table, method: Method, by_cell: _Found) -> str:
+    """Name the cells and seeds without a result, cells that lack the same seeds together."""
+    cells: dict[str, list[str]] = {}
+    for cell in table.cells:
+        seeds = [seed for seed in _seeds(table, method, cell) if seed not in by_cell.get(cell, {})]
+        if seeds:
+            cells.setdefault(ranges(seeds), []).append(cell)
+    return "; ".join(f"seeds {seeds} of {', '.join(names)}" for seeds, names in cells.items())
+
+
+def _seeds(table: Table, method: Method, cell: str) -> range:
+    """The repetitions of a cell; of a baseline the different ones."""
+    column = table.cells[cell]
+    return range(column.seeds if method.run is not None or "split_seed" in column.vary else 1)
+
+
+def _own_recipe(table: Table, method: Method) -> _Recipe:
+    """What the table itself asks for; its cells agree in it."""
+    return recipe_of(table.repetition(method, next(iter(table.cells)), 0))
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Return sorted numbers in short.
+
+    Examples
+    --------
+    >>> ranges([0, 1, 2, 5, 7, 8])
+    '0-2, 5, 7-8'
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def _machine(row: Row) -> str:
+    threads = row.get("threads")
+    return row["device"] if threads is None else f"{row['device']}, {threads} thread{'s' * (threads > 1)}"
+
+
+def _notes(table: Table) -> list[str]:
+    return [*table.notes, *(f"{method.name}: {method.note}" for method in table.methods if method.note)]
+
+
+def _bold(line: Line) -> str:
+    return f"**{line.method}**" if line.recipe else line.method
+
+
+def _cells(line: Line, report: Report) -> list[str]:
+    """The texts after the method's name."""
+    what = _WHAT.get(line.what, line.what)
+    counts = sorted({value.n for value in line.values.values() if value.n is not None})
+    seeds = "" if not counts else str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    texts = [", ".join(part for part in (what, line.recipe) if part), seeds]
+    digits = _digits(report.table)
+    for cell in report.columns:
+        value = line.values.get(cell)
+        if value is None:
+            texts.append("")
+        elif line.what.startswith("difference"):
+            texts.append(f"{value.mean:+.{digits}f}{' (!)' if cell in line.far else ''}")
+        else:
+            spread = "" if value.std is None or value.n == 1 else f" ± {value.std:.{digits}f}"
+            texts.append(f"{value.mean:.{digits}f}{spread}")
+    return texts
+
+
+def _digits(table: Table) -> int:
+    """How many digits the paper prints after the point."""
+    printed = [p.mean for method in table.methods for p in method.published.values()]
+    return max((len(repr(mean).partition(".")[2]) for mean in printed), default=1)

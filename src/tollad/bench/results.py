@@ -1,0 +1,137 @@
+"""Results: one JSON line each, only ever appended, safe with several writers and after a crash."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+FORMAT = 1
+"""Version of the lines that this tollad writes, and the newest that it reads."""
+
+Row: TypeAlias = dict[str, Any]
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int, *, wait: bool) -> None:
+        os.lseek(descriptor, 2**31 - 2, os.SEEK_SET)  # a byte that no one reads: locks bind readers there
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(descriptor: int, *, wait: bool) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+class Results:
+    """The results in a folder, ``folder/*.jsonl``.
+
+    Parameters
+    ----------
+    folder : str or os.PathLike
+        Made when the first result is appended.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> results = Results(tempfile.mkdtemp())
+    >>> results.append("mnist", [{"identity": "0123456789abcdef", "error": None}])
+    >>> [row["identity"] for row in results]
+    ['0123456789abcdef']
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    def append(self, name: str, rows: Sequence[Row]) -> None:
+        """Append rows to ``folder/name.jsonl``: all of them or, when the disk is full or the power fails, none.
+
+        Raises
+        ------
+        ValueError
+            If a number is NaN or infinite.
+        OSError
+            If the file cannot be written.
+        """
+        lines = [json.dumps({"format": FORMAT, **row}, allow_nan=False, ensure_ascii=False) for row in rows]
+        data = "".join(f"{line}\n" for line in lines).encode()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{name}.jsonl"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            _lock(descriptor, wait=True)
+            end = path.read_bytes().rfind(b"\n") + 1  # what comes after was torn off by a crash
+            os.ftruncate(descriptor, end)
+            os.lseek(descriptor, end, os.SEEK_SET)
+            try:
+                _write(descriptor, data)
+            except OSError as error:
+                os.ftruncate(descriptor, end)
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                full = OSError(f"cannot write {path}: the disk is full; free some space and run the same command again")
+                full.errno = error.errno
+                raise full from error
+        finally:
+            os.close(descriptor)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield all rows, file by file in the order of their names. The torn last line of a crash is left out.
+
+        Raises
+        ------
+        ValueError
+            If a line is no result or of a newer format.
+        """
+        for path in sorted(self.folder.glob("*.jsonl")):
+            with open(path, encoding="utf-8") as file:
+                for number, line in enumerate(file, 1):
+                    if line.endswith("\n"):
+                        yield _parse(line, f"{path}, line {number}")
+
+    def finished(self) -> set[str]:
+        """Return the identities that have a result without an error."""
+        return {row["identity"] for row in self if row["error"] is None}
+
+
+@contextlib.contextmanager
+def claim(path: Path) -> Iterator[bool]:
+    """Hold a file for this process while the block runs; yields whether it was free. A dead process holds nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            _lock(descriptor, wait=False)
+        except OSError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(descriptor)
+
+
+def _parse(line: str, where: str) -> Row:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"{where} is no JSON; remove the line, and run again what it held") from error
+    match row:
+        case {"format": int(version)} if version > FORMAT:
+            raise ValueError(
+                f"{where} has format {version}, and this tollad reads formats up to {FORMAT}; upgrade tollad"
+            )
+        case {"format": int(), "identity": str(), "error": _}:
+            return row
+    raise ValueError(f"{where} is not a result of tollad; remove the line")
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+    os.fsync(descriptor)

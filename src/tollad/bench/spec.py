@@ -1,0 +1,189 @@
+"""What decides a measured number, as plain values: a run of an autoencoder, or a baseline."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypeAlias
+
+from tollad import networks, terms
+
+Precision: TypeAlias = Literal["float32", "tf32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bf16")
+
+# Part of every identity: raised when a change of the code gives the same values another meaning.
+_RECIPE = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of one autoencoder on one task, measured with both selections.
+
+    Attributes
+    ----------
+    protocol, dataset, normal, split_seed
+        The task, see `tollad.data.protocols.make_task`.
+    network, latent_dim, hidden
+        The autoencoder, see `tollad.networks`. `hidden` is None for the network's own widths.
+    beta : float, >= 0
+        Weight of the latent norm, in the loss and in the score.
+    norm : {"l2", "l1", "linf"}
+        Norm of the latent.
+    learning_rate : float, > 0
+        Step size of Adam, constant.
+    batch_size, steps : int, >= 1
+        Rows in a step, and steps.
+    validate_every : int, >= 1
+        Steps between two measurements of the validation rows; divides `steps`.
+    seed : int
+        Of the initial weights.
+    batch_seed : int
+        Of the rows of the batches.
+    precision : {"float32", "tf32", "bf16"}
+        Of the products; weights, losses and Adam are float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a value that no run can have.
+    """
+
+    protocol: str
+    dataset: str
+    network: str
+    latent_dim: int
+    beta: float
+    learning_rate: float
+    batch_size: int
+    steps: int
+    validate_every: int
+    normal: int | None = None
+    split_seed: int = 0
+    hidden: tuple[int, ...] | None = None
+    norm: str = "l2"
+    seed: int = 0
+    batch_seed: int = 0
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        # 10 and 10.0 are one run, and so are a list and a tuple.
+        for name in ("beta", "learning_rate"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+        if self.hidden is not None:
+            object.__setattr__(self, "hidden", tuple(self.hidden))
+        for name in ("latent_dim", "batch_size", "steps", "validate_every"):
+            _need(isinstance(getattr(self, name), int) and getattr(self, name) >= 1, self, name, "an integer from 1 up")
+        for name in ("split_seed", "seed", "batch_seed"):
+            _need(isinstance(getattr(self, name), int) and getattr(self, name) >= 0, self, name, "an integer from 0 up")
+        _need(
+            self.steps % self.validate_every == 0, self, "steps", f"a multiple of {self.validate_every}, validate_every"
+        )
+        _need(math.isfinite(self.beta) and self.beta >= 0, self, "beta", "finite and not negative")
+        _need(math.isfinite(self.learning_rate) and self.learning_rate > 0, self, "learning_rate", "above 0")
+        _need(self.network in networks.__all__, self, "network", f"one of {', '.join(networks.__all__)}")
+        _need(f"latent_{self.norm}" in terms.__all__, self, "norm", "l2, l1, linf or squared_l2")
+        _need(self.precision in PRECISIONS, self, "precision", f"one of {', '.join(PRECISIONS)}")
+
+    @property
+    def identity(self) -> str:
+        """16 hex digits of the SHA-256 of all values: two runs of one identity have one outcome, up to rounding."""
+        return digest({"recipe": _RECIPE, **dataclasses.asdict(self)})
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """Return the run of a mapping such as ``dataclasses.asdict`` or a table's TOML gives.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown or one is missing.
+        """
+        _check_names(cls, values)
+        return cls(**values)
+
+    def __str__(self) -> str:
+        return f"{_name_task(self)}, beta {self.beta:g}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A method without training on a task, measured once: there is no seed.
+
+    Attributes
+    ----------
+    protocol, dataset, normal, split_seed
+        The task, as of a `Run`.
+    method : str
+        A function of `tollad.bench.baselines`.
+    rows : {"raw", "preprocessed", "standardised"}
+        As the files hold them, as the network sees them, or each column by its mean and deviation.
+    n : int, optional
+        Components or neighbours, for methods that have such.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a value that no baseline can have.
+    """
+
+    protocol: str
+    dataset: str
+    method: str
+    rows: str
+    n: int | None = None
+    normal: int | None = None
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        _need(self.method in ("mean", "pca", "knn"), self, "method", "mean, pca or knn")
+        _need(self.rows in ("raw", "preprocessed", "standardised"), self, "rows", "raw, preprocessed or standardised")
+        takes_n = self.method != "mean"
+        _need((self.n is not None) == takes_n, self, "n", f"{'given' if takes_n else 'left out'} for {self.method}")
+
+    @property
+    def identity(self) -> str:
+        """16 hex digits, as of a `Run`."""
+        return digest({"recipe": _RECIPE, "kind": "baseline", **dataclasses.asdict(self)})
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """Return the baseline of a mapping; for errors see `Run.from_values`."""
+        _check_names(cls, values)
+        return cls(**values)
+
+    def __str__(self) -> str:
+        return f"{_name_task(self)}, {self.method}{'' if self.n is None else f'-{self.n}'}, {self.rows}"
+
+
+Work: TypeAlias = Run | Baseline
+"""What can be carried out: it has an identity."""
+
+
+def _check_names(cls: type[Run] | type[Baseline], values: Mapping[str, Any]) -> None:
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    if unknown := sorted(values.keys() - fields.keys()):
+        raise ValueError(f"a {cls.__name__.lower()} has no {unknown[0]!r}; it has {', '.join(fields)}")
+    required = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
+    if absent := sorted(required - values.keys()):
+        raise ValueError(f"the {cls.__name__.lower()} lacks {absent[0]!r}")
+
+
+def _name_task(work: Work) -> str:
+    normal = "" if work.normal is None else f" {work.normal}"
+    split = f" split {work.split_seed}" if work.split_seed else ""
+    return f"{work.protocol} {work.dataset}{normal}{split}"
+
+
+def digest(values: Any) -> str:
+    """Return 16 hex digits of the SHA-256 of values as canonical JSON."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _need(holds: bool, work: Run | Baseline, name: str, wanted: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} of a {type(work).__name__.lower()} must be {wanted}, not {getattr(work, name)!r}")

@@ -1,0 +1,219 @@
+"""The paper's tables as data: one TOML file each, with every published number and the run that reproduces each cell."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tollad.bench.spec import Baseline, Run, Work
+
+AVERAGE = "Average"
+"""The column of the mean over all cells, which no run of its own reproduces."""
+
+_FOLDER = Path(__file__).parent / "tables"
+_TABLE_KEYS = {"title", "metric", "seeds", "run", "cells", "methods", "notes"}
+_METHOD_KEYS = {"name", "run", "baseline", "published", "note"}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A printed number in %, and its standard deviation where one is printed."""
+
+    mean: float
+    std: float | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of a table.
+
+    Attributes
+    ----------
+    name : str
+    published : mapping of str to Published
+        By cell, or `AVERAGE`.
+    run, baseline : mapping or None
+        What its runs or its baselines set beyond the table's own; both None for a method that is quoted only.
+    note : str
+    """
+
+    name: str
+    published: Mapping[str, Published]
+    run: Mapping[str, Any] | None = None
+    baseline: Mapping[str, Any] | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One column of a table.
+
+    Attributes
+    ----------
+    values : mapping
+        What it sets in a run or a baseline.
+    seeds : int
+        How many times it is repeated, from 0 up.
+    vary : tuple of str
+        The values of a run that take the number of the repetition; a baseline has only `split_seed` of them.
+    """
+
+    values: Mapping[str, Any]
+    seeds: int
+    vary: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the paper, or one of ours that belongs beside it.
+
+    Attributes
+    ----------
+    name : str
+        Of the file.
+    title : str
+    metric : {"auroc", "f1"}
+    run : mapping
+        What all its runs have in common.
+    cells : mapping of str to Cell
+    methods : tuple of Method
+    notes : tuple of str
+        What a reader must know about the published numbers.
+    """
+
+    name: str
+    title: str
+    metric: str
+    run: Mapping[str, Any]
+    cells: Mapping[str, Cell]
+    methods: tuple[Method, ...]
+    notes: tuple[str, ...]
+
+    def work(
+        self,
+        *,
+        normal: Sequence[str] | None = None,
+        seeds: Iterable[int] | None = None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> list[Work]:
+        """Return all that reproduces the table, seed by seed: after each, every cell has one result more.
+
+        Parameters
+        ----------
+        normal : sequence of str, optional
+            Cells, by their names or their normal class; by default all.
+        seeds : iterable of int, optional
+            By default all of each cell.
+        overrides : mapping, optional
+            Values of a run that replace those of the table. Baselines have none of them.
+
+        Raises
+        ------
+        ValueError
+            If there is no such cell or seed, or nothing to run.
+        """
+        chosen = list(self.cells) if normal is None else [self._find_cell(text) for text in normal]
+        methods = [method for method in self.methods if method.run is not None or method.baseline is not None]
+        if not methods:
+            raise ValueError(f"{self.name} holds published numbers only; there is nothing to run")
+        most = max(self.cells[cell].seeds for cell in chosen)
+        wanted = range(most) if seeds is None else list(seeds)
+        if any(seed not in range(most) for seed in wanted):
+            raise ValueError(f"{self.name} has seeds 0 to {most - 1}, not {max(wanted)}")
+        found = [
+            self.repetition(method, cell, seed, overrides)
+            for seed in wanted
+            for method in methods
+            for cell in chosen
+            if seed < self.cells[cell].seeds
+        ]
+        # A baseline without random splits is the same for every seed.
+        return list(dict.fromkeys(found))
+
+    def repetition(self, method: Method, cell: str, seed: int, overrides: Mapping[str, Any] | None = None) -> Work:
+        """Return one repetition of a cell by a method that has a run or a baseline."""
+        column = self.cells[cell]
+        varied: dict[str, Any] = dict.fromkeys(column.vary, seed)
+        if method.run is not None:
+            return Run.from_values({**self.run, **column.values, **method.run, **varied, **(overrides or {})})
+        assert method.baseline is not None
+        every = {**self.run, **column.values, **varied}
+        task: dict[str, Any] = {
+            name: every[name] for name in ("protocol", "dataset", "normal", "split_seed") if name in every
+        }
+        return Baseline.from_values({**task, **method.baseline})
+
+    def _find_cell(self, text: str) -> str:
+        for cell, column in self.cells.items():
+            if text in (cell, str(column.values.get("normal"))):
+                return cell
+        raise ValueError(f"{self.name} has no cell {text!r}; its cells are {', '.join(self.cells)}")
+
+
+def names() -> list[str]:
+    """Return the names of all tables, then those of figures."""
+    return sorted((path.stem for path in _FOLDER.glob("*.toml")), key=lambda name: (name.startswith("figure"), name))
+
+
+def read_table(name: str) -> Table:
+    """Return a table by its name.
+
+    Raises
+    ------
+    ValueError
+        If there is no such table, or its file is malformed: the message names the key.
+    """
+    if name not in names():
+        raise ValueError(f"there is no table {name!r}; there are {', '.join(names())}")
+    return parse_table(name, (_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def parse_table(name: str, text: str) -> Table:
+    """Return the table of a TOML text; for errors see `read_table`."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{name}.toml: {error}") from error
+    _check_keys(name, values, _TABLE_KEYS, {"title", "metric", "cells", "methods"})
+    cells = {}
+    for cell, settings in values["cells"].items():
+        repeated = {"seeds": values.get("seeds", 1), "vary": ["seed"], **settings}
+        cells[cell] = Cell(
+            values={key: value for key, value in settings.items() if key not in ("seeds", "vary")},
+            seeds=repeated["seeds"],
+            vary=tuple(repeated["vary"]),
+        )
+    methods = []
+    for entry in values["methods"]:
+        where = f"{name}, method {entry.get('name', '?')!r}"
+        _check_keys(where, entry, _METHOD_KEYS, {"name"})
+        published = {cell: Published(*numbers) for cell, numbers in entry.get("published", {}).items()}
+        if unknown := published.keys() - cells.keys() - {AVERAGE}:
+            raise ValueError(f"{where}: there is no cell {min(unknown)!r}")
+        methods.append(Method(**{**entry, "published": published}))
+    table = Table(
+        name=name,
+        title=values["title"],
+        metric=values["metric"],
+        run=values.get("run", {}),
+        cells=cells,
+        methods=tuple(methods),
+        notes=tuple(values.get("notes", ())),
+    )
+    for method in methods:
+        for cell in cells if method.run is not None or method.baseline is not None else ():
+            try:
+                table.repetition(method, cell, 0)
+            except ValueError as error:
+                raise ValueError(f"{name}, method {method.name!r}, cell {cell!r}: {error}") from error
+    return table
+
+
+def _check_keys(where: str, values: Mapping[str, Any], known: set[str], required: set[str]) -> None:
+    if unknown := sorted(values.keys() - known):
+        raise ValueError(f"{where}: unknown key {unknown[0]!r}; the known ones are {', '.join(sorted(known))}")
+    if absent := sorted(required - values.keys()):
+        raise ValueError(f"{where}: the key {absent[0]!r} is missing")

@@ -1,0 +1,170 @@
+"""The command ``tollad paper``: the paper's tables and figures, re-run and reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+def _seeds(ctx: click.Context, param: click.Parameter, text: str | None) -> list[int] | None:
+    """Read "0-9", "3" or "0,2,4-6"."""
+    if text is None:
+        return None
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or int(last or first) < int(first):
+            raise click.BadParameter(f"{text!r} is no range of seeds; give 3, 0-9 or 0,2,4-6.")
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds
+
+
+_results_option = click.option(
+    "--results", "folder", default="results", show_default=True, metavar="DIR", help="Folder of the results."
+)
+
+
+@click.group()
+def paper() -> None:
+    """Re-run the tables and figures of the paper, and report them beside what was published."""
+
+
+@paper.command("list")
+def list_tables() -> None:
+    """List the tables, what they hold and how many runs they take."""
+    from tollad.bench.spec import Run
+    from tollad.bench.tables import names, read_table
+
+    for name in names():
+        table = read_table(name)
+        measured = [method for method in table.methods if method.run is not None or method.baseline is not None]
+        work = table.work() if measured else []
+        n_runs = sum(isinstance(item, Run) for item in work)
+        click.echo(f"{name:<14} {table.title}: {len(table.methods)} methods, {len(table.cells)} cells, {n_runs} runs")
+
+
+@paper.command()
+@click.argument("table")
+@click.option("--normal", multiple=True, metavar="CELL", help="A cell: its name or normal class; may repeat.")
+@click.option("--seeds", callback=_seeds, metavar="N-M", help="Seeds, such as 0-9, 3 or 0,2.  [default: the table's]")
+@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Another number of steps: another run.")
+@click.option("--validate-every", type=click.IntRange(min=1), metavar="N", help="Steps between two validations.")
+@click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Another batch size: another run.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "tf32", "bf16"]),
+    default="float32",
+    show_default=True,
+    help="Of the products; each is another run.",
+)
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, ...")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Of a CPU.")
+@click.option("--missing", is_flag=True, help="Run only what has no result; several processes can share the work.")
+@click.option("--max-minutes", type=click.FloatRange(min=0), metavar="M", help="Stop then; the same command goes on.")
+@click.option("--scratch", metavar="DIR", help="Folder for the state of runs in flight.  [default: the user's cache]")
+@_results_option
+def run(
+    table: str,
+    normal: tuple[str, ...],
+    seeds: list[int] | None,
+    steps: int | None,
+    validate_every: int | None,
+    batch_size: int | None,
+    precision: str,
+    device: str,
+    threads: int,
+    missing: bool,
+    max_minutes: float | None,
+    scratch: str | None,
+    folder: str,
+) -> None:
+    """Run TABLE, or some of its cells and seeds.
+
+    Killed at any time, the same command goes on from the last saved minute.
+    """
+    import torch
+
+    from tollad.bench import machine
+    from tollad.bench.campaign import carry_out, default_scratch
+    from tollad.bench.results import Results
+    from tollad.bench.spec import Run
+    from tollad.bench.tables import read_table
+    from tollad.build import find_device
+
+    torch.set_num_threads(threads)
+    changed = {"steps": steps, "validate_every": validate_every, "batch_size": batch_size, "precision": precision}
+    work = read_table(table).work(
+        normal=normal or None,
+        seeds=seeds,
+        overrides={name: value for name, value in changed.items() if value is not None},
+    )
+    found = find_device(device)
+    if runs := [item for item in work if isinstance(item, Run)]:
+        machine.warn_if_slow(found, runs[0].precision)
+    done = carry_out(
+        work,
+        Results(folder),
+        found,
+        scratch=default_scratch() if scratch is None else Path(scratch),
+        missing=missing,
+        max_minutes=float("inf") if max_minutes is None else max_minutes,
+        say=lambda line: click.echo(line, err=True),
+    )
+    click.echo("done" if done else "not all is done; the same command with --missing goes on")
+
+
+@paper.command()
+@click.argument("table", required=False)
+@click.option("--format", "form", type=click.Choice(["md", "csv", "html", "png"]), default="md", show_default=True)
+@click.option("-o", "--output", metavar="FILE", help="Where to write.  [default: standard output; png needs a file]")
+@_results_option
+def report(table: str | None, form: str, output: str | None, folder: str) -> None:
+    """Report TABLE, or all tables, measured beside published."""
+    from tollad import files
+    from tollad.bench import report as reports
+    from tollad.bench.results import Results
+    from tollad.bench.tables import names, read_table
+
+    rows = list(Results(folder))
+    found = [reports.collect(read_table(name), rows) for name in (names() if table is None else [table])]
+    if form == "png":
+        if table is None or output is None:
+            raise click.UsageError("A picture is of one TABLE, and needs --output.")
+        from tollad.bench.figures import draw_report
+
+        draw_report(found[0], output)
+        return
+    markdown = reports.to_page if table is None else reports.to_markdown
+    writers = {"md": markdown, "csv": reports.to_csv, "html": reports.to_html}
+    text = writers[form](found)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    with files.atomic_write(output) as file:
+        file.write(text.encode())
+
+
+@paper.command()
+@click.argument("what", type=click.Choice(["figure2", "figure4", "curves"]))
+@click.option("-o", "--output", metavar="FILE", help="The picture.  [default: WHAT.png]")
+@click.option("--table", metavar="TABLE", help="Whose curves to draw.")
+@click.option("--normal", multiple=True, metavar="CELL", help="A cell of the curves; may repeat.")
+@_results_option
+def plot(what: str, output: str | None, table: str | None, normal: tuple[str, ...], folder: str) -> None:
+    """Draw Figure 2, computed at once; Figure 4, from its results; or the validation curves of a table."""
+    path = output or f"{what}.png"
+    if what == "figure2":
+        from tollad import figures, theory
+
+        figures.draw_figure2(theory.figure2(), path)
+        return
+    from tollad.bench.figures import draw_by_beta, draw_curves
+    from tollad.bench.results import Results
+    from tollad.bench.tables import read_table
+
+    if what == "curves" and table is None:
+        raise click.UsageError("--table is missing: whose curves to draw.")
+    wanted = {item.identity for item in read_table(table or "figure4").work(normal=normal or None)}
+    rows = [row for row in Results(folder) if row["identity"] in wanted]
+    (draw_curves if what == "curves" else draw_by_beta)(rows, path)

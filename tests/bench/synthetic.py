@@ -1,0 +1,65 @@
+"""Small tasks and runs, made in no time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tollad.bench.spec import Run
+from tollad.data.protocols import Preprocessing, Task
+
+LABELS = np.repeat([0, 1], 20)
+
+
+def table_task(seed: int = 0, *, validates: bool = True, cut: float | None = None) -> Task:
+    """A table of 6 columns whose anomalies lie farther out."""
+    rng = np.random.default_rng(seed)
+
+    def rows() -> np.ndarray:
+        return rng.normal(size=(40, 6)) * (1 + LABELS[:, None])
+
+    return Task(
+        name=f"table/{seed}",
+        train=rng.normal(size=(60, 6)),
+        validation=rows() if validates else None,
+        validation_labels=LABELS if validates else None,
+        test=rows(),
+        test_labels=LABELS,
+        preprocessing=Preprocessing("none"),
+        metric="auroc" if cut is None else "f1",
+        cut=cut,
+    )
+
+
+def image_task(seed: int = 0, n_train: int = 30, constants: tuple[float, float] = (-2.0, 3.0)) -> Task:
+    """Images of 3 channels and 8 x 9 pixels, preprocessed as CIFAR's."""
+    rng = np.random.default_rng(seed)
+
+    def rows(n: int) -> np.ndarray:
+        return rng.integers(0, 256, (n, 3, 8, 9), dtype=np.uint8)
+
+    preprocessing = Preprocessing("contrast", constants)
+    return Task(f"images/{seed}", rows(n_train), rows(40), LABELS, rows(40), LABELS, preprocessing, "auroc")
+
+
+def table_run(**values: Any) -> Run:
+    """A run of a tiny dense network."""
+    defaults: dict[str, Any] = {
+        "protocol": "synthetic",
+        "dataset": "table",
+        "network": "mlp",
+        "latent_dim": 2,
+        "hidden": (8,),
+        "beta": 1.0,
+        "learning_rate": 1e-2,
+        "batch_size": 20,
+        "steps": 40,
+        "validate_every": 5,
+    }
+    return Run.from_values(defaults | values)
+
+
+def image_run(**values: Any) -> Run:
+    """A run of a tiny network of convolutions."""
+    return table_run(**{"dataset": "images", "network": "conv", "hidden": (4,), "steps": 10, **values})

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from bench.synthetic import table_run, table_task
+
+from tollad.bench import campaign
+from tollad.bench import execute as execution
+from tollad.bench.campaign import carry_out
+from tollad.bench.results import Results, claim
+from tollad.bench.spec import Baseline, digest
+
+CPU = torch.device("cpu")
+MEAN = Baseline("synthetic", "table", "mean", "raw")
+
+
+@pytest.fixture(autouse=True)
+def _tasks(monkeypatch):
+    monkeypatch.setattr(campaign, "make_task", lambda protocol, dataset, normal, seed: table_task(seed))
+
+
+def outcomes(folder):
+    return {row["identity"]: (row["error"], row["last"], row["best_validation"]) for row in Results(folder)}
+
+
+def carry(tmp_path, work, **options):
+    lines = []
+    options = {"scratch": tmp_path / "scratch", "say": lines.append} | options
+    return carry_out(work, Results(tmp_path / "results"), CPU, **options), lines
+
+
+def test_every_run_has_a_row_and_nothing_is_left_behind(tmp_path):
+    work = [table_run(seed=0), table_run(seed=1), table_run(split_seed=3), MEAN]
+    done, lines = carry(tmp_path, work)
+    assert done
+    assert outcomes(tmp_path / "results").keys() == {item.identity for item in work}
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["table.jsonl"]
+    assert not list((tmp_path / "scratch").glob("*.tollad"))
+    assert sum("begins" in line for line in lines) == 2
+    assert sum("last" in line for line in lines) == 4
+
+
+def test_missing_runs_only_what_has_no_result(tmp_path):
+    carry(tmp_path, [table_run(seed=0), MEAN])
+    done, lines = carry(tmp_path, [table_run(seed=0), table_run(seed=1), MEAN], missing=True)
+    assert done
+    assert len(list(Results(tmp_path / "results"))) == 3
+    assert not any("seed 0:" in line or "mean" in line for line in lines)
+
+
+def test_without_it_all_are_run_again(tmp_path):
+    for _ in range(2):
+        carry(tmp_path, [MEAN])
+    assert len(list(Results(tmp_path / "results"))) == 2
+
+
+def test_what_another_process_holds_is_left_to_it(tmp_path):
+    with claim(tmp_path / "scratch" / f"{digest([MEAN.identity])}.lock") as free:
+        assert free
+        done, lines = carry(tmp_path, [MEAN, table_run()])
+    assert not done
+    assert any("mean, raw: another process is at it" in line for line in lines)
+    assert outcomes(tmp_path / "results").keys() == {table_run().identity}
+
+
+def test_time_that_is_up_stops_before_and_within_a_stack(tmp_path, monkeypatch):
+    done, lines = carry(tmp_path, [table_run()], max_minutes=-1)
+    assert (done, lines) == (False, [])
+    whole = execution.execute
+    monkeypatch.setattr(campaign, "execute", lambda *runs, **options: whole(*runs, **options | {"deadline": 0.0}))
+    done, lines = carry(tmp_path, [table_run()])
+    assert not done
+    assert lines[-1].endswith("time is up; the same command goes on from here")
+    assert len(list((tmp_path / "scratch").glob("*.tollad"))) == 1
+    monkeypatch.setattr(campaign, "execute", whole)
+    done, lines = carry(tmp_path, [table_run()])
+    assert done
+    assert lines[0].endswith("goes on")
+
+
+def test_failures_are_rows_and_the_rest_goes_on(tmp_path, monkeypatch):
+    def execute(runs, tasks, device, **options):
+        if runs[0].learning_rate == 0.5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return execution.execute(runs, tasks, device, **options)
+
+    monkeypatch.setattr(campaign, "execute", execute)
+    broken = dataclasses.replace(table_task(), train=np.full((60, 6), np.nan))
+    monkeypatch.setattr(campaign, "make_task", lambda *names, normal, seed: broken if seed else table_task())
+    work = [table_run(learning_rate=0.5), table_run(split_seed=1), table_run()]
+    done, lines = carry(tmp_path, work)
+    assert not done
+    errors = {identity: error for identity, (error, *_) in outcomes(tmp_path / "results").items()}
+    assert errors[work[0].identity] == "OutOfMemoryError: CUDA out of memory"
+    assert errors[work[1].identity] == "the loss or a score was no longer a finite number at step 1"
+    assert errors[work[2].identity] is None
+    assert any("out of memory" in line for line in lines)
+    # What failed is still missing.
+    _, lines = carry(tmp_path, work, missing=True)
+    assert sum("begins" in line for line in lines) == 2
+
+
+def test_a_table_by_path_has_a_file_of_its_own_name(tmp_path):
+    carry(tmp_path, [dataclasses.replace(MEAN, dataset="/some/where/wine.npz")])
+    assert (tmp_path / "results" / "wine.jsonl").exists()
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+import torch
+sys.path.insert(0, {tests!r})
+from bench.synthetic import table_run, table_task
+from tollad.bench import campaign, execute
+from tollad.bench.results import Results
+torch.set_num_threads(1)
+campaign.make_task = lambda protocol, dataset, normal, seed: table_task(seed)
+execute._SAVE_EVERY = 0.0
+folder = Path({folder!r})
+slow = {slow!r}
+def say(line):
+    print(line, flush=True)
+    time.sleep(slow)
+work = [table_run(seed=0), table_run(seed=1, beta=2)]
+options = {{"scratch": folder / "scratch", "missing": True, "say": say}}
+campaign.carry_out(work, Results(folder / "results"), torch.device("cpu"), **options)
+"""
+
+
+def start(folder: Path, slow: float) -> subprocess.Popen[str]:
+    script = SCRIPT.format(tests=str(Path(__file__).parent.parent), folder=str(folder), slow=slow)
+    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_killed_in_the_middle_it_goes_on_to_the_same_results(tmp_path):
+    with start(tmp_path, slow=0.3) as process:
+        for line in process.stdout:
+            if "step 15/40" in line:
+                os.kill(process.pid, signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    assert outcomes(tmp_path / "results") == {}
+    work = [table_run(seed=0), table_run(seed=1, beta=2)]
+    done, lines = carry(tmp_path, work, missing=True)
+    assert done
+    assert lines[0].endswith("goes on")
+    carry(tmp_path / "whole", work)
+    assert outcomes(tmp_path / "results") == outcomes(tmp_path / "whole" / "results")
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_work(tmp_path):
+    with start(tmp_path, slow=0.02) as one, start(tmp_path, slow=0.02) as other:
+        for process in (one, other):
+            process.communicate(timeout=120)
+    assert sorted(row["identity"] for row in Results(tmp_path / "results")) == sorted(
+        run.identity for run in (table_run(seed=0), table_run(seed=1, beta=2))
+    )

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+
+import pytest
+
+from tollad.bench import results as module
+from tollad.bench.results import Results, claim
+
+
+def row(identity, error=None, **values):
+    return {"identity": identity, "error": error, **values}
+
+
+def identities(folder):
+    return [found["identity"] for found in Results(folder)]
+
+
+def test_rows_come_back_as_they_were(tmp_path):
+    results = Results(tmp_path / "new")
+    assert list(results) == []
+    results.append("mnist", [row("a", value=0.1 + 0.2, name="∞"), row("b")])
+    results.append("cifar10", [row("c")])
+    results.append("mnist", [row("d")])
+    assert identities(tmp_path / "new") == ["c", "a", "b", "d"]
+    assert next(r for r in results if r["identity"] == "a")["value"] == 0.1 + 0.2
+    assert (tmp_path / "new" / "mnist.jsonl").read_text(encoding="utf-8").count("\n") == 3
+
+
+def test_what_failed_is_not_finished(tmp_path):
+    results = Results(tmp_path)
+    results.append("mnist", [row("a"), row("b", "out of memory")])
+    assert results.finished() == {"a"}
+
+
+@pytest.mark.parametrize("kept", [0, 1, 20, -1])
+def test_a_torn_last_line_is_left_out_and_repaired(tmp_path, kept):
+    """As a crash or a full disk leaves it: any part of the line, even all of it but its end."""
+    results = Results(tmp_path)
+    results.append("mnist", [row("a")])
+    path = tmp_path / "mnist.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:kept])
+    assert identities(tmp_path) == ["a"]
+    results.append("mnist", [row("b")])
+    assert identities(tmp_path) == ["a", "b"]
+    assert path.read_bytes().startswith(whole)
+
+
+def test_a_torn_first_line_leaves_nothing(tmp_path):
+    (tmp_path / "mnist.jsonl").write_text('{"format": 1, "iden')
+    assert identities(tmp_path) == []
+    Results(tmp_path).append("mnist", [row("a")])
+    assert identities(tmp_path) == ["a"]
+
+
+def write_many(folder, writer):
+    for number in range(50):
+        Results(folder).append("mnist", [row(f"{writer}-{number}", filler="x" * 5000)] * 2)
+
+
+def test_two_writers_lose_nothing(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=write_many, args=(tmp_path, writer)) for writer in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    found = identities(tmp_path)
+    assert sorted(found) == sorted(f"{writer}-{number}" for writer in range(2) for number in range(50) for _ in "ab")
+    # The rows of one call stay together.
+    assert found[::2] == found[1::2]
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch):
+    results = Results(tmp_path)
+    results.append("mnist", [row("a")])
+    before = (tmp_path / "mnist.jsonl").read_bytes()
+    whole = os.write
+
+    def full(descriptor, data):
+        whole(descriptor, data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.os, "write", full)
+    with pytest.raises(OSError, match=r"mnist\.jsonl: the disk is full; free some space") as error:
+        results.append("mnist", [row("b")])
+    assert error.value.errno == errno.ENOSPC
+    assert (tmp_path / "mnist.jsonl").read_bytes() == before
+
+
+def test_numbers_are_finite(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        Results(tmp_path).append("mnist", [row("a", value=float("nan"))])
+    assert identities(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("not json", r"mnist\.jsonl, line 2 is no JSON; remove the line"),
+        ("[1, 2]", r"mnist\.jsonl, line 2 is not a result of tollad"),
+        ('{"format": 1}', r"mnist\.jsonl, line 2 is not a result of tollad"),
+        (
+            '{"format": 7, "identity": "x", "error": null}',
+            r"line 2 has format 7, and this tollad reads formats up to 1",
+        ),
+    ],
+)
+def test_other_lines_are_refused(tmp_path, line, message):
+    Results(tmp_path).append("mnist", [row("a")])
+    with (tmp_path / "mnist.jsonl").open("a") as file:
+        file.write(f"{line}\n{json.dumps(row('b'))}\n")
+    with pytest.raises(ValueError, match=message):
+        list(Results(tmp_path))
+
+
+def hold(path, held, release):
+    with claim(path) as free:
+        assert free
+        held.set()
+        release.wait(20)
+
+
+def test_a_claim_is_for_one_process_and_ends_with_it(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(tmp_path / "lock", held, release))
+    other.start()
+    assert held.wait(20)
+    with claim(tmp_path / "lock") as free:
+        assert not free
+    other.kill()
+    other.join()
+    with claim(tmp_path / "lock") as free:
+        assert free

@@ -141,6 +141,14 @@ def test_what_is_missing_or_failed_is_said():
     assert remark.endswith("Failed: one, seed 2: out of memory.")
 
 
+def test_speed_stands_beside_the_peak_of_one_device():
+    rows = [result("zero", seed) | {"flops": {"per_second": 3e9, "peak_per_second": 12e9}} for seed in range(2)]
+    said = "training at 3 GFLOP/s (25 % of the 12 of its fastest product)."
+    assert said in collect(TABLE, rows).remarks[0]
+    rows[1]["device"] = "cpu, slide rule"
+    assert "GFLOP/s" not in collect(TABLE, rows).remarks[0]
+
+
 def test_only_failures_are_a_remark():
     report = collect(TABLE, [failed_row(TABLE.repetition(OURS, "zero", 0), "out of memory")])
     assert "Failed: zero, seed 0: out of memory." in report.remarks[0]

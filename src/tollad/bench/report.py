@@ -261,7 +261,7 @@ def _remark(table: Table, method: Method, recipe: _Recipe, by_cell: _Found) -> s
     # A stack's seconds are those of all its members.
     hours = sum(row["seconds"]["wall"] / row.get("members", 1) for row in rows if "seconds" in row) / 3600
     spent = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
-    remark = f"{name}: on {on}, {spent}."
+    remark = f"{name}: on {on}, {spent}{_speed(rows)}."
     if recipe == _own_recipe(table, method):
         absent = _missing(table, method, by_cell)
         remark += f" Missing: {absent}." if absent else ""
@@ -269,6 +269,17 @@ def _remark(table: Table, method: Method, recipe: _Recipe, by_cell: _Found) -> s
         f"{cell}, seed {seed}: {r['error']}" for cell, f in by_cell.items() for seed, r in f.items() if r["error"]
     ]
     return remark + "".join(f" Failed: {failure}." for failure in failures)
+
+
+def _speed(rows: Sequence[Row]) -> str:
+    """Say how fast training was beside the fastest product of the device, if the rows tell and are of one device."""
+    flops = [row["flops"] for row in rows if "flops" in row]
+    if not flops or len({_machine(row) for row in rows if "device" in row}) > 1:
+        return ""
+    speed, peak = (float(np.median([entry[name] for entry in flops])) for name in ("per_second", "peak_per_second"))
+    unit, name = (1e12, "TFLOP/s") if speed >= 1e12 else (1e9, "GFLOP/s")
+    share = f"{100 * speed / peak:.0f} % of the {peak / unit:.3g} of its fastest product"
+    return f", training at {speed / unit:.3g} {name} ({share})"
 
 
 def _missing(table: Table, method: Method, by_cell: _Found) -> str:

@@ -86,7 +86,7 @@ def build_stack(
     members = [template, *(copy.deepcopy(template) for _ in seeds[1:])]
     for member, seed in zip(members, seeds, strict=True):
         networks.initialise(member, seed)
-    values = _values_of_a_pass(template.eval(), torch.zeros(1, *shape))
+    values = _values_of_a_pass(template, torch.zeros(1, *shape))
     _refuse_beyond_memory(template, len(seeds), batch_size * values)
     return Stack(members)
 
@@ -129,7 +129,8 @@ def _values_of_a_pass(template: Autoencoder, x: Tensor) -> int:
         if not any(True for _ in layer.children())
     ]
     with torch.no_grad():
-        template(x)
+        template.eval()(x)  # BatchNorm neither takes one row to train nor should remember it
+    template.train()
     for hook in hooks:
         hook.remove()
     return sum(counts)

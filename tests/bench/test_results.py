@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -57,18 +58,20 @@ def test_a_torn_first_line_leaves_nothing(tmp_path):
     assert identities(tmp_path) == ["a"]
 
 
-def write_many(folder, writer):
-    for number in range(50):
-        Results(folder).append("mnist", [row(f"{writer}-{number}", filler="x" * 5000)] * 2)
+WRITE_MANY = """
+import sys
+from tollad.bench.results import Results
+
+folder, writer = sys.argv[1:]
+for number in range(50):
+    row = {"identity": f"{writer}-{number}", "error": None, "filler": "x" * 5000}
+    Results(folder).append("mnist", [row] * 2)
+"""
 
 
 def test_two_writers_lose_nothing(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=write_many, args=(tmp_path, writer)) for writer in range(2)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
+    writers = [subprocess.Popen([sys.executable, "-c", WRITE_MANY, str(tmp_path), str(writer)]) for writer in range(2)]
+    assert [writer.wait() for writer in writers] == [0, 0]
     found = identities(tmp_path)
     assert sorted(found) == sorted(f"{writer}-{number}" for writer in range(2) for number in range(50) for _ in "ab")
     # The rows of one call stay together.
@@ -118,22 +121,23 @@ def test_other_lines_are_refused(tmp_path, line, message):
         list(Results(tmp_path))
 
 
-def hold(path, held, release):
-    with claim(path) as free:
-        assert free
-        held.set()
-        release.wait(20)
+HOLD = """
+import sys
+from pathlib import Path
+from tollad.bench.results import claim
+
+with claim(Path(sys.argv[1])) as free:
+    print(free, flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_a_claim_is_for_one_process_and_ends_with_it(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    held, release = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(tmp_path / "lock", held, release))
-    other.start()
-    assert held.wait(20)
-    with claim(tmp_path / "lock") as free:
-        assert not free
-    other.kill()
-    other.join()
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "True\n"
+        with claim(tmp_path / "lock") as free:
+            assert not free
+        other.kill()
     with claim(tmp_path / "lock") as free:
         assert free

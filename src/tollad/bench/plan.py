@@ -13,8 +13,8 @@ _DENSE = ("mlp", "mlp_layernorm")
 
 # Members of dense layers that are trained together: their batched products gain nothing from more.
 _MOST_MEMBERS = 100
-# A GPU should be busy with this many operations a step; where one member asks for as much, a stack gains nothing. A guess:
-# no GPU has been measured yet.
+# A GPU should be busy with this many operations a step; where one member asks for as much, a stack gains nothing.
+# A guess: no GPU has been measured yet.
 _ENOUGH_FLOPS = 2.5e11
 # Of the free memory of a GPU, what a stack may take: the estimate leaves out what convolutions need to work.
 _SHARE_OF_MEMORY = 0.5

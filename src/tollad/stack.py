@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from tollad.networks import Autoencoder
@@ -160,6 +161,9 @@ class Stack:
         """Return for each layer of the encoder or decoder what runs it, itself, and its stacked tensors by name."""
         plan: list[tuple[_Run, nn.Module, _Tensors]] = []
         for name, layer in getattr(self._members[0], part).named_children():
+            if isinstance(layer, nn.ReLU) and plan and plan[-1][0] is _layer_norm:
+                plan[-1] = _layer_norm_relu, *plan[-1][1:]
+                continue
             prefix = f"{part}.{name}."
             tensors = {key.removeprefix(prefix): t for key, t in self._tensors.items() if key.startswith(prefix)}
             plan.append((_DENSE[type(layer)], layer, tensors))
@@ -171,8 +175,59 @@ class Stack:
         return x
 
 
+class _Linear(torch.autograd.Function):
+    """``x @ weight' + bias`` for each member.
+
+    Gradients are those of autograd to the bit, but that of the weight comes in the order of the weight: autograd's is
+    that of its transpose, and to turn it round costs as much as half the product.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        grad_x = torch.bmm(grad, weight) if ctx.needs_input_grad[0] else None
+        return grad_x, torch.bmm(grad.transpose(1, 2), x), grad.sum(1)
+
+
+class _LayerNormReLU(torch.autograd.Function):
+    """LayerNorm, its scale and shift for each member, and ReLU, with fewer passes over memory than one by one."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        normalised, mean, scale = torch.native_layer_norm(x, x.shape[-1:], None, None, eps)
+        y = torch.addcmul(bias.unsqueeze(1), normalised, weight.unsqueeze(1)).relu_()
+        ctx.save_for_backward(x, normalised, mean, scale, weight, y)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, normalised, mean, scale, weight, y = ctx.saved_tensors
+        grad = torch.ops.aten.threshold_backward(grad, y, 0)
+        grad_weight, grad_bias = (grad * normalised).sum(1), grad.sum(1)
+        grad.mul_(weight.unsqueeze(1))
+        grad_x, _, _ = torch.ops.aten.native_layer_norm_backward(
+            grad, x, x.shape[-1:], mean, scale, None, None, [True, False, False]
+        )
+        return grad_x, grad_weight, grad_bias, None
+
+
+def _apply(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
+    run: Callable[..., Tensor] = function.apply  # torch leaves it without types
+    return run(*inputs)
+
+
 def _linear(layer: nn.Module, tensors: _Tensors, x: Tensor) -> Tensor:
-    return torch.baddbmm(tensors["bias"].unsqueeze(1), x, tensors["weight"].transpose(1, 2))
+    weight, bias = tensors["weight"], tensors["bias"]
+    if torch.is_autocast_enabled(x.device.type):  # does not reach into functions of one's own
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+    return _apply(_Linear, x, weight, bias)
 
 
 def _batch_norm(layer: nn.Module, tensors: _Tensors, x: Tensor) -> Tensor:
@@ -199,6 +254,13 @@ def _layer_norm(layer: nn.Module, tensors: _Tensors, x: Tensor) -> Tensor:
     assert isinstance(layer, nn.LayerNorm)
     normalised = functional.layer_norm(x, layer.normalized_shape, eps=layer.eps)
     return torch.addcmul(tensors["bias"].unsqueeze(1), normalised, tensors["weight"].unsqueeze(1))
+
+
+def _layer_norm_relu(layer: nn.Module, tensors: _Tensors, x: Tensor) -> Tensor:
+    assert isinstance(layer, nn.LayerNorm)
+    if torch.is_autocast_enabled(x.device.type):
+        return functional.relu(_layer_norm(layer, tensors, x))
+    return _apply(_LayerNormReLU, x, tensors["weight"], tensors["bias"], layer.eps)
 
 
 def _elementwise(layer: nn.Module, tensors: _Tensors, x: Tensor) -> Tensor:

@@ -105,7 +105,7 @@ def execute(
     shape = tasks[0].train.shape[1:]
     seeds = [run.seed for run in runs]
     with machine.products(first.precision):
-        stack = build_stack(first.network, shape, first.latent_dim, first.hidden, seeds, first.batch_size)
+        stack = build_stack(first.network, shape, first.latent_dim, first.hidden, seeds, first.batch_size, device)
         training = _Training(stack.to(device=device), runs, tasks)
         if checkpoint is not None and checkpoint.exists():
             training.restore(*artifact.load(checkpoint, "checkpoint"))

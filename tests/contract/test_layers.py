@@ -110,7 +110,15 @@ MODULES: dict[str, tuple[set[str], set[str]]] = {
     ),
     "bench.plan": ({"bench.execute", "bench.machine", "bench.spec"}, set()),
     "bench.campaign": (
-        {"bench.baselines", "bench.execute", "bench.plan", "bench.results", "bench.spec", "data.protocols"},
+        {
+            "bench.baselines",
+            "bench.execute",
+            "bench.plan",
+            "bench.results",
+            "bench.spec",
+            "data.catalogue",
+            "data.protocols",
+        },
         {"torch"},
     ),
     "bench.report": ({"bench.results", "bench.spec", "bench.tables"}, {"numpy"}),

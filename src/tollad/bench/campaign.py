@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,12 +13,13 @@ from tollad.bench.execute import execute, failed_row
 from tollad.bench.plan import plan
 from tollad.bench.results import Results, Row, claim
 from tollad.bench.spec import Baseline, Run, Work, digest
+from tollad.data.catalogue import user_cache
 from tollad.data.protocols import Task, make_task
 
 
 def default_scratch() -> Path:
     """Return the folder for what is in flight: in the user's cache, outside any project."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tollad" / "runs"
+    return user_cache() / "runs"
 
 
 def carry_out(

@@ -108,7 +108,7 @@ MODULES: dict[str, tuple[set[str], set[str]]] = {
         {"bench.machine", "bench.results", "bench.spec", "data.protocols", "metrics"},
         {"numpy", "sklearn", "torch"},
     ),
-    "bench.plan": ({"bench.execute", "bench.machine", "bench.spec"}, set()),
+    "bench.plan": ({"bench.execute", "bench.spec"}, set()),
     "bench.campaign": (
         {
             "bench.baselines",
@@ -118,6 +118,18 @@ MODULES: dict[str, tuple[set[str], set[str]]] = {
             "bench.spec",
             "data.catalogue",
             "data.protocols",
+        },
+        {"torch"},
+    ),
+    "bench.projection": (
+        {
+            "artifact",
+            "bench.campaign",
+            "bench.execute",
+            "bench.machine",
+            "bench.plan",
+            "bench.results",
+            "bench.spec",
         },
         {"torch"},
     ),

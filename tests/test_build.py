@@ -100,9 +100,39 @@ class TestBuildStack:
         ids=["weights", "activations"],
     )
     def test_more_than_memory_holds_is_refused(self, monkeypatch, batch_size, n_members, words):
-        monkeypatch.setattr(build, "_available_memory", lambda: 4 * 2**20)
+        monkeypatch.setattr(build, "_available_memory", lambda device: 4 * 2**20)
         with pytest.raises(ValueError, match=rf"{words} \d+\.\d GiB of memory, 0\.0 GiB are free; lower n_members, "):
             build_stack("mlp", (5,), 2, (256, 256), range(n_members), batch_size)
+
+    @pytest.mark.parametrize(
+        ("free", "message"),
+        [
+            ({"cuda": 4 * 2**20, "cpu": 2**40}, r"GiB of memory, 0\.0 GiB are free on cuda:0; lower n_members, "),
+            # Made on the CPU before it goes to the device.
+            ({"cuda": 2**40, "cpu": 2**20}, r"GiB of memory, 0\.0 GiB are free; lower n_members, "),
+            ({"cuda": 2**40, "cpu": 8 * 2**20}, None),
+        ],
+    )
+    def test_what_counts_is_the_memory_of_the_device(self, monkeypatch, free, message):
+        monkeypatch.setattr(build, "_available_memory", lambda device: free[device.type])
+        gpu = torch.device("cuda:0")
+        with torch.random.fork_rng():
+            network = nn.Linear(60_000, 2), nn.Linear(2, 60_000)
+        for make in (
+            lambda: build_stack("mlp", (5,), 2, (256, 256), range(5), 2, gpu),
+            lambda: custom_stack(network, (60_000,), 3, gpu),
+        ):
+            if message is None:
+                make()
+            else:
+                with pytest.raises(ValueError, match=message):
+                    make()
+
+    def test_free_on_a_gpu_is_what_no_tensor_holds(self, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 5000))
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 700)
+        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 300)
+        assert build._available_memory(torch.device("cuda:0")) == 1400
 
     def test_refusal_takes_no_memory(self):
         """The estimate is made on a network without values."""
@@ -166,7 +196,7 @@ class TestCustomStack:
             custom_stack((Two(encoder), decoder), (5,), 1)
 
     def test_more_than_memory_holds_is_refused(self, monkeypatch):
-        monkeypatch.setattr(build, "_available_memory", lambda: 100)
+        monkeypatch.setattr(build, "_available_memory", lambda device: 100)
         with pytest.raises(ValueError, match=r"members? needs? about"):
             custom_stack(self.make(), (5,), 3)
 

@@ -475,7 +475,7 @@ class TestParameters:
             np.testing.assert_array_equal(loaded.anomaly_score(rows), fitted[kind].training_scores_)
 
     def test_more_members_than_memory_holds_are_refused(self, monkeypatch):
-        monkeypatch.setattr(tollad.build, "_available_memory", lambda: 10 * 2**20)
+        monkeypatch.setattr(tollad.build, "_available_memory", lambda device: 10 * 2**20)
         with pytest.raises(ValueError, match=r"500 members need about .* GiB of memory, .*; lower n_members, "):
             train(n_members=500)
 

@@ -17,6 +17,8 @@ from tollad import networks
 from tollad.networks import Autoencoder
 from tollad.stack import Stack
 
+_CPU = torch.device("cpu")
+
 
 def find_device(device: str | torch.device) -> torch.device:
     """Return the device of a name; "auto" is the first of cuda, mps and cpu that is there.
@@ -53,8 +55,9 @@ def build_stack(
     hidden: Sequence[int] | None,
     seeds: Sequence[int],
     batch_size: int,
+    device: torch.device = _CPU,
 ) -> Stack:
-    """Build a stack of a named network in float32 on the CPU.
+    """Build a stack of a named network in float32 on the CPU, for training on a device.
 
     Parameters
     ----------
@@ -69,16 +72,18 @@ def build_stack(
         Of the initial weights, one a member.
     batch_size : int
         Rows in a training step, for the estimate of memory.
+    device : torch.device
+        Where the stack is going to be trained: its memory must hold that.
 
     Raises
     ------
     ValueError
-        If the network does not take such rows, or memory would not hold the training.
+        If the network does not take such rows, or the memory of the device would not hold the training.
     """
     options: dict[str, Any] = {} if hidden is None else {"hidden": tuple(hidden)}
     with torch.device("meta"):
         template: Autoencoder = getattr(networks, name)(tuple(shape), latent_dim, **options)
-    _refuse_beyond_memory(template, len(seeds), 0)
+    _refuse_beyond_memory(template, len(seeds), 0, device)
     # Neither to_empty nor a pass on the meta device: either imports the compiler of torch, which takes longer than
     # many a fit.
     empty = {name: torch.empty(tensor.shape, dtype=tensor.dtype) for name, tensor in template.state_dict().items()}
@@ -87,17 +92,20 @@ def build_stack(
     for member, seed in zip(members, seeds, strict=True):
         networks.initialise(member, seed)
     values = _values_of_a_pass(template, torch.zeros(1, *shape))
-    _refuse_beyond_memory(template, len(seeds), batch_size * values)
+    _refuse_beyond_memory(template, len(seeds), batch_size * values, device)
     return Stack(members)
 
 
-def custom_stack(network: tuple[nn.Module, nn.Module], shape: Sequence[int], n_members: int) -> tuple[Stack, int]:
+def custom_stack(
+    network: tuple[nn.Module, nn.Module], shape: Sequence[int], n_members: int, device: torch.device = _CPU
+) -> tuple[Stack, int]:
     """Return a stack of copies of the user's own modules, with the weights they have, and the length of their latent.
 
     Raises
     ------
     ValueError
-        If (encoder, decoder) do not map (B, *shape) to (B, latent_dim) and back.
+        If (encoder, decoder) do not map (B, *shape) to (B, latent_dim) and back, or the memory of the device would not
+        hold the training.
     """
     encoder, decoder = (copy.deepcopy(part).float() for part in network)
     template = Autoencoder(encoder, decoder).cpu().eval()
@@ -116,7 +124,7 @@ def custom_stack(network: tuple[nn.Module, nn.Module], shape: Sequence[int], n_m
         raise ValueError(
             f"the decoder must return the shape of the rows, {tuple(x.shape)}; it made {tuple(x_hat.shape)}"
         )
-    _refuse_beyond_memory(template, n_members, 0)
+    _refuse_beyond_memory(template, n_members, 0, device)
     return Stack([template] * n_members), z.shape[1]
 
 
@@ -136,20 +144,31 @@ def _values_of_a_pass(template: Autoencoder, x: Tensor) -> int:
     return sum(counts)
 
 
-def _refuse_beyond_memory(template: Autoencoder, n_members: int, values_of_a_pass: int) -> None:
+def _refuse_beyond_memory(template: Autoencoder, n_members: int, values_of_a_pass: int, device: torch.device) -> None:
     weights = sum(parameter.numel() for parameter in template.parameters())
     # Weights, gradients and Adam's two moments; values and their gradients; four bytes each.
-    needed = n_members * 4 * (4 * weights + 2 * values_of_a_pass)
-    available = _available_memory()
+    _refuse(n_members, n_members * 4 * (4 * weights + 2 * values_of_a_pass), device)
+    if device.type == "cuda":
+        # A GPU may have more memory than the machine, where the members are made and then copied into the stack.
+        _refuse(n_members, n_members * 4 * 2 * weights, _CPU)
+
+
+def _refuse(n_members: int, needed: float, device: torch.device) -> None:
+    available = _available_memory(device)
     if needed > available:
+        place = f" on {device}" if device.type == "cuda" else ""
         raise ValueError(
-            f"{n_members} members need about {needed / 2**30:.1f} GiB of memory, {available / 2**30:.1f} GiB are free; "
-            "lower n_members, batch_size or hidden"
+            f"{n_members} members need about {needed / 2**30:.1f} GiB of memory, {available / 2**30:.1f} GiB are free"
+            f"{place}; lower n_members, batch_size or hidden"
         )
 
 
-def _available_memory() -> float:
-    """Return the free memory of this machine in bytes, infinite where it cannot be told."""
+def _available_memory(device: torch.device) -> float:
+    """Return the free memory of a device in bytes, infinite where it cannot be told."""
+    if device.type == "cuda":
+        # What this process has freed and torch keeps is free for it, too.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             fields = dict(line.split(":", 1) for line in file)

@@ -60,6 +60,12 @@ def list_tables() -> None:
 )
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, ...")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Of a CPU.")
+@click.option(
+    "--members", type=click.IntRange(min=1), metavar="N", help="Runs trained together.  [default: as measured]"
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Measure some steps, alone and together, and say how long all would take."
+)
 @click.option("--missing", is_flag=True, help="Run only what has no result; several processes can share the work.")
 @click.option("--max-minutes", type=click.FloatRange(min=0), metavar="M", help="Stop then; the same command goes on.")
 @click.option("--scratch", metavar="DIR", help="Folder for the state of runs in flight.  [default: the user's cache]")
@@ -74,6 +80,8 @@ def run(
     precision: str,
     device: str,
     threads: int,
+    members: int | None,
+    dry_run: bool,
     missing: bool,
     max_minutes: float | None,
     scratch: str | None,
@@ -81,12 +89,13 @@ def run(
 ) -> None:
     """Run TABLE, or some of its cells and seeds.
 
-    Killed at any time, the same command goes on from the last saved minute.
+    First says how long that is going to take. Killed at any time, the same command goes on from the last saved minute.
     """
     import torch
 
     from tollad.bench import machine
     from tollad.bench.campaign import carry_out, default_scratch
+    from tollad.bench.projection import project
     from tollad.bench.results import Results
     from tollad.bench.spec import Run
     from tollad.bench.tables import read_table
@@ -102,12 +111,19 @@ def run(
     found = find_device(device)
     if runs := [item for item in work if isinstance(item, Run)]:
         machine.warn_if_slow(found, runs[0].precision)
+    place = default_scratch() if scratch is None else Path(scratch)
+    results = Results(folder)
+    for line in project(work, results, found, scratch=place, missing=missing, n_members=members, compare=dry_run):
+        click.echo(line, err=not dry_run)
+    if dry_run:
+        return
     done = carry_out(
         work,
-        Results(folder),
+        results,
         found,
-        scratch=default_scratch() if scratch is None else Path(scratch),
+        scratch=place,
         missing=missing,
+        n_members=members,
         max_minutes=float("inf") if max_minutes is None else max_minutes,
         say=lambda line: click.echo(line, err=True),
     )

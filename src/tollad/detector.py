@@ -651,9 +651,9 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         if isinstance(self.network, str):
             seeds = [member_seeds(self._seed, member)[0] for member in range(settings.n_members)]
             latent_dim, hidden = settings.latent_dim, settings.hidden
-            stack = build_stack(settings.network, shape, latent_dim, hidden, seeds, settings.batch_size)
+            stack = build_stack(settings.network, shape, latent_dim, hidden, seeds, settings.batch_size, device)
         else:
-            stack, latent_dim = custom_stack(self.network, shape, settings.n_members)
+            stack, latent_dim = custom_stack(self.network, shape, settings.n_members, device)
             self.settings_ = replace(settings, latent_dim=latent_dim)
         dtype = torch.float64 if settings.precision == "float64" else torch.float32
         return stack if (stack.device, stack.dtype) == (device, dtype) else stack.to(device=device, dtype=dtype)

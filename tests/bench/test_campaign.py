@@ -17,6 +17,7 @@ from tollad.bench import execute as execution
 from tollad.bench.campaign import carry_out
 from tollad.bench.results import Results, claim
 from tollad.bench.spec import Baseline, digest
+from tollad.data.catalogue import user_cache
 
 CPU = torch.device("cpu")
 MEAN = Baseline("synthetic", "table", "mean", "raw")
@@ -46,6 +47,13 @@ def test_every_run_has_a_row_and_nothing_is_left_behind(tmp_path):
     assert not list((tmp_path / "scratch").glob("*.tollad"))
     assert sum("begins" in line for line in lines) == 2
     assert sum("last" in line for line in lines) == 4
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+def test_what_is_in_flight_lies_in_the_user_s_cache_wherever_the_data_are(monkeypatch, tmp_path, platform):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setenv("TOLLAD_DATA", str(tmp_path))
+    assert campaign.default_scratch() == user_cache() / "runs"
 
 
 def test_missing_runs_only_what_has_no_result(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from bench.synthetic import table_task
 from click.testing import CliRunner
 
-from tollad.bench import campaign, tables
+from tollad.bench import campaign, execute, tables
 from tollad.bench.results import Results
 from tollad.cli_paper import paper
 from tollad.data.protocols import make_task
@@ -49,6 +49,7 @@ def small(tmp_path, monkeypatch):
     (tmp_path / "tables" / "small.toml").write_text(TABLE)
     monkeypatch.setattr(tables, "_FOLDER", tmp_path / "tables")
     monkeypatch.setattr(campaign, "make_task", lambda protocol, dataset, normal, seed: table_task(seed))
+    monkeypatch.setattr(execute, "_TIMED", 0.0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 
@@ -75,6 +76,25 @@ class TestRun:
         assert run_small("--missing").stdout == "done\n"
         assert len(list(Results("results"))) == 4
         assert "Missing" not in invoke("report", "small").stdout
+
+    def test_how_long_it_takes_is_said_before(self):
+        said = run_small("--seeds", "0-1").stderr.splitlines()
+        assert said[0] == "synthetic table, mlp, batch 20, float32: 2 runs"
+        assert said[1].startswith("  1 stack of 2: 20 steps of ")
+        assert said[3].startswith("projected for all runs: ")
+        assert "begins" in said[4]
+
+    def test_a_dry_run_says_only_that_alone_and_together(self, tmp_path):
+        said = run_small("--dry-run", "--members", "2").stdout.splitlines()
+        assert said[1].startswith("  1 stack of 2: ")
+        assert " in a stack of 1, " in said[2]
+        assert said[-1].startswith("projected for all runs: ")
+        assert not list(Results("results"))
+        assert not (tmp_path / "cache").exists()
+
+    def test_how_many_are_trained_together_can_be_chosen(self):
+        run_small("--members", "2")
+        assert sorted(row["members"] for row in Results("results") if row["kind"] == "run") == [1, 2, 2]
 
     def test_other_values_are_other_runs(self):
         run_small("--seeds", "0", "--steps", "10", "--batch-size", "10", "--validate-every", "2", "--results", "other")

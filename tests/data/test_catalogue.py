@@ -13,7 +13,7 @@ import pytest
 from data.written import cifar_bytes, idx_bytes, write
 
 from tollad.data import catalogue
-from tollad.data.catalogue import CATALOGUE, Split, data_dir, data_set, find, load, variants
+from tollad.data.catalogue import CATALOGUE, Split, data_dir, data_set, find, load, user_cache, variants
 
 # Images as np.uint8 of the official numbers would take 180 MB a set; two of each split are as good here.
 TINY = {
@@ -29,6 +29,7 @@ class TestFolder:
     def test_named(self, monkeypatch, tmp_path):
         monkeypatch.setenv("TOLLAD_DATA", str(tmp_path))
         assert data_dir() == tmp_path
+        assert user_cache() != tmp_path
         monkeypatch.setenv("TOLLAD_DATA", "~/sets")
         assert data_dir() == Path.home() / "sets"
 
@@ -45,7 +46,7 @@ class TestFolder:
         monkeypatch.setattr(sys, "platform", platform)
         for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
             monkeypatch.delenv(name, raising=False)
-        assert data_dir() == Path.home() / below_home
+        assert data_dir() == user_cache() == Path.home() / below_home
         if variable is not None:
             monkeypatch.setenv(variable, str(tmp_path))
             assert data_dir() == tmp_path / "tollad"

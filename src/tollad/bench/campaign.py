@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,12 +13,13 @@ from tollad.bench.execute import execute, failed_row
 from tollad.bench.plan import plan
 from tollad.bench.results import Results, Row, claim
 from tollad.bench.spec import Baseline, Run, Work, digest
+from tollad.data.catalogue import user_cache
 from tollad.data.protocols import Task, make_task
 
 
 def default_scratch() -> Path:
     """Return the folder for what is in flight: in the user's cache, outside any project."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tollad" / "runs"
+    return user_cache() / "runs"
 
 
 def carry_out(
@@ -29,6 +29,7 @@ def carry_out(
     *,
     scratch: Path,
     missing: bool = False,
+    n_members: int | None = None,
     max_minutes: float = float("inf"),
     say: Callable[[str], None] = print,
 ) -> bool:
@@ -47,6 +48,8 @@ def carry_out(
     missing : bool, default False
         Whether to leave out what has a result without an error. Asked anew before each stack, and stacks that
         another process works at are left to it: so several processes can share the work.
+    n_members : int, optional
+        Runs trained together, see `tollad.bench.plan.plan`.
     max_minutes : float
         After these, training stops with its state saved.
     say : callable
@@ -58,18 +61,13 @@ def carry_out(
         Whether all is done: False when time ran out or another process is at work.
     """
     deadline = time.monotonic() + 60 * max_minutes
-    finished = results.finished() if missing else set()
-    wanted = [item for item in work if item.identity not in finished]
-    baselines = [[item] for item in wanted if isinstance(item, Baseline)]
     all_done = True
+    stacks, baselines = divide(work, results if missing else None, n_members)
     # Baselines come last: time on a lent device is for runs.
-    memory = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
-    stacks = plan((item for item in wanted if isinstance(item, Run)), _shape, memory)
-    groups: list[Sequence[Work]] = [*stacks, *baselines]
+    groups: list[Sequence[Work]] = [*stacks, *([item] for item in baselines)]
     for members in groups:
-        name = digest([item.identity for item in members])
-        checkpoint = scratch / f"{name}.tollad"
-        with claim(scratch / f"{name}.lock") as free:
+        checkpoint = checkpoint_of(members, scratch)
+        with claim(checkpoint.with_suffix(".lock")) as free:
             if not free:
                 say(f"{_describe(members)}: another process is at it")
                 all_done = False
@@ -95,11 +93,35 @@ def carry_out(
     return all_done
 
 
+def divide(
+    work: Iterable[Work], results: Results | None = None, n_members: int | None = None
+) -> tuple[list[list[Run]], list[Baseline]]:
+    """Return the stacks and the baselines to carry out; of work with a result in `results`, if given, none."""
+    finished = set() if results is None else results.finished()
+    wanted = [item for item in work if item.identity not in finished]
+    stacks = plan((item for item in wanted if isinstance(item, Run)), n_members)
+    return stacks, [item for item in wanted if isinstance(item, Baseline)]
+
+
+def checkpoint_of(members: Sequence[Work], scratch: Path) -> Path:
+    """Return where the state of a stack in flight lies."""
+    return scratch / f"{digest([item.identity for item in members])}.tollad"
+
+
+def tasks_of(members: Sequence[Work]) -> list[Task]:
+    """Return the task of each run; equal ones are one object."""
+    made: dict[tuple[object, ...], Task] = {}
+    keys = [(run.protocol, run.dataset, run.normal, run.split_seed) for run in members]
+    for protocol, dataset, normal, seed in dict.fromkeys(keys):
+        made[protocol, dataset, normal, seed] = make_task(protocol, dataset, normal=normal, seed=seed)
+    return [made[key] for key in keys]
+
+
 def _measure(
     members: Sequence[Work], device: torch.device, checkpoint: Path, deadline: float, say: Callable[[str], None]
 ) -> list[Row] | None:
     """Return the rows of a stack or of one baseline; None when time is up."""
-    tasks = _tasks(members)
+    tasks = tasks_of(members)
     if isinstance(members[0], Baseline):
         return [measure(members[0], tasks[0])]
     runs = [item for item in members if isinstance(item, Run)]
@@ -110,20 +132,6 @@ def _measure(
         say(f"{_describe(runs)}: step {step}/{runs[0].steps}{mean}, {(time.monotonic() - start) / 60:.0f} min")
 
     return execute(runs, tasks, device, checkpoint=checkpoint, deadline=deadline, progress=show)
-
-
-def _shape(run: Run) -> tuple[int, ...]:
-    """The shape of one row."""
-    return _tasks([run])[0].train.shape[1:]
-
-
-def _tasks(members: Sequence[Work]) -> list[Task]:
-    """The task of each run; equal ones are one object."""
-    made: dict[tuple[object, ...], Task] = {}
-    keys = [(run.protocol, run.dataset, run.normal, run.split_seed) for run in members]
-    for protocol, dataset, normal, seed in dict.fromkeys(keys):
-        made[protocol, dataset, normal, seed] = make_task(protocol, dataset, normal=normal, seed=seed)
-    return [made[key] for key in keys]
 
 
 def _describe(members: Sequence[Work]) -> str:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -34,6 +36,9 @@ _BLOCK = {"cpu": 250, "cuda": 2000}
 _DENSE_BLOCK = 10_000
 # Seconds between two saves of the state.
 _SAVE_EVERY = 60.0
+# To learn the pace, calls are timed for so many seconds; one that takes as long as this is timed once.
+_TIMED = 0.5
+_LONG_CALL = 10.0
 
 # What runs of one stack have in common; the others may differ from member to member.
 SHARED = (
@@ -94,19 +99,9 @@ def execute(
     ValueError
         If the runs differ in what a stack shares, do not suit the tasks, or the device is of another type.
     """
-    first = runs[0]
-    for name in SHARED:
-        if any(getattr(run, name) != getattr(first, name) for run in runs):
-            raise ValueError(f"the runs of a stack must have one {name}")
-    if device.type not in _BLOCK:
-        raise ValueError(f"runs need a cpu or a cuda device, not {device.type}")
-    if first.precision == "tf32" and device.type != "cuda":
-        raise ValueError("precision 'tf32' needs a CUDA device; use float32")
-    shape = tasks[0].train.shape[1:]
-    seeds = [run.seed for run in runs]
-    with machine.products(first.precision):
-        stack = build_stack(first.network, shape, first.latent_dim, first.hidden, seeds, first.batch_size)
-        training = _Training(stack.to(device=device), runs, tasks)
+    _check(runs, device)
+    with machine.products(runs[0].precision):
+        training = _begin(runs, tasks, device)
         if checkpoint is not None and checkpoint.exists():
             training.restore(*artifact.load(checkpoint, "checkpoint"))
         saved_at = time.monotonic()
@@ -119,9 +114,53 @@ def execute(
                 progress(training.step, training.last_validation())
                 if training.all_failed():
                     break
-                if now > deadline and training.step < first.steps:
+                if now > deadline and training.step < runs[0].steps:
                     return None
         return training.rows()
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that a stack takes: a step of training, all validation rows once (0 without such), all test rows once."""
+
+    step: float
+    validation: float
+    test: float
+
+    def seconds(self, run: Run, done: int = 0) -> float:
+        """Return how long a stack of such runs takes, when so many of its steps are done."""
+        left = run.steps - done
+        # The test rows are scored by the last weights and, where there is a validation, by the best.
+        tests = 2 if self.validation else 1
+        return left * self.step + left // run.validate_every * self.validation + tests * self.test
+
+
+def measure_pace(runs: Sequence[Run], tasks: Sequence[Task], device: torch.device) -> Pace:
+    """Time a few steps of a stack and the scoring of a block of rows. Nothing is kept.
+
+    Parameters and errors as of `execute`.
+    """
+    _check(runs, device)
+    with machine.products(runs[0].precision):
+        return _begin(runs, tasks, device).pace()
+
+
+def _check(runs: Sequence[Run], device: torch.device) -> None:
+    for name in SHARED:
+        if any(getattr(run, name) != getattr(runs[0], name) for run in runs):
+            raise ValueError(f"the runs of a stack must have one {name}")
+    if device.type not in _BLOCK:
+        raise ValueError(f"runs need a cpu or a cuda device, not {device.type}")
+    if runs[0].precision == "tf32" and device.type != "cuda":
+        raise ValueError("precision 'tf32' needs a CUDA device; use float32")
+
+
+def _begin(runs: Sequence[Run], tasks: Sequence[Task], device: torch.device) -> _Training:
+    """Return the training of a stack before its first step."""
+    first, shape = runs[0], tasks[0].train.shape[1:]
+    seeds = [run.seed for run in runs]
+    stack = build_stack(first.network, shape, first.latent_dim, first.hidden, seeds, first.batch_size, device)
+    return _Training(stack.to(device=device), runs, tasks)
 
 
 class _Clock:
@@ -143,6 +182,22 @@ class _Clock:
             return float(end - start)
         end.synchronize()
         return float(start.elapsed_time(end)) / 1000
+
+    def seconds_of(self, call: Callable[[], object]) -> float:
+        """Return the seconds of a call, of many in a row where one is short; waits for a device."""
+        start = self.mark()
+        call()  # memory is reserved, and cuDNN looks for its fastest way
+        once = self.between(start, self.mark())
+        if once > _LONG_CALL:
+            return once
+        times, seconds = 1, 0.0
+        while seconds < _TIMED:
+            times *= 2
+            start = self.mark()
+            for _ in range(times):
+                call()
+            seconds = self.between(start, self.mark())
+        return seconds / times
 
 
 class _Training:
@@ -180,16 +235,12 @@ class _Training:
         self._began = np.array([time.perf_counter(), time.process_time()])
 
     def __iter__(self) -> _Training:
-        self._steps = train(
-            self._stack,
-            self._objective,
-            self._feed,
-            self._optimizer,
-            start=self.step,
-            stop=self._runs[0].steps,
-            precision=self._precision,
-        )
+        self._steps = self._train(self._runs[0].steps)
         return self
+
+    def _train(self, stop: int) -> Iterator[tuple[int, Tensor]]:
+        stack, objective, precision = self._stack, self._objective, self._precision
+        return train(stack, objective, self._feed, self._optimizer, start=self.step, stop=stop, precision=precision)
 
     def __next__(self) -> int:
         """Train until the next validation, and validate."""
@@ -246,6 +297,16 @@ class _Training:
                 rows.append({**row, **_outcome(run, own, its_tests), **common})
         return rows
 
+    def pace(self) -> Pace:
+        """Time steps and the scoring of a block; of no use for training afterwards."""
+        steps = self._train(sys.maxsize)
+        step = self._clock.seconds_of(lambda: next(steps))
+        block = next(self._blocks("test"))
+        a_row = self._clock.seconds_of(lambda: self._score(block)) / block.shape[1]
+        validation = self._tasks[0].validation
+        n_validation = 0 if validation is None else len(validation)
+        return Pace(step, a_row * n_validation, a_row * len(self._tasks[0].test))
+
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         self._collect_seconds()
         tensors = {f"stack.{name}": t for name, t in self._stack.state().items()}
@@ -267,17 +328,19 @@ class _Training:
 
     def _scores(self, part: Part) -> Tensor:
         """Anomaly scores in evaluation mode, (M, n)."""
+        scores = torch.cat([self._score(x) for x in self._blocks(part)], 1)
+        self._note_failures(scores.isfinite().all(1))
+        return scores
+
+    def _blocks(self, part: Part) -> Iterator[Tensor]:
+        return self._feed.blocks(part, _DENSE_BLOCK if self._stack.is_dense else _BLOCK[self._device.type])
+
+    @torch.no_grad()
+    def _score(self, x: Tensor) -> Tensor:
         self._stack.eval()
-        scores = []
-        size = _DENSE_BLOCK if self._stack.is_dense else _BLOCK[self._device.type]
-        for x in self._feed.blocks(part, size):
-            with torch.no_grad():
-                with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
-                    x_hat, z = self._stack(x)
-                scores.append(self._objective(x, x_hat, z))
-        joined = torch.cat(scores, 1)
-        self._note_failures(joined.isfinite().all(1))
-        return joined
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
+            x_hat, z = self._stack(x)
+        return self._objective(x, x_hat, z)
 
     def _metric(self, part: Part, scores: Tensor) -> Tensor:
         labels, cut = self._feed.labels(part), self._tasks[0].cut
@@ -306,7 +369,9 @@ class _Training:
         wall, cpu = self._total_spent().tolist()
         step = float(np.median(self._seconds["training"])) / first.validate_every
         shape = self._tasks[0].train.shape[1:]
-        cost = machine.cost(first.network, shape, first.latent_dim, first.hidden, first.batch_size)
+        flops = n_members * machine.training_flops(
+            first.network, shape, first.latent_dim, first.hidden, first.batch_size
+        )
         return {
             "metric": self._tasks[0].metric,
             "members": n_members,
@@ -318,8 +383,8 @@ class _Training:
                 "validation": float(np.median(self._seconds["validation"])) if self._validates else None,
             },
             "flops": {
-                "step": n_members * cost.training_flops,
-                "per_second": n_members * cost.training_flops / step,
+                "step": flops,
+                "per_second": flops / step,
                 "peak_per_second": machine.peak_flops(self._device, first.precision),
             },
             "device": machine.describe(self._device),

@@ -7,12 +7,10 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tollad import networks
@@ -91,16 +89,10 @@ def warn_if_slow(device: torch.device, precision: Precision) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What one training step of one member takes: floating-point operations of its products, and bytes it holds."""
-
-    training_flops: int
-    training_bytes: int
-
-
-def cost(network: str, shape: Sequence[int], latent_dim: int, hidden: Sequence[int] | None, batch_size: int) -> Cost:
-    """Count what a training step takes, without computing anything.
+def training_flops(
+    network: str, shape: Sequence[int], latent_dim: int, hidden: Sequence[int] | None, batch_size: int
+) -> int:
+    """Count the floating-point operations of the products in a training step of one member, without computing anything.
 
     Parameters
     ----------
@@ -109,29 +101,12 @@ def cost(network: str, shape: Sequence[int], latent_dim: int, hidden: Sequence[i
     shape : sequence of int
         Of one row.
     batch_size : int
-
-    Returns
-    -------
-    Cost
-        Bytes are those of weights, their gradients, best copy and two moments, and of what the forward pass keeps for
-        the backward pass, in float32.
     """
     options: dict[str, Any] = {} if hidden is None else {"hidden": tuple(hidden)}
-    kept: list[int] = []
-
-    def note(tensor: Tensor) -> Tensor:
-        if not isinstance(tensor, nn.Parameter):
-            kept.append(tensor.nbytes)
-        return tensor
-
     with torch.device("meta"):
         template: Autoencoder = getattr(networks, network)(tuple(shape), latent_dim, **options)
         x = torch.zeros(batch_size, *shape)
-    with (
-        FlopCounterMode(display=False) as counter,
-        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
-    ):
+    with FlopCounterMode(display=False) as counter:
         x_hat, z = template(x)
         (x_hat.sum() + z.sum()).backward()
-    weights = sum(parameter.nbytes for parameter in template.parameters())
-    return Cost(counter.get_total_flops(), 5 * weights + sum(kept))
+    return counter.get_total_flops()

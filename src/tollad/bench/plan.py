@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from tollad.bench import machine
 from tollad.bench.execute import SHARED
 from tollad.bench.spec import Run
 
 _DENSE = ("mlp", "mlp_layernorm")
 
-# Members of dense layers that are trained together: their batched products gain nothing from more.
-_MOST_MEMBERS = 100
-# A GPU should be busy with this many operations a step; where one member asks for as much, a stack gains nothing.
-# A guess: no GPU has been measured yet.
-_ENOUGH_FLOPS = 2.5e11
-# Of the free memory of a GPU, what a stack may take: the estimate leaves out what convolutions need to work.
-_SHARE_OF_MEMORY = 0.5
+# As `benchmarks/plan.py` measures on one thread of a CPU, see `benchmarks/results/plan.jsonl`: a step of B.3 costs a
+# member least in a stack of about 20, a third less than alone, and more again beyond 100. Convolutions of a stack run
+# one after another and gain nothing, while an interruption or a lack of memory would cost all of them.
+_MEMBERS_DENSE = 20
+_MEMBERS_OTHERS = 1
 
 
-def plan(
-    runs: Iterable[Run], shape_of: Callable[[Run], tuple[int, ...]], gpu_memory: float | None = None
-) -> list[list[Run]]:
+def plan(runs: Iterable[Run], n_members: int | None = None) -> list[list[Run]]:
     """Divide runs into stacks, in the order in which the first run of each comes.
 
-    Dense networks are trained together. Convolutions of a stack run one after another: on a CPU that gains nothing and
-    would lose more to an interruption, so each run is a stack of its own; on a GPU small ones leave it idle, so as many
-    are trained together as keep it busy and fit into its memory.
+    Always in the same way for the same runs, so that what was interrupted is found again.
 
     Parameters
     ----------
     runs : iterable of Run
-    shape_of : callable
-        Run -> shape of one of its rows. Asked for convolutions on a GPU only.
-    gpu_memory : float, optional
-        Free bytes of the GPU; None on a CPU.
+    n_members : int, optional
+        Members of each stack, at most; by default what was measured to be the fastest on a CPU: 20 for dense networks
+        and 1 for convolutions. On another device `measure_pace` tells.
 
     Returns
     -------
@@ -44,20 +35,14 @@ def plan(
     """
     alike: dict[tuple[object, ...], list[Run]] = {}
     for run in dict.fromkeys(runs):
-        alike.setdefault(tuple(getattr(run, name) for name in SHARED), []).append(run)
+        alike.setdefault(kind_of(run), []).append(run)
     stacks: list[list[Run]] = []
     for group in alike.values():
-        size = _n_members(group[0], shape_of, gpu_memory)
+        size = n_members or (_MEMBERS_DENSE if group[0].network in _DENSE else _MEMBERS_OTHERS)
         stacks += [group[i : i + size] for i in range(0, len(group), size)]
     return stacks
 
 
-def _n_members(run: Run, shape_of: Callable[[Run], tuple[int, ...]], gpu_memory: float | None) -> int:
-    """How many members a stack of such runs should have."""
-    if run.network in _DENSE:
-        return _MOST_MEMBERS
-    if gpu_memory is None:
-        return 1
-    cost = machine.cost(run.network, shape_of(run), run.latent_dim, run.hidden, run.batch_size)
-    busy = math.ceil(_ENOUGH_FLOPS / cost.training_flops)
-    return max(1, min(busy, int(_SHARE_OF_MEMORY * gpu_memory / cost.training_bytes)))
+def kind_of(run: Run) -> tuple[object, ...]:
+    """Return what the runs of one stack have in common."""
+    return tuple(getattr(run, name) for name in SHARED)

@@ -257,14 +257,11 @@ CATALOGUE: dict[str, DataSet] = {
 """All sets by name: the one place to touch to add a set."""
 
 
-def data_dir() -> Path:
-    """Return the folder that holds the sets, one folder a set; it need not exist.
+def user_cache() -> Path:
+    """Return ``tollad`` in the user's cache; it need not exist.
 
-    It is the one that the environment variable ``TOLLAD_DATA`` names; else ``tollad`` in the user's cache
-    (``XDG_CACHE_HOME`` or ``~/.cache``, on macOS ``~/Library/Caches``, on Windows ``LOCALAPPDATA``).
+    The cache is ``XDG_CACHE_HOME`` or ``~/.cache``, on macOS ``~/Library/Caches``, on Windows ``LOCALAPPDATA``.
     """
-    if named := os.environ.get("TOLLAD_DATA"):
-        return Path(named).expanduser()
     home = Path.home()
     match sys.platform:
         case "darwin":
@@ -274,6 +271,15 @@ def data_dir() -> Path:
         case _:
             cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
     return cache / "tollad"
+
+
+def data_dir() -> Path:
+    """Return the folder that holds the sets, one folder a set; it need not exist.
+
+    It is the one that the environment variable ``TOLLAD_DATA`` names, else `user_cache`.
+    """
+    named = os.environ.get("TOLLAD_DATA")
+    return Path(named).expanduser() if named else user_cache()
 
 
 def data_set(name: str) -> DataSet:

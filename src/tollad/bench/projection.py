@@ -1,0 +1,114 @@
+"""How long runs are going to take, from a few steps of each kind, told before anyone waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from tollad import artifact
+from tollad.bench import machine
+from tollad.bench.campaign import checkpoint_of, divide, tasks_of
+from tollad.bench.execute import Pace, measure_pace
+from tollad.bench.plan import kind_of
+from tollad.bench.results import Results
+from tollad.bench.spec import Run, Work
+
+
+def project(
+    work: Iterable[Work],
+    results: Results,
+    device: torch.device,
+    *,
+    scratch: Path,
+    missing: bool = False,
+    n_members: int | None = None,
+    compare: bool = False,
+) -> Iterator[str]:
+    """Measure a few steps of each kind of stack and yield, line by line, how long all that is left is going to take.
+
+    Parameters
+    ----------
+    work, results, device, scratch, missing, n_members
+        As of `tollad.bench.campaign.carry_out`.
+    compare : bool, default False
+        Whether to measure a stack of another size as well: of one run where many are planned, of two where one is.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        As when the work is carried out.
+    """
+    stacks, baselines = divide(work, results if missing else None, n_members)
+    kinds: dict[tuple[object, ...], list[list[Run]]] = {}
+    for stack in stacks:
+        kinds.setdefault((len(stack), *kind_of(stack[0])), []).append(stack)
+    total, left_out = 0.0, False
+    for found in kinds.values():
+        run, size = found[0][0], len(found[0])
+        n_runs = _count(size * len(found), "run")
+        yield f"{run.protocol} {run.dataset}, {run.network}, batch {run.batch_size}, {run.precision}: {n_runs}"
+        try:
+            pace = _pace(found[0], device)
+        except RuntimeError as error:  # for lack of memory; that of the run is kept with the results
+            yield f"  cannot be measured: {error}"
+            left_out = True
+            continue
+        seconds = [pace.seconds(run, _steps_done(checkpoint_of(stack, scratch))) for stack in found]
+        total += sum(seconds)
+        validations = (
+            f", {duration(pace.validation)} a validation every {run.validate_every}" if pace.validation else ""
+        )
+        yield (
+            f"  {_count(len(found), 'stack')} of {size}: {run.steps} steps of {duration(pace.step)}{validations}; "
+            f"{duration(pace.seconds(run))} a stack, {duration(sum(seconds))} left"
+        )
+        if compare:
+            yield f"  {_compared(found[0], pace, device)}"
+    if baselines:
+        yield f"{_count(len(baselines), 'baseline')}: not measured, seconds to minutes each"
+    if stacks:
+        runs = "the others" if left_out else "all runs"
+        threads = f", {_count(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
+        yield f"projected for {runs}: {duration(total)} on {machine.describe(device)}{threads}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit in which a person would say it.
+
+    Examples
+    --------
+    >>> [duration(seconds) for seconds in (0.0123, 0.5, 38.94, 600, 9000, 400_000)]
+    ['12 ms', '500 ms', '38.9 s', '10.0 min', '2.5 h', '4.6 days']
+    """
+    for size, unit in ((86_400, "days"), (3600, "h"), (60, "min"), (1, "s")):
+        if seconds >= 2 * size or (unit == "s" and seconds >= size):
+            return f"{seconds / size:.1f} {unit}"
+    return f"{1000 * seconds:.0f} ms" if seconds >= 0.01 else f"{1000 * seconds:.2g} ms"
+
+
+def _compared(stack: list[Run], pace: Pace, device: torch.device) -> str:
+    """Say what a step takes a run in a stack of another size."""
+    size = len(stack)
+    other = stack[:1] if size > 1 else stack * 2
+    try:
+        beside = _pace(other, device)
+    except (ValueError, RuntimeError) as error:  # for lack of memory, seen beforehand or not
+        return f"a stack of {len(other)} cannot be measured: {error}"
+    steps = {size: pace.step / size, len(other): beside.step / len(other)}
+    alone, together = (f"{duration(steps[n])} in a stack of {n}" for n in sorted(steps))
+    return f"a step of one run: {alone}, {together}"
+
+
+def _pace(stack: Sequence[Run], device: torch.device) -> Pace:
+    return measure_pace(stack, tasks_of(stack), device)
+
+
+def _steps_done(checkpoint: Path) -> int:
+    """Of a stack that was interrupted, else 0."""
+    return int(artifact.load(checkpoint, "checkpoint")[0]["step"]) if checkpoint.exists() else 0
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"

@@ -65,7 +65,7 @@ MODULES: dict[str, tuple[set[str], set[str]]] = {
     "rows": ({"columns", "features"}, {"numpy", "sklearn"}),
     "state": ({"artifact", "calibration", "columns", "features", "fitting", "settings"}, {"numpy", "torch"}),
     "pyod": ({"detector"}, {"numpy", "pyod", "sklearn"}),
-    "textfile": (set(), {"numpy", "pyarrow"}),
+    "textfile": ({"warn"}, {"numpy", "pyarrow"}),
     "sources": ({"textfile"}, {"numpy", "pyarrow"}),
     "options": (set(), {"click"}),
     "card": ({"artifact", "columns"}, {"numpy"}),

@@ -271,7 +271,7 @@ def _mask_quoted_breaks(text: bytes, separator: str) -> tuple[bytes, int | None]
 
 def _record_lines(text: bytes, masked: bytes, first_line: int) -> NDArray[np.int64]:
     """The line on which each record begins that is not blank."""
-    if masked is text and not (b"\r" in text or b"\n\n" in text or text.startswith(b"\n")):
+    if masked == text and not (b"\r" in text or b"\n\n" in text or text.startswith(b"\n")):
         return np.arange(first_line, first_line + text.count(b"\n") + (not text.endswith(b"\n")))
     lines, line = [], first_line
     for record in masked.splitlines():

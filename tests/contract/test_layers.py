@@ -70,7 +70,7 @@ MODULES: dict[str, tuple[set[str], set[str]]] = {
     "options": (set(), {"click"}),
     "card": ({"artifact", "columns"}, {"numpy"}),
     "columns": ({"sources"}, {"numpy", "pyarrow"}),
-    "inputs": ({"columns", "detector", "features", "sources"}, {"numpy", "pyarrow"}),
+    "inputs": ({"columns", "detector", "features", "sources", "textfile"}, {"numpy", "pyarrow"}),
     "verdicts": ({"calibration", "detector", "inputs"}, {"numpy", "pyarrow"}),
     "outputs": ({"files"}, {"pyarrow"}),
     "theory": (set(), {"numpy", "scipy"}),

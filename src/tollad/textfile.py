@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import csv
 
@@ -341,9 +342,11 @@ def _parse(
         )
 
     if numeric:
-        # Arrow's own message would name a value, but not its line: text is read again and understood by `columns`.
+        # What is no finite number is read again as text: `columns` says what it is, and on which line.
         with contextlib.suppress(pa.ArrowInvalid):
-            return read(numeric), ragged
+            table = read(numeric)
+            if not any(pc.any(pc.is_inf(table[name])).as_py() for name in numeric if name in table.column_names):
+                return table, ragged
         ragged.clear()
     try:
         return read(()), ragged

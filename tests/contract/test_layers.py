@@ -73,6 +73,7 @@ MODULES: dict[str, tuple[set[str], set[str]]] = {
     "inputs": ({"columns", "detector", "features", "sources", "textfile"}, {"numpy", "pyarrow"}),
     "verdicts": ({"calibration", "detector", "inputs"}, {"numpy", "pyarrow"}),
     "outputs": ({"files"}, {"pyarrow"}),
+    "skipping": ({"files"}, set()),
     "theory": (set(), {"numpy", "scipy"}),
     # The benchmark data sets. No torch.
     "data": (set(), set()),

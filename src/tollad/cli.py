@@ -5,6 +5,7 @@ Nothing heavy is imported here; each command imports what it needs when it runs,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import statistics
@@ -202,6 +203,16 @@ fit.params += DETECTOR_OPTIONS
     help="Write the K columns of a table that contribute most to each score, and what was expected there.",
 )
 @click.option("--plot", metavar="FILE", help="Draw why the oddest row is odd: a .png, .pdf or .svg file.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="What to do at a row that cannot be read: stop, or leave it out and list it.",
+)
+@click.option(
+    "--skipped", metavar="FILE", help="The list of --on-error skip.  [default: OUT with the ending .skipped.csv]"
+)
 @_input_options
 @_force_option
 def score(
@@ -214,6 +225,8 @@ def score(
     drift: bool,
     n_reasons: int | None,
     plot: str | None,
+    on_error: str,
+    skipped: str | None,
     header: bool | None,
     key: str | None,
     force: bool,
@@ -224,8 +237,11 @@ def score(
     the columns of the training rows in any order, and is read block by block: it may be larger than memory.
 
     --fdr and --drift need a model with calibration rows: one of fit --false-alarm-rate, or of calibrate.
+
+    With --on-error skip, rows with too few or too many values, or with a value that is not of the kind of its column,
+    are left out; a CSV file lists each with its row, its line, what is wrong, and its text.
     """
-    from tollad import plots, verdicts
+    from tollad import plots, skipping, verdicts
     from tollad.detector import TollDetector
     from tollad.inputs import score_blocks
     from tollad.outputs import check_output, check_table_output, write_tables
@@ -236,19 +252,32 @@ def score(
     if plot is not None:
         plots.picture_format(plot)
         check_output(plot, overwrite=force)
+    if on_error == "fail" and skipped is not None:
+        raise click.UsageError("--skipped is the list of --on-error skip.")
+    if on_error == "skip" and path is None and skipped is None:
+        raise click.UsageError("--on-error skip needs --skipped FILE, or -o OUT beside which to list the rows.")
     detector = TollDetector.load(model)
     if (fdr is not None or drift) and not hasattr(detector, "calibration_scores_"):
         raise ValueError(
             f"{model}: has no calibration rows, which --fdr and --drift need; fit with --false-alarm-rate, "
             "or give it some with: tollad calibrate"
         )
-    blocks, oddest = score_blocks(detector, data, header=header, key=key, column=identifier), verdicts.Oddest()
-    if drift:
-        blocks = verdicts.watch_drift(blocks, detector.calibration_scores_)
-    if plot is not None:
-        blocks = oddest.watch(blocks)
-    tables = verdicts.verdict_tables(detector, blocks, only_anomalies=only_anomalies, fdr=fdr, n_reasons=n_reasons or 0)
-    write_tables(path, tables, overwrite=force)
+    oddest = verdicts.Oddest()
+    with contextlib.ExitStack() as stack:
+        bad = None
+        if on_error == "skip":
+            bad = stack.enter_context(skipping.SkippedRows(skipped or skipping.beside(output), overwrite=force))
+        blocks = score_blocks(detector, data, header=header, key=key, column=identifier, reject=bad)
+        if drift:
+            blocks = verdicts.watch_drift(blocks, detector.calibration_scores_)
+        if plot is not None:
+            blocks = oddest.watch(blocks)
+        tables = verdicts.verdict_tables(
+            detector, blocks, only_anomalies=only_anomalies, fdr=fdr, n_reasons=n_reasons or 0
+        )
+        write_tables(path, tables, overwrite=force)
+    if bad is not None and bad.n:
+        click.echo(f"Warning: {bad.n:,} row{'s' * (bad.n > 1)} could not be read; see {bad.path}", err=True)
     if plot is not None:
         explanation, title = detector.explain(oddest.rows), f"row {oddest.row + 1} of {data}"
         if len(detector.input_shape_) > 1:

@@ -247,6 +247,68 @@ def typed(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}"
     return pa.table(arrays, names=[column.name for column in columns])
 
 
+def unreadable(table: pa.Table, columns: Sequence[Column]) -> dict[int, str]:
+    """Return the rows that `encode` would refuse for a value, in ascending order, each with its reason.
+
+    Parameters
+    ----------
+    table, columns
+        As in `encode`.
+
+    Raises
+    ------
+    ValueError
+        As `encode` does, if no single row is at fault but the table or the type of a column.
+
+    Examples
+    --------
+    >>> unreadable(pa.table({"age": ["31", "old", "?"]}), [Column("age", "number")])[1]
+    "column 'age': 'old' is not a number like 1234.5, but the column is one of numbers"
+    """
+    by_name, found = _known(table, columns), dict[int, str]()
+    for column in columns:
+        if column.kind != "drop":
+            # Of several reasons for one row, the first column's.
+            found = _bad_values(column, by_name[column.name]) | found
+    return dict(sorted(found.items()))
+
+
+def _bad_values(column: Column, values: pa.ChunkedArray) -> dict[int, str]:
+    """Return which values of a column `_read_as` refuses, and why."""
+
+    def refused(rows: NDArray[np.int64]) -> ValueError | None:
+        try:
+            _read_as(column, values.take(pa.array(rows)), lambda row: "")
+        except ValueError as error:
+            return error
+        return None
+
+    rows = np.arange(len(values))
+    error = refused(rows)
+    if error is None:
+        return {}
+    values = _clean(column.name, values)
+    if column.kind == "category" or _natural(values) not in ("category", "number"):
+        raise error
+    if values.type == _TEXT:
+        looks_right = pc.match_substring_regex(values, _READ[column.kind]).fill_null(True)
+    else:
+        looks_right = pc.invert(pc.is_inf(values)).fill_null(True)
+    suspect = ~looks_right.to_numpy()
+    # What looks right may still be the 30th of February or infinite: halving finds it, and there is little of it.
+    waiting, found = [rows[~suspect], *rows[suspect, None]], dict[int, str]()
+    while waiting:
+        some = waiting.pop()
+        error = refused(some)
+        if error is None:
+            continue
+        if len(some) == 1:
+            found[int(some[0])] = str(error).removeprefix(", ").rpartition(";")[0]
+        else:
+            waiting += np.array_split(some, 2)
+    return found
+
+
 def encoding(columns: Sequence[Column]) -> Encoding:
     """Return what the columns of the matrices are that `encode` makes."""
     outputs = [(number, *output) for number, column in enumerate(columns) for output in _outputs(column)]

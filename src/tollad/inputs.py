@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tollad.columns import Column, encode, fit_columns, typed
+from tollad.columns import Column, encode, fit_columns, typed, unreadable
 from tollad.features import column_names
 from tollad.sources import (
     Block,
@@ -27,6 +29,7 @@ from tollad.sources import (
 
 if TYPE_CHECKING:
     from tollad.detector import TollDetector
+    from tollad.textfile import Reject
 
 # Values of a block of images or series: 32 MB as float64.
 _BLOCK_VALUES = 1 << 22
@@ -68,12 +71,19 @@ class RowBlock:
         Name of the column that was asked for.
     values : list of n str or None
         Its values, None where missing; empty if there was none asked for.
+    numbers : ndarray of int64, (n,), or None
+        Number of each row in the file, where rows were left out; None if they follow `first_row`.
     """
 
     first_row: int
     rows: Rows
     column: str | None
     values: list[str | None]
+    numbers: NDArray[np.int64] | None = field(default=None, kw_only=True)
+
+    def row_numbers(self) -> NDArray[np.int64]:
+        """Return the number of each row in the file, from 0: (n,)."""
+        return np.arange(self.first_row, self.first_row + len(self.rows)) if self.numbers is None else self.numbers
 
 
 @dataclass(frozen=True)
@@ -154,7 +164,13 @@ def read_training_rows(
 
 
 def row_blocks(
-    detector: TollDetector, path: str, *, header: bool | None, key: str | None, column: str | None = None
+    detector: TollDetector,
+    path: str,
+    *,
+    header: bool | None,
+    key: str | None,
+    column: str | None = None,
+    reject: Reject | None = None,
 ) -> Iterator[RowBlock]:
     """Read the rows of a file block by block, as the detector takes them.
 
@@ -171,17 +187,20 @@ def row_blocks(
         As in `read_training_rows`; None is as it was at fit.
     column : str, optional
         A column to hand on as text, such as a label or an identifier; it need not be a feature.
+    reject : callable, optional
+        As in `tollad.sources.open_table`; and rows of a table with a value that is not of the kind of its column are
+        left out, too.
 
     Yields
     ------
     RowBlock
-        In the order of the rows.
+        In the order of the rows; of at least one row.
 
     Raises
     ------
     ValueError, OSError
         If the file cannot be read, has other columns or shapes than at fit, or a value that is not of the kind of its
-        column.
+        column. With `reject`, if no row of the file can be read, or none of its first block: it is another file then.
     """
     array = _images(path, key, has_columns=column is not None)
     if array is not None:
@@ -193,7 +212,8 @@ def row_blocks(
             "give an NPY or NPZ file of such rows"
         )
     notes = detector.notes_
-    source = open_table(path, header=notes.get("header", True) if header is None else header, key=key)
+    header = notes.get("header", True) if header is None else header
+    source = open_table(path, header=header, key=key, reject=reject)
     if column is not None:
         column = resolve_column(source.path, source.names, column)
     names = column_names(getattr(detector, "feature_names_in_", None), detector.n_features_in_)
@@ -203,9 +223,52 @@ def row_blocks(
     _check_columns(source, names, {column, notes.get("label"), *notes.get("drop", ()), *dropped})
     named = hasattr(detector, "feature_names_in_") or hasattr(detector, "columns_")
     understand = typed if named else encode
+    source.numeric.update(known.name for known in columns if known.kind == "number" and known.name != column)
+    any_read = False
     for block in source:
+        if reject is not None:
+            block = readable(block, columns, names, reject, any_read=any_read)
+            if not len(block):
+                continue
+        any_read = True
         rows = understand(block.table.select(names), columns, where=block.where)
-        yield RowBlock(block.first_row, rows, column, [] if column is None else column_as_strings(block, column))
+        values = [] if column is None else column_as_strings(block, column)
+        yield RowBlock(block.first_row, rows, column, values, numbers=block.numbers)
+    if not any_read:
+        raise ValueError(f"{source.path}: not one of its rows can be read; see what is wrong with --on-error fail")
+
+
+def readable(block: Block, columns: Sequence[Column], names: Sequence[str], reject: Reject, *, any_read: bool) -> Block:
+    """Return the rows of a block in which every value is of the kind of its column.
+
+    Parameters
+    ----------
+    block : Block
+    columns : sequence of Column
+        What the columns are.
+    names : sequence of str
+        Those that are not dropped.
+    reject : callable
+        Is told of the other rows, see `tollad.sources.open_table`.
+    any_read : bool
+        Whether rows were read before. If not, and none of these can be, the first of them is an error.
+    """
+    table = block.table.select(names)
+    bad = unreadable(table, columns)
+    if not bad:
+        return block
+    if len(bad) == len(block) and not any_read:
+        encode(table, columns, where=block.where)
+    numbers = np.arange(block.first_row, block.first_row + len(block)) if block.numbers is None else block.numbers
+    rejected = zip(*(column.to_pylist() for column in block.table.take(list(bad)).columns), strict=True)
+    for (row, problem), values in zip(bad.items(), rejected, strict=True):
+        text = io.StringIO()
+        csv.writer(text, lineterminator="").writerow(values)
+        line = None if block.lines is None else int(block.lines[row])
+        reject(int(numbers[row]), line, problem, text.getvalue())
+    good = np.delete(np.arange(len(block)), list(bad))
+    lines = None if block.lines is None else block.lines[good]
+    return Block(block.path, block.names, block.first_row, block.table.take(good), lines, numbers[good])
 
 
 def read_rows(
@@ -243,13 +306,19 @@ def read_rows(
 
 
 def score_blocks(
-    detector: TollDetector, path: str, *, header: bool | None, key: str | None, column: str | None = None
+    detector: TollDetector,
+    path: str,
+    *,
+    header: bool | None,
+    key: str | None,
+    column: str | None = None,
+    reject: Reject | None = None,
 ) -> Iterator[Scored]:
     """Score the rows of a file, reading it block by block: as `row_blocks`, with the scores."""
-    for block in row_blocks(detector, path, header=header, key=key, column=column):
+    for block in row_blocks(detector, path, header=header, key=key, column=column, reject=reject):
         scores = detector.anomaly_score(block.rows)
         alarms = scores > -detector.offset_
-        yield Scored(block.first_row, block.rows, block.column, block.values, scores, alarms)
+        yield Scored(block.first_row, block.rows, block.column, block.values, scores, alarms, numbers=block.numbers)
 
 
 def score_labelled(
@@ -282,7 +351,7 @@ def score_labelled(
     seen: dict[str | None, None] = {}
     for scored in score_blocks(detector, path, header=header, key=key, column=label):
         if None in scored.values:
-            row = scored.first_row + scored.values.index(None) + 1
+            row = scored.row_numbers()[scored.values.index(None)] + 1
             where = f"{_shown(path)}, row {row}, column {scored.column!r}"
             raise ValueError(f"{where}: the label is missing; fill it in or remove the row")
         seen |= dict.fromkeys(scored.values)

@@ -25,10 +25,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tollad.textfile import Part, distinct_names, numbered, text_parts
+from tollad.textfile import MISSING as MISSING
+from tollad.textfile import Part, Reject, distinct_names, numbered, text_parts
 
 BLOCK_ROWS = 16384
-MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": ",", ".data": ","}
 _PARQUET = (".parquet", ".pq")
@@ -52,6 +52,8 @@ class Block:
         The columns. Those of a text file are strings, spaces kept. Missing values are null.
     lines : ndarray of int64, shape (n_rows,), or None
         The line of the file on which each row begins, from 1. None for files without lines.
+    numbers : ndarray of int64, shape (n_rows,), or None
+        Number of each row in the file, from 0, where rows were left out; None if they follow `first_row`.
     """
 
     path: str
@@ -59,6 +61,7 @@ class Block:
     first_row: int
     table: pa.Table
     lines: NDArray[np.int64] | None
+    numbers: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -81,26 +84,42 @@ class TableSource:
     """A table as an iterable of blocks in file order; made by `open_table`.
 
     Each iteration reads the file anew. Standard input can be read only once.
+
+    Attributes
+    ----------
+    numeric : set of str
+        Columns of text to be read as float64 wherever a piece of the file has nothing else in them: faster, and blocks
+        of either type are understood alike. Empty at first, to be filled by who knows what the columns are.
     """
 
     path: str
     names: tuple[str, ...]
     block_rows: int
+    numeric: set[str]
     _parts: Callable[[], Iterator[Part]]
 
     def __iter__(self) -> Iterator[Block]:
         first_row = 0
-        for part, lines in self._parts():
-            table = pa.table([_with_nulls(column) for column in part.columns], names=part.column_names)
+        for part in self._parts():
+            table = pa.table([_with_nulls(column) for column in part.table.columns], names=part.table.column_names)
             for start in range(0, table.num_rows, self.block_rows):
+                chosen = slice(start, start + self.block_rows)
                 rows = table.slice(start, self.block_rows)
-                its_lines = None if lines is None else lines[start : start + self.block_rows]
-                yield Block(self.path, self.names, first_row, rows, its_lines)
+                lines, numbers = (None if known is None else known[chosen] for known in part[1:])
+                if numbers is not None:
+                    first_row = int(numbers[0])
+                    numbers = None if numbers[-1] - first_row == len(numbers) - 1 else numbers
+                yield Block(self.path, self.names, first_row, rows, lines, numbers)
                 first_row += rows.num_rows
 
 
 def open_table(
-    path: str | os.PathLike[str], *, header: bool = True, block_rows: int = BLOCK_ROWS, key: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    header: bool = True,
+    block_rows: int = BLOCK_ROWS,
+    key: str | None = None,
+    reject: Reject | None = None,
 ) -> TableSource:
     """Open a table: CSV and its relatives (also gzipped), Parquet, a 2-D NPY or NPZ array, or standard input.
 
@@ -115,6 +134,9 @@ def open_table(
         The most rows of one block, >= 1.
     key : str, optional
         Name of the array in an NPZ file that holds several.
+    reject : callable, optional
+        Is told of each row of text that cannot be read (its number in the file from 0, its line, what is wrong, and its
+        text), which is then left out; by default such a row is an error.
 
     Raises
     ------
@@ -138,6 +160,7 @@ def open_table(
     label = "standard input" if path == "-" else path
     ending = ".csv" if path == "-" else _ending(path)
     parts: Callable[[], Iterator[Part]]
+    numeric: set[str] = set()
     if ending in _ARRAYS:
         parts = partial(_array_parts, path, read_array(path, key), block_rows)
     elif key is not None:
@@ -145,16 +168,15 @@ def open_table(
     elif ending in _PARQUET:
         parts = partial(_parquet_parts, path, block_rows)
     else:
-        parts = partial(text_parts, path, label, _SEPARATORS[ending], header)
+        parts = partial(text_parts, path, label, _SEPARATORS[ending], header, numeric, reject)
 
     stream = parts()
     first = next(stream, None)
     if first is None:
         raise ValueError(f"{label}: has column names but no rows; give a table with at least one row")
-    names = tuple(first[0].column_names)
-    if path == "-":
-        parts = _once(label, itertools.chain([first], stream))
-    return TableSource(label, names, block_rows, parts)
+    names = tuple(first.table.column_names)
+    begun = itertools.chain([first], stream)
+    return TableSource(label, names, block_rows, numeric, _begun(label, begun, None if path == "-" else parts))
 
 
 def read_table(source: TableSource) -> Block:
@@ -288,13 +310,18 @@ def _damaged(path: str, kind: str, error: Exception) -> ValueError:
     return ValueError(f"{path}: is no {kind} file, or damaged or cut short ({reason})")
 
 
-def _once(label: str, parts: Iterator[Part]) -> Callable[[], Iterator[Part]]:
-    unread = [parts]
+def _begun(
+    label: str, begun: Iterator[Part], anew: Callable[[], Iterator[Part]] | None
+) -> Callable[[], Iterator[Part]]:
+    """What reads on for the first time, and from the beginning ever after; not at all without `anew`."""
+    unread = [begun]
 
     def read() -> Iterator[Part]:
-        if not unread:
+        if unread:
+            return unread.pop()
+        if anew is None:
             raise ValueError(f"{label}: can be read only once; save it to a file first")
-        return unread.pop()
+        return anew()
 
     return read
 
@@ -307,7 +334,7 @@ def _array_parts(path: str, array: NDArray[Any], block_rows: int) -> Iterator[Pa
     names = numbered(array.shape[1])
     for start in range(0, len(array), block_rows):
         columns = np.ascontiguousarray(array[start : start + block_rows].T, dtype=dtype)
-        yield pa.table([pa.array(column) for column in columns], names=names), None
+        yield Part(pa.table([pa.array(column) for column in columns], names=names))
 
 
 def _npz_member(path: str, key: str | None) -> str:
@@ -332,7 +359,7 @@ def _parquet_parts(path: str, block_rows: int) -> Iterator[Part]:
         with parquet.ParquetFile(path, buffer_size=1 << 16, pre_buffer=False) as file:
             names = distinct_names(path, file.schema_arrow.names)
             for batch in file.iter_batches(block_rows):
-                yield pa.table(batch.columns, names=names), None
+                yield Part(pa.table(batch.columns, names=names))
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, "Parquet", error) from error
 

@@ -9,17 +9,24 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import os
 import re
+import stat
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import csv
+
+from tollad.warn import warn
+
+MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 
 _CHUNK_BYTES = 1 << 22
 _MAX_RECORD_BYTES = 1 << 26
@@ -32,13 +39,38 @@ _LOOKS_LIKE = {
     b"\xff\xfe": "it looks like UTF-16; save it as UTF-8",
     b"\xfe\xff": "it looks like UTF-16; save it as UTF-8",
 }
+_NULL = b"\xc0\x80"
 _LINE_BREAK = re.compile(rb"\r\n|\r|\n")
 
-# A piece of a table, and the line of the file on which each of its rows begins (None: the format has no lines).
-Part: TypeAlias = tuple[pa.Table, NDArray[np.int64] | None]
+# What is done with a row that cannot be read: its number in the file, from 0; its line, None where the file has no
+# lines; what is wrong with it; and its text.
+Reject: TypeAlias = Callable[[int, int | None, str, str], None]
 
 
-def text_parts(path: str, label: str, separator: str, header: bool) -> Iterator[Part]:
+class Part(NamedTuple):
+    """A piece of a table.
+
+    Attributes
+    ----------
+    lines : ndarray of int64 or None
+        The line of the file on which each of its rows begins; None: the format has no lines.
+    numbers : ndarray of int64 or None
+        The number of each row in the file, from 0; None: no row was left out before.
+    """
+
+    table: pa.Table
+    lines: NDArray[np.int64] | None = None
+    numbers: NDArray[np.int64] | None = None
+
+
+def text_parts(
+    path: str,
+    label: str,
+    separator: str,
+    header: bool,
+    numeric: Collection[str] = (),
+    reject: Reject | None = None,
+) -> Iterator[Part]:
     """Yield successive pieces of a text file, "-" for standard input, as columns of strings.
 
     Parameters
@@ -50,35 +82,80 @@ def text_parts(path: str, label: str, separator: str, header: bool) -> Iterator[
         One character.
     header : bool
         Whether the first record holds the names; else they are x1, x2, ...
+    numeric : collection of str
+        Columns to read as float64, in each piece that has nothing else in them; it may change between two pieces.
+    reject : callable, optional
+        Is told of records that cannot be read, which are then left out; by default they are errors.
 
     Raises
     ------
     ValueError
         For an empty file, damaged gzip data, bytes that are no UTF-8 text, ragged rows and quotes that never close,
-        with the line; for duplicated names.
+        with the line; for duplicated names, and a file that becomes shorter while it is read.
+
+    Warns
+    -----
+    UserWarning
+        If the file was written to while it was read.
     """
     names: list[str] = []
-    with _byte_stream(path) as stream:
-        for first_line, text, masked in _chunks(stream, label, separator):
-            lines = _record_lines(masked, first_line)
-            if lines.size and not names:
+    n_before = 0
+    with _byte_stream(path) as (stream, written_to):
+        for first_line, text, masked, problem in _chunks(stream, label, separator, skip=reject is not None):
+            if problem:
+                if reject is None or not names:
+                    raise ValueError(f"{label}, line {first_line}: {problem}; correct the line")
+                reject(n_before, first_line, problem, _shown(text))
+                n_before += 1
+                continue
+            lines = _record_lines(text, masked, first_line)
+            if not lines.size:
+                continue
+            if not names:
                 start = len(masked) - len(masked.lstrip(b"\r\n"))
                 line_break = _LINE_BREAK.search(masked, start)
                 end = line_break.end() if line_break else len(text)
-                names = _parse(text[start:end] + b"\n", label, separator, lines, None).column_names
+                names = _parse(text[start:end] + b"\n", label, separator, lines, None)[0].column_names
                 if header:
-                    names, text, lines = distinct_names(label, names), text[end:], lines[1:]
+                    names, text, masked, lines = distinct_names(label, names), text[end:], masked[end:], lines[1:]
                 else:
                     names = numbered(len(names))
-            if lines.size:
-                yield _parse(text, label, separator, lines, names), lines
+                if not lines.size:
+                    continue
+            whole = text.endswith((b"\r", b"\n"))
+            bad: dict[int, tuple[str, str]] = {}
+            if reject is not None:
+                bad = _undecodable(text, masked)
+                if bad:
+                    text = text.decode(errors="replace").encode()
+            if lines.size and not whole and written_to(label):
+                torn = "is torn, for the file is still being written"
+                if reject is None:
+                    raise ValueError(f"{label}, line {lines[-1]}: {torn}; read it when it is whole")
+                bad[len(lines) - 1] = torn, _shown(text.splitlines()[-1])
+            hint = "" if whole else "; the text ends within this line"
+            table, ragged = _parse(text, label, separator, lines, names, numeric, skip=reject is not None, hint=hint)
+            numbers = n_before + np.arange(len(lines))
+            n_before += len(lines)
+            if not bad and not ragged:
+                yield Part(table, lines, numbers)
+                continue
+            assert reject is not None
+            bad = ragged | bad
+            for row in sorted(bad):
+                reject(int(numbers[row]), int(lines[row]), *bad[row])
+            there = np.delete(np.arange(len(lines)), list(ragged))
+            good = np.delete(np.arange(len(lines)), list(bad))
+            yield Part(table.filter(pa.array(np.isin(there, good))), lines[good], numbers[good])
+        if names and written_to(label):
+            warn(f"{label}: was written to while it was read; rows that came later or were changed may be missing")
     if not names:
         raise ValueError(f"{label}: is empty")
 
 
 @contextlib.contextmanager
-def _byte_stream(path: str) -> Iterator[io.BufferedIOBase]:
-    """The bytes of a file or of standard input, decompressed if they are gzipped."""
+def _byte_stream(path: str) -> Iterator[tuple[io.BufferedIOBase, Callable[[str], bool]]]:
+    """The bytes of a file or of standard input, decompressed if they are gzipped, and what tells of changes."""
     with contextlib.ExitStack() as stack:
         raw: io.BufferedReader[Any]
         if path == "-":
@@ -86,48 +163,87 @@ def _byte_stream(path: str) -> Iterator[io.BufferedIOBase]:
             stack.callback(raw.detach)  # standard input is not ours to close
         else:
             raw = stack.enter_context(open(path, "rb"))
+        written_to = _watched(raw)
         if path.lower().endswith(".gz") or raw.peek(2).startswith(b"\x1f\x8b"):
-            yield stack.enter_context(gzip.GzipFile(fileobj=raw))
+            yield stack.enter_context(gzip.GzipFile(fileobj=raw)), written_to
         else:
-            yield raw
+            yield raw, written_to
 
 
-def _chunks(stream: io.BufferedIOBase, label: str, separator: str) -> Iterator[tuple[int, bytes, bytes]]:
-    """Cut a text into runs of whole records: (line it begins on, text, text with quoted line breaks masked)."""
-    text = _read(stream, label, _CHUNK_BYTES)
+def _watched(raw: io.BufferedReader[Any]) -> Callable[[str], bool]:
+    """Return what tells, at the end, whether a file was written to since; ValueError if it is shorter than it was."""
+    try:
+        before = os.fstat(raw.fileno())
+    except io.UnsupportedOperation:
+        return lambda label: False
+    if not stat.S_ISREG(before.st_mode):
+        return lambda label: False
+
+    def written_to(label: str) -> bool:
+        now = os.fstat(raw.fileno())
+        if min(now.st_size, raw.tell()) < before.st_size:
+            raise ValueError(
+                f"{label}: became shorter while it was read, from {before.st_size:,} to {now.st_size:,} bytes; "
+                "read it again when nothing writes to it"
+            )
+        return (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
+
+    return written_to
+
+
+def _chunks(
+    stream: io.BufferedIOBase, label: str, separator: str, *, skip: bool
+) -> Iterator[tuple[int, bytes, bytes, str]]:
+    """Cut a text into runs of whole records: (line it begins on, text, text with quoted line breaks masked, "").
+
+    What is no record, since it never ends, comes as its first line alone, and the last string says what is wrong.
+    """
+    more = text = _read(stream, label, _CHUNK_BYTES, skip=skip)
     head, text = text[:8], text.removeprefix(b"\xef\xbb\xbf")
-    line, more = 1, text
-    while more:
+    line = 1
+    while text:
         if b"\0" in text:
             raise ValueError(f"{label}: is no text; {_guess(head)}")
         masked, unclosed = _mask_quoted_breaks(text, separator)
         # A carriage return at the very end may be the first half of a line break.
         end = max(masked.rfind(b"\n"), masked.rfind(b"\r", 0, -1)) + 1
         # Doubling keeps the cost of a long record linear, although its beginning is scanned again.
-        more = _read(stream, label, _CHUNK_BYTES if end else max(_CHUNK_BYTES, len(text)))
-        if (not more and unclosed is not None) or (not end and len(text) > _MAX_RECORD_BYTES):
-            line += _count_breaks(text, unclosed or 0)
-            problem = f"is over {_MAX_RECORD_BYTES >> 20} MiB" if unclosed is None else "opens quotes that never close"
-            raise ValueError(f"{label}, line {line}: {problem}; correct the line")
-        if not more:
+        more = more and _read(stream, label, _CHUNK_BYTES if end else max(_CHUNK_BYTES, len(text)), skip=skip)
+        endless = not more if unclosed is not None else False
+        if not end and len(text) > _MAX_RECORD_BYTES:
+            endless = True
+        if not more and not endless:
             end = len(text)
-        try:
-            text[:end].decode()
-        except UnicodeDecodeError as error:
-            line += _count_breaks(text, error.start)
-            raise ValueError(f"{label}, line {line}: is no UTF-8 text; {_guess(head)}") from None
-        yield line, text[:end], masked[:end]
-        line += _count_breaks(text, end)
-        text = text[end:] + more
+        if not skip:
+            try:
+                text[:end].decode()
+            except UnicodeDecodeError as error:
+                line += _count_breaks(text, error.start)
+                raise ValueError(f"{label}, line {line}: is no UTF-8 text; {_guess(head)}") from None
+        opened = line + _count_breaks(text, unclosed or 0)
+        if end:
+            yield line, text[:end], masked[:end], ""
+            line += _count_breaks(text, end)
+            text = text[end:]
+        if endless:
+            problem = f"is over {_MAX_RECORD_BYTES >> 20} MiB" if unclosed is None else "opens quotes that never close"
+            line_break = _LINE_BREAK.search(text)
+            end = line_break.end() if line_break else len(text)
+            yield opened, text[:end], b"", problem
+            line += _count_breaks(text, end)
+            text = text[end:]
+        text += more
 
 
 def _count_breaks(text: bytes, end: int) -> int:
     return text.count(b"\n", 0, end) + text.count(b"\r", 0, end) - text.count(b"\r\n", 0, end)
 
 
-def _read(stream: io.BufferedIOBase, label: str, size: int) -> bytes:
+def _read(stream: io.BufferedIOBase, label: str, size: int, *, skip: bool) -> bytes:
     try:
-        return stream.read(size)
+        read = stream.read(size)
+        # Where bad lines are skipped, a line with null bytes is one of bytes that are no UTF-8 text.
+        return read.replace(b"\0", _NULL) if skip else read
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{label}: the gzip data are damaged or cut short ({error})") from error
 
@@ -154,8 +270,10 @@ def _mask_quoted_breaks(text: bytes, separator: str) -> tuple[bytes, int | None]
     return bytes(masked), None
 
 
-def _record_lines(masked: bytes, first_line: int) -> NDArray[np.int64]:
+def _record_lines(text: bytes, masked: bytes, first_line: int) -> NDArray[np.int64]:
     """The line on which each record begins that is not blank."""
+    if masked == text and not (b"\r" in text or b"\n\n" in text or text.startswith(b"\n")):
+        return np.arange(first_line, first_line + text.count(b"\n") + (not text.endswith(b"\n")))
     lines, line = [], first_line
     for record in masked.splitlines():
         if record:
@@ -164,28 +282,80 @@ def _record_lines(masked: bytes, first_line: int) -> NDArray[np.int64]:
     return np.array(lines, dtype=np.int64)
 
 
-def _parse(text: bytes, label: str, separator: str, lines: NDArray[np.int64], names: list[str] | None) -> pa.Table:
-    """Whole records as columns of strings; without `names` the first record holds them."""
-    ragged: list[Any] = []
+def _undecodable(text: bytes, masked: bytes) -> dict[int, tuple[str, str]]:
+    """The records, counted without blank ones, that are no UTF-8 text: what is wrong, and their text."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        pass
+    else:
+        return {}
+    bad, number, start = {}, 0, 0
+    for record in masked.splitlines(keepends=True):
+        raw = text[start : start + len(record)]
+        start += len(record)
+        if not record.strip(b"\r\n"):
+            continue
+        try:
+            raw.decode()
+        except UnicodeDecodeError:
+            bad[number] = "is no UTF-8 text", _shown(raw)
+        number += 1
+    return bad
+
+
+def _shown(raw: bytes) -> str:
+    """A record as text, whatever its bytes are."""
+    return raw.replace(_NULL, b"\0").rstrip(b"\r\n").decode(errors="backslashreplace")
+
+
+def _parse(
+    text: bytes,
+    label: str,
+    separator: str,
+    lines: NDArray[np.int64],
+    names: list[str] | None,
+    numeric: Collection[str] = (),
+    *,
+    skip: bool = False,
+    hint: str = "",
+) -> tuple[pa.Table, dict[int, tuple[str, str]]]:
+    """Whole records as columns of strings, or numbers where all are; without `names` the first record holds them.
+
+    Beside them, if they are to be skipped, the records that are ragged: what is wrong, and their text.
+    """
+    ragged: dict[int, tuple[str, str]] = {}
 
     def note(row: Any) -> str:
-        ragged.append(row)
-        return "error"
+        problem = f"expected {row.expected_columns} values, found {row.actual_columns}"
+        ragged[row.number - 1] = problem + (hint if row.number == len(lines) else ""), row.text
+        return "skip" if skip else "error"
 
-    try:
+    def read(numeric: Collection[str]) -> pa.Table:
+        types = {name: pa.float64() if name in numeric else pa.string() for name in names or ()}
         return csv.read_csv(
             pa.BufferReader(text),
             # One block and one thread: otherwise Arrow does not number the rows.
             csv.ReadOptions(column_names=names, block_size=len(text) + 1, use_threads=False),
             csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=note),
-            csv.ConvertOptions(column_types=dict.fromkeys(names or (), pa.string()), check_utf8=False),
+            csv.ConvertOptions(column_types=types, check_utf8=False, null_values=MISSING),
         )
+
+    if numeric:
+        # What is no finite number is read again as text: `columns` says what it is, and on which line.
+        with contextlib.suppress(pa.ArrowInvalid):
+            table = read(numeric)
+            if not any(pc.any(pc.is_inf(table[name])).as_py() for name in numeric if name in table.column_names):
+                return table, ragged
+        ragged.clear()
+    try:
+        return read(()), ragged
     except pa.ArrowInvalid as error:
         if not ragged:
             raise ValueError(f"{label}, line {lines[0]} or below: cannot be read as a table ({error})") from error
-        expected, found, line = ragged[0].expected_columns, ragged[0].actual_columns, lines[ragged[0].number - 1]
+        (row, (problem, _)), *_ = ragged.items()
         raise ValueError(
-            f"{label}, line {line}: expected {expected} values, found {found}; "
+            f"{label}, line {lines[row]}: {problem}; "
             "correct the line, and put quotes around values that hold the separator"
         ) from None
 

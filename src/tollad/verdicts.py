@@ -114,7 +114,7 @@ class Oddest:
         for block in blocks:
             top = int(block.scores.argmax())
             if block.scores[top] > self.score:
-                self.row, self.score = block.first_row + top, float(block.scores[top])
+                self.row, self.score = int(block.row_numbers()[top]), float(block.scores[top])
                 self.rows = block.rows[top : top + 1]
             yield block
 
@@ -127,7 +127,7 @@ def _described(
     n_reasons: int,
 ) -> pa.Table:
     """Return all that is said of some rows but the verdict."""
-    columns: list[tuple[str, pa.Array]] = [("row", pa.array(block.first_row + np.flatnonzero(kept) + 1))]
+    columns: list[tuple[str, pa.Array]] = [("row", pa.array(block.row_numbers()[kept] + 1))]
     if block.column is not None:
         columns.append((block.column, pa.array(block.values, pa.string()).filter(pa.array(kept))))
     columns.append(("score", pa.array(block.scores[kept])))

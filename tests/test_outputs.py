@@ -1,0 +1,47 @@
+"""Tables that a command writes."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tollad.outputs import write_tables
+
+
+def reference(table: pa.Table) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.column_names)
+    writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    return text.getvalue()
+
+
+def written(tmp_path, table: pa.Table) -> str:
+    path = tmp_path / "out.csv"
+    write_tables(str(path), [table], overwrite=True)
+    return path.read_bytes().decode()
+
+
+def test_numbers_are_written_as_python_writes_them(tmp_path):
+    """To the last digit and with the same exponents: whoever reads them gets the same bits."""
+    rng = np.random.default_rng(0)
+    sizes = np.concatenate([10.0 ** rng.uniform(-320, 308, 5000), 10.0 ** rng.uniform(-6, 18, 5000)])
+    special = [0.0, -0.0, 1.0, 1e10, 1e-4, 9999999999.9, 5e-324, np.inf, -np.inf, np.nan, None]
+    values = [*(sizes * rng.choice([-1, 1], len(sizes))).tolist(), *special]
+    table = pa.table({"row": np.arange(len(values)), "score": pa.array(values, pa.float64())})
+    assert written(tmp_path, table) == reference(table)
+
+
+@given(texts=st.lists(st.one_of(st.none(), st.text(st.sampled_from('a,"\n\r ;é'), max_size=4)), min_size=1))
+def test_text_is_quoted_where_it_has_to_be(tmp_path_factory, texts):
+    table = pa.table({"row": range(len(texts)), "name, or none": pa.array(texts, pa.string())})
+    text = written(tmp_path_factory.getbasetemp(), table)
+    expected = [[str(row), value or ""] for row, value in enumerate(texts)]
+    assert list(csv.reader(io.StringIO(text, newline=""))) == [table.column_names, *expected]
+    if not any("\r" in (value or "") for value in texts):  # which some versions of Python leave without quotes
+        assert text == reference(table)

@@ -19,10 +19,11 @@ import click
 from tollad import __version__
 from tollad.cli_data import data
 from tollad.cli_paper import paper
-from tollad.options import DETECTOR_OPTIONS
+from tollad.options import DETECTOR_OPTIONS, IMAGE_OPTIONS
 
 # What the work raises about its input, each with a sentence for the user; anything else is a defect and is shown whole.
 _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, MemoryError, ImportError)
+_MOST_IMAGES_DRAWN = 6
 
 
 class _Commands(click.Group):
@@ -115,6 +116,8 @@ def fit(
     checkpoint: str | None,
     force: bool,
     as_json: bool,
+    size: tuple[int, int] | None,
+    grey: bool,
     **parameters: Any,
 ) -> None:
     """Learn from the rows of TRAIN what is normal.
@@ -122,6 +125,9 @@ def fit(
     TRAIN is CSV or TSV (also .gz), Parquet, NPY, NPZ, or - for CSV on standard input. All rows are taken for normal,
     or with --label and --normal those of these labels. A column COL is a name, or -1 for the last, -2 for the one
     before.
+
+    A folder of images or an IDX file will do, too. --label is then `folder`, the sub-folder that an image lies in, or
+    `label`, the IDX file of labels beside that of the images.
 
     Text is what all values of its column are: numbers, dates as in 2024-12-31, or else categories; fields that are
     empty or ? or NA are missing values. --column chooses for single columns.
@@ -137,7 +143,15 @@ def fit(
         check_output(checkpoint, overwrite=True)
     kinds = parameters.pop("columns")
     training = read_training_rows(
-        train, header=header is not False, key=key, label=label, normal=normal, drop=drop, kinds=kinds
+        train,
+        header=header is not False,
+        key=key,
+        label=label,
+        normal=normal,
+        drop=drop,
+        kinds=kinds,
+        size=size,
+        grey=grey,
     )
     notes = training.notes
     detector = TollDetector(columns=training.columns, **parameters)
@@ -171,7 +185,7 @@ def fit(
 
 
 # The constructor parameters of the detector come last in the help.
-fit.params += DETECTOR_OPTIONS
+fit.params += (*IMAGE_OPTIONS, *DETECTOR_OPTIONS)
 
 
 @click.command()
@@ -201,7 +215,7 @@ fit.params += DETECTOR_OPTIONS
     metavar="K",
     help="Write the K columns of a table that contribute most to each score, and what was expected there.",
 )
-@click.option("--plot", metavar="FILE", help="Draw why the oddest row is odd: a .png, .pdf or .svg file.")
+@click.option("--plot", metavar="FILE", help="Draw why the oddest row, or images, are odd: a .png, .pdf or .svg file.")
 @_input_options
 @_force_option
 def score(
@@ -242,7 +256,9 @@ def score(
             f"{model}: has no calibration rows, which --fdr and --drift need; fit with --false-alarm-rate, "
             "or give it some with: tollad calibrate"
         )
-    blocks, oddest = score_blocks(detector, data, header=header, key=key, column=identifier), verdicts.Oddest()
+    are_images = len(detector.input_shape_) == 3
+    blocks = score_blocks(detector, data, header=header, key=key, column=identifier)
+    oddest = verdicts.Oddest(_MOST_IMAGES_DRAWN if are_images else 1)
     if drift:
         blocks = verdicts.watch_drift(blocks, detector.calibration_scores_)
     if plot is not None:
@@ -250,8 +266,12 @@ def score(
     tables = verdicts.verdict_tables(detector, blocks, only_anomalies=only_anomalies, fdr=fdr, n_reasons=n_reasons or 0)
     write_tables(path, tables, overwrite=force)
     if plot is not None:
-        explanation, title = detector.explain(oddest.rows), f"row {oddest.row + 1} of {data}"
-        if len(detector.input_shape_) > 1:
+        explanation, (_, row, _) = detector.explain(oddest.rows), oddest.found[0]
+        title = f"row {row + 1} of {data}"
+        if are_images:
+            names = [value or f"row {row + 1}" for _, row, value in oddest.found]
+            plots.part_maps(explanation, names, plot, overwrite=force)
+        elif len(detector.input_shape_) > 1:
             plots.part_map(explanation, 0, plot, title=title, overwrite=force)
         else:
             plots.reason_bars(explanation, 0, plot, title=title, most=n_reasons or 10, overwrite=force)

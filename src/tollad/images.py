@@ -168,6 +168,7 @@ class _Look(NamedTuple):
     """What the beginning of a file says of its image, upright."""
 
     mode: str
+    in_colour: bool
     format: str | None
     height: int
     width: int
@@ -179,7 +180,7 @@ def _open_folder(path: str, size: tuple[int, int] | None, grey: bool) -> ImageSo
     files = _find(path)
     paths = [os.path.join(path, file) for file in files]
     looks = [_look(file) for file in paths]
-    colourful = [look.mode in _COLOUR and not grey for look in looks]
+    colourful = [look.in_colour and not grey for look in looks]
     if len(set(colourful)) > 1:
         raise ValueError(
             f"{path}: holds grey images ({files[colourful.index(False)]}) and colour images "
@@ -265,7 +266,7 @@ def _look(path: str) -> _Look:
         width, height = image.size
         if _orientation(image) in _ON_ITS_SIDE:
             width, height = height, width
-        return _Look(image.mode, image.format, height, width, getattr(image, "n_frames", 1))
+        return _Look(image.mode, _in_colour(image), image.format, height, width, getattr(image, "n_frames", 1))
 
     seen = _using(path, look)
     # Phones add depth maps and previews to a JPEG, which is then called MPO; the first image is the photo.
@@ -294,6 +295,16 @@ def _using(path: str, use: Callable[[Image], T]) -> T:
             raise OSError(f"{path}: cannot be read ({error.strerror})") from error
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: is damaged or cut short ({reason}); replace or remove it") from error
+
+
+def _in_colour(image: Image) -> bool:
+    if image.mode != "P" or image.palette is None:
+        return image.mode in _COLOUR
+    # Not its getpalette, which decodes the pixels. A fourth byte of an entry is filling.
+    step = len(image.palette.rawmode or image.palette.mode)
+    entries = np.frombuffer(bytes(image.palette.palette), np.uint8)
+    entries = entries[: len(entries) // step * step].reshape(-1, step)[:, :3]
+    return bool((entries != entries[:, :1]).any())
 
 
 def _orientation(image: Image) -> int:

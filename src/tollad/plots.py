@@ -271,7 +271,7 @@ def part_maps(
     figure = _new_figure(n * panel + 1.7, 3 * panel * height / width + 0.8)
     grid = figure.subplots(3, n, squeeze=False)
     for column, name in enumerate(names):
-        grid[0, column].set_title(f"{_name(name)}\n{explanation.scores[column]:.3g}", fontsize="small")
+        grid[0, column].set_title(f"{_name(name)}\nscore {explanation.scores[column]:.3g}", fontsize="small")
         for axes, values in zip(grid[:2, column], (seen[column], expected[column]), strict=True):
             scaled = np.clip((values - low) / (high - low), 0, 1)
             axes.imshow(scaled, cmap="gray", vmin=0, vmax=1, interpolation="nearest")

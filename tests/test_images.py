@@ -257,7 +257,7 @@ class TestRefused:
     def test_no_images(self, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
         (tmp_path / ".hidden").write_text("")
-        assert "holds no images; give a folder with .png, .jpg" in refused(tmp_path)
+        assert "is a folder without images; give one with .png, .jpg" in refused(tmp_path)
 
     def test_another_kind_of_file(self, tmp_path: Path) -> None:
         (save(tmp_path, a=GREY) / "notes.txt").write_text("hello")

@@ -251,7 +251,9 @@ def _find(path: str) -> list[str]:
                 "convert it, or move it out of the folder"
             )
     if not files:
-        raise ValueError(f"{path}: holds no images; give a folder with {', '.join(ENDINGS)} files in it")
+        raise ValueError(
+            f"{path}: is a folder without images; give one with {', '.join(ENDINGS)} files in it, or a file"
+        )
     return files
 
 

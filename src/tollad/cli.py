@@ -20,10 +20,11 @@ import click
 from tollad import __version__
 from tollad.cli_data import data
 from tollad.cli_paper import paper
-from tollad.options import DETECTOR_OPTIONS
+from tollad.options import DETECTOR_OPTIONS, IMAGE_OPTIONS
 
 # What the work raises about its input, each with a sentence for the user; anything else is a defect and is shown whole.
 _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, MemoryError, ImportError)
+_MOST_IMAGES_DRAWN = 6
 
 
 class _Commands(click.Group):
@@ -116,6 +117,8 @@ def fit(
     checkpoint: str | None,
     force: bool,
     as_json: bool,
+    size: tuple[int, int] | None,
+    grey: bool,
     **parameters: Any,
 ) -> None:
     """Learn from the rows of TRAIN what is normal.
@@ -123,6 +126,9 @@ def fit(
     TRAIN is CSV or TSV (also .gz), Parquet, NPY, NPZ, or - for CSV on standard input. All rows are taken for normal,
     or with --label and --normal those of these labels. A column COL is a name, or -1 for the last, -2 for the one
     before.
+
+    A folder of images or an IDX file will do, too. --label is then `folder`, the sub-folder that an image lies in, or
+    `label`, the IDX file of labels beside that of the images.
 
     Text is what all values of its column are: numbers, dates as in 2024-12-31, or else categories; fields that are
     empty or ? or NA are missing values. --column chooses for single columns.
@@ -138,7 +144,15 @@ def fit(
         check_output(checkpoint, overwrite=True)
     kinds = parameters.pop("columns")
     training = read_training_rows(
-        train, header=header is not False, key=key, label=label, normal=normal, drop=drop, kinds=kinds
+        train,
+        header=header is not False,
+        key=key,
+        label=label,
+        normal=normal,
+        drop=drop,
+        kinds=kinds,
+        size=size,
+        grey=grey,
     )
     notes = training.notes
     detector = TollDetector(columns=training.columns, **parameters)
@@ -172,7 +186,7 @@ def fit(
 
 
 # The constructor parameters of the detector come last in the help.
-fit.params += DETECTOR_OPTIONS
+fit.params += (*IMAGE_OPTIONS, *DETECTOR_OPTIONS)
 
 
 @click.command()
@@ -202,7 +216,7 @@ fit.params += DETECTOR_OPTIONS
     metavar="K",
     help="Write the K columns of a table that contribute most to each score, and what was expected there.",
 )
-@click.option("--plot", metavar="FILE", help="Draw why the oddest row is odd: a .png, .pdf or .svg file.")
+@click.option("--plot", metavar="FILE", help="Draw why the oddest row, or images, are odd: a .png, .pdf or .svg file.")
 @click.option(
     "--on-error",
     type=click.Choice(["fail", "skip"]),
@@ -262,7 +276,8 @@ def score(
             f"{model}: has no calibration rows, which --fdr and --drift need; fit with --false-alarm-rate, "
             "or give it some with: tollad calibrate"
         )
-    oddest = verdicts.Oddest()
+    are_images = len(detector.input_shape_) == 3
+    oddest = verdicts.Oddest(_MOST_IMAGES_DRAWN if are_images else 1)
     with contextlib.ExitStack() as stack:
         bad = None
         if on_error == "skip":
@@ -279,8 +294,12 @@ def score(
     if bad is not None and bad.n:
         click.echo(f"Warning: {bad.n:,} row{'s' * (bad.n > 1)} could not be read; see {bad.path}", err=True)
     if plot is not None:
-        explanation, title = detector.explain(oddest.rows), f"row {oddest.row + 1} of {data}"
-        if len(detector.input_shape_) > 1:
+        explanation, (_, row, _) = detector.explain(oddest.rows), oddest.found[0]
+        title = f"row {row + 1} of {data}"
+        if are_images:
+            names = [value or f"row {row + 1}" for _, row, value in oddest.found]
+            plots.part_maps(explanation, names, plot, overwrite=force)
+        elif len(detector.input_shape_) > 1:
             plots.part_map(explanation, 0, plot, title=title, overwrite=force)
         else:
             plots.reason_bars(explanation, 0, plot, title=title, most=n_reasons or 10, overwrite=force)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tollad.columns import Column, encode, fit_columns, typed, unreadable
 from tollad.features import column_names
+from tollad.images import ImageSource, is_images, open_images
 from tollad.sources import (
     Block,
     TableSource,
@@ -110,13 +111,16 @@ def read_training_rows(
     normal: Sequence[str],
     drop: Sequence[str],
     kinds: Mapping[str, str] | None,
+    size: tuple[int, int] | None = None,
+    grey: bool = False,
 ) -> Training:
     """Read the rows to fit a detector on, all into memory.
 
     Parameters
     ----------
     path, header, key
-        As in `tollad.sources.open_table`; an array of images or series may have three or four axes.
+        As in `tollad.sources.open_table`; an array of images or series may have three or four axes. Or images as
+        `tollad.images.open_images` takes them: a folder, or an IDX file.
     label : str, optional
         A column that says which rows are normal. It is no feature.
     normal : sequence of str
@@ -125,19 +129,28 @@ def read_training_rows(
         Columns that are no features.
     kinds : mapping of str to str, optional
         What columns are; all others are decided by their values, see `tollad.columns.fit_columns`.
+    size, grey
+        As in `tollad.images.open_images`, for images only.
 
     Raises
     ------
     ValueError, OSError
         If the file cannot be read, a column is unknown or cannot be learnt from, or no row is left.
     """
-    notes = {
+    notes: dict[str, Any] = {
         "source": PurePath(_shown(path)).name,
         "header": header,
         "label": label,
         "normal": [*normal],
         "drop": [*drop],
     }
+    if is_images(path):
+        if key is not None or drop or kinds:
+            raise ValueError(f"{path}: holds images, no arrays or columns; leave out --key, --drop and --column")
+        notes["images"] = {"size": None if size is None else [*size], "grey": grey}
+        return _training_images(open_images(path, size=size, grey=grey), label, normal, notes)
+    if size is not None or grey:
+        raise ValueError(f"{_shown(path)}: is no folder of images and no IDX file; leave out --size and --grey")
     array = _images(path, key, has_columns=label is not None or bool(drop) or bool(kinds))
     if array is not None:
         return Training(array, None, {**notes, "n_read": len(array), "n_used": len(array)})
@@ -186,7 +199,8 @@ def row_blocks(
     header : bool or None
         As in `read_training_rows`; None is as it was at fit.
     column : str, optional
-        A column to hand on as text, such as a label or an identifier; it need not be a feature.
+        A column to hand on as text, such as a label or an identifier; it need not be a feature. Of a folder of images
+        it is `file` if none is asked for.
     reject : callable, optional
         As in `tollad.sources.open_table`; and rows of a table with a value that is not of the kind of its column are
         left out, too.
@@ -202,6 +216,9 @@ def row_blocks(
         If the file cannot be read, has other columns or shapes than at fit, or a value that is not of the kind of its
         column. With `reject`, if no row of the file can be read, or none of its first block: it is another file then.
     """
+    if is_images(path):
+        yield from _image_blocks(detector, path, column)
+        return
     array = _images(path, key, has_columns=column is not None)
     if array is not None:
         yield from _array_blocks(detector, path, array)
@@ -299,7 +316,7 @@ def read_rows(
     for block in row_blocks(detector, path, header=header, key=key, column=label):
         seen |= dict.fromkeys(block.values)
         parts.append(block.rows if label is None else chosen(block.rows, matches(block.values, normal)))
-    rows = pa.concat_tables(parts) if isinstance(parts[0], pa.Table) else np.concatenate(parts)
+    rows = joined(parts)
     if not len(rows):
         raise _no_such_label(_shown(path), label, normal, seen)
     return rows
@@ -372,9 +389,57 @@ def chosen(rows: Rows, mask: NDArray[np.bool_]) -> Rows:
     return rows.filter(pa.array(mask)) if isinstance(rows, pa.Table) else rows[mask]
 
 
+def taken(rows: Rows, order: NDArray[np.intp]) -> Rows:
+    """Return a copy of the rows of these numbers, in this order."""
+    return rows.take(pa.array(order)) if isinstance(rows, pa.Table) else rows[order]
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Return rows of one kind one below the other."""
+    return pa.concat_tables(parts) if isinstance(parts[0], pa.Table) else np.concatenate(parts)
+
+
 def with_names(rows: NDArray[np.float64], names: Sequence[str]) -> pa.Table:
     """Return rows as a table, from which scikit-learn takes the names of the columns."""
     return pa.table([pa.array(column) for column in rows.T], names=list(names))
+
+
+def _training_images(source: ImageSource, label: str | None, normal: Sequence[str], notes: dict[str, Any]) -> Training:
+    kept = np.arange(len(source))
+    if label is not None:
+        label = resolve_column(source.path, [*source.columns], label)
+        values = source.columns[label]
+        kept = np.flatnonzero(matches(values, normal))
+        if not len(kept):
+            raise _no_such_label(source.path, label, normal, dict.fromkeys(values))
+    return Training(source.take(kept), None, {**notes, "label": label, "n_read": len(source), "n_used": len(kept)})
+
+
+def _image_blocks(detector: TollDetector, path: str, column: str | None) -> Iterator[RowBlock]:
+    asked = detector.notes_.get("images")
+    if asked is None:
+        raise ValueError(
+            f"{path}: holds images, whose pixels are read as 0 to 1, but the model was not fitted on such; fit on a "
+            "folder of images or an IDX file, or score rows like those of the fit"
+        )
+    size = None if asked["size"] is None else tuple(asked["size"])
+    source = open_images(path, size=size, grey=asked["grey"])
+    if source.shape != detector.input_shape_:
+        raise ValueError(
+            f"{path}: holds {_described(source.shape)}, but the model was fitted on "
+            f"{_described(detector.input_shape_)}; convert them, or fit again with --size "
+            "or --grey, to which all later images are then brought"
+        )
+    column = "file" if column is None and "file" in source.columns else column
+    column = None if column is None else resolve_column(source.path, [*source.columns], column)
+    for start, images in source.blocks(_rows_in_block(source.shape)):
+        values: list[str | None] = [] if column is None else [*source.columns[column][start : start + len(images)]]
+        yield RowBlock(start, images, column, values)
+
+
+def _described(shape: Sequence[int]) -> str:
+    channels, height, width = shape
+    return f"{'grey' if channels == 1 else 'colour'} images of {height}x{width} pixels"
 
 
 def _labelled(block: Block, label: str, normal: Sequence[str]) -> NDArray[np.bool_]:
@@ -422,9 +487,18 @@ def _array_blocks(detector: TollDetector, path: str, array: NDArray[Any]) -> Ite
         raise ValueError(
             f"{path}: the rows have shape {array.shape[1:]}, but the model was fitted on {detector.input_shape_}"
         )
-    size = max(1, _BLOCK_VALUES // math.prod(array.shape[1:]))
+    if "images" in detector.notes_ and array.dtype.kind != "f":
+        raise ValueError(
+            f"{path}: holds {array.dtype} values, but the model was fitted on images, whose pixels are read as 0 to 1; "
+            "divide them by the largest value that they can have"
+        )
+    size = _rows_in_block(array.shape[1:])
     for start in range(0, len(array), size):
         yield RowBlock(start, array[start : start + size], None, [])
+
+
+def _rows_in_block(shape: Sequence[int]) -> int:
+    return max(1, _BLOCK_VALUES // math.prod(shape))
 
 
 def _check_columns(source: TableSource, names: Sequence[str], ignored: set[str | None]) -> None:

@@ -45,6 +45,14 @@ def _or_none(text: str) -> str | None:
     return None if text == "none" else text
 
 
+def _size(text: str) -> tuple[int, int]:
+    height, cross, width = text.partition("x")
+    size = (_number(int, height), _number(int, width if cross else height))
+    if min(size) < 1:
+        raise click.BadParameter(f"{text!r} is no size; give pixels, such as 64, or 48x64 (height x width).")
+    return int(size[0]), int(size[1])
+
+
 def _option(flag: str, metavar: str, convert: Callable[[str], Any], default: str, text: str) -> click.Option:
     return click.Option([flag], type=convert, default=default, metavar=metavar, help=text, show_default=True)
 
@@ -76,4 +84,14 @@ DETECTOR_OPTIONS = (
     _option("--device", "NAME", str, "auto", "auto, cpu, cuda, mps, cuda:1, ..."),
     _option("--random-state", "N", int, "0", "Seed: the same seed gives the same model."),
     click.Option(["--verbose/--quiet"], default=True, help="Show the progress of the training.  [default: verbose]"),
+)
+
+IMAGE_OPTIONS = (
+    click.Option(
+        ["--size"],
+        type=_size,
+        metavar="N|HxW",
+        help="Resize images to N x N pixels, or to height x width; those to be scored, too.",
+    ),
+    click.Option(["--grey"], is_flag=True, help="Turn colour images into grey ones; those to be scored, too."),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ _BINS = 40
 # Channels of a series whose names can be read beside it.
 _MOST_NAMED = 12
 _MOST_LETTERS = 80
+_MOST_LETTERS_ABOVE = 18
 # Beyond this ratio of the largest to the smallest score, equal steps would crowd most rows into a few bins.
 _LOG_RATIO = 20.0
 
@@ -228,6 +230,62 @@ def part_map(
     _save(figure, path, picture, overwrite=overwrite)
 
 
+def part_maps(
+    explanation: Explanation, names: Sequence[str], path: str | os.PathLike[str], *, overwrite: bool = True
+) -> None:
+    """Draw images side by side, each above what was expected of it and a map of where its score comes from.
+
+    The maps have one scale, so that they can be compared. Of a colour image the parts are summed over the channels.
+
+    Parameters
+    ----------
+    explanation : tollad.explain.Explanation
+        Of a few images, (n, C, H, W): grey for C = 1, colour for C = 3, and the mean of the channels for any other C.
+    names : sequence of n str
+        What to call the images; their scores are added.
+    path, overwrite
+        As in `score_distributions`.
+
+    Raises
+    ------
+    ImportError, OSError
+        As `score_distributions` does.
+    ValueError
+        If the rows are no images, there is not one name for each, or the format is unknown.
+    """
+    if explanation.parts.ndim != 4 or len(names) != len(explanation.parts):
+        raise ValueError(
+            "maps side by side are for images (n, C, H, W), each with a name; "
+            f"there are {len(names)} names for rows of shape {explanation.parts.shape}"
+        )
+    picture = picture_format(path)
+    n, channels, height, width = explanation.parts.shape
+    seen, expected = (
+        np.moveaxis(np.asarray(a, float), 1, -1) if channels == 3 else np.asarray(a, float).mean(1)
+        for a in (explanation.seen, explanation.expected)
+    )
+    parts = explanation.parts.sum(1)
+    # Pixels from 0 to 1 look as they do elsewhere, and others as they are spread.
+    low, high = min(0.0, float(seen.min())), max(1.0, float(seen.max()))
+    panel = min(1.5, 9.0 / n)
+    figure = _new_figure(n * panel + 1.7, 3 * panel * height / width + 0.8)
+    grid = figure.subplots(3, n, squeeze=False)
+    for column, name in enumerate(names):
+        grid[0, column].set_title(f"{_name(name)}\nscore {explanation.scores[column]:.3g}", fontsize="small")
+        for axes, values in zip(grid[:2, column], (seen[column], expected[column]), strict=True):
+            scaled = np.clip((values - low) / (high - low), 0, 1)
+            axes.imshow(scaled, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        heat = grid[2, column].imshow(
+            parts[column], cmap="magma", vmin=0, vmax=float(parts.max()) or 1.0, interpolation="nearest"
+        )
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+    for axes, what in zip(grid[:, 0], ("seen", "expected", "part of\nthe score"), strict=True):
+        axes.set_ylabel(what, rotation="horizontal", ha="right", va="center")
+    figure.colorbar(heat, ax=[*grid[2]], shrink=0.9, aspect=12, pad=0.02)
+    _save(figure, path, picture, overwrite=overwrite)
+
+
 def two_term_map(
     explanation: Explanation,
     anomalous: ArrayLike,
@@ -316,6 +374,11 @@ def _titled(title: str, score: float) -> str:
 def _label(text: str) -> str:
     """Return a text of the user's as matplotlib shows it: dollars begin no formula, and the axes keep some room."""
     return (text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 3] + "...").replace("$", r"\$")
+
+
+def _name(text: str) -> str:
+    """Return the end of a path, which tells one image from the next, short enough to stand above it."""
+    return _label(text if len(text) <= _MOST_LETTERS_ABOVE else "..." + text[3 - _MOST_LETTERS_ABOVE :])
 
 
 def _save(figure: Figure, path: str | os.PathLike[str], picture: str, *, overwrite: bool) -> None:

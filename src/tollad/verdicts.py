@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tollad.calibration import DriftMonitor, benjamini_hochberg, p_values
-from tollad.inputs import Rows, Scored, chosen
+from tollad.inputs import Rows, Scored, chosen, joined, taken
 
 if TYPE_CHECKING:
     from tollad.detector import TollDetector
@@ -93,29 +93,41 @@ def watch_drift(blocks: Iterable[Scored], calibration_scores: NDArray[np.float64
 
 
 class Oddest:
-    """The row with the highest score among those that pass by.
+    """The rows with the highest scores among those that pass by.
+
+    Parameters
+    ----------
+    most : int >= 1, default 1
+        How many rows to keep.
 
     Attributes
     ----------
-    row : int
-        Its number in the file, from 0; -1 before any row.
-    score : float
-    rows : pyarrow.Table or ndarray, (1, ...)
-        The row as the detector takes it.
+    found : list of (float, int, str or None)
+        Score of each, its number in the file, from 0, and its value of the column that was asked for; the oddest first,
+        of equal scores the first.
+    rows : pyarrow.Table or ndarray, (n, ...)
+        The rows as the detector takes them. They are there once a row has passed by.
     """
 
     rows: Rows
 
-    def __init__(self) -> None:
-        self.row, self.score = -1, -math.inf
+    def __init__(self, most: int = 1) -> None:
+        self.most = most
+        self.found: list[tuple[float, int, str | None]] = []
 
     def watch(self, blocks: Iterable[Scored]) -> Iterator[Scored]:
         """Hand on scored rows."""
         for block in blocks:
-            top = int(block.scores.argmax())
-            if block.scores[top] > self.score:
-                self.row, self.score = int(block.row_numbers()[top]), float(block.scores[top])
-                self.rows = block.rows[top : top + 1]
+            top = np.argsort(-block.scores, kind="stable")[: self.most]
+            numbers = block.row_numbers()
+            values: Sequence[str | None] = block.values or [None] * len(block.scores)
+            new = [(float(block.scores[row]), int(numbers[row]), values[row]) for row in top]
+            rows = taken(block.rows, top)
+            if self.found:
+                rows = joined([self.rows, rows])
+            self.found += new
+            order = np.argsort([-score for score, _, _ in self.found], kind="stable")[: self.most]
+            self.found, self.rows = [self.found[place] for place in order], taken(rows, order)
             yield block
 
 

@@ -21,7 +21,7 @@ import tollad
 
 SOURCE = Path(tollad.__file__).parent
 # Import names that differ from the names of their projects.
-PROJECTS = {"sklearn": "scikit-learn"}
+PROJECTS = {"PIL": "pillow", "sklearn": "scikit-learn"}
 
 # module: (modules of tollad, third-party packages) that it may import, be it at the top or within a function.
 MODULES: dict[str, tuple[set[str], set[str]]] = {
@@ -70,7 +70,8 @@ MODULES: dict[str, tuple[set[str], set[str]]] = {
     "options": (set(), {"click"}),
     "card": ({"artifact", "columns"}, {"numpy"}),
     "columns": ({"sources"}, {"numpy", "pyarrow"}),
-    "inputs": ({"columns", "detector", "features", "sources", "textfile"}, {"numpy", "pyarrow"}),
+    "images": ({"data.formats"}, {"PIL", "numpy"}),
+    "inputs": ({"columns", "detector", "features", "images", "sources", "textfile"}, {"numpy", "pyarrow"}),
     "verdicts": ({"calibration", "detector", "inputs"}, {"numpy", "pyarrow"}),
     "outputs": ({"files"}, {"pyarrow"}),
     "skipping": ({"files"}, set()),

@@ -92,7 +92,8 @@ def test_bad_rows_are_left_out_and_listed(home, good, tmp_path, monkeypatch, chu
     assert [row["reason"] for row in listed] == [BAD[text] for text in texts]
     assert [row["text"] for row in listed] == [text.decode(errors="backslashreplace") for text in texts]
     scored, clean = read(tmp_path / "s.csv"), read(home / "scores.csv")
-    assert [row["score"] for row in scored] == [row["score"] for row in clean]
+    # Blocks of other sizes: sums of float64 may differ in the last digit.
+    assert [float(row["score"]) for row in scored] == pytest.approx([float(row["score"]) for row in clean], rel=1e-12)
     assert {int(row["row"]) for row in scored} | {*rows} == set(range(1, len(good) + len(rows) + 1))
 
 

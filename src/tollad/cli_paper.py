@@ -38,8 +38,7 @@ def list_tables() -> None:
 
     for name in names():
         table = read_table(name)
-        measured = [method for method in table.methods if method.run is not None or method.baseline is not None]
-        work = table.work() if measured else []
+        work = table.work() if any(method.is_measured for method in table.methods) else []
         n_runs = sum(isinstance(item, Run) for item in work)
         click.echo(f"{name:<14} {table.title}: {len(table.methods)} methods, {len(table.cells)} cells, {n_runs} runs")
 
@@ -164,11 +163,13 @@ def report(table: str | None, form: str, output: str | None, folder: str) -> Non
 @paper.command()
 @click.argument("what", type=click.Choice(["figure2", "figure4", "curves"]))
 @click.option("-o", "--output", metavar="FILE", help="The picture.  [default: WHAT.png]")
-@click.option("--table", metavar="TABLE", help="Whose curves to draw.")
-@click.option("--normal", multiple=True, metavar="CELL", help="A cell of the curves; may repeat.")
+@click.option("--table", metavar="TABLE", help="Whose curves to draw; for figure4 another table like it.")
+@click.option("--normal", multiple=True, metavar="CELL", help="A cell to draw; may repeat.  [default: all]")
 @_results_option
 def plot(what: str, output: str | None, table: str | None, normal: tuple[str, ...], folder: str) -> None:
     """Draw Figure 2, computed at once; Figure 4, from its results; or the validation curves of a table."""
+    if what == "figure2" and (table or normal):
+        raise click.UsageError("Figure 2 is of no table: it takes neither --table nor --normal.")
     path = output or f"{what}.png"
     if what == "figure2":
         from tollad import figures, theory
@@ -181,6 +182,5 @@ def plot(what: str, output: str | None, table: str | None, normal: tuple[str, ..
 
     if what == "curves" and table is None:
         raise click.UsageError("--table is missing: whose curves to draw.")
-    wanted = {item.identity for item in read_table(table or "figure4").work(normal=normal or None)}
-    rows = [row for row in Results(folder) if row["identity"] in wanted]
-    (draw_curves if what == "curves" else draw_by_beta)(rows, path)
+    draw = draw_curves if what == "curves" else draw_by_beta
+    draw(read_table(table or "figure4"), Results(folder), path, normal or None)

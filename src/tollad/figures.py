@@ -48,8 +48,8 @@ def draw_figure2(result: theory.Figure2, path: str | os.PathLike[str], *, overwr
         If the file cannot be written, see `tollad.files.atomic_write`.
     """
     picture = plots.picture_format(path)
-    figure = _new_figure(9.6, 7.0)
-    grid = figure.add_gridspec(2, 6, height_ratios=(1, 1.05))
+    figure = _new_figure(9.6, 7.2)
+    grid = figure.add_gridspec(2, 6, height_ratios=(1, 1.05), hspace=0.08)
     middle = len(result.times) // 2
     best = result.best[:, middle]
     panels = (
@@ -67,12 +67,13 @@ def draw_figure2(result: theory.Figure2, path: str | os.PathLike[str], *, overwr
     for score, name in enumerate(("equation (3)", "equation (3), norms squared")):
         axes = figure.add_subplot(grid[1, 3 * score : 3 * score + 3], sharey=first)
         _draw_correlations(axes, result, score)
-        axes.set_title(f"{name}: median and range of {result.correlations.shape[2]} starts", fontsize=10)
+        axes.set_title(name, fontsize=10)
         if first is None:
             first = axes
             axes.set_ylabel("rank correlation with\nthe Mahalanobis distance")
             axes.set_ylim(np.floor(result.correlations.min() * 10) / 10, 1.01)
-            axes.legend(loc="lower right", frameon=False)
+            starts = f"median and range\nof {result.correlations.shape[2]} starts"
+            axes.legend(loc="lower right", frameon=False, title=starts)
         else:
             axes.tick_params(labelleft=False)
     with files.atomic_write(path, overwrite=overwrite) as file:

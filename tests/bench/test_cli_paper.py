@@ -6,7 +6,7 @@ import sys
 import warnings
 
 import pytest
-from bench.synthetic import table_task
+from bench.synthetic import RUN, table_task, table_text
 from click.testing import CliRunner
 
 from tollad.bench import campaign, execute, tables
@@ -14,23 +14,9 @@ from tollad.bench.results import Results
 from tollad.cli_paper import paper
 from tollad.data.protocols import make_task
 
-TABLE = """
-title = "A table"
-metric = "auroc"
-seeds = 3
-[run]
-protocol = "synthetic"
-dataset = "table"
-network = "mlp"
-latent_dim = 2
-hidden = [8]
-beta = 1
-learning_rate = 1e-2
-batch_size = 20
-steps = 20
-validate_every = 5
-[cells]
-F1 = {}
+TABLE = table_text(
+    "F1 = {}",
+    """
 [[methods]]
 name = "Toll"
 run = {}
@@ -39,7 +25,9 @@ F1 = [80.0, 1.0]
 [[methods]]
 name = "Mean"
 baseline = { method = "mean", rows = "raw" }
-"""
+""",
+    **RUN | {"steps": 20},
+)
 
 
 @pytest.fixture
@@ -190,7 +178,10 @@ class TestPlot:
     def test_curves_need_a_table(self):
         assert "--table is missing" in invoke("plot", "curves", code=2).output
 
-    def test_figure_4_needs_results(self, tmp_path, monkeypatch):
+    def test_figure_2_is_of_no_table(self):
+        assert "takes neither --table nor --normal" in invoke("plot", "figure2", "--table", "small", code=2).output
+
+    def test_figure_4_needs_results(self, tmp_path):
         pytest.importorskip("matplotlib")
         (tmp_path / "tables" / "figure4.toml").write_text(TABLE)
         done = CliRunner().invoke(paper, ["plot", "figure4"])

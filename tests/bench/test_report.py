@@ -5,6 +5,7 @@ import dataclasses
 import io
 
 import pytest
+from bench.synthetic import table_text
 
 from tollad.bench import report as module
 from tollad.bench.execute import failed_row
@@ -14,24 +15,9 @@ from tollad.bench.tables import names, parse_table, read_table
 
 TABLE = parse_table(
     "small",
-    """
-title = "A <small> table"
-metric = "auroc"
-seeds = 3
-notes = ["A note."]
-[run]
-protocol = "one_class"
-dataset = "mnist"
-network = "conv28"
-latent_dim = 8
-beta = 1
-learning_rate = 1e-3
-batch_size = 10
-steps = 20
-validate_every = 10
-[cells]
-zero = { normal = 0 }
-one = { normal = 1 }
+    table_text(
+        "zero = { normal = 0 }\none = { normal = 1 }",
+        """
 [[methods]]
 name = "Other"
 [methods.published]
@@ -48,6 +34,9 @@ one = [70.5]
 name = "PCA"
 baseline = { method = "pca", n = 4, rows = "raw" }
 """,
+        title="A <small> table",
+        notes=("A note.",),
+    ),
 )
 OURS, PCA = TABLE.methods[1:]
 
@@ -189,7 +178,8 @@ class TestFormats:
         text = to_html([self.report])
         assert "<h2>A &lt;small&gt; table</h2>" in text
         assert "<td>85.0 ± 5.0</td>" in text
-        assert text.count("<tr>") == text.count("</tr>") == 1 + len(self.report.lines)
+        assert text.count("<tr") == text.count("</tr>") == 1 + len(self.report.lines)
+        assert text.count("<tr class=measured>") == len(self.report.lines) - 2
 
     def test_csv_has_a_line_for_each_value(self):
         rows = list(csv.DictReader(io.StringIO(to_csv([self.report, self.report]))))

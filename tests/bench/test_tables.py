@@ -5,6 +5,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from bench.synthetic import table_text
 
 from tollad.bench.spec import Baseline, Run
 from tollad.bench.tables import AVERAGE, names, parse_table, read_table
@@ -20,23 +21,9 @@ METHODS = {
     "Toll 2-norm": "Toll, 2-norm",
     "Toll ∞ -norm": "Toll, infinity norm",
 }
-SMALL = """
-title = "A table"
-metric = "auroc"
-seeds = 3
-[run]
-protocol = "one_class"
-dataset = "mnist"
-network = "conv28"
-latent_dim = 8
-beta = 1
-learning_rate = 1e-3
-batch_size = 10
-steps = 20
-validate_every = 10
-[cells]
-zero = { normal = 0 }
-one = { normal = 1, seeds = 5, vary = ["seed", "batch_seed"] }
+SMALL = table_text(
+    'zero = { normal = 0 }\none = { normal = 1, seeds = 5, vary = ["seed", "batch_seed"] }',
+    """
 [[methods]]
 name = "Other"
 [methods.published]
@@ -47,7 +34,8 @@ run = { beta = 2 }
 [[methods]]
 name = "PCA"
 baseline = { method = "pca", n = 4, rows = "raw" }
-"""
+""",
+)
 
 
 def printed(name):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tollad import files, plots
-from tollad.bench.report import SELECTIONS, Report, work_of
+from tollad.bench.report import SELECTIONS, Group, Line, Report, groups
 from tollad.bench.results import Row
-from tollad.bench.spec import Run
+from tollad.bench.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,15 +21,21 @@ if TYPE_CHECKING:
 
 # Blue, vermilion, green, purple, orange and sky blue of Okabe and Ito: told apart with any colour vision.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_PUBLISHED, _OTHERS = "#333333", "#BBBBBB"
+_INK, _GREY, _PALE, _BAND = "#333333", "#767676", "#BBBBBB", "#F4F4F4"
 _SELECTED = {"best_validation": "o", "last": "s"}
+_BASELINES = ("v", "^", "<", ">", "X", "P")
+_STYLES = ("-", "--", ":")
 _DOTS = 150
+# Inches.
+_WIDTH, _HEIGHT = 8.0, 5.0
+_METRICS = {"auroc": "AUROC (%)", "f1": "F1 (%)"}
 
 
 def draw_report(report: Report, path: str | os.PathLike[str]) -> None:
     """Draw a table: what was published of each measured method, and what was measured, cell by cell.
 
-    Methods that are only quoted are grey ticks. Bars are standard deviations.
+    Above are methods that are only quoted, as grey ticks, and below baselines. Bars are standard deviations of the
+    others.
 
     Parameters
     ----------
@@ -44,129 +52,191 @@ def draw_report(report: Report, path: str | os.PathLike[str]) -> None:
     OSError
         If the file cannot be written.
     """
-    cells = report.columns
-    figure, axes = _new_figure(path, max(6.4, 0.75 * len(cells) + 3))
-    ours = list(dict.fromkeys(line.method for line in report.lines if line.what != "published"))
-    lines = [line for line in report.lines if line.what != "difference"]
-    quoted = [line for line in lines if line.method not in ours]
-    shown = [line for line in lines if line.method in ours]
-    for number, line in enumerate(quoted):
-        x = [cells.index(cell) for cell in line.values]
-        y = [value.mean for value in line.values.values()]
-        axes.plot(x, y, "_", color=_OTHERS, markersize=14, label="quoted methods" if number == 0 else None)
-    for number, line in enumerate(shown):
-        offset = 0.5 * ((number + 0.5) / len(shown) - 0.5)
-        colour = _PUBLISHED if line.what == "published" else _COLOURS[ours.index(line.method) % len(_COLOURS)]
-        axes.errorbar(
-            [cells.index(cell) + offset for cell in line.values],
-            [value.mean for value in line.values.values()],
-            [value.std or 0.0 for value in line.values.values()],
-            fmt=_SELECTED.get(line.what, "D"),
-            color=colour,
-            markerfacecolor="white" if line.what == "last" else colour,
-            markersize=5,
-            label=", ".join(part for part in (line.method, SELECTIONS.get(line.what, line.what), line.recipe) if part),
-        )
-    axes.set_xticks(range(len(cells)), cells, rotation=45 if max(map(len, cells)) > 4 else 0, ha="center")
-    axes.set_ylabel("AUROC (%)" if report.table.metric == "auroc" else "F1 (%)")
-    axes.set_title(report.table.title, loc="left")
-    _legend_below(figure, axes)
-    _save(figure, path)
+    cells, table = report.columns, report.table
+    measured = {method.name for method in table.methods if method.is_measured}
+    trained = {method.name for method in table.methods if method.run is not None}
+    quoted = [line for line in report.lines if line.method not in measured]
+    shown = [line for line in report.lines if line.method in trained and line.what != "difference"]
+    baselines = [line for line in report.lines if line.method in measured - trained]
+    n_rows = bool(quoted) + len(shown) + bool(baselines)
+    n_named = bool(quoted) + len(shown) + len(baselines)
+    figure, axes = _new_figure(path, 1.2 + 0.2 * n_named + len(cells) * (0.25 + 0.07 * n_rows))
+    for cell in range(0, len(cells), 2):
+        axes.axhspan(cell - 0.5, cell + 0.5, color=_BAND, zorder=0)
+    # Where in the band of a cell each line lies: quoted methods above, baselines below, and the others between.
+    offsets = iter(np.linspace(-0.45, 0.45, 2 * n_rows + 1)[1::2].tolist())
+
+    def draw(line: Line, offset: float, label: str | None, *, spread: bool = False, **look: Any) -> None:
+        values = line.values.values()
+        x, y = [value.mean for value in values], [cells.index(cell) + offset for cell in line.values]
+        if spread:
+            axes.errorbar(x, y, xerr=[value.std or 0.0 for value in values], linestyle="none", color=look["color"])
+        axes.plot(x, y, linestyle="none", label=label, **look)
+
+    if quoted:
+        offset = next(offsets)
+        for number, line in enumerate(quoted):
+            draw(line, offset, None if number else "quoted methods", color=_PALE, marker="|", markersize=8)
+    for line, look in zip(shown, _looks(shown), strict=True):
+        parts = (line.method, SELECTIONS.get(line.what, line.what), line.recipe)
+        draw(line, next(offsets), ", ".join(filter(None, parts)), spread=True, markersize=5, **look)
+    if baselines:
+        offset = next(offsets)
+        for line, marker in zip(baselines, cycle(_BASELINES), strict=False):
+            draw(line, offset, f"{line.method} (label-free)", color=_GREY, marker=marker, markersize=5, mew=0)
+    axes.set_ylim(len(cells) - 0.5, -0.5)
+    axes.set_yticks(range(len(cells)), cells)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(_METRICS[table.metric])
+    _save(figure, axes, table.title, path)
 
 
-def draw_by_beta(rows: Iterable[Row], path: str | os.PathLike[str]) -> None:
+def _looks(lines: Sequence[Line]) -> Iterator[dict[str, str]]:
+    """Marker and colour of each line: a colour for each method and recipe, what was published in that of the first."""
+    names = list(dict.fromkeys((line.method, line.recipe) for line in lines if line.recipe))
+    methods = list(dict.fromkeys(line.method for line in lines))
+    names += [(method, "") for method in methods if method not in {name for name, _ in names}]
+    colours = dict(zip(names, cycle(_COLOURS), strict=False))
+    for line in lines:
+        if line.what == "published":
+            first = next(colour for (method, _), colour in colours.items() if method == line.method)
+            yield {"color": first if len(methods) > 1 else _INK, "marker": "D"}
+        else:
+            colour = colours[line.method, line.recipe]
+            face = colour if line.what == "best_validation" else "white"
+            yield {"color": colour, "marker": _SELECTED[line.what], "markerfacecolor": face}
+
+
+def draw_by_beta(
+    table: Table, rows: Iterable[Row], path: str | os.PathLike[str], normal: Sequence[str] | None = None
+) -> None:
     """Draw Figure 4: the metric against beta, by both selections; means and standard deviations over the seeds.
 
     Parameters
     ----------
+    table : Table
+        Its cells differ in beta. Each method and recipe is drawn by itself.
     rows : iterable of rows
-        Of runs of one recipe that differ in beta and seed.
     path : path
+    normal : sequence of str, optional
+        Cells, by their names or normal class; by default all.
 
     Raises
     ------
     ImportError, ValueError, OSError
-        As of `draw_report`; ValueError also if there is no row.
+        As of `draw_report`; ValueError also if there is no result or no such cell.
     """
-    found: dict[float, list[Row]] = {}
-    for row in rows:
-        if row["error"] is None and row["kind"] == "run":
-            found.setdefault(row["run"]["beta"], []).append(row)
-    if not found:
-        raise ValueError("there is no result to draw; run the figure first: tollad paper run figure4")
-    figure, axes = _new_figure(path, 6.4)
-    betas = sorted(found)
-    for (selection, name), colour in zip(SELECTIONS.items(), _COLOURS, strict=False):
-        values = [[100 * r[selection]["test"] for r in found[beta] if r[selection] is not None] for beta in betas]
-        drawn = [(beta, np.mean(v), np.std(v)) for beta, v in zip(betas, values, strict=True) if v]
-        if drawn:
-            x, mean, std = zip(*drawn, strict=True)
-            axes.errorbar(x, mean, std, marker=_SELECTED[selection], color=colour, capsize=3, label=name)
+    found = _found(table, rows, normal)
+    figure, axes = _new_figure(path, _HEIGHT)
+    betas: set[float] = set()
+    names = list(dict.fromkeys((group.method, group.recipe) for group in found))
+    for name, colour in zip(names, cycle(_COLOURS), strict=False):
+        own = sorted((g for g in found if (g.method, g.recipe) == name), key=_beta_of)
+        betas |= set(map(_beta_of, own))
+        for selection, explained in SELECTIONS.items():
+            if own[0].rows[0][selection] is None:
+                continue
+            values = [[100 * row[selection]["test"] for row in group.rows] for group in own]
+            filled = selection == "best_validation"
+            axes.errorbar(
+                list(map(_beta_of, own)),
+                [float(np.mean(v)) for v in values],
+                [float(np.std(v)) for v in values],
+                marker=_SELECTED[selection],
+                markerfacecolor=colour if filled else "white",
+                linestyle="-" if filled else "--",
+                color=colour,
+                capsize=3,
+                label=", ".join([*name, explained, f"seeds: {_counts(own)}"]),
+            )
     # Beta = 0 belongs into the picture, so the axis is linear below the smallest positive value.
     smallest = min((beta for beta in betas if beta > 0), default=1.0)
     axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
-    axes.set_xticks(betas, [f"{beta:g}" for beta in betas], rotation=45)
+    axes.set_xticks(sorted(betas), [f"{beta:g}" for beta in sorted(betas)])
     axes.minorticks_off()
-    seeds = sorted({len(v) for v in found.values()})
-    axes.set_xlabel("beta")
-    axes.set_ylabel("AUROC (%)")
-    axes.set_title(f"MNIST, digit 8, {'-'.join(map(str, seeds))} seeds", loc="left")
-    _legend_below(figure, axes)
-    _save(figure, path)
+    axes.set_xlabel("$\\beta$")
+    axes.set_ylabel(_METRICS[table.metric])
+    _save(figure, axes, table.title, path)
 
 
-def draw_curves(rows: Iterable[Row], path: str | os.PathLike[str]) -> None:
-    """Draw the validation metric of each run against the step, and a mark where the best one was chosen.
+def draw_curves(
+    table: Table, rows: Iterable[Row], path: str | os.PathLike[str], normal: Sequence[str] | None = None
+) -> None:
+    """Draw the validation metric against the step, and a dot where the best one was chosen.
 
-    Runs that differ in the seed only have one colour.
+    Runs that differ in the seed only have one colour: thin lines, and a thick one for their mean.
 
     Parameters
     ----------
-    rows : iterable of rows
-    path : path
+    table, rows, path, normal
+        As of `draw_by_beta`.
 
     Raises
     ------
     ImportError, ValueError, OSError
-        As of `draw_report`; ValueError also if no row has a curve.
+        As of `draw_by_beta`; ValueError also if no result has a curve.
     """
-    curves = [row for row in rows if row["error"] is None and row.get("curve") and row["curve"]["validation"]]
-    if not curves:
-        raise ValueError("there is no validation curve to draw; run the table first: tollad paper run TABLE")
-    figure, axes = _new_figure(path, 8.0)
-    colours: dict[str, str] = {}
-    for row in curves:
-        run = work_of(row)
-        assert isinstance(run, Run)
-        name = str(run).rpartition(", seed")[0] + f", {run.precision}"
-        label = None if name in colours else name
-        colour = colours.setdefault(name, _COLOURS[len(colours) % len(_COLOURS)])
-        values = 100 * np.array(row["curve"]["validation"])
-        axes.plot(row["curve"]["step"], values, color=colour, linewidth=1, label=label)
-        best = row["best_validation"]
-        axes.plot(best["step"], 100 * best["validation"], "o", color=colour, markersize=5)
+    found = [group for group in _found(table, rows, normal) if _curves(group).size]
+    if not found:
+        raise ValueError(f"there is no validation curve of {table.name}: its protocol has no validation rows")
+    figure, axes = _new_figure(path, _HEIGHT)
+    looks = ((colour, style) for style in cycle(_STYLES) for colour in _COLOURS)
+    for group, (colour, style) in zip(found, looks, strict=False):
+        steps, curves = group.rows[0]["curve"]["step"], _curves(group)
+        seeds = f"{len(curves)} seed{'s' * (len(curves) > 1)}"
+        name = ", ".join((group.method, group.cell, group.recipe, seeds))
+        if len(curves) > 1:
+            axes.plot(steps, curves.T, color=colour, linewidth=0.6, alpha=0.35)
+        axes.plot(steps, curves.mean(0), style, color=colour, linewidth=1.6, label=name)
+        best = [row["best_validation"] for row in group.rows]
+        x, y = [b["step"] for b in best], [100 * b["validation"] for b in best]
+        axes.plot(x, y, "o", color=colour, markersize=5, alpha=0.8, markeredgewidth=0)
+    axes.plot([], "o", color=_INK, markersize=5, label="the earliest best of a seed, which is chosen")
+    axes.set_xlim(0, 1.01 * axes.dataLim.x1)
     axes.set_xlabel("step")
-    axes.set_ylabel("validation, " + ("AUROC (%)" if curves[0]["metric"] == "auroc" else "F1 (%)"))
-    _legend_below(figure, axes)
-    _save(figure, path)
+    axes.set_ylabel(f"{_METRICS[table.metric]} of the validation rows")
+    _save(figure, axes, table.title, path)
 
 
-def _legend_below(figure: Figure, axes: Axes) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize="small")
+def _found(table: Table, rows: Iterable[Row], normal: Sequence[str] | None) -> list[Group]:
+    """The results of runs in the wanted cells."""
+    cells = table.find_cells(normal)
+    found = [group for group in groups(table, rows) if group.cell in cells and group.rows[0]["kind"] == "run"]
+    if not found:
+        raise ValueError(f"there is no result to draw; run the table first: tollad paper run {table.name}")
+    return found
 
 
-def _new_figure(path: str | os.PathLike[str], width: float) -> tuple[Figure, Axes]:
+def _beta_of(group: Group) -> float:
+    return float(group.rows[0]["run"]["beta"])
+
+
+def _counts(found: Sequence[Group]) -> str:
+    """How many seeds there are, such as "3" or "1 to 3"."""
+    counts = sorted({len(group.rows) for group in found})
+    return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def _curves(group: Group) -> NDArray[np.float64]:
+    """Validation metrics in %, (seeds, validations); empty without validation rows."""
+    return 100 * np.array([row["curve"]["validation"] or [] for row in group.rows], dtype=np.float64)
+
+
+def _new_figure(path: str | os.PathLike[str], height: float) -> tuple[Figure, Axes]:
     plots.picture_format(path)  # refuses a name that could not be written in the end, and says if matplotlib is missing
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, 5.0), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
+def _save(figure: Figure, axes: Axes, title: str, path: str | os.PathLike[str]) -> None:
+    # Over the whole picture: names of cells may be long.
+    figure.suptitle(title, x=0.01, ha="left", fontsize="large")
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize="small")
     picture = plots.picture_format(path)
     with files.atomic_write(path) as file:
         figure.savefig(file, format=picture, dpi=_DOTS)

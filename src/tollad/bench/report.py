@@ -30,6 +30,19 @@ _RECIPE = ("steps", "batch_size", "validate_every", "precision")
 
 _Recipe: TypeAlias = tuple[Any, ...]
 
+# Wide tables scroll by themselves; a method and what was measured of it stay in sight.
+_STYLE = """
+body { font: 15px/1.4 system-ui, sans-serif; color: #222; margin: 2em }
+div { overflow-x: auto }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap }
+th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #ddd }
+thead th { border-bottom: 2px solid #222 }
+tbody th, td:nth-child(2), thead th:nth-child(-n + 2) { text-align: left }
+tbody th { font-weight: normal; position: sticky; left: 0; background: #fff }
+.measured th, .measured td { background: #e8f1fa }
+li { max-width: 60em }
+"""
+
 # What opens the page of all tables.
 _PREFACE = Path(__file__).parent / "preface.md"
 
@@ -102,7 +115,7 @@ def collect(table: Table, rows: Iterable[Row]) -> Report:
         published = {cell: Value(p.mean, p.std) for cell, p in method.published.items()}
         if published:
             lines.append(Line(method.name, "published", "", published))
-        if method.run is None and method.baseline is None:
+        if not method.is_measured:
             continue
         measured = _measured(table, method, found)
         for recipe, by_cell in measured.items():
@@ -113,6 +126,31 @@ def collect(table: Table, rows: Iterable[Row]) -> Report:
     if absent:
         remarks.append(f"Not run yet: {'; '.join(absent)}.")
     return Report(table, tuple(lines), tuple(remarks))
+
+
+@dataclass(frozen=True)
+class Group:
+    """The results without an error of one method in one cell by one recipe, seed by seed."""
+
+    method: str
+    cell: str
+    recipe: str
+    rows: tuple[Row, ...]
+
+
+def groups(table: Table, rows: Iterable[Row]) -> list[Group]:
+    """Return the results that belong to a table in groups that differ in the seed only; for which see `collect`."""
+    found = _by_key(rows)
+    sorted_out = [
+        Group(
+            method.name, cell, _recipe_name(table, method, recipe), tuple(r for r in by_seed.values() if not r["error"])
+        )
+        for method in table.methods
+        if method.is_measured
+        for recipe, by_cell in _measured(table, method, found).items()
+        for cell, by_seed in by_cell.items()
+    ]
+    return [group for group in sorted_out if group.rows]
 
 
 def to_markdown(reports: Sequence[Report]) -> str:
@@ -140,17 +178,21 @@ def to_html(reports: Sequence[Report]) -> str:
     for report in reports:
         head = "".join(f"<th>{html.escape(name)}</th>" for name in ("method", "", "seeds", *report.columns))
         body = "".join(
-            f"<tr><th>{html.escape(line.method)}</th>"
+            f"<tr{' class=measured' if line.what != 'published' else ''}><th>{html.escape(line.method)}</th>"
             + "".join(f"<td>{html.escape(text)}</td>" for text in _cells(line, report))
             + "</tr>\n"
             for line in report.lines
         )
         items = "".join(f"<li>{html.escape(note)}</li>\n" for note in (*_notes(report.table), *report.remarks))
         title = html.escape(report.table.title)
-        parts.append(f"<h2>{title}</h2>\n<table>\n<tr>{head}</tr>\n{body}</table>\n<ul>\n{items}</ul>\n")
-    style = "table{border-collapse:collapse}td,th{padding:.2em .6em;border:1px solid #ccc;text-align:right}"
-    head = f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>tollad</title><style>{style}</style>'
-    return f"{head}</head>\n<body>\n{''.join(parts)}</body></html>\n"
+        table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>"
+        parts.append(f"<h2>{title}</h2>\n<div>{table}</div>\n<ul>\n{items}</ul>\n")
+    head = f"<title>The paper, reproduced</title>\n<style>{_STYLE}</style>"
+    note = "Shaded rows were measured here, the others are printed in the paper. Values are in %."
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{head}</head>\n<body>\n<p>{note}</p>\n'
+        f"{''.join(parts)}</body></html>\n"
+    )
 
 
 def to_csv(reports: Sequence[Report]) -> str:

@@ -46,6 +46,11 @@ class Method:
     baseline: Mapping[str, Any] | None = None
     note: str = ""
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether there is something to run, not only to quote."""
+        return self.run is not None or self.baseline is not None
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -115,8 +120,8 @@ class Table:
         ValueError
             If there is no such cell or seed, or nothing to run.
         """
-        chosen = list(self.cells) if normal is None else [self._find_cell(text) for text in normal]
-        methods = [method for method in self.methods if method.run is not None or method.baseline is not None]
+        chosen = self.find_cells(normal)
+        methods = [method for method in self.methods if method.is_measured]
         if not methods:
             raise ValueError(f"{self.name} holds published numbers only; there is nothing to run")
         most = max(self.cells[cell].seeds for cell in chosen)
@@ -145,6 +150,10 @@ class Table:
             name: every[name] for name in ("protocol", "dataset", "normal", "split_seed") if name in every
         }
         return Baseline.from_values({**task, **method.baseline})
+
+    def find_cells(self, texts: Sequence[str] | None) -> list[str]:
+        """Return the names of cells that are given by their names or normal classes; all for None."""
+        return list(self.cells) if texts is None else [self._find_cell(text) for text in texts]
 
     def _find_cell(self, text: str) -> str:
         for cell, column in self.cells.items():
@@ -204,7 +213,7 @@ def parse_table(name: str, text: str) -> Table:
         notes=tuple(values.get("notes", ())),
     )
     for method in methods:
-        for cell in cells if method.run is not None or method.baseline is not None else ():
+        for cell in cells if method.is_measured else ():
             try:
                 table.repetition(method, cell, 0)
             except ValueError as error:

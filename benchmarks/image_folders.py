@@ -109,7 +109,7 @@ def photo(work: Path, pictures: Path, name: str, other: str) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     masks = write_patches(work, load_sample_image(f"{name}.jpg"), load_sample_image(f"{other}.jpg"), rng)
     model, calibrated = work / "first.tollad", work / f"{name}.tollad"
-    row = fit(work / "train", model)
+    row = fit(work / "train", model, "--steps", "400")
     tollad("calibrate", model, work / "fresh", "-o", calibrated, "--false-alarm-rate", RATE, "--force")
     labels = ("--label", "folder", "--normal", "normal")
     measured = json.loads(tollad("evaluate", calibrated, work / "test", *labels, "--json")[0])

@@ -109,14 +109,14 @@ class TestPixels:
         assert self.values(tmp_path, Image.fromarray(GREY > 100)).tolist() == [(GREY > 100).astype(int).tolist()]
 
     def test_a_palette_is_applied(self, tmp_path: Path) -> None:
-        image = Image.fromarray(np.array([[0, 1]], np.uint8), "L").convert("P")
+        image = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
         image.putpalette([255, 0, 0, 0, 0, 255])
         assert self.values(tmp_path, image).tolist() == [[[1, 0]], [[0, 0]], [[0, 1]]]
 
     def test_what_is_transparent_is_white(self, tmp_path: Path) -> None:
         rgba = np.array([[[0, 51, 102, 255], [0, 51, 102, 0]]], np.uint8)
         np.testing.assert_allclose(self.values(tmp_path, rgba)[:, 0], [[0, 1], [0.2, 1], [0.4, 1]], atol=1e-6)
-        grey = Image.fromarray(np.array([[[51, 255], [51, 0]]], np.uint8), "LA")
+        grey = Image.fromarray(np.array([[[51, 255], [51, 0]]], np.uint8))
         np.testing.assert_allclose(self.values(tmp_path, grey)[0], [[0.2, 1]], atol=1e-6)
 
     @pytest.mark.parametrize("mode", ["CMYK", "L", "RGB"])

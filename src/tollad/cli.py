@@ -248,7 +248,8 @@ def score(
     """Score the rows of DATA with MODEL.
 
     Each row gets its number, from 1, its anomaly score (high = anomalous) and a verdict, anomaly or normal. DATA has
-    the columns of the training rows in any order, and is read block by block: it may be larger than memory.
+    the columns of the training rows in any order, and is read block by block: it may be larger than memory. Of a folder
+    of images, the `file` of each is written.
 
     --fdr and --drift need a model with calibration rows: one of fit --false-alarm-rate, or of calibrate.
 

@@ -138,7 +138,7 @@ def read_training_rows(
         If the file cannot be read, a column is unknown or cannot be learnt from, or no row is left.
     """
     notes: dict[str, Any] = {
-        "source": PurePath(_shown(path)).name,
+        "source": PurePath(_shown(path)).name or path,
         "header": header,
         "label": label,
         "normal": [*normal],

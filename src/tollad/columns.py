@@ -294,19 +294,24 @@ def _bad_values(column: Column, values: pa.ChunkedArray) -> dict[int, str]:
         looks_right = pc.match_substring_regex(values, _READ[column.kind]).fill_null(True)
     else:
         looks_right = pc.invert(pc.is_inf(values)).fill_null(True)
-    suspect = ~looks_right.to_numpy()
-    # What looks right may still be the 30th of February or infinite: halving finds it, and there is little of it.
-    waiting, found = [rows[~suspect], *rows[suspect, None]], dict[int, str]()
+    # What looks wrong is mostly few texts over and over.
+    suspects = np.flatnonzero(~looks_right.to_numpy())
+    texts = values.take(pa.array(suspects)).to_pylist()
+    first = dict(zip(reversed(texts), reversed(suspects.tolist()), strict=True))
+    reasons = {text: refused(np.array([row])) for text, row in first.items()}
+    found = {int(row): reasons[text] for row, text in zip(suspects, texts, strict=True)}
+    # What looks right may still be the 30th of February, but seldom: halving finds it.
+    waiting = [np.delete(rows, suspects)]
     while waiting:
         some = waiting.pop()
-        error = refused(some)
-        if error is None:
+        if (error := refused(some)) is None:
             continue
         if len(some) == 1:
-            found[int(some[0])] = str(error).removeprefix(", ").rpartition(";")[0]
+            found[int(some[0])] = error
         else:
             waiting += np.array_split(some, 2)
-    return found
+    said = {row: str(error) for row, error in found.items() if error is not None}
+    return {row: text.removeprefix(", ").rpartition(";")[0] for row, text in said.items()}
 
 
 def encoding(columns: Sequence[Column]) -> Encoding:

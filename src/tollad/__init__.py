@@ -12,12 +12,17 @@ if TYPE_CHECKING:
     from tollad import metrics, networks, terms
     from tollad.detector import TollDetector
     from tollad.objective import Objective
+    from tollad.streaming import iter_scores
 
 __version__ = "0.1.0"
 
-__all__ = ["Objective", "TollDetector", "__version__", "metrics", "networks", "terms"]
+__all__ = ["Objective", "TollDetector", "__version__", "iter_scores", "metrics", "networks", "terms"]
 
-_HOMES = {"TollDetector": "tollad.detector", "Objective": "tollad.objective"}
+_HOMES = {
+    "TollDetector": "tollad.detector",
+    "Objective": "tollad.objective",
+    "iter_scores": "tollad.streaming",
+}
 
 
 def __getattr__(name: str) -> Any:

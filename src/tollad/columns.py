@@ -172,16 +172,25 @@ def fit_columns(
     [[40.0, 0.0, 1.0, 0.0], [50.0, 0.0, 0.0, 1.0]]
     """
     by_name, kinds = _by_name(table), kinds or {}
+    check_kinds(table.column_names, kinds)
+    if not table.num_rows:
+        raise ValueError("the table has no row to learn from; give at least one column and one row")
+    surveys = [Survey(name, kinds.get(name), keep_days=True) for name in by_name]
+    for survey in surveys:
+        survey.add(by_name[survey.name], where)
+    return [survey.column() for survey in surveys]
+
+
+def check_kinds(names: Sequence[str], kinds: Mapping[str, str]) -> None:
+    """Raise ValueError for unknown names or kinds, and if all columns are to be dropped."""
     for name, kind in kinds.items():
-        if name not in by_name:
-            similar = difflib.get_close_matches(str(name), by_name) or list(by_name)[:10]
+        if name not in names:
+            similar = difflib.get_close_matches(str(name), names) or names[:10]
             raise ValueError(f"a kind is given for column {name!r}, which is not there; there is {_listed(similar)}")
         if kind not in get_args(Kind):
             raise ValueError(f"column {name!r}: {kind!r} is no kind of column; the kinds are {_listed(get_args(Kind))}")
-    if not table.num_rows or all(kinds.get(name) == "drop" for name in by_name):
-        lacking = "no column is left" if table.num_rows else "the table has no row"
-        raise ValueError(f"{lacking} to learn from; give at least one column and one row")
-    return [_fit_column(name, column, kinds.get(name), where) for name, column in by_name.items()]
+    if all(kinds.get(name) == "drop" for name in names):
+        raise ValueError("no column is left to learn from; give at least one column and one row")
 
 
 def encode(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}".format) -> NDArray[np.float64]:
@@ -205,12 +214,40 @@ def encode(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}
     ValueError
         For missing or additional columns, infinite numbers, and values of another kind than was learnt.
     """
+    return expand(condense(table, columns, where=where), columns)
+
+
+def condense(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}".format) -> NDArray[np.float64]:
+    """Return rows as one number a column that is not dropped, (n, k), from which `expand` makes what `encode` returns.
+
+    A number is itself, NaN where missing; a category the place of its level among `Column.levels`, or their number if
+    it is not among them; a date its days since 1970-01-01 UTC, NaN where missing.
+
+    Parameters
+    ----------
+    table, columns, where
+        As in `encode`. Of the columns, the median and the cycles of dates are not asked for.
+
+    Raises
+    ------
+    ValueError
+        As `encode` does.
+    """
     by_name = _known(table, columns)
-    widths = [len(_outputs(column)) for column in columns]
-    matrix = np.zeros((table.num_rows, sum(widths)))
-    for column, width, end in zip(columns, widths, np.cumsum(widths), strict=True):
-        if column.kind != "drop":
-            _fill(matrix[:, end - width : end], column, _read_as(column, by_name[column.name], where))
+    kept = [column for column in columns if column.kind != "drop"]
+    codes = np.empty((table.num_rows, len(kept)))
+    for number, column in enumerate(kept):
+        codes[:, number] = _code(column, _read_as(column, by_name[column.name], where))
+    return codes
+
+
+def expand(codes: NDArray[np.float64], columns: Sequence[Column]) -> NDArray[np.float64]:
+    """Return what `encode` returns, (n, m), from what `condense` returned, (n, k)."""
+    kept = [column for column in columns if column.kind != "drop"]
+    widths = [len(_outputs(column)) for column in kept]
+    matrix = np.zeros((len(codes), sum(widths)))
+    for number, (column, width, end) in enumerate(zip(kept, widths, np.cumsum(widths), strict=True)):
+        _fill(matrix[:, end - width : end], column, codes[:, number])
     return matrix
 
 
@@ -245,6 +282,155 @@ def typed(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}"
     nothing = pa.nulls(table.num_rows)
     arrays = [nothing if column.kind == "drop" else _read_as(column, by_name[column.name], where) for column in columns]
     return pa.table(arrays, names=[column.name for column in columns])
+
+
+class Survey:
+    """What a column is, decided by all of its values while they pass by: what `fit_columns` does for each column.
+
+    Texts are counted only once some of them are neither numbers nor dates: memory holds no column of distinct numbers.
+    If that turns out late, the texts that went by uncounted are needed after all, and the column has to pass again.
+
+    Parameters
+    ----------
+    name : str
+        Of the column.
+    asked : {"number", "category", "date", "drop"}, optional
+        As in `fit_columns`.
+    counted : bool, default False
+        Whether to count the texts from the first on, for a column that passes again.
+    keep_days : bool, default False
+        Whether to keep all dates in memory; otherwise their constants are left to `date_column`.
+    most_levels : int, optional
+        How many texts may be counted.
+
+    Attributes
+    ----------
+    again : bool
+        Whether the column has to pass again, with `counted`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        asked: str | None = None,
+        *,
+        counted: bool = False,
+        keep_days: bool = False,
+        most_levels: int | None = None,
+    ) -> None:
+        self.name = name
+        self.again = False
+        self._asked, self._counting = asked, counted or asked == "category"
+        self._days: list[NDArray[np.float64]] | None = [] if keep_days else None
+        self._most_levels = most_levels
+        self._kinds = ["number", "date"]  # what all texts so far can be read as
+        self._any = False
+        self._natural = ""
+        self._counts: Counter[str | None] = Counter()
+        self._refusals: dict[str, ValueError] = {}
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the column holds numbers, as far as one can tell."""
+        return self._any and not self._counting and self._kind() == "number"
+
+    def add(self, values: pa.ChunkedArray, where: Where) -> None:
+        """Look at the next values; `where` says where one stands, counted from the first of them."""
+        if self._asked == "drop":
+            return
+        values = _clean(self.name, values)
+        if pa.types.is_null(values.type):
+            self._counts[None] += len(values)
+            return
+        self._natural = _natural(values)
+        if values.type == _TEXT and self._asked is None:
+            self._look(values, where)
+        if self._asked == "category" or (self._counting and values.type == _TEXT):
+            self._count(_texts(self.name, values) if self._asked else values)
+        else:
+            self._counts[None] += values.null_count
+        self._any = True
+        kind = self._kind()
+        if kind not in ("category", *self._refusals):
+            try:
+                read = _read(self.name, values, kind, where, choose=self._asked is None)
+            except ValueError as error:
+                self._refusals[kind] = error
+            else:
+                if kind == "date" and self._days is not None:
+                    self._days.append(_days(read.drop_null()))
+
+    def column(self) -> Column:
+        """Return what the column is, after its last value; ValueError as in `fit_columns`."""
+        if self._asked == "drop":
+            return Column(self.name, "drop")
+        if not self._any:
+            drop = _option(self.name, "drop")
+            raise ValueError(f"column {self.name!r} has no value in any training row; drop it with {drop}")
+        kind = self._kind()
+        if kind == "category":
+            if self._asked is None:
+                self._refuse_slips()
+            counts: Counter[str | None] = Counter()
+            for level, count in self._counts.items():
+                lower = None if level is None else level.lower()
+                counts[lower if lower in ("true", "false") else level] += count
+            return _fit_category(self.name, +counts, self._asked)
+        if kind in self._refusals:
+            raise self._refusals[kind]
+        if kind == "number" or self._days is None:
+            return Column(self.name, "number" if kind == "number" else "date")
+        days = np.sort(np.concatenate(self._days))
+        first, median, last = days[[0, (len(days) - 1) // 2, -1]].tolist()
+        return date_column(self.name, first, median, last, hours=bool((days % 1).any()))
+
+    def _kind(self) -> str:
+        if self._asked is not None:
+            return self._asked
+        if self._natural != "category":
+            return self._natural
+        return self._kinds[0] if self._kinds else "category"
+
+    def _look(self, text: pa.ChunkedArray, where: Where) -> None:
+        """Strike out what not all texts can be read as, and note the first that cannot."""
+        for kind in [*self._kinds]:
+            # Most columns of numbers and dates need no closer look than this.
+            if _tried(_to_float if kind == "number" else _to_timestamp, text) is not None:
+                if kind == "date":
+                    continue
+                if "date" in self._kinds:
+                    self._strike("date", text, _first(text), where)
+                break
+            levels = text.drop_null().unique()
+            slips = levels.filter(pc.invert(pc.match_substring_regex(levels, _READ[kind])))
+            if len(slips):
+                self._strike(kind, text, pc.index(pc.is_in(text, value_set=slips), True).as_py(), where)
+        if not self._kinds and not self._counting:
+            self.again, self._counting = self._any, True
+
+    def _strike(self, kind: str, text: pa.ChunkedArray, slip: int, where: Where) -> None:
+        self._kinds.remove(kind)
+        self._refusals[f"slip of a {kind}"] = _refusal(self.name, text, slip, kind, where, choose=True)
+
+    def _count(self, text: pa.ChunkedArray) -> None:
+        counted = text.value_counts()
+        levels, counts = counted.field("values").to_pylist(), counted.field("counts").to_pylist()
+        self._counts.update(dict(zip(levels, counts, strict=True)))
+        if self._most_levels is not None and len(self._counts) > self._most_levels:
+            raise ValueError(
+                f"column {self.name!r} holds more than {self._most_levels:,} different texts, too many to learn from "
+                f"in constant memory; drop it with {_option(self.name, 'drop')}"
+            )
+
+    def _refuse_slips(self) -> None:
+        """Raise for a column of nearly nothing but numbers, or dates: more likely with slips than a category."""
+        texts = {level: count for level, count in self._counts.items() if level is not None}
+        levels, counts = pa.array(texts, _TEXT), np.fromiter(texts.values(), np.int64)
+        for kind, pattern in _WRITTEN.items():
+            written = pc.match_substring_regex(levels, pattern).to_numpy(zero_copy_only=False)
+            share = counts @ written / counts.sum()
+            if (counts.sum() >= _ENOUGH and share >= _NEARLY) or (written.sum() > MAX_LEVELS and share >= _MOSTLY):
+                raise self._refusals[f"slip of a {kind}"]
 
 
 def unreadable(table: pa.Table, columns: Sequence[Column]) -> dict[int, str]:
@@ -294,19 +480,24 @@ def _bad_values(column: Column, values: pa.ChunkedArray) -> dict[int, str]:
         looks_right = pc.match_substring_regex(values, _READ[column.kind]).fill_null(True)
     else:
         looks_right = pc.invert(pc.is_inf(values)).fill_null(True)
-    suspect = ~looks_right.to_numpy()
-    # What looks right may still be the 30th of February or infinite: halving finds it, and there is little of it.
-    waiting, found = [rows[~suspect], *rows[suspect, None]], dict[int, str]()
+    # What looks wrong is mostly few texts over and over.
+    suspects = np.flatnonzero(~looks_right.to_numpy())
+    texts = values.take(pa.array(suspects)).to_pylist()
+    first = dict(zip(reversed(texts), reversed(suspects.tolist()), strict=True))
+    reasons = {text: refused(np.array([row])) for text, row in first.items()}
+    found = {int(row): reasons[text] for row, text in zip(suspects, texts, strict=True)}
+    # What looks right may still be the 30th of February, but seldom: halving finds it.
+    waiting = [np.delete(rows, suspects)]
     while waiting:
         some = waiting.pop()
-        error = refused(some)
-        if error is None:
+        if (error := refused(some)) is None:
             continue
         if len(some) == 1:
-            found[int(some[0])] = str(error).removeprefix(", ").rpartition(";")[0]
+            found[int(some[0])] = error
         else:
             waiting += np.array_split(some, 2)
-    return found
+    said = {row: str(error) for row, error in found.items() if error is not None}
+    return {row: text.removeprefix(", ").rpartition(";")[0] for row, text in said.items()}
 
 
 def encoding(columns: Sequence[Column]) -> Encoding:
@@ -398,56 +589,22 @@ def _known(table: pa.Table, columns: Sequence[Column]) -> dict[str, pa.ChunkedAr
     return by_name
 
 
-def _fit_column(name: str, column: pa.ChunkedArray, asked: str | None, where: Where) -> Column:
-    if asked == "drop":
-        return Column(name, "drop")
-    column = _clean(name, column)
-    if pa.types.is_null(column.type):
-        raise ValueError(f"column {name!r} has no value in any training row; drop it with {_option(name, 'drop')}")
-    kind = asked or (_kind_of_text(name, column, where) if column.type == _TEXT else _natural(column))
-    if kind == "category":
-        return _fit_category(name, _texts(name, column), asked)
-    values = _read(name, column, kind, where, choose=asked is None)
-    if kind == "number":
-        return Column(name, "number")
-    days = np.sort(_days(values.drop_null()))
-    first, median, last = days[[0, (len(days) - 1) // 2, -1]].tolist()
-    shown = {"hour": (days % 1).any(), "weekday": last - first >= 7, "day of year": last - first >= 365}
-    return Column(name, "date", (), (), first, median, last, tuple(cycle for cycle in _CYCLES if shown[cycle]))
-
-
-def _kind_of_text(name: str, text: pa.ChunkedArray, where: Where) -> str:
-    # Most columns of numbers and dates need no closer look than this.
-    if _tried(_to_float, text) is not None:
-        return "number"
-    if _tried(_to_timestamp, text) is not None:
-        return "date"
-    counted = text.drop_null().value_counts()
-    levels, counts = counted.field("values"), counted.field("counts").to_numpy()
-    for kind in _READ:
-        read, written = (
-            pc.match_substring_regex(levels, patterns[kind]).to_numpy(zero_copy_only=False)
-            for patterns in (_READ, _WRITTEN)
-        )
-        if read.all():
-            return kind
-        share = counts @ written / counts.sum()
-        if (counts.sum() >= _ENOUGH and share >= _NEARLY) or (written.sum() > MAX_LEVELS and share >= _MOSTLY):
-            slips = pc.is_in(text, value_set=levels.filter(pa.array(~read)))
-            raise _refusal(name, text, pc.index(slips, True).as_py(), kind, where, choose=True)
-    return "category"
-
-
-def _fit_category(name: str, text: pa.ChunkedArray, asked: str | None) -> Column:
-    counted = text.value_counts()
-    pairs = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
-    levels, counts = zip(*sorted(pairs, key=lambda pair: (-pair[1], pair[0] is None, pair[0])), strict=True)
-    if asked is None and len(levels) - (None in levels) == len(text) - text.null_count >= _ENOUGH:
+def _fit_category(name: str, counts: Mapping[str | None, int], asked: str | None) -> Column:
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0] is None, pair[0]))
+    n_values = sum(count for level, count in ordered if level is not None)
+    if asked is None and len(ordered) - (None in counts) == n_values >= _ENOUGH:
         raise ValueError(
             f"column {name!r} holds another text in every row, as an identifier does; drop it with "
             f"{_option(name, 'drop')}, or keep it as a category with {_option(name, 'category')}"
         )
-    return Column(name, "category", levels, counts)
+    levels, n_rows = zip(*ordered, strict=True)
+    return Column(name, "category", levels, n_rows)
+
+
+def date_column(name: str, first: float, median: float, last: float, *, hours: bool) -> Column:
+    """Return the constants of a date from those of its days since 1970-01-01 UTC; `hours`: not all are whole."""
+    shown = {"hour": hours, "weekday": last - first >= 7, "day of year": last - first >= 365}
+    return Column(name, "date", (), (), first, median, last, tuple(cycle for cycle in _CYCLES if shown[cycle]))
 
 
 def _outputs(column: Column) -> list[tuple[str, bool]]:
@@ -466,30 +623,36 @@ def _outputs(column: Column) -> list[tuple[str, bool]]:
     return [(f"{name}={level}", True) for level in (*levels, "(other)")]
 
 
-def _fill(out: NDArray[np.float64], column: Column, values: pa.ChunkedArray) -> None:
-    """Write the values of a column, from `_read_as`, into zeros, (n, number of its outputs)."""
+def _code(column: Column, values: pa.ChunkedArray) -> NDArray[np.float64]:
+    """Return the values of a column, from `_read_as`, as one number each."""
     if column.kind == "category":
-        _fill_category(out, column, values)
+        # index_in finds null among the levels as it does any other.
+        found = pc.index_in(values, value_set=pa.array(column.levels, _TEXT))
+        return found.fill_null(len(column.levels)).to_numpy()
+    return values.to_numpy() if column.kind == "number" else _days(values)
+
+
+def _fill(out: NDArray[np.float64], column: Column, codes: NDArray[np.float64]) -> None:
+    """Write the values of a column, from `_code`, into zeros, (n, number of its outputs)."""
+    if column.kind == "category":
+        _fill_category(out, column, codes.astype(np.int64))
         return
     if column.kind == "number":
-        out[:, 0] = values.to_numpy()
+        out[:, 0] = codes
         return
-    days = _days(values)
-    missing = np.isnan(days)
-    out[:, 0] = days - column.median
+    missing = np.isnan(codes)
+    out[:, 0] = codes - column.median
     for j, cycle in enumerate(column.cycles):
         # A Tuesday is a Tuesday at any hour.
-        place = days if cycle == "hour" else np.floor(days)
+        place = codes if cycle == "hour" else np.floor(codes)
         angle = 2 * np.pi * np.mod(place / _CYCLES[cycle], 1)
         out[:, 1 + 2 * j], out[:, 2 + 2 * j] = np.sin(angle), np.cos(angle)
     out[missing] = 0
     out[:, -1] = missing
 
 
-def _fill_category(out: NDArray[np.float64], column: Column, text: pa.ChunkedArray) -> None:
+def _fill_category(out: NDArray[np.float64], column: Column, codes: NDArray[np.int64]) -> None:
     n_levels = len(column.levels)
-    # index_in finds null among the levels as it does any other; what is not among them gets the number after the last.
-    codes = pc.index_in(text, value_set=pa.array(column.levels, _TEXT)).fill_null(n_levels).to_numpy()
     if n_levels <= MAX_LEVELS:
         out[np.arange(len(out)), codes] = 1
     else:

@@ -25,7 +25,7 @@ PROJECTS = {"PIL": "pillow", "sklearn": "scikit-learn"}
 
 # module: (modules of tollad, third-party packages) that it may import, be it at the top or within a function.
 MODULES: dict[str, tuple[set[str], set[str]]] = {
-    "__init__": ({"metrics", "networks", "terms", "detector", "objective"}, set()),
+    "__init__": ({"metrics", "networks", "terms", "detector", "objective", "streaming"}, set()),
     "terms": (set(), {"torch"}),
     "networks": (set(), {"torch"}),
     "stack": ({"networks"}, {"torch"}),
@@ -75,6 +75,7 @@ MODULES: dict[str, tuple[set[str], set[str]]] = {
     "verdicts": ({"calibration", "detector", "inputs"}, {"numpy", "pyarrow"}),
     "outputs": ({"files"}, {"pyarrow"}),
     "skipping": ({"files"}, set()),
+    "streaming": ({"detector", "inputs", "sources", "textfile"}, {"numpy"}),
     "theory": (set(), {"numpy", "scipy"}),
     # The benchmark data sets. No torch.
     "data": (set(), set()),

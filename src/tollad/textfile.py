@@ -259,14 +259,21 @@ def _mask_quoted_breaks(text: bytes, separator: str) -> tuple[bytes, int | None]
     """
     if b'"' not in text:
         return text, None
-    plain = rb'(?:[^"]++|(?<![%b\r\n])(?!\A)"|"(?:[^"\r\n]++|"")*+")*+' % separator.encode()
-    quoted_over_lines = re.compile(plain + rb'("(?:[^"]++|"")*+("|\Z))')
+    # No possessive quantifiers, which would do it in one pattern: Python 3.11 had faults in them.
+    opening, quotes = re.compile(rb'(?:\A|(?<=[%b\r\n]))"' % re.escape(separator.encode())), re.compile(rb'"+')
     masked, position = bytearray(text), 0
-    while found := quoted_over_lines.match(text, position):
-        position = found.end()
-        masked[found.start(1) : position] = _LINE_BREAK.sub(lambda b: b"\0".rjust(len(b[0])), found[1])
-        if not found[2]:
-            return bytes(masked), found.start(1)
+    while opened := opening.search(text, position):
+        start = opened.start()
+        # Two quotes in a row are one of the value; an odd number of them ends with the one that closes.
+        run = quotes.search(text, start + 1)
+        while run and len(run[0]) % 2 == 0:
+            run = quotes.search(text, run.end())
+        position = run.end() if run else len(text)
+        value = text[start:position]
+        if b"\n" in value or b"\r" in value:
+            masked[start:position] = _LINE_BREAK.sub(lambda b: b"\0".rjust(len(b[0])), value)
+        if run is None:
+            return bytes(masked), start
     return bytes(masked), None
 
 

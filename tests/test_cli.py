@@ -18,17 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import click
+import commands
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 import safetensors.numpy
 import torch
-from click.testing import CliRunner, Result
+from commands import COMMAND, done, rows_of, tollad
 from pyarrow import parquet
 
 from tollad import TollDetector, metrics
-from tollad.cli import COMMANDS, main
+from tollad.cli import COMMANDS
 from tollad.inputs import with_names
 from tollad.options import DETECTOR_OPTIONS
 from tollad.outputs import write_tables
@@ -37,34 +38,14 @@ from tollad.sources import open_table
 SMALL = ("--network", "mlp", "--hidden", "8", "--latent-dim", "2", "--n-members", "1", "--corruption", "none")
 QUICK = (*SMALL, "--steps", "30", "--quiet")
 COLUMNS = ("a", "b", "c")
-COMMAND = (sys.executable, "-c", "from tollad.cli import main; main()")
-
-
-def tollad(*arguments: object, given: bytes | None = None) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=given)
-
-
-def done(*arguments: object, given: bytes | None = None) -> Result:
-    result = tollad(*arguments, given=given)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 def refused(folder: Path, *arguments: object, given: bytes | None = None) -> str:
     """Return the one line that a command says when it fails, leaving the folder as it was."""
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    result = tollad(*arguments, given=given)
-    assert result.exit_code == 1, result.output
-    assert isinstance(result.exception, SystemExit)
-    assert result.stdout == ""
-    assert result.stderr.startswith("Error: ")
-    assert result.stderr.count("\n") == 1
+    said = commands.refused(*arguments, given=given)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-    return result.stderr
-
-
-def rows_of(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text)))
+    return said
 
 
 def scores_of(text: str) -> list[float]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import struct
@@ -13,38 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from commands import done, refused, rows_of, tollad
 from PIL import Image
 
 from tollad import TollDetector, metrics
-from tollad.cli import main
 from tollad.images import open_images
 
 QUICK = ("--network=mlp", "--hidden=8", "--latent-dim=2", "--steps=30", "--quiet")
 GOOD = ("--label", "folder", "--normal", "good")
-
-
-def tollad(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def done(*arguments: object) -> Result:
-    result = tollad(*arguments)
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def refused(*arguments: object) -> str:
-    """Return the one line that a command says when it fails."""
-    result = tollad(*arguments)
-    assert result.exit_code == 1, result.output
-    assert result.stdout == ""
-    assert re.fullmatch("Error: [^\n]+\n", result.stderr)
-    return result.stderr
-
-
-def rows_of(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text)))
 
 
 def save(path: Path, pixels: np.ndarray[Any, Any]) -> Path:

@@ -6,31 +6,18 @@ import csv
 import gzip
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner, Result
+from commands import COMMAND, done, tollad
 from pyarrow import parquet
 
 from tollad import textfile
-from tollad.cli import main
 
-COMMAND = (sys.executable, "-c", "from tollad.cli import main; main()")
 QUICK = ("--network", "mlp", "--hidden", "8", "--latent-dim", "2", "--n-members", "1", "--corruption", "none",
          "--steps", "30", "--quiet")  # fmt: skip
-
-
-def tollad(*arguments: object, given: bytes | None = None) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=given)
-
-
-def done(*arguments: object, given: bytes | None = None) -> Result:
-    result = tollad(*arguments, given=given)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 def same_scores(some: list[dict[str, str]], others: list[dict[str, str]]) -> None:

@@ -43,7 +43,7 @@ def test_frames_from_python(named, rows):
 
 
 def test_a_memory_map_is_cut(detector, rows, tmp_path, monkeypatch):
-    monkeypatch.setattr("tollad.streaming.BLOCK_ROWS", 6)
+    monkeypatch.setattr("tollad.inputs._BLOCK_VALUES", 128 * 3)
     np.save(tmp_path / "rows.npy", rows)
     blocks = list(iter_scores(detector, np.load(tmp_path / "rows.npy", mmap_mode="r")))
     assert [len(block) for block in blocks] == [128, 128, 128, 116]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from functools import partial
@@ -12,39 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from commands import done, refused, rows_of, tollad
 from pyarrow import parquet
 
 from tollad import TollDetector, calibration
-from tollad.cli import main
 from tollad.inputs import with_names
 from tollad.sources import open_table
 
 NAMES = ("a", "b", "c")
 QUICK = ("--network=mlp", "--hidden=8", "--latent-dim=2", "--n-members=1", "--corruption=none", "--steps=30", "--quiet")
-
-
-def tollad(*arguments: object, given: bytes | None = None) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=given)
-
-
-def done(*arguments: object, given: bytes | None = None) -> Result:
-    result = tollad(*arguments, given=given)
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def refused(*arguments: object, given: bytes | None = None) -> str:
-    """Return the one line that a command says when it fails."""
-    result = tollad(*arguments, given=given)
-    assert result.exit_code == 1, result.output
-    assert result.stdout == ""
-    assert re.fullmatch("Error: [^\n]+\n", result.stderr)
-    return result.stderr
-
-
-def rows_of(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text)))
 
 
 def normals(n: int, seed: int = 0) -> np.ndarray[Any, Any]:

@@ -432,7 +432,7 @@ def _image_blocks(detector: TollDetector, path: str, column: str | None) -> Iter
         )
     column = "file" if column is None and "file" in source.columns else column
     column = None if column is None else resolve_column(source.path, [*source.columns], column)
-    for start, images in source.blocks(_rows_in_block(source.shape)):
+    for start, images in source.blocks(rows_in_block(source.shape)):
         values: list[str | None] = [] if column is None else [*source.columns[column][start : start + len(images)]]
         yield RowBlock(start, images, column, values)
 
@@ -492,12 +492,13 @@ def _array_blocks(detector: TollDetector, path: str, array: NDArray[Any]) -> Ite
             f"{path}: holds {array.dtype} values, but the model was fitted on images, whose pixels are read as 0 to 1; "
             "divide them by the largest value that they can have"
         )
-    size = _rows_in_block(array.shape[1:])
+    size = rows_in_block(array.shape[1:])
     for start in range(0, len(array), size):
         yield RowBlock(start, array[start : start + size], None, [])
 
 
-def _rows_in_block(shape: Sequence[int]) -> int:
+def rows_in_block(shape: Sequence[int]) -> int:
+    """Return how many rows of some shape, such as images, a block holds."""
     return max(1, _BLOCK_VALUES // math.prod(shape))
 
 

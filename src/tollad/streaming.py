@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tollad.inputs import score_blocks
-from tollad.sources import BLOCK_ROWS
+from tollad.inputs import rows_in_block, score_blocks
 
 if TYPE_CHECKING:
     from tollad.detector import TollDetector
@@ -73,6 +72,6 @@ def iter_scores(
 
 
 def _cut(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    size = max(1, BLOCK_ROWS * 64 // max(1, int(np.prod(rows.shape[1:]))))
+    size = rows_in_block(rows.shape[1:])
     for start in range(0, len(rows), size):
         yield rows[start : start + size]

@@ -209,9 +209,7 @@ def _chunks(
         end = max(masked.rfind(b"\n"), masked.rfind(b"\r", 0, -1)) + 1
         # Doubling keeps the cost of a long record linear, although its beginning is scanned again.
         more = more and _read(stream, label, _CHUNK_BYTES if end else max(_CHUNK_BYTES, len(text)), skip=skip)
-        endless = not more if unclosed is not None else False
-        if not end and len(text) > _MAX_RECORD_BYTES:
-            endless = True
+        endless = (unclosed is not None and not more) or (not end and len(text) > _MAX_RECORD_BYTES)
         if not more and not endless:
             end = len(text)
         if not skip:
@@ -259,21 +257,16 @@ def _mask_quoted_breaks(text: bytes, separator: str) -> tuple[bytes, int | None]
     """
     if b'"' not in text:
         return text, None
-    # No possessive quantifiers, which would do it in one pattern: Python 3.11 had faults in them.
-    opening, quotes = re.compile(rb'(?:\A|(?<=[%b\r\n]))"' % re.escape(separator.encode())), re.compile(rb'"+')
-    masked, position = bytearray(text), 0
-    while opened := opening.search(text, position):
-        start = opened.start()
-        # Two quotes in a row are one of the value; an odd number of them ends with the one that closes.
-        run = quotes.search(text, start + 1)
-        while run and len(run[0]) % 2 == 0:
-            run = quotes.search(text, run.end())
-        position = run.end() if run else len(text)
-        value = text[start:position]
+    # Two quotes in a row are one of the value. There is only one way to match, so nothing is tried twice, and no need
+    # for possessive quantifiers, in which Python 3.11 had faults.
+    quoted = re.compile(rb'(?:\A|(?<=[%b\r\n]))"[^"]*(?:""[^"]*)*("|\Z)' % re.escape(separator.encode()))
+    masked = bytearray(text)
+    for found in quoted.finditer(text):
+        value = found[0]
         if b"\n" in value or b"\r" in value:
-            masked[start:position] = _LINE_BREAK.sub(lambda b: b"\0".rjust(len(b[0])), value)
-        if run is None:
-            return bytes(masked), start
+            masked[found.start() : found.end()] = _LINE_BREAK.sub(lambda b: b"\0".rjust(len(b[0])), value)
+        if not found[1]:
+            return bytes(masked), found.start()
     return bytes(masked), None
 
 

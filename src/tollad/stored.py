@@ -55,11 +55,10 @@ class RowFile:
 
     def __init__(self, n_columns: int, n_rows: int = 0) -> None:
         self.shape: tuple[int, ...] = (0, n_columns)
-        self._folder = tempfile.gettempdir()
         self._row_bytes = n_columns * self.dtype.itemsize
-        free, needed = shutil.disk_usage(self._folder).free, n_rows * self._row_bytes
+        free, needed = shutil.disk_usage(tempfile.gettempdir()).free, n_rows * self._row_bytes
         if needed > free:
-            raise self._full(f"has {free / 2**30:.1f} GiB free, and the rows take {needed / 2**30:.1f} GiB", None)
+            raise _full(f"has {free / 2**30:.1f} GiB free, and the rows take {needed / 2**30:.1f} GiB", errno.ENOSPC)
         with contextlib.ExitStack() as stack:
             self._file = stack.enter_context(tempfile.TemporaryFile(buffering=0, prefix="tollad-"))
             weakref.finalize(self, stack.pop_all().close)
@@ -67,14 +66,10 @@ class RowFile:
     def append(self, rows: NDArray[np.float64]) -> None:
         """Write rows, (n, n_columns), after those that are there."""
         data = np.ascontiguousarray(rows, self.dtype).reshape(-1).view(np.uint8).data
-        try:
+        with temporary_space():
             self._file.seek(0, os.SEEK_END)
             while data:
                 data = data[self._file.write(data) :]
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise self._full("is full", error) from error
         self.shape = (self.shape[0] + len(rows), self.shape[1])
 
     def __len__(self) -> int:
@@ -97,16 +92,30 @@ class RowFile:
         while into:
             n_read = self._file.readinto(into)
             if not n_read:
-                raise OSError(f"a temporary file in {self._folder} ends too early; look for errors of the disk")
+                raise OSError(
+                    f"a temporary file in {tempfile.gettempdir()} ends too early; look for errors of the disk"
+                )
             into = into[n_read:]
 
-    def _full(self, problem: str, error: OSError | None) -> OSError:
-        full = OSError(
-            f"the folder for temporary files, {self._folder}, {problem}; free some space, or name another folder in "
-            "the environment variable TMPDIR"
-        )
-        full.errno = errno.ENOSPC if error is None else error.errno
-        return full
+
+@contextlib.contextmanager
+def temporary_space() -> Iterator[None]:
+    """Say in a sentence what it means that a temporary file takes no more."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise _full("is full", error.errno) from error
+
+
+def _full(problem: str, number: int) -> OSError:
+    full = OSError(
+        f"the folder for temporary files, {tempfile.gettempdir()}, {problem}; free some space, or name another folder "
+        "in the environment variable TMPDIR"
+    )
+    full.errno = number
+    return full
 
 
 class LargeRows:

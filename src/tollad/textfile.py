@@ -16,7 +16,7 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -70,6 +70,7 @@ def text_parts(
     header: bool,
     numeric: Collection[str] = (),
     reject: Reject | None = None,
+    spooled: BinaryIO | None = None,
 ) -> Iterator[Part]:
     """Yield successive pieces of a text file, "-" for standard input, as columns of strings.
 
@@ -86,6 +87,8 @@ def text_parts(
         Columns to read as float64, in each piece that has nothing else in them; it may change between two pieces.
     reject : callable, optional
         Is told of records that cannot be read, which are then left out; by default they are errors.
+    spooled : binary file, optional
+        What standard input held, to be read from its beginning instead.
 
     Raises
     ------
@@ -100,7 +103,7 @@ def text_parts(
     """
     names: list[str] = []
     n_before = 0
-    with _byte_stream(path) as (stream, written_to):
+    with _byte_stream(path, spooled) as (stream, written_to):
         for first_line, text, masked, problem in _chunks(stream, label, separator, skip=reject is not None):
             if problem:
                 if reject is None or not names:
@@ -154,12 +157,15 @@ def text_parts(
 
 
 @contextlib.contextmanager
-def _byte_stream(path: str) -> Iterator[tuple[io.BufferedIOBase, Callable[[str], bool]]]:
+def _byte_stream(path: str, spooled: BinaryIO | None) -> Iterator[tuple[io.BufferedIOBase, Callable[[str], bool]]]:
     """The bytes of a file or of standard input, decompressed if they are gzipped, and what tells of changes."""
     with contextlib.ExitStack() as stack:
         raw: io.BufferedReader[Any]
         if path == "-":
-            raw = io.BufferedReader(sys.stdin.buffer)
+            given: Any = sys.stdin.buffer if spooled is None else spooled
+            if spooled is not None:
+                spooled.seek(0)
+            raw = io.BufferedReader(given)
             stack.callback(raw.detach)  # standard input is not ours to close
         else:
             raw = stack.enter_context(open(path, "rb"))

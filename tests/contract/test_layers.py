@@ -74,7 +74,11 @@ MODULES: dict[str, tuple[set[str], set[str]]] = {
     "options": (set(), {"click"}),
     "card": ({"artifact", "columns"}, {"numpy"}),
     "columns": ({"sources"}, {"numpy", "pyarrow"}),
-    "inputs": ({"columns", "detector", "features", "sources", "textfile"}, {"numpy", "pyarrow"}),
+    "intake": ({"columns", "sources", "stored"}, {"numpy", "pyarrow"}),
+    "inputs": (
+        {"columns", "detector", "features", "intake", "sources", "stored", "textfile"},
+        {"numpy", "pyarrow"},
+    ),
     "verdicts": ({"calibration", "detector", "inputs"}, {"numpy", "pyarrow"}),
     "outputs": ({"files"}, {"pyarrow"}),
     "skipping": ({"files"}, set()),

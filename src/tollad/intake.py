@@ -68,7 +68,9 @@ def is_large(path: str, spooled: BinaryIO | None = None) -> bool:
     if spooled is None:
         size, zipped = os.path.getsize(path), path.lower().endswith(".gz")
     else:
-        size, zipped = spooled.seek(0, os.SEEK_END), spooled.seek(0) == 0 and spooled.read(2) == b"\x1f\x8b"
+        place = spooled.tell()
+        size, _, zipped = spooled.seek(0, os.SEEK_END), spooled.seek(0), spooled.read(2) == b"\x1f\x8b"
+        spooled.seek(place)  # somebody may have begun to read it
     return size * (_EXPANSION_OF_GZIP if zipped else _EXPANSION) > stored.IN_MEMORY_BYTES
 
 

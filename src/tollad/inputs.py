@@ -21,6 +21,7 @@ from tollad.intake import is_large, large_rows, spooled_input
 from tollad.sources import (
     Block,
     TableSource,
+    check_whole,
     column_as_strings,
     matches,
     open_table,
@@ -466,6 +467,7 @@ def _array_blocks(detector: TollDetector, path: str, array: NDArray[Any]) -> Ite
         )
     size = max(1, _BLOCK_VALUES // math.prod(array.shape[1:]))
     for start in range(0, len(array), size):
+        check_whole(path, array)
         yield RowBlock(start, array[start : start + size], None, [])
 
 

@@ -239,6 +239,12 @@ def read_array(path: str | os.PathLike[str], key: str | None = None) -> NDArray[
     return array
 
 
+def check_whole(path: str, array: NDArray[Any]) -> None:
+    """Raise ValueError if the file of a memory-mapped array has become too short, where to read on would be the end."""
+    if isinstance(array, np.memmap) and os.path.getsize(path) < array.offset + array.nbytes:
+        raise ValueError(f"{path}: became shorter while it was read; read it again when nothing writes to it")
+
+
 def column_as_strings(block: Block, name: str) -> list[str | None]:
     """The values of a column as text, None where missing: for labels and identifiers.
 
@@ -338,6 +344,7 @@ def _array_parts(path: str, array: NDArray[Any], block_rows: int) -> Iterator[Pa
     dtype = np.dtype(np.float64) if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
     names = numbered(array.shape[1])
     for start in range(0, len(array), block_rows):
+        check_whole(path, array)
         columns = np.ascontiguousarray(array[start : start + block_rows].T, dtype=dtype)
         yield Part(pa.table([pa.array(column) for column in columns], names=names))
 

@@ -760,18 +760,17 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
 
     def _score_members(self, rows: Rows) -> Rows:
         """Return the score of each row by each member, (n, M): beyond memory if the rows are."""
-        blocks = (
-            scoring.score(self._scorer, self.objective_, block, self._prepare, self._center)
-            for block in in_blocks(rows)
-        )
+        score = partial(scoring.score, self._scorer, self.objective_, prepare=self._prepare, center=self._center)
         if not isinstance(rows, LargeRows):
-            return next(blocks)
+            return score(rows)
         kept = RowFile(len(self.stack_), len(rows))
-        for block in blocks:
-            kept.append(block)
+        for block in in_blocks(rows):
+            kept.append(score(block))
         return LargeRows(kept)
 
     def _joined(self, by_member: Rows) -> NDArray[np.float64]:
+        if not isinstance(by_member, LargeRows):
+            return self._join(by_member)
         return np.concatenate([self._join(block) for block in in_blocks(by_member)])
 
     def _join(self, by_member: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -816,7 +815,8 @@ def _with_channels(rows: NDArray[Any], *, series: bool) -> NDArray[Any]:
 
 def _offset(training_scores: NDArray[np.float64], contamination: float) -> float:
     """Return the offset that has ``round(contamination * n)`` of the training rows below it."""
-    samples = np.sort(-training_scores)
+    samples = -training_scores
+    samples.sort()
     below = round(contamination * len(samples))
     # Half-way between two rows, so that the rounding of a score cannot move a training row across.
     return float((samples[below - 1] + samples[below]) / 2 if below else np.nextafter(samples[0], -np.inf))

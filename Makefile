@@ -3,13 +3,14 @@
 # make lint    style and types
 # make benchmark-tables ADBENCH=folder    quality beside other detectors on the tables (.npz) of ADBench
 # make benchmark-speed                    speed and memory beside PyOD
+# make benchmark-large                    more data than memory holds: speed and memory
 # Each sets up .venv by itself. PYTHON=python3.12 make test uses another interpreter.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-data lint benchmark-tables benchmark-speed clean
+.PHONY: demo test test-data lint benchmark-tables benchmark-speed benchmark-large clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/tollad demo
@@ -36,6 +37,9 @@ benchmark-tables: $(VENV)/benchmark.stamp
 
 benchmark-speed: $(VENV)/benchmark.stamp
 	$(BIN)/python benchmarks/speed.py --out $(RESULTS)/speed.jsonl
+
+benchmark-large: $(VENV)/benchmark.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/large.py --out $(RESULTS)/large.jsonl --picture docs/images/large.png
 
 $(VENV)/demo.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -14,7 +14,7 @@ import pytest
 from commands import COMMAND, done, tollad
 from pyarrow import parquet
 
-from tollad import textfile
+from tollad import TollDetector, iter_scores, textfile
 
 QUICK = ("--network", "mlp", "--hidden", "8", "--latent-dim", "2", "--n-members", "1", "--corruption", "none",
          "--steps", "30", "--quiet")  # fmt: skip
@@ -147,10 +147,12 @@ def test_row_numbers_count_what_was_left_out(home, good, tmp_path, options):
         (["1,2", "x", "1,2,3,4"], "not one of its rows can be read; see what is wrong with --on-error fail"),
         (["1,b,3", "1,b,3"], "line 2, column 'b': 'b' is not a number"),
         ([], "has column names but no rows"),
+        (None, "line 1: is no UTF-8 text"),
     ],
 )
 def test_a_file_of_bad_rows_is_another_file(home, tmp_path, lines, words):
-    (tmp_path / "data.csv").write_text("\n".join(["a,b,c", *lines]))
+    text = b"a,\xff,c\n1,2,3\n" if lines is None else "\n".join(["a,b,c", *lines]).encode()
+    (tmp_path / "data.csv").write_bytes(text)
     result = tollad("score", home / "m.tollad", tmp_path / "data.csv", "-o", tmp_path / "s.csv", "--on-error", "skip")
     assert result.exit_code == 1
     assert words in result.stderr
@@ -233,6 +235,21 @@ def test_a_file_that_shrinks_is_an_error(home, good, tmp_path, monkeypatch):
     assert result.exit_code == 1
     assert f"{data}: became shorter while it was read, from {size:,} to {size // 2:,} bytes" in result.stderr
     assert os.listdir(tmp_path) == ["data.csv"]
+
+
+@pytest.mark.parametrize("shape", [(50_000, 3), (4000, 5, 6)])
+def test_an_array_that_shrinks_is_an_error(tmp_path, monkeypatch, shape):
+    """And not the end of the process, which has the file mapped into its memory."""
+    monkeypatch.setattr("tollad.inputs._BLOCK_VALUES", 60)
+    rows = np.random.default_rng(0).normal(size=shape)
+    np.save(tmp_path / "rows.npy", rows)
+    np.save(tmp_path / "train.npy", rows[:40])
+    done("fit", tmp_path / "train.npy", "-o", tmp_path / "m", *QUICK)
+    blocks = iter_scores(TollDetector.load(tmp_path / "m"), tmp_path / "rows.npy")
+    next(blocks)
+    os.truncate(tmp_path / "rows.npy", 10_000)
+    with pytest.raises(ValueError, match=r"rows\.npy: became shorter while it was read"):
+        list(blocks)
 
 
 def append(path: Path, text: str) -> None:

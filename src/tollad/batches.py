@@ -7,6 +7,7 @@ same rows alone and in any stack.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -48,12 +49,21 @@ class Stream:
         return self.at(step).choice(n_rows, batch_size, replace=False, shuffle=False)
 
 
+class Selectable(Protocol):
+    """Rows of which some are asked for by their numbers: a tensor, or what reads them when they are asked for."""
+
+    @property
+    def device(self) -> torch.device: ...
+    def __len__(self) -> int: ...
+    def index_select(self, dim: int, index: Tensor) -> Tensor: ...
+
+
 class Batches:
-    """Random batches of rows held in memory, one stream for each member.
+    """Random batches of rows, one stream for each member.
 
     Parameters
     ----------
-    rows : Tensor, (n, *shape)
+    rows : Tensor, (n, *shape), or Selectable
         The training rows, shared by all members.
     batch_size : int
         Rows in a batch, at least 1; fewer when a member has fewer rows than that.
@@ -81,7 +91,7 @@ class Batches:
 
     def __init__(
         self,
-        rows: Tensor,
+        rows: Tensor | Selectable,
         batch_size: int,
         seeds: Sequence[int],
         subsets: Sequence[NDArray[np.int64]] | None = None,

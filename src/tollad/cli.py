@@ -132,6 +132,9 @@ def fit(
 
     Text is what all values of its column are: numbers, dates as in 2024-12-31, or else categories; fields that are
     empty or ? or NA are missing values. --column chooses for single columns.
+
+    Files over some 100 MB are learnt from on disk, in the folder for temporary files (TMPDIR), and may be larger than
+    memory: it gives the same model.
     """
     _check_label(label, normal)
     from tollad import card

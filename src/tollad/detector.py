@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from typing import Any, Literal, Self, TypeAlias
 
@@ -28,13 +29,15 @@ from tollad.build import build_stack, custom_stack, find_device, member_seeds
 from tollad.calibration import ThresholdRule
 from tollad.columns import Column, decode, to_arrow, values_of
 from tollad.explain import Explanation, split_error, sum_groups
-from tollad.features import Preprocess, fit_features
+from tollad.features import Preprocess, fit_features, mean_of_rows
+from tollad.feeding import HeldOutLater, PreparedLater
 from tollad.fitting import Checkpoint, fit, warn_if_collapsed
 from tollad.objective import Objective
 from tollad.rows import check_rows, encoding_of, learn_rows, names_of
 from tollad.settings import NORMS, TARGETS, Settings, check_parameters, resolve
 from tollad.stack import Stack
 from tollad.state import State, as_json, load_state, save_state, unknown_model
+from tollad.stored import LargeRows, RowFile, Rows, as_large, in_blocks, take
 from tollad.training import Precision
 
 Auto: TypeAlias = Literal["auto"]
@@ -205,13 +208,16 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: object = None, *, checkpoint: str | os.PathLike[str] | None = None) -> Self:
+    def fit(
+        self, X: ArrayLike | LargeRows, y: object = None, *, checkpoint: str | os.PathLike[str] | None = None
+    ) -> Self:
         """Learn what is normal.
 
         Parameters
         ----------
         X : array-like, (n, d), (n, H, W), (n, C, H, W), or (n, C, T) for ``network="conv1d"``
-            Normal rows, at least two. Tables may have missing values (NaN).
+            Normal rows, at least two. Tables may have missing values (NaN). Of a `numpy.memmap` over 256 MiB no more is
+            read into memory than is needed at a time.
         y : ignored
         checkpoint : path, optional
             A file to keep the state of the training in, replaced about every second and on Ctrl-C. The same call made
@@ -235,10 +241,11 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         with self._all_or_nothing():
             return self._fit(X, device, checkpoint)
 
-    def _fit(self, X: ArrayLike, device: torch.device, checkpoint: str | os.PathLike[str] | None) -> Self:
+    def _fit(self, X: ArrayLike | LargeRows, device: torch.device, checkpoint: str | os.PathLike[str] | None) -> Self:
         self._seed = _draw_seed(self.random_state)
         rows, held = self._hold_out(learn_rows(self, X))
-        shaped = _with_channels(rows, series=self.network == "conv1d")
+        with_channels = partial(_with_channels, series=self.network == "conv1d")
+        shaped = rows.changed(with_channels) if isinstance(rows, LargeRows) else with_channels(rows)
         settings = resolve(self.get_params(), shaped.shape[1:], len(rows))
         bend = settings.corruption is not None and settings.n_members > 1
         encoded = encoding_of(self)
@@ -272,7 +279,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             raise ValueError("partial_fit needs at least 2 rows; there is n_samples=1")
         with self._all_or_nothing():
             self.stack_ = self.stack_.to()
-            return self._train(*self._hold_out(rows), None)
+            return self._train(*self._hold_out(as_large(rows, X)), None)
 
     def anomaly_score(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return a(x) of equation (3), in the units of the preprocessed inputs: (n,), high = anomalous.
@@ -601,12 +608,13 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     def _rows(self, X: ArrayLike) -> NDArray[Any]:
         """Return rows as those of the fit, and warn of gaps that were none then."""
         rows = check_rows(self, X)
-        if np.isnan(rows).any():
+        seen = as_large(rows, X)
+        if any(np.isnan(block).any() for block in in_blocks(seen)):
             encoded = encoding_of(self)
-            self.features_.warn_unflagged(rows, names_of(self) if encoded is None else encoded.names)
+            self.features_.warn_unflagged(seen, names_of(self) if encoded is None else encoded.names)
         return rows
 
-    def _hold_out(self, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    def _hold_out(self, rows: Rows) -> tuple[Rows, Rows | None]:
         """Return rows to train on and, for a false-alarm rate, rows to calibrate on."""
         if self.false_alarm_rate is None:
             return rows, None
@@ -618,7 +626,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
                 f"{2 * needed} in all; there are {len(rows)}"
             )
         order = np.random.default_rng([self._seed, 1]).permutation(len(rows))
-        return rows[np.sort(order[n_held_out:])], rows[np.sort(order[:n_held_out])]
+        return take(rows, np.sort(order[n_held_out:])), take(rows, np.sort(order[:n_held_out]))
 
     def _calibration_scores(self) -> NDArray[np.float64]:
         check_is_fitted(self)
@@ -658,15 +666,23 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         dtype = torch.float64 if settings.precision == "float64" else torch.float32
         return stack if (stack.device, stack.dtype) == (device, dtype) else stack.to(device=device, dtype=dtype)
 
-    def _train(self, rows: NDArray[Any], held: NDArray[Any] | None, checkpoint: Checkpoint | None) -> Self:
+    def _batches(self, rows: Rows) -> Batches:
         settings = self.settings_
-        trained, held_out = self._split(len(rows))
-        views = self._prepare_views(rows[trained])
-        tensor = torch.tensor(views, dtype=self.stack_.dtype, device=self.stack_.device).flatten(0, 1)
         seeds = [member_seeds(self._seed, member)[1] for member in range(settings.n_members)]
+        corrupt = settings.corruption is not None
+        if isinstance(rows, LargeRows):
+            later = PreparedLater(rows, self._prepare_views, self._views(), self.stack_.device, self.stack_.dtype)
+            return Batches(later, settings.batch_size, seeds, corrupt=corrupt)
+        views = self._prepare_views(rows)
+        tensor = torch.tensor(views, dtype=self.stack_.dtype, device=self.stack_.device).flatten(0, 1)
         n = views.shape[1]
         subsets = None if len(views) == 1 else [np.arange(view * n, (view + 1) * n) for view in self._views()]
-        batches = Batches(tensor, settings.batch_size, seeds, subsets, corrupt=settings.corruption is not None)
+        return Batches(tensor, settings.batch_size, seeds, subsets, corrupt=corrupt)
+
+    def _train(self, rows: Rows, held: Rows | None, checkpoint: Checkpoint | None) -> Self:
+        settings = self.settings_
+        trained, held_out = self._split(len(rows))
+        batches = self._batches(rows if trained is None else take(rows, trained))
 
         def reseeded(step: int) -> tuple[Tensor, Tensor]:
             torch.manual_seed(member_seeds(self._seed, step)[0])
@@ -682,7 +698,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
                 schedule=settings.schedule,
                 first_step=self.n_steps_,
                 precision=self.precision,
-                held_out=None if held_out is None else self._prepare(rows[held_out]),
+                held_out=None if held_out is None else self._prepared(take(rows, held_out)),
                 checkpoint=checkpoint,
                 verbose=self.verbose,
             )
@@ -691,9 +707,9 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         self._center = None
         if settings.target == "mean":
             self._center = scoring.mean_latent(self._scorer, rows, self._prepare)
-        by_member = scoring.score(self._scorer, self.objective_, rows, self._prepare, self._center)
-        self._member_means = by_member.mean(0)
-        self.training_scores_ = self._join(by_member)
+        by_member = self._score_members(rows)
+        self._member_means = mean_of_rows(by_member)
+        self.training_scores_ = self._joined(by_member)
         if hasattr(self, "calibration_scores_"):
             del self.calibration_scores_  # scores of other weights
         if held is not None and self.false_alarm_rate is not None:
@@ -705,10 +721,10 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         warn_if_collapsed(x, x_hat)
         return self
 
-    def _split(self, n_rows: int) -> tuple[NDArray[np.int64] | slice, NDArray[np.int64] | None]:
-        """Return which rows to train on and, for early stopping, the tenth that is held out."""
+    def _split(self, n_rows: int) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+        """Return which rows to train on, None for all, and for early stopping the tenth that is held out."""
         if not self.early_stopping:
-            return slice(None), None
+            return None, None
         if n_rows < 3:
             raise ValueError(
                 "early_stopping holds out a tenth of the rows and needs 3 or more; set early_stopping=False"
@@ -736,8 +752,26 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         with _GLOBAL_RANDOMNESS, torch.random.fork_rng():
             yield
 
-    def _score(self, rows: NDArray[Any]) -> NDArray[np.float64]:
-        return self._join(scoring.score(self._scorer, self.objective_, rows, self._prepare, self._center))
+    def _prepared(self, rows: Rows) -> NDArray[np.float64] | HeldOutLater:
+        return HeldOutLater(rows, self._prepare) if isinstance(rows, LargeRows) else self._prepare(rows)
+
+    def _score(self, rows: Rows) -> NDArray[np.float64]:
+        return self._joined(self._score_members(rows))
+
+    def _score_members(self, rows: Rows) -> Rows:
+        """Return the score of each row by each member, (n, M): beyond memory if the rows are."""
+        score = partial(scoring.score, self._scorer, self.objective_, prepare=self._prepare, center=self._center)
+        if not isinstance(rows, LargeRows):
+            return score(rows)
+        kept = RowFile(len(self.stack_), len(rows))
+        for block in in_blocks(rows):
+            kept.append(score(block))
+        return LargeRows(kept)
+
+    def _joined(self, by_member: Rows) -> NDArray[np.float64]:
+        if not isinstance(by_member, LargeRows):
+            return self._join(by_member)
+        return np.concatenate([self._join(block) for block in in_blocks(by_member)])
 
     def _join(self, by_member: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return one score a row from those of the members, (n, M)."""
@@ -751,7 +785,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             return np.ones(1)
         return 1 / (n_members * np.where(self._member_means > 0, self._member_means, 1.0))
 
-    def _identity(self, rows: NDArray[Any]) -> str:
+    def _identity(self, rows: Rows) -> str:
         """Return a digest of everything that decides the outcome of a fit."""
         parameters = {name: as_json(value) for name, value in self.get_params().items() if name != "verbose"}
         decisive = {
@@ -762,7 +796,8 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             "type": str(rows.dtype),
         }
         digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
-        digest.update(np.ascontiguousarray(rows).data)
+        for block in in_blocks(rows):
+            digest.update(np.ascontiguousarray(block).data)
         for name, tensor in self.stack_.state().items():
             digest.update(name.encode())
             digest.update(tensor.cpu().numpy().data)
@@ -780,7 +815,8 @@ def _with_channels(rows: NDArray[Any], *, series: bool) -> NDArray[Any]:
 
 def _offset(training_scores: NDArray[np.float64], contamination: float) -> float:
     """Return the offset that has ``round(contamination * n)`` of the training rows below it."""
-    samples = np.sort(-training_scores)
+    samples = -training_scores
+    samples.sort()
     below = round(contamination * len(samples))
     # Half-way between two rows, so that the rounding of a score cannot move a training row across.
     return float((samples[below - 1] + samples[below]) / 2 if below else np.nextafter(samples[0], -np.inf))

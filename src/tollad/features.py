@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tollad.stored import LargeRows, Rows, in_blocks, order_statistics
 from tollad.warn import warn
 
 Preprocess: TypeAlias = Literal["auto", "standard"] | None
@@ -80,11 +81,11 @@ class Features:
             values = values * self.scale + self.mean
         return values[:, : len(self.fill)] if len(self.fill) else values
 
-    def warn_unflagged(self, X: NDArray[Any], names: Sequence[str]) -> None:
+    def warn_unflagged(self, X: Rows, names: Sequence[str]) -> None:
         """Warn of missing values in columns that had none among the training rows."""
         if not len(self.fill):
             return
-        missing = np.isnan(X).any(0)
+        missing = np.any([np.isnan(block).any(0) for block in in_blocks(X)], axis=0)
         missing[self.flagged] = False
         if missing.any():
             noun, verb = ("column", "has") if missing.sum() == 1 else ("columns", "have")
@@ -99,7 +100,7 @@ class Features:
 
 
 def fit_features(
-    X: NDArray[Any],
+    X: Rows,
     preprocess: Preprocess,
     names: Sequence[str],
     *,
@@ -141,17 +142,23 @@ def fit_features(
     if preprocess is None:
         return features
     names = [*names, *(f"{names[column]} is missing" for column in features.flagged)]
-    values = features.transform(X)[0]
+    first = features.transform(X[:1])[0]
+    ones, lowest, highest = np.zeros_like(first[0]), first.min(axes), first.max(axes)
+    for block in in_blocks(X):
+        values = features.transform(block)[0]
+        if indicator is not None:
+            ones += values.sum(0)
+        lowest, highest = np.minimum(lowest, values.min(axes)), np.maximum(highest, values.max(axes))
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, scale = values.mean(axes, keepdims=True)[0], values.std(axes, keepdims=True)[0]
-    constant = values.min(axes) == values.max(axes)
+        mean, scale = _mean_and_spread(X, lambda block: features.transform(block)[0], axes)
+    constant = lowest == highest
     silent, smoothed = constant.copy(), np.zeros(len(constant), dtype=bool)
     if indicator is not None:
         smoothed[: len(indicator)] = indicator
-        share = (values[:, smoothed].sum(0) + 1) / (len(values) + 2)
+        share = (ones[smoothed] + 1) / (len(X) + 2)
         mean[smoothed], scale[smoothed] = share, np.sqrt(share * (1 - share))
         # An indicator that is always 0 is a level that no row has; one that is always 1 is a category's only level.
-        silent[smoothed] &= values[0, smoothed] == 1
+        silent[smoothed] &= first[0, smoothed] == 1
     constant &= ~smoothed
     too_large = np.flatnonzero(~np.isfinite(scale.ravel()))
     if len(too_large):
@@ -168,10 +175,40 @@ def fit_features(
     features = replace(features, mean=mean, scale=np.where(one, 1.0, scale))
     if not bend or X.ndim > 2:
         return features
-    bent = np.arcsinh(features.transform(X)[0])
-    spread = bent.std(0)
-    spread[smoothed] = np.maximum(spread[smoothed], np.arcsinh(np.sqrt(1 / len(values))))
-    return replace(features, bent_mean=bent.mean(0), bent_scale=np.where(one, 1.0, spread))
+    bent_mean, spread = _mean_and_spread(X, lambda block: np.arcsinh(features.transform(block)[0]), axes)
+    spread[smoothed] = np.maximum(spread[smoothed], np.arcsinh(np.sqrt(1 / len(X))))
+    return replace(features, bent_mean=bent_mean, bent_scale=np.where(one, 1.0, spread))
+
+
+def mean_of_rows(X: Rows) -> NDArray[np.float64]:
+    """Return the mean of the rows of a table: (n, d) -> (d,)."""
+    return _total(X, np.asarray, (0,))[0] / len(X)
+
+
+def _mean_and_spread(
+    X: Rows, change: Callable[[NDArray[Any]], NDArray[np.float64]], axes: tuple[int, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean and the standard deviation of what `change` makes of rows, over `axes`, without the first."""
+    n = len(X) * int(np.prod([X.shape[axis] for axis in axes[1:]], dtype=np.int64))
+    mean = _total(X, change, axes) / n
+    variance = _total(X, lambda block: (change(block) - mean) ** 2, axes) / n
+    return mean[0], np.sqrt(variance)[0]
+
+
+def _total(
+    X: Rows, change: Callable[[NDArray[Any]], NDArray[np.float64]], axes: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Return the sum over `axes`, which are kept: of tables with the same bits whatever the blocks are."""
+    total: NDArray[np.float64] | None = None
+    for block in in_blocks(X):
+        values = change(block)
+        if total is None or X.ndim > 2:
+            total = (0.0 if total is None else total) + values.sum(axes, keepdims=True)
+        else:
+            # NumPy adds the rows of a table one after the other: what was added so far is the row before the first.
+            total = np.concatenate([total, values]).sum(0, keepdims=True)
+    assert total is not None
+    return total
 
 
 def column_names(feature_names: NDArray[Any] | None, n_columns: int) -> Sequence[str]:
@@ -189,32 +226,47 @@ def check_axes(shape: Sequence[int]) -> None:
         )
 
 
-def refuse_missing(X: NDArray[Any]) -> None:
+def refuse_missing(X: Rows) -> None:
     """Raise ValueError for a missing value in images or series, with its row."""
-    missing = np.isnan(X)
-    if missing.any():
-        row = int(np.argwhere(missing)[0][0])
-        raise ValueError(f"row {row} has missing values (NaN), which only tables may have; fill them first")
+    place = _first(X, np.isnan)
+    if place is not None:
+        raise ValueError(f"row {place[0]} has missing values (NaN), which only tables may have; fill them first")
 
 
-def refuse_infinite(X: NDArray[Any], names: Sequence[str]) -> None:
+def refuse_infinite(X: Rows, names: Sequence[str]) -> None:
     """Raise ValueError for an infinite value, with its row and column."""
-    infinite = np.isinf(X)
-    if infinite.any():
-        row, column, *_ = np.argwhere(infinite)[0]
+    place = _first(X, np.isinf)
+    if place is not None:
+        row, column, *_ = place
         where = f"row {row}, column {names[column]!r}" if X.ndim == 2 else f"row {row}"
         remedy = ", or mark it as missing (NaN)" if X.ndim == 2 else ""
         raise ValueError(f"{where}: the value is infinite; correct it{remedy}")
 
 
-def _fit_missing(X: NDArray[Any], names: Sequence[str]) -> Features:
-    missing = np.isnan(X)
-    empty = missing.all(0)
+def _first(X: Rows, test: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> list[int] | None:
+    """Return the place of the first value that passes a test, None if there is none."""
+    start = 0
+    for block in in_blocks(X):
+        passed = test(block)
+        if passed.any():
+            row, *rest = np.argwhere(passed)[0].tolist()
+            return [start + row, *rest]
+        start += len(block)
+    return None
+
+
+def _fit_missing(X: Rows, names: Sequence[str]) -> Features:
+    n_missing = np.sum([np.isnan(block).sum(0) for block in in_blocks(X)], axis=0)
+    empty = n_missing == len(X)
     if empty.any():
         noun, verb, them = ("column", "has", "it") if empty.sum() == 1 else ("columns", "have", "them")
         raise ValueError(f"{noun} {_listed(names, empty)} {verb} no value in any training row; drop {them}")
-    fill = np.nanmedian(X.astype(np.float64, copy=False), axis=0)
-    return Features(fill, np.flatnonzero(missing.any(0)), _NONE, _NONE, _NONE, _NONE)
+    if isinstance(X, LargeRows):
+        n = len(X) - n_missing
+        fill = order_statistics(X, np.stack([(n - 1) // 2, n // 2])).mean(0)
+    else:
+        fill = np.nanmedian(X.astype(np.float64, copy=False), axis=0)
+    return Features(fill, np.flatnonzero(n_missing), _NONE, _NONE, _NONE, _NONE)
 
 
 def _listed(names: Sequence[str], chosen: NDArray[np.bool_], most: int = 5) -> str:

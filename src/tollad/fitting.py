@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from types import FrameType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -56,6 +56,14 @@ class History:
     step: list[int] = field(default_factory=list)
     loss: list[list[float]] = field(default_factory=list)
     held_out: list[list[float]] = field(default_factory=list)
+
+
+class HeldOut(Protocol):
+    """Rows already prepared, (M or 1, n, *shape): an array, or what prepares some when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __getitem__(self, chosen: tuple[slice, NDArray[np.int64]], /) -> NDArray[Any]: ...
 
 
 class Checkpoint:
@@ -112,7 +120,7 @@ def fit(
     schedule: Schedule = "constant",
     first_step: int = 0,
     precision: Precision = "float32",
-    held_out: NDArray[Any] | None = None,
+    held_out: HeldOut | None = None,
     checkpoint: Checkpoint | None = None,
     verbose: int = 0,
 ) -> History:
@@ -275,13 +283,13 @@ def _group(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def _mean_score(stack: Stack, objective: Objective, rows: NDArray[Any]) -> Tensor:
+def _mean_score(stack: Stack, objective: Objective, rows: HeldOut) -> Tensor:
     """Return the mean score of each member over rows already prepared, (M or 1, n, *shape): (M,)."""
     stack.eval()
     numbers = np.arange(rows.shape[1])
 
     def prepare(chosen: NDArray[Any]) -> NDArray[Any]:
-        return rows[:, chosen]
+        return rows[slice(None), chosen]
 
     center = mean_latent(stack, numbers, prepare) if objective.target == "batch_mean" else None
     return torch.from_numpy(score(stack, objective, numbers, prepare, center).mean(0)).to(stack.device, stack.dtype)

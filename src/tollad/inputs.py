@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 from tollad.columns import Column, encode, fit_columns, typed, unreadable
 from tollad.features import column_names
 from tollad.images import ImageSource, is_images, open_images
+from tollad.intake import is_large, large_rows, spooled_input
 from tollad.sources import (
     Block,
     TableSource,
+    check_whole,
     column_as_strings,
     matches,
     open_table,
@@ -30,6 +33,7 @@ from tollad.sources import (
 
 if TYPE_CHECKING:
     from tollad.detector import TollDetector
+    from tollad.stored import LargeRows
     from tollad.textfile import Reject
 
 # Values of a block of images or series: 32 MB as float64.
@@ -45,15 +49,16 @@ class Training:
 
     Attributes
     ----------
-    rows : pyarrow.Table or ndarray
+    rows : pyarrow.Table, ndarray or LargeRows
         What `TollDetector.fit` takes: a table with one type a column, or an array where the file has no column names.
+        Of a large file the rows are on disk.
     columns : dict of str to str or None
         The kinds that were asked for, by name: the parameter `columns` of the detector.
     notes : dict
         What the rows were, as JSON values, to be kept with the model and used by `row_blocks`.
     """
 
-    rows: Rows
+    rows: Rows | LargeRows
     columns: dict[str, str] | None
     notes: dict[str, Any]
 
@@ -114,7 +119,7 @@ def read_training_rows(
     size: tuple[int, int] | None = None,
     grey: bool = False,
 ) -> Training:
-    """Read the rows to fit a detector on, all into memory.
+    """Read the rows to fit a detector on: into memory, or what would take much of it, to disk.
 
     Parameters
     ----------
@@ -154,15 +159,39 @@ def read_training_rows(
     array = _images(path, key, has_columns=label is not None or bool(drop) or bool(kinds))
     if array is not None:
         return Training(array, None, {**notes, "n_read": len(array), "n_used": len(array)})
-    source = open_table(path, header=header, key=key)
+    with contextlib.ExitStack() as stack:
+        spooled = stack.enter_context(spooled_input()) if path == "-" else None
+        source = open_table(path, header=header, key=key, spooled=spooled)
+        return _read_training_table(source, is_large(path, spooled), _is_array(path), label, normal, drop, kinds, notes)
+
+
+def _read_training_table(
+    source: TableSource,
+    large: bool,
+    is_array: bool,
+    label: str | None,
+    normal: Sequence[str],
+    drop: Sequence[str],
+    kinds: Mapping[str, str] | None,
+    notes: dict[str, Any],
+) -> Training:
     label = None if label is None else resolve_column(source.path, source.names, label)
     drop = [resolve_column(source.path, source.names, name) for name in drop]
     asked = {resolve_column(source.path, source.names, name): kind for name, kind in (kinds or {}).items()}
     names = [name for name in source.names if name != label and name not in drop]
     if not names:
         raise ValueError(f"{source.path}: no column is left to learn from; drop fewer columns")
+    # The columns of an array have no names; numbered from the first, they need none to be found again.
+    named = not (is_array and not asked and names == column_names(None, len(names)))
+    labelled = _Labelled(source.path, label, normal)
+    if large:
+        rows, n_read = large_rows(source, names, asked, labelled, named=named)
+        return Training(
+            rows, asked or None, {**notes, "label": label, "drop": drop, "n_read": n_read, "n_used": len(rows)}
+        )
     block = read_table(source)
-    kept = np.ones(len(block), np.bool_) if label is None else _labelled(block, label, normal)
+    kept = labelled(block)
+    labelled.check()
     table, numbers = block.table.select(names).filter(pa.array(kept)), np.flatnonzero(kept)
 
     def where(row: int) -> str:
@@ -170,8 +199,7 @@ def read_training_rows(
 
     columns = fit_columns(table, asked, where=where)
     notes |= {"label": label, "drop": drop, "n_read": len(block), "n_used": len(table)}
-    # The columns of an array have no names; numbered from the first, they need none to be found again.
-    if _is_array(path) and not asked and names == column_names(None, len(names)):
+    if not named:
         return Training(encode(table, columns, where=where), None, notes)
     return Training(typed(table, columns, where=where), asked or None, notes)
 
@@ -442,13 +470,28 @@ def _described(shape: Sequence[int]) -> str:
     return f"{'grey' if channels == 1 else 'colour'} images of {height}x{width} pixels"
 
 
-def _labelled(block: Block, label: str, normal: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which rows have one of the labels; there is one."""
-    labels = column_as_strings(block, label)
-    kept = matches(labels, normal)
-    if not kept.any():
-        raise _no_such_label(block.path, label, normal, dict.fromkeys(labels))
-    return kept
+class _Labelled:
+    """Which rows of a table have one of the labels; all of them without a label."""
+
+    def __init__(self, path: str, label: str | None, normal: Sequence[str]) -> None:
+        self._path, self._label, self._normal = path, label, normal
+        self._any = False
+        self._seen: dict[str | None, None] = {}
+
+    def __call__(self, block: Block) -> NDArray[np.bool_]:
+        if self._label is None:
+            return np.ones(len(block), np.bool_)
+        labels = column_as_strings(block, self._label)
+        if len(self._seen) <= _MOST_LISTED:
+            self._seen |= dict.fromkeys(labels)
+        kept = matches(labels, self._normal)
+        self._any |= bool(kept.any())
+        return kept
+
+    def check(self) -> None:
+        """Raise ValueError if there was no such row."""
+        if self._label is not None and not self._any:
+            raise _no_such_label(self._path, self._label, self._normal, self._seen)
 
 
 def _no_such_label(path: str, label: str | None, normal: Sequence[str], seen: Iterable[str | None]) -> ValueError:
@@ -494,6 +537,7 @@ def _array_blocks(detector: TollDetector, path: str, array: NDArray[Any]) -> Ite
         )
     size = rows_in_block(array.shape[1:])
     for start in range(0, len(array), size):
+        check_whole(path, array)
         yield RowBlock(start, array[start : start + size], None, [])
 
 

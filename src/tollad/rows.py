@@ -16,21 +16,23 @@ from sklearn.utils.validation import validate_data
 
 from tollad.columns import Column, Encoding, all_numbers, encode, encoding, fit_columns, to_arrow
 from tollad.features import check_axes, column_names, refuse_infinite, refuse_missing
+from tollad.stored import LargeRows, Rows, as_large
 
 
-def learn_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
+def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows) -> Rows:
     """Return training rows as an array of numbers, and keep on the estimator what all later rows have to be.
 
     Parameters
     ----------
     estimator : BaseEstimator
         Its parameter `columns` may name the kinds of columns of a frame.
-    X : array-like or frame, (n, d), (n, H, W), (n, C, H, W) or (n, C, T)
+    X : array-like, frame or LargeRows, (n, d), (n, H, W), (n, C, H, W) or (n, C, T)
 
     Returns
     -------
-    ndarray, (n, ...)
-        Without infinite values; NaN, where missing, only in tables.
+    ndarray or LargeRows, (n, ...)
+        Without infinite values; NaN, where missing, only in tables. Beyond memory if `X` is, or is a large
+        `numpy.memmap`.
 
     Raises
     ------
@@ -39,11 +41,13 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
     """
     if hasattr(estimator, "columns_"):
         del estimator.columns_
+    if isinstance(X, LargeRows):
+        return _learn_large(estimator, X)
     table = to_arrow(X)
     if table is None and estimator.columns is not None:
         raise ValueError("columns= names columns of a frame; the rows are an array without names")
     if table is None or (estimator.columns is None and all_numbers(table)):
-        rows = _validated(estimator, X, reset=True)
+        rows = as_large(_validated(estimator, X, reset=True), X)
         check_axes(rows.shape)
         estimator.input_shape_ = rows.shape[1:]
         _refuse(estimator, rows)
@@ -54,6 +58,21 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
         rows = encode(table, estimator.columns_)
     if len(rows) < 2:
         raise ValueError("a fit needs at least 2 rows; there is n_samples=1")
+    return rows
+
+
+def _learn_large(estimator: BaseEstimator, rows: LargeRows) -> LargeRows:
+    """Keep on the estimator what rows are that were checked when they were stored."""
+    if len(rows) < 2:
+        raise ValueError("a fit needs at least 2 rows; there is n_samples=1")
+    if hasattr(estimator, "feature_names_in_"):
+        del estimator.feature_names_in_
+    if rows.names is not None:
+        estimator.feature_names_in_ = np.array(rows.names, dtype=object)
+    if rows.columns is not None:
+        estimator.columns_ = [*rows.columns]
+    estimator.n_features_in_ = rows.shape[1] if rows.columns is None else len(rows.columns)
+    estimator.input_shape_ = (estimator.n_features_in_,)
     return rows
 
 
@@ -79,7 +98,7 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
     rows = _validated(estimator, X, reset=False)
     if rows.shape[1:] != estimator.input_shape_:
         raise ValueError(f"the rows have shape {rows.shape[1:]}; the detector was fitted on {estimator.input_shape_}")
-    _refuse(estimator, rows)
+    _refuse(estimator, as_large(rows, X))
     return rows
 
 
@@ -103,7 +122,7 @@ def _validated(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDArra
     return rows
 
 
-def _refuse(estimator: BaseEstimator, rows: NDArray[Any]) -> None:
+def _refuse(estimator: BaseEstimator, rows: Rows) -> None:
     refuse_infinite(rows, names_of(estimator))
     if rows.ndim > 2:
         refuse_missing(rows)

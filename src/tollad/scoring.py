@@ -8,7 +8,7 @@ beyond all notice; others run in single precision on blocks of one size, the las
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,14 @@ from tollad.objective import Objective
 from tollad.stack import Stack
 
 Prepare = Callable[[NDArray[Any]], NDArray[Any]]
+
+
+class Sliced(Protocol):
+    """Rows as an array, or as anything else of which a slice is an array."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, chosen: slice, /) -> NDArray[Any]: ...
+
 
 # Rows in a block: enough to keep a processor busy, few enough that one image is not padded to many.
 _DENSE_BLOCK = 1024
@@ -33,7 +41,7 @@ def scoring_copy(stack: Stack) -> Stack:
     return stack.eval()
 
 
-def run(stack: Stack, rows: NDArray[Any], prepare: Prepare) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def run(stack: Stack, rows: Sliced, prepare: Prepare) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Run a stack over rows, block by block.
 
     Parameters
@@ -41,7 +49,7 @@ def run(stack: Stack, rows: NDArray[Any], prepare: Prepare) -> Iterator[tuple[Te
     stack : Stack
         In evaluation mode, such as `scoring_copy` returns.
     rows : ndarray, (n, ...), n >= 1
-        As the user has them; may be memory-mapped.
+        As the user has them; or what gives such rows slice by slice, beyond memory.
     prepare : callable
         From a block of `rows` to what the members take, (M, b, *shape), or (1, b, *shape) if all take the same.
 
@@ -64,7 +72,7 @@ def run(stack: Stack, rows: NDArray[Any], prepare: Prepare) -> Iterator[tuple[Te
 
 
 def score(
-    stack: Stack, objective: Objective, rows: NDArray[Any], prepare: Prepare, center: Tensor | None = None
+    stack: Stack, objective: Objective, rows: Sliced, prepare: Prepare, center: Tensor | None = None
 ) -> NDArray[np.float64]:
     """Return the anomaly score of each row by each member, equation (3): (n, M), high = anomalous.
 
@@ -80,17 +88,17 @@ def score(
     return _gather(objective(x, x_hat, z, center=center).T for x, x_hat, z in run(stack, rows, prepare))
 
 
-def encode(stack: Stack, rows: NDArray[Any], prepare: Prepare) -> NDArray[np.float64]:
+def encode(stack: Stack, rows: Sliced, prepare: Prepare) -> NDArray[np.float64]:
     """Return the latents of each row by each member: (n, M, latent_dim)."""
     return _gather(z.transpose(0, 1) for _, _, z in run(stack, rows, prepare))
 
 
-def reconstruct(stack: Stack, rows: NDArray[Any], prepare: Prepare) -> NDArray[np.float64]:
+def reconstruct(stack: Stack, rows: Sliced, prepare: Prepare) -> NDArray[np.float64]:
     """Return the reconstruction of each row by each member: (n, M, *shape), in the form that `prepare` gives rows."""
     return _gather(x_hat.transpose(0, 1) for _, x_hat, _ in run(stack, rows, prepare))
 
 
-def mean_latent(stack: Stack, rows: NDArray[Any], prepare: Prepare) -> Tensor:
+def mean_latent(stack: Stack, rows: Sliced, prepare: Prepare) -> Tensor:
     """Return the mean latent over the rows: (M, latent_dim), on the stack's device."""
     sums = torch.stack([z.sum(1) for _, _, z in run(stack, rows, prepare)])
     return sums.sum(0) / len(rows)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from pathlib import PurePath
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -120,6 +120,7 @@ def open_table(
     block_rows: int = BLOCK_ROWS,
     key: str | None = None,
     reject: Reject | None = None,
+    spooled: BinaryIO | None = None,
 ) -> TableSource:
     """Open a table: CSV and its relatives (also gzipped), Parquet, a 2-D NPY or NPZ array, or standard input.
 
@@ -137,6 +138,8 @@ def open_table(
     reject : callable, optional
         Is told of each row of text that cannot be read (its number in the file from 0, its line, what is wrong, and its
         text), which is then left out; by default such a row is an error.
+    spooled : binary file, optional
+        What standard input held; it can then be read again.
 
     Raises
     ------
@@ -168,7 +171,7 @@ def open_table(
     elif ending in _PARQUET:
         parts = partial(_parquet_parts, path, block_rows)
     else:
-        parts = partial(text_parts, path, label, _SEPARATORS[ending], header, numeric, reject)
+        parts = partial(text_parts, path, label, _SEPARATORS[ending], header, numeric, reject, spooled)
 
     stream = parts()
     first = next(stream, None)
@@ -176,7 +179,9 @@ def open_table(
         raise ValueError(f"{label}: has column names but no rows; give a table with at least one row")
     names = tuple(first.table.column_names)
     begun = itertools.chain([first], stream)
-    return TableSource(label, names, block_rows, numeric, _begun(label, begun, None if path == "-" else parts))
+    return TableSource(
+        label, names, block_rows, numeric, _begun(label, begun, None if path == "-" and spooled is None else parts)
+    )
 
 
 def read_table(source: TableSource) -> Block:
@@ -232,6 +237,12 @@ def read_array(path: str | os.PathLike[str], key: str | None = None) -> NDArray[
     if array.size == 0:
         raise ValueError(f"{path}: holds an empty array of shape {array.shape}; it needs at least one row and column")
     return array
+
+
+def check_whole(path: str, array: NDArray[Any]) -> None:
+    """Raise ValueError if the file of a memory-mapped array has become too short, where to read on would be the end."""
+    if isinstance(array, np.memmap) and os.path.getsize(path) < array.offset + array.nbytes:
+        raise ValueError(f"{path}: became shorter while it was read; read it again when nothing writes to it")
 
 
 def column_as_strings(block: Block, name: str) -> list[str | None]:
@@ -333,6 +344,7 @@ def _array_parts(path: str, array: NDArray[Any], block_rows: int) -> Iterator[Pa
     dtype = np.dtype(np.float64) if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
     names = numbered(array.shape[1])
     for start in range(0, len(array), block_rows):
+        check_whole(path, array)
         columns = np.ascontiguousarray(array[start : start + block_rows].T, dtype=dtype)
         yield Part(pa.table([pa.array(column) for column in columns], names=names))
 

@@ -16,7 +16,7 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -70,6 +70,7 @@ def text_parts(
     header: bool,
     numeric: Collection[str] = (),
     reject: Reject | None = None,
+    spooled: BinaryIO | None = None,
 ) -> Iterator[Part]:
     """Yield successive pieces of a text file, "-" for standard input, as columns of strings.
 
@@ -86,6 +87,8 @@ def text_parts(
         Columns to read as float64, in each piece that has nothing else in them; it may change between two pieces.
     reject : callable, optional
         Is told of records that cannot be read, which are then left out; by default they are errors.
+    spooled : binary file, optional
+        What standard input held, to be read from its beginning instead.
 
     Raises
     ------
@@ -100,7 +103,7 @@ def text_parts(
     """
     names: list[str] = []
     n_before = 0
-    with _byte_stream(path) as (stream, written_to):
+    with _byte_stream(path, spooled) as (stream, written_to):
         for first_line, text, masked, problem in _chunks(stream, label, separator, skip=reject is not None):
             if problem:
                 if reject is None or not names:
@@ -112,14 +115,9 @@ def text_parts(
             if not lines.size:
                 continue
             if not names:
-                start = len(masked) - len(masked.lstrip(b"\r\n"))
-                line_break = _LINE_BREAK.search(masked, start)
-                end = line_break.end() if line_break else len(text)
-                names = _parse(text[start:end] + b"\n", label, separator, lines, None)[0].column_names
+                names, end = _names(text, masked, label, separator, lines, header)
                 if header:
-                    names, text, masked, lines = distinct_names(label, names), text[end:], masked[end:], lines[1:]
-                else:
-                    names = numbered(len(names))
+                    text, masked, lines = text[end:], masked[end:], lines[1:]
                 if not lines.size:
                     continue
             whole = text.endswith((b"\r", b"\n"))
@@ -128,7 +126,7 @@ def text_parts(
                 bad = _undecodable(text, masked)
                 if bad:
                     text = text.decode(errors="replace").encode()
-            if lines.size and not whole and written_to(label):
+            if not whole and written_to(label):
                 torn = "is torn, for the file is still being written"
                 if reject is None:
                     raise ValueError(f"{label}, line {lines[-1]}: {torn}; read it when it is whole")
@@ -137,29 +135,49 @@ def text_parts(
             table, ragged = _parse(text, label, separator, lines, names, numeric, skip=reject is not None, hint=hint)
             numbers = n_before + np.arange(len(lines))
             n_before += len(lines)
-            if not bad and not ragged:
-                yield Part(table, lines, numbers)
-                continue
-            assert reject is not None
-            bad = ragged | bad
-            for row in sorted(bad):
-                reject(int(numbers[row]), int(lines[row]), *bad[row])
-            there = np.delete(np.arange(len(lines)), list(ragged))
-            good = np.delete(np.arange(len(lines)), list(bad))
-            yield Part(table.filter(pa.array(np.isin(there, good))), lines[good], numbers[good])
+            for row, why in sorted((ragged | bad).items()):
+                assert reject is not None
+                reject(int(numbers[row]), int(lines[row]), *why)
+            yield _without(Part(table, lines, numbers), bad, ragged) if bad or ragged else Part(table, lines, numbers)
         if names and written_to(label):
             warn(f"{label}: was written to while it was read; rows that came later or were changed may be missing")
     if not names:
         raise ValueError(f"{label}: is empty")
 
 
+def _names(
+    text: bytes, masked: bytes, label: str, separator: str, lines: NDArray[np.int64], header: bool
+) -> tuple[list[str], int]:
+    """Return the names of the columns, by the first record, and where it ends."""
+    start = len(masked) - len(masked.lstrip(b"\r\n"))
+    line_break = _LINE_BREAK.search(masked, start)
+    end = line_break.end() if line_break else len(text)
+    if _undecodable(text[start:end], masked[start:end]):
+        raise ValueError(f"{label}, line {lines[0]}: is no UTF-8 text; save it as UTF-8 text")
+    names = _parse(text[start:end] + b"\n", label, separator, lines, None)[0].column_names
+    return distinct_names(label, names) if header else numbered(len(names)), end
+
+
+def _without(part: Part, bad: Collection[int], ragged: Collection[int]) -> Part:
+    """Return a piece without its bad records; the ragged ones are not in the table, but have lines and numbers."""
+    assert part.lines is not None
+    assert part.numbers is not None
+    records = np.arange(len(part.lines))
+    is_bad, is_ragged = np.isin(records, [*bad]), np.isin(records, [*ragged])
+    good = ~(is_bad | is_ragged)
+    return Part(part.table.filter(pa.array(~is_bad[~is_ragged])), part.lines[good], part.numbers[good])
+
+
 @contextlib.contextmanager
-def _byte_stream(path: str) -> Iterator[tuple[io.BufferedIOBase, Callable[[str], bool]]]:
+def _byte_stream(path: str, spooled: BinaryIO | None) -> Iterator[tuple[io.BufferedIOBase, Callable[[str], bool]]]:
     """The bytes of a file or of standard input, decompressed if they are gzipped, and what tells of changes."""
     with contextlib.ExitStack() as stack:
         raw: io.BufferedReader[Any]
         if path == "-":
-            raw = io.BufferedReader(sys.stdin.buffer)
+            given: Any = sys.stdin.buffer if spooled is None else spooled
+            if spooled is not None:
+                spooled.seek(0)
+            raw = io.BufferedReader(given)
             stack.callback(raw.detach)  # standard input is not ours to close
         else:
             raw = stack.enter_context(open(path, "rb"))

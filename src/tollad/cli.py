@@ -19,7 +19,7 @@ import click
 from tollad import __version__
 from tollad.cli_data import data
 from tollad.cli_paper import paper
-from tollad.options import DETECTOR_OPTIONS
+from tollad.options import DETECTOR_OPTIONS, SERIES_OPTIONS
 
 # What the work raises about its input, each with a sentence for the user; anything else is a defect and is shown whole.
 _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, MemoryError, ImportError)
@@ -115,6 +115,9 @@ def fit(
     checkpoint: str | None,
     force: bool,
     as_json: bool,
+    window: int | None,
+    stride: int | None,
+    time: str | None,
     **parameters: Any,
 ) -> None:
     """Learn from the rows of TRAIN what is normal.
@@ -125,9 +128,14 @@ def fit(
 
     Text is what all values of its column are: numbers, dates as in 2024-12-31, or else categories; fields that are
     empty or ? or NA are missing values. --column chooses for single columns.
+
+    With --window TRAIN is one series, in order of time, of columns that are all numbers. score, evaluate and calibrate
+    then take series, too, and say of each time step what they say of each row of a table.
     """
     _check_label(label, normal)
-    from tollad import card
+    if window is None and (stride is not None or time is not None):
+        raise click.UsageError("--stride and --time are for series; give --window, too.")
+    from tollad import card, inputs_series
     from tollad.detector import TollDetector
     from tollad.inputs import read_training_rows
     from tollad.outputs import check_output
@@ -136,9 +144,29 @@ def fit(
     if checkpoint is not None:
         check_output(checkpoint, overwrite=True)
     kinds = parameters.pop("columns")
-    training = read_training_rows(
-        train, header=header is not False, key=key, label=label, normal=normal, drop=drop, kinds=kinds
-    )
+    if window is None:
+        training = read_training_rows(
+            train, header=header is not False, key=key, label=label, normal=normal, drop=drop, kinds=kinds
+        )
+    else:
+        if kinds is not None:
+            raise click.UsageError("--column is for tables; leave columns of a series out with --drop.")
+        if parameters["network"] == "auto":
+            parameters["network"] = "conv1d"
+        rate, parameters["false_alarm_rate"] = parameters["false_alarm_rate"], None
+        training = inputs_series.read_training_series(
+            train,
+            header=header is not False,
+            key=key,
+            label=label,
+            normal=normal,
+            drop=drop,
+            window=window,
+            stride=stride,
+            time=time,
+            network=parameters["network"],
+            false_alarm_rate=rate,
+        )
     notes = training.notes
     detector = TollDetector(columns=training.columns, **parameters)
     try:
@@ -146,6 +174,8 @@ def fit(
     except KeyboardInterrupt:
         kept = "" if checkpoint is None else f"; the same command goes on from {checkpoint}"
         raise KeyboardInterrupt(f"Interrupted{kept}") from None
+    if isinstance(training, inputs_series.TrainingSeries):
+        inputs_series.put_threshold(detector, training, rate)
     detector.save(model, notes=notes, overwrite=force)
     history, columns = detector.history_, getattr(detector, "columns_", [])
     result = {
@@ -161,7 +191,9 @@ def fit(
     }
     lines = {
         "rows": card.describe_rows(notes),
-        "columns": card.describe_columns(detector.input_shape_, getattr(detector, "feature_names_in_", None), columns),
+        "columns": card.describe_columns(
+            detector.input_shape_, getattr(detector, "feature_names_in_", None), columns, notes.get("series")
+        ),
         "steps": f"{detector.n_steps_}",
         "loss": f"{result['initial_loss']:.4g} at first, {result['loss']:.4g} at last",
         "threshold": card.describe_threshold(card.read_card(model)),
@@ -171,7 +203,7 @@ def fit(
 
 
 # The constructor parameters of the detector come last in the help.
-fit.params += DETECTOR_OPTIONS
+fit.params += (*SERIES_OPTIONS, *DETECTOR_OPTIONS)
 
 
 @click.command()
@@ -224,8 +256,10 @@ def score(
     the columns of the training rows in any order, and is read block by block: it may be larger than memory.
 
     --fdr and --drift need a model with calibration rows: one of fit --false-alarm-rate, or of calibrate.
+
+    To a model of fit --window DATA is a series, a row a time step; --plot draws it with the odd stretches marked.
     """
-    from tollad import plots, verdicts
+    from tollad import inputs_series, plots, verdicts
     from tollad.detector import TollDetector
     from tollad.inputs import score_blocks
     from tollad.outputs import check_output, check_table_output, write_tables
@@ -242,14 +276,30 @@ def score(
             f"{model}: has no calibration rows, which --fdr and --drift need; fit with --false-alarm-rate, "
             "or give it some with: tollad calibrate"
         )
-    blocks, oddest = score_blocks(detector, data, header=header, key=key, column=identifier), verdicts.Oddest()
+    series = inputs_series.Recorder() if inputs_series.is_series(detector) else None
+    if series is not None and (drift or n_reasons):
+        raise click.UsageError("--drift and --explain are for rows that are no time steps; draw a series with --plot.")
+    score_rows = score_blocks if series is None else inputs_series.score_series
+    blocks, oddest = score_rows(detector, data, header=header, key=key, column=identifier), verdicts.Oddest()
     if drift:
         blocks = verdicts.watch_drift(blocks, detector.calibration_scores_)
     if plot is not None:
-        blocks = oddest.watch(blocks)
+        blocks = oddest.watch(blocks) if series is None else series.watch(blocks)
     tables = verdicts.verdict_tables(detector, blocks, only_anomalies=only_anomalies, fdr=fdr, n_reasons=n_reasons or 0)
     write_tables(path, tables, overwrite=force)
-    if plot is not None:
+    if plot is not None and series is not None:
+        names, (time_name, time) = detector.notes_["series"]["columns"], series.time(detector)
+        plots.scored_series(
+            series.steps,
+            series.scores,
+            -detector.offset_,
+            plot,
+            names=names,
+            time=time,
+            time_name=time_name,
+            overwrite=force,
+        )
+    elif plot is not None:
         explanation, title = detector.explain(oddest.rows), f"row {oddest.row + 1} of {data}"
         if len(detector.input_shape_) > 1:
             plots.part_map(explanation, 0, plot, title=title, overwrite=force)
@@ -289,19 +339,27 @@ def calibrate(
     p-values, --fdr and --drift then refer to them, and --false-alarm-rate puts the threshold on their scores.
     """
     _check_label(label, normal)
-    from tollad import card
+    from tollad import card, inputs_series
     from tollad.detector import TollDetector
     from tollad.inputs import read_rows
     from tollad.outputs import check_output
 
     check_output(output, overwrite=force)
     detector = TollDetector.load(model)
-    rows = read_rows(detector, normals, header=header, key=key, label=label, normal=normal)
-    detector.calibrate(rows, false_alarm_rate=rate, tail=tail)
+    if inputs_series.is_series(detector):
+        scores = inputs_series.normal_scores(detector, normals, header=header, key=key, label=label, normal=normal)
+        inputs_series.calibrate_series(detector, scores, false_alarm_rate=rate, tail=tail)
+    else:
+        rows = read_rows(detector, normals, header=header, key=key, label=label, normal=normal)
+        detector.calibrate(rows, false_alarm_rate=rate, tail=tail)
     detector.save(output, overwrite=force)
     shown = card.read_card(output)
     result = {name: shown[name] for name in ("model", "n_calibration_rows", "threshold", "threshold_rule")}
-    lines = {"calibration": f"{len(rows):,} rows", "threshold": card.describe_threshold(shown), "model": output}
+    lines = {
+        "calibration": f"{shown['n_calibration_rows']:,} rows",
+        "threshold": card.describe_threshold(shown),
+        "model": output,
+    }
     _print(as_json, result, card.aligned(lines))
 
 
@@ -331,9 +389,9 @@ def evaluate(
     """
     if not normal:
         raise click.UsageError("--normal is missing: the values of --label that mean normal.")
-    from tollad import metrics, plots
+    from tollad import inputs_series, metrics, plots
     from tollad.detector import TollDetector
-    from tollad.inputs import score_labelled
+    from tollad.inputs import score_blocks, score_labelled
     from tollad.outputs import check_output
 
     if plot is not None:
@@ -341,7 +399,10 @@ def evaluate(
         check_output(plot, overwrite=force)
     detector = TollDetector.load(model)
     threshold = -detector.offset_
-    labels, scores = score_labelled(detector, data, header=header, key=key, label=label, normal=normal)
+    scored_blocks = inputs_series.score_series if inputs_series.is_series(detector) else score_blocks
+    labels, scores = score_labelled(
+        detector, data, header=header, key=key, label=label, normal=normal, scored_blocks=scored_blocks
+    )
     alarms, anomalous = scores > threshold, labels == 1
     result = {
         "auroc": metrics.auroc(labels, scores),

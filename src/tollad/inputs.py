@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -139,7 +139,7 @@ def read_training_rows(
     if not names:
         raise ValueError(f"{source.path}: no column is left to learn from; drop fewer columns")
     block = read_table(source)
-    kept = np.ones(len(block), np.bool_) if label is None else _labelled(block, label, normal)
+    kept = np.ones(len(block), np.bool_) if label is None else labelled(block, label, normal)
     table, numbers = block.table.select(names).filter(pa.array(kept)), np.flatnonzero(kept)
 
     def where(row: int) -> str:
@@ -200,7 +200,7 @@ def row_blocks(
     columns = getattr(detector, "columns_", None) or [Column(name, "number") for name in names]
     names = [known.name for known in columns if known.kind != "drop"]
     dropped = {known.name for known in columns} - {*names}
-    _check_columns(source, names, {column, notes.get("label"), *notes.get("drop", ()), *dropped})
+    check_columns(source, names, {column, notes.get("label"), *notes.get("drop", ()), *dropped})
     named = hasattr(detector, "feature_names_in_") or hasattr(detector, "columns_")
     understand = typed if named else encode
     for block in source:
@@ -253,7 +253,14 @@ def score_blocks(
 
 
 def score_labelled(
-    detector: TollDetector, path: str, *, header: bool | None, key: str | None, label: str, normal: Sequence[str]
+    detector: TollDetector,
+    path: str,
+    *,
+    header: bool | None,
+    key: str | None,
+    label: str,
+    normal: Sequence[str],
+    scored_blocks: Callable[..., Iterator[Scored]] = score_blocks,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Score the rows of a labelled file.
 
@@ -265,6 +272,8 @@ def score_labelled(
         The column of the labels.
     normal : sequence of str
         The labels of normal rows; rows of any other label are anomalies.
+    scored_blocks : callable
+        What reads and scores the file.
 
     Returns
     -------
@@ -280,7 +289,7 @@ def score_labelled(
     labels: list[NDArray[np.bool_]] = []
     scores: list[NDArray[np.float64]] = []
     seen: dict[str | None, None] = {}
-    for scored in score_blocks(detector, path, header=header, key=key, column=label):
+    for scored in scored_blocks(detector, path, header=header, key=key, column=label):
         if None in scored.values:
             row = scored.first_row + scored.values.index(None) + 1
             where = f"{_shown(path)}, row {row}, column {scored.column!r}"
@@ -308,8 +317,8 @@ def with_names(rows: NDArray[np.float64], names: Sequence[str]) -> pa.Table:
     return pa.table([pa.array(column) for column in rows.T], names=list(names))
 
 
-def _labelled(block: Block, label: str, normal: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which rows have one of the labels; there is one."""
+def labelled(block: Block, label: str, normal: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which rows of a file have one of the labels, (n,); ValueError if none has."""
     labels = column_as_strings(block, label)
     kept = matches(labels, normal)
     if not kept.any():
@@ -358,7 +367,8 @@ def _array_blocks(detector: TollDetector, path: str, array: NDArray[Any]) -> Ite
         yield RowBlock(start, array[start : start + size], None, [])
 
 
-def _check_columns(source: TableSource, names: Sequence[str], ignored: set[str | None]) -> None:
+def check_columns(source: TableSource, names: Sequence[str], ignored: set[str | None]) -> None:
+    """Raise ValueError for a file that lacks a column of the fit, or has another one that is not to be ignored."""
     missing = [name for name in names if name not in source.names]
     unknown = [name for name in source.names if name not in names and name not in ignored]
     if missing:

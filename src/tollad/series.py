@@ -117,8 +117,8 @@ def step_scores(window_scores: ArrayLike, n_steps: int, window: int, stride: int
     starts, scores = window_starts(n_steps, window, stride), np.asarray(window_scores, dtype=np.float64)
     if scores.shape != starts.shape:
         raise ValueError(
-            f"window_scores has shape {scores.shape}; a series of {n_steps} steps has {len(starts)} windows of {window} "
-            f"with stride {stride}"
+            f"window_scores has shape {scores.shape}; a series of {n_steps} steps has {len(starts)} windows of "
+            f"{window} with stride {stride}"
         )
     return _means(starts, scores, window, 0, n_steps)
 

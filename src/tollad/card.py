@@ -95,6 +95,8 @@ def describe_threshold(card: Mapping[str, Any]) -> str:
     of_training = f"{card['share_above_threshold']:.1%} of the training rows score higher"
     if rule["by"] == "false_alarm_rate":
         meaning = f"on average at most {100 * rule['value']:g}% of new normal rows score higher, by {n_rows}"
+        if card["notes"].get("series"):
+            meaning = f"about {100 * rule['value']:g}% of new normal time steps score higher, if they are like {n_rows}"
     elif rule["by"] == "tail":
         meaning = (
             f"an estimated {100 * rule['value']:g}% of new normal rows score higher: an extrapolation beyond {n_rows}, "

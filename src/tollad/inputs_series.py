@@ -151,6 +151,11 @@ def put_threshold(detector: TollDetector, training: TrainingSeries, false_alarm_
     training : TrainingSeries
     false_alarm_rate : float, optional
         With it `calibration_scores_` are those of the steps held out; without it `contamination` decides.
+
+    Warns
+    -----
+    UserWarning
+        If the steps held out are few for the rate.
     """
     detector.notes_ = training.notes
     detector.training_scores_ = _scores(detector, training.trained)
@@ -159,6 +164,19 @@ def put_threshold(detector: TollDetector, training: TrainingSeries, false_alarm_
     else:
         detector.calibration_scores_ = np.sort(_scores(detector, training.held_out))
         detector.set_threshold(false_alarm_rate=false_alarm_rate)
+        _warn_if_few(detector, false_alarm_rate)
+
+
+def _warn_if_few(detector: TollDetector, false_alarm_rate: float) -> None:
+    """Warn when the calibration steps, of which those of one window say nearly the same, are too few for a rate."""
+    n_steps, window = len(detector.calibration_scores_), detector.notes_["series"]["window"]
+    needed = rows_needed(false_alarm_rate) * window
+    if n_steps < needed:
+        warnings.warn(
+            f"the false-alarm rate of {false_alarm_rate:g} is a rough guess: {n_steps:,} calibration steps are only "
+            f"{n_steps / window:.3g} windows side by side; calibrate on a normal series of {needed:,} steps or more",
+            stacklevel=2,
+        )
 
 
 def normal_scores(
@@ -213,6 +231,11 @@ def calibrate_series(
     ------
     ValueError
         If the steps were trained on, or the rate needs more of them.
+
+    Warns
+    -----
+    UserWarning
+        If the steps are few for the rate.
     """
     scores = np.sort(scores)
     if overlap(scores, detector.training_scores_):
@@ -224,6 +247,8 @@ def calibrate_series(
     rate = detector.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
     if rate is not None or tail:
         detector.set_threshold(false_alarm_rate=rate, tail=tail)
+    if rate is not None and not tail:
+        _warn_if_few(detector, rate)
 
 
 def score_series(

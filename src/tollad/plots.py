@@ -293,7 +293,7 @@ def scored_series(
             axes.plot(*_thinned(at[view], line[view]), color=_NORMAL, linewidth=0.8)
             axes.set_xlim(at[view][0], at[view][-1])
             axes.spines[["top", "right"]].set_visible(False)
-        column[-1].axhline(threshold, color=_INK, linestyle="--", linewidth=1.0)
+        column[-1].axhline(threshold, color=_INK, linestyle="--", linewidth=1.0, label=f"threshold {threshold:.3g}")
         column[-1].set_xlabel(_label(time_name))
     for axes, name in zip(panels[:, 0], [*names, "score"], strict=True):
         axes.set_ylabel(_label(name))
@@ -301,9 +301,7 @@ def scored_series(
     if low > 0 and heights.max() / low > _LOG_RATIO:
         bottom.set_yscale("log")
         _number_decades(bottom.yaxis, np.log10(heights.max() / low))
-    where = bottom.get_yaxis_transform()
-    text = f"threshold {threshold:.3g}"
-    bottom.annotate(text, (0, threshold), (4, 3), where, "offset points", color=_INK, fontsize="small")
+    bottom.legend(loc="upper left", fontsize="small", borderaxespad=0, framealpha=0.9, edgecolor="none")
     left_out = values.shape[1] - len(names)
     more = f"; {left_out} more column{'s' * (left_out > 1)} not shown" if left_out else ""
     share = 100 * float((heights > threshold).mean())

@@ -71,6 +71,11 @@ MODULES: dict[str, tuple[set[str], set[str]]] = {
     "card": ({"artifact", "columns"}, {"numpy"}),
     "columns": ({"sources"}, {"numpy", "pyarrow"}),
     "inputs": ({"columns", "detector", "features", "sources"}, {"numpy", "pyarrow"}),
+    "series": (set(), {"numpy"}),
+    "inputs_series": (
+        {"calibration", "columns", "detector", "inputs", "series", "sources"},
+        {"numpy", "pyarrow"},
+    ),
     "verdicts": ({"calibration", "detector", "inputs"}, {"numpy", "pyarrow"}),
     "outputs": ({"files"}, {"pyarrow"}),
     "theory": (set(), {"numpy", "scipy"}),

@@ -301,7 +301,8 @@ def scored_series(
     if low > 0 and heights.max() / low > _LOG_RATIO:
         bottom.set_yscale("log")
         _number_decades(bottom.yaxis, np.log10(heights.max() / low))
-    bottom.legend(loc="upper left", fontsize="small", borderaxespad=0, framealpha=0.9, edgecolor="none")
+    # Above the axes, where it covers no score.
+    bottom.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize="small", borderaxespad=0, frameon=False)
     left_out = values.shape[1] - len(names)
     more = f"; {left_out} more column{'s' * (left_out > 1)} not shown" if left_out else ""
     share = 100 * float((heights > threshold).mean())

@@ -49,7 +49,7 @@ def format_card(card: Mapping[str, Any]) -> str:
         "model": card["model"],
         "data": notes.get("source", "unknown"),
         "rows": describe_rows(notes) if "n_read" in notes else str(card["n_training_rows"]),
-        "columns": describe_columns(card["input_shape"], card["feature_names"], columns),
+        "columns": describe_columns(card["input_shape"], card["feature_names"], columns, notes.get("series")),
         "left out": _shortened(notes.get("drop", ())) or "none",
         "threshold": describe_threshold(card),
         "calibration": f"{card['n_calibration_rows']:,} rows" if card["n_calibration_rows"] else "none",
@@ -68,11 +68,20 @@ def describe_rows(notes: Mapping[str, Any]) -> str:
     return f"{notes['n_used']} of {notes['n_read']}{chosen}"
 
 
-def describe_columns(shape: Sequence[int], names: Sequence[str] | None, columns: Sequence[Column] = ()) -> str:
+def describe_columns(
+    shape: Sequence[int],
+    names: Sequence[str] | None,
+    columns: Sequence[Column] = (),
+    series: Mapping[str, Any] | None = None,
+) -> str:
     """Return how many columns there are and the names of the first, or the shape of rows that have none.
 
-    What is no number among `columns` gets a line of its own.
+    What is no number among `columns` gets a line of its own; what the notes say of a series, how it is cut.
     """
+    if series is not None:
+        time = f"; time: {series['time']['column']}" if series["time"] else ""
+        cut = f"windows of {series['window']} steps, a new one every {series['stride']}{time}"
+        return f"{len(series['columns'])}: {_shortened(series['columns'])}\n{cut}"
     if len(shape) > 1:
         return f"none; each row is an array of shape {tuple(shape)}"
     counted = f"{shape[0]}" + (f": {_shortened(names)}" if names is not None else " without names")
@@ -86,6 +95,8 @@ def describe_threshold(card: Mapping[str, Any]) -> str:
     of_training = f"{card['share_above_threshold']:.1%} of the training rows score higher"
     if rule["by"] == "false_alarm_rate":
         meaning = f"on average at most {100 * rule['value']:g}% of new normal rows score higher, by {n_rows}"
+        if card["notes"].get("series"):
+            meaning = f"about {100 * rule['value']:g}% of new normal time steps score higher, if they are like {n_rows}"
     elif rule["by"] == "tail":
         meaning = (
             f"an estimated {100 * rule['value']:g}% of new normal rows score higher: an extrapolation beyond {n_rows}, "

@@ -20,7 +20,7 @@ import click
 from tollad import __version__
 from tollad.cli_data import data
 from tollad.cli_paper import paper
-from tollad.options import DETECTOR_OPTIONS, IMAGE_OPTIONS
+from tollad.options import DETECTOR_OPTIONS, IMAGE_OPTIONS, SERIES_OPTIONS
 
 # What the work raises about its input, each with a sentence for the user; anything else is a defect and is shown whole.
 _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, MemoryError, ImportError)
@@ -119,6 +119,9 @@ def fit(
     as_json: bool,
     size: tuple[int, int] | None,
     grey: bool,
+    window: int | None,
+    stride: int | None,
+    time: str | None,
     **parameters: Any,
 ) -> None:
     """Learn from the rows of TRAIN what is normal.
@@ -135,9 +138,14 @@ def fit(
 
     Files over some 100 MB are learnt from on disk, in the folder for temporary files (TMPDIR), and may be larger than
     memory: it gives the same model.
+
+    With --window TRAIN is one series, in order of time, of columns that are all numbers. score, evaluate and calibrate
+    then take series, too, and say of each time step what they say of each row of a table.
     """
     _check_label(label, normal)
-    from tollad import card
+    if window is None and (stride is not None or time is not None):
+        raise click.UsageError("--stride and --time are for series; give --window, too.")
+    from tollad import card, inputs_series
     from tollad.detector import TollDetector
     from tollad.inputs import read_training_rows
     from tollad.outputs import check_output
@@ -146,17 +154,39 @@ def fit(
     if checkpoint is not None:
         check_output(checkpoint, overwrite=True)
     kinds = parameters.pop("columns")
-    training = read_training_rows(
-        train,
-        header=header is not False,
-        key=key,
-        label=label,
-        normal=normal,
-        drop=drop,
-        kinds=kinds,
-        size=size,
-        grey=grey,
-    )
+    if window is None:
+        training = read_training_rows(
+            train,
+            header=header is not False,
+            key=key,
+            label=label,
+            normal=normal,
+            drop=drop,
+            kinds=kinds,
+            size=size,
+            grey=grey,
+        )
+    else:
+        if kinds is not None:
+            raise click.UsageError("--column is for tables; leave columns of a series out with --drop.")
+        if size is not None or grey:
+            raise click.UsageError("--size and --grey are for images.")
+        if parameters["network"] == "auto":
+            parameters["network"] = "conv1d"
+        rate, parameters["false_alarm_rate"] = parameters["false_alarm_rate"], None
+        training = inputs_series.read_training_series(
+            train,
+            header=header is not False,
+            key=key,
+            label=label,
+            normal=normal,
+            drop=drop,
+            window=window,
+            stride=stride,
+            time=time,
+            network=parameters["network"],
+            false_alarm_rate=rate,
+        )
     notes = training.notes
     detector = TollDetector(columns=training.columns, **parameters)
     try:
@@ -164,6 +194,8 @@ def fit(
     except KeyboardInterrupt:
         kept = "" if checkpoint is None else f"; the same command goes on from {checkpoint}"
         raise KeyboardInterrupt(f"Interrupted{kept}") from None
+    if isinstance(training, inputs_series.TrainingSeries):
+        inputs_series.put_threshold(detector, training, rate)
     detector.save(model, notes=notes, overwrite=force)
     history, columns = detector.history_, getattr(detector, "columns_", [])
     result = {
@@ -179,7 +211,9 @@ def fit(
     }
     lines = {
         "rows": card.describe_rows(notes),
-        "columns": card.describe_columns(detector.input_shape_, getattr(detector, "feature_names_in_", None), columns),
+        "columns": card.describe_columns(
+            detector.input_shape_, getattr(detector, "feature_names_in_", None), columns, notes.get("series")
+        ),
         "steps": f"{detector.n_steps_}",
         "loss": f"{result['initial_loss']:.4g} at first, {result['loss']:.4g} at last",
         "threshold": card.describe_threshold(card.read_card(model)),
@@ -189,7 +223,7 @@ def fit(
 
 
 # The constructor parameters of the detector come last in the help.
-fit.params += (*IMAGE_OPTIONS, *DETECTOR_OPTIONS)
+fit.params += (*IMAGE_OPTIONS, *SERIES_OPTIONS, *DETECTOR_OPTIONS)
 
 
 @click.command()
@@ -258,8 +292,10 @@ def score(
 
     With --on-error skip, rows with too few or too many values, or with a value that is not of the kind of its column,
     are left out; a CSV file lists each with its row, its line, what is wrong, and its text.
+
+    To a model of fit --window DATA is a series, a row a time step; --plot draws it with the odd stretches marked.
     """
-    from tollad import plots, skipping, verdicts
+    from tollad import inputs_series, plots, skipping, verdicts
     from tollad.detector import TollDetector
     from tollad.inputs import score_blocks
     from tollad.outputs import check_output, check_table_output, write_tables
@@ -280,24 +316,44 @@ def score(
             f"{model}: has no calibration rows, which --fdr and --drift need; fit with --false-alarm-rate, "
             "or give it some with: tollad calibrate"
         )
+    series = inputs_series.Recorder() if inputs_series.is_series(detector) else None
+    if series is not None and (drift or n_reasons or on_error == "skip"):
+        raise click.UsageError(
+            "--drift, --explain and --on-error skip are for rows that are no time steps; draw a series with --plot."
+        )
     are_images = len(detector.input_shape_) == 3
     oddest = verdicts.Oddest(_MOST_IMAGES_DRAWN if are_images else 1)
     with contextlib.ExitStack() as stack:
         bad = None
         if on_error == "skip":
             bad = stack.enter_context(skipping.SkippedRows(skipped or skipping.beside(output), overwrite=force))
-        blocks = score_blocks(detector, data, header=header, key=key, column=identifier, reject=bad)
+        if series is None:
+            blocks = score_blocks(detector, data, header=header, key=key, column=identifier, reject=bad)
+        else:
+            blocks = inputs_series.score_series(detector, data, header=header, key=key, column=identifier)
         if drift:
             blocks = verdicts.watch_drift(blocks, detector.calibration_scores_)
         if plot is not None:
-            blocks = oddest.watch(blocks)
+            blocks = oddest.watch(blocks) if series is None else series.watch(blocks)
         tables = verdicts.verdict_tables(
             detector, blocks, only_anomalies=only_anomalies, fdr=fdr, n_reasons=n_reasons or 0
         )
         write_tables(path, tables, overwrite=force)
     if bad is not None and bad.n:
         click.echo(f"Warning: {bad.n:,} row{'s' * (bad.n > 1)} could not be read; see {bad.path}", err=True)
-    if plot is not None:
+    if plot is not None and series is not None:
+        names, (time_name, time) = detector.notes_["series"]["columns"], series.time(detector)
+        plots.scored_series(
+            series.steps,
+            series.scores,
+            -detector.offset_,
+            plot,
+            names=names,
+            time=time,
+            time_name=time_name,
+            overwrite=force,
+        )
+    elif plot is not None:
         explanation, (_, row, _) = detector.explain(oddest.rows), oddest.found[0]
         title = f"row {row + 1} of {data}"
         if are_images:
@@ -341,19 +397,27 @@ def calibrate(
     p-values, --fdr and --drift then refer to them, and --false-alarm-rate puts the threshold on their scores.
     """
     _check_label(label, normal)
-    from tollad import card
+    from tollad import card, inputs_series
     from tollad.detector import TollDetector
     from tollad.inputs import read_rows
     from tollad.outputs import check_output
 
     check_output(output, overwrite=force)
     detector = TollDetector.load(model)
-    rows = read_rows(detector, normals, header=header, key=key, label=label, normal=normal)
-    detector.calibrate(rows, false_alarm_rate=rate, tail=tail)
+    if inputs_series.is_series(detector):
+        scores = inputs_series.normal_scores(detector, normals, header=header, key=key, label=label, normal=normal)
+        inputs_series.calibrate_series(detector, scores, false_alarm_rate=rate, tail=tail)
+    else:
+        rows = read_rows(detector, normals, header=header, key=key, label=label, normal=normal)
+        detector.calibrate(rows, false_alarm_rate=rate, tail=tail)
     detector.save(output, overwrite=force)
     shown = card.read_card(output)
     result = {name: shown[name] for name in ("model", "n_calibration_rows", "threshold", "threshold_rule")}
-    lines = {"calibration": f"{len(rows):,} rows", "threshold": card.describe_threshold(shown), "model": output}
+    lines = {
+        "calibration": f"{shown['n_calibration_rows']:,} rows",
+        "threshold": card.describe_threshold(shown),
+        "model": output,
+    }
     _print(as_json, result, card.aligned(lines))
 
 
@@ -383,9 +447,9 @@ def evaluate(
     """
     if not normal:
         raise click.UsageError("--normal is missing: the values of --label that mean normal.")
-    from tollad import metrics, plots
+    from tollad import inputs_series, metrics, plots
     from tollad.detector import TollDetector
-    from tollad.inputs import score_labelled
+    from tollad.inputs import score_blocks, score_labelled
     from tollad.outputs import check_output
 
     if plot is not None:
@@ -393,7 +457,10 @@ def evaluate(
         check_output(plot, overwrite=force)
     detector = TollDetector.load(model)
     threshold = -detector.offset_
-    labels, scores = score_labelled(detector, data, header=header, key=key, label=label, normal=normal)
+    scored_blocks = inputs_series.score_series if inputs_series.is_series(detector) else score_blocks
+    labels, scores = score_labelled(
+        detector, data, header=header, key=key, label=label, normal=normal, scored_blocks=scored_blocks
+    )
     alarms, anomalous = scores > threshold, labels == 1
     result = {
         "auroc": metrics.auroc(labels, scores),

@@ -6,7 +6,7 @@ import contextlib
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -183,15 +183,13 @@ def _read_training_table(
         raise ValueError(f"{source.path}: no column is left to learn from; drop fewer columns")
     # The columns of an array have no names; numbered from the first, they need none to be found again.
     named = not (is_array and not asked and names == column_names(None, len(names)))
-    labelled = _Labelled(source.path, label, normal)
     if large:
-        rows, n_read = large_rows(source, names, asked, labelled, named=named)
+        rows, n_read = large_rows(source, names, asked, _Labelled(source.path, label, normal), named=named)
         return Training(
             rows, asked or None, {**notes, "label": label, "drop": drop, "n_read": n_read, "n_used": len(rows)}
         )
     block = read_table(source)
-    kept = labelled(block)
-    labelled.check()
+    kept = labelled(block, label, normal)
     table, numbers = block.table.select(names).filter(pa.array(kept)), np.flatnonzero(kept)
 
     def where(row: int) -> str:
@@ -265,7 +263,7 @@ def row_blocks(
     columns = getattr(detector, "columns_", None) or [Column(name, "number") for name in names]
     names = [known.name for known in columns if known.kind != "drop"]
     dropped = {known.name for known in columns} - {*names}
-    _check_columns(source, names, {column, notes.get("label"), *notes.get("drop", ()), *dropped})
+    check_columns(source, names, {column, notes.get("label"), *notes.get("drop", ()), *dropped})
     named = hasattr(detector, "feature_names_in_") or hasattr(detector, "columns_")
     understand = typed if named else encode
     source.numeric.update(known.name for known in columns if known.kind == "number" and known.name != column)
@@ -367,7 +365,14 @@ def score_blocks(
 
 
 def score_labelled(
-    detector: TollDetector, path: str, *, header: bool | None, key: str | None, label: str, normal: Sequence[str]
+    detector: TollDetector,
+    path: str,
+    *,
+    header: bool | None,
+    key: str | None,
+    label: str,
+    normal: Sequence[str],
+    scored_blocks: Callable[..., Iterator[Scored]] = score_blocks,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Score the rows of a labelled file.
 
@@ -379,6 +384,8 @@ def score_labelled(
         The column of the labels.
     normal : sequence of str
         The labels of normal rows; rows of any other label are anomalies.
+    scored_blocks : callable
+        What reads and scores the file.
 
     Returns
     -------
@@ -394,7 +401,7 @@ def score_labelled(
     labels: list[NDArray[np.bool_]] = []
     scores: list[NDArray[np.float64]] = []
     seen: dict[str | None, None] = {}
-    for scored in score_blocks(detector, path, header=header, key=key, column=label):
+    for scored in scored_blocks(detector, path, header=header, key=key, column=label):
         if None in scored.values:
             row = scored.row_numbers()[scored.values.index(None)] + 1
             where = f"{_shown(path)}, row {row}, column {scored.column!r}"
@@ -494,6 +501,14 @@ class _Labelled:
             raise _no_such_label(self._path, self._label, self._normal, self._seen)
 
 
+def labelled(block: Block, label: str | None, normal: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which rows of a whole file have one of the labels, (n,), all without `label`; ValueError if none has."""
+    chosen = _Labelled(block.path, label, normal)
+    kept = chosen(block)
+    chosen.check()
+    return kept
+
+
 def _no_such_label(path: str, label: str | None, normal: Sequence[str], seen: Iterable[str | None]) -> ValueError:
     return ValueError(f"{path}, column {label!r}: no row is labelled {_listed(normal)}; the labels are {_listed(seen)}")
 
@@ -546,7 +561,8 @@ def rows_in_block(shape: Sequence[int]) -> int:
     return max(1, _BLOCK_VALUES // math.prod(shape))
 
 
-def _check_columns(source: TableSource, names: Sequence[str], ignored: set[str | None]) -> None:
+def check_columns(source: TableSource, names: Sequence[str], ignored: set[str | None]) -> None:
+    """Raise ValueError for a file that lacks a column of the fit, or has another one that is not to be ignored."""
     missing = [name for name in names if name not in source.names]
     unknown = [name for name in source.names if name not in names and name not in ignored]
     if missing:

@@ -57,6 +57,22 @@ def _option(flag: str, metavar: str, convert: Callable[[str], Any], default: str
     return click.Option([flag], type=convert, default=default, metavar=metavar, help=text, show_default=True)
 
 
+SERIES_OPTIONS = (
+    click.Option(
+        ["--window"],
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="TRAIN is a series, its rows are time steps: learn from windows of N of them.",
+    ),
+    click.Option(
+        ["--stride"],
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Steps from one window to the next.  [default: a sixteenth of a window]",
+    ),
+    click.Option(["--time"], metavar="COL", help="Column of the time stamps of a series; they are checked to ascend."),
+)
+
 DETECTOR_OPTIONS = (
     _option("--beta", "X", _auto_or(float), "auto", "Weight of the latent norm against the reconstruction error."),
     _option("--norm", "NAME", str, "l2", "Norm of the latent: l2, l1 or linf."),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from tollad import files, metrics
 
@@ -26,6 +26,9 @@ _BINS = 40
 _MOST_NAMED = 12
 _MOST_LETTERS = 80
 _MOST_LETTERS_ABOVE = 18
+# Columns of a scored series that have a panel each, and points that a line across a page can show.
+_MOST_PANELS = 4
+_MOST_POINTS = 4000
 # Beyond this ratio of the largest to the smallest score, equal steps would crowd most rows into a few bins.
 _LOG_RATIO = 20.0
 
@@ -284,6 +287,109 @@ def part_maps(
         axes.set_ylabel(what, rotation="horizontal", ha="right", va="center")
     figure.colorbar(heat, ax=[*grid[2]], shrink=0.9, aspect=12, pad=0.02)
     _save(figure, path, picture, overwrite=overwrite)
+
+
+def scored_series(
+    series: ArrayLike,
+    scores: ArrayLike,
+    threshold: float,
+    path: str | os.PathLike[str],
+    *,
+    names: Sequence[str],
+    time: ArrayLike | None = None,
+    time_name: str = "row",
+    overwrite: bool = True,
+) -> None:
+    """Draw a series above the scores of its time steps, the stretches above the threshold shaded.
+
+    The oddest stretch is drawn once more, large, unless it fills much of the picture anyway.
+
+    Parameters
+    ----------
+    series : array-like, (T, C)
+        Of more than four columns the first four are drawn.
+    scores : array-like of float, (T,)
+    threshold : float
+        Steps above it are odd.
+    path, overwrite
+        As in `score_distributions`.
+    names : sequence of C str
+        What to call the columns.
+    time : array-like of float or datetime64, (T,), optional
+        Ascending; by default the number of the row, from 1.
+    time_name : str, default "row"
+
+    Raises
+    ------
+    ImportError, OSError
+        As `score_distributions` does.
+    ValueError
+        If there is not a name for each column and a score and a time for each step, or the format is unknown.
+    """
+    values, heights = np.asarray(series, dtype=np.float64), np.asarray(scores, dtype=np.float64)
+    at = np.arange(1, 1 + len(heights)) if time is None else np.asarray(time)
+    if values.shape != (len(heights), len(names)) or at.shape != heights.shape or not len(heights):
+        raise ValueError(
+            "the picture needs a name for each column and a score and a time for each step; the series is of shape "
+            f"{values.shape}, with {len(names)} names, {len(heights)} scores and times of shape {at.shape}"
+        )
+    picture = picture_format(path)
+    names = names[:_MOST_PANELS]
+    odd = np.flatnonzero(np.diff(heights > threshold, prepend=False, append=False)).reshape(-1, 2)
+    views = [slice(0, len(at)), *_close_up(odd, heights)]
+    figure = _new_figure(9.0, 2.4 + 1.2 * len(names))
+    panels = figure.subplots(
+        len(names) + 1, len(views), sharex="col", sharey="row", squeeze=False, width_ratios=[2.6, 1][: len(views)]
+    )
+    for view, column in zip(views, panels.T, strict=True):
+        for axes, line in zip(column, [*values.T[:_MOST_PANELS], heights], strict=True):
+            for begin, end in odd:
+                if begin < view.stop and end > view.start:
+                    # The edge keeps a stretch visible that is narrower than a pixel.
+                    axes.axvspan(at[begin], at[end - 1], color=_ANOMALY, alpha=0.25, linewidth=0.8)
+            axes.plot(*_thinned(at[view], line[view]), color=_NORMAL, linewidth=0.8)
+            axes.set_xlim(at[view][0], at[view][-1])
+            axes.spines[["top", "right"]].set_visible(False)
+        column[-1].axhline(threshold, color=_INK, linestyle="--", linewidth=1.0, label=f"threshold {threshold:.3g}")
+        column[-1].set_xlabel(_label(time_name))
+    for axes, name in zip(panels[:, 0], [*names, "score"], strict=True):
+        axes.set_ylabel(_label(name))
+    bottom, low = panels[-1, 0], min(float(heights.min()), threshold)
+    if low > 0 and heights.max() / low > _LOG_RATIO:
+        bottom.set_yscale("log")
+        _number_decades(bottom.yaxis, np.log10(heights.max() / low))
+    # Above the axes, where it covers no score.
+    bottom.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize="small", borderaxespad=0, frameon=False)
+    left_out = values.shape[1] - len(names)
+    more = f"; {left_out} more column{'s' * (left_out > 1)} not shown" if left_out else ""
+    share = 100 * float((heights > threshold).mean())
+    text = f"{len(odd):,} odd stretch{'es' * (len(odd) != 1)}, {share:.2g} % of the time steps{more}"
+    panels[0, 0].set_title(text, loc="left", fontsize="medium")
+    if len(views) > 1:
+        panels[0, 1].set_title("the oddest stretch", loc="left", fontsize="medium")
+        if at.dtype.kind != "M":
+            panels[-1, 1].locator_params(axis="x", nbins=4)
+    _save(figure, path, picture, overwrite=overwrite)
+
+
+def _close_up(odd: NDArray[np.int64], scores: NDArray[np.float64]) -> list[slice]:
+    """Return the part of a series around the stretch with the highest score, if it is a small part."""
+    top = int(scores.argmax())
+    for begin, end in odd.tolist():
+        if begin <= top < end:
+            context = max(end - begin, len(scores) // 100)
+            view = slice(max(0, begin - context), min(len(scores), end + context))
+            return [view] if 4 * (view.stop - view.start) < len(scores) else []
+    return []
+
+
+def _thinned(x: NDArray[Any], y: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return the points of a line that can be seen: the lowest and the highest of each piece of it."""
+    if len(x) <= _MOST_POINTS:
+        return x, y
+    pieces = np.array_split(np.arange(len(x)), _MOST_POINTS // 2)
+    seen = np.unique([place for piece in pieces for place in (piece[y[piece].argmin()], piece[y[piece].argmax()])])
+    return x[seen], y[seen]
 
 
 def two_term_map(

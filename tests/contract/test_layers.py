@@ -80,6 +80,11 @@ MODULES: dict[str, tuple[set[str], set[str]]] = {
         {"columns", "detector", "features", "images", "intake", "sources", "stored", "textfile"},
         {"numpy", "pyarrow"},
     ),
+    "series": (set(), {"numpy"}),
+    "inputs_series": (
+        {"calibration", "columns", "detector", "inputs", "series", "sources"},
+        {"numpy", "pyarrow"},
+    ),
     "verdicts": ({"calibration", "detector", "inputs"}, {"numpy", "pyarrow"}),
     "outputs": ({"files"}, {"pyarrow"}),
     "skipping": ({"files"}, set()),

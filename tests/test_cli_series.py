@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import warnings
 from pathlib import Path
@@ -11,25 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commands import done, rows_of, tollad
 
 from tollad import TollDetector, metrics
 from tollad.calibration import threshold
-from tollad.cli import main
 from tollad.series import step_scores, windows
 
 SMALL = ("--hidden", "4", "--latent-dim", "4", "--steps", "150", "--quiet")
 N = 400
-
-
-def tollad(*arguments: object, given: bytes | None = None) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=given)
-
-
-def done(*arguments: object, given: bytes | None = None) -> Result:
-    result = tollad(*arguments, given=given)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 def refused(*arguments: object) -> str:
@@ -39,10 +28,6 @@ def refused(*arguments: object) -> str:
     assert result.stdout == ""
     (line,) = [line for line in result.stderr.splitlines() if not line.startswith("Warning: ")]
     return line
-
-
-def rows_of(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text)))
 
 
 def series(n: int = N, seed: int = 0, odd: slice | None = None) -> dict[str, list[Any]]:
@@ -330,6 +315,7 @@ def test_a_gap_in_the_time_is_told_of_once(home: Path, tmp_path: Path) -> None:
         (("--stride", 2), "give --window, too"),
         (("--time", "t"), "give --window, too"),
         (("--window", 16, "--column", "a=category"), "--column is for tables"),
+        (("--window", 16, "--grey"), "--size and --grey are for images"),
     ],
 )
 def test_wrong_usage_exits_with_2(home: Path, tmp_path: Path, arguments: tuple[object, ...], words: str) -> None:
@@ -338,7 +324,7 @@ def test_wrong_usage_exits_with_2(home: Path, tmp_path: Path, arguments: tuple[o
     assert words in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [("--drift",), ("--explain", 2)])
+@pytest.mark.parametrize("arguments", [("--drift",), ("--explain", 2), ("--on-error", "skip", "--skipped", "bad.csv")])
 def test_what_is_no_use_of_time_steps_is_refused(home: Path, tmp_path: Path, arguments: tuple[object, ...]) -> None:
     done("calibrate", home / "m.tollad", home / "new.csv", "-o", tmp_path / "m2")
     result = tollad("score", tmp_path / "m2", home / "new.csv", *arguments)

@@ -13,24 +13,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner, Result
+from commands import done, tollad
 from detectors import assert_same_bits
 from pyarrow import parquet
 
 from tollad import TollDetector, intake, scoring, stored, textfile
-from tollad.cli import main
 
 QUICK = ("--hidden", "8", "--latent-dim", "2", "--n-members", "2", "--steps", "30", "--quiet")
-
-
-def tollad(*arguments: object, given: bytes | None = None) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=given)
-
-
-def done(*arguments: object, given: bytes | None = None) -> Result:
-    result = tollad(*arguments, given=given)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 @pytest.fixture

@@ -194,6 +194,9 @@ class TestScore:
         (tmp_path / "x.csv").write_text("a,b\n1,2\n")
         assert "is a table, but the model was fitted on" in refused("score", home / "m.tollad", tmp_path / "x.csv")
 
+    def test_a_folder_that_is_not_there(self, home: Path, tmp_path: Path) -> None:
+        assert "nowhere: there is no such file" in refused("score", home / "m.tollad", tmp_path / "nowhere")
+
     def test_damage_leaves_no_file(self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("tollad.inputs._BLOCK_VALUES", 2 * 72)
         for number, image in enumerate(draw(5, 0)):

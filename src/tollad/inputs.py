@@ -249,14 +249,14 @@ def row_blocks(
     if array is not None:
         yield from _array_blocks(detector, path, array)
         return
+    notes = detector.notes_
+    header = notes.get("header", True) if header is None else header
+    source = open_table(path, header=header, key=key, reject=reject)
     if len(detector.input_shape_) > 1:
         raise ValueError(
             f"{_shown(path)}: is a table, but the model was fitted on rows of shape {detector.input_shape_}; "
             "give an NPY or NPZ file of such rows"
         )
-    notes = detector.notes_
-    header = notes.get("header", True) if header is None else header
-    source = open_table(path, header=header, key=key, reject=reject)
     if column is not None:
         column = resolve_column(source.path, source.names, column)
     names = column_names(getattr(detector, "feature_names_in_", None), detector.n_features_in_)

@@ -46,6 +46,7 @@ def list_tables() -> None:
 @paper.command()
 @click.argument("table")
 @click.option("--normal", multiple=True, metavar="CELL", help="A cell: its name or normal class; may repeat.")
+@click.option("--method", multiple=True, metavar="NAME", help="A method of the table; may repeat.  [default: all]")
 @click.option("--seeds", callback=_seeds, metavar="N-M", help="Seeds, such as 0-9, 3 or 0,2.  [default: the table's]")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Another number of steps: another run.")
 @click.option("--validate-every", type=click.IntRange(min=1), metavar="N", help="Steps between two validations.")
@@ -72,6 +73,7 @@ def list_tables() -> None:
 def run(
     table: str,
     normal: tuple[str, ...],
+    method: tuple[str, ...],
     seeds: list[int] | None,
     steps: int | None,
     validate_every: int | None,
@@ -104,6 +106,7 @@ def run(
     changed = {"steps": steps, "validate_every": validate_every, "batch_size": batch_size, "precision": precision}
     work = read_table(table).work(
         normal=normal or None,
+        methods=method or None,
         seeds=seeds,
         overrides={name: value for name, value in changed.items() if value is not None},
     )

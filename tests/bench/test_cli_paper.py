@@ -112,6 +112,7 @@ class TestRun:
             (["run", "tiny"], "there is no table 'tiny'; there are small"),
             (["report", "tiny"], "there is no table 'tiny'"),
             (["run", "small", "--normal", "7"], "small has no cell '7'; its cells are F1"),
+            (["run", "small", "--method", "Mine"], "small has no method 'Mine' to run"),
             (["run", "small", "--seeds", "0-5"], "small has seeds 0 to 2, not 5"),
             (["run", "small", "--steps", "7"], "steps of a run must be a multiple of 5"),
             (["run", "small", "--device", "abacus"], "unknown device 'abacus'"),

@@ -152,9 +152,17 @@ class TestWork:
         ]
         assert self.table.work(normal=["one"], seeds=[0]) == self.table.work(normal=["1"], seeds=[0])
 
+    def test_methods_can_be_chosen(self):
+        every = self.table.work()
+        runs, baselines = ([item for item in every if isinstance(item, kind)] for kind in (Run, Baseline))
+        names = [method.name for method in self.table.methods if method.is_measured]
+        assert self.table.work(methods=names) == every
+        assert [item for name in names for item in self.table.work(methods=[name])] == runs + baselines
+
     @pytest.mark.parametrize(
         ("chosen", "message"),
         [
+            ({"methods": ["Theirs"]}, "small has no method 'Theirs' to run; it has Ours"),
             ({"normal": ["2"]}, "small has no cell '2'; its cells are zero, one"),
             ({"seeds": [5]}, "small has seeds 0 to 4, not 5"),
             ({"normal": ["zero"], "seeds": [3]}, "small has seeds 0 to 2, not 3"),

@@ -101,6 +101,7 @@ class Table:
         self,
         *,
         normal: Sequence[str] | None = None,
+        methods: Sequence[str] | None = None,
         seeds: Iterable[int] | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> list[Work]:
@@ -110,6 +111,8 @@ class Table:
         ----------
         normal : sequence of str, optional
             Cells, by their names or their normal class; by default all.
+        methods : sequence of str, optional
+            Methods that have a run or a baseline, by their names; by default all.
         seeds : iterable of int, optional
             By default all of each cell.
         overrides : mapping, optional
@@ -118,12 +121,15 @@ class Table:
         Raises
         ------
         ValueError
-            If there is no such cell or seed, or nothing to run.
+            If there is no such cell, method or seed, or nothing to run.
         """
         chosen = self.find_cells(normal)
-        methods = [method for method in self.methods if method.is_measured]
-        if not methods:
+        measured = {method.name: method for method in self.methods if method.is_measured}
+        if not measured:
             raise ValueError(f"{self.name} holds published numbers only; there is nothing to run")
+        for name in methods or ():
+            if name not in measured:
+                raise ValueError(f"{self.name} has no method {name!r} to run; it has {'; '.join(measured)}")
         most = max(self.cells[cell].seeds for cell in chosen)
         wanted = range(most) if seeds is None else list(seeds)
         if any(seed not in range(most) for seed in wanted):
@@ -131,7 +137,7 @@ class Table:
         found = [
             self.repetition(method, cell, seed, overrides)
             for seed in wanted
-            for method in methods
+            for method in (measured.values() if methods is None else [measured[name] for name in methods])
             for cell in chosen
             if seed < self.cells[cell].seeds
         ]

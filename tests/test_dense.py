@@ -114,6 +114,14 @@ def test_a_second_pass_back_gives_the_same(ending):
     assert torch.equal(first, second)
 
 
+def test_weights_that_changed_before_the_pass_back_are_refused():
+    stack = Stack(members("linear")).train()
+    x_hat, _ = stack(rows())
+    stack.weights.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        stack.backward(x_hat.sum())
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_without_gradients_the_same_values(ending):
     stack = Stack(members(ending)).eval()

@@ -274,13 +274,14 @@ class _Pass(torch.autograd.Function):
         x_hat, z, kept = dense.forward(x)
         ctx.set_materialize_grads(False)
         ctx.dense, ctx.sizes = dense, [len(own) for own in kept]
-        ctx.save_for_backward(*(tensor for own in kept for tensor in own))
+        # The weights only to be refused if they change before the pass back, which reads them anew.
+        ctx.save_for_backward(leaf, *(tensor for own in kept for tensor in own))
         return x_hat, z
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_x_hat: Tensor | None, grad_z: Tensor | None) -> tuple[Tensor | None, Tensor, None]:
-        saved = iter(ctx.saved_tensors)
+        saved = iter(ctx.saved_tensors[1:])
         kept = [tuple(islice(saved, size)) for size in ctx.sizes]
         return *ctx.dense.backward(grad_x_hat, grad_z, kept, ctx.needs_input_grad[0]), None
 

@@ -8,6 +8,7 @@ the members' own modules.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol, TypeAlias
@@ -62,7 +63,7 @@ class _ReLU:
         return _through_relu(grad, kept[0])
 
 
-class _Norm:
+class _Norm(ABC):
     """A normalisation, its scale and shift, and the ReLU that may follow: fewer passes over memory than apart."""
 
     def __init__(self, module: nn.Module, prefix: str) -> None:
@@ -84,11 +85,13 @@ class _Norm:
             grad = _through_relu(grad, kept[-1])
         return self._unnormalise(tensors, grads, grad, kept)
 
+    @abstractmethod
     def _normalise(self, tensors: Tensors, x: Tensor) -> tuple[Tensor, _Kept]:
-        raise NotImplementedError
+        """Return scaled and shifted rows and what `_unnormalise` needs."""
 
+    @abstractmethod
     def _unnormalise(self, tensors: Tensors, grads: Tensors, grad: Tensor, kept: _Kept) -> Tensor:
-        raise NotImplementedError
+        """Fill in the gradients of scale and shift and return that of the rows; `grad` may be overwritten."""
 
 
 class _LayerNorm(_Norm):

@@ -341,7 +341,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         """
         check_is_fitted(self)
         rows = self._rows(X)
-        weights = self._member_weights()
+        weights = self._member_weights
         blocks = []
         for x, x_hat, z in scoring.run(self._scorer, rows, self._prepare):
             by_member = self.objective_(x, x_hat, z, center=self._center)
@@ -586,6 +586,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         self.history_ = state.history
         self.notes_ = state.notes
         self.training_scores_, self._member_means = state.training_scores, state.member_means
+        self._member_weights = _member_weights(self._member_means)
         self._seed = state.parameters["random_state"]
         self.features_ = state.features
         self.objective_ = _objective(self.settings_)
@@ -709,6 +710,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             self._center = scoring.mean_latent(self._scorer, rows, self._prepare)
         by_member = self._score_members(rows)
         self._member_means = mean_of_rows(by_member)
+        self._member_weights = _member_weights(self._member_means)
         self.training_scores_ = self._joined(by_member)
         if hasattr(self, "calibration_scores_"):
             del self.calibration_scores_  # scores of other weights
@@ -775,15 +777,8 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
 
     def _join(self, by_member: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return one score a row from those of the members, (n, M)."""
-        joined: NDArray[np.float64] = (by_member * self._member_weights()).sum(1)
+        joined: NDArray[np.float64] = (by_member * self._member_weights).sum(1)
         return joined
-
-    def _member_weights(self) -> NDArray[np.float64]:
-        """Return 1 for one member; of several, what makes the score the mean of each in units of its training mean."""
-        n_members = len(self._member_means)
-        if n_members == 1:
-            return np.ones(1)
-        return 1 / (n_members * np.where(self._member_means > 0, self._member_means, 1.0))
 
     def _identity(self, rows: Rows) -> str:
         """Return a digest of everything that decides the outcome of a fit."""
@@ -806,6 +801,11 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
 
 def _objective(settings: Settings) -> Objective:
     return Objective({"l2": 1.0, NORMS[settings.norm]: settings.beta}, TARGETS[settings.target])
+
+
+def _member_weights(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return 1 for one member; of several, what makes the score the mean of each in units of its training mean."""
+    return np.ones(1) if len(means) == 1 else 1 / (len(means) * np.where(means > 0, means, 1.0))
 
 
 def _with_channels(rows: NDArray[Any], *, series: bool) -> NDArray[Any]:

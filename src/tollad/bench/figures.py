@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ _STYLES = ("-", "--", ":")
 _DOTS = 150
 # Inches.
 _WIDTH, _HEIGHT = 8.0, 5.0
+_LEGEND_CHARACTERS = 110  # what a line of the legend has room for
 _METRICS = {"auroc": "AUROC (%)", "f1": "F1 (%)"}
 
 
@@ -235,8 +237,10 @@ def _new_figure(path: str | os.PathLike[str], height: float) -> tuple[Figure, Ax
 def _save(figure: Figure, axes: Axes, title: str, path: str | os.PathLike[str]) -> None:
     # Over the whole picture: names of cells may be long.
     figure.suptitle(title, x=0.01, ha="left", fontsize="large")
-    if axes.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize="small")
+    lines, labels = axes.get_legend_handles_labels()
+    if lines:
+        wrapped = [textwrap.fill(label, _LEGEND_CHARACTERS) for label in labels]
+        figure.legend(lines, wrapped, loc="outside lower center", ncols=1, frameon=False, fontsize="small")
     picture = plots.picture_format(path)
     with files.atomic_write(path) as file:
         figure.savefig(file, format=picture, dpi=_DOTS)

@@ -35,6 +35,7 @@ _STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; color: #222; margin: 2em }
 div { overflow-x: auto }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap }
+td:nth-child(2) { white-space: normal; min-width: 24em }
 th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #ddd }
 thead th { border-bottom: 2px solid #222 }
 tbody th, td:nth-child(2), thead th:nth-child(-n + 2) { text-align: left }

@@ -113,6 +113,17 @@ def test_beta_is_drawn_with_its_spread_and_recipes_apart(rows, drawn, tmp_path):
     assert list(best) == pytest.approx([100 * value for value in expected])
 
 
+def test_long_recipes_stay_inside_the_picture(drawn, tmp_path):
+    run = next(item for item in BETAS.work() if isinstance(item, Run))
+    other = dataclasses.replace(run, steps=6, batch_size=7, validate_every=3, precision="bf16")
+    draw_by_beta(BETAS, execute([other], [table_task()], torch.device("cpu")), tmp_path / "picture.png")
+    (label, _), figure = labels(drawn[0]), drawn[0].figure
+    assert len(label) > 120
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+
+
 def test_curves_are_drawn_with_the_chosen_steps(rows, drawn, tmp_path):
     draw_curves(BETAS, rows, tmp_path / "picture.png", ["some", "much, of it"])
     assert is_picture(tmp_path / "picture.png")

@@ -147,6 +147,41 @@ def test_autocast_stays_close(ending):
     assert torch.cosine_similarity(exact, rounded, dim=0) > 0.99
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("mode", [True, False], ids=["training", "evaluation"])
+def test_rows_that_all_members_share_give_what_copies_of_them_give(ending, loss, mode):
+    found = []
+    for copies in (False, True):
+        stack = Stack(members(ending)).train(mode)
+        x = rows()[:1].requires_grad_()
+        expanded = x.expand(N_MEMBERS, -1, -1)
+        x_hat, z = stack(expanded.clone() if copies else expanded)
+        value = LOSSES[loss](x_hat, z)
+        (of_rows,) = torch.autograd.grad(value, [x], retain_graph=True)
+        stack.backward(value)
+        found.append((x_hat, z, of_rows, stack.weights.grad, *stack.state().values()))
+    for shared, copied in zip(*found, strict=True):
+        torch.testing.assert_close(shared, copied, rtol=1e-9, atol=1e-10)
+
+
+def test_passes_of_one_graph_add_up():
+    """Each step writes its gradient where the last one lay; two passes in one step must not."""
+    stack = Stack(members("batch norm, relu")).eval()
+    gradients = []
+    for seed in (1, 2):
+        x_hat, _ = stack(rows() * seed)
+        stack.backward(x_hat.sum())
+        gradients.append(stack.weights.grad.clone())
+    stack.backward(sum(stack(rows() * seed)[0].sum() for seed in (1, 2)))
+    torch.testing.assert_close(stack.weights.grad, gradients[0] + gradients[1], rtol=1e-9, atol=1e-10)
+    stack.backward(stack(rows())[0].sum())
+    torch.testing.assert_close(stack.weights.grad, gradients[0], rtol=1e-9, atol=1e-10)
+    memory = stack.weights.grad.data_ptr()
+    stack.backward(stack(rows())[0].sum())
+    assert stack.weights.grad.data_ptr() == memory
+
+
 def test_widths_may_differ():
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -21,6 +21,7 @@ from tollad.stack import Stack
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
 SOME = ["mlp", "mlp_layernorm", "conv1d"]
+IMAGES = ["conv", "conv28", "conv32"]
 
 
 def own(encoder, decoder):
@@ -102,8 +103,28 @@ def test_frozen_weights_are_not_among_the_trainable():
         assert "encoder.0.weight" in stack.state()
 
 
+@pytest.mark.parametrize("name", IMAGES)
+def test_convolutions_of_images_lie_channels_last(name):
+    stack = small.stack(name, [0, 1])
+    layers = [layer for layer in stack[1].modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
+    assert layers
+    for layer in layers:
+        assert layer.weight.is_contiguous(memory_format=torch.channels_last)
+        assert layer.weight.untyped_storage().data_ptr() == stack.weights.untyped_storage().data_ptr()
+
+
+@pytest.mark.parametrize("name", [*SOME, *IMAGES])
+def test_views_of_the_weights_are_the_parameters(name):
+    stack = small.stack(name, [0, 1])
+    views = stack.views(stack.weights)
+    assert list(views) == [name for name, _ in stack[0].named_parameters()]
+    for key, view in views.items():
+        assert view.data_ptr() == stack.state()[key].data_ptr()
+        assert torch.equal(view, stack.state()[key])
+
+
 @pytest.mark.parametrize("n_members", [1, 3])
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", [*SOME, "conv"])
 def test_backward_is_autograd(name, n_members):
     stack = small.stack(name, range(n_members))
     x = small.batches(name, n_members, 4)
@@ -114,11 +135,11 @@ def test_backward_is_autograd(name, n_members):
     for member, network in enumerate(alone):
         x_hat, z = network(x[member])
         ((x_hat**2).sum() + z.sum()).backward()
-    wanted = [
-        torch.stack([dict(network.named_parameters())[key].grad for network in alone]).flatten()
+    wanted = {
+        key: torch.stack([dict(network.named_parameters())[key].grad for network in alone])
         for key, _ in alone[0].named_parameters()
-    ]
-    torch.testing.assert_close(gradient, torch.cat(wanted), rtol=1e-9, atol=1e-10)
+    }
+    torch.testing.assert_close(stack.views(gradient), wanted, rtol=1e-9, atol=1e-10)
     x_hat, z = stack(x)  # a second backward replaces the gradient, it does not add to it
     stack.backward((x_hat**2).sum() + z.sum())
     torch.testing.assert_close(stack.weights.grad, gradient, rtol=1e-9, atol=1e-10)

@@ -52,6 +52,26 @@ def test_is_adam_of_torch():
         torch.testing.assert_close(stack[0].state_dict()[key], tensor, rtol=1e-9, atol=1e-8, msg=key)
 
 
+@pytest.mark.parametrize("name", ["mlp", "conv"])
+def test_the_state_of_adam_is_in_the_order_of_the_parameters(name):
+    """However these lie in memory: a state outlives the layout that it was saved under."""
+    stack, x = small.stack(name, range(2)), small.batches(name, 2, 4)
+    optimizer = Adam(stack, 0.01)
+    for _ in train(stack, OBJECTIVE, lambda step: (x, x), optimizer, stop=1):
+        pass
+    state = optimizer.state()
+    # After one step the first moment is a tenth of the gradient.
+    wanted = torch.cat([part.flatten() for part in stack.views(stack.weights.grad).values()]) / 10
+    torch.testing.assert_close(state["exp_avg"], wanted)
+    assert state["step"] == 1
+    other = Adam(stack, 0.01)
+    other.load_state(state)
+    for key, value in other.state().items():
+        assert torch.equal(value, state[key])
+    optimizer.step()
+    assert state["step"] == 1  # a copy
+
+
 def test_the_caller_may_set_evaluation_mode_between_steps():
     left_alone, batches = make()
     looked_at, _ = make()

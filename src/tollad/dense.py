@@ -26,26 +26,38 @@ _Kept: TypeAlias = tuple[Tensor, ...]
 class _Layer(Protocol):
     """One or two modules: forward returns the output and what backward needs besides the weights."""
 
+    overwrites: bool  # whether backward may write into the gradient that it is given
+
     def forward(self, tensors: Tensors, x: Tensor) -> tuple[Tensor, _Kept]: ...
 
     def backward(self, tensors: Tensors, grads: Tensors, grad: Tensor, kept: _Kept, needed: bool) -> Tensor | None:
         """Fill in the `grads` of the layer's own weights and return that of its input, if `needed`.
 
-        `grad` may be overwritten. Weights that are not trained are not among `grads`.
+        Weights that are not trained are not among `grads`.
         """
 
 
 class _Linear:
+    # Where all members are given the same rows, their weights are those of one wide layer: one large product, its
+    # outputs (B, M, out) in memory, as BatchNorm wants them.
+    overwrites = False
+
     def __init__(self, module: nn.Module, prefix: str) -> None:
         self._weight, self._bias = prefix + "weight", prefix + "bias"
 
     def forward(self, tensors: Tensors, x: Tensor) -> tuple[Tensor, _Kept]:
-        y = torch.baddbmm(tensors[self._bias].unsqueeze(1), x, tensors[self._weight].transpose(1, 2))
-        return y, (x,)
+        weight, bias = tensors[self._weight], tensors[self._bias]
+        if _is_shared(x):
+            y = torch.addmm(bias.view(-1), x[0], weight.view(-1, x.shape[2]).t())
+            return y.view(x.shape[1], len(x), -1).transpose(0, 1), (x,)
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2)), (x,)
 
     def backward(self, tensors: Tensors, grads: Tensors, grad: Tensor, kept: _Kept, needed: bool) -> Tensor | None:
         (x,) = kept
-        if self._weight in grads:
+        if self._weight in grads and _is_shared(x):
+            wide = grad.transpose(0, 1).reshape(x.shape[1], -1)
+            torch.mm(wide.t(), x[0], out=grads[self._weight].view(-1, x.shape[2]))
+        elif self._weight in grads:
             torch.bmm(grad.transpose(1, 2), x, out=grads[self._weight])
         if self._bias in grads:
             torch.sum(grad, 1, out=grads[self._bias])
@@ -53,6 +65,8 @@ class _Linear:
 
 
 class _ReLU:
+    overwrites = True
+
     def __init__(self, module: nn.Module, prefix: str) -> None: ...
 
     def forward(self, tensors: Tensors, x: Tensor) -> tuple[Tensor, _Kept]:
@@ -65,6 +79,8 @@ class _ReLU:
 
 class _Norm(ABC):
     """A normalisation, its scale and shift, and the ReLU that may follow: fewer passes over memory than apart."""
+
+    overwrites = True
 
     def __init__(self, module: nn.Module, prefix: str) -> None:
         assert isinstance(module, nn.LayerNorm | nn.BatchNorm1d)
@@ -204,6 +220,7 @@ class Dense:
         self._sizes = [tensors[name].numel() for name in trainable]
         # What autograd knows of the weights: their values without their history.
         self.leaf = weights.detach().requires_grad_()
+        self._lent: Tensor | None = None
         self._parts = [list(_layers(network, part)) for part in ("encoder", "decoder")]
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -214,6 +231,13 @@ class Dense:
             return self._plain({**self._tensors, **self._views(self.leaf)}, x)
         run: Callable[..., tuple[Tensor, Tensor]] = _Pass.apply  # torch leaves it without types
         return run(x, self.leaf, self)
+
+    def lend(self, vector: Tensor | None) -> None:
+        """Let the next pass back fill in this vector, like the weights in length, instead of a new one.
+
+        Memory that is returned at every step and asked for again costs more than to sum it.
+        """
+        self._lent = vector
 
     def _plain(self, tensors: Tensors, x: Tensor) -> tuple[Tensor, Tensor]:
         outputs = []
@@ -246,13 +270,16 @@ class Dense:
     ) -> tuple[Tensor | None, Tensor]:
         """Return the gradients of the input, if it is needed, and of the weights."""
         encoder, decoder = self._parts
-        # Where the loss does not use the reconstruction, nothing fills in the gradients of the decoder.
-        vector = torch.empty_like(self.leaf) if grad_x_hat is not None else torch.zeros_like(self.leaf)
+        vector = torch.empty_like(self.leaf) if self._lent is None else self._lent
+        self._lent = None  # another pass of the same graph must not write over it
+        if grad_x_hat is None:
+            vector.zero_()  # nothing fills in the gradients of the decoder
         grads = self._views(vector)
         grad = grad_z
         if grad_x_hat is not None:
             # Of what autograd hands in, others may hold a part.
-            through = _back(decoder, self._tensors, grads, grad_x_hat.clone(), kept[len(encoder) :], True)
+            own = grad_x_hat.clone() if decoder[-1].overwrites else grad_x_hat
+            through = _back(decoder, self._tensors, grads, own, kept[len(encoder) :], True)
             assert through is not None
             grad = through if grad_z is None else through.add_(grad_z)
         elif grad_z is not None:
@@ -287,6 +314,11 @@ class _Pass(torch.autograd.Function):
         saved = iter(ctx.saved_tensors[1:])
         kept = [tuple(islice(saved, size)) for size in ctx.sizes]
         return *ctx.dense.backward(grad_x_hat, grad_z, kept, ctx.needs_input_grad[0]), None
+
+
+def _is_shared(x: Tensor) -> bool:
+    """Whether all members are given the same rows: (M, B, d) of which only one (B, d) is in memory."""
+    return x.stride(0) == 0
 
 
 def _layers(network: Autoencoder, part: str) -> Iterator[_Layer]:

@@ -3,7 +3,8 @@
 Every parameter and buffer is one tensor with a leading member axis, and each member is an ordinary module whose weights
 are views into it. Adam is elementwise and BatchNorm keeps its statistics for each member, so the sum of the members'
 losses trains M independent models. All trainable weights lie in one vector besides: a step of the optimiser is then one
-kernel, where twenty small tensors cost more than the products of a small network.
+kernel, where twenty small tensors cost more than the products of a small network. In it the weights of convolutions
+over images lie channels last, as the kernels want them: a step of B.2 takes a tenth less than where they are turned.
 
 How a stack runs is private to this module:
 
@@ -62,12 +63,13 @@ class Stack:
         self._mode: bool | None = None  # unknown: parts may differ
         self.weights, self._tensors = _share(self._members)
         self.is_dense = is_dense(self._members[0])
-        trainable = _trainable(self._members[0])
+        self._trainable = trainable = _trainable(self._members[0])
         self._dense: Dense | None = None
         if len(members) > 1 and self.is_dense:
             self._dense = Dense(self._members[0], self._tensors, self.weights, trainable)
         # What a pass computes with, in the order of the weights.
         self._leaves = [member.get_parameter(name) for name in trainable for member in self._members]
+        self._turned = [_is_turned(self._members[0], name) for name in trainable for _ in self._members]
 
     # A pickled view drags along all that it is a part of, so copies of the members travel and are shared anew.
     def __getstate__(self) -> list[Autoencoder]:
@@ -96,12 +98,21 @@ class Stack:
     def backward(self, loss: Tensor) -> None:
         """Set ``weights.grad`` to the gradient of a scalar."""
         if self._dense is not None:
+            self._dense.lend(self.weights.grad)
             (self.weights.grad,) = torch.autograd.grad(loss, [self._dense.leaf])
             return
         gradients = torch.autograd.grad(loss, self._leaves, materialize_grads=True)
         if self.weights.grad is None:
             self.weights.grad = torch.empty_like(self.weights)
-        torch.cat([gradient.reshape(-1) for gradient in gradients], out=self.weights.grad)
+        flat = [
+            (gradient.permute(_CHANNELS_LAST) if turned else gradient).reshape(-1)
+            for gradient, turned in zip(gradients, self._turned, strict=True)
+        ]
+        torch.cat(flat, out=self.weights.grad)
+
+    def views(self, vector: Tensor) -> dict[str, Tensor]:
+        """Return the parts of a vector that lies like `weights`, (M, ...) each, by the name of the parameter."""
+        return _views(self._members[0], {name: self._tensors[name].shape for name in self._trainable}, vector)
 
     def train(self, mode: bool = True) -> Stack:
         """Set training mode (BatchNorm uses the batch) or, with ``False``, evaluation mode (stored statistics)."""
@@ -173,13 +184,36 @@ def _share(members: Sequence[Autoencoder]) -> tuple[Tensor, dict[str, Tensor]]:
         raise ValueError("the network has no trainable weights")
     stacked = {name: torch.stack([tensors[name].detach() for tensors in named]) for name in named[0]}
     weights = torch.cat([stacked[name].reshape(-1) for name in trainable])
-    sizes = [stacked[name].numel() for name in trainable]
-    for name, part in zip(trainable, weights.split(sizes), strict=True):
-        stacked[name] = part.view_as(stacked[name])
+    for name, view in _views(members[0], {name: stacked[name].shape for name in trainable}, weights).items():
+        stacked[name] = view.copy_(stacked[name])
     for name, tensor in stacked.items():
         for tensors, view in zip(named, tensor, strict=True):
             tensors[name].data = view
     return weights, stacked
+
+
+# (out, in, height, width) as it lies channels last, and a stack of such back in that order.
+_CHANNELS_LAST = (0, 2, 3, 1)
+_CHANNELS_FIRST = (0, 1, 4, 2, 3)
+
+
+def _is_turned(member: nn.Module, name: str) -> bool:
+    """Whether a parameter lies channels last: the weights of layers that torch computes in that order."""
+    module, _, own = name.rpartition(".")
+    return own == "weight" and isinstance(member.get_submodule(module), nn.Conv2d | nn.ConvTranspose2d)
+
+
+def _views(member: nn.Module, shapes: Mapping[str, torch.Size], vector: Tensor) -> dict[str, Tensor]:
+    """Return the parts of a vector of all trainable weights, in the shapes that they have in a stack."""
+    parts = vector.split([shape.numel() for shape in shapes.values()])
+    views = {}
+    for (name, shape), part in zip(shapes.items(), parts, strict=True):
+        if _is_turned(member, name):
+            n_members, n_out, n_in, height, width = shape
+            views[name] = part.view(n_members, n_out, height, width, n_in).permute(_CHANNELS_FIRST)
+        else:
+            views[name] = part.view(shape)
+    return views
 
 
 def _trainable(member: nn.Module) -> list[str]:

@@ -16,6 +16,9 @@ from tollad.terms import l2
 Precision: TypeAlias = Literal["float32", "float64", "bf16"]
 
 
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
 class Adam:
     """Adam over the weights of a stack, with its default betas and epsilon; fused into one kernel where torch has one.
 
@@ -35,9 +38,9 @@ class Adam:
 
     def __init__(self, stack: Stack, learning_rate: float) -> None:
         self.learning_rate = learning_rate
-        self._weights = stack.weights
+        self._stack, self._weights = stack, stack.weights
         self._fused = stack.device.type in ("cpu", "cuda")
-        self._state = {name: torch.zeros_like(stack.weights) for name in ("exp_avg", "exp_avg_sq")}
+        self._state = {name: torch.zeros_like(stack.weights) for name in _MOMENTS}
         self._state["step"] = torch.zeros((), device=stack.device if self._fused else None)
 
     def step(self) -> None:
@@ -62,13 +65,20 @@ class Adam:
         )
 
     def state(self) -> dict[str, Tensor]:
-        """Return the moments and the number of steps by name. Views: clone what must not change."""
-        return dict(self._state)
+        """Return copies of the moments, parameter after parameter however these lie, and the number of steps."""
+        moments = {name: torch.cat([part.flatten() for part in self._parts(name)]) for name in _MOMENTS}
+        return {**moments, "step": self._state["step"].clone()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Copy what `state` returned into the optimiser."""
-        for name, tensor in self._state.items():
-            tensor.copy_(state[name])
+        self._state["step"].copy_(state["step"])
+        for name in _MOMENTS:
+            parts = self._parts(name)
+            for part, given in zip(parts, state[name].split([part.numel() for part in parts]), strict=True):
+                part.copy_(given.view(part.shape))
+
+    def _parts(self, name: str) -> list[Tensor]:
+        return list(self._stack.views(self._state[name]).values())
 
 
 def train(

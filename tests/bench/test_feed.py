@@ -55,6 +55,15 @@ class TestBatches:
             assert not torch.equal(y[0], y[1])
         assert not torch.equal(feed(0)[0], feed(1)[0])
 
+    def test_of_members_that_see_the_same_are_in_memory_once(self):
+        for make in (table_task, image_task):
+            task = make()
+            x, _ = Feed([task] * 3, 20, [7, 7, 7], CPU)(1)
+            alone, _ = Feed([task], 20, [7], CPU)(1)
+            assert x.shape[0] == 3
+            assert x.stride(0) == 0
+            assert torch.equal(x[2], alone[0])
+
     def test_may_take_all_rows(self):
         task = table_task()
         x, _ = Feed([task], 60, [0], CPU)(0)

@@ -32,7 +32,7 @@ from tollad.stack import Stack
 from tollad.training import Adam, Precision, train
 
 # Rows of each member that are scored at once. On a CPU the values between convolutions should stay in its cache.
-_BLOCK = {"cpu": 250, "cuda": 2000}
+_BLOCK = {"cpu": 100, "cuda": 2000}
 _DENSE_BLOCK = 10_000
 # Seconds between two saves of the state.
 _SAVE_EVERY = 60.0
@@ -261,7 +261,9 @@ class _Training:
             better = (value > measured["best"]) & (measured["failed_at"] == 0)
             measured["best"] = torch.where(better, value, measured["best"])
             measured["best_step"] = torch.where(better, self.step, measured["best_step"])
-            for name, tensor in self._stack.state().items():
+            # A GPU would have to be waited for to learn that nothing is to be kept.
+            keep = self._device.type == "cuda" or bool(better.any())
+            for name, tensor in self._stack.state().items() if keep else ():
                 chosen = better.view(-1, *[1] * (tensor.ndim - 1))
                 torch.where(chosen, tensor, self._best[name], out=self._best[name])
             self._marks.append(("validation", middle, self._clock.mark()))

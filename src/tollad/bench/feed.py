@@ -48,7 +48,8 @@ class Feed:
         self._prepare = Prepare([task.preprocessing for task in tasks], device)
         different = list({id(task): task for task in tasks}.values())
         starts = dict(zip(map(id, different), np.cumsum([0, *(len(t.train) for t in different)]), strict=False))
-        self._members = [(seed, len(t.train), int(starts[id(t)])) for seed, t in zip(batch_seeds, tasks, strict=True)]
+        members = [(seed, len(t.train), int(starts[id(t)])) for seed, t in zip(batch_seeds, tasks, strict=True)]
+        self._members = members if len(set(members)) > 1 else members[:1]
         self._streams = {seed: Stream(seed) for seed in batch_seeds}
         self._train = torch.cat([self._hold(task.train, task.preprocessing) for task in different])
         self._parts: dict[Part, Tensor] = {}
@@ -64,19 +65,23 @@ class Feed:
         self._drawn: tuple[int, Tensor] | None = None
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return the batch of a step twice, (M, batch_size, *shape) of float32, as `tollad.training.train` asks."""
+        """Return the batch of a step twice, (M, batch_size, *shape) of float32, as `tollad.training.train` asks.
+
+        Members that all see the same rows share them in memory.
+        """
         number, offset = divmod(step, self._window)
         if self._drawn is None or self._drawn[0] != number:
             self._drawn = number, self._draw(number * self._window)
         rows = self._train.index_select(0, self._drawn[1][offset])
-        x = self._prepare(_channels_first(rows.unflatten(0, (len(self._members), self._batch_size))))
+        x = self._prepare(_channels_first(rows.unflatten(0, (-1, self._batch_size))))
+        x = x.expand(len(self._tasks), *x.shape[1:])
         return x, x
 
     def blocks(self, part: Part, size: int) -> Iterator[Tensor]:
         """Yield the rows of a part in order, (M, up to `size`, *shape) of float32."""
         for rows in self._parts[part].split(size, 1):
             x = self._prepare(_channels_first(rows))
-            yield x.expand(len(self._members), *x.shape[1:])
+            yield x.expand(len(self._tasks), *x.shape[1:])
 
     def labels(self, part: Part) -> Tensor:
         """Return which rows are anomalies, (M, n) of bool."""

@@ -795,7 +795,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             digest.update(np.ascontiguousarray(block).data)
         for name, tensor in self.stack_.state().items():
             digest.update(name.encode())
-            digest.update(tensor.cpu().numpy().data)
+            digest.update(np.ascontiguousarray(tensor.cpu()).data)
         return digest.hexdigest()
 
 

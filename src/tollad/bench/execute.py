@@ -261,9 +261,7 @@ class _Training:
             better = (value > measured["best"]) & (measured["failed_at"] == 0)
             measured["best"] = torch.where(better, value, measured["best"])
             measured["best_step"] = torch.where(better, self.step, measured["best_step"])
-            # A GPU would have to be waited for to learn that nothing is to be kept.
-            keep = self._device.type == "cuda" or bool(better.any())
-            for name, tensor in self._stack.state().items() if keep else ():
+            for name, tensor in self._stack.state().items():
                 chosen = better.view(-1, *[1] * (tensor.ndim - 1))
                 torch.where(chosen, tensor, self._best[name], out=self._best[name])
             self._marks.append(("validation", middle, self._clock.mark()))

@@ -167,6 +167,10 @@ class TestFormats:
         assert "| **Ours** | last step (label-free), float32 | 1 to 2 | 70.0 ± 0.0 | 70.0 | 70.0 |" in text
         assert "- A note.\n- Ours: An assumption.\n- Ours, float32: on cpu" in text
 
+    def test_a_difference_of_nothing_has_no_minus(self):
+        text = to_markdown([collect(TABLE, [result("zero", best=0.7999)])])
+        assert "| **Ours** | difference: best validation - published, float32 |  | +0.0 |" in text
+
     def test_a_page_of_several_explains_itself(self):
         text = to_page([self.report, self.report])
         assert text.startswith("# The paper, reproduced\n")

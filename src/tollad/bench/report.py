@@ -388,7 +388,7 @@ def _cells(line: Line, report: Report) -> list[str]:
         if value is None:
             texts.append("")
         elif line.what.startswith("difference"):
-            texts.append(f"{value.mean:+.{digits}f}{' (!)' if cell in line.far else ''}")
+            texts.append(f"{value.mean:+z.{digits}f}{' (!)' if cell in line.far else ''}")
         else:
             spread = "" if value.std is None or value.n == 1 else f" ± {value.std:.{digits}f}"
             texts.append(f"{value.mean:.{digits}f}{spread}")

@@ -6,6 +6,7 @@ import doctest
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +95,12 @@ class TestEncoderFlow:
         S = covariance(X)
         np.testing.assert_allclose(encoder_flow(encoder_flow(W0, S, s), S, t), encoder_flow(W0, S, s + t), atol=1e-12)
 
-    def test_what_has_no_variance_never_collapses(self) -> None:
-        S, U = symmetric(3, [2.0, 1.0, 0.0])
-        W = encoder_flow(np.eye(3), S, 1e12)
-        np.testing.assert_allclose(W, np.outer(U[:, 2], U[:, 2]), atol=1e-12)
+    @given(seed=seeds)
+    def test_what_has_no_variance_never_collapses(self, seed: int) -> None:
+        """Whatever the sign that rounding gives to an eigenvalue of 0."""
+        X = np.random.default_rng(seed).normal(size=(6, 3))
+        U = np.linalg.svd(X)[0][:, 3:]
+        np.testing.assert_allclose(encoder_flow(np.eye(6), covariance(X), 1e12), U @ U.T, atol=1e-10)
 
     def test_large_variance_collapses_faster(self) -> None:
         Z = latent_flow(np.eye(2), [[2.0, -2.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]], 1.5)  # variances 2 and 0.5
@@ -122,6 +125,7 @@ class TestEncoderFlow:
             ([[1.0, 2.0]], [[1.0, 0.0], [0.0, -1.0]], 1.0, "without negative eigenvalues"),
             ([[1.0, 2.0]], np.eye(2), -1.0, "t must be a time, not negative$"),
             ([[1.0, 2.0]], np.eye(2), [1.0, 2.0], "t must be a time, not negative$"),
+            ([[1.0, 2.0j]], np.eye(2), 1.0, "W0 must be real"),
         ],
     )
     def test_bad_arguments(self, W0: Any, S: Any, t: Any, words: str) -> None:
@@ -131,6 +135,10 @@ class TestEncoderFlow:
     def test_samples_must_be_a_matrix_with_columns(self) -> None:
         with pytest.raises(ValueError, match=r"expected X \(m, n\), not \(2, 0\)"):
             latent_flow([[1.0, 1.0]], np.empty((2, 0)), 1.0)
+        with pytest.raises(ValueError, match=r"expected W0 \(d, m\) and X \(m, n\), not \(1, 2\), \(3, 4\)"):
+            latent_flow([[1.0, 1.0]], np.ones((3, 4)), 1.0)
+        with pytest.raises(ValueError, match="the covariance of X overflows; scale X down"):
+            latent_flow([[1.0, 1.0]], np.full((2, 4), 1e200), 1.0)
 
 
 class TestTheorem2:
@@ -163,6 +171,17 @@ class TestTheorem2:
         end = solve_ivp(right_side, (0, t), start, method="DOP853", rtol=1e-13, atol=1e-14).y[:, -1]
         weights = autoencoder_flow(W1, W2, S, beta, t)
         np.testing.assert_allclose(np.concatenate([W.ravel() for W in weights]), end, rtol=0, atol=1e-8)
+
+    @pytest.mark.parametrize("start", [1e-1, 1e-6, 1e-8, 1e-12])
+    def test_is_exact_where_a_small_start_leaves_the_saddle(self, start: float) -> None:
+        """On one axis, without beta and with a = b: da/dt = s a (1 - a^2). The second is stacked with a large one."""
+        t = np.log(1 / start) / 4
+        grown = start * np.exp(4 * t)
+        expected = grown / np.sqrt(1 + grown**2 - start**2)
+        a, b = autoencoder_flow([[start]], [[start]], [[4.0]], 0.0, t)
+        assert (a.item(), b.item()) == pytest.approx((expected, expected), rel=1e-9)
+        stacked = np.array([0.5, start])[:, None, None]
+        np.testing.assert_allclose(autoencoder_flow(stacked, stacked, [[4.0]], 0.0, t)[0][1], expected, rtol=1e-9)
 
     def test_is_the_limit_of_gradient_descent(self) -> None:
         W1, W2, X = problem(2)
@@ -213,6 +232,18 @@ class TestTheorem2:
             np.testing.assert_allclose(A[axis], W1, rtol=1e-14)
             np.testing.assert_allclose(B[axis], W2, rtol=1e-14)
 
+    @pytest.mark.parametrize("t", [0.0, 1e-300, 1e-200])
+    @pytest.mark.parametrize("size", [0.3, 1e100])
+    def test_no_time_is_too_short(self, t: float, size: float) -> None:
+        W1, W2 = np.array([[size, size]]), np.array([[0.2], [0.2]])
+        A, B = autoencoder_flow(W1, W2, 1e12 * np.eye(2), 0.0, t)
+        np.testing.assert_allclose(A, W1, rtol=1e-14)
+        np.testing.assert_allclose(B, W2, rtol=1e-14, atol=10 * t * size**2)
+
+    def test_nothing_comes_of_nothing(self) -> None:
+        for W in autoencoder_flow([[0.0]], [[0.0]], [[4.0]], 1.0, 5.0):
+            np.testing.assert_array_equal(W, 0)
+
     @pytest.mark.parametrize(
         ("changed", "words"),
         [
@@ -223,6 +254,10 @@ class TestTheorem2:
             ({"beta": np.inf}, "beta must be finite"),
             ({"t": [2.0, 1.0]}, "t must be a time, not negative, or several that increase"),
             ({"t": []}, "several that increase"),
+            ({"W1": np.ones((2, 2, 4)), "W2": np.ones((3, 4, 2))}, r"must broadcast, not \(2,\), \(3,\), \(\), \(\)"),
+            ({"beta": np.ones((2, 1)), "S": np.stack([np.eye(4)] * 3), "W1": np.ones((2, 2, 4))}, "must broadcast"),
+            ({"S": np.stack([1e12 * np.eye(4), -np.eye(4)])}, "S must be a covariance"),
+            ({"S": np.stack([1e12 * np.eye(4), np.triu(np.ones((4, 4)))])}, "S must be a covariance"),
         ],
     )
     def test_bad_arguments(self, changed: dict[str, Any], words: str) -> None:
@@ -233,6 +268,11 @@ class TestTheorem2:
     def test_overflow_is_an_error(self) -> None:
         with pytest.raises(RuntimeError, match="the flow overflows; scale S"):
             autoencoder_flow([[1e160]], [[1.0]], [[1.0]], 1.0, 1.0)
+
+    def test_a_flow_without_end_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(theory, "_MAX_EVALUATIONS", 100)
+        with pytest.raises(RuntimeError, match="too many steps to t = 1000; choose a smaller t"):
+            autoencoder_flow([[0.3, 0.3]], [[0.2], [0.2]], np.eye(2), 0.0, 1000.0)
 
     def test_a_solver_that_gives_up_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def give_up(*arguments: Any, **options: Any) -> Any:
@@ -323,6 +363,20 @@ class TestLongTimes:
         assert np.all(encoders[1] < 0.4 * encoders[0])
         assert np.all(decoders[1] > 2.5 * decoders[0])
 
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("variances", "opposite"), [([4.0, 1.0], 0.455), ([8.0, 4.0, 2.0, 1.0, 0.5], 0.4)], ids=["two", "five"]
+    )
+    def test_one_latent_settles_on_the_first_axis_from_any_start(self, variances: list[float], opposite: float) -> None:
+        """What the page says of 1,200 runs, though many begin with opposite signs."""
+        generator, m = np.random.default_rng(0), len(variances)
+        W1, W2 = generator.normal(0, 0.1, (200, 1, m)), generator.normal(0, 0.1, (200, m, 1))
+        assert np.mean(W1[:, 0, 0] * W2[:, 0, 0] < 0) == opposite
+        for beta in (0.1, 1.0, 10.0):
+            A, B = autoencoder_flow(W1, W2, np.diag(variances), beta, 1000.0)
+            assert np.all(A[:, 0, 0] * B[:, 0, 0] > 0)
+            assert np.all(np.linalg.norm(B[:, 1:, 0], axis=1) < 1e-6 * np.abs(B[:, 0, 0]))
+
     def test_the_tilt_falls_as_the_exponential_of_a_root(self) -> None:
         """By ``(s1 - s2) sqrt(t / (beta s1))`` with beta; by ``exp(-rate t)`` without."""
         roots = np.linspace(20, 30, 11)
@@ -342,6 +396,9 @@ class TestLongTimes:
             a, b = a + step * variance * (error * b - a), b + step * variance * error * a
             curvatures.append(variance * (a**2 + b**2 + 1))
         assert 0.9 < np.mean(curvatures[10_000:]) * step / 2 < 1.05
+        a, b = (W[:, 0, 0] for W in autoencoder_flow([[0.1]], [[0.1]], [[variance]], 1.0, [12.1, 12.3]))
+        below, above = variance * (a**2 + b**2 + 1) * step / 2
+        assert below < 1 < above
         # The flow went on.
         assert power_law(variance, 1.0, 20_000 * step)[1] ** 2 * variance * step / 2 > 4
 
@@ -394,6 +451,26 @@ class TestUnsquaredNorms:
 @pytest.fixture(scope="module")
 def result() -> theory.Figure2:
     return figure2(n_starts=3, n_queries=1000)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: weighted_score([[1.0, 1.0]], [[1.0], [1.0]], [1.0, 2.0], 0.5), "X must be a matrix"),
+        (lambda: weighted_score([[1.0, 1.0]], [[1.0]], [[1.0], [2.0]], 0.5), r"expected .* X \(m, n\), not"),
+        (lambda: weighted_score([[1.0, 1.0]], [[1.0], [1.0]], [[1.0], [2.0]], 2.0), r"beta must be in \[0, 1\]"),
+        (lambda: weighted_score(np.ones((2, 1, 1)), [[1.0]], [[1.0]], np.ones(3)), "must broadcast"),
+        (lambda: power_law(1.0, 0.0, 1.0), "beta must be positive"),
+        (lambda: power_law([1.0, 2.0], [1.0, 2.0, 3.0], 1.0), r"must broadcast, not \(2,\), \(3,\), \(\)"),
+        (lambda: collapse(1.0), r"times must be a sequence of at least one number, not of shape \(\)"),
+        (lambda: collapse([1.0], []), r"betas must be a sequence of at least one number, not of shape \(0,\)"),
+        (lambda: figure2(n_queries=1), "n_queries must be at least 2"),
+        (lambda: figure2(n_starts=0), "n_starts at least 1"),
+    ],
+)
+def test_bad_arguments_of_the_rest(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        call()
 
 
 class TestFigure2:

@@ -29,8 +29,12 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-# Errors of single steps, some orders below the 1e-8 that is promised at the end of many.
+# Errors of single steps, some orders below the 1e-8 that is promised at the end of many; the absolute one of weights of
+# size 1. A smaller start is left in proportion, so its own digits decide when and where it leaves the saddle.
 _RELATIVE, _ABSOLUTE = 1e-12, 1e-14
+_SMALLEST_START = 1e-100
+# No flow of `figure2` or `collapse` takes a tenth of this.
+_MAX_EVALUATIONS = 200_000
 # Rounding leaves a covariance asymmetric, or with eigenvalues below zero, by this share of its largest entry at most.
 _ROUNDING = 1e-10
 
@@ -66,8 +70,9 @@ def encoder_flow(W0: ArrayLike, S: ArrayLike, t: float) -> Floats:
     W0, S = _weights(W0, "W0"), _covariance(S)
     _check_shapes(W0.ndim == S.ndim == 2 and W0.shape[1] == S.shape[1], "W0 (d, m) and S (m, m)", W0, S)
     eigenvalues, U = np.linalg.eigh(S)
-    # An eigenvalue that is 0 but for rounding must not grow over long times.
-    decay = np.exp(-np.maximum(eigenvalues, 0.0) * _times(t, single=True)[0])
+    # What is 0 but for rounding must neither grow nor decay over long times.
+    rounding = 4 * len(S) * np.finfo(np.float64).eps * np.abs(eigenvalues).max(initial=0.0)
+    decay = np.exp(-np.where(eigenvalues > rounding, eigenvalues, 0.0) * _times(t, single=True)[0])
     return (W0 @ U * decay) @ U.T
 
 
@@ -98,9 +103,14 @@ def latent_flow(W0: ArrayLike, X: ArrayLike, t: float) -> Floats:
     >>> latent_flow([[1.0, 1.0]], [[2.0, -2.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]], t=0.0)
     array([[ 2., -2.,  1., -1.]])
     """
-    X = _weights(X, "X")
+    W0, X = _weights(W0, "W0"), _weights(X, "X")
     _check_shapes(X.ndim == 2 and X.shape[1] > 0, "X (m, n)", X)
-    return encoder_flow(W0, X @ X.T / X.shape[1], t) @ X
+    _check_shapes(W0.ndim == 2 and W0.shape[1] == X.shape[0], "W0 (d, m) and X (m, n)", W0, X)
+    with np.errstate(over="ignore"):
+        S = X @ X.T / X.shape[1]
+    if not np.isfinite(S).all():
+        raise ValueError("the covariance of X overflows; scale X down")
+    return encoder_flow(W0, S, t) @ X
 
 
 def autoencoder_loss(W1: ArrayLike, W2: ArrayLike, S: ArrayLike, beta: ArrayLike) -> Floats:
@@ -122,6 +132,13 @@ def autoencoder_loss(W1: ArrayLike, W2: ArrayLike, S: ArrayLike, beta: ArrayLike
     ------
     ValueError
         As in `autoencoder_flow`.
+
+    Examples
+    --------
+    Half of the variance is lost, and the latents have what is left of it:
+
+    >>> float(autoencoder_loss([[1.0, 0.0]], [[1.0], [0.0]], S=[[1.0, 0.0], [0.0, 1.0]], beta=2.0))
+    1.5
     """
     W1, W2, S, beta = _autoencoder(W1, W2, S, beta)
     error = W2 @ W1 - np.eye(S.shape[-1])
@@ -149,6 +166,13 @@ def autoencoder_velocity(W1: ArrayLike, W2: ArrayLike, S: ArrayLike, beta: Array
     ------
     ValueError
         As in `autoencoder_flow`.
+
+    Examples
+    --------
+    Where the reconstruction is perfect, only the latent norm pulls:
+
+    >>> autoencoder_velocity([[0.5]], [[2.0]], S=[[4.0]], beta=1.0)
+    (array([[-2.]]), array([[0.]]))
     """
     return _velocity(*_autoencoder(W1, W2, S, beta))
 
@@ -176,7 +200,8 @@ def autoencoder_flow(
     Returns
     -------
     W1, W2 : arrays of float64, (..., d, m) and (..., m, d)
-        With several times (k, ..., d, m) and (k, ..., m, d). The error is below 1e-8 of the largest weight.
+        With several times (k, ..., d, m) and (k, ..., m, d). The error is below 1e-8 of the largest weight, if no axis
+        that matters starts smaller than the largest weight by ten orders or more.
 
     Raises
     ------
@@ -184,7 +209,7 @@ def autoencoder_flow(
         If shapes do not fit, a value is not finite, `beta` or `t` is negative, times do not increase, or `S` is no
         covariance.
     RuntimeError
-        If the solver gives up, as it does when numbers overflow.
+        If numbers overflow, or the solver gives up or takes too long.
 
     Examples
     --------
@@ -209,31 +234,43 @@ def autoencoder_flow(
         encoders, decoders = state[..., :n_weights], state[..., n_weights:]
         return encoders.reshape(*stack, *W1.shape[-2:]), decoders.reshape(*stack, *W2.shape[-2:])
 
+    start, span, n_evaluations = pack(W1, W2), times[-1], 0
+    # The size of each autoencoder's start, for each of its weights; what starts at 0 stays there.
+    sizes = np.abs(start).reshape(*stack, 2 * n_weights).max(axis=-1, keepdims=True)
+    sizes = np.where(sizes == 0, 1.0, np.clip(sizes, _SMALLEST_START, 1.0))
+
     def right_side(_: float, state: Floats) -> Floats:
-        velocity = pack(*_velocity(*unpack(state), S, beta))
+        nonlocal n_evaluations
+        n_evaluations += 1
+        velocity = span * pack(*_velocity(*unpack(state), S, beta))
         # LSODA itself would never return.
         if not np.isfinite(velocity).all():
             raise RuntimeError("the flow overflows; scale S, the weights or beta down")
+        if n_evaluations > _MAX_EVALUATIONS:
+            raise RuntimeError(f"the flow takes too many steps to t = {span:g}; choose a smaller t")
         return velocity
 
     # The growing decoder makes the equations stiff; LSODA then turns to an implicit formula, whose Jacobian has one
     # block for each autoencoder.
     band = 2 * n_weights - 1
-    with np.errstate(over="ignore", invalid="ignore"):
-        solution = integrate.solve_ivp(
-            right_side,
-            (0.0, times[-1] or 1.0),  # a span of no length is refused
-            pack(W1, W2),
-            method="LSODA",
-            t_eval=times,
-            rtol=_RELATIVE,
-            atol=_ABSOLUTE,
-            lband=band,
-            uband=band,
-        )
-    if not solution.success:
-        raise RuntimeError(f"the flow could not be integrated to t = {times[-1]:g}: {solution.message}")
-    states = [unpack(state) for state in solution.y.T]
+    if span == 0:
+        states = [unpack(start)]
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            solution = integrate.solve_ivp(
+                right_side,
+                (0.0, 1.0),  # of the span: LSODA does not return from the shortest of spans
+                start,
+                method="LSODA",
+                t_eval=times / span,
+                rtol=_RELATIVE,
+                atol=np.broadcast_to(_ABSOLUTE * sizes, (*stack, 2 * n_weights)).ravel(),
+                lband=band,
+                uband=band,
+            )
+        if not solution.success:
+            raise RuntimeError(f"the flow could not be integrated to t = {span:g}: {solution.message}")
+        states = [unpack(state) for state in solution.y.T]
     if np.ndim(t) == 0:
         return states[0]
     return np.stack([W1 for W1, _ in states]), np.stack([W2 for _, W2 in states])
@@ -255,15 +292,25 @@ def power_law(variance: ArrayLike, beta: ArrayLike, t: ArrayLike) -> tuple[Float
     encoder, decoder, error : arrays of float64
         a, b and 1 - a b.
 
+    Raises
+    ------
+    ValueError
+        If a value is not positive and finite, or shapes do not broadcast.
+
     Examples
     --------
     >>> encoder, decoder, error = power_law(4.0, 1.0, 10000.0)
     >>> f"{encoder:.3f} {decoder:.3f} {error:.4f}"
     '0.050 20.000 0.0025'
     """
-    s, beta, t = (np.asarray(value, dtype=np.float64) for value in (variance, beta, t))
+    named = {"variance": variance, "beta": beta, "t": t}
+    s, beta, t = (_finite(value, name) for name, value in named.items())
+    for name, value in zip(named, (s, beta, t), strict=True):
+        if np.any(value <= 0):
+            raise ValueError(f"{name} must be positive")
+    _broadcast("variance, beta and t", s.shape, beta.shape, t.shape)
     decoder = np.asarray((4 * beta * s * t) ** 0.25)
-    return 1 / decoder, decoder, np.asarray(np.sqrt(beta / (s * t)) / 2)
+    return np.asarray(1 / decoder), decoder, np.asarray(np.sqrt(beta / (s * t)) / 2)
 
 
 def weighted_score(W1: ArrayLike, W2: ArrayLike, X: ArrayLike, beta: ArrayLike, *, squared: bool = False) -> Floats:
@@ -284,12 +331,22 @@ def weighted_score(W1: ArrayLike, W2: ArrayLike, X: ArrayLike, beta: ArrayLike, 
     -------
     scores : array of float64, (..., n)
 
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a value is not finite, or `beta` is outside of [0, 1].
+
     Examples
     --------
     >>> weighted_score([[1.0, 0.0]], [[1.0], [0.0]], [[3.0, 0.0], [0.0, 2.0]], beta=0.25)
     array([0.75, 1.5 ])
     """
-    W1, W2, X, beta = (np.asarray(value, dtype=np.float64) for value in (W1, W2, X, beta))
+    W1, W2, X, beta = _weights(W1, "W1"), _weights(W2, "W2"), _weights(X, "X"), _finite(beta, "beta")
+    fit = W1.shape[-2:] == W2.shape[:-3:-1] and X.ndim == 2 and W1.shape[-1] == X.shape[0]
+    _check_shapes(fit, "W1 (..., d, m), W2 (..., m, d) and X (m, n)", W1, W2, X)
+    _broadcast("W1, W2 and beta before their last two axes, if matrices,", W1.shape[:-2], W2.shape[:-2], beta.shape)
+    if np.any((beta < 0) | (beta > 1)):
+        raise ValueError("beta must be in [0, 1]")
     Z = W1 @ X
     reconstruction, norm = (np.square(A).sum(axis=-2) for A in (W2 @ Z - X, Z))
     if not squared:
@@ -357,7 +414,20 @@ def figure2(*, n_points: int = 1000, n_queries: int = 2000, n_starts: int = 10, 
     Returns
     -------
     result : Figure2
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two points or queries, or no start.
+
+    Examples
+    --------
+    >>> result = figure2(n_starts=1)
+    >>> result.betas[result.best[0]].round(2)  # of equation (3), at times 5, 50 and 1000
+    array([0.44, 0.68, 0.84])
     """
+    if min(n_points, n_queries) < 2 or n_starts < 1:
+        raise ValueError("n_points and n_queries must be at least 2 and n_starts at least 1")
     generator = np.random.default_rng(seed)
     points, queries = (np.sqrt(_VARIANCES)[:, None] * generator.normal(size=(2, n)) for n in (n_points, n_queries))
     W1, W2 = (generator.normal(0.0, _START, (n_starts, 1, *shape)) for shape in ((1, 2), (2, 1)))
@@ -420,10 +490,26 @@ def collapse(
     Returns
     -------
     result : Collapse
+
+    Raises
+    ------
+    ValueError
+        If times or betas are none or no sequence, or not as in `autoencoder_flow`.
+
+    Examples
+    --------
+    Ten thousand times the time shrinks the encoder tenfold:
+
+    >>> result = collapse(times=[1e2, 1e6], betas=[1.0])
+    >>> result.encoders.round(3).ravel(), result.decoders.round(1).ravel()
+    (array([0.159, 0.016]), array([ 6.1, 63.2]))
     """
     generator = np.random.default_rng(seed)
     W1, W2 = (generator.normal(0.0, _START, shape) for shape in ((1, 2), (2, 1)))
-    betas, times = np.asarray(betas, dtype=np.float64), np.asarray(times, dtype=np.float64)
+    betas, times = _finite(betas, "betas"), _finite(times, "times")
+    for name, values in (("times", times), ("betas", betas)):
+        if values.ndim != 1 or not values.size:
+            raise ValueError(f"{name} must be a sequence of at least one number, not of shape {values.shape}")
     # One by one: what beta = 0 leaves in peace would take the small steps of the others.
     flows = [autoencoder_flow(W1, W2, np.diag(_VARIANCES), beta, times) for beta in betas]
     encoders, decoders = np.stack([W1 for W1, _ in flows], axis=1), np.stack([W2 for _, W2 in flows], axis=1)
@@ -461,6 +547,8 @@ def _autoencoder(W1: ArrayLike, W2: ArrayLike, S: ArrayLike, beta: ArrayLike) ->
     W1, W2, S, beta = _weights(W1, "W1"), _weights(W2, "W2"), _covariance(S), _finite(beta, "beta")
     fit = W1.shape[-2:] == W2.shape[:-3:-1] and W1.shape[-1] == S.shape[-1]
     _check_shapes(fit, "W1 (..., d, m), W2 (..., m, d) and S (..., m, m)", W1, W2, S)
+    leading = [array.shape[:-2] for array in (W1, W2, S)]
+    _broadcast("W1, W2 and S before their last two axes, and beta,", *leading, beta.shape)
     if np.any(beta < 0):
         raise ValueError("beta must not be negative")
     return W1, W2, S, beta
@@ -469,8 +557,9 @@ def _autoencoder(W1: ArrayLike, W2: ArrayLike, S: ArrayLike, beta: ArrayLike) ->
 def _covariance(S: ArrayLike) -> Floats:
     S = _weights(S, "S")
     _check_shapes(S.shape[-1] == S.shape[-2], "S (..., m, m)", S)
-    allowed = _ROUNDING * np.abs(S).max(initial=0.0)
-    if np.abs(S - _transpose(S)).max(initial=0.0) > allowed or np.linalg.eigvalsh(S).min(initial=0.0) < -allowed:
+    allowed = _ROUNDING * np.abs(S).max(axis=(-2, -1), initial=0.0)
+    asymmetry = np.abs(S - _transpose(S)).max(axis=(-2, -1), initial=0.0)
+    if np.any(asymmetry > allowed) or np.any(np.linalg.eigvalsh(S).min(axis=-1, initial=0.0) < -allowed):
         raise ValueError("S must be a covariance, symmetric and without negative eigenvalues; use X @ X.T / n")
     return S
 
@@ -483,6 +572,8 @@ def _weights(values: ArrayLike, name: str) -> Floats:
 
 
 def _finite(values: ArrayLike, name: str) -> Floats:
+    if np.iscomplexobj(values):
+        raise ValueError(f"{name} must be real")
     array = np.asarray(values, dtype=np.float64)
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite")
@@ -494,6 +585,13 @@ def _times(t: ArrayLike, *, single: bool = False) -> Floats:
     if times.ndim > 1 or not times.size or times[0] < 0 or np.any(np.diff(times) <= 0) or (single and np.ndim(t)):
         raise ValueError(f"t must be a time, not negative{'' if single else ', or several that increase'}")
     return times
+
+
+def _broadcast(what: str, *shapes: tuple[int, ...]) -> None:
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError(f"shapes do not fit: {what} must broadcast, not {', '.join(map(str, shapes))}") from None
 
 
 def _check_shapes(fit: bool, expected: str, *arrays: Floats) -> None:

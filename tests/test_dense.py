@@ -165,6 +165,29 @@ def test_rows_that_all_members_share_give_what_copies_of_them_give(ending, loss,
         torch.testing.assert_close(shared, copied, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.parametrize("needs_gradients", [True, False])
+def test_no_rows_may_be_shared_too(needs_gradients):
+    stack = Stack(members("linear"))
+    x = rows()[:1, :0]
+    with torch.set_grad_enabled(needs_gradients):
+        x_hat, z = stack(x.expand(N_MEMBERS, -1, -1))
+    assert x_hat.shape == z.shape == (N_MEMBERS, 0, 4)
+    if needs_gradients:
+        stack.backward(x_hat.sum() + z.sum())
+        assert not stack.weights.grad.any()
+
+
+def test_a_pass_back_that_fails_lends_no_memory_to_another():
+    stack = Stack(members("linear"))
+    x = rows().requires_grad_()
+    stack.backward(stack(x)[0].sum())
+    with pytest.raises(RuntimeError, match="appears to not have been used in the graph"):
+        stack.backward(x.sum())
+    before = stack.weights.grad.clone()
+    torch.autograd.grad(stack(x)[0].square().sum(), [x])
+    assert torch.equal(stack.weights.grad, before)
+
+
 def test_passes_of_one_graph_add_up():
     """Each step writes its gradient where the last one lay; two passes in one step must not."""
     stack = Stack(members("batch norm, relu")).eval()

@@ -113,6 +113,38 @@ def test_convolutions_of_images_lie_channels_last(name):
         assert layer.weight.untyped_storage().data_ptr() == stack.weights.untyped_storage().data_ptr()
 
 
+class Standardised(nn.Conv2d):
+    """A convolution that takes a view of its weight."""
+
+    def forward(self, x):
+        spread = self.weight.view(len(self.weight), -1).std(1)
+        return nn.functional.conv2d(x, self.weight / spread.view(-1, 1, 1, 1), self.bias)
+
+
+class Flat(nn.Module):
+    """One that takes a view of what it is given."""
+
+    def forward(self, x):
+        return x.view(len(x), -1)
+
+
+@pytest.mark.parametrize("n_members", [1, 2])
+@pytest.mark.parametrize("layers", [(Standardised, nn.Flatten), (nn.Conv2d, Flat)], ids=["weight", "output"])
+def test_modules_of_the_users_own_may_take_views(layers, n_members):
+    convolution, flat = layers
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = nn.Sequential(convolution(2, 3, 2), flat(), nn.Linear(12, 2))
+        decoder = nn.Sequential(nn.Linear(2, 12), nn.Unflatten(1, (3, 2, 2)), nn.ConvTranspose2d(3, 2, 2))
+    stack = Stack([own(encoder, decoder)] * n_members)
+    x = torch.randn(n_members, 5, 2, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x_hat, z = stack(x)
+    stack.backward(x_hat.square().sum() + z.sum())
+    for member, rows in enumerate(x):
+        torch.testing.assert_close(x_hat[member], decoder(encoder(rows)))
+    assert stack.weights.grad.abs().min() > 0
+
+
 @pytest.mark.parametrize("name", [*SOME, *IMAGES])
 def test_views_of_the_weights_are_the_parameters(name):
     stack = small.stack(name, [0, 1])

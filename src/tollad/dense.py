@@ -49,13 +49,13 @@ class _Linear:
         weight, bias = tensors[self._weight], tensors[self._bias]
         if _is_shared(x):
             y = torch.addmm(bias.view(-1), x[0], weight.view(-1, x.shape[2]).t())
-            return y.view(x.shape[1], len(x), -1).transpose(0, 1), (x,)
+            return y.view(x.shape[1], *bias.shape).transpose(0, 1), (x,)
         return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2)), (x,)
 
     def backward(self, tensors: Tensors, grads: Tensors, grad: Tensor, kept: _Kept, needed: bool) -> Tensor | None:
         (x,) = kept
         if self._weight in grads and _is_shared(x):
-            wide = grad.transpose(0, 1).reshape(x.shape[1], -1)
+            wide = grad.transpose(0, 1).flatten(1)
             torch.mm(wide.t(), x[0], out=grads[self._weight].view(-1, x.shape[2]))
         elif self._weight in grads:
             torch.bmm(grad.transpose(1, 2), x, out=grads[self._weight])
@@ -233,7 +233,7 @@ class Dense:
         return run(x, self.leaf, self)
 
     def lend(self, vector: Tensor | None) -> None:
-        """Let the next pass back fill in this vector, like the weights in length, instead of a new one.
+        """Let the next pass back fill in this vector, as long as the weights, instead of a new one; None takes it back.
 
         Memory that is returned at every step and asked for again costs more than to sum it.
         """

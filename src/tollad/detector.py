@@ -130,7 +130,8 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     history_ : tollad.fitting.History
         Losses on the way.
     stack_ : tollad.stack.Stack
-        The trained members; ``stack_[0]`` is the first as a torch module.
+        The trained members; ``stack_[0]`` is the first as a torch module. Weights of convolutions over images may lie
+        channels last: call ``.contiguous()`` before what takes a ``.view()``.
     calibration_scores_ : ndarray of float64
         Anomaly scores of the rows held out, in ascending order. Only with `false_alarm_rate` or after `calibrate`.
     columns_ : list of tollad.columns.Column

@@ -3,8 +3,9 @@
 Every parameter and buffer is one tensor with a leading member axis, and each member is an ordinary module whose weights
 are views into it. Adam is elementwise and BatchNorm keeps its statistics for each member, so the sum of the members'
 losses trains M independent models. All trainable weights lie in one vector besides: a step of the optimiser is then one
-kernel, where twenty small tensors cost more than the products of a small network. In it the weights of convolutions
-over images lie channels last, as the kernels want them: a step of B.2 takes a tenth less than where they are turned.
+kernel, where twenty small tensors cost more than the products of a small network. In it the weights of torch's
+convolutions over images lie channels last, as the kernels want them: a step of B.2 takes a tenth less than where they
+are turned.
 
 How a stack runs is private to this module:
 
@@ -69,7 +70,8 @@ class Stack:
             self._dense = Dense(self._members[0], self._tensors, self.weights, trainable)
         # What a pass computes with, in the order of the weights.
         self._leaves = [member.get_parameter(name) for name in trainable for member in self._members]
-        self._turned = [_is_turned(self._members[0], name) for name in trainable for _ in self._members]
+        turned = _channels_last(self._members[0])
+        self._turned = [name in turned for name in trainable for _ in self._members]
 
     # A pickled view drags along all that it is a part of, so copies of the members travel and are shared anew.
     def __getstate__(self) -> list[Autoencoder]:
@@ -82,7 +84,10 @@ class Stack:
         return len(self._members)
 
     def __getitem__(self, member: int) -> Autoencoder:
-        """Return one member as an ordinary module; its weights are views into the stack."""
+        """Return one member as an ordinary module; its weights are views into the stack.
+
+        Those of convolutions over images may lie channels last: call ``.contiguous()`` before what takes a ``.view()``.
+        """
         return self._members[member]
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,7 +104,10 @@ class Stack:
         """Set ``weights.grad`` to the gradient of a scalar."""
         if self._dense is not None:
             self._dense.lend(self.weights.grad)
-            (self.weights.grad,) = torch.autograd.grad(loss, [self._dense.leaf])
+            try:
+                (self.weights.grad,) = torch.autograd.grad(loss, [self._dense.leaf])
+            finally:
+                self._dense.lend(None)  # a pass of others must not write over it
             return
         gradients = torch.autograd.grad(loss, self._leaves, materialize_grads=True)
         if self.weights.grad is None:
@@ -195,20 +203,29 @@ def _share(members: Sequence[Autoencoder]) -> tuple[Tensor, dict[str, Tensor]]:
 # (out, in, height, width) as it lies channels last, and a stack of such back in that order.
 _CHANNELS_LAST = (0, 2, 3, 1)
 _CHANNELS_FIRST = (0, 1, 4, 2, 3)
+_OURS = ("torch", "tollad")
 
 
-def _is_turned(member: nn.Module, name: str) -> bool:
-    """Whether a parameter lies channels last: the weights of layers that torch computes in that order."""
-    module, _, own = name.rpartition(".")
-    return own == "weight" and isinstance(member.get_submodule(module), nn.Conv2d | nn.ConvTranspose2d)
+def _channels_last(member: nn.Module) -> frozenset[str]:
+    """Return the names of the parameters that lie channels last: the weights of layers that torch computes so.
+
+    None in a network with modules of the user's own: these may call ``.view()`` on a weight, or on what a convolution
+    returns, which lies like its weight.
+    """
+    modules = dict(member.named_modules())
+    if any(type(module).__module__.partition(".")[0] not in _OURS for module in modules.values()):
+        return frozenset()
+    turned = (nn.Conv2d, nn.ConvTranspose2d)
+    return frozenset(f"{name}.weight" for name, module in modules.items() if type(module) in turned)
 
 
 def _views(member: nn.Module, shapes: Mapping[str, torch.Size], vector: Tensor) -> dict[str, Tensor]:
     """Return the parts of a vector of all trainable weights, in the shapes that they have in a stack."""
     parts = vector.split([shape.numel() for shape in shapes.values()])
+    turned = _channels_last(member)
     views = {}
     for (name, shape), part in zip(shapes.items(), parts, strict=True):
-        if _is_turned(member, name):
+        if name in turned:
             n_members, n_out, n_in, height, width = shape
             views[name] = part.view(n_members, n_out, height, width, n_in).permute(_CHANNELS_FIRST)
         else:

@@ -63,9 +63,25 @@ def test_f1_at_share_of_the_paper():
     assert metrics.f1_at_share(labels, scores, 0.854) == pytest.approx(12 / 13)
 
 
-def test_f1_at_share_among_equal_scores_calls_the_first_normal():
-    assert metrics.f1_at_share([0, 0, 1, 1], [1.0, 1.0, 1.0, 1.0], 0.5) == 1.0
-    assert metrics.f1_at_share([1, 1, 0, 0], [1.0, 1.0, 1.0, 1.0], 0.5) == 0.0
+@pytest.mark.parametrize("share", [0.4, 0.5, 0.8])
+def test_f1_at_share_is_the_mean_over_all_choices_among_equal_scores(share):
+    """So a model that collapsed is no better than chance, in whatever order the rows come."""
+    labels, scores = np.array([0, 1, 0, 1, 1]), np.array([1.0, 2.0, 2.0, 2.0, 3.0])
+    n_alarms = 5 - round(share * 5)
+    by_hand = []
+    for order in itertools.permutations(range(5)):  # ties go by the order; all orders are as likely
+        ranked = sorted(order, key=lambda row: scores[row])
+        alarms = np.isin(np.arange(5), ranked[5 - n_alarms :])
+        by_hand.append(metrics.f1(labels, alarms))
+    assert metrics.f1_at_share(labels, scores, share) == pytest.approx(np.mean(by_hand))
+    collapsed = metrics.f1_at_share(np.sort(labels), np.zeros(5), share)
+    assert collapsed == pytest.approx(2 * n_alarms * 0.6 / (n_alarms + 3))
+
+
+def test_f1_at_share_of_no_alarm_and_of_no_number():
+    assert metrics.f1_at_share([0, 1], [1.0, 2.0], 0.9) == 0.0
+    with pytest.raises(ValueError, match="scores must be finite"):
+        metrics.f1_at_share([0, 1], [1.0, np.nan], 0.5)
 
 
 def test_false_alarm_rate():

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import click
+
+_MOST_SEEDS = 1_000_000
 
 
 def _seeds(ctx: click.Context, param: click.Parameter, text: str | None) -> list[int] | None:
@@ -16,13 +20,35 @@ def _seeds(ctx: click.Context, param: click.Parameter, text: str | None) -> list
         first, dash, last = part.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or int(last or first) < int(first):
             raise click.BadParameter(f"{text!r} is no range of seeds; give 3, 0-9 or 0,2,4-6.")
+        if int(last or first) >= _MOST_SEEDS:
+            raise click.BadParameter(f"{text!r} goes beyond {_MOST_SEEDS - 1:,}; no table has so many seeds.")
         seeds += range(int(first), int(last or first) + 1)
     return seeds
 
 
-_results_option = click.option(
-    "--results", "folder", default="results", show_default=True, metavar="DIR", help="Folder of the results."
-)
+def _existing(ctx: click.Context, param: click.Parameter, folder: str) -> str:
+    """A folder of results to read; the default one need not be there before the first run."""
+    if not Path(folder).is_dir() and (folder != param.default or Path(folder).exists()):
+        raise click.BadParameter(f"{folder} is no folder; give the one that `tollad paper run` writes to.")
+    return folder
+
+
+def _minutes(ctx: click.Context, param: click.Parameter, minutes: float | None) -> float:
+    if minutes is None:
+        return math.inf
+    if not minutes >= 0:
+        raise click.BadParameter(f"{minutes} is no number of minutes; give one that is not negative.")
+    return minutes
+
+
+_RESULTS: dict[str, Any] = {
+    "default": "results",
+    "show_default": True,
+    "metavar": "DIR",
+    "help": "Folder of the results.",
+}
+_results_option = click.option("--results", "folder", callback=_existing, **_RESULTS)
+_COUNT = click.IntRange(1, 2**31)
 
 
 @click.group()
@@ -48,9 +74,9 @@ def list_tables() -> None:
 @click.option("--normal", multiple=True, metavar="CELL", help="A cell: its name or normal class; may repeat.")
 @click.option("--method", multiple=True, metavar="NAME", help="A method of the table; may repeat.  [default: all]")
 @click.option("--seeds", callback=_seeds, metavar="N-M", help="Seeds, such as 0-9, 3 or 0,2.  [default: the table's]")
-@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Another number of steps: another run.")
-@click.option("--validate-every", type=click.IntRange(min=1), metavar="N", help="Steps between two validations.")
-@click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Another batch size: another run.")
+@click.option("--steps", type=_COUNT, metavar="N", help="Another number of steps: another run.")
+@click.option("--validate-every", type=_COUNT, metavar="N", help="Steps between two validations.")
+@click.option("--batch-size", type=_COUNT, metavar="N", help="Another batch size: another run.")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "tf32", "bf16"]),
@@ -59,17 +85,21 @@ def list_tables() -> None:
     help="Of the products; each is another run.",
 )
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, ...")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Of a CPU.")
-@click.option(
-    "--members", type=click.IntRange(min=1), metavar="N", help="Runs trained together.  [default: as measured]"
-)
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, metavar="N", help="Of a CPU.")
+@click.option("--members", type=_COUNT, metavar="N", help="Runs trained together.  [default: as measured]")
 @click.option(
     "--dry-run", is_flag=True, help="Measure some steps, alone and together, and say how long all would take."
 )
 @click.option("--missing", is_flag=True, help="Run only what has no result; several processes can share the work.")
-@click.option("--max-minutes", type=click.FloatRange(min=0), metavar="M", help="Stop then; the same command goes on.")
+@click.option(
+    "--max-minutes",
+    type=float,
+    callback=_minutes,
+    metavar="M",
+    help="Stop then; the same command with --missing goes on.",
+)
 @click.option("--scratch", metavar="DIR", help="Folder for the state of runs in flight.  [default: the user's cache]")
-@_results_option
+@click.option("--results", "folder", **_RESULTS)
 def run(
     table: str,
     normal: tuple[str, ...],
@@ -84,13 +114,14 @@ def run(
     members: int | None,
     dry_run: bool,
     missing: bool,
-    max_minutes: float | None,
+    max_minutes: float,
     scratch: str | None,
     folder: str,
 ) -> None:
     """Run TABLE, or some of its cells and seeds.
 
-    First says how long that is going to take. Killed at any time, the same command goes on from the last saved minute.
+    First says how long that is going to take. What has a result already is run again, unless --missing is given. Killed
+    at any time, the same command with --missing goes on from the last saved minute. Exits with 1 if a run failed.
     """
     import torch
 
@@ -119,17 +150,19 @@ def run(
         click.echo(line, err=not dry_run)
     if dry_run:
         return
-    done = carry_out(
+    outcome = carry_out(
         work,
         results,
         found,
         scratch=place,
         missing=missing,
         n_members=members,
-        max_minutes=float("inf") if max_minutes is None else max_minutes,
+        max_minutes=max_minutes,
         say=lambda line: click.echo(line, err=True),
     )
-    click.echo("done" if done else "not all is done; the same command with --missing goes on")
+    if outcome.n_failed:
+        raise click.ClickException(f"{outcome.n_failed} of {len(work)} runs failed; why is above and with the results.")
+    click.echo("done" if outcome.done else "not all is done; the same command with --missing goes on")
 
 
 @paper.command()

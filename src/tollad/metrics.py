@@ -49,17 +49,32 @@ def f1_at_share(labels: ArrayLike, scores: ArrayLike, normal_share: float) -> fl
     labels, scores
         As in `auroc`.
     normal_share : float, in (0, 1)
-        ``round(normal_share * n)`` rows are called normal; among equal scores the first rows are.
+        ``round(normal_share * n)`` rows are called normal. Where equal scores lie on both sides of that, the result is
+        the mean over all ways to choose among them: scores that are all equal do as well as chance.
+
+    Raises
+    ------
+    ValueError
+        As `auroc`, but that one class may be absent; or if a score is not finite.
 
     Examples
     --------
     >>> f1_at_share([0, 0, 0, 1], [1.0, 2.0, 3.0, 4.0], normal_share=0.75)
     1.0
+    >>> f1_at_share([0, 0, 0, 1], [1.0, 1.0, 1.0, 1.0], normal_share=0.75)
+    0.25
     """
-    order = np.argsort(np.asarray(scores), kind="stable")
-    alarms = np.ones(len(order), dtype=bool)
-    alarms[order[: round(normal_share * len(order))]] = False
-    return f1(labels, alarms)
+    anomalous, values = _checked(labels) == 1, np.asarray(scores, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("scores must be finite")
+    n_normal = round(normal_share * len(values))
+    n_alarms = len(values) - n_normal
+    if n_alarms == 0:
+        return 0.0
+    threshold = np.sort(values)[n_normal]
+    above, equal = values > threshold, values == threshold
+    found = anomalous[above].sum() + (n_alarms - above.sum()) * anomalous[equal].mean()
+    return float(2 * found / (n_alarms + anomalous.sum()))
 
 
 def false_alarm_rate(labels: ArrayLike, alarms: ArrayLike) -> float:

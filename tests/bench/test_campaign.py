@@ -35,7 +35,7 @@ def outcomes(folder):
 def carry(tmp_path, work, **options):
     lines = []
     options = {"scratch": tmp_path / "scratch", "say": lines.append} | options
-    return carry_out(work, Results(tmp_path / "results"), CPU, **options), lines
+    return carry_out(work, Results(tmp_path / "results"), CPU, **options).done, lines
 
 
 def test_every_run_has_a_row_and_nothing_is_left_behind(tmp_path):
@@ -86,12 +86,22 @@ def test_time_that_is_up_stops_before_and_within_a_stack(tmp_path, monkeypatch):
     monkeypatch.setattr(campaign, "execute", lambda *runs, **options: whole(*runs, **options | {"deadline": 0.0}))
     done, lines = carry(tmp_path, [table_run()])
     assert not done
-    assert lines[-1].endswith("time is up; the same command goes on from here")
+    assert lines[-1].endswith("time is up; the same command with --missing goes on from here")
     assert len(list((tmp_path / "scratch").glob("*.tollad"))) == 1
     monkeypatch.setattr(campaign, "execute", whole)
     done, lines = carry(tmp_path, [table_run()])
     assert done
     assert lines[0].endswith("goes on")
+
+
+def test_data_that_cannot_be_had_are_no_failure_of_a_run(tmp_path, monkeypatch):
+    def make_task(protocol, dataset, normal, seed):
+        raise RuntimeError("no home")
+
+    monkeypatch.setattr(campaign, "make_task", make_task)
+    with pytest.raises(RuntimeError, match="no home"):
+        carry(tmp_path, [table_run()])
+    assert outcomes(tmp_path / "results") == {}
 
 
 def test_failures_are_rows_and_the_rest_goes_on(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import sys
 import warnings
 
 import pytest
+import torch
 from bench.synthetic import RUN, table_task, table_text
 from click.testing import CliRunner
 
@@ -50,6 +51,10 @@ def invoke(*arguments, code=0):
 
 def run_small(*arguments):
     return invoke("run", "small", *arguments)
+
+
+def run_refused(*arguments):
+    return invoke("run", "small", *arguments, code=2)
 
 
 @pytest.mark.usefixtures("small")
@@ -106,6 +111,29 @@ class TestRun:
     def test_a_bad_range_of_seeds(self, seeds):
         assert "is no range of seeds" in invoke("run", "small", f"--seeds={seeds}", code=2).output
 
+    def test_numbers_out_of_all_proportion(self):
+        assert "no table has so many seeds" in run_refused("--seeds", "0-999999999999999").output
+        assert "nan is no number of minutes" in run_refused("--max-minutes", "nan").output
+        assert "is not in the range" in run_refused("--steps", "99999999999999999999").output
+
+    def test_a_place_that_cannot_be_written_is_found_before_training(self, tmp_path):
+        (tmp_path / "afile").write_text("")
+        for option in ("--results", "--scratch"):
+            done = CliRunner().invoke(paper, ["run", "small", option, "afile"])
+            assert isinstance(done.exception, OSError)
+            assert str(done.exception).endswith("; choose another folder")
+            assert "step" not in done.stderr.partition("begins")[2]
+
+    def test_failed_runs_are_an_error(self, monkeypatch):
+        def execute(runs, tasks, device, **options):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        monkeypatch.setattr(campaign, "execute", execute)
+        assert "Error: 2 of 3 runs failed; why is above" in invoke("run", "small", "--seeds", "0-1", code=1).stderr
+        assert (
+            "Toll, float32: no result. Missing: seeds 2 of F1. Failed: F1, seed 0" in invoke("report", "small").stdout
+        )
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
@@ -150,6 +178,12 @@ def test_list_names_every_table():
 
 @pytest.mark.usefixtures("small")
 class TestReport:
+    @pytest.mark.parametrize("command", [("report", "small"), ("plot", "curves", "--table", "small")])
+    def test_a_folder_that_is_not_there(self, tmp_path, command):
+        assert "absent is no folder" in invoke(*command, "--results", "absent", code=2).output
+        (tmp_path / "results").write_text("")
+        assert "results is no folder" in invoke(*command, code=2).output
+
     def test_of_all_tables_is_a_page(self):
         run_small("--seeds", "0")
         assert invoke("report").stdout.startswith("# The paper, reproduced")
@@ -184,12 +218,20 @@ class TestPlot:
 
     def test_figure_4_needs_results(self, tmp_path):
         pytest.importorskip("matplotlib")
-        (tmp_path / "tables" / "figure4.toml").write_text(TABLE)
+        cells = TABLE.replace("F1 = {}", "F1 = {}\n0 = { beta = 0.0 }")
+        (tmp_path / "tables" / "figure4.toml").write_text(cells)
         done = CliRunner().invoke(paper, ["plot", "figure4"])
         assert "tollad paper run figure4" in str(done.exception)
         invoke("run", "figure4", "--seeds", "0")
         invoke("plot", "figure4", "-o", "beta.pdf")
         assert (tmp_path / "beta.pdf").read_bytes().startswith(b"%PDF")
+
+    def test_what_no_table_of_that_kind_can_show(self, tmp_path):
+        done = CliRunner().invoke(paper, ["plot", "figure4", "--table", "small"])
+        assert "small has no two betas to draw a curve over; choose a table like figure4" in str(done.exception)
+        (tmp_path / "tables" / "quoted.toml").write_text(TABLE.replace("run = {}", "").replace("baseline", "#"))
+        done = CliRunner().invoke(paper, ["plot", "curves", "--table", "quoted"])
+        assert "quoted holds no runs of ours; there is nothing to draw" in str(done.exception)
 
     def test_figure_2_is_computed(self, monkeypatch):
         drawn = []

@@ -222,10 +222,26 @@ class TestCheckpoint:
         (row,) = execute([table_run()], [table_task()], CPU, checkpoint=tmp_path / "c")
         assert row["seconds"]["wall"] > spent[0] > 0
 
-    def test_a_damaged_one_is_refused(self, tmp_path):
-        (tmp_path / "c").write_bytes(b"nothing")
-        with pytest.raises(ValueError, match="not a tollad model file"):
-            execute([table_run()], [table_task()], CPU, checkpoint=tmp_path / "c")
+    @pytest.mark.parametrize("damage", ["other bytes", "cut short", "of another version", "of another network"])
+    def test_one_that_cannot_be_used_is_ignored(self, tmp_path, damage):
+        path = tmp_path / "c"
+        assert execute([table_run()], [table_task()], CPU, checkpoint=path, deadline=time.monotonic()) is None
+        metadata, tensors = artifact.load(path, "checkpoint")
+        if damage == "other bytes":
+            path.write_bytes(b"nothing")
+        elif damage == "cut short":
+            path.write_bytes(path.read_bytes()[:-20])
+        else:
+            metadata = {name: metadata[name] for name in ("step", "seconds", "spent")}
+            name = next(name for name in tensors if name.endswith("weight"))
+            if damage == "of another version":
+                del metadata["spent"]
+            else:
+                tensors[name] = tensors[name][..., :1]
+            artifact.save(path, "checkpoint", metadata, tensors)
+        with pytest.warns(UserWarning, match="seed 0 begins anew, its checkpoint cannot be used: "):
+            (row,) = execute([table_run()], [table_task()], CPU, checkpoint=path)
+        assert outcome(row) == outcome(execute([table_run()], [table_task()], CPU)[0])
 
     def test_at_the_deadline_it_is_saved(self, tmp_path):
         run, checkpoint = table_run(), tmp_path / "c"

@@ -138,9 +138,10 @@ def test_speed_stands_beside_the_peak_of_one_device():
     assert "GFLOP/s" not in collect(TABLE, rows).remarks[0]
 
 
-def test_only_failures_are_a_remark():
-    report = collect(TABLE, [failed_row(TABLE.repetition(OURS, "zero", 0), "out of memory")])
-    assert "Failed: zero, seed 0: out of memory." in report.remarks[0]
+def test_only_failures_are_a_remark_of_one_line():
+    report = collect(TABLE, [failed_row(TABLE.repetition(OURS, "zero", 0), "out of\n- memory")])
+    assert report.remarks[0].startswith("Ours, float32: no result. Missing: ")
+    assert report.remarks[0].endswith("Failed: zero, seed 0: out of - memory.")
     assert all(line.what == "published" for line in report.lines)
 
 

@@ -13,7 +13,9 @@ from tollad.bench.results import Results, claim
 
 
 def row(identity, error=None, **values):
-    return {"identity": identity, "error": error, **values}
+    last = {"test": 0.5} if error is None else None
+    whole = {"kind": "run", "identity": identity, "run": {}, "error": error, "last": last, "best_validation": None}
+    return {**whole, **values}
 
 
 def identities(folder):
@@ -64,7 +66,7 @@ from tollad.bench.results import Results
 
 folder, writer = sys.argv[1:]
 for number in range(50):
-    row = {"identity": f"{writer}-{number}", "error": None, "filler": "x" * 5000}
+    row = {"kind": "run", "identity": f"{writer}-{number}", "run": {}, "error": "none", "filler": "x" * 5000}
     Results(folder).append("mnist", [row] * 2)
 """
 
@@ -76,6 +78,46 @@ def test_two_writers_lose_nothing(tmp_path):
     assert sorted(found) == sorted(f"{writer}-{number}" for writer in range(2) for number in range(50) for _ in "ab")
     # The rows of one call stay together.
     assert found[::2] == found[1::2]
+
+
+READ_MANY = """
+import sys
+from tollad.bench.results import Results
+
+while True:
+    if len(Results(sys.argv[1]).finished() | {row["identity"] for row in Results(sys.argv[1])}) == 50:
+        break
+"""
+
+
+def test_a_reader_beside_a_writer_sees_whole_lines(tmp_path):
+    reader = subprocess.Popen([sys.executable, "-c", READ_MANY, str(tmp_path)], stderr=subprocess.PIPE, text=True)
+    subprocess.run([sys.executable, "-c", WRITE_MANY, str(tmp_path), "0"], check=True)
+    assert reader.communicate(timeout=60)[1] == ""
+    assert reader.returncode == 0
+
+
+def test_the_half_of_a_line_is_not_read_as_two(tmp_path, monkeypatch):
+    """As it looks when a writer goes on between two reads."""
+    Results(tmp_path).append("mnist", [row("a")])
+    path = tmp_path / "mnist.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:20])
+    found = iter(Results(tmp_path))
+    assert next(found)["identity"] == "a"
+    path.write_bytes(whole + whole)
+    assert list(found) == []
+
+
+@pytest.mark.parametrize("kind", ["the folder is a file", "the file is a folder"])
+def test_a_place_that_cannot_be_written_is_found_before_it_is_needed(tmp_path, kind):
+    folder = tmp_path / "results"
+    if kind == "the folder is a file":
+        folder.write_text("")
+    else:
+        (folder / "mnist.jsonl").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"cannot write results to .*mnist\.jsonl: .*; choose another folder"):
+        Results(folder).check("mnist")
 
 
 def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch):
@@ -107,6 +149,12 @@ def test_numbers_are_finite(tmp_path):
         ("not json", r"mnist\.jsonl, line 2 is no JSON; remove the line"),
         ("[1, 2]", r"mnist\.jsonl, line 2 is not a result of tollad"),
         ('{"format": 1}', r"mnist\.jsonl, line 2 is not a result of tollad"),
+        ('{"format": 1, "identity": "x", "error": null}', r"mnist\.jsonl, line 2 is not a result of tollad"),
+        (json.dumps({"format": 1, **row("x", run=5)}), "line 2 is not a result"),
+        (json.dumps({"format": 1, **row("x", last=None)}), "line 2 is not a result"),
+        (json.dumps({"format": 1, **row("x", best_validation={"test": 1})}), "line 2 is not a result"),
+        (json.dumps({"format": 1, **row("x", last={"test": float("nan")})}), "line 2 is no JSON"),
+        ("[" * 100_000, "line 2 is no JSON"),
         (
             '{"format": 7, "identity": "x", "error": null}',
             r"line 2 has format 7, and this tollad reads formats up to 1",
@@ -119,6 +167,15 @@ def test_other_lines_are_refused(tmp_path, line, message):
         file.write(f"{line}\n{json.dumps(row('b'))}\n")
     with pytest.raises(ValueError, match=message):
         list(Results(tmp_path))
+
+
+def test_a_claim_needs_a_folder(tmp_path):
+    (tmp_path / "scratch").write_text("")
+    with (
+        pytest.raises(OSError, match=r"cannot write into .*scratch: .*; choose another folder"),
+        claim(tmp_path / "scratch" / "lock"),
+    ):
+        pass
 
 
 HOLD = """

@@ -114,6 +114,9 @@ def test_figure_4_is_digit_8_with_three_seeds():
     runs = read_table("figure4").work()
     assert sorted({run.beta for run in runs}) == [0, 1, 10, 100, 300, 1000, 3000, 10000]
     assert {(run.normal, run.seed) for run in runs} == {(8, 0), (8, 1), (8, 2)}
+    assert read_table("figure4").work(normal=["8"]) == runs
+    with pytest.raises(ValueError, match="table4 has no cell 'None'"):
+        read_table("table4").work(normal=["None"])
 
 
 def test_random_splits_of_arrhythmia_have_own_seeds():
@@ -150,6 +153,7 @@ class TestWork:
         assert [(run.normal, run.seed, run.batch_seed, run.steps, run.precision) for run in runs[:1]] == [
             (1, 2, 2, 40, "bf16")
         ]
+        assert self.table.find_cells(["1", "one", "0"]) == ["one", "zero"]
         assert self.table.work(normal=["one"], seeds=[0]) == self.table.work(normal=["1"], seeds=[0])
 
     def test_methods_can_be_chosen(self):

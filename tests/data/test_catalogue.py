@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data.written import cifar_bytes, idx_bytes, write
+from data.written import adopt, cifar_bytes, idx_bytes, write
 
 from tollad.data import catalogue
 from tollad.data.catalogue import CATALOGUE, Split, data_dir, data_set, find, load, user_cache, variants
@@ -32,6 +32,9 @@ class TestFolder:
         assert user_cache() != tmp_path
         monkeypatch.setenv("TOLLAD_DATA", "~/sets")
         assert data_dir() == Path.home() / "sets"
+        monkeypatch.setenv("TOLLAD_DATA", "~nobody of that name/sets")
+        with pytest.raises(ValueError, match=r"TOLLAD_DATA is ~nobody .* no such user; let it name a folder"):
+            data_dir()
 
     @pytest.mark.parametrize(
         ("platform", "variable", "below_home"),
@@ -104,12 +107,13 @@ class TestCatalogue:
 
 
 class TestLoad:
-    def test_mnist_of_full_size(self, home):
+    def test_mnist_of_full_size(self, home, monkeypatch):
         """Read in the official number, gzipped labels beside plain images."""
         images, labels = np.zeros((10000, 28, 28), np.uint8), np.arange(10000) % 10
         images[:, 3, 4] = labels
         write(home / "mnist" / "t10k-images-idx3-ubyte", idx_bytes(images))
         write(home / "mnist" / "t10k-labels-idx1-ubyte.gz", idx_bytes(labels), zipped=True)
+        adopt(monkeypatch, "mnist")
         read, classes = load("mnist", "test")
         assert read.shape == (10000, 1, 28, 28)
         assert np.array_equal(read[:, 0, 3, 4], classes)
@@ -122,6 +126,7 @@ class TestLoad:
         monkeypatch.setitem(CATALOGUE, "cifar10", TINY["cifar10"])
         for i in range(1, 6):
             write(home / f"cifar10/data_batch_{i}.bin", cifar_bytes(np.full((2, 3, 32, 32), i), np.array([i, 0])))
+        adopt(monkeypatch, "cifar10")
         images, labels = load("cifar10", "train")
         assert images[:, 0, 0, 0].tolist() == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
         assert labels.tolist() == [1, 0, 2, 0, 3, 0, 4, 0, 5, 0]
@@ -130,6 +135,7 @@ class TestLoad:
         monkeypatch.setitem(CATALOGUE, "cifar100", TINY["cifar100"])
         content = cifar_bytes(np.zeros((2, 3, 32, 32)), np.array([4, 5]), np.array([60, 70]))
         write(home / "cifar100/test.bin", content)
+        adopt(monkeypatch, "cifar100")
         images, fine = load("cifar100", "test")
         same, coarse = load("cifar100", "test", classes="coarse")
         assert fine.tolist() == load("cifar100", "test", classes="fine")[1].tolist() == [60, 70]
@@ -142,6 +148,7 @@ class TestLoad:
             monkeypatch.setenv("TOLLAD_DATA", str(tmp_path / folder))
             labels = np.full(2, len(folder))
             write(tmp_path / folder / "cifar100/test.bin", cifar_bytes(np.zeros((2, 3, 32, 32)), labels, labels))
+            adopt(monkeypatch, "cifar100")
             assert load("cifar100", "test")[1].tolist() == labels.tolist()
 
     def test_missing(self, home):
@@ -170,12 +177,27 @@ class TestLoad:
         ):
             load("cifar100", "test")
 
+    @pytest.mark.parametrize("zipped", [False, True])
+    def test_other_content_of_the_right_shape(self, home, monkeypatch, zipped):
+        """It would enter results under the identity of the real data."""
+        path = write(home / "mnist" / "t10k-images-idx3-ubyte", idx_bytes(np.zeros((10000, 28, 28))))
+        labels = np.arange(10000) % 10
+        write(home / "mnist" / "t10k-labels-idx1-ubyte", idx_bytes(labels))
+        adopt(monkeypatch, "mnist")
+        path.unlink()
+        path = path.with_name(f"{path.name}{'.gz' * zipped}")
+        write(path, idx_bytes(np.ones((10000, 28, 28))), zipped=zipped)
+        words = f"{path} has another SHA-256 than the authors' file: `tollad data fetch mnist`"
+        with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+            load("mnist", "test")
+
     def test_a_repaired_file_is_read_anew(self, home, monkeypatch):
         monkeypatch.setitem(CATALOGUE, "cifar100", TINY["cifar100"])
         path = write(home / "cifar100" / "test.bin", b"")
         with pytest.raises(ValueError, match="holds 0 bytes"):
             load("cifar100", "test")
         write(path, bytes(3074 * 2))
+        adopt(monkeypatch, "cifar100")
         assert load("cifar100", "test")[0].shape == (2, 3, 32, 32)
 
     def test_unknown_split_and_classes(self):

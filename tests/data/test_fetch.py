@@ -425,9 +425,24 @@ class TestFaults:
         folder = small([["one"]], one=ONE)
         server.pages["one"] = ONE
         write(folder, b"")
-        with pytest.raises(OSError, match="mnist"):
+        with pytest.raises(OSError, match=r"cannot fetch mnist: .*mnist is in the way and no folder; move it away"):
             fetch("mnist")
         assert left_in(home) == ["mnist"]
+        assert server.asked == []
+
+    @pytest.mark.parametrize("name", ["one", "one.gz"])
+    def test_a_folder_lies_where_a_file_goes(self, server, small, home, name):
+        (small([["one"]], one=ONE) / name).mkdir(parents=True)
+        with pytest.raises(OSError, match=f"cannot fetch mnist: the folder .*{name} is in the way; move it away"):
+            fetch("mnist")
+        assert server.asked == []
+
+    def test_all_sets_would_lie_in_a_file(self, server, small, home):
+        small([["one"]], one=ONE)
+        write(home, b"")
+        with pytest.raises(OSError, match=r"cannot write into .*sets: File exists; let TOLLAD_DATA name another"):
+            fetch("mnist")
+        assert server.asked == []
 
     def test_progress_on_a_terminal(self, server, small, capsys, monkeypatch):
         """And nothing of it in a log."""

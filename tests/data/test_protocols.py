@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import RandomState
 
@@ -218,11 +219,13 @@ class TestRandomHalf:
             {"X": np.zeros(35)},
             {"X": np.full((35, 2), "a")},
             {"X": np.array([None] * 35)},
+            {"X": np.full((35, 2), 1j)},
+            {"X": np.zeros((35, 0))},
         ],
     )
     def test_no_such_table(self, tmp_path, changed):
         path = self.table(tmp_path / "a.npz", **changed)
-        with pytest.raises(ValueError, match=r"a\.npz is not an NPZ file with arrays X, numbers \(n, d\), and y"):
+        with pytest.raises(ValueError, match=r"a\.npz is not an NPZ file with arrays X, real numbers \(n, d\), and y"):
             make_task("random_half", path)
 
     def test_no_npz(self, tmp_path):
@@ -236,6 +239,18 @@ class TestRandomHalf:
             make_task("random_half", str(path))
         with pytest.raises(FileNotFoundError, match=r"there is no file .*absent; give the path of an NPZ file"):
             make_task("random_half", str(tmp_path / "absent"))
+
+    @settings(max_examples=300)
+    @given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
+    def test_damaged_npz(self, tmp_path_factory, place, byte):
+        """Read as it is or refused, whatever part of the archive is hit."""
+        path = tmp_path_factory.mktemp("damaged") / "a.npz"
+        np.savez_compressed(path, X=np.arange(70.0).reshape(35, 2), y=np.arange(35) > 30)
+        content = bytearray(path.read_bytes())
+        content[int(place * len(content))] = byte
+        path.write_bytes(content)
+        with contextlib.suppress(ValueError):
+            assert make_task("random_half", str(path)).test.shape[1] == 2
 
     def test_missing_values(self, tmp_path):
         path = self.table(tmp_path / "a.npz", X=np.full((35, 2), np.nan))

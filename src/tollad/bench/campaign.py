@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -15,6 +16,21 @@ from tollad.bench.results import Results, Row, claim
 from tollad.bench.spec import Baseline, Run, Work, digest
 from tollad.data.catalogue import user_cache
 from tollad.data.protocols import Task, make_task
+
+
+class Outcome(NamedTuple):
+    """What became of work.
+
+    Attributes
+    ----------
+    done : bool
+        Whether all of it has a result: False when time ran out, another process is at work or a run failed.
+    n_failed : int
+        How many runs failed; their rows say why.
+    """
+
+    done: bool
+    n_failed: int
 
 
 def default_scratch() -> Path:
@@ -32,10 +48,10 @@ def carry_out(
     n_members: int | None = None,
     max_minutes: float = float("inf"),
     say: Callable[[str], None] = print,
-) -> bool:
+) -> Outcome:
     """Train and measure, appending each stack's rows to the results as soon as they are there.
 
-    Killed at any time, the same call goes on from the last saved state of the stack in flight.
+    Killed at any time, the same call with `missing` goes on from the last saved state of the stack in flight.
 
     Parameters
     ----------
@@ -57,14 +73,22 @@ def carry_out(
 
     Returns
     -------
-    bool
-        Whether all is done: False when time ran out or another process is at work.
+    Outcome
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        If data are missing or damaged, or results cannot be read.
+    OSError
+        If results or states cannot be written; for results before anything is trained.
     """
     deadline = time.monotonic() + 60 * max_minutes
-    all_done = True
+    all_done, n_failed = True, 0
     stacks, baselines = divide(work, results if missing else None, n_members)
     # Baselines come last: time on a lent device is for runs.
     groups: list[Sequence[Work]] = [*stacks, *([item] for item in baselines)]
+    for name in {_file_of(members) for members in groups}:
+        results.check(name)
     for members in groups:
         checkpoint = checkpoint_of(members, scratch)
         with claim(checkpoint.with_suffix(".lock")) as free:
@@ -75,22 +99,23 @@ def carry_out(
             if missing and {item.identity for item in members} <= results.finished():
                 continue
             if time.monotonic() > deadline:
-                return False
+                return Outcome(done=False, n_failed=n_failed)
             say(f"{_describe(members)}: {'goes on' if checkpoint.exists() else 'begins'}")
+            tasks = tasks_of(members)
             try:
-                rows = _measure(members, device, checkpoint, deadline, say)
+                rows = _measure(members, tasks, device, checkpoint, deadline, say)
             except (RuntimeError, MemoryError) as error:
                 # What torch raises when it fails, for lack of memory mostly: the next stack may be smaller.
                 rows = [failed_row(item, f"{type(error).__name__}: {error}") for item in members]
             if rows is None:
-                say(f"{_describe(members)}: time is up; the same command goes on from here")
-                return False
-            results.append(Path(members[0].dataset).stem, rows)
+                say(f"{_describe(members)}: time is up; the same command with --missing goes on from here")
+                return Outcome(done=False, n_failed=n_failed)
+            results.append(_file_of(members), rows)
             checkpoint.unlink(missing_ok=True)
             for item, row in zip(members, rows, strict=True):
                 say(f"{item}: {_outcome(row)}")
-            all_done &= all(row["error"] is None for row in rows)
-    return all_done
+            n_failed += sum(row["error"] is not None for row in rows)
+    return Outcome(done=all_done and not n_failed, n_failed=n_failed)
 
 
 def divide(
@@ -117,11 +142,19 @@ def tasks_of(members: Sequence[Work]) -> list[Task]:
     return [made[key] for key in keys]
 
 
+def _file_of(members: Sequence[Work]) -> str:
+    return Path(members[0].dataset).stem
+
+
 def _measure(
-    members: Sequence[Work], device: torch.device, checkpoint: Path, deadline: float, say: Callable[[str], None]
+    members: Sequence[Work],
+    tasks: Sequence[Task],
+    device: torch.device,
+    checkpoint: Path,
+    deadline: float,
+    say: Callable[[str], None],
 ) -> list[Row] | None:
     """Return the rows of a stack or of one baseline; None when time is up."""
-    tasks = tasks_of(members)
     if isinstance(members[0], Baseline):
         return [measure(members[0], tasks[0])]
     runs = [item for item in members if isinstance(item, Run)]

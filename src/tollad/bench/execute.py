@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,7 @@ def execute(
         A CPU or a CUDA device.
     checkpoint : Path, optional
         Where the state is saved about every minute, and from where it goes on. Removed by the caller, once the rows are
-        safe.
+        safe. One that cannot be used is ignored, with a warning.
     deadline : float
         By `time.monotonic`: training stops there, its state saved.
     progress : callable
@@ -103,7 +104,12 @@ def execute(
     with machine.products(runs[0].precision):
         training = _begin(runs, tasks, device)
         if checkpoint is not None and checkpoint.exists():
-            training.restore(*artifact.load(checkpoint, "checkpoint"))
+            try:
+                training.restore(*artifact.load(checkpoint, "checkpoint"))
+            except (ValueError, KeyError) as error:
+                # Damaged, or another version's: what it saved is a matter of time, and must not stand in the way.
+                warnings.warn(f"{runs[0]} begins anew, its checkpoint cannot be used: {error}", stacklevel=2)
+                training = _begin(runs, tasks, device)
         saved_at = time.monotonic()
         for _ in training:
             now = time.monotonic()
@@ -322,8 +328,8 @@ class _Training:
         self._spent = np.array(metadata["spent"])
         tensors = {name: torch.from_numpy(array).to(self._device) for name, array in arrays.items()}
         self._stack.load_state(_group(tensors, "stack."))
-        self._best = _group(tensors, "best.")
-        self._measured = _group(tensors, "measured.")
+        _copy(_group(tensors, "best."), self._best)
+        _copy(_group(tensors, "measured."), self._measured)
         self._optimizer.load_state(_group(tensors, "adam."))
 
     def _scores(self, part: Part) -> Tensor:
@@ -385,7 +391,8 @@ class _Training:
             "flops": {
                 "step": flops,
                 "per_second": flops / step,
-                "peak_per_second": machine.peak_flops(self._device, first.precision),
+                # A device that only imitates a precision is faster without.
+                "peak_per_second": max(machine.peak_flops(self._device, p) for p in {first.precision, "float32"}),
             },
             "device": machine.describe(self._device),
             "threads": torch.get_num_threads(),
@@ -424,6 +431,13 @@ def _outcome(run: Run, measured: dict[str, Any], tested: dict[str, float]) -> Ro
             "validation": [round(value, 6) for value in measured["validation"]] if validates else None,
         },
     }
+
+
+def _copy(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    if {name: tensor.shape for name, tensor in given.items()} != {name: tensor.shape for name, tensor in own.items()}:
+        raise ValueError("it is of another stack")
+    for name, tensor in own.items():
+        tensor.copy_(given[name])
 
 
 def _group(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

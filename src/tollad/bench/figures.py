@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tollad import files, plots
 from tollad.bench.report import SELECTIONS, Group, Line, Report, groups
 from tollad.bench.results import Row
+from tollad.bench.spec import Run
 from tollad.bench.tables import Table
 
 if TYPE_CHECKING:
@@ -128,6 +129,10 @@ def draw_by_beta(
     ImportError, ValueError, OSError
         As of `draw_report`; ValueError also if there is no result or no such cell.
     """
+    ours = [method for method in table.methods if method.run is not None]
+    items = [table.repetition(method, cell, 0) for method in ours for cell in table.cells]
+    if len({item.beta for item in items if isinstance(item, Run)}) < 2:
+        raise ValueError(f"{table.name} has no two betas to draw a curve over; choose a table like figure4")
     found = _found(table, rows, normal)
     figure, axes = _new_figure(path, _HEIGHT)
     betas: set[float] = set()
@@ -202,6 +207,8 @@ def draw_curves(
 
 def _found(table: Table, rows: Iterable[Row], normal: Sequence[str] | None) -> list[Group]:
     """The results of runs in the wanted cells."""
+    if all(method.run is None for method in table.methods):
+        raise ValueError(f"{table.name} holds no runs of ours; there is nothing to draw")
     cells = table.find_cells(normal)
     found = [group for group in groups(table, rows) if group.cell in cells and group.rows[0]["kind"] == "run"]
     if not found:

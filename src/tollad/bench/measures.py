@@ -43,13 +43,18 @@ def f1_at_share(labels: Tensor, scores: Tensor, normal_share: float) -> Tensor:
     labels, scores
         As in `auroc`.
     normal_share : float, in (0, 1)
-        ``round(normal_share * n)`` rows are called normal; among equal scores the first rows are.
+        ``round(normal_share * n)`` rows are called normal; the mean over all ways to choose among equal scores.
 
     Returns
     -------
     Tensor of float64, (M,)
     """
     n_normal = round(normal_share * scores.shape[-1])
-    alarms = scores.argsort(stable=True, dim=-1)[:, n_normal:]
-    found = labels.expand_as(scores).gather(-1, alarms).sum(-1)
-    return 2.0 * found.double() / (alarms.shape[-1] + labels.sum(-1))
+    n_alarms = scores.shape[-1] - n_normal
+    if n_alarms == 0:
+        return scores.new_zeros(len(scores), dtype=torch.float64)
+    threshold = scores.sort(-1).values[:, n_normal, None]
+    above, equal = scores > threshold, scores == threshold
+    share = (labels & equal).sum(-1).double() / equal.sum(-1)
+    found = (labels & above).sum(-1) + (n_alarms - above.sum(-1)) * share
+    return 2 * found / (n_alarms + labels.sum(-1))

@@ -107,7 +107,12 @@ def _pace(stack: Sequence[Run], device: torch.device) -> Pace:
 
 def _steps_done(checkpoint: Path) -> int:
     """Of a stack that was interrupted, else 0."""
-    return int(artifact.load(checkpoint, "checkpoint")[0]["step"]) if checkpoint.exists() else 0
+    if not checkpoint.exists():
+        return 0
+    try:
+        return int(artifact.load(checkpoint, "checkpoint")[0]["step"])
+    except (ValueError, KeyError):  # it cannot be used, and the stack is going to say so
+        return 0
 
 
 def _count(n: int, what: str) -> str:

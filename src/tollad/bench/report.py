@@ -304,12 +304,15 @@ def _remark(table: Table, method: Method, recipe: _Recipe, by_cell: _Found) -> s
     # A stack's seconds are those of all its members.
     hours = sum(row["seconds"]["wall"] / row.get("members", 1) for row in rows if "seconds" in row) / 3600
     spent = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
-    remark = f"{name}: on {on}, {spent}{_speed(rows)}."
+    remark = f"{name}: on {on}, {spent}{_speed(rows)}." if on else f"{name}: no result."
     if recipe == _own_recipe(table, method):
         absent = _missing(table, method, by_cell)
         remark += f" Missing: {absent}." if absent else ""
     failures = [
-        f"{cell}, seed {seed}: {r['error']}" for cell, f in by_cell.items() for seed, r in f.items() if r["error"]
+        f"{cell}, seed {seed}: {' '.join(r['error'].split())}"
+        for cell, f in by_cell.items()
+        for seed, r in f.items()
+        if r["error"]
     ]
     return remark + "".join(f" Failed: {failure}." for failure in failures)
 

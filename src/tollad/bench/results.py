@@ -41,9 +41,10 @@ class Results:
     --------
     >>> import tempfile
     >>> results = Results(tempfile.mkdtemp())
-    >>> results.append("mnist", [{"identity": "0123456789abcdef", "error": None}])
-    >>> [row["identity"] for row in results]
-    ['0123456789abcdef']
+    >>> failed = {"kind": "run", "identity": "0123456789abcdef", "run": {"seed": 0}, "error": "out of memory"}
+    >>> results.append("mnist", [failed])
+    >>> [row["identity"] for row in results], results.finished()
+    (['0123456789abcdef'], set())
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -61,10 +62,7 @@ class Results:
         """
         lines = [json.dumps({"format": FORMAT, **row}, allow_nan=False, ensure_ascii=False) for row in rows]
         data = "".join(f"{line}\n" for line in lines).encode()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{name}.jsonl"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        try:
+        with self._opened(name) as (path, descriptor):
             _lock(descriptor, wait=True)
             end = path.read_bytes().rfind(b"\n") + 1  # what comes after was torn off by a crash
             os.ftruncate(descriptor, end)
@@ -78,6 +76,23 @@ class Results:
                 full = OSError(f"cannot write {path}: the disk is full; free some space and run the same command again")
                 full.errno = error.errno
                 raise full from error
+
+    def check(self, name: str) -> None:
+        """Make ``folder/name.jsonl`` if it is not there, so that an OSError comes now and not with the results."""
+        with self._opened(name):
+            pass
+
+    @contextlib.contextmanager
+    def _opened(self, name: str) -> Iterator[tuple[Path, int]]:
+        """Path and descriptor of a file of results."""
+        path = self.folder / f"{name}.jsonl"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        except OSError as error:
+            raise OSError(f"cannot write results to {path}: {error.strerror}; choose another folder") from error
+        try:
+            yield path, descriptor
         finally:
             os.close(descriptor)
 
@@ -90,10 +105,10 @@ class Results:
             If a line is no result or of a newer format.
         """
         for path in sorted(self.folder.glob("*.jsonl")):
-            with open(path, encoding="utf-8") as file:
-                for number, line in enumerate(file, 1):
-                    if line.endswith("\n"):
-                        yield _parse(line, f"{path}, line {number}")
+            # Read at once: of what another process is writing, the end may be here and its beginning not.
+            *lines, _ = path.read_bytes().split(b"\n")
+            for number, line in enumerate(lines, 1):
+                yield _parse(line, f"{path}, line {number}")
 
     def finished(self) -> set[str]:
         """Return the identities that have a result without an error."""
@@ -103,8 +118,11 @@ class Results:
 @contextlib.contextmanager
 def claim(path: Path) -> Iterator[bool]:
     """Hold a file for this process while the block runs; yields whether it was free. A dead process holds nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise OSError(f"cannot write into {path.parent}: {error.strerror}; choose another folder") from error
     try:
         try:
             _lock(descriptor, wait=False)
@@ -116,19 +134,33 @@ def claim(path: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _parse(line: str, where: str) -> Row:
+def _parse(line: bytes, where: str) -> Row:
     try:
-        row = json.loads(line)
-    except ValueError as error:
+        row = json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{where} is no JSON; remove the line, and run again what it held") from error
     match row:
         case {"format": int(version)} if version > FORMAT:
             raise ValueError(
                 f"{where} has format {version}, and this tollad reads formats up to {FORMAT}; upgrade tollad"
             )
-        case {"format": int(), "identity": str(), "error": _}:
+        case {"format": int(), "identity": str(), "kind": "run" | "baseline", "run": dict(), "error": str()}:
+            return row
+        case {
+            "format": int(),
+            "identity": str(),
+            "kind": "run" | "baseline",
+            "run": dict(),
+            "error": None,
+            "last": {"test": float() | int()},
+            "best_validation": None | {"step": _, "validation": float() | int(), "test": float() | int()},
+        }:
             return row
     raise ValueError(f"{where} is not a result of tollad; remove the line")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def _write(descriptor: int, data: bytes) -> None:

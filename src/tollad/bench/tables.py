@@ -159,12 +159,17 @@ class Table:
 
     def find_cells(self, texts: Sequence[str] | None) -> list[str]:
         """Return the names of cells that are given by their names or normal classes; all for None."""
-        return list(self.cells) if texts is None else [self._find_cell(text) for text in texts]
+        if texts is None:
+            return list(self.cells)
+        return list(dict.fromkeys(cell for text in texts for cell in self._cells_of(text)))
 
-    def _find_cell(self, text: str) -> str:
-        for cell, column in self.cells.items():
-            if text in (cell, str(column.values.get("normal"))):
-                return cell
+    def _cells_of(self, text: str) -> list[str]:
+        """The cell of this name, else all of this normal class: in Figure 4 all cells are of one."""
+        if text in self.cells:
+            return [text]
+        classes = {cell: {**self.run, **column.values}.get("normal") for cell, column in self.cells.items()}
+        if found := [cell for cell, normal in classes.items() if normal is not None and str(normal) == text]:
+            return found
         raise ValueError(f"{self.name} has no cell {text!r}; its cells are {', '.join(self.cells)}")
 
 

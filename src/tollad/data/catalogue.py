@@ -7,12 +7,13 @@ and a reader to `formats` if its format is new.
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -276,10 +277,16 @@ def user_cache() -> Path:
 def data_dir() -> Path:
     """Return the folder that holds the sets, one folder a set; it need not exist.
 
-    It is the one that the environment variable ``TOLLAD_DATA`` names, else `user_cache`.
+    It is the one that the environment variable ``TOLLAD_DATA`` names, else `user_cache`. A ValueError says that it
+    names the home of a user whom there is not.
     """
     named = os.environ.get("TOLLAD_DATA")
-    return Path(named).expanduser() if named else user_cache()
+    if not named:
+        return user_cache()
+    try:
+        return Path(named).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"TOLLAD_DATA is {named}, and there is no such user; let it name a folder") from error
 
 
 def data_set(name: str) -> DataSet:
@@ -297,6 +304,21 @@ def variants(folder: Path, file: str) -> list[Path]:
 def find(name: str, file: str) -> Path | None:
     """Return where a file of a set lies in `data_dir`, or None; of two the gzipped one, as the authors have it."""
     return next(iter(variants(data_dir() / name, file)), None)
+
+
+def checked(file: BinaryIO, name: str, content: Content) -> Iterator[bytes]:
+    """Yield what a file holds; a ValueError says that it is not `content`, and comes before more than that is read."""
+    digest, size = hashlib.sha256(), 0
+    for chunk in formats.chunks(file):
+        digest.update(chunk)
+        size += len(chunk)
+        if size > content.size:
+            raise ValueError(f"{name} holds more than its {content.size} bytes")
+        yield chunk
+    if size < content.size:
+        raise ValueError(f"{name} holds {size} of {content.size} bytes")
+    if digest.hexdigest() != content.sha256:
+        raise ValueError(f"{name} has another SHA-256 than the authors' file")
 
 
 def load(name: str, split: str, *, classes: str | None = None) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -324,7 +346,7 @@ def load(name: str, split: str, *, classes: str | None = None) -> tuple[NDArray[
     FileNotFoundError
         If the set is not there; the message says how to get it.
     ValueError
-        If there is no such set, split or kind of class, or a file is damaged.
+        If there is no such set, split or kind of class, or a file is not the authors'.
     """
     known = data_set(name)
     if split not in known.splits:
@@ -353,6 +375,11 @@ def _load(name: str, split: str, *paths: Path) -> Loaded:
                 f"{', '.join(map(str, paths))}: {len(data)} rows, and the official files hold "
                 f"{known.splits[split].n_rows}; download them again"
             )
+        # Last, for a reader knows better what is wrong: what passes it must not enter results as the authors' data.
+        for file, path in zip(known.splits[split].files, paths, strict=True):
+            with formats.open_content(path) as opened:
+                for _ in checked(opened, f"{path}", known.files[file]):
+                    pass
     except ValueError as error:
         raise ValueError(f"{error}: `tollad data fetch {name}`") from error
     for array in (data, *labels.values()):

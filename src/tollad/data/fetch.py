@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import hashlib
 import os
 import shutil
 import tarfile
@@ -20,8 +19,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from tollad.data.catalogue import Content, data_dir, data_set, find, variants
-from tollad.data.formats import chunks, is_gzip, open_content
+from tollad.data.catalogue import Content, checked, data_dir, data_set, find, variants
+from tollad.data.formats import is_gzip, open_content
 from tollad.files import atomic_write
 
 # What archives hold beside the files of a set, and what packing adds to them.
@@ -90,6 +89,7 @@ def fetch(name: str) -> Path:
     if set(verify(name).values()) == {"ok"}:
         return folder
     _import_downloader()  # before any folder is made
+    _check_places(name, folder)
     with _hidden_folder(folder) as hidden:
         new = hidden / "new"
         new.mkdir()
@@ -106,26 +106,21 @@ def _state(path: Path | None, content: Content) -> str:
         return "missing"
     try:
         with open_content(path) as file:
-            for _ in _checked(file, path.name, content):
+            for _ in checked(file, path.name, content):
                 pass
     except ValueError as error:
         return str(error)
     return "ok"
 
 
-def _checked(file: BinaryIO, name: str, content: Content) -> Iterator[bytes]:
-    """Yield what a file holds; a ValueError says that it is not `content`, and comes before more than that is read."""
-    digest, size = hashlib.sha256(), 0
-    for chunk in chunks(file):
-        digest.update(chunk)
-        size += len(chunk)
-        if size > content.size:
-            raise ValueError(f"{name} holds more than its {content.size} bytes")
-        yield chunk
-    if size < content.size:
-        raise ValueError(f"{name} holds {size} of {content.size} bytes")
-    if digest.hexdigest() != content.sha256:
-        raise ValueError(f"{name} has another SHA-256 than the authors' file")
+def _check_places(name: str, folder: Path) -> None:
+    """Refuse before anything is downloaded what could not be put into its place in the end."""
+    if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+        raise OSError(f"cannot fetch {name}: {folder} is in the way and no folder; move it away")
+    for file in data_set(name).files:
+        for path in (folder / file, folder / f"{file}.gz"):
+            if path.is_dir():
+                raise OSError(f"cannot fetch {name}: the folder {path} is in the way; move it away")
 
 
 @contextlib.contextmanager
@@ -137,9 +132,10 @@ def _hidden_folder(folder: Path) -> Iterator[Path]:
             if time.time() - left.stat().st_mtime > _STALE:  # a younger one may be another process at work
                 shutil.rmtree(left, ignore_errors=True)
         hidden = tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent)
-    except PermissionError as error:
-        raise PermissionError(
-            f"cannot write into {folder.parent}: no permission; let TOLLAD_DATA name another folder"
+    except OSError as error:
+        reason = "no permission" if isinstance(error, PermissionError) else error.strerror
+        raise type(error)(
+            f"cannot write into {folder.parent}: {reason}; let TOLLAD_DATA name another folder"
         ) from error
     with hidden as path:
         yield Path(path)
@@ -222,7 +218,7 @@ def _unpack(archive: Path, files: Mapping[str, Content], new: Path, limit: int) 
     if not archive.name.endswith((".tar.gz", ".zip")):
         name = archive.name.removesuffix(".gz")
         with open_content(archive) as file:
-            for _ in _checked(file, name, files[name]):
+            for _ in checked(file, name, files[name]):
                 pass
         # Some servers decompress on the way.
         os.replace(archive, new / (f"{name}.gz" if is_gzip(archive) else name))
@@ -233,7 +229,7 @@ def _unpack(archive: Path, files: Mapping[str, Content], new: Path, limit: int) 
             name = path.rpartition("/")[2]
             if name in files:
                 with atomic_write(new / name) as target:
-                    for chunk in _checked(file, name, files[name]):
+                    for chunk in checked(file, name, files[name]):
                         target.write(chunk)
     # An encrypted member of a zip raises RuntimeError, an unknown compression its child NotImplementedError.
     except (tarfile.TarError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:

@@ -27,6 +27,7 @@ N_ATTRIBUTES = 279
 """Attributes of a row of Arrhythmia, before the class."""
 
 _IDX_UINT8 = b"\x00\x00\x08"
+_IDX_DIMENSIONS = 64  # what NumPy takes
 _CHUNK = 1 << 20
 # Larger than any file read here, so that a damaged header or a gzip bomb cannot fill the memory.
 _LIMIT = 1 << 29
@@ -98,6 +99,10 @@ def read_idx(path: PathLike) -> Images:
     shape = tuple(np.frombuffer(content[4:start], ">u4").tolist()) if len(content) >= start else ()
     if not shape:
         raise ValueError(f"{name} ends within its header, after {len(content)} bytes; download it again")
+    if content[3] > _IDX_DIMENSIONS:
+        raise ValueError(
+            f"{name} announces {content[3]} dimensions, and {_IDX_DIMENSIONS} are the most; download it again"
+        )
     if len(content) - start != math.prod(shape):
         raise ValueError(
             f"{name} holds {len(content) - start} bytes after its header, which announces "

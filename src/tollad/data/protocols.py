@@ -11,7 +11,9 @@ import functools
 import hashlib
 import inspect
 import os
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,19 @@ Indices: TypeAlias = NDArray[np.int64]
 ARRHYTHMIA_ANOMALIES = (3, 4, 5, 7, 8, 9, 14, 15)
 """The classes of Arrhythmia that are anomalies: 66 of the 452 rows."""
 
+# What NumPy raises for a damaged file: of the zip archive, of its members (an encrypted one, an unknown method, a place
+# before the file), of an array's header.
+_DAMAGED_NPZ = (
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    tokenize.TokenError,
+)
 # UCI's columns 11 to 15, the only ones with missing values.
 _INCOMPLETE = slice(10, 15)
 _IMAGE_VALUES = 255.0
@@ -473,16 +488,20 @@ def _fifths(labels: Indices, seed: int) -> tuple[Indices, Indices, Indices]:
 
 def _load_npz(path: str) -> tuple[NDArray[np.float64], Indices]:
     """Rows and labels of a table of ADBench."""
-    what = "an NPZ file with arrays X, numbers (n, d), and y, (n,), of 0 and 1 = anomaly"
+    what = "an NPZ file with arrays X, real numbers (n, d), and y, (n,), of 0 and 1 = anomaly"
     if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no file {path}; give the path of {what}")
-    try:
-        # Opened here, since np.load leaves a file that is no zip archive open.
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            rows, labels = np.asarray(file["X"], float), np.asarray(file["y"], float).reshape(-1)
-    except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not {what}") from error
-    if rows.ndim != 2 or len(rows) != len(labels) or not np.isin(labels, (0, 1)).all():
+    # Opened here, since np.load leaves a file that is no zip archive open.
+    with open(path, "rb") as raw:
+        try:
+            with np.load(raw, allow_pickle=False) as file:
+                arrays = file["X"], file["y"]
+            if any(map(np.iscomplexobj, arrays)):
+                raise ValueError("numbers must be real")
+            rows, labels = np.asarray(arrays[0], float), np.asarray(arrays[1], float).reshape(-1)
+        except _DAMAGED_NPZ as error:
+            raise ValueError(f"{path} is not {what}") from error
+    if rows.ndim != 2 or not rows.shape[1] or len(rows) != len(labels) or not np.isin(labels, (0, 1)).all():
         raise ValueError(f"{path} is not {what}")
     if not np.isfinite(rows).all():
         raise ValueError(f"{path} holds values that are missing or infinite; the table must be complete")

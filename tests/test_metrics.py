@@ -82,6 +82,8 @@ def test_f1_at_share_of_no_alarm_and_of_no_number():
     assert metrics.f1_at_share([0, 1], [1.0, 2.0], 0.9) == 0.0
     with pytest.raises(ValueError, match="scores must be finite"):
         metrics.f1_at_share([0, 1], [1.0, np.nan], 0.5)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        metrics.f1_at_share([0, 1], [1.0, 2.0, 3.0], 0.5)
 
 
 def test_false_alarm_rate():

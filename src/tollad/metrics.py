@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.utils import check_consistent_length
 
 __all__ = ["auroc", "average_precision", "f1", "f1_at_share", "false_alarm_rate"]
 
@@ -55,7 +56,7 @@ def f1_at_share(labels: ArrayLike, scores: ArrayLike, normal_share: float) -> fl
     Raises
     ------
     ValueError
-        As `auroc`, but that one class may be absent; or if a score is not finite.
+        If a label is neither 0 nor 1, a score is not finite, or there are more of one than of the other.
 
     Examples
     --------
@@ -65,6 +66,7 @@ def f1_at_share(labels: ArrayLike, scores: ArrayLike, normal_share: float) -> fl
     0.25
     """
     anomalous, values = _checked(labels) == 1, np.asarray(scores, dtype=np.float64)
+    check_consistent_length(anomalous, values)
     if not np.isfinite(values).all():
         raise ValueError("scores must be finite")
     n_normal = round(normal_share * len(values))

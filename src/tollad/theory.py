@@ -235,9 +235,8 @@ def autoencoder_flow(
         return encoders.reshape(*stack, *W1.shape[-2:]), decoders.reshape(*stack, *W2.shape[-2:])
 
     start, span, n_evaluations = pack(W1, W2), times[-1], 0
-    # The size of each autoencoder's start, for each of its weights; what starts at 0 stays there.
-    sizes = np.abs(start).reshape(*stack, 2 * n_weights).max(axis=-1, keepdims=True)
-    sizes = np.where(sizes == 0, 1.0, np.clip(sizes, _SMALLEST_START, 1.0))
+    largest = np.abs(start).reshape(*stack, 2 * n_weights).max(axis=-1)
+    absolute = np.repeat(_ABSOLUTE * np.clip(largest, _SMALLEST_START, 1.0), 2 * n_weights)
 
     def right_side(_: float, state: Floats) -> Floats:
         nonlocal n_evaluations
@@ -264,7 +263,7 @@ def autoencoder_flow(
                 method="LSODA",
                 t_eval=times / span,
                 rtol=_RELATIVE,
-                atol=np.broadcast_to(_ABSOLUTE * sizes, (*stack, 2 * n_weights)).ravel(),
+                atol=absolute,
                 lband=band,
                 uband=band,
             )

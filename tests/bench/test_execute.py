@@ -146,6 +146,13 @@ def test_a_row_is_json_and_says_on_what_it_was_measured():
     assert row["flops"]["step"] == products
 
 
+@pytest.mark.parametrize(("in_bf16", "peak"), [(1e9, 2e9), (4e9, 4e9)])
+def test_the_peak_of_an_imitated_precision_is_that_of_float32(monkeypatch, in_bf16, peak):
+    monkeypatch.setattr(module.machine, "peak_flops", lambda device, p: in_bf16 if p == "bf16" else 2e9)
+    (row,) = execute([table_run(precision="bf16", steps=5)], [table_task()], CPU)
+    assert row["flops"]["peak_per_second"] == peak
+
+
 class TestFailures:
     def test_a_member_without_finite_loss_fails_and_the_others_go_on(self):
         broken = table_task()

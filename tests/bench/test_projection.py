@@ -6,9 +6,10 @@ import pytest
 import torch
 from bench.synthetic import image_run, image_task, table_run, table_task
 
+from tollad import artifact
 from tollad.bench import campaign, projection
 from tollad.bench import execute as execution
-from tollad.bench.campaign import carry_out
+from tollad.bench.campaign import carry_out, checkpoint_of
 from tollad.bench.execute import Pace, execute, measure_pace
 from tollad.bench.projection import duration, project
 from tollad.bench.results import Results
@@ -104,6 +105,17 @@ def test_what_is_done_does_not_count(tmp_path, scripted, monkeypatch):
     carry_out(runs[1:2], Results(tmp_path / "results"), CPU, **options)
     (left,) = re.findall(r"([\d.]+) min left", lines(tmp_path, runs[1:2])[1])
     assert float(left) == pytest.approx((35 * 2 + 7 * 30 + 2 * 60) / 60, abs=0.05)
+
+
+@pytest.mark.parametrize("damage", ["other bytes", "without a step"])
+def test_a_checkpoint_that_cannot_be_used_counts_for_nothing(tmp_path, scripted, damage):
+    path = checkpoint_of([table_run()], tmp_path / "scratch")
+    path.parent.mkdir()
+    if damage == "other bytes":
+        path.write_bytes(b"nothing")
+    else:
+        artifact.save(path, "checkpoint", {}, {})
+    assert lines(tmp_path, [table_run()]) == lines(tmp_path / "without", [table_run()])
 
 
 def test_a_stack_of_another_size_is_compared(tmp_path, scripted):

@@ -80,24 +80,7 @@ def test_two_writers_lose_nothing(tmp_path):
     assert found[::2] == found[1::2]
 
 
-READ_MANY = """
-import sys
-from tollad.bench.results import Results
-
-while True:
-    if len(Results(sys.argv[1]).finished() | {row["identity"] for row in Results(sys.argv[1])}) == 50:
-        break
-"""
-
-
-def test_a_reader_beside_a_writer_sees_whole_lines(tmp_path):
-    reader = subprocess.Popen([sys.executable, "-c", READ_MANY, str(tmp_path)], stderr=subprocess.PIPE, text=True)
-    subprocess.run([sys.executable, "-c", WRITE_MANY, str(tmp_path), "0"], check=True)
-    assert reader.communicate(timeout=60)[1] == ""
-    assert reader.returncode == 0
-
-
-def test_the_half_of_a_line_is_not_read_as_two(tmp_path, monkeypatch):
+def test_the_half_of_a_line_is_not_read_as_two(tmp_path):
     """As it looks when a writer goes on between two reads."""
     Results(tmp_path).append("mnist", [row("a")])
     path = tmp_path / "mnist.jsonl"

@@ -129,9 +129,7 @@ def draw_by_beta(
     ImportError, ValueError, OSError
         As of `draw_report`; ValueError also if there is no result or no such cell.
     """
-    ours = [method for method in table.methods if method.run is not None]
-    items = [table.repetition(method, cell, 0) for method in ours for cell in table.cells]
-    if len({item.beta for item in items if isinstance(item, Run)}) < 2:
+    if len({item.beta for item in table.work() if isinstance(item, Run)}) < 2:
         raise ValueError(f"{table.name} has no two betas to draw a curve over; choose a table like figure4")
     found = _found(table, rows, normal)
     figure, axes = _new_figure(path, _HEIGHT)

@@ -321,6 +321,13 @@ def checked(file: BinaryIO, name: str, content: Content) -> Iterator[bytes]:
         raise ValueError(f"{name} has another SHA-256 than the authors' file")
 
 
+def check(path: Path, name: str, content: Content) -> None:
+    """Raise a ValueError that begins with `name` if a file, once decompressed, is not `content`."""
+    with formats.open_content(path) as file:
+        for _ in checked(file, name, content):
+            pass
+
+
 def load(name: str, split: str, *, classes: str | None = None) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Read one split of a set, in the order of the official files.
 
@@ -377,9 +384,7 @@ def _load(name: str, split: str, *paths: Path) -> Loaded:
             )
         # Last, for a reader knows better what is wrong: what passes it must not enter results as the authors' data.
         for file, path in zip(known.splits[split].files, paths, strict=True):
-            with formats.open_content(path) as opened:
-                for _ in checked(opened, f"{path}", known.files[file]):
-                    pass
+            check(path, str(path), known.files[file])
     except ValueError as error:
         raise ValueError(f"{error}: `tollad data fetch {name}`") from error
     for array in (data, *labels.values()):

@@ -19,8 +19,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from tollad.data.catalogue import Content, checked, data_dir, data_set, find, variants
-from tollad.data.formats import is_gzip, open_content
+from tollad.data.catalogue import Content, check, checked, data_dir, data_set, find, variants
+from tollad.data.formats import is_gzip
 from tollad.files import atomic_write
 
 # What archives hold beside the files of a set, and what packing adds to them.
@@ -105,9 +105,7 @@ def _state(path: Path | None, content: Content) -> str:
     if path is None:
         return "missing"
     try:
-        with open_content(path) as file:
-            for _ in checked(file, path.name, content):
-                pass
+        check(path, path.name, content)
     except ValueError as error:
         return str(error)
     return "ok"
@@ -217,9 +215,7 @@ def _unpack(archive: Path, files: Mapping[str, Content], new: Path, limit: int) 
     """
     if not archive.name.endswith((".tar.gz", ".zip")):
         name = archive.name.removesuffix(".gz")
-        with open_content(archive) as file:
-            for _ in checked(file, name, files[name]):
-                pass
+        check(archive, name, files[name])
         # Some servers decompress on the way.
         os.replace(archive, new / (f"{name}.gz" if is_gzip(archive) else name))
         return

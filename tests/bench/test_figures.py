@@ -124,6 +124,18 @@ def test_long_recipes_stay_inside_the_picture(drawn, tmp_path):
     assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
 
 
+def test_many_names_leave_the_axes_their_room(rows, drawn, tmp_path):
+    runs = [row for row in rows if row["kind"] == "run"]
+    many = [{**row, "run": {**row["run"], "batch_size": size}} for row in runs for size in (5, 6, 7, 8)]
+    heights = []
+    for shown in (rows, many):
+        draw_curves(BETAS, shown, tmp_path / "picture.png")
+        drawn[-1].figure.draw_without_rendering()
+        heights.append(drawn[-1].get_window_extent().height)
+    assert len(labels(drawn[-1])) > len(labels(drawn[0]))
+    assert heights[1] == pytest.approx(heights[0], rel=0.1)
+
+
 def test_curves_are_drawn_with_the_chosen_steps(rows, drawn, tmp_path):
     draw_curves(BETAS, rows, tmp_path / "picture.png", ["some", "much, of it"])
     assert is_picture(tmp_path / "picture.png")

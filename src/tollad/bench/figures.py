@@ -29,7 +29,8 @@ _BASELINES = ("v", "^", "<", ">", "X", "P")
 _STYLES = ("-", "--", ":")
 _DOTS = 150
 # Inches.
-_WIDTH, _HEIGHT = 8.0, 5.0
+_WIDTH, _HEIGHT = 8.0, 4.3  # inches; to the height each name in the legend is added
+_NAME, _LINE = 0.06, 0.14
 _LEGEND_CHARACTERS = 110  # what a line of the legend has room for
 _METRICS = {"auroc": "AUROC (%)", "f1": "F1 (%)"}
 
@@ -62,8 +63,7 @@ def draw_report(report: Report, path: str | os.PathLike[str]) -> None:
     shown = [line for line in report.lines if line.method in trained and line.what != "difference"]
     baselines = [line for line in report.lines if line.method in measured - trained]
     n_rows = bool(quoted) + len(shown) + bool(baselines)
-    n_named = bool(quoted) + len(shown) + len(baselines)
-    figure, axes = _new_figure(path, 1.2 + 0.2 * n_named + len(cells) * (0.25 + 0.07 * n_rows))
+    figure, axes = _new_figure(path, 1.2 + len(cells) * (0.25 + 0.07 * n_rows))
     for cell in range(0, len(cells), 2):
         axes.axhspan(cell - 0.5, cell + 0.5, color=_BAND, zorder=0)
     # Where in the band of a cell each line lies: quoted methods above, baselines below, and the others between.
@@ -245,6 +245,8 @@ def _save(figure: Figure, axes: Axes, title: str, path: str | os.PathLike[str]) 
     lines, labels = axes.get_legend_handles_labels()
     if lines:
         wrapped = [textwrap.fill(label, _LEGEND_CHARACTERS) for label in labels]
+        n_lines = sum(label.count("\n") + 1 for label in wrapped)
+        figure.set_figheight(figure.get_figheight() + _NAME * len(wrapped) + _LINE * n_lines)
         figure.legend(lines, wrapped, loc="outside lower center", ncols=1, frameon=False, fontsize="small")
     picture = plots.picture_format(path)
     with files.atomic_write(path) as file:

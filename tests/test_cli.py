@@ -863,7 +863,10 @@ def test_a_full_disk_leaves_no_file(home: Path, tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-@pytest.mark.parametrize("arguments", [("info", "m.tollad"), ("score", "m.tollad", "data.csv")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("info", "m.tollad"), ("score", "m.tollad", "data.csv"), ("data", "list"), ("paper", "list"), ("--help",)],
+)
 def test_standard_output_on_a_full_disk_is_one_sentence(home: Path, arguments: tuple[str, ...]) -> None:
     command = [*COMMAND, *arguments]
     with open("/dev/full", "wb") as full:

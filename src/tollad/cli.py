@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import statistics
 import sys
 import warnings
@@ -21,6 +20,7 @@ from tollad import __version__
 from tollad.cli_data import data
 from tollad.cli_paper import paper
 from tollad.options import DETECTOR_OPTIONS, IMAGE_OPTIONS, SERIES_OPTIONS
+from tollad.terminal import drop_lost_output, say, standard_output
 
 # What the work raises about its input, each with a sentence for the user; anything else is a defect and is shown whole.
 _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, MemoryError, ImportError)
@@ -32,6 +32,15 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            with standard_output():
+                return super().main(*args, **kwargs)
+        except OSError as error:  # of the help and the version, which come before any command
+            drop_lost_output()
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -45,22 +54,14 @@ class _Commands(click.Group):
             click.echo(str(interrupt) or "Interrupted", err=True)
             ctx.exit(130)
         except BrokenPipeError:
-            _drop_lost_output()  # whoever reads it, `head` perhaps, has enough
+            drop_lost_output()  # whoever reads it, `head` perhaps, has enough
         except _USER_ERRORS as error:
-            _drop_lost_output()
+            drop_lost_output()
             raise click.ClickException(str(error) or type(error).__name__) from error
 
 
 def _show_warning(message: Warning | str, *_where: object, **_how: object) -> None:
     click.echo(f"Warning: {message}", err=True)
-
-
-def _drop_lost_output() -> None:
-    """If standard output cannot be written any more, let Python's own flush at the end go nowhere."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _set_threads(ctx: click.Context, param: click.Parameter, value: int) -> None:
@@ -528,10 +529,7 @@ def _check_label(label: str | None, normal: tuple[str, ...]) -> None:
 
 
 def _print(as_json: bool, result: Mapping[str, Any], text: str) -> None:
-    from tollad.outputs import standard_output
-
-    with standard_output():
-        click.echo(json.dumps(result, indent=2) if as_json else text)
+    say(json.dumps(result, indent=2) if as_json else text)
 
 
 COMMANDS = {

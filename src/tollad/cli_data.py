@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from tollad.terminal import say
+
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
@@ -33,12 +35,12 @@ def list_sets(as_json: bool) -> None:
             "rows": {part: content.n_rows for part, content in block.splits.items()},
         }
     if as_json:
-        click.echo(json.dumps({"folder": str(data_dir()), "sets": known}, indent=2))
+        say(json.dumps({"folder": str(data_dir()), "sets": known}, indent=2))
         return
     for name, entry in known.items():
         rows = ", ".join(f"{part} {n_rows}" for part, n_rows in entry["rows"].items())
-        click.echo(f"{name:<14} {entry['state']:<11} {entry['title']:<14} {rows}")
-    click.echo(f"in {data_dir()}")
+        say(f"{name:<14} {entry['state']:<11} {entry['title']:<14} {rows}")
+    say(f"in {data_dir()}")
 
 
 @data.command()
@@ -50,7 +52,7 @@ def fetch(name: str) -> None:
     """
     from tollad.data import fetch as downloads
 
-    click.echo(f"{name} is in {downloads.fetch(name)}")
+    say(f"{name} is in {downloads.fetch(name)}")
 
 
 @data.command()
@@ -72,11 +74,11 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
         )
     states = {name: states_of(name) for name in chosen}
     if as_json:
-        click.echo(json.dumps(states, indent=2))
+        say(json.dumps(states, indent=2))
     else:
         for name, files in states.items():
             for file, state in files.items():
-                click.echo(f"{name}/{file}: {state}")
+                say(f"{name}/{file}: {state}")
     if bad := [name for name, files in states.items() if set(files.values()) != {"ok"}]:
         raise ValueError(f"not intact: {', '.join(bad)}; get it again by `tollad data fetch {bad[0]}`")
 
@@ -87,4 +89,4 @@ def split(name: str) -> None:
     """Print how the set NAME is split: sizes and SHA-256 of the indices, as JSON."""
     from tollad.data import protocols
 
-    click.echo(json.dumps(protocols.split(name), indent=2))
+    say(json.dumps(protocols.split(name), indent=2))

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from tollad.terminal import say
+
 _MOST_SEEDS = 1_000_000
 
 
@@ -41,6 +43,10 @@ def _minutes(ctx: click.Context, param: click.Parameter, minutes: float | None) 
     return minutes
 
 
+def _note(line: str) -> None:
+    click.echo(line, err=True)
+
+
 _RESULTS: dict[str, Any] = {
     "default": "results",
     "show_default": True,
@@ -66,7 +72,7 @@ def list_tables() -> None:
         table = read_table(name)
         work = table.work() if any(method.is_measured for method in table.methods) else []
         n_runs = sum(isinstance(item, Run) for item in work)
-        click.echo(f"{name:<14} {table.title}: {len(table.methods)} methods, {len(table.cells)} cells, {n_runs} runs")
+        say(f"{name:<14} {table.title}: {len(table.methods)} methods, {len(table.cells)} cells, {n_runs} runs")
 
 
 @paper.command()
@@ -146,8 +152,9 @@ def run(
         machine.warn_if_slow(found, runs[0].precision)
     place = default_scratch() if scratch is None else Path(scratch)
     results = Results(folder)
+    show = say if dry_run else _note
     for line in project(work, results, found, scratch=place, missing=missing, n_members=members, compare=dry_run):
-        click.echo(line, err=not dry_run)
+        show(line)
     if dry_run:
         return
     outcome = carry_out(
@@ -158,11 +165,11 @@ def run(
         missing=missing,
         n_members=members,
         max_minutes=max_minutes,
-        say=lambda line: click.echo(line, err=True),
+        say=_note,
     )
     if outcome.n_failed:
         raise click.ClickException(f"{outcome.n_failed} of {len(work)} runs failed; why is above and with the results.")
-    click.echo("done" if outcome.done else "not all is done; the same command with --missing goes on")
+    say("done" if outcome.done else "not all is done; the same command with --missing goes on")
 
 
 @paper.command()
@@ -190,7 +197,7 @@ def report(table: str | None, form: str, output: str | None, folder: str) -> Non
     writers = {"md": markdown, "csv": reports.to_csv, "html": reports.to_html}
     text = writers[form](found)
     if output is None:
-        click.echo(text, nl=False)
+        say(text, end="")
         return
     with files.atomic_write(output) as file:
         file.write(text.encode())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import errno
 import io
 import json
 import sys
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tollad import files
+from tollad.terminal import standard_output
 
 
 def check_output(path: str, *, overwrite: bool) -> None:
@@ -56,19 +56,6 @@ def write_tables(path: str | None, tables: Iterable[pa.Table], *, overwrite: boo
     write = _writer(path)
     with files.atomic_write(path, overwrite=overwrite) as file:
         write(file, tables)
-
-
-@contextlib.contextmanager
-def standard_output() -> Iterator[None]:
-    """Say in a sentence what it means that the file behind standard output takes no more."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        full = OSError("cannot write to standard output: the disk is full; free some space or write somewhere else")
-        full.errno = error.errno
-        raise full from error
 
 
 def _write_csv(file: BinaryIO, tables: Iterable[pa.Table]) -> None:

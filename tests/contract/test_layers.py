@@ -73,6 +73,7 @@ MODULES: dict[str, tuple[set[str], set[str]]] = {
     "textfile": ({"warn"}, {"numpy", "pyarrow"}),
     "sources": ({"textfile"}, {"numpy", "pyarrow"}),
     "options": (set(), {"click"}),
+    "terminal": (set(), {"click"}),
     "card": ({"artifact", "columns"}, {"numpy"}),
     "columns": ({"sources"}, {"numpy", "pyarrow"}),
     "images": ({"data.formats"}, {"PIL", "numpy"}),
@@ -87,7 +88,7 @@ MODULES: dict[str, tuple[set[str], set[str]]] = {
         {"numpy", "pyarrow"},
     ),
     "verdicts": ({"calibration", "detector", "inputs"}, {"numpy", "pyarrow"}),
-    "outputs": ({"files"}, {"pyarrow"}),
+    "outputs": ({"files", "terminal"}, {"pyarrow"}),
     "skipping": ({"files"}, set()),
     "streaming": ({"detector", "inputs", "sources", "textfile"}, {"numpy"}),
     "theory": (set(), {"numpy", "scipy"}),
@@ -276,6 +277,7 @@ class TestCommandLine:
             "tollad.cli_data",
             "tollad.cli_paper",
             "tollad.options",
+            "tollad.terminal",
         }
 
     @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["fit", "--help"], ["score", "--help"]])

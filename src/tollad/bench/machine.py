@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import time
 import warnings
@@ -53,8 +54,12 @@ def products(precision: Precision) -> Iterator[None]:
             torch.set_float32_matmul_precision(before)
 
 
+@functools.cache
 def peak_flops(device: torch.device, precision: Precision) -> float:
-    """Measure the FLOP/s of a large matrix product: what nothing built from products can exceed."""
+    """Measure the FLOP/s of a large matrix product: what nothing built from products can exceed.
+
+    Once a process: it takes as long as many a small run.
+    """
     side = _SIDE[device.type]
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     # Not zeros or ones, which draw less power and so run faster.

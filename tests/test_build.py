@@ -78,6 +78,13 @@ class TestBuildStack:
         assert stack.dtype == torch.float32
         assert stack.device.type == "cpu"
 
+    @pytest.mark.parametrize("name", networks.__all__)
+    def test_is_ready_to_be_trained(self, name):
+        """And carries nothing of the pass by which its memory was estimated."""
+        stack = build_stack(name, small.input_shape(name), 2, None, [3, 4], 2)
+        for member in range(2):
+            assert all(module.training and not module._forward_hooks for module in stack[member].modules())
+
     def test_widths(self):
         stack = build_stack("mlp", (5,), 2, (7, 3), [0], 2)
         assert stack.state()["encoder.0.weight"].shape == (1, 7, 5)

@@ -149,11 +149,10 @@ class TestFit:
         assert train("images", corruption="mixed", steps=40).settings_.corruption == "mixed"
 
     def test_mixed_precision(self):
-        detector = train("images", precision="bf16")
+        detector, full = train("images", precision="bf16"), train("images")
         assert detector.stack_.dtype == torch.float32
-        np.testing.assert_allclose(
-            detector.anomaly_score(KINDS["images"][0]), train("images").training_scores_, rtol=0.3
-        )
+        np.testing.assert_allclose(detector.anomaly_score(KINDS["images"][0]), full.training_scores_, rtol=0.3)
+        assert detector.history_.loss != full.history_.loss
 
     def test_early_stopping_holds_out_a_tenth(self):
         detector = train("mlp", early_stopping=True, steps=60)
@@ -414,6 +413,16 @@ class TestFailures:
         np.testing.assert_allclose(detector.anomaly_score(rows[:1]), whole[:1], rtol=1e-7)
         np.testing.assert_allclose(detector.anomaly_score(rows), whole, rtol=1e-7)
 
+    @pytest.mark.parametrize("kind", ["table", "images", "series"])
+    def test_interrupted_partial_fit_changes_nothing(self, monkeypatch, kind):
+        detector, rows = train(kind), KINDS[kind][0]
+        before = copy.deepcopy(detector)
+        self.interrupt(monkeypatch)
+        with pytest.raises(KeyboardInterrupt):
+            detector.partial_fit(rows[:20])
+        assert_same_bits(detector, before, rows)
+        assert (detector.n_steps_, detector.history_) == (before.n_steps_, before.history_)
+
     @pytest.mark.parametrize("method", ["anomaly_score", "score_samples", "predict", "transform", "reconstruct"])
     def test_not_fitted(self, method):
         with pytest.raises(NotFittedError, match="not fitted yet"):
@@ -487,6 +496,11 @@ class TestRandomness:
 
     def test_seeds_differ(self, fitted):
         assert not np.array_equal(train(random_state=1).training_scores_, fitted["table"].training_scores_)
+
+    def test_the_seed_decides_the_rows_held_out(self):
+        """The means of the columns are those of the other rows."""
+        means = [train(false_alarm_rate=0.2, random_state=seed).features_.mean.tolist() for seed in (0, 0, 1)]
+        assert means[0] == means[1] != means[2]
 
     def test_generator_of_numpy(self):
         one, other = (train(random_state=np.random.RandomState(3)) for _ in range(2))

@@ -110,6 +110,9 @@ class TestFit:
         with pytest.warns(UserWarning, match=f"{DID_NOT_IMPROVE}; try a lower learning_rate, more steps"):
             run(steps=30, learning_rate=10.0)
 
+    def test_what_goes_on_need_not_improve(self):
+        run(steps=30, learning_rate=10.0, first_step=50)
+
     def test_not_a_number_is_an_error_with_advice(self):
         with pytest.raises(
             FloatingPointError, match=r"no longer a finite number at step \d+; lower learning_rate or beta"
@@ -170,6 +173,14 @@ class TestEarlyStopping:
         best = [best_measurement(column) for column in np.transpose(history.held_out)]
         assert len(history.held_out) == max(best) + 11
         assert history.step[-1] < 300
+
+    @pytest.mark.parametrize(("steps", "last"), [(50, 11), (199, 21), (300, 33)])
+    def test_gives_up_after_a_tenth_of_the_steps(self, steps, last):
+        """Or after ten measurements where these are more. With a step size of nothing the first one is the best."""
+        stack, batches = make("mlp_layernorm")
+        with pytest.warns(UserWarning, match=DID_NOT_IMPROVE):
+            history = fit(stack, OBJECTIVE, batches, steps=steps, learning_rate=1e-300, held_out=held_out())
+        assert history.step[-1] == last
 
     def test_runs_to_the_end_while_it_improves(self):
         stack, batches = make("mlp_layernorm", n_rows=8)
@@ -370,6 +381,11 @@ class TestCollapse:
 
     def test_is_quiet_otherwise(self):
         warn_if_collapsed(self.X, 0.1 * self.X)
+
+    def test_a_thousandth_of_the_variance_is_the_limit(self):
+        warn_if_collapsed(self.X, 1.01e-3**0.5 * self.X)
+        with pytest.warns(UserWarning, match="collapsed"):
+            warn_if_collapsed(self.X, 0.99e-3**0.5 * self.X)
 
     def test_rows_that_are_all_alike_say_nothing(self):
         warn_if_collapsed(torch.ones(1, 6, 4), torch.ones(1, 6, 4))

@@ -31,6 +31,17 @@ def test_one_weight_a_member():
     assert objective.loss(*stacked).tolist() == [1.0, 4.0, 31.0]
 
 
+def test_one_objective_serves_tensors_of_any_type():
+    """Also with weights of members, of which it keeps a tensor."""
+    weights = {"l2": 1, "latent_l2": [0.1, 0.2]}
+    objective = Objective(weights)
+    for dtype in (torch.float32, torch.float64, torch.float32):
+        stacked = [torch.stack([t, t]).to(dtype) for t in (X, X_HAT, Z)]
+        value, wanted = objective(*stacked), Objective(weights)(*stacked)
+        assert value.dtype == wanted.dtype
+        assert torch.equal(value, wanted)
+
+
 @pytest.mark.parametrize(
     "betas", [(0, 1, 10), np.array([0, 1, 10]), torch.tensor([0.0, 1.0, 10.0])], ids=["tuple", "numpy", "torch"]
 )
@@ -105,9 +116,11 @@ def test_radius_is_where_a_latent_should_lie():
 
 def test_half_precision_outputs_are_summed_in_the_precision_of_the_rows():
     x, x_hat = torch.zeros(1, 10_000), torch.full((1, 10_000), 0.1, dtype=torch.bfloat16)
-    value = Objective({"l1": 1, "latent_l1": 1})(x, x_hat, torch.ones(1, 3, dtype=torch.bfloat16))
-    assert value.dtype == torch.float32
-    torch.testing.assert_close(value, 10_000 * x_hat[0, 0].float().reshape(1) + 3)
+    z = x_hat[:, :1000]
+    for weights, n in (({"l1": 1}, 10_000), ({"latent_l1": 1}, 1000), ({"l1": 1, "latent_l1": 1}, 11_000)):
+        value = Objective(weights)(x, x_hat, z)
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, n * x_hat[0, :1].float())
 
 
 def test_repr_shows_what_counts():

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tollad import calibration
-from tollad.calibration import DriftMonitor, benjamini_hochberg, fit_tail, p_values, rows_needed, threshold
+from tollad.calibration import DriftMonitor, benjamini_hochberg, fit_tail, overlap, p_values, rows_needed, threshold
 
 LEVEL = 1e-3
 few_values = st.lists(st.integers(0, 5), min_size=1, max_size=40)
@@ -143,6 +143,30 @@ class TestThreshold:
         assert clean > 0.99 * n_sets
         assert stats.binomtest(mixed["false alarms"], n_sets, 0.05 / 10, alternative="less").pvalue <= LEVEL
         assert stats.binomtest(mixed["found"], n_sets, 0.6, alternative="less").pvalue <= LEVEL
+
+
+class TestOverlap:
+    def test_more_than_half_must_be_known(self):
+        trained = np.random.default_rng(0).normal(size=50)
+        for n_known, expected in ((25, False), (26, True)):
+            assert overlap([*trained[:n_known], *(9.0 + np.arange(50 - n_known))], trained) == expected
+
+    @pytest.mark.parametrize("rank", [0, 1, 2])
+    @pytest.mark.parametrize("factor", [1 - 1e-12, 1.0, 1 + 1e-12])
+    def test_scores_are_the_same_up_to_rounding(self, rank, factor):
+        trained = [3.0, 1.0, 2.0]
+        assert overlap([trained[rank] * factor], trained)
+        assert not overlap([trained[rank] + 0.1], trained)
+
+    def test_nothing_can_be_told_where_training_rows_coincide(self):
+        """More than half of them: a row of its own is then no rarer than one of several."""
+        assert overlap([1.0, 2.0], [1.0, 1.0, 2.0, 3.0])
+        assert not overlap([1.0, 2.0], [1.0, 1.0, 2.0, 2.0, 3.0])
+        assert not overlap([2.0, 2.0], [2.0, 2.0, 2.0])
+
+    def test_one_training_row(self):
+        assert overlap([1.0], [1.0])
+        assert not overlap([2.0], [1.0])
 
 
 class TestBenjaminiHochberg:
@@ -400,7 +424,8 @@ class TestDriftMonitor:
         drift = monitor.update(np.full(100, 1000.0))
         assert drift is not None
         assert monitor.update(np.arange(500.0)) is drift is monitor.drift
-        assert monitor.n_seen == drift.row
+        assert monitor.n_seen == drift.row < 100
+        assert monitor.evidence == pytest.approx(drift.evidence)
 
     def test_warning_is_a_sentence(self):
         drift = DriftMonitor(np.arange(500.0), alpha=0.05).update(np.full(100, 1000.0))

@@ -6,16 +6,19 @@ import json
 import re
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from commands import done, refused, rows_of, tollad
+from numpy.typing import ArrayLike
 from pyarrow import parquet
 
 from tollad import TollDetector, calibration
-from tollad.inputs import with_names
+from tollad.inputs import Scored, with_names
 from tollad.sources import open_table
+from tollad.verdicts import Oddest, verdict_tables
 
 NAMES = ("a", "b", "c")
 QUICK = ("--network=mlp", "--hidden=8", "--latent-dim=2", "--n-members=1", "--corruption=none", "--steps=30", "--quiet")
@@ -42,6 +45,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "images.npy", np.random.default_rng(0).random((30, 8, 8)))
     done("fit", folder / "images.npy", "-o", folder / "images", "--false-alarm-rate", "0.2", *QUICK)
     return folder
+
+
+def scored(scores: ArrayLike, first_row: int = 0) -> Scored:
+    """Rows that hold their own number."""
+    given = np.asarray(scores)
+    rows = np.arange(first_row, first_row + len(given), dtype=np.float64)[:, None]
+    return Scored(first_row, rows, None, [], scores=given, alarms=np.zeros(len(given), np.bool_))
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +103,13 @@ class TestFalseDiscoveryRate:
         for n, enough in ((needed, True), (needed - 1, False)):
             p = np.where(np.arange(200) < beyond, 1 / (n + 1), 1.0)
             assert calibration.benjamini_hochberg(p, 0.01).any() == enough
+
+    def test_a_p_value_of_just_the_rate_is_an_alarm(self) -> None:
+        model = SimpleNamespace(calibration_scores_=np.arange(3.0))
+        run = partial(verdict_tables, model, [scored([9.0])], fdr=0.25)
+        (every,), (few,) = run(), run(only_anomalies=True)
+        assert every["p_value"].to_pylist() == [0.25]
+        assert every["verdict"].to_pylist() == few["verdict"].to_pylist() == ["anomaly"]
 
     def test_no_odd_row_is_no_reason_to_warn(self, home: Path, tmp_path: Path) -> None:
         write(tmp_path / "calm.csv", 0.1 * normals(50, seed=2))
@@ -174,6 +191,23 @@ class TestPlot:
     def test_is_refused_before_any_work(self, home: Path, tmp_path: Path) -> None:
         message = refused("score", home / "none", home / "none.csv", "--plot", tmp_path / "p.doc")
         assert "p.doc: cannot tell the format" in message
+
+
+class TestOddest:
+    def test_are_those_of_the_highest_scores(self) -> None:
+        oddest = Oddest(3)
+        for _ in oddest.watch([scored([1.0, 5.0, 3.0]), scored([2.0, 4.0], first_row=3)]):
+            pass
+        assert oddest.found == [(5.0, 1, None), (4.0, 4, None), (3.0, 2, None)]
+        np.testing.assert_array_equal(oddest.rows, [[1.0], [4.0], [2.0]])
+
+    def test_of_equal_scores_are_the_first(self) -> None:
+        """Many, for a few are sorted by insertion, which keeps their order by itself."""
+        scores = np.where(np.arange(200) % 3, 1.0, 2.0)
+        oddest = Oddest(50)
+        for _ in oddest.watch([scored(scores[:100]), scored(scores[100:], first_row=100)]):
+            pass
+        assert [number for _, number, _ in oddest.found] == list(range(0, 150, 3))
 
 
 class TestCalibrate:

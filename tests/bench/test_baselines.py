@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -60,6 +61,23 @@ def test_rows_may_be_raw_standardised_or_as_the_network_sees_them():
     np.testing.assert_array_equal(seen, task.preprocessing(task.train).reshape(len(task.train), -1))
     np.testing.assert_allclose(standard.mean(0), 0, atol=1e-12)
     np.testing.assert_allclose(standard.std(0), 1)
+
+
+def test_columns_of_any_scale_count_alike():
+    scales = np.array([1e-9, 1e-4, 1.0, 1e6, 1.0, 1.0])
+    task = table_task()
+    scaled = dataclasses.replace(task, train=task.train * scales)
+    wanted = baselines._prepare(baseline("mean", "standardised"), task, task.test)
+    found = baselines._prepare(baseline("mean", "standardised"), scaled, task.test * scales)
+    np.testing.assert_allclose(found, wanted)
+
+
+def test_a_constant_column_is_only_centred():
+    train = table_task().train.copy()
+    train[:, 2] = 7.0
+    task = dataclasses.replace(table_task(), train=train)
+    found = baselines._prepare(baseline("mean", "standardised"), task, np.full((1, 6), 7.5))
+    assert found[0, 2] == 0.5
 
 
 def test_more_components_than_rows_are_refused():

@@ -38,7 +38,8 @@ def carry(tmp_path, work, **options):
     return carry_out(work, Results(tmp_path / "results"), CPU, **options).done, lines
 
 
-def test_every_run_has_a_row_and_nothing_is_left_behind(tmp_path):
+def test_every_run_has_a_row_and_nothing_is_left_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(execution, "_SAVE_EVERY", 0.0)
     work = [table_run(seed=0), table_run(seed=1), table_run(split_seed=3), MEAN]
     done, lines = carry(tmp_path, work)
     assert done

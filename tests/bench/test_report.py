@@ -130,6 +130,12 @@ def test_what_is_missing_or_failed_is_said():
     assert remark.endswith("Failed: one, seed 2: out of memory.")
 
 
+def test_the_time_of_a_stack_is_shared_by_its_members():
+    """Of which each row holds the seconds of all."""
+    rows = [result("zero", seed) | {"members": 3, "seconds": {"wall": 9000.0}} for seed in range(3)]
+    assert collect(TABLE, rows).remarks[0].startswith("Ours, float32: on cpu, abacus, 1 thread, 2.5 hours.")
+
+
 def test_speed_stands_beside_the_peak_of_one_device():
     rows = [result("zero", seed) | {"flops": {"per_second": 3e9, "peak_per_second": 12e9}} for seed in range(2)]
     said = "training at 3 GFLOP/s (25 % of the 12 of its fastest product)."

@@ -43,7 +43,7 @@ def test_what_failed_is_not_finished(tmp_path):
 def test_a_torn_last_line_is_left_out_and_repaired(tmp_path, kept):
     """As a crash or a full disk leaves it: any part of the line, even all of it but its end."""
     results = Results(tmp_path)
-    results.append("mnist", [row("a")])
+    results.append("mnist", [row("a", note="longer than the next one")])
     path = tmp_path / "mnist.jsonl"
     whole = path.read_bytes()
     path.write_bytes(whole + whole[:kept])
@@ -51,6 +51,7 @@ def test_a_torn_last_line_is_left_out_and_repaired(tmp_path, kept):
     results.append("mnist", [row("b")])
     assert identities(tmp_path) == ["a", "b"]
     assert path.read_bytes().startswith(whole)
+    assert [json.loads(line)["identity"] for line in path.read_text().splitlines()] == ["a", "b"]
 
 
 def test_a_torn_first_line_leaves_nothing(tmp_path):

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tollad import sources
-from tollad.columns import MAX_LEVELS, Column, describe, encode, encoding, fit_columns, to_arrow, typed
+from tollad.columns import MAX_LEVELS, Column, decode, describe, encode, encoding, fit_columns, to_arrow, typed
 
 UTC = dt.UTC
 DAY = dt.date(2021, 3, 1)
@@ -256,6 +256,18 @@ def test_parts_of_a_date():
 def test_the_median_is_a_training_value():
     column = fit_one(["2020-01-04", None, "2020-01-01", "2020-01-03", "2020-01-09"])
     assert [row[0] for row in encode_one(column, ["2020-01-03", "2020-01-02"])] == [0, -1]
+
+
+@pytest.mark.parametrize("trend", [0.0, 1e4, -1e4, 1e7, -1e7, 1e300, -1e300])
+def test_what_a_network_makes_of_a_date_is_a_date_of_the_calendar(trend):
+    """However far out: of the years 1 to 9999."""
+    column = fit_one(dates(9, dt.timedelta(days=1)))
+    outputs = np.array(encode_one(column, [None]))
+    outputs[0, 0] = trend
+    ((day,),) = decode(outputs, [column])
+    shown = dt.date.fromisoformat(day)
+    if abs(trend) < 1e6:
+        assert shown == dt.date(2020, 1, 5) + dt.timedelta(days=trend)
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,14 @@ class TestViews:
         np.testing.assert_allclose(bent.std(0), 1)
         assert (np.argsort(bent, axis=0) == np.argsort(plain, axis=0)).all()
 
+    def test_the_rarer_a_category_the_odder_it_is(self):
+        """In both views, and not without bounds where no training row has it."""
+        rows = (np.arange(100)[:, None] < [0, 1, 5]).astype(float)
+        features = fit(rows, bend=True, indicator=np.ones(3, bool))
+        for (view,) in features.transform(np.ones((1, 3))):
+            assert (np.diff(view) < 0).all()
+            assert view[0] < 5 * view[1]
+
     @pytest.mark.parametrize("rows", [X, np.ones((3, 2, 8)) * np.arange(8.0)])
     def test_one_view_where_values_are_taken_as_they_are(self, rows):
         assert fit(rows, None, bend=True).n_views == 1

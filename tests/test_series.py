@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -77,9 +79,30 @@ def test_block_by_block_no_more_than_a_block_and_a_window_is_kept():
         most = max(most, len(cut))
         return cut.mean((1, 2))
 
-    blocks = (np.full((100, 1), float(number)) for number in range(200))
-    assert sum(len(scores) for scores in score_steps(blocks, score, 10)) == 20_000
+    blocks = (np.full((100, 50), float(number)) for number in range(200))
+    tracemalloc.start()
+    try:
+        assert sum(len(scores) for scores in score_steps(blocks, score, 10)) == 20_000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
     assert most <= 110
+    # The windows of a block take 0.4 MB, the whole series 8 MB.
+    assert peak < 2_000_000
+
+
+def test_windows_are_scored_a_few_at_a_time(monkeypatch):
+    """Those of one block may take far more memory than its steps."""
+    monkeypatch.setattr("tollad.series._BLOCK_VALUES", 100)
+    series, sizes = np.random.default_rng(0).normal(size=(60, 2)), []
+
+    def score(cut: np.ndarray) -> np.ndarray:
+        sizes.append(cut.size)
+        return values(cut)
+
+    (found, rest) = score_steps([series], score, 9)
+    np.testing.assert_allclose([*found, *rest], step_scores(values(windows(series, 9)), 60, 9), rtol=1e-12)
+    assert max(sizes) <= 100
 
 
 def test_the_odd_stretch_has_the_highest_score():

@@ -60,6 +60,13 @@ def test_a_list_that_fails_is_not_there(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_text_that_is_no_unicode_is_listed_all_the_same(tmp_path):
+    """Half a pair of surrogates, as a row of JSON or of an array of text can hold."""
+    with SkippedRows(str(tmp_path / "skipped.csv"), overwrite=False) as skipped:
+        skipped(0, None, "is odd", "größe \ud800")
+    assert (tmp_path / "skipped.csv").read_text("utf-8").splitlines()[1] == r"1,,is odd,größe \ud800"
+
+
 @pytest.mark.parametrize(("output", "expected"), [("a/s.csv", "a/s.skipped.csv"), ("s.x.jsonl", "s.x.skipped.csv")])
 def test_the_list_lies_beside_the_output(output, expected):
     assert Path(beside(output)) == Path(expected)

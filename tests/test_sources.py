@@ -163,6 +163,19 @@ def test_a_record_without_end_is_given_up(tmp_path, monkeypatch):
     fails(write(tmp_path / "data.csv", "a,b\n1,2\n" + "1" * 100), "line 3", "is over")
 
 
+def test_the_cost_of_a_long_record_is_linear(tmp_path, monkeypatch):
+    """Its beginning is scanned again with each read; as these grow, all scans together are a few times its length."""
+    scanned, mask = [], textfile._mask_quoted_breaks
+    monkeypatch.setattr(textfile, "_CHUNK_BYTES", 64)
+    monkeypatch.setattr(
+        textfile, "_mask_quoted_breaks", lambda text, separator: scanned.append(len(text)) or mask(text, separator)
+    )
+    value = "x\n" * 20_000
+    block = read_table(open_table(write(tmp_path / "data.csv", f'a\n"{value}"\n')))
+    assert column_as_strings(block, "a") == [value]
+    assert sum(scanned) < 10 * len(value)
+
+
 def test_files_that_cannot_be_opened(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.csv: there is no such file"):
         open_table(tmp_path / "none.csv")

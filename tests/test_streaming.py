@@ -71,9 +71,10 @@ def test_bad_rows_of_a_file(named, tmp_path):
     assert [row[:2] for row in told] == [(1, 3), (2, 4)]
 
 
-def test_options_of_files_mean_nothing_for_blocks(detector, rows):
+@pytest.mark.parametrize("option", [{"header": True}, {"header": False}, {"key": "a"}, {"reject": print}])
+def test_options_of_files_mean_nothing_for_blocks(detector, rows, option):
     with pytest.raises(TypeError, match="leave them out"):
-        next(iter_scores(detector, [rows], header=True))
+        next(iter_scores(detector, [rows], **option))
 
 
 def test_it_is_public():

@@ -604,6 +604,13 @@ def test_info_says_what_the_model_is(home: Path) -> None:
     assert (lines["beta"], lines["hidden"], lines["preprocess"]) == ("1.0", "8", "auto")
 
 
+def test_info_counts_the_rows_that_predict_calls_anomalous(home: Path, tmp_path: Path) -> None:
+    """A row exactly at the threshold is none."""
+    model = TollDetector.load(home / "m.tollad")
+    model.set_threshold(anomaly_score=np.sort(model.training_scores_)[-3]).save(tmp_path / "m")
+    assert json.loads(done("info", tmp_path / "m", "--json").stdout)["share_above_threshold"] == 2 / 60
+
+
 def test_info_knows_models_that_were_not_made_on_the_command_line(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).normal(size=(20, 2))
     small = TollDetector(network="mlp", hidden=(4,), n_members=1, corruption=None, steps=100, random_state=0)
@@ -832,6 +839,11 @@ def test_outputs_that_cannot_be_written_are_refused_before_any_work(home: Path, 
     # With --force the work begins, and fails, since there is nothing to read.
     for run in _outputs(home, tmp_path):
         assert "none." in refused(tmp_path, *run, "--force")
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_any_work(home: Path, tmp_path: Path) -> None:
+    run = ("fit", home / "none.csv", "-o", tmp_path / "m", "--checkpoint", tmp_path / "nowhere" / "c")
+    assert f"there is no folder {tmp_path / 'nowhere'}" in refused(tmp_path, *run)
 
 
 def test_outputs_of_unknown_format_are_refused_before_any_work(home: Path, tmp_path: Path) -> None:

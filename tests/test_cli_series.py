@@ -306,6 +306,15 @@ def test_a_gap_in_the_time_is_told_of_once(home: Path, tmp_path: Path) -> None:
         assert "gap.csv, line 52, column 't': 60 comes 11 usual steps after the row before; windows across" in said
 
 
+def test_one_missing_step_is_a_gap_and_a_late_one_is_none(home: Path, tmp_path: Path) -> None:
+    for late, told in ((0.4, 0), (0.6, 1), (1.0, 1)):
+        columns = series()
+        columns["t"] = [t + late * (t >= 50) for t in columns["t"]]
+        data = write(tmp_path / "gap.csv", columns)
+        said = done("score", home / "m.tollad", data).stderr
+        assert said.count(f"comes {1 + late:g} usual steps after the row before") == said.count("Warning: ") == told
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

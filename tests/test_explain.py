@@ -53,6 +53,13 @@ def test_an_error_is_split_exactly() -> None:
     np.testing.assert_allclose(latent, [[1.0, 0.0, 0.5]])
 
 
+def test_rounding_makes_no_latent_part_negative() -> None:
+    x, x_hat = np.zeros((1, 2, 3)), np.full((1, 2, 3), 0.1)
+    error = np.sqrt(0.03)
+    _, latent = split_error(x, x_hat, np.array([[error * (1 - 1e-7), error * (1 + 1e-7)]]))
+    assert latent[0, 0] == 0 < latent[0, 1]
+
+
 @pytest.mark.parametrize(("groups", "summed"), [([0, 1, 0], [[4, 2]]), ([1, 1, 1], [[0, 6]])])
 def test_groups_are_summed(groups: list[int], summed: list[list[float]]) -> None:
     np.testing.assert_array_equal(sum_groups(np.array([[1.0, 2.0, 3.0]]), groups, 2), summed)

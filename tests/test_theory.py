@@ -561,6 +561,20 @@ def test_the_collapse_is_drawn(tmp_path: Path) -> None:
         assert f"<!-- {words} -->" in text
 
 
+def test_power_laws_are_drawn_where_they_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For large times: before beta / 16, by the law, more would be lacking than there is."""
+    drawn, new = [], figures._new_figure
+    monkeypatch.setattr(figures, "_new_figure", lambda *size: drawn.append(new(*size)) or drawn[-1])
+    result = collapse(np.geomspace(0.1, 10, 30), [0.1, 10.0])
+    figures.draw_collapse(result, tmp_path / "a.png")
+    norms, errors, _ = ([line for line in axes.lines if line.get_linestyle() == ":"] for axes in drawn[0].axes)
+    shown = [result.times[result.times > beta / 16].tolist() for beta in result.betas]
+    assert [line.get_xdata().tolist() for line in errors] == shown
+    assert [line.get_xdata().tolist() for line in norms[::2]] == [line.get_xdata().tolist() for line in norms[1::2]]
+    assert [line.get_xdata().tolist() for line in norms[::2]] == shown
+    assert all(line.get_ydata().max() < 1 for line in errors)
+
+
 def test_needs_neither_torch_nor_matplotlib() -> None:
     code = (
         "import sys, tollad.theory, tollad.figures; assert not {'torch', 'matplotlib'} & sys.modules.keys();"

@@ -108,7 +108,7 @@ class TestBuildStack:
     )
     def test_more_than_memory_holds_is_refused(self, monkeypatch, batch_size, n_members, words):
         monkeypatch.setattr(build, "_available_memory", lambda device: 4 * 2**20)
-        with pytest.raises(ValueError, match=rf"{words} \d+\.\d GiB of memory, 0\.0 GiB are free; lower n_members, "):
+        with pytest.raises(MemoryError, match=rf"{words} \d+\.\d GiB of memory, 0\.0 GiB are free; lower n_members, "):
             build_stack("mlp", (5,), 2, (256, 256), range(n_members), batch_size)
 
     @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ class TestBuildStack:
             if message is None:
                 make()
             else:
-                with pytest.raises(ValueError, match=message):
+                with pytest.raises(MemoryError, match=message):
                     make()
 
     def test_free_on_a_gpu_is_what_no_tensor_holds(self, monkeypatch):
@@ -143,7 +143,7 @@ class TestBuildStack:
 
     def test_refusal_takes_no_memory(self):
         """The estimate is made on a network without values."""
-        with pytest.raises(ValueError, match="members need about"):
+        with pytest.raises(MemoryError, match="members need about"):
             build_stack("mlp", (100,), 2, (10**6, 10**6), [0], 2)
 
     def test_unknown_free_memory_refuses_nothing(self, monkeypatch):
@@ -204,9 +204,9 @@ class TestCustomStack:
 
     def test_more_than_memory_holds_is_refused(self, monkeypatch):
         monkeypatch.setattr(build, "_available_memory", lambda device: 100)
-        with pytest.raises(ValueError, match=r"members? needs? about"):
+        with pytest.raises(MemoryError, match=r"members? needs? about"):
             custom_stack(self.make(), (5,), 3)
 
     def test_many_members_are_refused_before_anything_is_made(self):
-        with pytest.raises(ValueError, match="members need about"):
+        with pytest.raises(MemoryError, match="members need about"):
             custom_stack(self.make(), (5,), 10**12)

@@ -888,6 +888,11 @@ def test_standard_output_on_a_full_disk_is_one_sentence(home: Path, arguments: t
     assert result.stderr == f"Error: {words}\n"
 
 
+def test_a_checkpoint_is_not_the_model(home: Path, tmp_path: Path) -> None:
+    run = ("fit", home / "data.csv", "-o", tmp_path / "m", "--checkpoint", tmp_path / "m")
+    assert f"two outputs would be one file, {tmp_path / 'm'}; give each a name of its own" in refused(tmp_path, *run)
+
+
 # --- Ctrl-C -----------------------------------------------------------------------------------------------------------
 
 

@@ -204,6 +204,15 @@ def test_a_torn_last_line_can_be_skipped(home, good, tmp_path):
     assert listed["reason"] == "expected 3 values, found 2; the text ends within this line"
 
 
+@pytest.mark.parametrize("other", [("--skipped", "s.csv"), ("--skipped", "./s.csv"), ("--plot", "link.png")])
+def test_no_output_is_written_over_another(home, tmp_path, monkeypatch, other):
+    monkeypatch.chdir(tmp_path)
+    os.symlink("s.csv", "link.png")
+    run = ("score", home / "m.tollad", home / "good.csv", "-o", "s.csv", *other, "--on-error", "skip", "--force")
+    assert "two outputs would be one file, " in tollad(*run).stderr
+    assert os.listdir() == ["link.png"]
+
+
 def test_a_torn_gzip_stream_is_an_error(home, good):
     torn = gzip.compress("\n".join(["a,b,c", *good]).encode())[:-20]
     result = tollad("score", home / "m.tollad", "-", given=torn)

@@ -342,6 +342,10 @@ class TestPartialFit:
         one, other = (make().partial_fit(table()).partial_fit(table(40, seed=1)) for _ in range(2))
         assert_same_bits(one, other, table())
 
+    def test_goes_on_in_the_precision_of_the_fit(self):
+        one, other = train(), train().set_params(precision="bf16")
+        assert_same_bits(one.partial_fit(table(40, seed=1)), other.partial_fit(table(40, seed=1)), table())
+
     def test_goes_on_after_load(self, tmp_path):
         detector = train()
         detector.save(tmp_path / "m.tollad")
@@ -428,6 +432,28 @@ class TestFailures:
         with pytest.raises(NotFittedError, match="not fitted yet"):
             getattr(make(), method)(table())
 
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"contamination": 0.9}, "contamination must be a share of the rows"),
+            (
+                {"network": (torch.nn.Identity(), torch.nn.Identity())},
+                "network was 'mlp_layernorm' at the fit and is now",
+            ),
+        ],
+        ids=["a value out of range", "other modules"],
+    )
+    def test_what_could_not_be_loaded_is_not_saved(self, tmp_path, changes, words):
+        detector = train().set_params(**changes)
+        with pytest.raises(ValueError, match=words):
+            detector.save(tmp_path / "m")
+        assert not (tmp_path / "m").exists()
+
+    def test_modules_that_are_no_pair_are_not_blamed_on_the_file(self, tmp_path):
+        train().save(tmp_path / "m")
+        with pytest.raises(TypeError, match=r"^network must be a name or a pair \(encoder, decoder\) of torch modules"):
+            TollDetector.load(tmp_path / "m", network=torch.nn.Identity())
+
     def test_not_fitted_cannot_be_saved_or_cut(self, tmp_path):
         with pytest.raises(NotFittedError):
             make().save(tmp_path / "m")
@@ -485,7 +511,7 @@ class TestParameters:
 
     def test_more_members_than_memory_holds_are_refused(self, monkeypatch):
         monkeypatch.setattr(tollad.build, "_available_memory", lambda device: 10 * 2**20)
-        with pytest.raises(ValueError, match=r"500 members need about .* GiB of memory, .*; lower n_members, "):
+        with pytest.raises(MemoryError, match=r"500 members need about .* GiB of memory, .*; lower n_members, "):
             train(n_members=500)
 
 

@@ -34,6 +34,16 @@ def test_words_are_of_the_kind_of_the_value() -> None:
     assert explanation.finding(0, 2) == "city: Lima, expected Bonn"
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float16, np.int8])
+def test_numbers_of_numpy_are_numbers(kind: type) -> None:
+    expected = "age: 3, expected about 100 (50 % of the score)"
+    assert explained([kind(3)], [kind(100)], [1.0]).reasons(0) == [expected]
+
+
+def test_gaps_of_numpy_are_missing() -> None:
+    assert explained([np.float32("nan")], [0.5], [1.0]).finding(0, 0) == "age: missing, expected about 0.5"
+
+
 def test_what_does_not_contribute_is_no_reason() -> None:
     assert explained([1.0, 2.0], [1.0, 3.0], [0.0, 2.0]).reasons(0) == [
         "share in %: 2, expected about 3 (67 % of the score)"

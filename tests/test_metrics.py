@@ -84,6 +84,9 @@ def test_f1_at_share_of_no_alarm_and_of_no_number():
         metrics.f1_at_share([0, 1], [1.0, np.nan], 0.5)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         metrics.f1_at_share([0, 1], [1.0, 2.0, 3.0], 0.5)
+    for share in (-0.2, 1.2, float("nan")):
+        with pytest.raises(ValueError, match=r"normal_share must lie in \[0, 1\]"):
+            metrics.f1_at_share([0, 1], [1.0, 2.0], share)
 
 
 def test_false_alarm_rate():

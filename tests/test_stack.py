@@ -256,6 +256,25 @@ class TestDense:
         for i in range(2):
             torch.testing.assert_close(stack(x)[0][i], copy.deepcopy(member)(x[i])[0])
 
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda encoder: encoder[0].register_forward_hook(lambda *_: torch.ones(6, 3, dtype=torch.float64)),
+            lambda encoder: encoder[0].register_forward_pre_hook(lambda layer, inputs: (2 * inputs[0],)),
+            lambda encoder: encoder.register_forward_hook(lambda *given: 3 * given[2]),
+            lambda encoder: setattr(encoder[0], "forward", lambda x: x[:, :3] + 1),
+        ],
+        ids=["hook", "hook before", "hook of the encoder", "forward of its own"],
+    )
+    def test_modules_that_do_more_than_their_class_says_fall_back_to_the_loop(self, change):
+        member = own(nn.Sequential(linear(4, 3)[0], nn.ReLU(), linear(3, 2)[0]), linear(2, 4))
+        change(member.encoder)
+        stack = Stack([member, member])
+        assert not stack.is_dense
+        x = torch.arange(48.0, dtype=torch.float64).reshape(2, 6, 4)
+        for i in range(2):
+            torch.testing.assert_close(stack(x)[1][i], member(x[i])[1])
+
     def test_normalisation_over_other_axes_is_run_as_it_is(self):
         """LayerNorm may be given its shape as a tuple."""
         member = own(nn.Sequential(linear(4, 3)[0], nn.LayerNorm((3,))), linear(3, 4))

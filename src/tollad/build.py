@@ -78,7 +78,9 @@ def build_stack(
     Raises
     ------
     ValueError
-        If the network does not take such rows, or the memory of the device would not hold the training.
+        If the network does not take such rows.
+    MemoryError
+        If that of the device would not hold the training.
     """
     options: dict[str, Any] = {} if hidden is None else {"hidden": tuple(hidden)}
     with torch.device("meta"):
@@ -104,8 +106,9 @@ def custom_stack(
     Raises
     ------
     ValueError
-        If (encoder, decoder) do not map (B, *shape) to (B, latent_dim) and back, or the memory of the device would not
-        hold the training.
+        If (encoder, decoder) do not map (B, *shape) to (B, latent_dim) and back.
+    MemoryError
+        If that of the device would not hold the training.
     """
     encoder, decoder = (copy.deepcopy(part).float() for part in network)
     template = Autoencoder(encoder, decoder).cpu().eval()
@@ -157,7 +160,7 @@ def _refuse(n_members: int, needed: float, device: torch.device) -> None:
     available = _available_memory(device)
     if needed > available:
         place = f" on {device}" if device.type == "cuda" else ""
-        raise ValueError(
+        raise MemoryError(
             f"{n_members} members need about {needed / 2**30:.1f} GiB of memory, {available / 2**30:.1f} GiB are free"
             f"{place}; lower n_members, batch_size or hidden"
         )

@@ -149,8 +149,9 @@ def fit(
     from tollad import card, inputs_series
     from tollad.detector import TollDetector
     from tollad.inputs import read_training_rows
-    from tollad.outputs import check_output
+    from tollad.outputs import check_distinct, check_output
 
+    check_distinct(model, checkpoint)
     check_output(model, overwrite=force)
     if checkpoint is not None:
         check_output(checkpoint, overwrite=True)
@@ -299,7 +300,7 @@ def score(
     from tollad import inputs_series, plots, skipping, verdicts
     from tollad.detector import TollDetector
     from tollad.inputs import score_blocks
-    from tollad.outputs import check_output, check_table_output, write_tables
+    from tollad.outputs import check_distinct, check_output, check_table_output, write_tables
 
     path = None if output == "-" else output
     if path is not None:
@@ -309,8 +310,11 @@ def score(
         check_output(plot, overwrite=force)
     if on_error == "fail" and skipped is not None:
         raise click.UsageError("--skipped is the list of --on-error skip.")
-    if on_error == "skip" and path is None and skipped is None:
-        raise click.UsageError("--on-error skip needs --skipped FILE, or -o OUT beside which to list the rows.")
+    if on_error == "skip" and skipped is None:
+        if path is None:
+            raise click.UsageError("--on-error skip needs --skipped FILE, or -o OUT beside which to list the rows.")
+        skipped = skipping.beside(path)
+    check_distinct(path, plot, skipped)
     detector = TollDetector.load(model)
     if (fdr is not None or drift) and not hasattr(detector, "calibration_scores_"):
         raise ValueError(
@@ -326,8 +330,8 @@ def score(
     oddest = verdicts.Oddest(_MOST_IMAGES_DRAWN if are_images else 1)
     with contextlib.ExitStack() as stack:
         bad = None
-        if on_error == "skip":
-            bad = stack.enter_context(skipping.SkippedRows(skipped or skipping.beside(output), overwrite=force))
+        if skipped is not None:
+            bad = stack.enter_context(skipping.SkippedRows(skipped, overwrite=force))
         if series is None:
             blocks = score_blocks(detector, data, header=header, key=key, column=identifier, reject=bad)
         else:

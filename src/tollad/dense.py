@@ -190,13 +190,22 @@ def is_dense(network: Autoencoder) -> bool:
     parts = (network.encoder, network.decoder)
     known = all(type(part) is nn.Sequential and all(_is_known(layer) for layer in part) for part in parts)
     tied = len(list(network.parameters())) < len(list(network.named_parameters(remove_duplicate=False)))
-    return known and not tied
+    return known and not tied and all(_is_plain(module) for module in network.modules())
 
 
 def _is_known(layer: nn.Module) -> bool:
     """Whether `_LAYERS` has the layer: not without bias, affine parameters or running statistics."""
     tensors = (*layer._parameters.values(), *layer._buffers.values(), getattr(layer, "momentum", 0.1))
     return type(layer) in _LAYERS and all(tensor is not None for tensor in tensors)
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether calling the module does what its class says: no hook, and no weight that is made of others at each call.
+
+    Such weights (spectral or weight normalisation) are made by hooks, or by a class of their own.
+    """
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return not any(hooks) and "forward" not in vars(module)
 
 
 class Dense:

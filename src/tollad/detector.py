@@ -34,7 +34,7 @@ from tollad.feeding import HeldOutLater, PreparedLater
 from tollad.fitting import Checkpoint, fit, warn_if_collapsed
 from tollad.objective import Objective
 from tollad.rows import check_rows, encoding_of, learn_rows, names_of
-from tollad.settings import NORMS, TARGETS, Settings, check_parameters, resolve
+from tollad.settings import NORMS, TARGETS, Settings, check_network, check_parameters, resolve
 from tollad.stack import Stack
 from tollad.state import State, as_json, load_state, save_state, unknown_model
 from tollad.stored import LargeRows, RowFile, Rows, as_large, in_blocks, take
@@ -504,6 +504,12 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         """
         check_is_fitted(self)
         parameters = self.get_params()
+        check_parameters(parameters)  # set_params may have changed what the file could not be loaded with
+        if not isinstance(self.network, str) and self.settings_.network != "custom":
+            raise ValueError(
+                f"network was {self.settings_.network!r} at the fit and is now modules of your own; fit again, or set "
+                "network back before saving"
+            )
         parameters |= {"random_state": self._seed, "device": str(self.device)}
         if self.settings_.network == "custom":
             parameters["network"] = "custom"
@@ -550,9 +556,13 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         ------
         ValueError
             If the file is no tollad model, is damaged or altered, or needs `network`.
+        TypeError
+            If `network` is no pair of modules.
         OSError
             If the file cannot be read.
         """
+        if network is not None:
+            check_network(network)
         state = load_state(path)
         parameters = dict(state.parameters)
         try:
@@ -699,7 +709,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
                 learning_rate=settings.learning_rate,
                 schedule=settings.schedule,
                 first_step=self.n_steps_,
-                precision=self.precision,
+                precision=settings.precision,
                 held_out=None if held_out is None else self._prepared(take(rows, held_out)),
                 checkpoint=checkpoint,
                 verbose=self.verbose,
@@ -752,7 +762,8 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         if self.settings_.network != "custom":
             yield
             return
-        with _GLOBAL_RANDOMNESS, torch.random.fork_rng():
+        device = self.stack_.device
+        with _GLOBAL_RANDOMNESS, torch.random.fork_rng([device] if device.type == "cuda" else []):
             yield
 
     def _prepared(self, rows: Rows) -> NDArray[np.float64] | HeldOutLater:

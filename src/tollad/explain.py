@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -124,9 +124,10 @@ def sum_groups(parts: NDArray[np.float64], groups: Sequence[int], n_groups: int)
 
 
 def _worded(value: Any) -> str:
-    if value is None or (isinstance(value, float) and np.isnan(value)):
+    is_number = isinstance(value, Real) and not isinstance(value, bool)  # NumPy's among them
+    if value is None or (is_number and np.isnan(value)):
         return "missing"
-    if isinstance(value, (float, Integral)) and not isinstance(value, bool):
+    if is_number:
         return f"{float(value):.4g}"
     text = str(value).removesuffix(" 00:00:00")  # a date without a time of day
     return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 3] + "..."

@@ -111,9 +111,12 @@ def draw_collapse(result: theory.Collapse, path: str | os.PathLike[str], *, over
         late = laws[2] < 1
         for axes, law in zip((norms, norms, errors), laws, strict=True):
             axes.plot(result.times[late], law[late], color=_INK, linestyle=":", linewidth=1)
-        # The law gives the slope alone: the line is laid through the last point.
+        # The law gives the slope alone: the line is laid through the last point that is drawn.
         slope = -(largest - second) / np.sqrt(beta * largest)
-        last = np.flatnonzero(tilt > _LEAST_TILT)[-1]
+        drawn = np.flatnonzero(tilt > _LEAST_TILT)
+        if not drawn.size:
+            continue
+        last = drawn[-1]
         law = tilt[last] * np.exp(slope * (root_times - root_times[last]))
         tilts.plot(root_times, law, color=_INK, linestyle=":", linewidth=1)
     norms.annotate("decoder", (0.5, 0.9), xycoords="axes fraction", color=_INK)

@@ -69,6 +69,8 @@ def f1_at_share(labels: ArrayLike, scores: ArrayLike, normal_share: float) -> fl
     check_consistent_length(anomalous, values)
     if not np.isfinite(values).all():
         raise ValueError("scores must be finite")
+    if not 0 <= normal_share <= 1:
+        raise ValueError(f"normal_share must lie in [0, 1], not {normal_share!r}")
     n_normal = round(normal_share * len(values))
     n_alarms = len(values) - n_normal
     if n_alarms == 0:

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePath
@@ -22,6 +23,17 @@ def check_output(path: str, *, overwrite: bool) -> None:
     """Raise, before any work is done, the OSError that `tollad.files.atomic_write` would raise after it."""
     with contextlib.suppress(InterruptedError), files.atomic_write(path, overwrite=overwrite):
         raise InterruptedError("nothing is to be written yet")
+
+
+def check_distinct(*paths: str | None) -> None:
+    """Raise the ValueError that two outputs of one command are one file; None is none."""
+    seen: dict[str, str] = {}
+    for path in filter(None, paths):
+        place = os.path.realpath(path)
+        if place in seen:
+            names = path if seen[place] == path else f"{seen[place]} and {path}"
+            raise ValueError(f"two outputs would be one file, {names}; give each a name of its own")
+        seen[place] = path
 
 
 def check_table_output(path: str, *, overwrite: bool) -> None:

@@ -32,7 +32,8 @@ class Settings:
     ----------
     network : str
         Name of a builder in `tollad.networks`, or ``"custom"`` for modules of the user.
-    norm, target, precision : str
+    norm, target : str
+    precision : {"float32", "float64", "bf16"}
     beta, learning_rate : float
     latent_dim : int
         0 for a custom network, whose encoder decides.
@@ -47,7 +48,7 @@ class Settings:
     network: str
     norm: str
     target: str
-    precision: str
+    precision: Literal["float32", "float64", "bf16"]
     beta: float
     latent_dim: int
     hidden: tuple[int, ...] | None
@@ -90,7 +91,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             _check_integer(name, p[name], least, " or 'auto'")
     if p["n_members"] != "auto" and p["n_members"] > _MOST_MEMBERS:
         raise ValueError(f"n_members must be at most {_MOST_MEMBERS}, not {p['n_members']!r}; no memory holds more")
-    _check_network(p["network"])
+    check_network(p["network"])
     _check_hidden(p["hidden"])
     if not isinstance(p["early_stopping"], (bool, np.bool_)):
         raise TypeError(f"early_stopping must be True or False, not {p['early_stopping']!r}")
@@ -196,7 +197,8 @@ def _check_choice(p: Mapping[str, Any], name: str, known: Sequence[Any]) -> None
         raise ValueError(f"unknown {name} {p[name]!r}; the known ones are {', '.join(repr(k) for k in known)}")
 
 
-def _check_network(network: Any) -> None:
+def check_network(network: Any) -> None:
+    """Raise for what is neither the name of a network nor a pair of modules."""
     if isinstance(network, str):
         if network != "auto" and network not in networks.__all__:
             raise ValueError(f"unknown network {network!r}; the known ones are auto, {', '.join(networks.__all__)}")

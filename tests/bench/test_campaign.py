@@ -127,6 +127,43 @@ def test_failures_are_rows_and_the_rest_goes_on(tmp_path, monkeypatch):
     assert sum("begins" in line for line in lines) == 2
 
 
+def test_lack_of_memory_that_is_seen_beforehand_fails_its_stack_alone(tmp_path, monkeypatch):
+    from tollad import build
+
+    small, needed = build._available_memory, []
+
+    def available(device):
+        needed.append(device)
+        return 1024 if len(needed) == 1 else small(device)
+
+    monkeypatch.setattr(build, "_available_memory", available)
+    work = [table_run(learning_rate=0.5), table_run()]
+    done, _ = carry(tmp_path, work)
+    assert not done
+    errors = {identity: error for identity, (error, *_) in outcomes(tmp_path / "results").items()}
+    assert errors[work[0].identity].startswith("MemoryError: 1 members need about")
+    assert errors[work[1].identity] is None
+
+
+def test_what_was_interrupted_is_found_again_though_a_member_of_another_stack_failed(tmp_path, monkeypatch):
+    broken = dataclasses.replace(table_task(), train=np.full((60, 6), np.nan))
+    monkeypatch.setattr(campaign, "make_task", lambda *names, normal, seed: table_task() if seed != 1 else broken)
+    whole, stacks = execution.execute, []
+
+    def execute(runs, tasks, device, **options):
+        stacks.append([run.split_seed for run in runs])
+        return whole(runs, tasks, device, **options | ({"deadline": 0.0} if len(stacks) == 2 else {}))
+
+    monkeypatch.setattr(campaign, "execute", execute)
+    work = [table_run(split_seed=seed) for seed in range(5)]
+    carry(tmp_path, work, n_members=2, missing=True)
+    _, lines = carry(tmp_path, work, n_members=2, missing=True)
+    begun = [line.rpartition(": ")[2] for line in lines if line.endswith(("begins", "goes on"))]
+    assert begun == ["begins", "goes on", "begins"]
+    assert stacks == [[0, 1], [2, 3], [1], [2, 3], [4]]
+    assert {row["run"]["split_seed"] for row in Results(tmp_path / "results") if row["error"] is None} == {0, 2, 3, 4}
+
+
 def test_a_table_by_path_has_a_file_of_its_own_name(tmp_path):
     carry(tmp_path, [dataclasses.replace(MEAN, dataset="/some/where/wine.npz")])
     assert (tmp_path / "results" / "wine.jsonl").exists()

@@ -84,20 +84,22 @@ def carry_out(
     """
     deadline = time.monotonic() + 60 * max_minutes
     all_done, n_failed = True, 0
-    stacks, baselines = divide(work, results if missing else None, n_members)
-    # Baselines come last: time on a lent device is for runs.
-    groups: list[Sequence[Work]] = [*stacks, *([item] for item in baselines)]
+    finished = results.finished if missing else set
+    done = finished()
+    groups = [members for members in divide(work, n_members) if left_of(members, done)]
     for name in {_file_of(members) for members in groups}:
         results.check(name)
-    for members in groups:
-        checkpoint = checkpoint_of(members, scratch)
-        with claim(checkpoint.with_suffix(".lock")) as free:
+    for whole in groups:
+        # By the whole group: what of it has a result differs from one process and one call to the next.
+        with claim(scratch / f"{_name_of(whole)}.lock") as free:
             if not free:
-                say(f"{_describe(members)}: another process is at it")
+                say(f"{_describe(whole)}: another process is at it")
                 all_done = False
                 continue
-            if missing and {item.identity for item in members} <= results.finished():
+            members = left_of(whole, finished())
+            if not members:
                 continue
+            checkpoint = checkpoint_of(members, scratch)
             if time.monotonic() > deadline:
                 return Outcome(done=False, n_failed=n_failed)
             say(f"{_describe(members)}: {'goes on' if checkpoint.exists() else 'begins'}")
@@ -118,19 +120,29 @@ def carry_out(
     return Outcome(done=all_done and not n_failed, n_failed=n_failed)
 
 
-def divide(
-    work: Iterable[Work], results: Results | None = None, n_members: int | None = None
-) -> tuple[list[list[Run]], list[Baseline]]:
-    """Return the stacks and the baselines to carry out; of work with a result in `results`, if given, none."""
-    finished = set() if results is None else results.finished()
-    wanted = [item for item in work if item.identity not in finished]
-    stacks = plan((item for item in wanted if isinstance(item, Run)), n_members)
-    return stacks, [item for item in wanted if isinstance(item, Baseline)]
+def divide(work: Iterable[Work], n_members: int | None = None) -> list[Sequence[Work]]:
+    """Return what is carried out together: stacks of runs, then the baselines one by one.
+
+    Of all the work, with a result or not: so a stack is the same whatever became of others.
+    """
+    items = list(work)
+    stacks = plan((item for item in items if isinstance(item, Run)), n_members)
+    # Baselines come last: time on a lent device is for runs.
+    return [*stacks, *([item] for item in items if isinstance(item, Baseline))]
+
+
+def left_of(members: Sequence[Work], finished: set[str]) -> list[Work]:
+    """Return those that are not among the finished ones."""
+    return [item for item in members if item.identity not in finished]
 
 
 def checkpoint_of(members: Sequence[Work], scratch: Path) -> Path:
     """Return where the state of a stack in flight lies."""
-    return scratch / f"{digest([item.identity for item in members])}.tollad"
+    return scratch / f"{_name_of(members)}.tollad"
+
+
+def _name_of(members: Sequence[Work]) -> str:
+    return digest([item.identity for item in members])
 
 
 def tasks_of(members: Sequence[Work]) -> list[Task]:

@@ -9,11 +9,11 @@ import torch
 
 from tollad import artifact
 from tollad.bench import machine
-from tollad.bench.campaign import checkpoint_of, divide, tasks_of
+from tollad.bench.campaign import checkpoint_of, divide, left_of, tasks_of
 from tollad.bench.execute import Pace, measure_pace
 from tollad.bench.plan import kind_of
 from tollad.bench.results import Results
-from tollad.bench.spec import Run, Work
+from tollad.bench.spec import Baseline, Run, Work
 
 
 def project(
@@ -40,10 +40,14 @@ def project(
     ValueError, FileNotFoundError
         As when the work is carried out.
     """
-    stacks, baselines = divide(work, results if missing else None, n_members)
+    finished = results.finished() if missing else set()
     kinds: dict[tuple[object, ...], list[list[Run]]] = {}
-    for stack in stacks:
-        kinds.setdefault((len(stack), *kind_of(stack[0])), []).append(stack)
+    n_baselines = 0
+    for members in divide(work, n_members):
+        left = left_of(members, finished)
+        n_baselines += sum(isinstance(item, Baseline) for item in left)
+        if stack := [item for item in left if isinstance(item, Run)]:
+            kinds.setdefault((len(stack), *kind_of(stack[0])), []).append(stack)
     total, left_out = 0.0, False
     for found in kinds.values():
         run, size = found[0][0], len(found[0])
@@ -51,7 +55,7 @@ def project(
         yield f"{run.protocol} {run.dataset}, {run.network}, batch {run.batch_size}, {run.precision}: {n_runs}"
         try:
             pace = _pace(found[0], device)
-        except RuntimeError as error:  # for lack of memory; that of the run is kept with the results
+        except (RuntimeError, MemoryError) as error:  # that of the run is kept with the results
             yield f"  cannot be measured: {error}"
             left_out = True
             continue
@@ -66,9 +70,9 @@ def project(
         )
         if compare:
             yield f"  {_compared(found[0], pace, device)}"
-    if baselines:
-        yield f"{_count(len(baselines), 'baseline')}: not measured, seconds to minutes each"
-    if stacks:
+    if n_baselines:
+        yield f"{_count(n_baselines, 'baseline')}: not measured, seconds to minutes each"
+    if kinds:
         runs = "the others" if left_out else "all runs"
         threads = f", {_count(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
         yield f"projected for {runs}: {duration(total)} on {machine.describe(device)}{threads}"
@@ -94,7 +98,7 @@ def _compared(stack: list[Run], pace: Pace, device: torch.device) -> str:
     other = stack[:1] if size > 1 else stack * 2
     try:
         beside = _pace(other, device)
-    except (ValueError, RuntimeError) as error:  # for lack of memory, seen beforehand or not
+    except (RuntimeError, MemoryError) as error:
         return f"a stack of {len(other)} cannot be measured: {error}"
     steps = {size: pace.step / size, len(other): beside.step / len(other)}
     alone, together = (f"{duration(steps[n])} in a stack of {n}" for n in sorted(steps))

@@ -127,8 +127,9 @@ def _hidden_folder(folder: Path) -> Iterator[Path]:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         for left in folder.parent.glob(f".{folder.name}.*.tmp"):
-            if time.time() - left.stat().st_mtime > _STALE:  # a younger one may be another process at work
-                shutil.rmtree(left, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # its own process has just removed it
+                if time.time() - left.stat().st_mtime > _STALE:  # a younger one may be another process at work
+                    shutil.rmtree(left, ignore_errors=True)
         hidden = tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent)
     except OSError as error:
         reason = "no permission" if isinstance(error, PermissionError) else error.strerror

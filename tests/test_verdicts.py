@@ -277,7 +277,7 @@ class TestCalibrate:
         [
             ("0", "false_alarm_rate must be a share of the normal rows"),
             ("1", "false_alarm_rate must be a share of the normal rows"),
-            ("0.001", "needs 999 calibration rows and as many to train on, 1998 in all; there are 300"),
+            ("0.001", "needs 999 calibration rows and 999 to train on, 1998 in all; there are 300"),
         ],
     )
     def test_bad_rates_are_refused_at_fit(self, home: Path, tmp_path: Path, rate: str, words: str) -> None:

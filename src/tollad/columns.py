@@ -14,7 +14,7 @@ import reprlib
 import shlex
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self, TypeAlias, get_args
 
@@ -249,6 +249,56 @@ def expand(codes: NDArray[np.float64], columns: Sequence[Column]) -> NDArray[np.
     for number, (column, width, end) in enumerate(zip(kept, widths, np.cumsum(widths), strict=True)):
         _fill(matrix[:, end - width : end], column, codes[:, number])
     return matrix
+
+
+def recount(
+    columns: Sequence[Column], blocks: Iterable[NDArray[np.float64]]
+) -> tuple[list[Column], dict[int, NDArray[np.int64]]]:
+    """Return the columns as they would be had only some of their rows been there, and the new places of their levels.
+
+    Kinds of columns and constants of dates stay; levels that none of the rows has are unknown from now on.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+    blocks : iterable of ndarray, (b, k)
+        The rows that count, as `condense` returns them.
+
+    Returns
+    -------
+    columns : list of Column
+    places : dict of int to ndarray of int64, (number of old levels + 1,)
+        For each category, by its place among the k columns, the new place of each old level: for `recode`.
+
+    Examples
+    --------
+    >>> columns = [Column("city", "category", ("Bonn", "Oslo"), (2, 1))]
+    >>> recounted, places = recount(columns, [np.array([[1.0]])])
+    >>> recounted[0].levels, recode(np.array([[0.0], [1.0], [2.0]]), places).tolist()
+    (('Oslo',), [[1.0], [0.0], [1.0]])
+    """
+    kept = [column for column in columns if column.kind != "drop"]
+    counts = {j: np.zeros(len(column.levels), np.int64) for j, column in enumerate(kept) if column.kind == "category"}
+    for block in blocks:
+        for j, counted in counts.items():
+            counted += np.bincount(block[:, j].astype(np.int64), minlength=len(counted))
+    new, places = [*kept], {}
+    for j, counted in counts.items():
+        column = kept[j]
+        present = {level: int(n) for level, n in zip(column.levels, counted, strict=True) if n}
+        new[j] = _category(column.name, present)
+        place = {level: number for number, level in enumerate(new[j].levels)}
+        places[j] = np.array([*(place.get(level, len(place)) for level in column.levels), len(place)])
+    by_name = {column.name: column for column in new}
+    return [by_name.get(column.name, column) for column in columns], places
+
+
+def recode(codes: NDArray[np.float64], places: Mapping[int, NDArray[np.int64]]) -> NDArray[np.float64]:
+    """Return what `condense` would return for the columns that `recount` returned."""
+    changed = codes.copy()
+    for j, place in places.items():
+        changed[:, j] = place[codes[:, j].astype(np.int64)]
+    return changed
 
 
 def typed(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}".format) -> pa.Table:
@@ -590,13 +640,17 @@ def _known(table: pa.Table, columns: Sequence[Column]) -> dict[str, pa.ChunkedAr
 
 
 def _fit_category(name: str, counts: Mapping[str | None, int], asked: str | None) -> Column:
-    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0] is None, pair[0]))
-    n_values = sum(count for level, count in ordered if level is not None)
-    if asked is None and len(ordered) - (None in counts) == n_values >= _ENOUGH:
+    n_values = sum(count for level, count in counts.items() if level is not None)
+    if asked is None and len(counts) - (None in counts) == n_values >= _ENOUGH:
         raise ValueError(
             f"column {name!r} holds another text in every row, as an identifier does; drop it with "
             f"{_option(name, 'drop')}, or keep it as a category with {_option(name, 'category')}"
         )
+    return _category(name, counts)
+
+
+def _category(name: str, counts: Mapping[str | None, int]) -> Column:
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0] is None, pair[0]))
     levels, n_rows = zip(*ordered, strict=True)
     return Column(name, "category", levels, n_rows)
 

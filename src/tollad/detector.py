@@ -33,7 +33,7 @@ from tollad.features import Preprocess, fit_features, mean_of_rows
 from tollad.feeding import HeldOutLater, PreparedLater
 from tollad.fitting import Checkpoint, fit, warn_if_collapsed
 from tollad.objective import Objective
-from tollad.rows import check_rows, encoding_of, learn_rows, names_of
+from tollad.rows import check_rows, divide, encoding_of, learn_rows, names_of
 from tollad.settings import NORMS, TARGETS, Settings, check_network, check_parameters, resolve
 from tollad.stack import Stack
 from tollad.state import State, as_json, load_state, save_state, unknown_model
@@ -244,7 +244,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
 
     def _fit(self, X: ArrayLike | LargeRows, device: torch.device, checkpoint: str | os.PathLike[str] | None) -> Self:
         self._seed = _draw_seed(self.random_state)
-        rows, held = self._hold_out(learn_rows(self, X))
+        rows, held = learn_rows(self, X, self._held_out)
         with_channels = partial(_with_channels, series=self.network == "conv1d")
         shaped = rows.changed(with_channels) if isinstance(rows, LargeRows) else with_channels(rows)
         settings = resolve(self.get_params(), shaped.shape[1:], len(rows))
@@ -280,7 +280,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             raise ValueError("partial_fit needs at least 2 rows; there is n_samples=1")
         with self._all_or_nothing():
             self.stack_ = self.stack_.to()
-            return self._train(*self._hold_out(as_large(rows, X)), None)
+            return self._train(*divide(as_large(rows, X), self._held_out), None)
 
     def anomaly_score(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return a(x) of equation (3), in the units of the preprocessed inputs: (n,), high = anomalous.
@@ -626,19 +626,20 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             self.features_.warn_unflagged(seen, names_of(self) if encoded is None else encoded.names)
         return rows
 
-    def _hold_out(self, rows: Rows) -> tuple[Rows, Rows | None]:
-        """Return rows to train on and, for a false-alarm rate, rows to calibrate on."""
+    def _held_out(self, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """Return which of n rows to train on and, for a false-alarm rate, which to calibrate on; else None."""
         if self.false_alarm_rate is None:
-            return rows, None
+            return None
         needed = calibration.rows_needed(self.false_alarm_rate)
-        n_held_out = max(needed, len(rows) // 5)
-        if n_held_out > len(rows) // 2:
+        n_trained = max(2, needed)
+        n_held_out = max(needed, n // 5)
+        if n - n_held_out < n_trained:
             raise ValueError(
-                f"false_alarm_rate={self.false_alarm_rate} needs {needed} calibration rows and as many to train on, "
-                f"{2 * needed} in all; there are {len(rows)}"
+                f"false_alarm_rate={self.false_alarm_rate} needs {needed} calibration rows and {n_trained} to train "
+                f"on, {needed + n_trained} in all; there are {n}"
             )
-        order = np.random.default_rng([self._seed, 1]).permutation(len(rows))
-        return take(rows, np.sort(order[n_held_out:])), take(rows, np.sort(order[:n_held_out]))
+        order = np.random.default_rng([self._seed, 1]).permutation(n)
+        return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
     def _calibration_scores(self) -> NDArray[np.float64]:
         check_is_fitted(self)

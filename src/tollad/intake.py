@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import BinaryIO, Protocol
 
 import numpy as np
@@ -16,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tollad import stored
-from tollad.columns import Column, Survey, Where, check_kinds, condense, date_column, expand
+from tollad.columns import Column, Survey, Where, check_kinds, condense, date_column
 from tollad.sources import Block, TableSource
 from tollad.stored import LargeRows, RowFile, in_blocks, order_statistics, temporary_space
 
@@ -77,7 +76,7 @@ def is_large(path: str, spooled: BinaryIO | None = None) -> bool:
 def large_rows(
     source: TableSource, names: Sequence[str], asked: Mapping[str, str], keep: Keep, *, named: bool = True
 ) -> tuple[LargeRows, int]:
-    """Put the rows of a table on disk, to be learnt from: as `tollad.columns.fit_columns` and `encode` read them.
+    """Put the rows of a table on disk, to be learnt from: as `tollad.columns.fit_columns` and `condense` read them.
 
     Memory holds a block of rows at a time, and the levels of categories.
 
@@ -119,7 +118,7 @@ def large_rows(
     columns = _with_dates(columns, file)
     if not asked and all(column.kind == "number" for column in columns):
         return LargeRows(file, names=names if named else None), n_read
-    return LargeRows(file, names=names, columns=columns, changes=[partial(expand, columns=columns)]), n_read
+    return LargeRows(file, names=names, columns=columns), n_read
 
 
 def _survey(

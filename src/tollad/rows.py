@@ -6,33 +6,55 @@ estimator and keep what they learn as its attributes: `n_features_in_`, `feature
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from tollad.columns import Column, Encoding, all_numbers, encode, encoding, fit_columns, to_arrow
+from tollad.columns import (
+    Column,
+    Encoding,
+    all_numbers,
+    condense,
+    encode,
+    encoding,
+    expand,
+    fit_columns,
+    recode,
+    recount,
+    to_arrow,
+)
 from tollad.features import check_axes, column_names, refuse_infinite, refuse_missing
-from tollad.stored import LargeRows, Rows, as_large
+from tollad.stored import LargeRows, Rows, as_large, in_blocks, take
+
+Split: TypeAlias = Callable[[int], tuple[NDArray[np.int64], NDArray[np.int64]] | None]
+"""Of a number of rows, those to train on and those to calibrate on; None to train on all."""
 
 
-def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows) -> Rows:
-    """Return training rows as an array of numbers, and keep on the estimator what all later rows have to be.
+def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split) -> tuple[Rows, Rows | None]:
+    """Return rows as arrays of numbers, and keep on the estimator what all later rows have to be.
+
+    The kinds of columns follow from all rows; but how frequent a category is, from those to train on alone: rows to
+    calibrate on are to be to the detector what later rows are.
 
     Parameters
     ----------
     estimator : BaseEstimator
         Its parameter `columns` may name the kinds of columns of a frame.
     X : array-like, frame or LargeRows, (n, d), (n, H, W), (n, C, H, W) or (n, C, T)
+    split : callable
+        ``n -> (numbers of the rows to train on, numbers of those to calibrate on)``, or None to train on all.
 
     Returns
     -------
-    ndarray or LargeRows, (n, ...)
+    trained : ndarray or LargeRows, (n, ...)
         Without infinite values; NaN, where missing, only in tables. Beyond memory if `X` is, or is a large
         `numpy.memmap`.
+    held_out : the same, or None
 
     Raises
     ------
@@ -42,7 +64,7 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows) -> Rows:
     if hasattr(estimator, "columns_"):
         del estimator.columns_
     if isinstance(X, LargeRows):
-        return _learn_large(estimator, X)
+        return _learn_large(estimator, X, split)
     table = to_arrow(X)
     if table is None and estimator.columns is not None:
         raise ValueError("columns= names columns of a frame; the rows are an array without names")
@@ -52,28 +74,54 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows) -> Rows:
         estimator.input_shape_ = rows.shape[1:]
         _refuse(estimator, rows)
     else:
-        estimator.columns_ = fit_columns(table, estimator.columns)
+        columns = fit_columns(table, estimator.columns)
         estimator.input_shape_ = (table.num_columns,)
         validate_data(estimator, X, skip_check_array=True)
-        rows = encode(table, estimator.columns_)
+        parts = divide(condense(table, columns), split)
+        estimator.columns_, expanded = _learn_columns(columns, parts)
+        return expanded
+    return divide(rows, split)
+
+
+def divide(rows: Rows, split: Split) -> tuple[Rows, Rows | None]:
+    """Return the rows to train on and those to calibrate on, if any."""
     if len(rows) < 2:
         raise ValueError("a fit needs at least 2 rows; there is n_samples=1")
-    return rows
+    parts = split(len(rows))
+    return (rows, None) if parts is None else (take(rows, parts[0]), take(rows, parts[1]))
 
 
-def _learn_large(estimator: BaseEstimator, rows: LargeRows) -> LargeRows:
+def _learn_columns(
+    columns: Sequence[Column], parts: tuple[Rows, Rows | None]
+) -> tuple[list[Column], tuple[Rows, Rows | None]]:
+    """Return the columns, as those to train on have them, and both parts, which `condense` made, as `encode` does."""
+    trained, held_out = parts
+    if held_out is None:
+        return [*columns], (_changed(trained, partial(expand, columns=columns)), None)
+    learnt, places = recount(columns, in_blocks(trained))
+
+    def encoded(codes: NDArray[Any]) -> NDArray[Any]:
+        return expand(recode(codes, places), learnt)
+
+    return learnt, (_changed(trained, encoded), _changed(held_out, encoded))
+
+
+def _changed(rows: Rows, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Rows:
+    return rows.changed(change) if isinstance(rows, LargeRows) else change(rows)
+
+
+def _learn_large(estimator: BaseEstimator, rows: LargeRows, split: Split) -> tuple[Rows, Rows | None]:
     """Keep on the estimator what rows are that were checked when they were stored."""
-    if len(rows) < 2:
-        raise ValueError("a fit needs at least 2 rows; there is n_samples=1")
+    parts = divide(rows, split)
     if hasattr(estimator, "feature_names_in_"):
         del estimator.feature_names_in_
     if rows.names is not None:
         estimator.feature_names_in_ = np.array(rows.names, dtype=object)
-    if rows.columns is not None:
-        estimator.columns_ = [*rows.columns]
     estimator.n_features_in_ = rows.shape[1] if rows.columns is None else len(rows.columns)
     estimator.input_shape_ = (estimator.n_features_in_,)
-    return rows
+    if rows.columns is not None:
+        estimator.columns_, parts = _learn_columns(rows.columns, parts)
+    return parts
 
 
 def check_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:

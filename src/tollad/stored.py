@@ -128,7 +128,7 @@ class LargeRows:
     names : sequence of str, optional
         Of the columns of a table, as the user knows them.
     columns : sequence of tollad.columns.Column, optional
-        What the columns are, if they are not all numbers.
+        What the columns are, if they are not all numbers; the rows are then what `tollad.columns.condense` returns.
     changes : sequence of callable
         What is done to rows of the source, one after the other, before they are handed on.
     index : ndarray of int64, optional

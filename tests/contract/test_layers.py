@@ -1,18 +1,18 @@
-"""Who may import whom: the picture of the architecture, enforced on the syntax trees.
+"""Who may import whom: the picture in `docs/architecture.md`, enforced on the syntax trees.
 
-A wall is moved by changing `MODULES` together with the picture.
+A wall is moved by changing the picture; there is no second one here.
 """
 
 from __future__ import annotations
 
 import ast
-import graphlib
 import itertools
 import json
 import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -20,141 +20,30 @@ import pytest
 import tollad
 
 SOURCE = Path(tollad.__file__).parent
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 # Import names that differ from the names of their projects.
 PROJECTS = {"PIL": "pillow", "sklearn": "scikit-learn"}
 
-# module: (modules of tollad, third-party packages) that it may import, be it at the top or within a function.
-MODULES: dict[str, tuple[set[str], set[str]]] = {
-    "__init__": ({"metrics", "networks", "terms", "detector", "objective", "streaming"}, set()),
-    "terms": (set(), {"torch"}),
-    "networks": (set(), {"torch"}),
-    "dense": ({"networks"}, {"torch"}),
-    "stack": ({"dense", "networks"}, {"torch"}),
-    "objective": ({"terms"}, {"torch"}),
-    "batches": (set(), {"numpy", "torch"}),
-    "files": (set(), {"numpy", "safetensors"}),
-    "artifact": ({"files"}, {"numpy"}),
-    "stored": (set(), {"numpy"}),
-    "feeding": ({"stored"}, {"numpy", "torch"}),
-    "features": ({"stored", "warn"}, {"numpy", "sklearn"}),
-    "metrics": (set(), {"numpy", "sklearn"}),
-    "warn": (set(), set()),
-    "calibration": (set(), {"numpy", "scipy"}),
-    "explain": (set(), {"numpy"}),
-    "scoring": ({"stack", "objective"}, {"numpy", "torch"}),
-    "training": ({"stack", "objective", "terms"}, {"torch"}),
-    "fitting": ({"artifact", "batches", "objective", "scoring", "stack", "training", "warn"}, {"numpy", "torch"}),
-    "settings": ({"networks", "objective"}, {"numpy", "torch"}),
-    "build": ({"networks", "stack"}, {"numpy", "torch"}),
-    "detector": (
-        {
-            "batches",
-            "build",
-            "calibration",
-            "columns",
-            "explain",
-            "features",
-            "feeding",
-            "fitting",
-            "objective",
-            "rows",
-            "scoring",
-            "settings",
-            "stack",
-            "state",
-            "stored",
-            "training",
-        },
-        {"numpy", "sklearn", "torch"},
-    ),
-    "rows": ({"columns", "features", "stored"}, {"numpy", "sklearn"}),
-    "state": ({"artifact", "calibration", "columns", "features", "fitting", "settings"}, {"numpy", "torch"}),
-    "pyod": ({"detector"}, {"numpy", "pyod", "sklearn"}),
-    "textfile": ({"warn"}, {"numpy", "pyarrow"}),
-    "sources": ({"textfile"}, {"numpy", "pyarrow"}),
-    "options": (set(), {"click"}),
-    "terminal": (set(), {"click"}),
-    "card": ({"artifact", "columns"}, {"numpy"}),
-    "columns": ({"sources"}, {"numpy", "pyarrow"}),
-    "images": ({"data.formats"}, {"PIL", "numpy"}),
-    "intake": ({"columns", "sources", "stored"}, {"numpy", "pyarrow"}),
-    "inputs": (
-        {"columns", "detector", "features", "images", "intake", "sources", "stored", "textfile"},
-        {"numpy", "pyarrow"},
-    ),
-    "series": (set(), {"numpy"}),
-    "inputs_series": (
-        {"calibration", "columns", "detector", "inputs", "series", "sources"},
-        {"numpy", "pyarrow"},
-    ),
-    "verdicts": ({"calibration", "detector", "inputs"}, {"numpy", "pyarrow"}),
-    "outputs": ({"files", "terminal"}, {"pyarrow"}),
-    "skipping": ({"files"}, set()),
-    "streaming": ({"detector", "inputs", "sources", "textfile"}, {"numpy"}),
-    "theory": (set(), {"numpy", "scipy"}),
-    # The benchmark data sets. No torch.
-    "data": (set(), set()),
-    "data.formats": (set(), {"numpy"}),
-    "data.catalogue": ({"data", "data.formats"}, {"numpy"}),
-    "data.protocols": ({"data", "data.catalogue"}, {"numpy"}),
-    "data.fetch": ({"data.catalogue", "data.formats", "files"}, {"pooch", "tqdm"}),
-    # The paper's tables. Nothing below knows that a paper exists.
-    "bench": (set(), set()),
-    "bench.spec": ({"networks", "terms"}, set()),
-    "bench.tables": ({"bench.spec"}, set()),
-    "bench.results": (set(), set()),
-    "bench.measures": (set(), {"torch"}),
-    "bench.machine": ({"bench.spec", "networks"}, {"torch"}),
-    "bench.feed": ({"batches", "data.protocols"}, {"numpy", "torch"}),
-    "bench.execute": (
-        {
-            "artifact",
-            "bench.feed",
-            "bench.machine",
-            "bench.measures",
-            "bench.results",
-            "bench.spec",
-            "build",
-            "data.protocols",
-            "objective",
-            "stack",
-            "training",
-        },
-        {"numpy", "torch"},
-    ),
-    "bench.baselines": (
-        {"bench.machine", "bench.results", "bench.spec", "data.protocols", "metrics"},
-        {"numpy", "sklearn", "torch"},
-    ),
-    "bench.plan": ({"bench.execute", "bench.spec"}, set()),
-    "bench.campaign": (
-        {
-            "bench.baselines",
-            "bench.execute",
-            "bench.plan",
-            "bench.results",
-            "bench.spec",
-            "data.catalogue",
-            "data.protocols",
-        },
-        {"torch"},
-    ),
-    "bench.projection": (
-        {
-            "artifact",
-            "bench.campaign",
-            "bench.execute",
-            "bench.machine",
-            "bench.plan",
-            "bench.results",
-            "bench.spec",
-        },
-        {"torch"},
-    ),
-    "bench.report": ({"bench.results", "bench.spec", "bench.tables"}, {"numpy"}),
-}
-# The ends of the house may use everything; nothing may use them but they each other.
-ENDS = {"bench.figures", "cli", "cli_data", "cli_paper", "demo", "figures", "plots"}
+
+def section(title: str) -> str:
+    return PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def picture() -> list[tuple[str, set[str], set[str]]]:
+    """Every module from top to bottom, the modules of tollad and the packages that it imports."""
+    (block,) = re.findall(r"^```\n(.*?)^```", section("Who may import whom"), re.DOTALL | re.MULTILINE)
+    found = []
+    for line in re.sub(r"\n +", " ", block).splitlines():
+        if line and not line.startswith("# "):
+            parts = re.fullmatch(r"([\w., ]+?)(?: \((.+?)\))?(?: +-> (.+))?", line)
+            assert parts, f"no line of the picture: {line}"
+            modules, packages, below = (set(part.split(", ")) if part else set() for part in parts.groups())
+            found += [(module, below, packages) for module in sorted(modules)]
+    return found
+
+
+PICTURE = {module: (below, packages) for module, below, packages in picture()}
 
 
 def module_names() -> list[str]:
@@ -207,44 +96,47 @@ def of_tollad(names: set[str]) -> set[str]:
     return {name.removeprefix("tollad.") for name in names if name.startswith("tollad.")}
 
 
-@pytest.mark.parametrize("module", sorted(set(module_names()) - ENDS))
-def test_module_imports_only_what_lies_below(module):
-    assert module in MODULES, f"{module}.py has no place in the picture: add it to MODULES"
-    below, packages = MODULES[module]
+def of_others(names: set[str]) -> set[str]:
+    """The projects of the packages that are neither tollad nor of the standard library."""
+    others = {name for name in names if not name.startswith("tollad.")} - set(sys.stdlib_module_names)
+    return {PROJECTS.get(name, name) for name in others}
+
+
+@pytest.mark.parametrize("module", module_names())
+def test_module_imports_what_the_picture_shows(module):
+    assert module in PICTURE, f"{module} has no place in the picture of docs/architecture.md: give it one"
+    below, packages = PICTURE[module]
     found = imports(module)
-    assert of_tollad(found) <= below
-    foreign = {name for name in found if not name.startswith("tollad.")} - set(sys.stdlib_module_names)
-    assert foreign <= packages
+    assert of_tollad(found) == below
+    assert of_others(found) == packages
+
+
+def test_the_picture_shows_every_module_once_and_above_all_that_it_imports():
+    """So there are no cycles. Late imports count too."""
+    order = [module for module, _, _ in picture()]
+    assert sorted(order) == module_names()
+    for place, module in enumerate(order):
+        assert PICTURE[module][0] <= set(order[place + 1 :]), module
+
+
+def test_the_table_names_every_module_once():
+    cells = re.findall(r"^\| (`.*?) \|", section("The house"), re.MULTILINE)
+    files = Counter(re.findall(r"`(.+?)`", " ".join(cells)))
+    assert files == Counter(_file(module) for module in module_names())
+
+
+def _file(module: str) -> str:
+    name = module.replace(".", "/")
+    return f"{name}/" if (SOURCE / name / "__init__.py").exists() else f"{name}.py"
 
 
 @pytest.mark.parametrize("module", module_names())
 def test_packages_are_declared(module):
     """What a module imports is a dependency of the project by its own name, not by way of another's."""
-    project = tomllib.loads((SOURCE.parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     requirements = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
     declared = {re.match(r"[A-Za-z0-9_.-]+", requirement)[0].lower() for requirement in requirements}
-    foreign = {name for name in imports(module) if not name.startswith("tollad.")} - set(sys.stdlib_module_names)
-    assert {PROJECTS.get(name, name) for name in foreign} <= declared
-
-
-def test_nothing_imports_the_ends():
-    for module in set(module_names()) - ENDS:
-        assert not of_tollad(imports(module)) & ENDS, module
-
-
-def test_no_cycles():
-    """Late imports count too, but for those of the package itself, which holds only names for its user."""
-    graph = {module: of_tollad(imports(module)) - {"__init__"} for module in module_names() if module != "__init__"}
-    order = list(graphlib.TopologicalSorter(graph).static_order())
-    assert order.index("terms") < order.index("detector")
-
-
-def test_the_picture_names_no_module_twice_or_in_vain():
-    assert not MODULES.keys() & ENDS
-    assert MODULES.keys() | ENDS == set(module_names())
-    for module, (below, packages) in MODULES.items():
-        assert below <= MODULES.keys(), module
-        assert not packages & set(sys.stdlib_module_names), module
+    assert of_others(imports(module)) <= declared
 
 
 def loaded_by(code: str) -> set[str]:
@@ -255,8 +147,8 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_import_tollad_is_light():
-    packages = set().union(*(packages for _, packages in MODULES.values()))
-    assert not loaded_by("import tollad; dir(tollad); tollad.__version__") & packages
+    packages = set().union(*(packages for _, packages in PICTURE.values()))
+    assert not of_others(loaded_by("import tollad; dir(tollad); tollad.__version__")) & packages
 
 
 def test_public_names_load_on_first_use():

@@ -264,13 +264,25 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         """Go on training with new normal rows; the first call is `fit`.
 
         Later calls keep the preprocessing and every "auto" of the first, make `steps` more updates with the new rows,
-        and put the threshold where `contamination` asks for among them.
+        and put the threshold where `contamination` asks for among them. After an error the detector is as it was.
 
         Parameters
         ----------
         X : array-like
-            Normal rows, shaped as in `fit`.
+            Normal rows, at least two, shaped as in `fit`.
         y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            As of `fit`, and for rows of another shape or with other columns than those of the first call, or fewer
+            rows than `early_stopping` or `false_alarm_rate` needs.
+        FloatingPointError
+            When the loss is no longer finite.
         """
         if not hasattr(self, "stack_"):
             return self.fit(X)
@@ -501,6 +513,15 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             was loaded with; ``{}`` for none.
         overwrite : bool, default True
             Whether an existing file may be replaced.
+
+        Raises
+        ------
+        TypeError
+            If the notes hold something that JSON does not know.
+        ValueError
+            If a number of the notes is NaN or infinite, or they take more than about 40 MB as JSON.
+        OSError
+            If the file cannot be written, or exists and `overwrite` is False. An older file is then as it was.
         """
         check_is_fitted(self)
         parameters = self.get_params()

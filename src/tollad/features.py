@@ -53,6 +53,7 @@ class Features:
 
     @property
     def n_views(self) -> int:
+        """How many views of the rows there are: 2 with the arcsinh of a table, else 1."""
         return 2 if len(self.bent_mean) else 1
 
     def transform(self, X: NDArray[Any]) -> NDArray[np.float64]:

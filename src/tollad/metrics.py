@@ -22,7 +22,8 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     Raises
     ------
     ValueError
-        If only one label occurs.
+        If only one label occurs, a label is neither 0 nor 1, a score is not finite, or there are more of one than of
+        the other.
 
     Examples
     --------
@@ -33,12 +34,27 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Area under the precision-recall curve as a sum over thresholds, in [0, 1]; arguments as in `auroc`."""
+    """Area under the precision-recall curve as a sum over thresholds, in [0, 1].
+
+    Parameters and errors as of `auroc`.
+    """
     return float(average_precision_score(_both(labels), scores))
 
 
 def f1(labels: ArrayLike, alarms: ArrayLike) -> float:
-    """F1 of the anomalies, in [0, 1], for rows called anomalous (`alarms`: (n,) of bool); 0 when none is found."""
+    """F1 of the anomalies, in [0, 1], for rows called anomalous; 0 when none is found.
+
+    Parameters
+    ----------
+    labels
+        As in `auroc`.
+    alarms : array-like of bool, (n,)
+
+    Raises
+    ------
+    ValueError
+        If only one label occurs, a label is neither 0 nor 1, or there are more of one than of the other.
+    """
     return float(f1_score(_both(labels), np.asarray(alarms).astype(int), zero_division=0.0))
 
 
@@ -82,7 +98,21 @@ def f1_at_share(labels: ArrayLike, scores: ArrayLike, normal_share: float) -> fl
 
 
 def false_alarm_rate(labels: ArrayLike, alarms: ArrayLike) -> float:
-    """Share of the normal rows that are called anomalous, in [0, 1]."""
+    """Share of the normal rows that are called anomalous, in [0, 1].
+
+    Parameters
+    ----------
+    labels : array-like of {0, 1}, (n,)
+        1 = anomaly; 0 must occur.
+    alarms : array-like of bool, (n,)
+
+    Raises
+    ------
+    ValueError
+        If no row is normal, or a label is neither 0 nor 1.
+    IndexError
+        If there are more of one than of the other.
+    """
     normal = _checked(labels) == 0
     if not normal.any():
         raise ValueError("a false-alarm rate needs normal rows (0)")

@@ -40,16 +40,24 @@ class Autoencoder(nn.Module):
 
 
 class OutputBias(nn.Module):
-    """A learnt constant added to the output: one value for each value of the input, 0 at first."""
+    """A learnt constant added to the output: one value for each value of the input, 0 at first.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of one row.
+    """
 
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(tuple(shape)))
 
     def reset_parameters(self) -> None:
+        """Set the constant to 0."""
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return ``x + bias``: (B, *shape) -> (B, *shape)."""
         return x + self.bias
 
 

@@ -131,6 +131,7 @@ class Stack:
         return self
 
     def eval(self) -> Stack:
+        """Set evaluation mode: BatchNorm uses its stored statistics."""
         return self.train(False)
 
     def state(self) -> dict[str, Tensor]:
@@ -165,10 +166,12 @@ class Stack:
 
     @property
     def device(self) -> torch.device:
+        """The device of the weights."""
         return next(iter(self._tensors.values())).device
 
     @property
     def dtype(self) -> torch.dtype:
+        """The floating-point type of the weights."""
         return next(t.dtype for t in self._tensors.values() if t.is_floating_point())
 
 

@@ -379,6 +379,7 @@ def _parse(
 
 
 def distinct_names(label: str, names: Sequence[str]) -> list[str]:
+    """Return the names of columns without outer spaces; ValueError, beginning with `label`, for none or equal ones."""
     trimmed = [name.strip() for name in names]
     twice = [name for name, count in Counter(trimmed).items() if count > 1]
     if twice or not trimmed:
@@ -388,4 +389,5 @@ def distinct_names(label: str, names: Sequence[str]) -> list[str]:
 
 
 def numbered(n_columns: int) -> list[str]:
+    """Return the names of columns that have none: x1, x2 and so on."""
     return [f"x{j}" for j in range(1, n_columns + 1)]

@@ -163,6 +163,13 @@ def one_class(dataset: str, normal: int) -> Task:
     Task
         `train`: the normal class's training images that do not validate. `validation`: 10,000 training images.
         `test`: the official one. Measured by AUROC.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the data set is not there; the message says how to get it.
+    ValueError
+        If the set is unknown or holds no images, or has no such class, or a file is not the authors'.
     """
     _check_images(dataset, "one_class")
     names = _class_names(dataset)
@@ -195,12 +202,22 @@ def official_split(dataset: str) -> Task:
     Task
         232 normal rows train; validation and test have 77 normal rows and 13 anomalies each. Raw values. F1 when 85.4 %
         are called normal.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the data set is not there; the message says how to get it.
+    ValueError
+        If it is another set, or a file is not the authors'.
     """
     return _arrhythmia_fifths("official_split", dataset, 300)
 
 
 def random_split(dataset: str, seed: int = 0) -> Task:
-    """Arrhythmia in the proportions of `official_split`, split by `seed`, an int in [0, 2**32)."""
+    """Arrhythmia in the proportions of `official_split`, split by `seed`, an int in [0, 2**32).
+
+    Errors as of `official_split`, and ValueError for another seed.
+    """
     return _arrhythmia_fifths(f"random_split/{seed}", dataset, seed)
 
 
@@ -216,6 +233,8 @@ def alad(dataset: str, seed: int = 0) -> Task:
     -------
     Task
         The normal rows of one half of the 452 rows train, the other half tests. Raw values, no validation.
+
+    Errors as of `random_split`.
     """
     rows, labels = _load_arrhythmia("alad", dataset)
     order = np.random.RandomState(seed).permutation(len(rows))
@@ -235,6 +254,8 @@ def goad(dataset: str) -> Task:
     Task
         The other normal rows and all anomalies test; as many rows are called anomalous as there are anomalies. No
         validation.
+
+    Errors as of `official_split`.
     """
     rows, labels = _load_arrhythmia("goad", dataset)
     normals, anomalies = np.flatnonzero(labels == 0), np.flatnonzero(labels)
@@ -384,6 +405,11 @@ def validation_indices(dataset: str, labels: Indices) -> Indices:
     -------
     ndarray of int64, shape (10000,)
         In the order in which they were drawn.
+
+    Raises
+    ------
+    ValueError
+        If the set is unknown or holds no images, or there are fewer labels, in all or of a class, than are drawn.
     """
     match dataset:
         case "mnist":

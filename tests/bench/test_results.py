@@ -54,6 +54,16 @@ def test_a_torn_last_line_is_left_out_and_repaired(tmp_path, kept):
     assert [json.loads(line)["identity"] for line in path.read_text().splitlines()] == ["a", "b"]
 
 
+def test_of_several_rows_a_crash_leaves_the_first_ones_whole(tmp_path):
+    results = Results(tmp_path)
+    results.append("mnist", [row("a"), row("b"), row("c")])
+    path = tmp_path / "mnist.jsonl"
+    whole = path.read_bytes()
+    for kept in range(len(whole) + 1):
+        path.write_bytes(whole[:kept])
+        assert identities(tmp_path) == ["a", "b", "c"][: whole[:kept].count(b"\n")]
+
+
 def test_a_torn_first_line_leaves_nothing(tmp_path):
     (tmp_path / "mnist.jsonl").write_text('{"format": 1, "iden')
     assert identities(tmp_path) == []

@@ -28,8 +28,8 @@ _SELECTED = {"best_validation": "o", "last": "s"}
 _BASELINES = ("v", "^", "<", ">", "X", "P")
 _STYLES = ("-", "--", ":")
 _DOTS = 150
-# Inches.
-_WIDTH, _HEIGHT = 8.0, 4.3  # inches; to the height each name in the legend is added
+# Inches; what a name of the legend and each of its lines add to the height.
+_WIDTH, _HEIGHT = 8.0, 4.3
 _NAME, _LINE = 0.06, 0.14
 _LEGEND_CHARACTERS = 110  # what a line of the legend has room for
 _METRICS = {"auroc": "AUROC (%)", "f1": "F1 (%)"}

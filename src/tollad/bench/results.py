@@ -51,7 +51,10 @@ class Results:
         self.folder = Path(folder)
 
     def append(self, name: str, rows: Sequence[Row]) -> None:
-        """Append rows to ``folder/name.jsonl``: all of them or, when the disk is full or the power fails, none.
+        """Append rows to ``folder/name.jsonl``, each whole or not there for a reader.
+
+        If the write fails, as on a full disk, none is there. If the process ends or the power fails meanwhile, the
+        first may be there without the others.
 
         Raises
         ------

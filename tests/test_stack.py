@@ -325,14 +325,6 @@ class TestState:
         for wanted, got in zip(source.eval()(x), target.eval()(x), strict=True):
             assert torch.equal(got, wanted)
 
-    def test_some_members_only(self):
-        source, target = small.stack("mlp", [0, 1]), small.stack("mlp", [5, 6])
-        before = {key: tensor.clone() for key, tensor in target.state().items()}
-        target.load_state(source.state(), torch.tensor([False, True]))
-        for key, tensor in target.state().items():
-            assert torch.equal(tensor[0], before[key][0])
-            assert torch.equal(tensor[1], source.state()[key][1])
-
     def test_another_network_is_refused_before_anything_is_copied(self):
         stack = small.stack("mlp")
         before = {key: tensor.clone() for key, tensor in stack.state().items()}

@@ -138,8 +138,8 @@ class Stack:
         """Return every parameter and buffer, (M, ...) each, by name. Views: clone what must not change."""
         return {name: tensor.detach() for name, tensor in self._tensors.items()}
 
-    def load_state(self, state: Mapping[str, Tensor], members: Tensor | None = None) -> None:
-        """Copy tensors named and shaped as in `state` into the stack, for all members or those where `members` is true.
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Copy tensors named and shaped as in `state` into the stack.
 
         Raises
         ------
@@ -155,10 +155,7 @@ class Stack:
                     f"the weights of another network: {name!r} is {tuple(state[name].shape)}, not {tuple(tensor.shape)}"
                 )
         for name, tensor in own.items():
-            if members is None:
-                tensor.copy_(state[name])
-            else:
-                tensor[members] = state[name][members].to(tensor)
+            tensor.copy_(state[name])
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Stack:
         """Return a copy on another device or in another floating-point type, in the same mode."""

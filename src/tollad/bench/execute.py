@@ -264,7 +264,7 @@ class _Training:
             scores = self._scores("validation")
             value = self._metric("validation", scores)
             measured["validation"][number] = value
-            better = (value > measured["best"]) & (measured["failed_at"] == 0)
+            better = value > measured["best"]
             measured["best"] = torch.where(better, value, measured["best"])
             measured["best_step"] = torch.where(better, self.step, measured["best_step"])
             for name, tensor in self._stack.state().items():

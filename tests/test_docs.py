@@ -1,4 +1,4 @@
-"""The commands of docs/arrhythmia.md run as a reader would type them, on the real file."""
+"""The pages: what they link to and name is there, and docs/arrhythmia.md runs as a reader would type it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,48 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[1] / "docs" / "arrhythmia.md"
+ROOT = Path(__file__).parents[1]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGE = ROOT / "docs" / "arrhythmia.md"
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    found: dict[str, int] = {}
+    for heading in re.findall(r"^#+ +(.+?) *$", prose(page), re.MULTILINE):
+        slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        found[slug] = found.get(slug, -1) + 1
+    return {f"{slug}-{again}" if again else slug for slug, times in found.items() for again in range(times + 1)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"`[^`]*`", "", prose(page))
+    for link in re.findall(r"\]\(\s*([^)\s]+)", text) + re.findall(r"^\[.+?\]:\s*(\S+)", text, re.MULTILINE):
+        if not re.match(r"[a-z]+:", link):
+            path, _, anchor = link.partition("#")
+            target = page.parent / path if path else page
+            assert target.exists(), f"{page.name} links to {link}"
+            assert not anchor or anchor in anchors(target), f"{page.name} links to {link}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_exist(page: Path) -> None:
+    """A path from the top between backticks, `docs/large.md`; a source distribution has not all of its folders."""
+    for path in re.findall(r"`((?:benchmarks|docs|results|src|tests)/[\w./*-]+)`", prose(page)):
+        folder = ROOT / path.partition("/")[0]
+        assert not folder.exists() or list(ROOT.glob(path.rstrip("/"))), f"{page.name} names {path}"
+
+
+def test_anchors_are_those_of_github(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Who may, and why?\n## `a_b` c-d\n```\n# no heading\n```\n### Twice\n### Twice\n")
+    assert anchors(page) == {"who-may-and-why", "a_b-c-d", "twice", "twice-1"}
 
 
 @pytest.mark.data

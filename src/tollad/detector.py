@@ -520,6 +520,8 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             If the notes hold something that JSON does not know.
         ValueError
             If a number of the notes is NaN or infinite, or they take more than about 40 MB as JSON.
+        ValueError, TypeError
+            If parameters that were set after the fit are out of range, or `network` has become modules.
         OSError
             If the file cannot be written, or exists and `overwrite` is False. An older file is then as it was.
         """

@@ -65,14 +65,15 @@ def f1_at_share(labels: ArrayLike, scores: ArrayLike, normal_share: float) -> fl
     ----------
     labels, scores
         As in `auroc`.
-    normal_share : float, in (0, 1)
+    normal_share : float, in [0, 1]
         ``round(normal_share * n)`` rows are called normal. Where equal scores lie on both sides of that, the result is
         the mean over all ways to choose among them: scores that are all equal do as well as chance.
 
     Raises
     ------
     ValueError
-        If a label is neither 0 nor 1, a score is not finite, or there are more of one than of the other.
+        If a label is neither 0 nor 1, a score is not finite, there are more of one than of the other, or the share lies
+        outside its range.
 
     Examples
     --------

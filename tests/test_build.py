@@ -174,6 +174,12 @@ class TestCustomStack:
         assert encoder.weight.dtype == torch.float64
         assert encoder.training
 
+    def test_weights_that_the_modules_share_stay_shared(self):
+        encoder, decoder = self.make()
+        alone, _ = custom_stack((encoder, decoder), (5,), 2)
+        stack, _ = custom_stack((encoder, nn.Sequential(decoder, encoder, decoder)), (5,), 2)
+        assert stack.weights.numel() == alone.weights.numel()
+
     def test_other_rows_are_refused(self):
         with pytest.raises(ValueError, match=r"the network does not take rows of shape \(6,\)"):
             custom_stack(self.make(), (6,), 1)

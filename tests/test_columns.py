@@ -158,7 +158,6 @@ def test_other_things_are_no_frames():
         (pa.array([1_500_000_000], pa.time64("ns")), [1.5]),
         ([dt.timedelta(days=-1, microseconds=1), None], [-86399.999999, math.nan]),
         (pa.array([2**63], pa.uint64()), [2.0**63]),
-        (pa.array([3, 1, 3]).dictionary_encode(), [3, 1, 3]),
     ],
 )
 def test_numbers(values, numbers):
@@ -177,6 +176,18 @@ def test_words_for_missing_values(word):
 def test_codes_of_digits_are_categories_when_asked():
     column = fit_one(["007", "7", "007"], "category")
     assert (column.levels, column.counts) == (("007", "7"), (2, 1))
+
+
+@pytest.mark.parametrize(
+    ("values", "levels"),
+    [([3, 1, 3], ("3", "1")), (["3", "1", "3"], ("3", "1")), ([True, False, True], ("true", "false"))],
+)
+def test_what_has_the_type_of_a_category_is_one(values, levels):
+    plain = pa.array(values)
+    column = fit_one(plain.dictionary_encode())
+    assert (column.kind, column.levels, column.counts) == ("category", levels, (2, 1))
+    for later in (plain.dictionary_encode(), plain):
+        assert encode(table(x=later), [column]).tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 0]]
 
 
 @pytest.mark.parametrize(

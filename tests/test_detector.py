@@ -454,6 +454,35 @@ class TestFailures:
         with pytest.raises(TypeError, match=r"^network must be a name or a pair \(encoder, decoder\) of torch modules"):
             TollDetector.load(tmp_path / "m", network=torch.nn.Identity())
 
+    @pytest.mark.parametrize("network", ["mlp", "mlp_layernorm"])
+    def test_rows_too_far_out_for_a_number_are_anomalies(self, network):
+        """Values that are taken as they are may overflow: into NaN, which is neither above nor below a threshold."""
+        rows = table()
+        detector = make("mlp", preprocess=None, network=network).fit(rows)
+        far = np.vstack([rows[:1], np.full((1, 5), 1e155), np.full((1, 5), 1.7e308)])
+        scores = detector.anomaly_score(far)
+        assert np.isfinite(scores).all()
+        assert detector.predict(far)[1:].tolist() == [-1, -1]
+
+    @pytest.mark.parametrize("given", [{"anomaly_score": "x"}, {"anomaly_score": True}, {"false_alarm_rate": "x"}])
+    def test_thresholds_are_numbers(self, given):
+        detector = train(false_alarm_rate=0.1)
+        (name,) = given
+        with pytest.raises((TypeError, ValueError), match=f"^{name} must .*, not "):
+            detector.set_threshold(**given)
+
+    def test_two_rows_are_left_to_train_on(self):
+        with pytest.raises(ValueError, match=r"needs 1 calibration rows and 2 to train on, 3 in all; there are 2"):
+            make(false_alarm_rate=0.5).fit(table(2))
+
+    def test_gaps_widen_what_modules_of_the_user_are_given(self):
+        rows = table()
+        rows[::7, 1] = NAN
+        with torch.random.fork_rng():
+            network = torch.nn.Linear(5, 2), torch.nn.Linear(2, 5)
+        with pytest.raises(ValueError, match=r"\(6,\).*of these columns 1 say where values are missing"):
+            make("mlp", network=network, hidden="auto").fit(rows)
+
     def test_not_fitted_cannot_be_saved_or_cut(self, tmp_path):
         with pytest.raises(NotFittedError):
             make().save(tmp_path / "m")

@@ -67,6 +67,12 @@ class TestStandardise:
         (inputs,) = fit(X).transform(np.array([[1e300, -1e300]]))
         assert inputs.tolist() == [[50.0, -50.0]]
 
+    def test_values_that_differ_too_little_to_standardise_are_refused_by_name(self):
+        rows = X.copy()
+        rows[:, 1] = np.where(np.arange(len(rows)) % 2, 1e-170, -1e-170)
+        with pytest.raises(ValueError, match="column 'x2': the values differ too little to standardise; rescale"):
+            fit(rows)
+
     def test_values_too_large_to_standardise_are_refused_by_name(self):
         with pytest.raises(
             ValueError, match="column 'x2': the values are too large to standardise; rescale the column"

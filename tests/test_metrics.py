@@ -100,6 +100,13 @@ def test_labels_must_be_zero_and_one(name, labels):
         getattr(metrics, name)(labels, [0, 1])
 
 
+@pytest.mark.parametrize("name", ["f1", "false_alarm_rate"])
+@pytest.mark.parametrize("alarms", [[1, -1], [0.3, 0.7]])
+def test_alarms_are_no_predictions_and_no_scores(name, alarms):
+    with pytest.raises(ValueError, match=r"alarms must be True or False .* such as predict\(X\) == -1"):
+        getattr(metrics, name)([0, 1], alarms)
+
+
 def test_labels_are_not_rounded():
     with pytest.raises(ValueError, match=r"normal rows \(0\) and anomalies \(1\)"):
         metrics.auroc([0.0, 0.5, 1.0], [1.0, 2.0, 3.0])

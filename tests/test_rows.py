@@ -57,6 +57,27 @@ class TestRows:
         strided.setflags(write=False)
         assert_same_bits(make(kind).fit(strided), fitted[kind], rows)
 
+    def test_masked_values_are_missing(self):
+        rows = table()
+        gaps = rows.copy()
+        gaps[::7, 1] = NAN
+        masked = np.ma.masked_invalid(gaps)
+        masked.data[::7, 1] = -999
+        assert_same_bits(make("mlp").fit(masked), make("mlp").fit(gaps), gaps)
+        np.testing.assert_array_equal(*(make("mlp").fit(gaps).anomaly_score(X) for X in (masked, gaps)))
+
+    @pytest.mark.parametrize("dtype", ["datetime64[s]", "timedelta64[ms]"])
+    def test_dates_of_an_array_are_refused(self, fitted, dtype):
+        """They would be counts of the unit that the array happens to have."""
+        rows = np.arange(60 * 5).reshape(60, 5).astype(dtype)
+        for take in (make().fit, fitted["table"].anomaly_score):
+            with pytest.raises(TypeError, match=r"the rows are of type .*64\[m?s\]; dates .* are read from frames"):
+                take(rows)
+
+    def test_rows_of_nothing_are_refused(self):
+        with pytest.raises(ValueError, match=r"shape \(5, 0, 8\) and hold no value"):
+            make().fit(np.zeros((5, 0, 8)))
+
     def test_lists(self, fitted):
         assert_same_bits(make().fit(table().tolist()), fitted["table"], table().tolist())
 
@@ -397,6 +418,45 @@ class TestFrames:
     def test_all_values_of_a_row_missing_can_be_scored(self, of_people):
         nothing = people().iloc[:2].assign(age=None, city=None, seen=None, member=None)
         assert np.isfinite(of_people.anomaly_score(nothing)).all()
+
+    def test_rows_held_out_for_a_rate_are_to_the_detector_what_later_rows_are(self):
+        """A level that only they have is unknown: were it counted, they would look more usual than new rows."""
+        streets = np.random.default_rng(0).integers(300, size=200).astype(str)
+        frame = people(200).assign(city=np.char.add("s", streets)).drop(columns="seen")
+        detector = make(false_alarm_rate=0.1).fit(frame)
+        trained, held_out = detector._held_out(len(frame))
+        straight = make().fit(frame.iloc[trained])
+        assert detector.columns_ == straight.columns_
+        assert_same_bits(detector, straight.calibrate(frame.iloc[held_out], false_alarm_rate=0.1), frame)
+        np.testing.assert_array_equal(detector.calibration_scores_, straight.calibration_scores_)
+
+    def test_no_rows_cannot_be_scored(self, of_people):
+        with pytest.raises(ValueError, match="the table has no rows; give at least one"):
+            of_people.anomaly_score(people().iloc[:0])
+
+    def test_kinds_of_columns_that_are_named_by_numbers(self):
+        frame = people().set_axis(range(people().shape[1]), axis=1)
+        detector = make(columns={0: "drop"}).fit(frame)
+        assert detector.columns_[0].kind == "drop"
+
+    def test_names_of_an_arrow_batch_count(self):
+        frame = pd.DataFrame(table(), columns=list("abcde"))
+        batch = pa.RecordBatch.from_pandas(frame, preserve_index=False)
+        detector = make().fit(batch)
+        assert_same_bits(detector, make().fit(frame), frame)
+        with pytest.raises(ValueError, match="same order"):
+            detector.predict(batch.select(list("bacde")))
+
+    def test_gaps_of_arrow_booleans(self):
+        frame = pa.table({"a": [True, False, None] * 20, "b": table()[:60, 0]})
+        values = np.column_stack([[1.0, 0.0, NAN] * 20, table()[:60, 0]])
+        np.testing.assert_array_equal(make().fit(frame).training_scores_, make().fit(values).training_scores_)
+
+    def test_dates_beyond_the_calendar_are_refused(self):
+        seen = people()["seen"].to_numpy().astype("datetime64[s]")
+        seen[3] = np.datetime64("20000-01-01")
+        with pytest.raises(ValueError, match=r"^row 3, column 'seen': the date is not in the years 1 to 9999; correct"):
+            make().fit(people().assign(seen=seen))
 
     def test_impossible_dates_are_refused(self):
         texts = people()["seen"].dt.strftime("%Y-%m-%d")

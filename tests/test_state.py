@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -103,6 +104,10 @@ class TestSave:
         detector.save(tmp_path / "m")
         assert_same_bits(TollDetector.load(tmp_path / "m"), detector, table())
 
+    def test_fractions_travel_as_numbers(self, tmp_path):
+        make("mlp", beta=Fraction(1, 2)).fit(table()).save(tmp_path / "m")
+        assert TollDetector.load(tmp_path / "m").beta == 0.5
+
     def test_own_modules_are_needed_again(self, fitted, tmp_path):
         fitted["own modules"].save(tmp_path / "m")
         with pytest.raises(
@@ -153,6 +158,45 @@ class TestSave:
             artifact.save(tmp_path / "m", "model", metadata, {k: v for k, v in tensors.items() if k != name})
             with pytest.raises(ValueError, match=name.rpartition(".")[2]):
                 TollDetector.load(tmp_path / "m")
+
+    @pytest.mark.parametrize(
+        ("part", "changes"),
+        [
+            ("settings", {"network": "__builtins__"}),
+            ("settings", {"network": "nope"}),
+            ("settings", {"precision": "half"}),
+            ("settings", {"latent_dim": -3}),
+            ("settings", {"n_members": 10**9}),
+            ("settings", {"beta": "auto"}),
+            ("settings", {"hidden": [0]}),
+            ("parameters", {"beta": "1/2"}),
+            (None, {"input_shape": []}),
+            (None, {"input_shape": [7]}),
+            (None, {"input_shape": [5, 5]}),
+            (None, {"offset": None}),
+            (None, {"offset": "x"}),
+            (None, {"threshold_rule": ["contamination"]}),
+            (None, {"threshold_rule": ["chance", 0.1]}),
+            (None, {"notes": "none"}),
+            (None, {"feature_names": ["a"]}),
+        ],
+        ids=str,
+    )
+    def test_model_of_values_that_fit_no_detector_is_refused(self, fitted, tmp_path, part, changes):
+        fitted["table"].save(tmp_path / "m")
+        metadata, tensors = artifact.load(tmp_path / "m", "model")
+        (metadata if part is None else metadata[part]).update(changes)
+        artifact.save(tmp_path / "m", "model", metadata, tensors)
+        with pytest.raises((TypeError, ValueError), match=r"(is no model that this tollad knows|^beta must be)"):
+            TollDetector.load(tmp_path / "m")
+
+    @pytest.mark.parametrize("name", ["features.mean", "features.fill", "member_means", "stack.encoder.0.weight"])
+    def test_model_of_tensors_that_numpy_would_stretch_is_refused(self, fitted, tmp_path, name):
+        fitted["table"].save(tmp_path / "m")
+        metadata, tensors = artifact.load(tmp_path / "m", "model")
+        artifact.save(tmp_path / "m", "model", metadata, {**tensors, name: tensors[name][:1]})
+        with pytest.raises(ValueError, match="is no model that this tollad knows"):
+            TollDetector.load(tmp_path / "m")
 
     @pytest.mark.parametrize("damage", ["cut", "altered"])
     def test_damaged_file_is_refused(self, fitted, tmp_path, damage):

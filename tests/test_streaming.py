@@ -8,10 +8,12 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 import tollad
-from tollad import TollDetector, iter_scores
+from tollad import TollDetector, iter_scores, streaming
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +77,20 @@ def test_bad_rows_of_a_file(named, tmp_path):
 def test_options_of_files_mean_nothing_for_blocks(detector, rows, option):
     with pytest.raises(TypeError, match="leave them out"):
         next(iter_scores(detector, [rows], **option))
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, lambda rows: pa.table(dict(rows))])
+def test_a_frame_is_cut_like_an_array(named, frame, monkeypatch):
+    monkeypatch.setattr(streaming, "rows_in_block", lambda shape: 7)
+    rows = {name: np.arange(20.0) for name in "abc"}
+    blocks = list(iter_scores(named, frame(rows)))
+    assert [len(block) for block in blocks] == [7, 7, 6]
+    np.testing.assert_allclose(np.concatenate(blocks), named.anomaly_score(pd.DataFrame(rows)), rtol=1e-9)
+
+
+def test_rows_one_by_one_are_no_blocks(detector, rows):
+    with pytest.raises(TypeError, match="each block must hold rows, and this one is a single row or column"):
+        next(iter_scores(detector, rows.tolist()))
 
 
 def test_it_is_public():

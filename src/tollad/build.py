@@ -110,7 +110,7 @@ def custom_stack(
     MemoryError
         If that of the device would not hold the training.
     """
-    encoder, decoder = (copy.deepcopy(part).float() for part in network)
+    encoder, decoder = (part.float() for part in copy.deepcopy(network))  # together, for weights that they share
     template = Autoencoder(encoder, decoder).cpu().eval()
     x = torch.zeros(2, *shape)
     with torch.no_grad():

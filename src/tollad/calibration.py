@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal, TypeAlias
+from numbers import Real
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -589,6 +590,6 @@ def _calibration(scores: ArrayLike) -> Floats:
     return values
 
 
-def _check_rate(rate: float, name: str) -> None:
-    if not 0 < rate < 1:
+def _check_rate(rate: Any, name: str) -> None:
+    if not isinstance(rate, Real) or not 0 < float(rate) < 1:
         raise ValueError(f"{name} must lie between 0 and 1, both excluded, not {rate!r}")

@@ -131,7 +131,8 @@ def fit_columns(
 ) -> list[Column]:
     """Decide what each column is, and learn its constants.
 
-    Numbers, booleans, durations and times of day (in seconds) are numbers; dates and timestamps are dates. Text is what
+    Numbers, booleans, durations and times of day (in seconds) are numbers; dates and timestamps are dates; what has the
+    type of a category (of pandas, polars or Arrow) is one, be its values numbers. Text is what
     all its values are: numbers (or true and false), dates as in ISO 8601, else categories. Outer spaces do not count,
     the words of `tollad.sources.MISSING` are missing values, and a date without a time zone is taken for UTC.
 
@@ -171,7 +172,7 @@ def fit_columns(
     >>> encode(pa.table({"age": [40, 50], "city": ["Oslo", "Rome"]}), columns).tolist()
     [[40.0, 0.0, 1.0, 0.0], [50.0, 0.0, 0.0, 1.0]]
     """
-    by_name, kinds = _by_name(table), kinds or {}
+    by_name, kinds = _by_name(table), {str(name): kind for name, kind in (kinds or {}).items()}
     check_kinds(table.column_names, kinds)
     if not table.num_rows:
         raise ValueError("the table has no row to learn from; give at least one column and one row")
@@ -375,6 +376,7 @@ class Survey:
         self._most_levels = most_levels
         self._kinds = ["number", "date"]  # what all texts so far can be read as
         self._any = False
+        self._by_type = False  # whether the type of the values asks for a category, and not the user
         self._natural = ""
         self._counts: Counter[str | None] = Counter()
         self._refusals: dict[str, ValueError] = {}
@@ -388,6 +390,8 @@ class Survey:
         """Look at the next values; `where` says where one stands, counted from the first of them."""
         if self._asked == "drop":
             return
+        if self._asked is None and _is_category(values.type):
+            self._asked, self._counting, self._by_type = "category", True, True
         values = _clean(self.name, values)
         if pa.types.is_null(values.type):
             self._counts[None] += len(values)
@@ -425,7 +429,7 @@ class Survey:
             for level, count in self._counts.items():
                 lower = None if level is None else level.lower()
                 counts[lower if lower in ("true", "false") else level] += count
-            return _fit_category(self.name, +counts, self._asked)
+            return _fit_category(self.name, +counts, None if self._by_type else self._asked)
         if kind in self._refusals:
             raise self._refusals[kind]
         if kind == "number" or self._days is None:
@@ -750,6 +754,11 @@ def _clean(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
+def _is_category(kind: pa.DataType) -> bool:
+    """Whether the type says that values are categories whatever they look like, as that of pandas and polars does."""
+    return pa.types.is_dictionary(kind) and not pa.types.is_temporal(kind.value_type)
+
+
 def _natural(column: pa.ChunkedArray) -> str:
     """Return the kind of column that its type makes it; "" for nested, null and other strange types."""
     types = pa.types
@@ -774,6 +783,12 @@ def _read(name: str, column: pa.ChunkedArray, kind: str, where: Where, *, choose
     if kind == "number" and pc.any(pc.is_inf(values)).as_py():
         at = f"{where(pc.index(pc.is_inf(values), True).as_py())}, column {name!r}"
         raise ValueError(f"{at}: the value is infinite; correct it, or mark it as missing")
+    if kind == "date":
+        days = _days(values)
+        strange = np.flatnonzero((days < _FIRST_DAY) | (days > _LAST_DAY))
+        if len(strange):
+            at = f"{where(int(strange[0]))}, column {name!r}"
+            raise ValueError(f"{at}: the date is not in the years 1 to 9999; correct it, or mark it as missing")
     return values
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +33,7 @@ from tollad.feeding import HeldOutLater, PreparedLater
 from tollad.fitting import Checkpoint, fit, warn_if_collapsed
 from tollad.objective import Objective
 from tollad.rows import check_rows, divide, encoding_of, learn_rows, names_of
-from tollad.settings import NORMS, TARGETS, Settings, check_network, check_parameters, resolve
+from tollad.settings import NORMS, TARGETS, Settings, check_network, check_parameters, check_real, resolve
 from tollad.stack import Stack
 from tollad.state import State, as_json, load_state, save_state, unknown_model
 from tollad.stored import LargeRows, RowFile, Rows, as_large, in_blocks, take
@@ -67,9 +66,10 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         Length of the latent. "auto" is 128 for the default network of tables, 64 for convolutions, and for "mlp" 16, or
         half the columns when they are fewer than 32.
     network : str or (encoder, decoder), default "auto"
-        Name of a builder in `tollad.networks`, or two torch modules, (B, *row shape) -> (B, latent_dim) and back, which
-        are copied and start from the weights they have. "auto" is "conv" for images, "mlp_layernorm" for tables, or
-        "mlp" for tables when nothing is corrupted.
+        Name of a builder in `tollad.networks`, or two torch modules, (B, *shape) -> (B, latent_dim) and back, which are
+        copied and start from the weights they have; `shape` is that of a row, with one channel before two axes, and a
+        table has a column more for each with missing values. "auto" is "conv" for images, "mlp_layernorm" for tables,
+        or "mlp" for tables when nothing is corrupted.
     hidden : sequence of int or "auto", default "auto"
         Widths from the input towards the latent, which is not among them; the decoder mirrors them. "auto" is the
         network's default, see `tollad.networks`.
@@ -263,8 +263,9 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Go on training with new normal rows; the first call is `fit`.
 
-        Later calls keep the preprocessing and every "auto" of the first, make `steps` more updates with the new rows,
-        and put the threshold where `contamination` asks for among them. After an error the detector is as it was.
+        Later calls keep the preprocessing and the parameters of the first (`settings_`), whatever `set_params` says
+        meanwhile: they make as many updates again with the new rows. `contamination` or `false_alarm_rate`, as they are
+        now, put the threshold by the new rows. After an error the detector is as it was.
 
         Parameters
         ----------
@@ -487,8 +488,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             check_parameters({**self.get_params(), "contamination": value})
             self.offset_ = _offset(self.training_scores_, value)
         elif rule == "anomaly_score":
-            if not math.isfinite(value):
-                raise ValueError(f"anomaly_score must be a finite number, not {value!r}")
+            check_real({rule: value}, rule, "a finite number", lambda number: True)
             self.offset_ = -float(value)
         else:
             scores = self._calibration_scores()
@@ -586,6 +586,8 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         """
         if network is not None:
             check_network(network)
+            if isinstance(network, str):
+                raise TypeError("network must be a pair (encoder, decoder) of torch modules; the file knows the names")
         state = load_state(path)
         parameters = dict(state.parameters)
         try:
@@ -601,9 +603,9 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
                 parameters["device"] = device
             self = cls(**parameters)
             check_parameters(parameters)
-            return self._restore(state)
         except (KeyError, TypeError) as error:
             raise unknown_model(path, error) from error
+        return self._restore(state)
 
     def _restore(self, state: State) -> Self:
         self.settings_ = state.settings
@@ -697,7 +699,13 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             latent_dim, hidden = settings.latent_dim, settings.hidden
             stack = build_stack(settings.network, shape, latent_dim, hidden, seeds, settings.batch_size, device)
         else:
-            stack, latent_dim = custom_stack(self.network, shape, settings.n_members, device)
+            try:
+                stack, latent_dim = custom_stack(self.network, shape, settings.n_members, device)
+            except ValueError as error:
+                if not len(self.features_.flagged):
+                    raise
+                added = len(self.features_.flagged)
+                raise ValueError(f"{error} (of these columns {added} say where values are missing)") from error
             self.settings_ = replace(settings, latent_dim=latent_dim)
         dtype = torch.float64 if settings.precision == "float64" else torch.float32
         return stack if (stack.device, stack.dtype) == (device, dtype) else stack.to(device=device, dtype=dtype)
@@ -812,9 +820,14 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         return np.concatenate([self._join(block) for block in in_blocks(by_member)])
 
     def _join(self, by_member: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return one score a row from those of the members, (n, M)."""
-        joined: NDArray[np.float64] = (by_member * self._member_weights).sum(1)
-        return joined
+        """Return one score a row from those of the members, (n, M).
+
+        Values that are taken as they are may be too large to square: such a row is as odd as a number can say.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            joined: NDArray[np.float64] = (by_member * self._member_weights).sum(1)
+        most = np.finfo(np.float64).max
+        return np.nan_to_num(joined, copy=False, nan=most, posinf=most)
 
     def _identity(self, rows: Rows) -> str:
         """Return a digest of everything that decides the outcome of a fit."""

@@ -161,18 +161,17 @@ def fit_features(
         # An indicator that is always 0 is a level that no row has; one that is always 1 is a category's only level.
         silent[smoothed] &= first[0, smoothed] == 1
     constant &= ~smoothed
-    too_large = np.flatnonzero(~np.isfinite(scale.ravel()))
-    if len(too_large):
-        raise ValueError(
-            f"column {names[int(too_large[0])]!r}: the values are too large to standardise; rescale the column"
-        )
+    one = constant.reshape(scale.shape)
+    for bad, what in ((~np.isfinite(scale), "are too large"), ((scale == 0) & ~one, "differ too little")):
+        if bad.any():
+            name = names[int(np.flatnonzero(bad)[0])]
+            raise ValueError(f"column {name!r}: the values {what} to standardise; rescale the column")
     if silent.any():
         what = "columns" if X.ndim == 2 else "channels"
         warn(
             f"these {what} are constant among the training rows: {_listed(names, silent)}; they tell nothing until a "
             "row differs from them"
         )
-    one = constant.reshape(scale.shape)
     features = replace(features, mean=mean, scale=np.where(one, 1.0, scale))
     if not bend or X.ndim > 2:
         return features
@@ -221,6 +220,8 @@ def check_axes(shape: Sequence[int]) -> None:
     """Raise ValueError for rows that are no table, image or series, or that are images with the channels last."""
     if len(shape) not in (2, 3, 4):
         raise ValueError(f"the rows must be (n, d), (n, H, W), (n, C, H, W) or (n, C, T), not of shape {tuple(shape)}")
+    if 0 in shape[1:]:
+        raise ValueError(f"the rows have shape {tuple(shape)} and hold no value; give rows with at least one")
     if len(shape) == 4 and shape[-1] in (1, 3, 4) and shape[1] not in (1, 3, 4):
         raise ValueError(
             f"the images have shape {tuple(shape)}, with the channels last; pass X.transpose(0, 3, 1, 2) instead"

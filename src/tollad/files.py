@@ -127,7 +127,8 @@ def _check_writable(path: Path, folder: Path) -> None:
 
 def _check_absent(path: Path) -> None:
     if path.exists():
-        raise FileExistsError(f"{path} already exists; use --force to replace it, or choose another name")
+        remedy = "use --force (in Python, overwrite=True) to replace it, or choose another name"
+        raise FileExistsError(f"{path} already exists; {remedy}")
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:

@@ -53,9 +53,9 @@ def f1(labels: ArrayLike, alarms: ArrayLike) -> float:
     Raises
     ------
     ValueError
-        If only one label occurs, a label is neither 0 nor 1, or there are more of one than of the other.
+        If only one label occurs, a label or an alarm is neither 0 nor 1, or there are more of one than of the other.
     """
-    return float(f1_score(_both(labels), np.asarray(alarms).astype(int), zero_division=0.0))
+    return float(f1_score(_both(labels), _alarms(alarms), zero_division=0.0))
 
 
 def f1_at_share(labels: ArrayLike, scores: ArrayLike, normal_share: float) -> float:
@@ -117,7 +117,14 @@ def false_alarm_rate(labels: ArrayLike, alarms: ArrayLike) -> float:
     normal = _checked(labels) == 0
     if not normal.any():
         raise ValueError("a false-alarm rate needs normal rows (0)")
-    return float(np.asarray(alarms, dtype=bool)[normal].mean())
+    return float(_alarms(alarms)[normal].mean())
+
+
+def _alarms(alarms: ArrayLike) -> NDArray[np.bool_]:
+    values = np.asarray(alarms)
+    if not np.isin(values, (0, 1)).all():
+        raise ValueError("alarms must be True or False for each row, such as predict(X) == -1, not scores or -1 and 1")
+    return values.astype(bool)
 
 
 def _both(labels: ArrayLike) -> NDArray[np.int64]:

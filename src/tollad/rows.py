@@ -65,11 +65,12 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split)
         del estimator.columns_
     if isinstance(X, LargeRows):
         return _learn_large(estimator, X, split)
-    table = to_arrow(X)
+    given: Any = _unmasked(X)
+    table = to_arrow(given)
     if table is None and estimator.columns is not None:
         raise ValueError("columns= names columns of a frame; the rows are an array without names")
     if table is None or (estimator.columns is None and all_numbers(table)):
-        rows = as_large(_validated(estimator, X, reset=True), X)
+        rows = as_large(_validated(estimator, given, reset=True), given)
         check_axes(rows.shape)
         estimator.input_shape_ = rows.shape[1:]
         _refuse(estimator, rows)
@@ -134,7 +135,9 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
     """
     if isinstance(X, np.ndarray) and _is_plain(estimator, X):
         return X
-    table = to_arrow(X)
+    X, table = _unmasked(X), to_arrow(X)
+    if table is not None and not table.num_rows:
+        raise ValueError("the table has no rows; give at least one")
     if hasattr(estimator, "columns_"):
         if table is None:
             raise ValueError("the detector was fitted on a frame with named columns; give one with the same columns")
@@ -162,11 +165,22 @@ def names_of(estimator: BaseEstimator) -> Sequence[str]:
     return column_names(getattr(estimator, "feature_names_in_", None), estimator.n_features_in_)
 
 
+def _unmasked(X: Any) -> Any:
+    """Return what is masked as missing: scikit-learn would take the values under the mask."""
+    return np.ma.filled(X.astype(np.float64), np.nan) if isinstance(X, np.ma.MaskedArray) else X
+
+
 def _validated(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
+    if hasattr(X, "to_struct_array") and (table := to_arrow(X)) is not None:
+        # Of Arrow: scikit-learn finds no names on a batch, and gaps make objects of booleans.
+        validate_data(estimator, table, reset=reset, skip_check_array=True)
+        return condense(table, [Column(name, "number") for name in table.column_names])
     # Contiguous, since sums over strided rows round differently.
     rows: NDArray[Any] = validate_data(
         estimator, X, reset=reset, dtype="numeric", order="C", ensure_all_finite=False, allow_nd=True
     )
+    if rows.dtype.kind in "mM":
+        raise TypeError(f"the rows are of type {rows.dtype}; dates and durations are read from frames, or made numbers")
     return rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal
@@ -74,11 +74,11 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         One sentence that names the parameter, what it may be, and what was given.
     """
     p = parameters
-    _check_real(p, "beta", "a finite number >= 0", lambda v: v >= 0)
-    _check_real(p, "learning_rate", "a finite number > 0", lambda v: v > 0)
-    _check_real(p, "contamination", "a share of the rows, 0 < contamination <= 0.5", lambda v: 0 < v <= 0.5)
+    check_real(p, "beta", "a finite number >= 0", lambda v: v >= 0)
+    check_real(p, "learning_rate", "a finite number > 0", lambda v: v > 0)
+    check_real(p, "contamination", "a share of the rows, 0 < contamination <= 0.5", lambda v: 0 < v <= 0.5)
     if p["false_alarm_rate"] is not None:
-        _check_real(p, "false_alarm_rate", "a share of the normal rows, 0 < false_alarm_rate < 1", lambda v: 0 < v < 1)
+        check_real(p, "false_alarm_rate", "a share of the normal rows, 0 < false_alarm_rate < 1", lambda v: 0 < v < 1)
     if p["columns"] is not None and not isinstance(p["columns"], Mapping):
         raise TypeError(f"columns must be a mapping of column names to kinds or None, not {p['columns']!r}")
     _check_choice(p, "norm", tuple(NORMS))
@@ -92,11 +92,31 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     if p["n_members"] != "auto" and p["n_members"] > _MOST_MEMBERS:
         raise ValueError(f"n_members must be at most {_MOST_MEMBERS}, not {p['n_members']!r}; no memory holds more")
     check_network(p["network"])
-    _check_hidden(p["hidden"])
+    check_hidden(p["hidden"])
     if not isinstance(p["early_stopping"], (bool, np.bool_)):
         raise TypeError(f"early_stopping must be True or False, not {p['early_stopping']!r}")
     if not isinstance(p["verbose"], Integral):
         raise TypeError(f"verbose must be an integer, not {p['verbose']!r}")
+
+
+def check_settings(settings: Settings) -> None:
+    """Raise ValueError or TypeError for settings that no fit has: those of a file may be any values."""
+    values = vars(settings)
+    if settings.network not in (*networks.__all__, "custom"):
+        raise ValueError(f"unknown network {settings.network!r}")
+    _check_choice(values, "norm", tuple(NORMS))
+    _check_choice(values, "target", tuple(TARGETS))
+    _check_choice(values, "precision", PRECISIONS)
+    _check_choice(values, "corruption", ("mixed", None))
+    _check_choice(values, "schedule", ("constant", "cosine"))
+    for name, least in (("latent_dim", 0), ("batch_size", 1), ("steps", 1), ("n_members", 1)):
+        _check_integer(name, values[name], least)
+    for name in ("beta", "learning_rate"):
+        if isinstance(values[name], str):
+            raise TypeError(f"{name} must be a number, not {values[name]!r}")
+        check_real(values, name, "a finite number >= 0", lambda value: value >= 0)
+    if settings.hidden is not None:
+        check_hidden(settings.hidden)
 
 
 def resolve(parameters: Mapping[str, Any], shape: Sequence[int], n_rows: int) -> Settings:
@@ -175,7 +195,8 @@ def _resolve_hidden(network: str, hidden: Any) -> tuple[int, ...] | None:
     return tuple(int(width) for width in hidden)
 
 
-def _check_real(p: Mapping[str, Any], name: str, wanted: str, fits: Any) -> None:
+def check_real(p: Mapping[str, Any], name: str, wanted: str, fits: Callable[[Any], bool]) -> None:
+    """Raise for a value of `p` that is no finite number, or does not fit; `wanted` says what it may be."""
     value = p[name]
     if name in _WITH_AUTO and isinstance(value, str) and value == "auto":
         return
@@ -208,7 +229,8 @@ def check_network(network: Any) -> None:
         raise TypeError("network must be a name or a pair (encoder, decoder) of torch modules")
 
 
-def _check_hidden(hidden: Any) -> None:
+def check_hidden(hidden: Any) -> None:
+    """Raise for what is neither a sequence of widths nor "auto"."""
     if isinstance(hidden, str):
         if hidden != "auto":
             raise ValueError(f"hidden must be a sequence of widths or 'auto', not {hidden!r}")

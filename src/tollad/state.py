@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,10 @@ from torch import nn
 
 from tollad import artifact
 from tollad.calibration import ThresholdRule
-from tollad.columns import Column
+from tollad.columns import Column, encoding
 from tollad.features import Features
 from tollad.fitting import History
-from tollad.settings import Settings
+from tollad.settings import Settings, check_real, check_settings
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def load_state(path: str | os.PathLike[str]) -> State:
     try:
         settings, columns = metadata["settings"], metadata["columns"]
         hidden = settings["hidden"]
-        return State(
+        state = State(
             parameters=metadata["parameters"],
             settings=Settings(**settings | {"hidden": None if hidden is None else tuple(hidden)}),
             input_shape=tuple(metadata["input_shape"]),
@@ -119,8 +120,40 @@ def load_state(path: str | os.PathLike[str]) -> State:
             calibration_scores=arrays.get("calibration_scores"),
             center=arrays.get("center"),
         )
-    except (KeyError, TypeError) as error:
+        _check(state)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise unknown_model(path, error) from error
+    return state
+
+
+def _check(state: State) -> None:
+    """Raise for values that fit no detector or not each other: NumPy would stretch some of them in silence."""
+    check_settings(state.settings)
+    shape, n_members = state.input_shape, state.settings.n_members
+    if not 1 <= len(shape) <= 3 or not all(isinstance(side, int) and side > 0 for side in shape):
+        raise ValueError(f"rows of shape {shape}")
+    check_real(vars(state), "offset", "a finite number", lambda value: True)
+    rule, value = state.threshold_rule
+    if rule not in get_args(ThresholdRule):
+        raise ValueError(f"unknown rule {rule!r} of the threshold")
+    check_real({rule: value}, rule, "a finite number", lambda value: True)
+    names = (state.feature_names, state.columns)
+    if any(part is not None and len(part) != shape[0] for part in names):
+        raise ValueError(f"names of other columns than the {shape[0]} of the rows")
+    if state.member_means.shape != (n_members,) or any(len(array) != n_members for array in state.weights.values()):
+        raise ValueError(f"other members than {n_members}")
+    if state.training_scores.ndim != 1 or not isinstance(state.notes, dict):
+        raise ValueError("training scores or notes of another kind")
+    features = state.features
+    if len(shape) == 1:
+        width = shape[0] if state.columns is None else len(encoding(state.columns).names)
+        known: set[tuple[int, ...]] = {(width + len(features.flagged),)}
+    else:
+        width = 0
+        known = {(shape[0], 1, 1)} if len(shape) == 3 else {(1, 1, 1), (shape[0], 1)}  # images, or series
+    constants = (features.mean, features.scale, features.bent_mean, features.bent_scale)
+    if features.fill.shape != (width,) or any(part.shape not in {(0,), *known} for part in constants):
+        raise ValueError("constants of other columns than those of the rows")
 
 
 def unknown_model(path: str | os.PathLike[str], error: Exception) -> ValueError:
@@ -136,7 +169,11 @@ def as_json(value: Any) -> Any:
         return [as_json(part) for part in value]
     if isinstance(value, Mapping):
         return {str(name): as_json(part) for name, part in value.items()}
-    return value if isinstance(value, (str, int, float, type(None))) else str(value)
+    if isinstance(value, (str, bool, type(None))):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else str(value)
 
 
 def _threshold_rule(metadata: Mapping[str, Any]) -> tuple[ThresholdRule, float]:

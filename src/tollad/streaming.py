@@ -32,8 +32,8 @@ def iter_scores(
         Fitted.
     source : path or iterable of array-like
         A file as ``tollad score`` reads it (CSV, also gzipped, Parquet, NPY, NPZ), "-" for standard input; or blocks of
-        rows, each what `TollDetector.anomaly_score` takes. One array (such as a `numpy.memmap`) is not a block but cut
-        into some.
+        rows, each what `TollDetector.anomaly_score` takes. One array (such as a `numpy.memmap`) or frame is not a block
+        but cut into some.
     header, key
         Of a file, as in `tollad.inputs.row_blocks`.
     reject : callable, optional
@@ -66,12 +66,18 @@ def iter_scores(
         return
     if header is not None or key is not None or reject is not None:
         raise TypeError("header, key and reject are about files; leave them out when the rows are given as blocks")
-    blocks: Iterable[Any] = _cut(source) if isinstance(source, np.ndarray) else source
+    blocks: Iterable[Any] = _cut(source) if hasattr(source, "shape") else source
     for block in blocks:
+        if len(np.shape(block)) == 1 and not hasattr(block, "columns"):
+            raise TypeError(
+                "each block must hold rows, and this one is a single row or column; give tables, or one array"
+            )
         yield detector.anomaly_score(block)
 
 
-def _cut(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
+def _cut(rows: Any) -> Iterator[Any]:
+    """Yield blocks of an array, or of a frame of pandas, polars or Arrow."""
     size = rows_in_block(rows.shape[1:])
+    sliceable = getattr(rows, "iloc", rows)
     for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+        yield sliceable[start : start + size]

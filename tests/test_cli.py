@@ -28,7 +28,7 @@ import torch
 from commands import COMMAND, done, rows_of, tollad
 from pyarrow import parquet
 
-from tollad import TollDetector, metrics
+from tollad import TollDetector, files, metrics
 from tollad.cli import COMMANDS
 from tollad.inputs import with_names
 from tollad.options import DETECTOR_OPTIONS
@@ -891,6 +891,18 @@ def test_standard_output_on_a_full_disk_is_one_sentence(home: Path, arguments: t
 def test_a_checkpoint_is_not_the_model(home: Path, tmp_path: Path) -> None:
     run = ("fit", home / "data.csv", "-o", tmp_path / "m", "--checkpoint", tmp_path / "m")
     assert f"two outputs would be one file, {tmp_path / 'm'}; give each a name of its own" in refused(tmp_path, *run)
+
+
+@pytest.mark.parametrize("key", ["parameters", "offset", "notes", "history", "n_steps", "columns", "versions"])
+@pytest.mark.parametrize("value", [None, "text", ["text"]])
+def test_a_model_of_another_make_is_named(home: Path, tmp_path: Path, key: str, value: object) -> None:
+    """Its digest is right: another tollad, or another tool, wrote it."""
+    metadata, tensors = files.unpack((home / "m.tollad").read_bytes(), name="m.tollad")
+    (tmp_path / "m.tollad").write_bytes(files.pack({**metadata, key: value}, tensors))
+    for command in (("info",), ("score", home / "data.csv")):
+        result = tollad(command[0], tmp_path / "m.tollad", *command[1:])
+        assert result.exit_code in (0, 1)
+        assert result.exit_code == 0 or "m.tollad: is no model that this tollad knows" in result.stderr
 
 
 # --- Ctrl-C -----------------------------------------------------------------------------------------------------------

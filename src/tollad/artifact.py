@@ -96,3 +96,8 @@ def load(path: str | os.PathLike[str], kind: Kind) -> tuple[dict[str, Any], dict
     if found != kind:
         raise ValueError(f"{os.fspath(path)} is a tollad file of kind {found!r}; give a file of kind {kind!r}")
     return metadata, tensors
+
+
+def unknown(path: str | os.PathLike[str], error: Exception) -> ValueError:
+    """Return what to raise when a model file turns out to hold something else than this tollad writes."""
+    return ValueError(f"{os.fspath(path)}: is no model that this tollad knows ({error}); fit it again")

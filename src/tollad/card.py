@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tollad import artifact
 from tollad.columns import Column, describe
@@ -24,6 +25,15 @@ def read_card(path: str) -> dict[str, Any]:
         If there is no readable model, see `tollad.artifact.load`.
     """
     metadata, tensors = artifact.load(path, "model")
+    try:
+        card = _read(path, metadata, tensors)
+        format_card(card)  # whatever cannot be shown is no model of ours
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise artifact.unknown(path, error) from error
+    return card
+
+
+def _read(path: str, metadata: dict[str, Any], tensors: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     threshold, scores = -metadata.pop("offset"), tensors["training_scores"]
     rule = metadata.pop("threshold_rule", None)
     return {

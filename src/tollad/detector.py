@@ -22,7 +22,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from tollad import calibration, scoring
+from tollad import artifact, calibration, scoring
 from tollad.batches import Batches
 from tollad.build import build_stack, custom_stack, find_device, member_seeds
 from tollad.calibration import ThresholdRule
@@ -35,7 +35,7 @@ from tollad.objective import Objective
 from tollad.rows import check_rows, divide, encoding_of, learn_rows, names_of
 from tollad.settings import NORMS, TARGETS, Settings, check_network, check_parameters, check_real, resolve
 from tollad.stack import Stack
-from tollad.state import State, as_json, load_state, save_state, unknown_model
+from tollad.state import State, as_json, load_state, save_state
 from tollad.stored import LargeRows, RowFile, Rows, as_large, in_blocks, take
 from tollad.training import Precision
 
@@ -604,7 +604,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             self = cls(**parameters)
             check_parameters(parameters)
         except (KeyError, TypeError) as error:
-            raise unknown_model(path, error) from error
+            raise artifact.unknown(path, error) from error
         return self._restore(state)
 
     def _restore(self, state: State) -> Self:

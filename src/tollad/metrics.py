@@ -110,14 +110,13 @@ def false_alarm_rate(labels: ArrayLike, alarms: ArrayLike) -> float:
     Raises
     ------
     ValueError
-        If no row is normal, or a label is neither 0 nor 1.
-    IndexError
-        If there are more of one than of the other.
+        If no row is normal, a label or an alarm is neither 0 nor 1, or there are more of one than of the other.
     """
-    normal = _checked(labels) == 0
+    normal, called = _checked(labels) == 0, _alarms(alarms)
+    check_consistent_length(normal, called)
     if not normal.any():
         raise ValueError("a false-alarm rate needs normal rows (0)")
-    return float(_alarms(alarms)[normal].mean())
+    return float(called[normal].mean())
 
 
 def _alarms(alarms: ArrayLike) -> NDArray[np.bool_]:

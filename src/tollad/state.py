@@ -122,7 +122,7 @@ def load_state(path: str | os.PathLike[str]) -> State:
         )
         _check(state)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise unknown_model(path, error) from error
+        raise artifact.unknown(path, error) from error
     return state
 
 
@@ -154,11 +154,6 @@ def _check(state: State) -> None:
     constants = (features.mean, features.scale, features.bent_mean, features.bent_scale)
     if features.fill.shape != (width,) or any(part.shape not in {(0,), *known} for part in constants):
         raise ValueError("constants of other columns than those of the rows")
-
-
-def unknown_model(path: str | os.PathLike[str], error: Exception) -> ValueError:
-    """Return what to raise when a model file turns out to hold something else than this tollad writes."""
-    return ValueError(f"{os.fspath(path)}: is no model that this tollad knows ({error}); fit it again")
 
 
 def as_json(value: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,14 @@ def everything_is_large(monkeypatch):
     monkeypatch.setattr(scoring, "_DENSE_BLOCK", 5)
 
 
+@contextmanager
+def in_one_block():
+    """Rows pass by all at once: what they give block by block has to be the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored, "_BLOCK_VALUES", 1 << 20)
+        yield
+
+
 def mapped(folder: Path, rows: np.ndarray) -> np.memmap:
     np.save(folder / "rows.npy", rows)
     return np.load(folder / "rows.npy", mmap_mode="r")
@@ -36,14 +46,18 @@ def test_constants_of_a_table_have_the_same_bits(preprocess, bend):
     rows[:, 3] = rng.random(500) < 0.1
     names, indicator = [f"x{i}" for i in range(6)], np.arange(6) == 3
     options = {"indicator": indicator, "bend": bend}
-    small, large = (fit_features(X, preprocess, names, **options) for X in (rows, LargeRows(rows)))
+    large = fit_features(LargeRows(rows), preprocess, names, **options)
+    with in_one_block():
+        small = fit_features(rows, preprocess, names, **options)
     for name, constants in small.arrays().items():
         np.testing.assert_array_equal(large.arrays()[name], constants, err_msg=name)
 
 
 def test_constants_of_images_are_the_same():
     rows = np.random.default_rng(0).normal(size=(50, 3, 4, 5))
-    small, large = (fit_features(X, "auto", []) for X in (rows, LargeRows(rows)))
+    large = fit_features(LargeRows(rows), "auto", [])
+    with in_one_block():
+        small = fit_features(rows, "auto", [])
     for name, constants in small.arrays().items():
         np.testing.assert_allclose(large.arrays()[name], constants, rtol=1e-12, err_msg=name)
 
@@ -51,7 +65,23 @@ def test_constants_of_images_are_the_same():
 @pytest.mark.parametrize("kind", ["table", "table with gaps", "paper's loss", "mlp", "raw", "mean", "double"])
 def test_a_mapped_table_gives_the_same_detector(kind, tmp_path):
     rows = KINDS[kind][0]
-    assert_same_bits(make(kind).fit(mapped(tmp_path, rows)), make(kind).fit(rows), rows)
+    with in_one_block():
+        small = make(kind).fit(rows)
+    assert_same_bits(make(kind).fit(mapped(tmp_path, rows)), small, rows)
+
+
+def test_a_fit_in_memory_takes_few_copies(monkeypatch):
+    monkeypatch.setattr(stored, "_BLOCK_VALUES", 1 << 12)
+    monkeypatch.setattr(stored, "_MULTIPLE", 64)
+    monkeypatch.setattr(scoring, "_DENSE_BLOCK", 64)
+    rows = np.random.default_rng(0).normal(size=(8_000, 50))
+    tracemalloc.start()
+    try:
+        make("mlp", n_members=1).fit(rows)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < rows.nbytes
 
 
 @pytest.mark.parametrize("kind", ["images", "grey images", "series"])

@@ -717,11 +717,14 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         if isinstance(rows, LargeRows):
             later = PreparedLater(rows, self._prepare_views, self._views(), self.stack_.device, self.stack_.dtype)
             return Batches(later, settings.batch_size, seeds, corrupt=corrupt)
-        views = self._prepare_views(rows)
-        tensor = torch.tensor(views, dtype=self.stack_.dtype, device=self.stack_.device).flatten(0, 1)
-        n = views.shape[1]
-        subsets = None if len(views) == 1 else [np.arange(view * n, (view + 1) * n) for view in self._views()]
-        return Batches(tensor, settings.batch_size, seeds, subsets, corrupt=corrupt)
+        n, (n_views, _, *shape) = len(rows), self._prepare_views(rows[:1]).shape
+        prepared = torch.empty(n_views, n, *shape, dtype=self.stack_.dtype, device=self.stack_.device)
+        start = 0
+        for block in in_blocks(rows):
+            prepared[:, start : start + len(block)] = torch.tensor(self._prepare_views(block))
+            start += len(block)
+        subsets = None if n_views == 1 else [np.arange(view * n, (view + 1) * n) for view in self._views()]
+        return Batches(prepared.flatten(0, 1), settings.batch_size, seeds, subsets, corrupt=corrupt)
 
     def _train(self, rows: Rows, held: Rows | None, checkpoint: Checkpoint | None) -> Self:
         settings = self.settings_

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Chosen: TypeAlias = "slice | NDArray[np.int64]"
 Change: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 
-# Arrays up to this many bytes are held in memory: a fit works on a few copies of them.
+# Arrays up to this many bytes are held in memory, and what the network takes of them beside them.
 IN_MEMORY_BYTES = 1 << 28
 # Values of a block when rows pass by one after the other: 8 MB as float64.
 _BLOCK_VALUES = 1 << 20
@@ -180,10 +180,7 @@ Rows: TypeAlias = NDArray[Any] | LargeRows
 
 
 def in_blocks(rows: Rows) -> Iterator[NDArray[Any]]:
-    """Yield rows one after the other: those in memory at once, others block by block."""
-    if not isinstance(rows, LargeRows):
-        yield rows
-        return
+    """Yield rows block by block: also those in memory, of which a block may take copies that all should not."""
     size = max(1, _BLOCK_VALUES // int(np.prod(rows.shape[1:])))
     size -= size % _MULTIPLE if size > _MULTIPLE else 0
     for start in range(0, len(rows), size):

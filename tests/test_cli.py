@@ -149,6 +149,7 @@ def test_options_become_what_the_detector_takes(given: str, parameter: str, valu
         ("fit", "data.csv", "-o", "m", "--label", "kind"),
         ("fit", "data.csv", "-o", "m", "--normal", "fine"),
         ("fit", "data.csv", "-o", "m", "--threads", "0"),
+        ("fit", "data.csv", "-o", "m", "--threads", "100000"),
         ("evaluate", "m", "data.csv", "--normal", "fine"),
         ("evaluate", "m", "data.csv", "--label", "kind"),
         ("score", "m", "data.csv", "--fdr", "0"),
@@ -888,6 +889,24 @@ def test_standard_output_on_a_full_disk_is_one_sentence(home: Path, arguments: t
     assert result.stderr == f"Error: {words}\n"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("reader", ["left", "full"])
+def test_what_is_told_on_the_side_never_ends_the_work(tmp_path: Path, reader: str) -> None:
+    """Neither progress nor a warning, of which this table causes one."""
+    train = write_csv(tmp_path / "train.csv", {"a": [1.0, 2.5, 4.0], "b": [7, 7, 7]})
+    if reader == "left":
+        read, write = os.pipe()
+        os.close(read)
+    else:
+        write = os.open("/dev/full", os.O_WRONLY)
+    command = [*COMMAND, "fit", train, "-o", tmp_path / "m", *SMALL, "--steps", "30"]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=write, text=True)
+    os.close(write)
+    assert result.returncode == 0
+    assert str(tmp_path / "m") in result.stdout
+    assert TollDetector.load(tmp_path / "m").n_steps_ == 30
+
+
 def test_a_checkpoint_is_not_the_model(home: Path, tmp_path: Path) -> None:
     run = ("fit", home / "data.csv", "-o", tmp_path / "m", "--checkpoint", tmp_path / "m")
     assert f"two outputs would be one file, {tmp_path / 'm'}; give each a name of its own" in refused(tmp_path, *run)
@@ -908,17 +927,20 @@ def test_a_model_of_another_make_is_named(home: Path, tmp_path: Path, key: str, 
 # --- Ctrl-C -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
-def test_ctrl_c_keeps_the_checkpoint_and_the_same_command_goes_on(home: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="sends signals")
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_keeps_the_checkpoint_and_the_same_command_goes_on(
+    home: Path, tmp_path: Path, sent: signal.Signals, status: int
+) -> None:
     run = ["fit", home / "data.csv", "--label=kind", "--normal=fine", "--drop=id", "--threads=1", *SMALL]
     run += ["--steps=500", "-o", tmp_path / "m", "--checkpoint", tmp_path / "state"]
     command = [*COMMAND, *map(str, run)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("step 50/500")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         shown, printed = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == status
     assert shown == ""
     *progress, last = printed.splitlines()
     assert last == f"Interrupted; the same command goes on from {tmp_path / 'state'}"
@@ -950,4 +972,22 @@ def test_ctrl_c_without_a_checkpoint_leaves_nothing(
         result = tollad(*run)
         assert result.exit_code == 130
         assert result.output == "Interrupted\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGTERM")
+def test_sigterm_leaves_nothing(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where Ctrl-C is switched off, as in the background of a shell."""
+
+    def terminate(*arguments: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(TollDetector, "anomaly_score", terminate)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        result = tollad("score", home / "m.tollad", home / "data.csv", "-o", tmp_path / "s.csv")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (result.exit_code, result.output) == (143, "Interrupted\n")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     assert not list(tmp_path.iterdir())

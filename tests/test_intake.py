@@ -237,3 +237,9 @@ def test_small_files_stay_in_memory(tmp_path, monkeypatch):
         held.seek(0, os.SEEK_END)
         held.write(b"x")
         assert intake.is_large("-", held)
+
+
+def test_standard_input_that_is_closed_is_one_sentence(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(OSError, match="standard input: it is closed; name a file"), intake.spooled_input():
+        pass

@@ -7,6 +7,7 @@ import io
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,3 +46,9 @@ def test_text_is_quoted_where_it_has_to_be(tmp_path_factory, texts):
     assert list(csv.reader(io.StringIO(text, newline=""))) == [table.column_names, *expected]
     if not any("\r" in (value or "") for value in texts):  # which some versions of Python leave without quotes
         assert text == reference(table)
+
+
+def test_standard_output_that_is_closed_is_one_sentence(monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    with pytest.raises(OSError, match="standard output: it is closed; name a file with -o"):
+        write_tables(None, [pa.table({"row": [1]})], overwrite=False)

@@ -223,6 +223,12 @@ def test_standard_input(monkeypatch, zipped):
         list(table)
 
 
+def test_standard_input_that_is_closed_is_one_sentence(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(OSError, match="standard input: it is closed; name a file"):
+        open_table("-")
+
+
 def test_mistakes_on_standard_input(monkeypatch):
     feed(monkeypatch, b"a,b\n1,2\n1,two\n")
     fails("-", "line 3", "column 'b'", "'two'")

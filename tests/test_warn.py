@@ -1,12 +1,15 @@
-"""Where warnings point."""
+"""Where warnings point, and what is told to nobody."""
 
 from __future__ import annotations
+
+import io
+import sys
 
 import numpy as np
 import pytest
 
 from tollad import TollDetector
-from tollad.warn import warn
+from tollad.warn import tell, warn
 
 
 def test_points_at_the_caller():
@@ -22,3 +25,22 @@ def test_points_at_the_line_of_the_user_from_deep_within():
     with pytest.warns(UserWarning, match="constant") as caught:
         TollDetector(steps=30, random_state=0).fit(rows)
     assert {warning.filename for warning in caught} == {__file__}
+
+
+class Full(io.StringIO):
+    def flush(self):
+        raise OSError("no space")
+
+
+@pytest.mark.parametrize("stream", [None, Full()])
+def test_nothing_is_told_where_nothing_can_be_written(monkeypatch, capsys, stream):
+    monkeypatch.setattr(sys, "stderr", stream)
+    tell("step 1")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_stream_that_was_closed_is_told_nothing(monkeypatch):
+    stream = io.StringIO()
+    stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    tell("step 1")

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import statistics
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from types import FrameType
 from typing import Any
 
 import click
@@ -21,6 +24,7 @@ from tollad.cli_data import data
 from tollad.cli_paper import paper
 from tollad.options import DETECTOR_OPTIONS, IMAGE_OPTIONS, SERIES_OPTIONS
 from tollad.terminal import drop_lost_output, say, standard_output
+from tollad.warn import tell
 
 # What the work raises about its input, each with a sentence for the user; anything else is a defect and is shown whole.
 _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, MemoryError, ImportError)
@@ -38,30 +42,52 @@ class _Commands(click.Group):
             with standard_output():
                 return super().main(*args, **kwargs)
         except OSError as error:  # of the help and the version, which come before any command
-            drop_lost_output()
-            click.echo(f"Error: {error}", err=True)
+            tell(f"Error: {error}")
             sys.exit(1)
+        finally:
+            drop_lost_output()
 
     def invoke(self, ctx: click.Context) -> Any:
+        terminated = threading.Event()
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _ended_by_sigterm(terminated):
                 warnings.simplefilter("default", UserWarning)
                 warnings.showwarning = _show_warning
                 return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
-            if sys.stderr.isatty():
-                click.echo(err=True)  # leave the line of the progress bar
-            click.echo(str(interrupt) or "Interrupted", err=True)
-            ctx.exit(130)
+            if sys.stderr is not None and sys.stderr.isatty():
+                tell("")  # leave the line of the progress bar
+            tell(str(interrupt) or "Interrupted")
+            ctx.exit(143 if terminated.is_set() else 130)
         except BrokenPipeError:
-            drop_lost_output()  # whoever reads it, `head` perhaps, has enough
+            pass  # whoever reads standard output, `head` perhaps, has enough; the other streams never end the work
         except _USER_ERRORS as error:
-            drop_lost_output()
             raise click.ClickException(str(error) or type(error).__name__) from error
 
 
+@contextlib.contextmanager
+def _ended_by_sigterm(came: threading.Event) -> Iterator[None]:
+    """Within the block SIGTERM does what Ctrl-C does at the time, so that it leaves nothing behind, and sets `came`."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        came.set()
+        on_ctrl_c = signal.getsignal(signal.SIGINT)
+        if not callable(on_ctrl_c):  # it is switched off in the background of a shell
+            raise KeyboardInterrupt
+        on_ctrl_c(signal.SIGINT, frame)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _show_warning(message: Warning | str, *_where: object, **_how: object) -> None:
-    click.echo(f"Warning: {message}", err=True)
+    tell(f"Warning: {message}")
 
 
 def _set_threads(ctx: click.Context, param: click.Parameter, value: int) -> None:
@@ -72,7 +98,7 @@ def _set_threads(ctx: click.Context, param: click.Parameter, value: int) -> None
 
 _threads_option = click.option(
     "--threads",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 1024),
     default=1,
     show_default=True,
     metavar="N",
@@ -345,7 +371,7 @@ def score(
         )
         write_tables(path, tables, overwrite=force)
     if bad is not None and bad.n:
-        click.echo(f"Warning: {bad.n:,} row{'s' * (bad.n > 1)} could not be read; see {bad.path}", err=True)
+        tell(f"Warning: {bad.n:,} row{'s' * (bad.n > 1)} could not be read; see {bad.path}")
     if plot is not None and series is not None:
         names, (time_name, time) = detector.notes_["series"]["columns"], series.time(detector)
         plots.scored_series(

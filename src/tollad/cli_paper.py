@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tollad.terminal import say
+from tollad.warn import tell
 
 _MOST_SEEDS = 1_000_000
 
@@ -41,10 +42,6 @@ def _minutes(ctx: click.Context, param: click.Parameter, minutes: float | None) 
     if not minutes >= 0:
         raise click.BadParameter(f"{minutes} is no number of minutes; give one that is not negative.")
     return minutes
-
-
-def _note(line: str) -> None:
-    click.echo(line, err=True)
 
 
 _RESULTS: dict[str, Any] = {
@@ -152,7 +149,7 @@ def run(
         machine.warn_if_slow(found, runs[0].precision)
     place = default_scratch() if scratch is None else Path(scratch)
     results = Results(folder)
-    show = say if dry_run else _note
+    show = say if dry_run else tell
     for line in project(work, results, found, scratch=place, missing=missing, n_members=members, compare=dry_run):
         show(line)
     if dry_run:
@@ -165,7 +162,7 @@ def run(
         missing=missing,
         n_members=members,
         max_minutes=max_minutes,
-        say=_note,
+        say=tell,
     )
     if outcome.n_failed:
         raise click.ClickException(f"{outcome.n_failed} of {len(work)} runs failed; why is above and with the results.")

@@ -24,7 +24,7 @@ from tollad.objective import Objective
 from tollad.scoring import mean_latent, score
 from tollad.stack import Stack
 from tollad.training import Adam, Precision, train
-from tollad.warn import warn
+from tollad.warn import tell, warn
 
 Schedule: TypeAlias = Literal["constant", "cosine"]
 
@@ -342,7 +342,7 @@ def _deferred_interrupts(defer: bool) -> Iterator[Callable[[], bool]]:
 
 def _progress(steps: int, verbose: int) -> Callable[[_Run], None]:
     """Return what shows how far a fit is: a bar on a terminal, otherwise a line for each tenth."""
-    terminal = sys.stderr.isatty()
+    terminal = sys.stderr is not None and sys.stderr.isatty()
 
     def show(run: _Run) -> None:
         step, history = run.step, run.history
@@ -352,10 +352,10 @@ def _progress(steps: int, verbose: int) -> Callable[[_Run], None]:
             text += f"  held out {np.mean(history.held_out[-1]):.4g}"
         if terminal:
             bar = "█" * (20 * step // steps)
-            print(f"\r{bar:░<20} {text} ", end="\n" if finished else "", file=sys.stderr, flush=True)
+            tell(f"\r{bar:░<20} {text} ", end="\n" if finished else "")
             return
         before = history.step[-2] if len(history.step) > 1 else 0
         if finished or 10 * step // steps > 10 * before // steps:
-            print(text, file=sys.stderr, flush=True)
+            tell(text)
 
     return show if verbose else lambda run: None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,6 +17,7 @@ from tollad import stored
 from tollad.columns import Column, Survey, Where, check_kinds, condense, date_column
 from tollad.sources import Block, TableSource
 from tollad.stored import LargeRows, RowFile, in_blocks, order_statistics, temporary_space
+from tollad.textfile import standard_input
 
 
 class Keep(Protocol):
@@ -43,11 +43,12 @@ def spooled_input() -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        If the folder for temporary files is full.
+        If the folder for temporary files is full, or standard input is closed.
     """
+    given = standard_input()
     with ExitStack() as stack:
         held: BinaryIO = io.BytesIO()
-        while chunk := sys.stdin.buffer.read(_COPIED):
+        while chunk := given.read(_COPIED):
             if held.tell() + len(chunk) > _SPOOLED_IN_MEMORY and isinstance(held, io.BytesIO):
                 begun, held = held, stack.enter_context(tempfile.TemporaryFile(buffering=0, prefix="tollad-"))
                 chunk = begun.getvalue() + chunk

@@ -7,7 +7,6 @@ import csv
 import io
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePath
 from typing import BinaryIO
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tollad import files
-from tollad.terminal import standard_output
+from tollad.terminal import output_bytes, standard_output
 
 
 def check_output(path: str, *, overwrite: bool) -> None:
@@ -63,7 +62,7 @@ def write_tables(path: str | None, tables: Iterable[pa.Table], *, overwrite: boo
     """
     if path is None:
         with standard_output():
-            _write_csv(sys.stdout.buffer, tables)
+            _write_csv(output_bytes(), tables)
         return
     write = _writer(path)
     with files.atomic_write(path, overwrite=overwrite) as file:

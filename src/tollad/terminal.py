@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
+from typing import BinaryIO, TextIO
 
 import click
 
@@ -30,9 +31,21 @@ def standard_output() -> Iterator[None]:
         raise full from error
 
 
+def output_bytes() -> BinaryIO:
+    """Return standard output as a binary file; OSError if it was closed from the beginning."""
+    stream: TextIO | None = sys.stdout
+    if stream is None:
+        raise OSError("cannot write to standard output: it is closed; name a file with -o")
+    return stream.buffer
+
+
 def drop_lost_output() -> None:
-    """If standard output cannot be written any more, let Python's own flush at the end go nowhere."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Let what a standard stream can take no more go nowhere, rather than fail when Python flushes it at the end."""
+    streams: tuple[TextIO | None, ...] = (sys.stdout, sys.stderr)
+    for stream in streams:
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

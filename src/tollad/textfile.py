@@ -16,7 +16,7 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TextIO, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -168,13 +168,21 @@ def _without(part: Part, bad: Collection[int], ragged: Collection[int]) -> Part:
     return Part(part.table.filter(pa.array(~is_bad[~is_ragged])), part.lines[good], part.numbers[good])
 
 
+def standard_input() -> BinaryIO:
+    """Return standard input as a binary file; OSError if it was closed from the beginning."""
+    stream: TextIO | None = sys.stdin
+    if stream is None:
+        raise OSError("cannot read standard input: it is closed; name a file, or pipe the rows into the command")
+    return stream.buffer
+
+
 @contextlib.contextmanager
 def _byte_stream(path: str, spooled: BinaryIO | None) -> Iterator[tuple[io.BufferedIOBase, Callable[[str], bool]]]:
     """The bytes of a file or of standard input, decompressed if they are gzipped, and what tells of changes."""
     with contextlib.ExitStack() as stack:
         raw: io.BufferedReader[Any]
         if path == "-":
-            given: Any = sys.stdin.buffer if spooled is None else spooled
+            given: Any = standard_input() if spooled is None else spooled
             if spooled is not None:
                 spooled.seek(0)
             raw = io.BufferedReader(given)

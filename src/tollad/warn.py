@@ -1,9 +1,12 @@
-"""Warnings that point at the line of the user, not at one of this package."""
+"""What is said on the side: warnings that point at the line of the user, not at one of this package, and progress."""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import sys
 import warnings
+from typing import TextIO
 
 
 def warn(message: str) -> None:
@@ -12,3 +15,13 @@ def warn(message: str) -> None:
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, stacklevel=level)
+
+
+def tell(text: str, end: str = "\n") -> None:
+    """Print on standard error if it can be: that nobody reads it, or a full disk behind it, never ends the work."""
+    stream: TextIO | None = sys.stderr  # None where it was closed from the beginning
+    # A ValueError is what a stream raises that was closed since.
+    with contextlib.suppress(OSError, ValueError):
+        if stream is not None:
+            stream.write(text + end)
+            stream.flush()

@@ -862,6 +862,26 @@ def test_force_replaces_outputs(home: Path, tmp_path: Path) -> None:
     assert len(rows_of((tmp_path / "s.csv").read_text("utf-8"))) == 80
 
 
+def test_not_even_force_replaces_what_is_read(home: Path, tmp_path: Path) -> None:
+    data, model = tmp_path / "d.csv", tmp_path / "m.tollad"
+    data.write_bytes((home / "data.csv").read_bytes())
+    model.write_bytes((home / "m.tollad").read_bytes())
+    labelled = ("--label", "kind", "--normal", "fine")
+    for run in (
+        ("fit", data, "-o", data),
+        ("fit", data, "-o", tmp_path / "new", "--checkpoint", data),
+        ("score", model, data, "-o", data),
+        ("score", model, data, "-o", model),
+        ("score", model, data, "--on-error", "skip", "--skipped", data),
+        ("evaluate", model, data, *labelled, "--plot", data),
+        ("calibrate", model, data, *labelled, "-o", data),
+    ):
+        assert ": it is a file that the command reads; give the output another name" in refused(
+            tmp_path, *run, "--force"
+        )
+    done("calibrate", model, data, "--label", "kind", "--normal", "broken", "-o", model, "--force")
+
+
 def test_a_full_disk_leaves_no_file(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -83,6 +83,17 @@ class TestFolder:
         with pytest.raises(ValueError, match=r"b\.png: is damaged or cut short .*; replace or remove it"):
             source.take([1])
 
+    def test_a_link_to_a_folder_is_a_folder(self, tmp_path: Path) -> None:
+        save(tmp_path, there__b=GREY, here__a=GREY)
+        os.symlink(tmp_path / "there", tmp_path / "here" / "linked")
+        assert open_images(tmp_path / "here").columns["file"] == ["a.png", "linked/b.png"]
+
+    @pytest.mark.parametrize("target", ["..", "../..", "."])
+    def test_links_that_lead_back_are_refused(self, tmp_path: Path, target: str) -> None:
+        save(tmp_path, here__deep__a=GREY)
+        os.symlink(target, tmp_path / "here" / "deep" / "up")
+        assert "deep/up: is a link to a folder that it lies in; remove the link" in refused(tmp_path / "here")
+
     def test_a_link_to_an_image_is_an_image(self, tmp_path: Path) -> None:
         save(tmp_path / "there", a=GREY)
         (tmp_path / "here").mkdir()

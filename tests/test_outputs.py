@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollad.outputs import write_tables
+from tollad.outputs import check_distinct, write_tables
 
 
 def reference(table: pa.Table) -> str:
@@ -52,3 +53,13 @@ def test_standard_output_that_is_closed_is_one_sentence(monkeypatch):
     monkeypatch.setattr("sys.stdout", None)
     with pytest.raises(OSError, match="standard output: it is closed; name a file with -o"):
         write_tables(None, [pa.table({"row": [1]})], overwrite=False)
+
+
+@pytest.mark.parametrize("name", ["data.csv", "./data.csv", "symbolic.csv", "hard.csv"])
+def test_no_output_is_a_file_that_is_read(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data.csv").write_text("a\n1\n")
+    os.symlink("data.csv", "symbolic.csv")
+    os.link("data.csv", "hard.csv")
+    with pytest.raises(ValueError, match=f"cannot write {name}: it is a file that the command reads; give the output"):
+        check_distinct("other.csv", None, name, read=("-", "m.tollad", "data.csv"))

@@ -177,7 +177,7 @@ def fit(
     from tollad.inputs import read_training_rows
     from tollad.outputs import check_distinct, check_output
 
-    check_distinct(model, checkpoint)
+    check_distinct(model, checkpoint, read=(train,))
     check_output(model, overwrite=force)
     if checkpoint is not None:
         check_output(checkpoint, overwrite=True)
@@ -329,18 +329,18 @@ def score(
     from tollad.outputs import check_distinct, check_output, check_table_output, write_tables
 
     path = None if output == "-" else output
-    if path is not None:
-        check_table_output(path, overwrite=force)
-    if plot is not None:
-        plots.picture_format(plot)
-        check_output(plot, overwrite=force)
     if on_error == "fail" and skipped is not None:
         raise click.UsageError("--skipped is the list of --on-error skip.")
     if on_error == "skip" and skipped is None:
         if path is None:
             raise click.UsageError("--on-error skip needs --skipped FILE, or -o OUT beside which to list the rows.")
         skipped = skipping.beside(path)
-    check_distinct(path, plot, skipped)
+    check_distinct(path, plot, skipped, read=(model, data))
+    if path is not None:
+        check_table_output(path, overwrite=force)
+    if plot is not None:
+        plots.picture_format(plot)
+        check_output(plot, overwrite=force)
     detector = TollDetector.load(model)
     if (fdr is not None or drift) and not hasattr(detector, "calibration_scores_"):
         raise ValueError(
@@ -431,8 +431,9 @@ def calibrate(
     from tollad import card, inputs_series
     from tollad.detector import TollDetector
     from tollad.inputs import read_rows
-    from tollad.outputs import check_output
+    from tollad.outputs import check_distinct, check_output
 
+    check_distinct(output, read=(normals,))  # MODEL may be calibrated in its place
     check_output(output, overwrite=force)
     detector = TollDetector.load(model)
     if inputs_series.is_series(detector):
@@ -481,8 +482,9 @@ def evaluate(
     from tollad import inputs_series, metrics, plots
     from tollad.detector import TollDetector
     from tollad.inputs import score_blocks, score_labelled
-    from tollad.outputs import check_output
+    from tollad.outputs import check_distinct, check_output
 
+    check_distinct(plot, read=(model, data))
     if plot is not None:
         plots.picture_format(plot)
         check_output(plot, overwrite=force)

@@ -13,7 +13,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -111,10 +111,10 @@ def open_images(
     """Open a folder of images, or an IDX file such as MNIST's ``train-images-idx3-ubyte.gz``.
 
     A folder is searched with its sub-folders, and its images are in the order of their paths. They are PNG, JPEG, WebP,
-    BMP, GIF, PGM or PPM. Hidden files are passed over, and links to folders are not followed; any other file is an
-    error. Pixels are divided by the largest value that the file can hold, 255 or 65535 (16-bit grey; of 16-bit colour
-    the upper 8 bits count). The orientation that a camera noted is honoured, a palette is applied, and what is
-    transparent is shown on white.
+    BMP, GIF, PGM or PPM. Links are followed. Hidden files are passed over; any other file is an error, and so is a link
+    to a folder that it lies in. Pixels are divided by the largest value that the file can hold, 255 or 65535 (16-bit
+    grey; of 16-bit colour the upper 8 bits count). The orientation that a camera noted is honoured, a palette is
+    applied, and what is transparent is shown on white.
 
     Parameters
     ----------
@@ -236,8 +236,10 @@ def _open_idx(path: str, size: tuple[int, int] | None) -> ImageSource:
 def _find(path: str) -> list[str]:
     """Return the images of a folder in order, as paths within it with slashes."""
     files: list[str] = []
-    for folder, subfolders, names in os.walk(path, onerror=_raise):
+    for folder, subfolders, names in os.walk(path, onerror=_raise, followlinks=True):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in subfolders:
+            _check_no_loop(path, Path(folder, name))
         kept = (name for name in names if not name.startswith(".") and name.lower() not in _LEFT_BY_SYSTEMS)
         files += [PurePath(os.path.relpath(os.path.join(folder, name), path)).as_posix() for name in kept]
     files.sort()
@@ -255,6 +257,13 @@ def _find(path: str) -> list[str]:
             f"{path}: is a folder without images; give one with {', '.join(ENDINGS)} files in it, or a file"
         )
     return files
+
+
+def _check_no_loop(root: str, folder: Path) -> None:
+    """Raise ValueError for a link that leads back to a folder on the way to it, so that there is no end to the way."""
+    way = Path(os.path.realpath(root), os.path.relpath(folder, root))
+    if folder.is_symlink() and any(folder.samefile(above) for above in way.parents):
+        raise ValueError(f"{folder}: is a link to a folder that it lies in; remove the link")
 
 
 def _raise(error: OSError) -> None:

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import BinaryIO
 
@@ -24,8 +24,11 @@ def check_output(path: str, *, overwrite: bool) -> None:
         raise InterruptedError("nothing is to be written yet")
 
 
-def check_distinct(*paths: str | None) -> None:
-    """Raise the ValueError that two outputs of one command are one file; None is none."""
+def check_distinct(*paths: str | None, read: Sequence[str] = ()) -> None:
+    """Raise the ValueError that two outputs of one command are one file, or one is a file that it reads; None is none.
+
+    Not even a user who lets files be replaced wants to lose what the result was made of.
+    """
     seen: dict[str, str] = {}
     for path in filter(None, paths):
         place = os.path.realpath(path)
@@ -33,6 +36,9 @@ def check_distinct(*paths: str | None) -> None:
             names = path if seen[place] == path else f"{seen[place]} and {path}"
             raise ValueError(f"two outputs would be one file, {names}; give each a name of its own")
         seen[place] = path
+        # Not only by name: there are hard links, and disks that do not tell upper case from lower.
+        if any(os.path.exists(path) and os.path.exists(file) and os.path.samefile(path, file) for file in read):
+            raise ValueError(f"cannot write {path}: it is a file that the command reads; give the output another name")
 
 
 def check_table_output(path: str, *, overwrite: bool) -> None:

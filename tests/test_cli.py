@@ -296,6 +296,29 @@ def test_arrays_and_text_without_header_number_their_columns(
     assert scores == scores_of(done("score", tmp_path / "array", tmp_path / "x.csv", "--no-header").stdout)
 
 
+def test_a_row_that_was_taken_for_names_is_warned_of(tmp_path: Path, data: np.ndarray[Any, Any]) -> None:
+    rows = _text(data).partition(b"\n")[2]
+    (tmp_path / "x.csv").write_bytes(rows)
+    warning = f"Warning: {tmp_path / 'x.csv'}: the first line, taken for the names of the columns, holds numbers only"
+    shown = done("fit", tmp_path / "x.csv", "-o", tmp_path / "m", *QUICK)
+    assert f"{warning}; if it is a row, add --no-header\n" in shown.stderr
+    assert warning in done("fit", tmp_path / "x.csv", "-o", tmp_path / "s", "--window", "8", "--steps", "3").stderr
+    # Known by then, and there may be tables with such names.
+    assert done("score", tmp_path / "m", tmp_path / "x.csv").stderr == ""
+    (tmp_path / "y.csv").write_bytes(rows.partition(b"\n")[2])
+    message = refused(tmp_path, "score", tmp_path / "m", tmp_path / "y.csv")
+    assert "lacks columns" in message
+    assert message.endswith(" instead; if its first line is a row, add --no-header\n")
+
+
+@pytest.mark.parametrize("names", [b"0,1,2", b",0,1,2", b"x1,2,3"])
+def test_names_of_pandas_are_no_row(tmp_path: Path, data: np.ndarray[Any, Any], names: bytes) -> None:
+    index = b"7," if names.startswith(b",") else b""
+    rows = [index + row for row in _text(data).splitlines()[1:]]
+    (tmp_path / "x.csv").write_bytes(b"\n".join([names, *rows]))
+    assert "--no-header" not in done("fit", tmp_path / "x.csv", "-o", tmp_path / "m", *QUICK).stderr
+
+
 def test_the_last_column_of_text_without_header_can_be_the_label(tmp_path: Path) -> None:
     path = tmp_path / "x.data"
     path.write_text("".join(f"{i},{i * i % 7},{'?' if i == 3 else i % 5},{i % 2}\n" for i in range(20)))

@@ -126,7 +126,8 @@ def test_old_line_ends_and_no_last_line_end(tmp_path):
         (b"\xef\xbb\xbf", ["is empty"]),
         ("a,b\n", ["no rows"]),
         ("a,b", ["no rows"]),
-        ("a,b, a\n1,2,3\n", ["several columns called 'a'"]),
+        ("a,b, a\n1,2,3\n", ["several columns called 'a'; give each column its own name"]),
+        ("1,2,2\n1,2,3\n", ["several columns called '2'", "or add --no-header if its first line is a row"]),
         ('a,b\n1,2\n3,"4\n5,6\n', ["line 3", "quotes that never close"]),
         (b"a,b\n1,2\nM\xfcller,3\n", ["line 3", "UTF-8"]),
         (b"a,b\n1,\0\n", ["is no text"]),
@@ -139,6 +140,31 @@ def test_old_line_ends_and_no_last_line_end(tmp_path):
 )
 def test_mistakes_in_text_files(tmp_path, content, words):
     fails(write(tmp_path / "data.csv", content), *words)
+
+
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("data.csv", "a;b,c\n1;2,3\n", None),
+        ("data.csv", "a;b\n1;2\n", "looks separated by semicolons, but is read as separated by commas; save it with "),
+        ("data.csv", '"a";"b"\n"1";"2"\n', "by semicolons"),
+        ("data.txt", "a|b\n1|2\n", "by vertical bars"),
+        (
+            "data.data",
+            "a\tb\n1\t2\n",
+            "by tabs, but is read as separated by commas; save it with commas or as a .tsv",
+        ),
+        ("data.tsv", "a,b\n1,2\n", "by commas, but is read as separated by tabs; save it with tabs or as a .csv file"),
+        ("data.csv", '"a;b"\n"1;2"\n', None),
+    ],
+)
+def test_another_separator(tmp_path, name, content, words, header):
+    path = write(tmp_path / name, content)
+    if words is None:
+        open_table(path, header=header)
+    else:
+        fails(path, words, "or put quotes around what is one value", header=header)
 
 
 @pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\x1f\x8b\x08\0" + bytes(30)])

@@ -25,10 +25,12 @@ from tollad.sources import (
     check_whole,
     column_as_strings,
     matches,
+    may_lack_header,
     open_table,
     read_array,
     read_table,
     resolve_column,
+    warn_of_lost_row,
 )
 
 if TYPE_CHECKING:
@@ -175,6 +177,7 @@ def _read_training_table(
     kinds: Mapping[str, str] | None,
     notes: dict[str, Any],
 ) -> Training:
+    warn_of_lost_row(source)
     label = None if label is None else resolve_column(source.path, source.names, label)
     drop = [resolve_column(source.path, source.names, name) for name in drop]
     asked = {resolve_column(source.path, source.names, name): kind for name, kind in (kinds or {}).items()}
@@ -567,7 +570,8 @@ def check_columns(source: TableSource, names: Sequence[str], ignored: set[str | 
     unknown = [name for name in source.names if name not in names and name not in ignored]
     if missing:
         beside = f" and has {_listed(unknown)} instead" if unknown else ""
-        raise ValueError(f"{source.path}: lacks columns that the model was fitted on: {_listed(missing)}{beside}")
+        row = "; if its first line is a row, add --no-header" if may_lack_header(source) else ""
+        raise ValueError(f"{source.path}: lacks columns that the model was fitted on: {_listed(missing)}{beside}{row}")
     if unknown:
         raise ValueError(
             f"{source.path}: has columns that the model was not fitted on: {_listed(unknown)}; remove them or fit again"

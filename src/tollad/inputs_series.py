@@ -22,7 +22,15 @@ from tollad.calibration import overlap, rows_needed
 from tollad.columns import Column, encode
 from tollad.inputs import Scored, Training, check_columns, labelled
 from tollad.series import check_window, score_steps, windows
-from tollad.sources import Block, TableSource, column_as_strings, open_table, read_table, resolve_column
+from tollad.sources import (
+    Block,
+    TableSource,
+    column_as_strings,
+    open_table,
+    read_table,
+    resolve_column,
+    warn_of_lost_row,
+)
 
 if TYPE_CHECKING:
     from tollad.detector import TollDetector
@@ -98,6 +106,7 @@ def read_training_series(
     stride = max(1, window // _COVERS) if stride is None else stride
     check_window(window, stride)
     source = open_table(path, header=header, key=key)
+    warn_of_lost_row(source)
     label, time = (None if name is None else resolve_column(source.path, source.names, name) for name in (label, time))
     drop = [resolve_column(source.path, source.names, name) for name in drop]
     names = [name for name in source.names if name not in (label, time, *drop)]

@@ -26,14 +26,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tollad.textfile import MISSING as MISSING
-from tollad.textfile import Part, Reject, distinct_names, numbered, text_parts
+from tollad.textfile import NUMBER, Part, Reject, distinct_names, like_values, numbered, text_parts
+from tollad.warn import warn
 
 BLOCK_ROWS = 16384
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": ",", ".data": ","}
 _PARQUET = (".parquet", ".pq")
 _ARRAYS = (".npy", ".npz")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -182,6 +182,20 @@ def open_table(
     return TableSource(
         label, names, block_rows, numeric, _begun(label, begun, None if path == "-" and spooled is None else parts)
     )
+
+
+def may_lack_header(source: TableSource) -> bool:
+    """Return whether the first line of a text file, which was taken for the column names, is more like a row."""
+    return like_values(source.names) and not source.path.lower().endswith(_PARQUET)
+
+
+def warn_of_lost_row(source: TableSource) -> None:
+    """Warn where `may_lack_header` is true."""
+    if may_lack_header(source):
+        warn(
+            f"{source.path}: the first line, taken for the names of the columns, holds numbers only; if it is a row, "
+            "add --no-header"
+        )
 
 
 def read_table(source: TableSource) -> Block:
@@ -394,6 +408,6 @@ def _with_nulls(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _comparable(text: str) -> str | Decimal:
     """Equal values become equal objects. Decimal and not float, for which long identifiers are all alike."""
     text = text.strip()
-    if _NUMBER.fullmatch(text):
+    if NUMBER.fullmatch(text):
         return Decimal(text)
     return text.lower() if text.lower() in ("true", "false") else text

@@ -27,6 +27,10 @@ from pyarrow import csv
 from tollad.warn import warn
 
 MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+
+# What separates values in text that people have, and how a message calls many of them.
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 _CHUNK_BYTES = 1 << 22
 _MAX_RECORD_BYTES = 1 << 26
@@ -155,7 +159,22 @@ def _names(
     if _undecodable(text[start:end], masked[start:end]):
         raise ValueError(f"{label}, line {lines[0]}: is no UTF-8 text; save it as UTF-8 text")
     names = _parse(text[start:end] + b"\n", label, separator, lines, None)[0].column_names
+    if len(names) == 1:
+        _check_separator(text[start:end].decode(), label, separator)
     return distinct_names(label, names) if header else numbered(len(names)), end
+
+
+def _check_separator(record: str, label: str, separator: str) -> None:
+    """Raise ValueError for a first record of one value that looks like several, separated by something else."""
+    bare = re.sub('"[^"]*"', "", record)
+    found = max((other for other in _SEPARATORS if other != separator), key=bare.count)
+    if found not in bare:
+        return
+    endings = {",": " or as a .csv file", "\t": " or as a .tsv file"}
+    raise ValueError(
+        f"{label}: looks separated by {_SEPARATORS[found]}, but is read as separated by {_SEPARATORS[separator]}; save "
+        f"it with {_SEPARATORS[separator]}{endings.get(found, '')}, or put quotes around what is one value"
+    )
 
 
 def _without(part: Part, bad: Collection[int], ragged: Collection[int]) -> Part:
@@ -392,8 +411,24 @@ def distinct_names(label: str, names: Sequence[str]) -> list[str]:
     twice = [name for name, count in Counter(trimmed).items() if count > 1]
     if twice or not trimmed:
         problem = f"has several columns called {' and '.join(map(repr, twice))}" if twice else "has no columns"
-        raise ValueError(f"{label}: {problem}; give each column its own name")
+        row = ", or add --no-header if its first line is a row" if like_values(trimmed) else ""
+        raise ValueError(f"{label}: {problem}; give each column its own name{row}")
     return trimmed
+
+
+def like_values(names: Sequence[str]) -> bool:
+    """Return whether column names are numbers, as if a row stood in their place.
+
+    Examples
+    --------
+    >>> like_values(["5.1", "", "3"]), like_values(["a", "3"])
+    (True, False)
+    >>> like_values(["0", "1", "2"])  # pandas' own names
+    False
+    """
+    given = [name for name in names if name not in MISSING]
+    counted = [str(j) for j in range(len(given))]
+    return given != counted and all(NUMBER.fullmatch(name) for name in given)
 
 
 def numbered(n_columns: int) -> list[str]:

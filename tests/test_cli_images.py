@@ -197,6 +197,12 @@ class TestScore:
     def test_a_folder_that_is_not_there(self, home: Path, tmp_path: Path) -> None:
         assert "nowhere: there is no such file" in refused("score", home / "m.tollad", tmp_path / "nowhere")
 
+    def test_images_are_not_skipped(self, home: Path, tmp_path: Path) -> None:
+        result = tollad("score", home / "m.tollad", home / "photos", "-o", tmp_path / "s.csv", "--on-error", "skip")
+        assert result.exit_code == 2
+        assert "--on-error skip is for rows of tables" in result.stderr
+        assert not list(tmp_path.iterdir())
+
     def test_damage_leaves_no_file(self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("tollad.inputs._BLOCK_VALUES", 2 * 72)
         for number, image in enumerate(draw(5, 0)):

@@ -127,9 +127,9 @@ class TestTwoTermMap:
             two_term_map(explained(np.ones((3, 2))), [True, False], 1.0, tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("name", ["scores", "scores.csv", "scores.png.", "png"])
+@pytest.mark.parametrize("name", ["scores", "scores.csv", "scores.png.", "png", "scores.pgf", "scores.jpg"])
 def test_unknown_endings_list_the_known_ones(name: str) -> None:
-    with pytest.raises(ValueError, match=rf"^{re.escape(name)}: .* the known ones are .*pdf, .*png, .*svg"):
+    with pytest.raises(ValueError, match=rf"^{re.escape(name)}: .* the known ones are \.png, \.pdf, \.svg$"):
         picture_format(name)
 
 

@@ -83,3 +83,10 @@ def test_what_does_not_belong_together_is_refused(tmp_path, wrong):
     with pytest.raises(ValueError, match="a name for each column and a score and a time for each step"):
         plots.scored_series(**scored() | wrong, path=tmp_path / "p.png")
     assert not any(tmp_path.iterdir())
+
+
+def test_the_largest_numbers_are_drawn_where_the_axis_ends(axes, tmp_path):
+    given = scored()
+    given["series"][5], given["series"][7], given["scores"][5] = 1e308, -1e308, 1e308
+    plots.scored_series(**given, path=tmp_path / "p.png")
+    assert axes()[0].lines[0].get_ydata()[[5, 7]].tolist() == [1e100, -1e100]

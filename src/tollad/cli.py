@@ -352,6 +352,8 @@ def score(
         raise click.UsageError(
             "--drift, --explain and --on-error skip are for rows that are no time steps; draw a series with --plot."
         )
+    if on_error == "skip" and len(detector.input_shape_) > 1:
+        raise click.UsageError("--on-error skip is for rows of tables; images and arrays are read whole or not at all.")
     are_images = len(detector.input_shape_) == 3
     oddest = verdicts.Oddest(_MOST_IMAGES_DRAWN if are_images else 1)
     with contextlib.ExitStack() as stack:

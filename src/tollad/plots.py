@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Blue and vermilion of Okabe and Ito: told apart with any colour vision, and in grey by their lightness.
 _NORMAL, _ANOMALY, _NEUTRAL, _INK = "#0072B2", "#D55E00", "#999999", "#333333"
+# matplotlib knows more, but some need other programs, and some fail at the end of the work.
+_ENDINGS = (".png", ".pdf", ".svg")
 _BINS = 40
 # Channels of a series whose names can be read beside it.
 _MOST_NAMED = 12
@@ -29,6 +31,8 @@ _MOST_LETTERS_ABOVE = 18
 # Columns of a scored series that have a panel each, and points that a line across a page can show.
 _MOST_PANELS = 4
 _MOST_POINTS = 4000
+# Beyond it the room above a line of greatest numbers is no number any more.
+_LARGEST = 1e100
 # Beyond this ratio of the largest to the smallest score, equal steps would crowd most rows into a few bins.
 _LOG_RATIO = 20.0
 
@@ -41,15 +45,15 @@ def picture_format(path: str | os.PathLike[str]) -> str:
     ImportError
         If matplotlib is not installed.
     ValueError
-        If matplotlib does not write such files.
+        If the ending is none of .png, .pdf and .svg.
     """
-    known = _new_figure().canvas.get_supported_filetypes()
-    ending = PurePath(path).suffix.lower().removeprefix(".")
-    if ending not in known:
+    _new_figure()
+    ending = PurePath(path).suffix.lower()
+    if ending not in _ENDINGS:
         raise ValueError(
-            f"{os.fspath(path)}: cannot tell the format from the ending; the known ones are {', '.join(sorted(known))}"
+            f"{os.fspath(path)}: cannot tell the format from the ending; the known ones are {', '.join(_ENDINGS)}"
         )
-    return ending
+    return ending[1:]
 
 
 def score_distributions(
@@ -307,7 +311,7 @@ def scored_series(
     Parameters
     ----------
     series : array-like, (T, C)
-        Of more than four columns the first four are drawn.
+        Of more than four columns the first four are drawn. Values beyond 1e100 are drawn there.
     scores : array-like of float, (T,)
     threshold : float
         Steps above it are odd.
@@ -326,7 +330,7 @@ def scored_series(
     ValueError
         If there is not a name for each column and a score and a time for each step, or the format is unknown.
     """
-    values, heights = np.asarray(series, dtype=np.float64), np.asarray(scores, dtype=np.float64)
+    values, heights = (np.clip(np.asarray(a, np.float64), -_LARGEST, _LARGEST) for a in (series, scores))
     at = np.arange(1, 1 + len(heights)) if time is None else np.asarray(time)
     if values.shape != (len(heights), len(names)) or at.shape != heights.shape or not len(heights):
         raise ValueError(

@@ -41,7 +41,7 @@ def verdict_tables(
         on average. Nothing is yielded before the last row has been scored; until then the p-values of all rows and what
         is to be said of them are kept in memory.
     n_reasons : int >= 0, default 0
-        How many of the largest parts of the score to give.
+        How many of the largest parts of the score to give; of a table, no more than it has columns.
 
     Yields
     ------
@@ -60,6 +60,8 @@ def verdict_tables(
     UserWarning
         If `fdr` gives no alarm only because the calibration rows are too few.
     """
+    if len(detector.input_shape_) == 1:
+        n_reasons = min(n_reasons, detector.n_features_in_)
     held: list[tuple[pa.Table, NDArray[np.bool_], NDArray[np.float64]]] = []
     for block in blocks:
         every = np.ones(len(block.scores), np.bool_)

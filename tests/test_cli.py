@@ -184,10 +184,13 @@ def test_kinds_of_columns(home: Path, tmp_path: Path) -> None:
     assert done("score", tmp_path / "codes.tollad", tmp_path / "codes.csv").stdout.count("\n") == 61
 
 
-def test_kind_without_a_column_is_a_usage_error(home: Path, tmp_path: Path) -> None:
-    result = tollad("fit", home / "data.csv", "-o", tmp_path / "m", "--column", "category")
+@pytest.mark.parametrize(
+    ("kinds", "words"), [(["category"], "zip=category"), (["a=category", "a=number"], "the kind of a column twice")]
+)
+def test_kinds_that_say_nothing_are_usage_errors(home: Path, tmp_path: Path, kinds: list[str], words: str) -> None:
+    result = tollad("fit", home / "data.csv", "-o", tmp_path / "m", *(f"--column={kind}" for kind in kinds))
     assert result.exit_code == 2
-    assert "zip=category" in result.stderr
+    assert words in result.stderr
 
 
 # --- fit --------------------------------------------------------------------------------------------------------------
@@ -701,6 +704,10 @@ def test_arrays_that_are_no_numbers_or_not_named_are_refused(tmp_path: Path) -> 
     np.savez(tmp_path / "two.npz", x=np.ones((3, 2)), y=np.ones(3))
     for name in ("o.npy", "o.npz"):
         assert "Python objects" in refused(tmp_path, "fit", tmp_path / name, "-o", tmp_path / "m")
+    np.savez(tmp_path / "none.npz")
+    assert "none.npz: holds no arrays; save one in it" in refused(
+        tmp_path, "fit", tmp_path / "none.npz", "-o", tmp_path / "m"
+    )
     assert "several arrays; choose one by its key: 'x', 'y'" in refused(
         tmp_path, "fit", tmp_path / "two.npz", "-o", tmp_path / "m"
     )
@@ -725,6 +732,20 @@ def test_columns_and_labels_that_are_not_there_are_refused(
     message = refused(tmp_path, "fit", home / "data.csv", "-o", tmp_path / "m", *options)
     for word in ("data.csv", *words):
         assert word in message
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_label_that_no_row_has_is_warned_of(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    monkeypatch.setattr("tollad.stored.IN_MEMORY_BYTES", 0 if large else 1 << 30)
+    data, normal = home / "data.csv", ("--label", "kind", "--normal", "fine", "--normal", "god", "--normal", "good")
+    warning = f"Warning: {data}, column 'kind': no row is labelled 'god'; the labels are 'fine', 'good', 'broken'\n"
+    fresh = write_csv(tmp_path / "x.csv", {name: np.arange(9) / 9 for name in COLUMNS} | {"kind": ["fine"] * 9})
+    assert warning in done("fit", data, "-o", tmp_path / "m", "--drop", "id", *normal, *QUICK).stderr
+    assert done("evaluate", home / "m.tollad", data, *normal).stderr == warning
+    missed = done("calibrate", home / "m.tollad", fresh, "-o", tmp_path / "c", *normal).stderr
+    assert "no row is labelled 'god', 'good'; the labels are 'fine'" in missed
 
 
 def test_at_most_ten_labels_are_listed(tmp_path: Path) -> None:
@@ -802,7 +823,7 @@ def test_images_have_no_labels(home: Path, tmp_path: Path) -> None:
     [
         (["ok", "ok", "ok"], "every row is normal"),
         (["bad", "bad", "worse"], "every row is an anomaly"),
-        (["ok", "", "bad"], "row 2, column 'kind': the label is missing"),
+        (["ok", "", "bad"], "x.csv, line 3, column 'kind': the label is missing"),
     ],
 )
 def test_evaluate_needs_both_kinds_and_all_labels(home: Path, tmp_path: Path, kinds: list[str], words: str) -> None:

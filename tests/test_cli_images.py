@@ -238,6 +238,16 @@ class TestEvaluateAndCalibrate:
         written = rows_of(done("score", calibrated, home / "photos", "--fdr", "0.2", "--drift").stdout)
         assert [row["verdict"] for row in written[40:]] == ["anomaly"] * 10
 
+    def test_idx_files_without_labels_say_where_to_put_them(self, tmp_path: Path) -> None:
+        path = write_idx(tmp_path, draw(5, 0), [8] * 5)
+        (tmp_path / "labels-idx1-ubyte").unlink()
+        message = refused("fit", path, "-o", tmp_path / "m", "--label", "label", "--normal", "8")
+        assert f"{path}: has no column 'label', since no file of labels lies beside it; put it there" in message
+
+    def test_a_folder_that_is_not_there_is_warned_of(self, home: Path, tmp_path: Path) -> None:
+        run = ("fit", home / "photos", "-o", tmp_path / "m", *GOOD, "--normal", "great", *QUICK)
+        assert "column 'folder': no row is labelled 'great'; the labels are 'good', 'scratched'" in done(*run).stderr
+
     def test_idx_files_have_labels_beside_them(self, tmp_path: Path) -> None:
         images = np.concatenate([draw(30, 0), draw(5, 1, scratched=True)])
         path = write_idx(tmp_path, images, [8] * 30 + [1] * 5)

@@ -159,6 +159,12 @@ def test_a_file_of_bad_rows_is_another_file(home, tmp_path, lines, words):
     assert os.listdir(tmp_path) == ["data.csv"]
 
 
+def test_another_encoding_is_named(home, tmp_path):
+    (tmp_path / "data.csv").write_bytes("a,b,c\n1,2,3\n".encode("utf-16"))
+    result = tollad("score", home / "m.tollad", tmp_path / "data.csv", "-o", tmp_path / "s.csv", "--on-error", "skip")
+    assert "line 1: is no UTF-8 text; it looks like UTF-16; save it as UTF-8" in result.stderr
+
+
 def test_columns_of_another_table_are_no_bad_rows(home, tmp_path):
     (tmp_path / "data.csv").write_text("a,b\n1,2\n")
     result = tollad("score", home / "m.tollad", tmp_path / "data.csv", "-o", tmp_path / "s.csv", "--on-error", "skip")

@@ -144,6 +144,14 @@ def test_full_disk_names_the_file_and_keeps_errno(
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs /proc")
+def test_a_folder_that_takes_no_files_is_named_and_not_the_hidden_file() -> None:
+    words = "^cannot write /proc/x.csv: its folder takes no new file (.*); choose another folder$"
+    with pytest.raises(OSError, match=words) as caught, atomic_write("/proc/x.csv"):
+        pass
+    assert caught.value.errno is not None
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_really_full_device(tmp_path: Path) -> None:
     def write() -> None:

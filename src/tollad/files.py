@@ -71,7 +71,8 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Ite
     PermissionError
         If the folder or the existing file may not be written.
     OSError
-        If `path` is a device or a pipe, or if the disk is full (``errno`` is then kept).
+        If `path` is a device or a pipe, or if the disk is full or the folder takes no new file (whose ``errno`` is
+        kept).
 
     Examples
     --------
@@ -102,11 +103,15 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Ite
             shutil.copymode(target, temporary)
         os.replace(temporary, target)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            problem = "the disk is full; free some space or choose another folder"
+        elif error.filename == os.fspath(temporary):  # there are folders, such as /proc, that take no files
+            problem = f"its folder takes no new file ({error.strerror}); choose another folder"
+        else:
             raise
-        full = OSError(f"cannot write {shown}: the disk is full; free some space or choose another folder")
-        full.errno = error.errno
-        raise full from error
+        refusal = OSError(f"cannot write {shown}: {problem}")
+        refusal.errno = error.errno
+        raise refusal from error
     finally:
         temporary.unlink(missing_ok=True)
 

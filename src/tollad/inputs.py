@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -81,6 +82,8 @@ class RowBlock:
         Its values, None where missing; empty if there was none asked for.
     numbers : ndarray of int64, (n,), or None
         Number of each row in the file, where rows were left out; None if they follow `first_row`.
+    lines : ndarray of int64, (n,), or None
+        The line on which each row begins, from 1, where that is known.
     """
 
     first_row: int
@@ -88,6 +91,7 @@ class RowBlock:
     column: str | None
     values: list[str | None]
     numbers: NDArray[np.int64] | None = field(default=None, kw_only=True)
+    lines: NDArray[np.int64] | None = field(default=None, kw_only=True)
 
     def row_numbers(self) -> NDArray[np.int64]:
         """Return the number of each row in the file, from 0: (n,)."""
@@ -279,7 +283,7 @@ def row_blocks(
         any_read = True
         rows = understand(block.table.select(names), columns, where=block.where)
         values = [] if column is None else column_as_strings(block, column)
-        yield RowBlock(block.first_row, rows, column, values, numbers=block.numbers)
+        yield RowBlock(block.first_row, rows, column, values, numbers=block.numbers, lines=block.lines)
     if not any_read:
         raise ValueError(f"{source.path}: not one of its rows can be read; see what is wrong with --on-error fail")
 
@@ -345,10 +349,9 @@ def read_rows(
     for block in row_blocks(detector, path, header=header, key=key, column=label):
         seen |= dict.fromkeys(block.values)
         parts.append(block.rows if label is None else chosen(block.rows, matches(block.values, normal)))
-    rows = joined(parts)
-    if not len(rows):
-        raise _no_such_label(_shown(path), label, normal, seen)
-    return rows
+    if label is not None:
+        _check_normal(_shown(path), label, normal, _unmatched(normal, [*seen]), seen)
+    return joined(parts)
 
 
 def score_blocks(
@@ -363,8 +366,7 @@ def score_blocks(
     """Score the rows of a file, reading it block by block: as `row_blocks`, with the scores."""
     for block in row_blocks(detector, path, header=header, key=key, column=column, reject=reject):
         scores = detector.anomaly_score(block.rows)
-        alarms = scores > -detector.offset_
-        yield Scored(block.first_row, block.rows, block.column, block.values, scores, alarms, numbers=block.numbers)
+        yield Scored(**vars(block), scores=scores, alarms=scores > -detector.offset_)
 
 
 def score_labelled(
@@ -406,8 +408,9 @@ def score_labelled(
     seen: dict[str | None, None] = {}
     for scored in scored_blocks(detector, path, header=header, key=key, column=label):
         if None in scored.values:
-            row = scored.row_numbers()[scored.values.index(None)] + 1
-            where = f"{_shown(path)}, row {row}, column {scored.column!r}"
+            row = scored.values.index(None)
+            place = f"row {scored.row_numbers()[row] + 1}" if scored.lines is None else f"line {scored.lines[row]}"
+            where = f"{_shown(path)}, {place}, column {scored.column!r}"
             raise ValueError(f"{where}: the label is missing; fill it in or remove the row")
         seen |= dict.fromkeys(scored.values)
         labels.append(~matches(scored.values, normal))
@@ -419,6 +422,7 @@ def score_labelled(
             f"{_shown(path)}: every row is {kind}, so there is nothing to compare; --normal is {_listed(normal)}, "
             f"and the labels are {_listed(seen)}"
         )
+    _check_normal(_shown(path), label, normal, _unmatched(normal, [*seen]), seen)
     return anomalous.astype(np.int64), np.concatenate(scores)
 
 
@@ -445,11 +449,10 @@ def with_names(rows: NDArray[np.float64], names: Sequence[str]) -> pa.Table:
 def _training_images(source: ImageSource, label: str | None, normal: Sequence[str], notes: dict[str, Any]) -> Training:
     kept = np.arange(len(source))
     if label is not None:
-        label = resolve_column(source.path, [*source.columns], label)
+        label = _column_of_images(source, label)
         values = source.columns[label]
+        _check_normal(source.path, label, normal, _unmatched(normal, values), dict.fromkeys(values))
         kept = np.flatnonzero(matches(values, normal))
-        if not len(kept):
-            raise _no_such_label(source.path, label, normal, dict.fromkeys(values))
     return Training(source.take(kept), None, {**notes, "label": label, "n_read": len(source), "n_used": len(kept)})
 
 
@@ -469,10 +472,19 @@ def _image_blocks(detector: TollDetector, path: str, column: str | None) -> Iter
             "or --grey, to which all later images are then brought"
         )
     column = "file" if column is None and "file" in source.columns else column
-    column = None if column is None else resolve_column(source.path, [*source.columns], column)
+    column = None if column is None else _column_of_images(source, column)
     for start, images in source.blocks(rows_in_block(source.shape)):
         values: list[str | None] = [] if column is None else [*source.columns[column][start : start + len(images)]]
         yield RowBlock(start, images, column, values)
+
+
+def _column_of_images(source: ImageSource, wanted: str) -> str:
+    if not source.columns:
+        raise ValueError(
+            f"{source.path}: has no column {wanted!r}, since no file of labels lies beside it; put it there, with "
+            "labels for images and idx1 for idx3 in its name"
+        )
+    return resolve_column(source.path, [*source.columns], wanted)
 
 
 def _described(shape: Sequence[int]) -> str:
@@ -485,7 +497,7 @@ class _Labelled:
 
     def __init__(self, path: str, label: str | None, normal: Sequence[str]) -> None:
         self._path, self._label, self._normal = path, label, normal
-        self._any = False
+        self._unmatched = [*normal]
         self._seen: dict[str | None, None] = {}
 
     def __call__(self, block: Block) -> NDArray[np.bool_]:
@@ -494,26 +506,38 @@ class _Labelled:
         labels = column_as_strings(block, self._label)
         if len(self._seen) <= _MOST_LISTED:
             self._seen |= dict.fromkeys(labels)
-        kept = matches(labels, self._normal)
-        self._any |= bool(kept.any())
-        return kept
+        self._unmatched = _unmatched(self._unmatched, labels)
+        return matches(labels, self._normal)
 
     def check(self) -> None:
-        """Raise ValueError if there was no such row."""
-        if self._label is not None and not self._any:
-            raise _no_such_label(self._path, self._label, self._normal, self._seen)
+        """Raise ValueError if there was no such row, and warn of labels that no row has."""
+        if self._label is not None:
+            _check_normal(self._path, self._label, self._normal, self._unmatched, self._seen)
 
 
 def labelled(block: Block, label: str | None, normal: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which rows of a whole file have one of the labels, (n,), all without `label`; ValueError if none has."""
+    """Return which rows of a whole file have one of the labels, (n,), all without `label`; see `_Labelled.check`."""
     chosen = _Labelled(block.path, label, normal)
     kept = chosen(block)
     chosen.check()
     return kept
 
 
-def _no_such_label(path: str, label: str | None, normal: Sequence[str], seen: Iterable[str | None]) -> ValueError:
-    return ValueError(f"{path}, column {label!r}: no row is labelled {_listed(normal)}; the labels are {_listed(seen)}")
+def _check_normal(
+    path: str, label: str, normal: Sequence[str], unmatched: Sequence[str], seen: Iterable[str | None]
+) -> None:
+    """Raise ValueError if no row has one of the labels that mean normal, and warn of those that no row has."""
+    if not unmatched:
+        return
+    problem = f"{path}, column {label!r}: no row is labelled {_listed(unmatched)}; the labels are {_listed(seen)}"
+    if len(unmatched) == len(normal):
+        raise ValueError(problem)
+    warnings.warn(problem, stacklevel=2)
+
+
+def _unmatched(normal: Sequence[str], seen: Sequence[str | None]) -> list[str]:
+    """Return the labels that mean normal and are none of those seen."""
+    return [value for value in normal if not matches(seen, [value]).any()]
 
 
 def _listed(values: Iterable[str | None]) -> str:

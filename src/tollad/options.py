@@ -38,6 +38,8 @@ def _kinds(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     named = dict(value.rpartition("=")[::2] for value in values)
     if "" in named:
         raise click.BadParameter("give a column and its kind, such as zip=category.")
+    if len(named) < len(values):
+        raise click.BadParameter("gives the kind of a column twice; give each column one kind.")
     return named or None
 
 

@@ -15,6 +15,9 @@ from tollad import files
 class SkippedRows:
     """A CSV file of rows that were left out: their number, their line, what is wrong, and their text.
 
+    The text of a row that is no row of the table is that of the file; of one with a value of another kind than its
+    column it is the values of the columns that count, as CSV.
+
     It is written while a file is read, in the order in which the rows are found to be bad, and appears when the block
     ends without an exception; it has a line of names even if no row was skipped, so that an older list never stands for
     a newer one. In memory there is no more of it than a buffer.

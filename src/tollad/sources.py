@@ -373,8 +373,10 @@ def _npz_member(path: str, key: str | None) -> str:
         return names[0]
     if key in names:
         return key
+    if not names:
+        raise ValueError(f"{path}: holds no arrays; save one in it")
     problem = "holds several arrays" if key is None else f"holds no array {key!r}"
-    raise ValueError(f"{path}: {problem}; choose one by its key: {', '.join(map(repr, names)) or '(there are none)'}")
+    raise ValueError(f"{path}: {problem}; choose one by its key: {', '.join(map(repr, names))}")
 
 
 def _parquet_parts(path: str, block_rows: int) -> Iterator[Part]:

@@ -157,7 +157,7 @@ def _names(
     line_break = _LINE_BREAK.search(masked, start)
     end = line_break.end() if line_break else len(text)
     if _undecodable(text[start:end], masked[start:end]):
-        raise ValueError(f"{label}, line {lines[0]}: is no UTF-8 text; save it as UTF-8 text")
+        raise ValueError(f"{label}, line {lines[0]}: is no UTF-8 text; {_guess(text[:8])}")
     names = _parse(text[start:end] + b"\n", label, separator, lines, None)[0].column_names
     if len(names) == 1:
         _check_separator(text[start:end].decode(), label, separator)

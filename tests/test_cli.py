@@ -567,6 +567,7 @@ def test_columns_of_an_array_may_be_categories(tmp_path: Path) -> None:
     ("option", "words"),
     [
         ("--column=cities=category", "people.csv: has no column 'cities'; did you mean 'city'?"),
+        ("--column=-1=date", "people.csv: the kind of a column is given twice, by name and by number; give it once"),
         ("--column=city=text", "column 'city': 'text' is no kind of column; the kinds are 'number', 'category'"),
         ("--column=city=number", "people.csv, line 3, column 'city': 'Oslo' is not a number"),
     ],
@@ -575,7 +576,8 @@ def test_wrong_kinds_are_refused(town: Path, tmp_path: Path, option: str, words:
     frame = people().assign(city=["Bonn", *["Oslo"] * 119])
     frame.loc[0, "city"] = "1"
     frame.to_csv(tmp_path / "people.csv", index=False)
-    assert words in refused(tmp_path, "fit", tmp_path / "people.csv", "-o", tmp_path / "m", option)
+    code = "--column=code=category"
+    assert words in refused(tmp_path, "fit", tmp_path / "people.csv", "-o", tmp_path / "m", code, option)
 
 
 # --- evaluate and info ------------------------------------------------------------------------------------------------

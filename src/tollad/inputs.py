@@ -185,6 +185,8 @@ def _read_training_table(
     label = None if label is None else resolve_column(source.path, source.names, label)
     drop = [resolve_column(source.path, source.names, name) for name in drop]
     asked = {resolve_column(source.path, source.names, name): kind for name, kind in (kinds or {}).items()}
+    if len(asked) < len(kinds or ()):
+        raise ValueError(f"{source.path}: the kind of a column is given twice, by name and by number; give it once")
     names = [name for name in source.names if name != label and name not in drop]
     if not names:
         raise ValueError(f"{source.path}: no column is left to learn from; drop fewer columns")

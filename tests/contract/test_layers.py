@@ -170,6 +170,7 @@ class TestCommandLine:
             "tollad.cli_paper",
             "tollad.options",
             "tollad.terminal",
+            "tollad.warn",
         }
 
     @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["fit", "--help"], ["score", "--help"]])

@@ -1,5 +1,5 @@
 # make demo    fit, score and picture on real data
-# make test    the default tests
+# make test    the default tests; make test-slow and make test-data the others
 # make lint    style and types
 # make benchmark-tables ADBENCH=folder    quality beside other detectors on the tables (.npz) of ADBench
 # make benchmark-speed                    speed and memory beside PyOD
@@ -10,13 +10,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-data lint benchmark-tables benchmark-speed benchmark-large clean
+.PHONY: demo test test-slow test-data lint benchmark-tables benchmark-speed benchmark-large clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/tollad demo
 
 test: $(VENV)/dev.stamp
 	PYTHONHASHSEED=0 $(BIN)/pytest --numprocesses 2
+
+test-slow: $(VENV)/dev.stamp
+	$(BIN)/pytest -m slow
 
 # Needs the benchmark data in the folder that TOLLAD_DATA names.
 test-data: $(VENV)/dev.stamp

@@ -105,7 +105,7 @@ class TestFalseDiscoveryRate:
             assert calibration.benjamini_hochberg(p, 0.01).any() == enough
 
     def test_a_p_value_of_just_the_rate_is_an_alarm(self) -> None:
-        model = SimpleNamespace(calibration_scores_=np.arange(3.0))
+        model = SimpleNamespace(calibration_scores_=np.arange(3.0), input_shape_=(1,), n_features_in_=1)
         run = partial(verdict_tables, model, [scored([9.0])], fdr=0.25)
         (every,), (few,) = run(), run(only_anomalies=True)
         assert every["p_value"].to_pylist() == [0.25]

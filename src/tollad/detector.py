@@ -289,8 +289,6 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             return self.fit(X)
         check_parameters(self.get_params())
         rows = self._rows(X)
-        if len(rows) < 2:
-            raise ValueError("partial_fit needs at least 2 rows; there is n_samples=1")
         with self._all_or_nothing():
             self.stack_ = self.stack_.to()
             return self._train(*divide(as_large(rows, X), self._held_out), None)
@@ -488,7 +486,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             check_parameters({**self.get_params(), "contamination": value})
             self.offset_ = _offset(self.training_scores_, value)
         elif rule == "anomaly_score":
-            check_real({rule: value}, rule, "a finite number", lambda number: True)
+            check_real({rule: value}, rule)
             self.offset_ = -float(value)
         else:
             scores = self._calibration_scores()
@@ -516,12 +514,9 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
 
         Raises
         ------
-        TypeError
-            If the notes hold something that JSON does not know.
-        ValueError
-            If a number of the notes is NaN or infinite, or they take more than about 40 MB as JSON.
         ValueError, TypeError
-            If parameters that were set after the fit are out of range, or `network` has become modules.
+            If the notes hold something that JSON does not know, NaN or infinity among them, or take more than about 40
+            MB as JSON; if parameters that were set after the fit are out of range, or `network` has become modules.
         OSError
             If the file cannot be written, or exists and `overwrite` is False. An older file is then as it was.
         """

@@ -14,6 +14,7 @@ from torch import nn
 
 from tollad import networks
 from tollad.objective import Target
+from tollad.training import Precision
 
 NORMS = {"l1": "latent_l1", "l2": "latent_l2", "linf": "latent_linf"}
 TARGETS: dict[str, Target] = {"origin": "origin", "mean": "batch_mean"}
@@ -48,7 +49,7 @@ class Settings:
     network: str
     norm: str
     target: str
-    precision: Literal["float32", "float64", "bf16"]
+    precision: Precision
     beta: float
     latent_dim: int
     hidden: tuple[int, ...] | None
@@ -195,7 +196,9 @@ def _resolve_hidden(network: str, hidden: Any) -> tuple[int, ...] | None:
     return tuple(int(width) for width in hidden)
 
 
-def check_real(p: Mapping[str, Any], name: str, wanted: str, fits: Callable[[Any], bool]) -> None:
+def check_real(
+    p: Mapping[str, Any], name: str, wanted: str = "a finite number", fits: Callable[[Any], bool] = lambda value: True
+) -> None:
     """Raise for a value of `p` that is no finite number, or does not fit; `wanted` says what it may be."""
     value = p[name]
     if name in _WITH_AUTO and isinstance(value, str) and value == "auto":

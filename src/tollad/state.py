@@ -132,11 +132,11 @@ def _check(state: State) -> None:
     shape, n_members = state.input_shape, state.settings.n_members
     if not 1 <= len(shape) <= 3 or not all(isinstance(side, int) and side > 0 for side in shape):
         raise ValueError(f"rows of shape {shape}")
-    check_real(vars(state), "offset", "a finite number", lambda value: True)
+    check_real(vars(state), "offset")
     rule, value = state.threshold_rule
     if rule not in get_args(ThresholdRule):
         raise ValueError(f"unknown rule {rule!r} of the threshold")
-    check_real({rule: value}, rule, "a finite number", lambda value: True)
+    check_real({rule: value}, rule)
     names = (state.feature_names, state.columns)
     if any(part is not None and len(part) != shape[0] for part in names):
         raise ValueError(f"names of other columns than the {shape[0]} of the rows")

@@ -29,12 +29,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tollad import metrics, networks
+from tollad import metrics
 from tollad.bench import machine
 from tollad.bench.execute import execute
+from tollad.bench.protocols import Task, make_task
 from tollad.bench.spec import Run
 from tollad.bench.tables import read_table
-from tollad.data.protocols import Task, make_task
+from tollad.method import networks
 
 WIDTHS = (274, 256, 128, 16, 128, 256, 274)
 TARGET = "<= 0.40"

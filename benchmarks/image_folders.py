@@ -36,8 +36,8 @@ from sklearn.datasets import load_digits, load_sample_image
 
 from tollad import TollDetector, metrics
 from tollad.bench import machine
-from tollad.data import formats
-from tollad.images import open_images
+from tollad.datasets import formats
+from tollad.io.images import open_images
 
 PATCH, STRIDE, SQUARE = 32, 4, 12
 RATE = 0.05
@@ -46,7 +46,7 @@ Bytes = NDArray[np.uint8]
 
 def tollad(*arguments: object) -> tuple[str, float]:
     """Run a command: what it prints, and its CPU seconds."""
-    code = "from tollad.cli import main; main()"
+    code = "from tollad.cli.main import main; main()"
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     text = " ".join(map(str, arguments))
     print(f"$ tollad {text}", flush=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from tollad import TollDetector, metrics
-from tollad.data.protocols import make_task
+from tollad.bench.protocols import make_task
 
 TASKS = (("mnist", 8), ("cifar10", 1))
 LOSSES = {

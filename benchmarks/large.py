@@ -49,10 +49,10 @@ def report():
 atexit.register(report)
 if "--in-memory" in sys.argv:
     sys.argv.remove("--in-memory")
-    from tollad import stored
+    from tollad.tables import large as stored
 
     stored.IN_MEMORY_BYTES = 1 << 60
-from tollad.cli import main
+from tollad.cli.main import main
 
 main()
 """
@@ -156,7 +156,7 @@ def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw memory and time of fits against the number of rows."""
     from matplotlib.figure import Figure
 
-    from tollad.files import atomic_write
+    from tollad.io.files import atomic_write
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     memory, seconds = figure.subplots(1, 2)

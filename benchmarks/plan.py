@@ -19,9 +19,9 @@ import torch
 
 from tollad.bench import machine
 from tollad.bench.execute import measure_pace
+from tollad.bench.protocols import Preprocessing, Task
 from tollad.bench.spec import PRECISIONS, Run
-from tollad.build import find_device
-from tollad.data.protocols import Preprocessing, Task
+from tollad.training.build import find_device
 
 # Network: shape of a row, latent_dim, batch, members.
 CASES = {

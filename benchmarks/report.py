@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from tollad.files import atomic_write
+from tollad.io.files import atomic_write
 
 Floats = NDArray[np.float64]
 

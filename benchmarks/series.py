@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 import tollad
 from tollad import TollDetector, metrics
 from tollad.calibration import threshold
-from tollad.series import step_scores, windows
+from tollad.series.window import step_scores, windows
 
 NAME = "135_UCR_Anomaly_InternalBleeding16"
 N_CALIBRATION = 2500

@@ -34,7 +34,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from tollad import TollDetector, networks
+from tollad import TollDetector
+from tollad.method import networks
 
 N_ROWS, N_COLUMNS, HIDDEN, LATENT_DIM = 20_000, 30, 64, 32
 EPOCHS, BATCH, SMALL_BATCH = 10, 1024, 256

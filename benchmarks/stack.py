@@ -1,4 +1,4 @@
-"""What a training step of M members costs, by the way the stack runs: the choice in `tollad.stack` rests on this.
+"""What a training step of M members costs, by the way the stack runs: `tollad.training.stack` chooses by this.
 
     python benchmarks/stack.py [--members 4] [--repeats 5]
 
@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
-from tollad import networks
-from tollad.networks import Autoencoder
-from tollad.objective import Objective
-from tollad.stack import Stack
+from tollad.method import networks
+from tollad.method.networks import Autoencoder
+from tollad.method.objective import Objective
+from tollad.training.stack import Stack
 
 OBJECTIVE = Objective({"l2": 1.0, "latent_l2": 1.0})
 

@@ -9,10 +9,10 @@ import sys
 
 from click.testing import CliRunner, Result
 
-from tollad.cli import main
+from tollad.cli.main import main
 
 # The command in a process of its own.
-COMMAND = (sys.executable, "-c", "from tollad.cli import main; main()")
+COMMAND = (sys.executable, "-c", "from tollad.cli.main import main; main()")
 
 
 def tollad(*arguments: object, given: bytes | None = None) -> Result:

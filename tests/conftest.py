@@ -8,11 +8,14 @@ os.environ["SCIPY_ARRAY_API"] = "1"  # scipy reads it once, when it is imported;
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pytest
 import torch
+
+from tollad.datasets.catalogue import CATALOGUE, data_dir, find
 
 # Small products do not pay for a second thread, and one thread gives the same bits everywhere.
 torch.set_num_threads(1)
@@ -39,3 +42,22 @@ def global_random_states_stay() -> Iterator[None]:
 def _global_random_states() -> tuple[object, ...]:
     numpy_state = tuple(part.tolist() if isinstance(part, np.ndarray) else part for part in np.random.get_state())
     return torch.get_rng_state().tolist(), numpy_state, random.getstate()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """An empty folder that TOLLAD_DATA names."""
+    monkeypatch.setenv("TOLLAD_DATA", str(tmp_path / "sets"))
+    return tmp_path / "sets"
+
+
+@pytest.fixture
+def real():
+    """Skip, naming the set, where a real one is absent."""
+
+    def need(name: str) -> str:
+        if "TOLLAD_DATA" not in os.environ or not all(find(name, file) for file in CATALOGUE[name].files):
+            pytest.skip(f"needs the data set {name} in TOLLAD_DATA ({data_dir()})")
+        return name
+
+    return need

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from tollad import TollDetector
-from tollad.batches import Batches
+from tollad.training.batches import Batches
 
 NAN = float("nan")
 FEW_STEPS = "ignore:training did not improve on the initial loss:UserWarning"  # nor need it, in a handful of steps

@@ -1,4 +1,4 @@
-"""The smallest inputs of every network, so that a test over `tollad.networks.__all__` finds a new one by itself."""
+"""The smallest inputs of every network, so that a test over all networks finds a new one by itself."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tollad import networks
-from tollad.build import build_stack
-from tollad.stack import Stack
+from tollad.method import networks
+from tollad.training.build import build_stack
+from tollad.training.stack import Stack
 
 LATENT_DIM = 3
 # Networks of one size, which cost a thousand times as much as the others: tests run fewer variants of them.
@@ -60,7 +60,7 @@ def batches(name: str, n_members: int, batch_size: int, seed: int = 0) -> Tensor
 
 
 def for_all(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Prepare rows for `tollad.scoring`: every member takes them as they are."""
+    """Prepare rows for `tollad.training.scoring`: every member takes them as they are."""
     return rows[None]
 
 

@@ -11,7 +11,7 @@ import pytest
 import tollad
 
 # Modules for another package, which need not be there.
-OPTIONAL = {"tollad.pyod": "pyod"}
+OPTIONAL = {"tollad.detector.pyod": "pyod"}
 MODULES = ["tollad", *(found.name for found in pkgutil.walk_packages(tollad.__path__, "tollad."))]
 
 
@@ -26,5 +26,6 @@ def test_examples(name, tmp_path, monkeypatch):
 
 def test_there_are_examples():
     finder = doctest.DocTestFinder(exclude_empty=True)
-    for name in ("tollad.terms", "tollad.objective", "tollad.stack", "tollad.batches", "tollad.detector"):
-        assert any(test.examples for test in finder.find(importlib.import_module(name))), name
+    for name in ("method.terms", "method.objective", "training.stack", "training.batches", "detector.estimator"):
+        found = finder.find(importlib.import_module(f"tollad.{name}"))
+        assert any(test.examples for test in found), name

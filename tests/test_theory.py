@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from tollad import figures, theory
+from tollad import theory
+from tollad.plots import theory as figures
 from tollad.theory import (
     autoencoder_flow,
     autoencoder_loss,
@@ -577,7 +578,7 @@ def test_power_laws_are_drawn_where_they_can_hold(tmp_path: Path, monkeypatch: p
 
 def test_needs_neither_torch_nor_matplotlib() -> None:
     code = (
-        "import sys, tollad.theory, tollad.figures; assert not {'torch', 'matplotlib'} & sys.modules.keys();"
+        "import sys, tollad.theory, tollad.plots.theory; assert not {'torch', 'matplotlib'} & sys.modules.keys();"
         "tollad.theory.encoder_flow([[1.0]], [[1.0]], 1.0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,22 +6,28 @@ The public names are imported when they are first used, so that ``import tollad`
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
+from tollad.moved import Finder
+
 if TYPE_CHECKING:
-    from tollad import metrics, networks, terms
-    from tollad.detector import TollDetector
-    from tollad.objective import Objective
-    from tollad.streaming import iter_scores
+    from tollad import metrics
+    from tollad.detector.estimator import TollDetector
+    from tollad.detector.streaming import iter_scores
+    from tollad.method import networks, terms
+    from tollad.method.objective import Objective
 
 __version__ = "0.1.0"
 
 __all__ = ["Objective", "TollDetector", "__version__", "iter_scores", "metrics", "networks", "terms"]
 
+sys.meta_path.append(Finder())
+
 _HOMES = {
-    "TollDetector": "tollad.detector",
-    "Objective": "tollad.objective",
-    "iter_scores": "tollad.streaming",
+    "TollDetector": "tollad.detector.estimator",
+    "Objective": "tollad.method.objective",
+    "iter_scores": "tollad.detector.streaming",
 }
 
 

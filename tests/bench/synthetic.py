@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tollad.bench.protocols import Preprocessing, Task
 from tollad.bench.spec import Run
-from tollad.data.protocols import Preprocessing, Task
 
 LABELS = np.repeat([0, 1], 20)
 

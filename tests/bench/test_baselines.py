@@ -9,8 +9,8 @@ from bench.synthetic import image_task, table_task
 
 from tollad.bench import baselines
 from tollad.bench.baselines import measure
+from tollad.bench.protocols import make_task
 from tollad.bench.spec import Baseline
-from tollad.data.protocols import make_task
 
 RNG = np.random.default_rng(0)
 TRAIN, ROWS = RNG.normal(size=(50, 6)), RNG.normal(size=(20, 6))

@@ -17,7 +17,7 @@ from tollad.bench import execute as execution
 from tollad.bench.campaign import carry_out
 from tollad.bench.results import Results, claim
 from tollad.bench.spec import Baseline, digest
-from tollad.data.catalogue import user_cache
+from tollad.datasets.catalogue import user_cache
 
 CPU = torch.device("cpu")
 MEAN = Baseline("synthetic", "table", "mean", "raw")
@@ -128,7 +128,7 @@ def test_failures_are_rows_and_the_rest_goes_on(tmp_path, monkeypatch):
 
 
 def test_lack_of_memory_that_is_seen_beforehand_fails_its_stack_alone(tmp_path, monkeypatch):
-    from tollad import build
+    from tollad.training import build
 
     small, needed = build._available_memory, []
 

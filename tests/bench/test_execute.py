@@ -9,10 +9,12 @@ import pytest
 import torch
 from bench.synthetic import image_run, image_task, table_run, table_task
 
-from tollad import artifact, metrics, networks
-from tollad.batches import Stream
+from tollad import metrics
 from tollad.bench import execute as module
 from tollad.bench.execute import execute, failed_row
+from tollad.io import artifact
+from tollad.method import networks
+from tollad.training.batches import Stream
 
 CPU = torch.device("cpu")
 

@@ -12,14 +12,14 @@ from bench.synthetic import image_run, image_task, table_run, table_task
 from click.testing import CliRunner
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tollad import files
 from tollad.bench import campaign
 from tollad.bench import execute as execution
 from tollad.bench.campaign import carry_out
 from tollad.bench.execute import execute
 from tollad.bench.results import Results
-from tollad.cli import main
-from tollad.data.catalogue import CATALOGUE
+from tollad.cli.main import main
+from tollad.datasets.catalogue import CATALOGUE
+from tollad.io import files
 
 CPU = torch.device("cpu")
 

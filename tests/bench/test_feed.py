@@ -8,7 +8,7 @@ import torch
 from bench.synthetic import image_task, table_task
 
 from tollad.bench.feed import Feed, Prepare
-from tollad.data.protocols import Preprocessing, make_task
+from tollad.bench.protocols import Preprocessing, make_task
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 from bench.synthetic import image_run, image_task, table_run, table_task
 
-from tollad import artifact
 from tollad.bench import campaign, projection
 from tollad.bench import execute as execution
 from tollad.bench.campaign import carry_out, checkpoint_of
@@ -14,6 +13,7 @@ from tollad.bench.execute import Pace, execute, measure_pace
 from tollad.bench.projection import duration, project
 from tollad.bench.results import Results
 from tollad.bench.spec import Baseline
+from tollad.io import artifact
 
 CPU = torch.device("cpu")
 MEAN = Baseline("synthetic", "table", "mean", "raw")

@@ -7,10 +7,13 @@ import pytest
 import small
 import torch
 
-from tollad import TollDetector, fitting, networks, scoring
-from tollad.batches import Batches
-from tollad.objective import Objective
-from tollad.stack import Stack
+from tollad import TollDetector
+from tollad.method import networks
+from tollad.method.objective import Objective
+from tollad.training import scoring
+from tollad.training import session as fitting
+from tollad.training.batches import Batches
+from tollad.training.stack import Stack
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 FEW_STEPS = "ignore:training did not improve on the initial loss:UserWarning"  # nor need it, in a handful of steps

@@ -8,9 +8,10 @@ import pytest
 import small
 import torch
 
-from tollad import fitting, networks
-from tollad.batches import Batches
-from tollad.objective import Objective
+from tollad.method import networks
+from tollad.method.objective import Objective
+from tollad.training import session as fitting
+from tollad.training.batches import Batches
 
 pytestmark = [
     pytest.mark.usefixtures("global_random_states_stay"),

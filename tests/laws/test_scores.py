@@ -7,10 +7,12 @@ import pytest
 import small
 import torch
 
-from tollad import fitting, networks, scoring, terms
-from tollad.batches import Batches
-from tollad.objective import Objective
-from tollad.stack import Stack
+from tollad.method import networks, terms
+from tollad.method.objective import Objective
+from tollad.training import scoring
+from tollad.training import session as fitting
+from tollad.training.batches import Batches
+from tollad.training.stack import Stack
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
-from tollad import terms
+from tollad.method import terms
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 

@@ -9,9 +9,9 @@ import torch
 from reference import paper
 from torch import Tensor, nn
 
-from tollad.build import build_stack
-from tollad.networks import Autoencoder
-from tollad.objective import Objective
+from tollad.method.networks import Autoencoder
+from tollad.method.objective import Objective
+from tollad.training.build import build_stack
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 

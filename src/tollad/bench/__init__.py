@@ -1,1 +1,4 @@
-"""The paper's tables, re-run: what each cell takes, what was published, and what was measured."""
+"""The tables of the paper, run again: protocols, runs as plain values, their execution, results and reports.
+
+Nothing but the command line imports it.
+"""

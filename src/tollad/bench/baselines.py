@@ -19,9 +19,9 @@ from sklearn.neighbors import NearestNeighbors
 
 from tollad import metrics
 from tollad.bench import machine
+from tollad.bench.protocols import Task
 from tollad.bench.results import Row
 from tollad.bench.spec import Baseline
-from tollad.data.protocols import Task
 
 _Rows = NDArray[np.float64]
 

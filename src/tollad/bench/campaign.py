@@ -12,10 +12,10 @@ import torch
 from tollad.bench.baselines import measure
 from tollad.bench.execute import execute, failed_row
 from tollad.bench.plan import plan
+from tollad.bench.protocols import Task, make_task
 from tollad.bench.results import Results, Row, claim
 from tollad.bench.spec import Baseline, Run, Work, digest
-from tollad.data.catalogue import user_cache
-from tollad.data.protocols import Task, make_task
+from tollad.datasets.catalogue import user_cache
 
 
 class Outcome(NamedTuple):

@@ -21,16 +21,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tollad import artifact
 from tollad.bench import machine, measures
 from tollad.bench.feed import Feed, Part
+from tollad.bench.protocols import Task
 from tollad.bench.results import Row
 from tollad.bench.spec import Run, Work
-from tollad.build import build_stack
-from tollad.data.protocols import Task
-from tollad.objective import Objective
-from tollad.stack import Stack
-from tollad.training import Adam, Precision, train
+from tollad.io import artifact
+from tollad.method.objective import Objective
+from tollad.training.build import build_stack
+from tollad.training.loop import Adam, Precision, train
+from tollad.training.stack import Stack
 
 # Rows of each member that are scored at once. On a CPU the values between convolutions should stay in its cache.
 _BLOCK = {"cpu": 100, "cuda": 2000}

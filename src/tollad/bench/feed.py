@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tollad.batches import Stream
-from tollad.data.protocols import Preprocessing, Task
+from tollad.bench.protocols import Preprocessing, Task
+from tollad.training.batches import Stream
 
 Part: TypeAlias = Literal["validation", "test"]
 
@@ -65,7 +65,7 @@ class Feed:
         self._drawn: tuple[int, Tensor] | None = None
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return the batch of a step twice, (M, batch_size, *shape) of float32, as `tollad.training.train` asks.
+        """Return the batch of a step twice, (M, batch_size, *shape) of float32, as `tollad.training.loop.train` asks.
 
         Members that all see the same rows share them in memory.
         """
@@ -113,7 +113,7 @@ class Feed:
 
 
 class Prepare:
-    """The preprocessing of images, `tollad.data.protocols.Preprocessing`, on the device and for M members at once.
+    """The preprocessing of images, `tollad.bench.protocols.Preprocessing`, on the device and for M members at once.
 
     Parameters
     ----------

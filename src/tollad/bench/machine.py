@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from tollad import networks
 from tollad.bench.spec import Precision
-from tollad.networks import Autoencoder
+from tollad.method import networks
+from tollad.method.networks import Autoencoder
 
 # Sides of the matrices whose product is timed: large enough for the device, small enough for a second.
 _SIDE = {"cpu": 512, "cuda": 8192}

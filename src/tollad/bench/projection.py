@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from tollad import artifact
 from tollad.bench import machine
 from tollad.bench.campaign import checkpoint_of, divide, left_of, tasks_of
 from tollad.bench.execute import Pace, measure_pace
 from tollad.bench.plan import kind_of
 from tollad.bench.results import Results
 from tollad.bench.spec import Baseline, Run, Work
+from tollad.io import artifact
 
 
 def project(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
-from tollad import networks, terms
+from tollad.method import networks, terms
 
 Precision: TypeAlias = Literal["float32", "tf32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bf16")
@@ -26,9 +26,9 @@ class Run:
     Attributes
     ----------
     protocol, dataset, normal, split_seed
-        The task, see `tollad.data.protocols.make_task`.
+        The task, see `tollad.bench.protocols.make_task`.
     network, latent_dim, hidden
-        The autoencoder, see `tollad.networks`. `hidden` is None for the network's own widths.
+        The autoencoder, see `tollad.method.networks`. `hidden` is None for the network's own widths.
     beta : float, >= 0
         Weight of the latent norm, in the loss and in the score.
     norm : {"l2", "l1", "linf"}

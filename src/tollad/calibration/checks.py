@@ -1,0 +1,37 @@
+"""What scores and rates have to be, whoever asks for them."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+
+
+def finite_scores(values: ArrayLike, name: str) -> Floats:
+    """Return values as a one-dimensional array of finite numbers."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a sequence of numbers") from None
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, one number a row, not of shape {array.shape}")
+    bad = np.flatnonzero(~np.isfinite(array))
+    if len(bad):
+        raise ValueError(f"{name} must be finite numbers; number {bad[0]} (counted from 0) is {array[bad[0]]}")
+    return array
+
+
+def calibration_scores_of(scores: ArrayLike) -> Floats:
+    values = finite_scores(scores, "calibration_scores")
+    if not len(values):
+        raise ValueError("calibration_scores is empty; calibrate on one normal row or more")
+    return values
+
+
+def check_rate(rate: Any, name: str) -> None:
+    if not isinstance(rate, Real) or not 0 < float(rate) < 1:
+        raise ValueError(f"{name} must lie between 0 and 1, both excluded, not {rate!r}")

@@ -1,0 +1,1 @@
+"""The command line. Nobody imports it, and only it names options in a message."""

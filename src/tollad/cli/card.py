@@ -1,0 +1,149 @@
+"""The model card: what a model file says about itself, read without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tollad.io import artifact
+from tollad.tables.columns import Column, describe
+
+_MOST_NAMES = 5
+_SPARKS = "▁▂▃▄▅▆▇█"
+_SPARKLINE_WIDTH = 40
+
+
+def read_card(path: str) -> dict[str, Any]:
+    """Return what a model file says about itself, as JSON values.
+
+    Raises
+    ------
+    ValueError, OSError
+        If there is no readable model, see `tollad.io.artifact.load`.
+    """
+    metadata, tensors = artifact.load(path, "model")
+    try:
+        card = _read(path, metadata, tensors)
+        format_card(card)  # whatever cannot be shown is no model of ours
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise artifact.unknown(path, error) from error
+    return card
+
+
+def _read(path: str, metadata: dict[str, Any], tensors: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    threshold, scores = -metadata.pop("offset"), tensors["training_scores"]
+    rule = metadata.pop("threshold_rule", None)
+    return {
+        "model": path,
+        **metadata,
+        "threshold": threshold,
+        "threshold_rule": None if rule is None else dict(zip(("by", "value"), rule, strict=True)),
+        "n_training_rows": len(scores),
+        "n_calibration_rows": len(tensors.get("calibration_scores", ())),
+        "share_above_threshold": float((scores > threshold).mean()),
+        "n_weights": sum(tensor.size for name, tensor in tensors.items() if name.startswith("stack.")),
+    }
+
+
+def format_card(card: Mapping[str, Any]) -> str:
+    """Return a card as lines for people to read."""
+    notes, history = card["notes"], card["history"]
+    losses = [float(np.mean(members)) for members in history["loss"]]
+    chosen = {**card["parameters"], **card["settings"]}
+    del chosen["columns"]
+    columns = [Column.from_json(column) for column in card["columns"] or ()]
+    lines = {
+        "model": card["model"],
+        "data": notes.get("source", "unknown"),
+        "rows": describe_rows(notes) if "n_read" in notes else str(card["n_training_rows"]),
+        "columns": describe_columns(card["input_shape"], card["feature_names"], columns, notes.get("series")),
+        "left out": _shortened(notes.get("drop", ())) or "none",
+        "threshold": describe_threshold(card),
+        "calibration": f"{card['n_calibration_rows']:,} rows" if card["n_calibration_rows"] else "none",
+        "training": f"{card['n_steps']} steps; loss {np.mean(history['initial_loss']):.4g} to {losses[-1]:.4g}",
+        "": sparkline(losses),
+        "weights": f"{card['n_weights']:,}",
+        **{name: _plain(value) for name, value in chosen.items()},
+        "written by": ", ".join(f"{package} {version}" for package, version in card["versions"].items()),
+    }
+    return aligned(lines)
+
+
+def describe_rows(notes: Mapping[str, Any]) -> str:
+    """Return how many rows were used, and which."""
+    chosen = f" ({notes['label']} is {' or '.join(notes['normal'])})" if notes.get("label") else ""
+    return f"{notes['n_used']} of {notes['n_read']}{chosen}"
+
+
+def describe_columns(
+    shape: Sequence[int],
+    names: Sequence[str] | None,
+    columns: Sequence[Column] = (),
+    series: Mapping[str, Any] | None = None,
+) -> str:
+    """Return how many columns there are and the names of the first, or the shape of rows that have none.
+
+    What is no number among `columns` gets a line of its own; what the notes say of a series, how it is cut.
+    """
+    if series is not None:
+        time = f"; time: {series['time']['column']}" if series["time"] else ""
+        cut = f"windows of {series['window']} steps, a new one every {series['stride']}{time}"
+        return f"{len(series['columns'])}: {_shortened(series['columns'])}\n{cut}"
+    if len(shape) > 1:
+        return f"none; each row is an array of shape {tuple(shape)}"
+    counted = f"{shape[0]}" + (f": {_shortened(names)}" if names is not None else " without names")
+    others = describe([column for column in columns if column.kind != "number"])
+    return "\n".join([f"{counted}; all numbers but", *others] if others else [counted])
+
+
+def describe_threshold(card: Mapping[str, Any]) -> str:
+    """Return the threshold of a card from `read_card`, and what it is worth."""
+    rule, n_rows = card["threshold_rule"] or {"by": "contamination"}, f"{card['n_calibration_rows']:,} calibration rows"
+    of_training = f"{card['share_above_threshold']:.1%} of the training rows score higher"
+    if rule["by"] == "false_alarm_rate":
+        meaning = f"on average at most {100 * rule['value']:g}% of new normal rows score higher, by {n_rows}"
+        if card["notes"].get("series"):
+            meaning = f"about {100 * rule['value']:g}% of new normal time steps score higher, if they are like {n_rows}"
+    elif rule["by"] == "tail":
+        meaning = (
+            f"an estimated {100 * rule['value']:g}% of new normal rows score higher: an extrapolation beyond {n_rows}, "
+            "not a guarantee"
+        )
+    elif rule["by"] == "anomaly_score":
+        meaning = f"chosen by its value; {of_training}"
+    else:
+        meaning = f"{of_training}, of new normal rows more"
+    return f"{card['threshold']:.4g}; {meaning}"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return a curve of positive values on a logarithmic scale as one line of blocks, at most forty.
+
+    Examples
+    --------
+    >>> sparkline([8.0, 4.0, 2.0, 1.0])
+    '█▆▃▁'
+    """
+    parts = np.array_split(np.asarray(values), min(len(values), _SPARKLINE_WIDTH))
+    heights = np.log([max(part.mean(), np.finfo(float).tiny) for part in parts])
+    spread = np.ptp(heights)
+    levels = (heights - heights.min()) / (spread if spread > 0 else 1.0) * (len(_SPARKS) - 1)
+    return "".join(_SPARKS[level] for level in levels.round().astype(int))
+
+
+def aligned(lines: Mapping[str, str]) -> str:
+    """Return names and values, a pair a line, the values below each other; they may be several lines."""
+    width = max(map(len, lines)) + 2
+    indented = {name: value.replace("\n", "\n" + " " * width) for name, value in lines.items()}
+    return "\n".join(f"{name:<{width}}{value}".rstrip() for name, value in indented.items())
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value).lower()

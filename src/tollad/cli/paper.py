@@ -1,0 +1,227 @@
+"""The command ``tollad paper``: the paper's tables and figures, re-run and reported."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tollad.cli.terminal import say
+from tollad.warn import tell
+
+_MOST_SEEDS = 1_000_000
+
+
+def _seeds(ctx: click.Context, param: click.Parameter, text: str | None) -> list[int] | None:
+    """Read "0-9", "3" or "0,2,4-6"."""
+    if text is None:
+        return None
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or int(last or first) < int(first):
+            raise click.BadParameter(f"{text!r} is no range of seeds; give 3, 0-9 or 0,2,4-6.")
+        if int(last or first) >= _MOST_SEEDS:
+            raise click.BadParameter(f"{text!r} goes beyond {_MOST_SEEDS - 1:,}; no table has so many seeds.")
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds
+
+
+def _existing(ctx: click.Context, param: click.Parameter, folder: str) -> str:
+    """A folder of results to read; the default one need not be there before the first run."""
+    if not Path(folder).is_dir() and (folder != param.default or Path(folder).exists()):
+        raise click.BadParameter(f"{folder} is no folder; give the one that `tollad paper run` writes to.")
+    return folder
+
+
+def _minutes(ctx: click.Context, param: click.Parameter, minutes: float | None) -> float:
+    if minutes is None:
+        return math.inf
+    if not minutes >= 0:
+        raise click.BadParameter(f"{minutes} is no number of minutes; give one that is not negative.")
+    return minutes
+
+
+_RESULTS: dict[str, Any] = {
+    "default": "results",
+    "show_default": True,
+    "metavar": "DIR",
+    "help": "Folder of the results.",
+}
+_results_option = click.option("--results", "folder", callback=_existing, **_RESULTS)
+_COUNT = click.IntRange(1, 2**31)
+
+
+@click.group()
+def paper() -> None:
+    """Re-run the tables and figures of the paper, and report them beside what was published."""
+
+
+@paper.command("list")
+def list_tables() -> None:
+    """List the tables, what they hold and how many runs they take."""
+    from tollad.bench.spec import Run
+    from tollad.bench.tables import names, read_table
+
+    for name in names():
+        table = read_table(name)
+        work = table.work() if any(method.is_measured for method in table.methods) else []
+        n_runs = sum(isinstance(item, Run) for item in work)
+        say(f"{name:<14} {table.title}: {len(table.methods)} methods, {len(table.cells)} cells, {n_runs} runs")
+
+
+@paper.command()
+@click.argument("table")
+@click.option("--normal", multiple=True, metavar="CELL", help="A cell: its name or normal class; may repeat.")
+@click.option("--method", multiple=True, metavar="NAME", help="A method of the table; may repeat.  [default: all]")
+@click.option("--seeds", callback=_seeds, metavar="N-M", help="Seeds, such as 0-9, 3 or 0,2.  [default: the table's]")
+@click.option("--steps", type=_COUNT, metavar="N", help="Another number of steps: another run.")
+@click.option("--validate-every", type=_COUNT, metavar="N", help="Steps between two validations.")
+@click.option("--batch-size", type=_COUNT, metavar="N", help="Another batch size: another run.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "tf32", "bf16"]),
+    default="float32",
+    show_default=True,
+    help="Of the products; each is another run.",
+)
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, ...")
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, metavar="N", help="Of a CPU.")
+@click.option("--members", type=_COUNT, metavar="N", help="Runs trained together.  [default: as measured]")
+@click.option(
+    "--dry-run", is_flag=True, help="Measure some steps, alone and together, and say how long all would take."
+)
+@click.option("--missing", is_flag=True, help="Run only what has no result; several processes can share the work.")
+@click.option(
+    "--max-minutes",
+    type=float,
+    callback=_minutes,
+    metavar="M",
+    help="Stop then; the same command with --missing goes on.",
+)
+@click.option("--scratch", metavar="DIR", help="Folder for the state of runs in flight.  [default: the user's cache]")
+@click.option("--results", "folder", **_RESULTS)
+def run(
+    table: str,
+    normal: tuple[str, ...],
+    method: tuple[str, ...],
+    seeds: list[int] | None,
+    steps: int | None,
+    validate_every: int | None,
+    batch_size: int | None,
+    precision: str,
+    device: str,
+    threads: int,
+    members: int | None,
+    dry_run: bool,
+    missing: bool,
+    max_minutes: float,
+    scratch: str | None,
+    folder: str,
+) -> None:
+    """Run TABLE, or some of its cells and seeds.
+
+    First says how long that is going to take. What has a result already is run again, unless --missing is given. Killed
+    at any time, the same command with --missing goes on from the last saved minute. Exits with 1 if a run failed.
+    """
+    import torch
+
+    from tollad.bench import machine
+    from tollad.bench.campaign import carry_out, default_scratch
+    from tollad.bench.projection import project
+    from tollad.bench.results import Results
+    from tollad.bench.spec import Run
+    from tollad.bench.tables import read_table
+    from tollad.training.build import find_device
+
+    torch.set_num_threads(threads)
+    changed = {"steps": steps, "validate_every": validate_every, "batch_size": batch_size, "precision": precision}
+    work = read_table(table).work(
+        normal=normal or None,
+        methods=method or None,
+        seeds=seeds,
+        overrides={name: value for name, value in changed.items() if value is not None},
+    )
+    found = find_device(device)
+    if runs := [item for item in work if isinstance(item, Run)]:
+        machine.warn_if_slow(found, runs[0].precision)
+    place = default_scratch() if scratch is None else Path(scratch)
+    results = Results(folder)
+    show = say if dry_run else tell
+    for line in project(work, results, found, scratch=place, missing=missing, n_members=members, compare=dry_run):
+        show(line)
+    if dry_run:
+        return
+    outcome = carry_out(
+        work,
+        results,
+        found,
+        scratch=place,
+        missing=missing,
+        n_members=members,
+        max_minutes=max_minutes,
+        say=tell,
+    )
+    if outcome.n_failed:
+        raise click.ClickException(f"{outcome.n_failed} of {len(work)} runs failed; why is above and with the results.")
+    say("done" if outcome.done else "not all is done; the same command with --missing goes on")
+
+
+@paper.command()
+@click.argument("table", required=False)
+@click.option("--format", "form", type=click.Choice(["md", "csv", "html", "png"]), default="md", show_default=True)
+@click.option("-o", "--output", metavar="FILE", help="Where to write.  [default: standard output; png needs a file]")
+@_results_option
+def report(table: str | None, form: str, output: str | None, folder: str) -> None:
+    """Report TABLE, or all tables, measured beside published."""
+    from tollad.bench import report as reports
+    from tollad.bench.results import Results
+    from tollad.bench.tables import names, read_table
+    from tollad.io import files
+
+    rows = list(Results(folder))
+    found = [reports.collect(read_table(name), rows) for name in (names() if table is None else [table])]
+    if form == "png":
+        if table is None or output is None:
+            raise click.UsageError("A picture is of one TABLE, and needs --output.")
+        from tollad.plots.bench import draw_report
+
+        draw_report(found[0], output)
+        return
+    markdown = reports.to_page if table is None else reports.to_markdown
+    writers = {"md": markdown, "csv": reports.to_csv, "html": reports.to_html}
+    text = writers[form](found)
+    if output is None:
+        say(text, end="")
+        return
+    with files.atomic_write(output) as file:
+        file.write(text.encode())
+
+
+@paper.command()
+@click.argument("what", type=click.Choice(["figure2", "figure4", "curves"]))
+@click.option("-o", "--output", metavar="FILE", help="The picture.  [default: WHAT.png]")
+@click.option("--table", metavar="TABLE", help="Whose curves to draw; for figure4 another table like it.")
+@click.option("--normal", multiple=True, metavar="CELL", help="A cell to draw; may repeat.  [default: all]")
+@_results_option
+def plot(what: str, output: str | None, table: str | None, normal: tuple[str, ...], folder: str) -> None:
+    """Draw Figure 2, computed at once; Figure 4, from its results; or the validation curves of a table."""
+    if what == "figure2" and (table or normal):
+        raise click.UsageError("Figure 2 is of no table: it takes neither --table nor --normal.")
+    path = output or f"{what}.png"
+    if what == "figure2":
+        from tollad import theory
+        from tollad.plots import theory as figures
+
+        figures.draw_figure2(theory.figure2(), path)
+        return
+    from tollad.bench.results import Results
+    from tollad.bench.tables import read_table
+    from tollad.plots.bench import draw_by_beta, draw_curves
+
+    if what == "curves" and table is None:
+        raise click.UsageError("--table is missing: whose curves to draw.")
+    draw = draw_curves if what == "curves" else draw_by_beta
+    draw(read_table(table or "figure4"), Results(folder), path, normal or None)

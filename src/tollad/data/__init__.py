@@ -1,1 +1,0 @@
-"""The benchmark data sets: a catalogue, their published formats, downloads and protocols. Nothing here loads torch."""

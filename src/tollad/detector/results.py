@@ -1,0 +1,185 @@
+"""What is said of scored rows: anomaly or not, alone or among all the rows of a file, why, and whether they drift."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tollad.calibration import DriftMonitor, benjamini_hochberg, p_values
+from tollad.detector.inputs import Rows, Scored, chosen, joined, taken
+
+if TYPE_CHECKING:
+    from tollad.detector.estimator import TollDetector
+
+
+def verdict_tables(
+    detector: TollDetector,
+    blocks: Iterable[Scored],
+    *,
+    only_anomalies: bool = False,
+    fdr: float | None = None,
+    n_reasons: int = 0,
+) -> Iterator[pa.Table]:
+    """Say of each row what a user wants to know.
+
+    Parameters
+    ----------
+    detector : TollDetector
+        The one that gave the scores; with calibration rows, for `fdr`.
+    blocks : iterable of Scored
+        From `tollad.detector.inputs.score_blocks`.
+    only_anomalies : bool, default False
+        Whether to leave out the rows called normal.
+    fdr : float in (0, 1), optional
+        Rather than by the threshold, choose alarms among all rows together, of which a share of at most `fdr` is false
+        on average. Nothing is yielded before the last row has been scored; until then the p-values of all rows and what
+        is to be said of them are kept in memory.
+    n_reasons : int >= 0, default 0
+        How many of the largest parts of the score to give; of a table, no more than it has columns.
+
+    Yields
+    ------
+    pyarrow.Table
+        A table a block: row (from 1), the column that was asked for if any, score, p_value with `fdr`, verdict, and
+        reason_1 to reason_K, null where there are fewer.
+
+    Raises
+    ------
+    ValueError
+        If the column that was asked for has the name of another one, the rows have no reasons in words, or as `blocks`
+        does.
+
+    Warns
+    -----
+    UserWarning
+        If `fdr` gives no alarm only because the calibration rows are too few.
+    """
+    if len(detector.input_shape_) == 1:
+        n_reasons = min(n_reasons, detector.n_features_in_)
+    held: list[tuple[pa.Table, NDArray[np.bool_], NDArray[np.float64]]] = []
+    for block in blocks:
+        every = np.ones(len(block.scores), np.bool_)
+        if fdr is None:
+            kept = block.alarms if only_anomalies else every
+            table = _described(detector, block, kept, None, n_reasons)
+            yield _with_verdicts(table, block.alarms[kept], n_reasons)
+        else:
+            p = p_values(detector.calibration_scores_, block.scores)
+            # Whatever the other rows are, an alarm has a p-value of at most fdr.
+            kept = p <= fdr if only_anomalies else every
+            held.append((_described(detector, block, kept, p, n_reasons), kept, p))
+    if fdr is None:
+        return
+    p = np.concatenate([p for _, _, p in held])
+    alarms = benjamini_hochberg(p, fdr)
+    _warn_if_hopeless(alarms, p, len(detector.calibration_scores_), fdr)
+    for table, kept, p in held:
+        its, alarms = alarms[: len(p)][kept], alarms[len(p) :]
+        written = its if only_anomalies else np.ones(len(its), np.bool_)
+        yield _with_verdicts(table.filter(pa.array(written)), its[written], n_reasons)
+
+
+def watch_drift(blocks: Iterable[Scored], calibration_scores: NDArray[np.float64]) -> Iterator[Scored]:
+    """Hand on scored rows, and warn once when they are no longer like the calibration rows."""
+    monitor = DriftMonitor(calibration_scores)
+    for block in blocks:
+        if monitor.drift is None and (drift := monitor.update(block.scores)):
+            warnings.warn(str(drift), stacklevel=2)
+        yield block
+
+
+class Oddest:
+    """The rows with the highest scores among those that pass by.
+
+    Parameters
+    ----------
+    most : int >= 1, default 1
+        How many rows to keep.
+
+    Attributes
+    ----------
+    found : list of (float, int, str or None)
+        Score of each, its number in the file, from 0, and its value of the column that was asked for; the oddest first,
+        of equal scores the first.
+    rows : pyarrow.Table or ndarray, (n, ...)
+        The rows as the detector takes them. They are there once a row has passed by.
+    """
+
+    rows: Rows
+
+    def __init__(self, most: int = 1) -> None:
+        self.most = most
+        self.found: list[tuple[float, int, str | None]] = []
+
+    def watch(self, blocks: Iterable[Scored]) -> Iterator[Scored]:
+        """Hand on scored rows."""
+        for block in blocks:
+            top = np.argsort(-block.scores, kind="stable")[: self.most]
+            numbers = block.row_numbers()
+            values: Sequence[str | None] = block.values or [None] * len(block.scores)
+            new = [(float(block.scores[row]), int(numbers[row]), values[row]) for row in top]
+            rows = taken(block.rows, top)
+            if self.found:
+                rows = joined([self.rows, rows])
+            self.found += new
+            order = np.argsort([-score for score, _, _ in self.found], kind="stable")[: self.most]
+            self.found, self.rows = [self.found[place] for place in order], taken(rows, order)
+            yield block
+
+
+def _described(
+    detector: TollDetector,
+    block: Scored,
+    kept: NDArray[np.bool_],
+    p: NDArray[np.float64] | None,
+    n_reasons: int,
+) -> pa.Table:
+    """Return all that is said of some rows but the verdict."""
+    columns: list[tuple[str, pa.Array]] = [("row", pa.array(block.row_numbers()[kept] + 1))]
+    if block.column is not None:
+        columns.append((block.column, pa.array(block.values, pa.string()).filter(pa.array(kept))))
+    columns.append(("score", pa.array(block.scores[kept])))
+    if p is not None:
+        columns.append(("p_value", pa.array(p[kept])))
+    columns += _reasons(detector, chosen(block.rows, kept), n_reasons)
+    names = [name for name, _ in columns]
+    if block.column is not None and [*names, "verdict"].count(block.column) > 1:
+        raise ValueError(f"the name of column {block.column!r} is taken by the output; rename the column for --id")
+    return pa.table([column for _, column in columns], names=names)
+
+
+def _reasons(detector: TollDetector, rows: Rows, n_reasons: int) -> list[tuple[str, pa.Array]]:
+    given: list[list[str]] = []
+    if n_reasons and len(rows):
+        explanation = detector.explain(rows)
+        given = [explanation.reasons(row, n_reasons) for row in range(len(rows))]
+    return [
+        (f"reason_{k + 1}", pa.array([reasons[k] if k < len(reasons) else None for reasons in given], pa.string()))
+        for k in range(n_reasons)
+    ]
+
+
+def _with_verdicts(table: pa.Table, alarms: NDArray[np.bool_], n_reasons: int) -> pa.Table:
+    """Return a table with verdicts, before the reasons for them."""
+    verdicts = pa.array(np.where(alarms, "anomaly", "normal"), pa.string())
+    return table.add_column(table.num_columns - n_reasons, "verdict", verdicts)
+
+
+def _warn_if_hopeless(alarms: NDArray[np.bool_], p: NDArray[np.float64], n_calibration: int, fdr: float) -> None:
+    """Warn if the least p-value that there can be was reached, and is not small enough for any alarm."""
+    least = 1 / (n_calibration + 1)
+    n_beyond = int((p <= least).sum())
+    if alarms.any() or not n_beyond:
+        return
+    warnings.warn(
+        f"no row raises an alarm, although {n_beyond:,} of {len(p):,} score higher than all {n_calibration:,} "
+        f"calibration rows: at a false discovery rate of {fdr:g} it takes {math.ceil(len(p) * least / fdr):,} such "
+        f"rows, or {math.ceil(len(p) / (fdr * n_beyond)) - 1:,} calibration rows",
+        stacklevel=2,
+    )

@@ -1,0 +1,83 @@
+"""Scores of rows that come block by block, from a file of any size or from Python, in constant memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tollad.detector.inputs import rows_in_block, score_blocks
+
+if TYPE_CHECKING:
+    from tollad.detector.estimator import TollDetector
+    from tollad.io.text import Reject
+
+
+def iter_scores(
+    detector: TollDetector,
+    source: str | os.PathLike[str] | Iterable[ArrayLike],
+    *,
+    header: bool | None = None,
+    key: str | None = None,
+    reject: Reject | None = None,
+) -> Iterator[NDArray[np.float64]]:
+    """Score more rows than memory holds.
+
+    Parameters
+    ----------
+    detector : TollDetector
+        Fitted.
+    source : path or iterable of array-like
+        A file as ``tollad score`` reads it (CSV, also gzipped, Parquet, NPY, NPZ), "-" for standard input; or blocks of
+        rows, each what `TollDetector.anomaly_score` takes. One array (such as a `numpy.memmap`) or frame is not a block
+        but cut into some.
+    header, key
+        Of a file, as in `tollad.detector.inputs.row_blocks`.
+    reject : callable, optional
+        Of a file: is told of rows that cannot be read, which are then left out and have no score: ``(number of the row
+        from 0, line or None, reason, text)``. By default such a row is an error.
+
+    Yields
+    ------
+    ndarray of float64, (b,)
+        Anomaly scores of successive rows, high = anomalous: one array a block.
+
+    Raises
+    ------
+    ValueError, TypeError, OSError
+        If a file cannot be read, or rows are not as those of the fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tollad import TollDetector, iter_scores
+    >>> rng = np.random.default_rng(0)
+    >>> detector = TollDetector(steps=50, random_state=0).fit(rng.normal(size=(200, 3)))
+    >>> blocks = (rng.normal(size=(1000, 3)) for _ in range(5))
+    >>> sum(int((scores > -detector.offset_).sum()) < 300 for scores in iter_scores(detector, blocks))
+    5
+    """
+    if isinstance(source, (str, os.PathLike)):
+        for scored in score_blocks(detector, os.fspath(source), header=header, key=key, reject=reject):
+            yield scored.scores
+        return
+    if header is not None or key is not None or reject is not None:
+        raise TypeError("header, key and reject are about files; leave them out when the rows are given as blocks")
+    blocks: Iterable[Any] = _cut(source) if hasattr(source, "shape") else source
+    for block in blocks:
+        if len(np.shape(block)) == 1 and not hasattr(block, "columns"):
+            raise TypeError(
+                "each block must hold rows, and this one is a single row or column; give tables, or one array"
+            )
+        yield detector.anomaly_score(block)
+
+
+def _cut(rows: Any) -> Iterator[Any]:
+    """Yield blocks of an array, or of a frame of pandas, polars or Arrow."""
+    size = rows_in_block(rows.shape[1:])
+    sliceable = getattr(rows, "iloc", rows)
+    for start in range(0, len(rows), size):
+        yield sliceable[start : start + size]

@@ -1,0 +1,103 @@
+"""(metadata, tensors) <-> one file, either a model or a checkpoint. Knows no detector and does not import torch."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any, Literal, TypeAlias
+
+import numpy.typing as npt
+
+from tollad.io import files
+
+Kind: TypeAlias = Literal["model", "checkpoint"]
+
+
+def save(
+    path: str | os.PathLike[str],
+    kind: Kind,
+    metadata: Mapping[str, files.JSON],
+    tensors: Mapping[str, npt.NDArray[Any]],
+    *,
+    overwrite: bool = True,
+) -> None:
+    """Write a model or a checkpoint as one file, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file to write.
+    kind : {"model", "checkpoint"}
+        What the file holds, to be asked for again in `load`.
+    metadata : mapping of str to JSON
+        Plain values, see `tollad.io.files.pack`. The key ``kind`` is reserved; ``versions`` is replaced by the versions
+        of Python and the packages that write the file, so that what `load` returned can be saved again.
+    tensors : mapping of str to ndarray
+        Arrays of any shape, see `tollad.io.files.pack`.
+    overwrite : bool, default=True
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If metadata or tensors cannot be stored, see `tollad.io.files.pack`.
+    OSError
+        If the file cannot be written, see `tollad.io.files.atomic_write`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> path = Path(tempfile.mkdtemp()) / "model.tollad"
+    >>> save(path, "model", {"beta": 0.5}, {"weight": np.zeros((2, 3))})
+    >>> metadata, tensors = load(path, "model")
+    >>> metadata["beta"], sorted(metadata["versions"]), tensors["weight"].shape
+    (0.5, ['numpy', 'python', 'scikit-learn', 'tollad', 'torch'], (2, 3))
+    """
+    if "kind" in metadata:
+        raise ValueError("the name 'kind' is reserved for the file itself; choose another name")
+    versions = {package: version(package) for package in ("tollad", "torch", "numpy", "scikit-learn")}
+    versions["python"] = platform.python_version()
+    data = files.pack({"kind": kind, **metadata, "versions": versions}, tensors)
+    with files.atomic_write(path, overwrite=overwrite) as file:
+        file.write(data)
+
+
+def load(path: str | os.PathLike[str], kind: Kind) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Read a file written by `save`.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file to read.
+    kind : {"model", "checkpoint"}
+        What the file has to hold.
+
+    Returns
+    -------
+    metadata : dict of str to JSON
+        As given to `save`, plus ``versions``: the versions of ``tollad``, ``torch``, ``numpy``, ``scikit-learn`` and
+        ``python`` that wrote the file. The file's own bookkeeping is left out.
+    tensors : dict of str to ndarray
+        As given to `save`, sorted by name.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a whole, unaltered tollad file, or is of the other kind.
+    OSError
+        If the file cannot be read, see `tollad.io.files.read_bytes`.
+    """
+    metadata, tensors = files.unpack(files.read_bytes(path), name=os.fspath(path))
+    found = metadata.pop("kind", "unknown")
+    if found != kind:
+        raise ValueError(f"{os.fspath(path)} is a tollad file of kind {found!r}; give a file of kind {kind!r}")
+    return metadata, tensors
+
+
+def unknown(path: str | os.PathLike[str], error: Exception) -> ValueError:
+    """Return what to raise when a model file turns out to hold something else than this tollad writes."""
+    return ValueError(f"{os.fspath(path)}: is no model that this tollad knows ({error}); fit it again")

@@ -1,0 +1,176 @@
+"""Training tables beyond memory: read twice, once to decide what the columns are, once to put the rows on disk."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import BinaryIO, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tollad.io.sources import Block, TableSource
+from tollad.io.text import standard_input
+from tollad.tables import large as stored
+from tollad.tables.columns import Column, Survey, Where, check_kinds, condense, date_column
+from tollad.tables.large import LargeRows, RowFile, in_blocks, order_statistics, temporary_space
+
+
+class Keep(Protocol):
+    """Says which rows of a block to learn from."""
+
+    def __call__(self, block: Block) -> NDArray[np.bool_]: ...
+    def check(self) -> None:
+        """Raise ValueError if there was no such row in any block."""
+
+
+# Memory holds the levels of a category, and so does the model file.
+MOST_LEVELS = 1 << 20
+# What the numbers of a text take, as float64, for each of its bytes.
+_EXPANSION, _EXPANSION_OF_GZIP = 2, 8
+_SPOOLED_IN_MEMORY = 1 << 25
+_COPIED = 1 << 20
+
+
+@contextmanager
+def spooled_input() -> Iterator[BinaryIO]:
+    """Keep what standard input holds, to be read as often as needed: in memory if it is little, else in a file.
+
+    Raises
+    ------
+    OSError
+        If the folder for temporary files is full, or standard input is closed.
+    """
+    given = standard_input()
+    with ExitStack() as stack:
+        held: BinaryIO = io.BytesIO()
+        while chunk := given.read(_COPIED):
+            if held.tell() + len(chunk) > _SPOOLED_IN_MEMORY and isinstance(held, io.BytesIO):
+                begun, held = held, stack.enter_context(tempfile.TemporaryFile(buffering=0, prefix="tollad-"))
+                chunk = begun.getvalue() + chunk
+            with temporary_space():
+                while chunk:
+                    chunk = chunk[held.write(chunk) :]
+        yield held
+
+
+def is_large(path: str, spooled: BinaryIO | None = None) -> bool:
+    """Return whether the rows of a table are to be learnt from on disk rather than in memory, by their size."""
+    if path.lower().endswith((".parquet", ".pq")):
+        from pyarrow import parquet  # slow to import: it brings clients of cloud storage
+
+        metadata = parquet.read_metadata(path)
+        return 8 * metadata.num_rows * metadata.num_columns > stored.IN_MEMORY_BYTES
+    if spooled is None:
+        size, zipped = os.path.getsize(path), path.lower().endswith(".gz")
+    else:
+        place = spooled.tell()
+        size, _, zipped = spooled.seek(0, os.SEEK_END), spooled.seek(0), spooled.read(2) == b"\x1f\x8b"
+        spooled.seek(place)  # somebody may have begun to read it
+    return size * (_EXPANSION_OF_GZIP if zipped else _EXPANSION) > stored.IN_MEMORY_BYTES
+
+
+def large_rows(
+    source: TableSource, names: Sequence[str], asked: Mapping[str, str], keep: Keep, *, named: bool = True
+) -> tuple[LargeRows, int]:
+    """Put the rows of a table on disk, to be learnt from, as `fit_columns` and `condense` of `tollad.tables` read them.
+
+    Memory holds a block of rows at a time, and the levels of categories.
+
+    Parameters
+    ----------
+    source : TableSource
+        It is read twice, or three times if a column of numbers or dates turns out late to be none.
+    names : sequence of str
+        The columns to learn from.
+    asked : mapping of str to str
+        The kinds of some of them, see `tollad.tables.columns.fit_columns`.
+    keep : Keep
+    named : bool, default True
+        Whether the names are those of the user.
+
+    Returns
+    -------
+    rows : LargeRows
+    n_read : int
+        How many rows the table has, whether they were kept or not.
+
+    Raises
+    ------
+    ValueError
+        As `tollad.tables.columns.fit_columns`; for categories of over a million levels, and a file that changes.
+    OSError
+        If the folder for temporary files is full or too small.
+    """
+    check_kinds(names, asked)
+    before = _fingerprint(source.path)
+    columns, n_read, n_kept = _survey(source, names, asked, keep)
+    file = RowFile(sum(column.kind != "drop" for column in columns), n_kept)
+    source.numeric.update(column.name for column in columns if column.kind == "number")
+    for block in source:
+        rows, where = _kept(block, names, keep)
+        file.append(condense(rows, columns, where=where))
+    if len(file) != n_kept or _fingerprint(source.path) != before:
+        raise ValueError(f"{source.path}: changed while it was read; read it when nothing writes to it")
+    columns = _with_dates(columns, file)
+    if not asked and all(column.kind == "number" for column in columns):
+        return LargeRows(file, names=names if named else None), n_read
+    return LargeRows(file, names=names, columns=columns), n_read
+
+
+def _survey(
+    source: TableSource, names: Sequence[str], asked: Mapping[str, str], keep: Keep
+) -> tuple[list[Column], int, int]:
+    """Return what the columns are, but for the constants of dates, and how many rows there are and are kept."""
+    counted: set[str] = set()
+    while True:
+        surveys = [Survey(name, asked.get(name), counted=name in counted, most_levels=MOST_LEVELS) for name in names]
+        n_read = n_kept = 0
+        for block in source:
+            rows, where = _kept(block, names, keep)
+            for survey in surveys:
+                survey.add(rows[survey.name], where)
+            n_read, n_kept = n_read + len(block), n_kept + len(rows)
+            if again := {survey.name for survey in surveys if survey.again}:
+                counted |= again
+                source.numeric.clear()
+                break
+            source.numeric.update(survey.name for survey in surveys if survey.is_number)
+        else:
+            keep.check()
+            return [survey.column() for survey in surveys], n_read, n_kept
+
+
+def _kept(block: Block, names: Sequence[str], keep: Keep) -> tuple[pa.Table, Where]:
+    """Return the rows of a block to learn from, and what says where each stands."""
+    mask = keep(block)
+    numbers = np.flatnonzero(mask)
+    return block.table.select(names).filter(pa.array(mask)), lambda row: block.where(int(numbers[row]))
+
+
+def _with_dates(columns: Sequence[Column], file: RowFile) -> list[Column]:
+    """Return the columns with the constants of their dates, now that all of these are on disk."""
+    kept = [column for column in columns if column.kind != "drop"]
+    places = [number for number, column in enumerate(kept) if column.kind == "date"]
+    if not places:
+        return [*columns]
+    days = LargeRows(file, changes=[lambda rows: np.ascontiguousarray(rows[:, places])])
+    last = np.sum([np.isfinite(block).sum(0) for block in in_blocks(days)], axis=0) - 1
+    hours = np.any([(block % 1 > 0).any(0) for block in in_blocks(days)], axis=0)
+    ranked = order_statistics(days, np.stack([np.zeros_like(last), last // 2, last])).T.tolist()
+    dated = {
+        kept[place].name: date_column(kept[place].name, *constants, hours=bool(has_hours))
+        for place, constants, has_hours in zip(places, ranked, hours, strict=True)
+    }
+    return [dated.get(column.name, column) for column in columns]
+
+
+def _fingerprint(path: str) -> tuple[int, int] | None:
+    if not os.path.exists(path):
+        return None  # standard input, which is kept in a file of our own
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns

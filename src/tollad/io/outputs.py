@@ -1,0 +1,144 @@
+"""Tables a command writes: rows in a stream, as CSV, JSON lines or Parquet, to a file that is whole or to no file."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import PurePath
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tollad.io import files
+from tollad.io.streams import output_bytes, standard_output
+
+
+def check_output(path: str, *, overwrite: bool) -> None:
+    """Raise, before any work is done, the OSError that `tollad.io.files.atomic_write` would raise after it."""
+    with contextlib.suppress(InterruptedError), files.atomic_write(path, overwrite=overwrite):
+        raise InterruptedError("nothing is to be written yet")
+
+
+def check_distinct(*paths: str | None, read: Sequence[str] = ()) -> None:
+    """Raise the ValueError that two outputs of one command are one file, or one is a file that it reads; None is none.
+
+    Not even a user who lets files be replaced wants to lose what the result was made of.
+    """
+    seen: dict[str, str] = {}
+    for path in filter(None, paths):
+        place = os.path.realpath(path)
+        if place in seen:
+            names = path if seen[place] == path else f"{seen[place]} and {path}"
+            raise ValueError(f"two outputs would be one file, {names}; give each a name of its own")
+        seen[place] = path
+        # Not only by name: there are hard links, and disks that do not tell upper case from lower.
+        if any(os.path.exists(path) and os.path.exists(file) and os.path.samefile(path, file) for file in read):
+            raise ValueError(f"cannot write {path}: it is a file that the command reads; give the output another name")
+
+
+def check_table_output(path: str, *, overwrite: bool) -> None:
+    """As `check_output`, and raise ValueError if the ending of `path` is none of `WRITERS`."""
+    _writer(path)
+    check_output(path, overwrite=overwrite)
+
+
+def write_tables(path: str | None, tables: Iterable[pa.Table], *, overwrite: bool) -> None:
+    """Write tables of equal columns one below the other, each as soon as it is there.
+
+    Parameters
+    ----------
+    path : str or None
+        A file whose ending is a key of `WRITERS`; None is standard output, as CSV.
+    tables : iterable of pyarrow.Table
+        At least one; it may have no rows.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    ValueError
+        If the ending is unknown.
+    OSError
+        If the file cannot be written, see `tollad.io.files.atomic_write`.
+    """
+    if path is None:
+        with standard_output():
+            _write_csv(output_bytes(), tables)
+        return
+    write = _writer(path)
+    with files.atomic_write(path, overwrite=overwrite) as file:
+        write(file, tables)
+
+
+def _write_csv(file: BinaryIO, tables: Iterable[pa.Table]) -> None:
+    for number, table in enumerate(tables):
+        text = io.StringIO()
+        if number == 0:
+            csv.writer(text, lineterminator="\n").writerow(table.column_names)
+        lines = pc.binary_join_element_wise(*map(_as_text, table.columns), ",").to_pylist()
+        text.writelines(f"{line}\n" for line in lines)
+        rest = memoryview(text.getvalue().encode())
+        # Standard output is unbuffered under PYTHONUNBUFFERED, and a pipe then takes what fits.
+        while rest:
+            rest = rest[file.write(rest) :]
+        file.flush()
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as `csv.writer` writes its values, without a Python object for each."""
+    values = column.combine_chunks()
+    text = values.cast(pa.string())
+    if pa.types.is_floating(column.type):
+        # Arrow writes the same digits, but whole numbers without a point, and exponents in its own way.
+        size = pc.abs(values)
+        alike = pc.and_(pc.greater_equal(size, 1e-4), pc.less(size, 1e10))
+        differs = pc.invert(pc.and_(alike, pc.not_equal(values, pc.floor(values)))).fill_null(False)
+        if pc.any(differs).as_py():
+            text = pc.replace_with_mask(
+                text, differs, pa.array(map(repr, values.filter(differs).to_pylist()), pa.string())
+            )
+    elif pa.types.is_string(column.type):
+        quoted = pc.binary_join_element_wise('"', pc.replace_substring(text, '"', '""'), '"', "")
+        text = pc.if_else(pc.match_substring_regex(text, '[",\r\n]'), quoted, text)
+    return text.fill_null("")
+
+
+def _write_json_lines(file: BinaryIO, tables: Iterable[pa.Table]) -> None:
+    for table in tables:
+        for row in _rows(table):
+            line = json.dumps(dict(zip(table.column_names, row, strict=True)), ensure_ascii=False)
+            file.write(line.encode() + b"\n")
+
+
+def _write_parquet(file: BinaryIO, tables: Iterable[pa.Table]) -> None:
+    from pyarrow import parquet
+
+    stream = iter(tables)
+    first = next(stream)
+    with parquet.ParquetWriter(file, first.schema) as writer:
+        writer.write_table(first)
+        for table in stream:
+            writer.write_table(table)
+
+
+WRITERS: dict[str, Callable[[BinaryIO, Iterable[pa.Table]], None]] = {
+    ".csv": _write_csv,
+    ".jsonl": _write_json_lines,
+    ".parquet": _write_parquet,
+}
+
+
+def _writer(path: str) -> Callable[[BinaryIO, Iterable[pa.Table]], None]:
+    ending = PurePath(path).suffix.lower()
+    if ending not in WRITERS:
+        raise ValueError(f"{path}: cannot tell the format from the ending; the known ones are {', '.join(WRITERS)}")
+    return WRITERS[ending]
+
+
+def _rows(table: pa.Table) -> Iterator[tuple[object, ...]]:
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)

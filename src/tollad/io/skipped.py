@@ -1,0 +1,85 @@
+"""Rows that cannot be read, listed in a file of their own rather than lost."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+from pathlib import PurePath
+from types import TracebackType
+from typing import Self
+
+from tollad.io import files
+
+
+class SkippedRows:
+    """A CSV file of rows that were left out: their number, their line, what is wrong, and their text.
+
+    The text of a row that is no row of the table is that of the file; of one with a value of another kind than its
+    column it is the values of the columns that count, as CSV.
+
+    It is written while a file is read, in the order in which the rows are found to be bad, and appears when the block
+    ends without an exception; it has a line of names even if no row was skipped, so that an older list never stands for
+    a newer one. In memory there is no more of it than a buffer.
+
+    Parameters
+    ----------
+    path : str
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Attributes
+    ----------
+    n : int
+        How many rows were skipped so far.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, see `tollad.io.files.atomic_write`.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "skipped.csv")
+    >>> with SkippedRows(str(path), overwrite=False) as skipped:
+    ...     skipped(6, 8, "expected 2 values, found 3", "1,2,3")
+    >>> print(path.read_text(), end="")
+    row,line,reason,text
+    7,8,"expected 2 values, found 3","1,2,3"
+    """
+
+    def __init__(self, path: str, *, overwrite: bool) -> None:
+        self.path = path
+        self.n = 0
+        self._overwrite = overwrite
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(files.atomic_write(self.path, overwrite=self._overwrite))
+            text = stack.enter_context(io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline=""))
+            self._writer = csv.writer(text, lineterminator="\n")
+            self._writer.writerow(("row", "line", "reason", "text"))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def __call__(self, number: int, line: int | None, reason: str, text: str) -> None:
+        """List a row: its number in the file, from 0, and the line on which it begins, from 1."""
+        self._writer.writerow((number + 1, line, reason, text))
+        self.n += 1
+
+
+def beside(output: str) -> str:
+    """Return the name of the list of skipped rows beside an output.
+
+    Examples
+    --------
+    >>> beside("scores.csv")
+    'scores.skipped.csv'
+    """
+    return str(PurePath(output).with_suffix(".skipped.csv"))

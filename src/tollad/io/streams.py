@@ -1,0 +1,30 @@
+"""Standard output as results are written to it: all of them, or a sentence that says why not."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sys
+from collections.abc import Iterator
+from typing import BinaryIO, TextIO
+
+
+@contextlib.contextmanager
+def standard_output() -> Iterator[None]:
+    """Say in a sentence what it means that the file behind standard output takes no more."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        full = OSError("cannot write to standard output: the disk is full; free some space or write somewhere else")
+        full.errno = error.errno
+        raise full from error
+
+
+def output_bytes() -> BinaryIO:
+    """Return standard output as a binary file; OSError if it was closed from the beginning."""
+    stream: TextIO | None = sys.stdout
+    if stream is None:
+        raise OSError("cannot write to standard output: it is closed; name a file with -o")
+    return stream.buffer

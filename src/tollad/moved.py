@@ -1,0 +1,57 @@
+"""Former homes of modules: they import as before, as the very modules that took their place."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+HOMES = {
+    "artifact": "io.artifact",
+    "batches": "training.batches",
+    "build": "training.build",
+    "columns": "tables.columns",
+    "data": "datasets",
+    "data.catalogue": "datasets.catalogue",
+    "data.fetch": "datasets.fetch",
+    "data.formats": "datasets.formats",
+    "data.protocols": "bench.protocols",
+    "explain": "detector.explain",
+    "features": "tables.features",
+    "figures": "plots.theory",
+    "files": "io.files",
+    "fitting": "training.session",
+    "networks": "method.networks",
+    "objective": "method.objective",
+    "pyod": "detector.pyod",
+    "scoring": "training.scoring",
+    "settings": "detector.settings",
+    "sources": "io.sources",
+    "stack": "training.stack",
+    "state": "detector.state",
+    "streaming": "detector.streaming",
+    "terms": "method.terms",
+}
+
+
+class Finder(MetaPathFinder, Loader):
+    """Finds ``tollad.terms`` in ``tollad.method.terms``."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return where a module of a former name is, None for all others."""
+        known = fullname.startswith("tollad.") and fullname.removeprefix("tollad.") in HOMES
+        return ModuleSpec(fullname, self) if known else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return an empty module, which `exec_module` replaces."""
+        return ModuleType(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Put the module of the new name in the place of the old one."""
+        home = importlib.import_module(f"tollad.{HOMES[module.__name__.removeprefix('tollad.')]}")
+        sys.modules[module.__name__] = home

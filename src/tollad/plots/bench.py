@@ -1,0 +1,254 @@
+"""Pictures of results. matplotlib, the extra `plot`, is imported when the first is drawn."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tollad import plots
+from tollad.bench.report import SELECTIONS, Group, Line, Report, groups
+from tollad.bench.results import Row
+from tollad.bench.spec import Run
+from tollad.bench.tables import Table
+from tollad.io import files
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Blue, vermilion, green, purple, orange and sky blue of Okabe and Ito: told apart with any colour vision.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_INK, _GREY, _PALE, _BAND = "#333333", "#767676", "#BBBBBB", "#F4F4F4"
+_SELECTED = {"best_validation": "o", "last": "s"}
+_BASELINES = ("v", "^", "<", ">", "X", "P")
+_STYLES = ("-", "--", ":")
+_DOTS = 150
+# Inches; what a name of the legend and each of its lines add to the height.
+_WIDTH, _HEIGHT = 8.0, 4.3
+_NAME, _LINE = 0.06, 0.14
+_LEGEND_CHARACTERS = 110  # what a line of the legend has room for
+_METRICS = {"auroc": "AUROC (%)", "f1": "F1 (%)"}
+
+
+def draw_report(report: Report, path: str | os.PathLike[str]) -> None:
+    """Draw a table: what was published of each measured method, and what was measured, cell by cell.
+
+    Above are methods that are only quoted, as grey ticks, and below baselines. Bars are standard deviations of the
+    others.
+
+    Parameters
+    ----------
+    report : Report
+    path : path
+        The picture; its ending tells the format.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If the format is unknown.
+    OSError
+        If the file cannot be written.
+    """
+    cells, table = report.columns, report.table
+    measured = {method.name for method in table.methods if method.is_measured}
+    trained = {method.name for method in table.methods if method.run is not None}
+    quoted = [line for line in report.lines if line.method not in measured]
+    shown = [line for line in report.lines if line.method in trained and line.what != "difference"]
+    baselines = [line for line in report.lines if line.method in measured - trained]
+    n_rows = bool(quoted) + len(shown) + bool(baselines)
+    figure, axes = _new_figure(path, 1.2 + len(cells) * (0.25 + 0.07 * n_rows))
+    for cell in range(0, len(cells), 2):
+        axes.axhspan(cell - 0.5, cell + 0.5, color=_BAND, zorder=0)
+    # Where in the band of a cell each line lies: quoted methods above, baselines below, and the others between.
+    offsets = iter(np.linspace(-0.45, 0.45, 2 * n_rows + 1)[1::2].tolist())
+
+    def draw(line: Line, offset: float, label: str | None, *, spread: bool = False, **look: Any) -> None:
+        values = line.values.values()
+        x, y = [value.mean for value in values], [cells.index(cell) + offset for cell in line.values]
+        if spread:
+            axes.errorbar(x, y, xerr=[value.std or 0.0 for value in values], linestyle="none", color=look["color"])
+        axes.plot(x, y, linestyle="none", label=label, **look)
+
+    if quoted:
+        offset = next(offsets)
+        for number, line in enumerate(quoted):
+            draw(line, offset, None if number else "quoted methods", color=_PALE, marker="|", markersize=8)
+    for line, look in zip(shown, _looks(shown), strict=True):
+        parts = (line.method, SELECTIONS.get(line.what, line.what), line.recipe)
+        draw(line, next(offsets), ", ".join(filter(None, parts)), spread=True, markersize=5, **look)
+    if baselines:
+        offset = next(offsets)
+        for line, marker in zip(baselines, cycle(_BASELINES), strict=False):
+            draw(line, offset, f"{line.method} (label-free)", color=_GREY, marker=marker, markersize=5, mew=0)
+    axes.set_ylim(len(cells) - 0.5, -0.5)
+    axes.set_yticks(range(len(cells)), cells)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(_METRICS[table.metric])
+    _save(figure, axes, table.title, path)
+
+
+def _looks(lines: Sequence[Line]) -> Iterator[dict[str, str]]:
+    """Marker and colour of each line: a colour for each method and recipe, what was published in that of the first."""
+    names = list(dict.fromkeys((line.method, line.recipe) for line in lines if line.recipe))
+    methods = list(dict.fromkeys(line.method for line in lines))
+    names += [(method, "") for method in methods if method not in {name for name, _ in names}]
+    colours = dict(zip(names, cycle(_COLOURS), strict=False))
+    for line in lines:
+        if line.what == "published":
+            first = next(colour for (method, _), colour in colours.items() if method == line.method)
+            yield {"color": first if len(methods) > 1 else _INK, "marker": "D"}
+        else:
+            colour = colours[line.method, line.recipe]
+            face = colour if line.what == "best_validation" else "white"
+            yield {"color": colour, "marker": _SELECTED[line.what], "markerfacecolor": face}
+
+
+def draw_by_beta(
+    table: Table, rows: Iterable[Row], path: str | os.PathLike[str], normal: Sequence[str] | None = None
+) -> None:
+    """Draw Figure 4: the metric against beta, by both selections; means and standard deviations over the seeds.
+
+    Parameters
+    ----------
+    table : Table
+        Its cells differ in beta. Each method and recipe is drawn by itself.
+    rows : iterable of rows
+    path : path
+    normal : sequence of str, optional
+        Cells, by their names or normal class; by default all.
+
+    Raises
+    ------
+    ImportError, ValueError, OSError
+        As of `draw_report`; ValueError also if there is no result or no such cell.
+    """
+    if len({item.beta for item in table.work() if isinstance(item, Run)}) < 2:
+        raise ValueError(f"{table.name} has no two betas to draw a curve over; choose a table like figure4")
+    found = _found(table, rows, normal)
+    figure, axes = _new_figure(path, _HEIGHT)
+    betas: set[float] = set()
+    names = list(dict.fromkeys((group.method, group.recipe) for group in found))
+    for name, colour in zip(names, cycle(_COLOURS), strict=False):
+        own = sorted((g for g in found if (g.method, g.recipe) == name), key=_beta_of)
+        betas |= set(map(_beta_of, own))
+        for selection, explained in SELECTIONS.items():
+            if own[0].rows[0][selection] is None:
+                continue
+            values = [[100 * row[selection]["test"] for row in group.rows] for group in own]
+            filled = selection == "best_validation"
+            axes.errorbar(
+                list(map(_beta_of, own)),
+                [float(np.mean(v)) for v in values],
+                [float(np.std(v)) for v in values],
+                marker=_SELECTED[selection],
+                markerfacecolor=colour if filled else "white",
+                linestyle="-" if filled else "--",
+                color=colour,
+                capsize=3,
+                label=", ".join([*name, explained, f"seeds: {_counts(own)}"]),
+            )
+    # Beta = 0 belongs into the picture, so the axis is linear below the smallest positive value.
+    smallest = min((beta for beta in betas if beta > 0), default=1.0)
+    axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
+    axes.set_xticks(sorted(betas), [f"{beta:g}" for beta in sorted(betas)])
+    axes.minorticks_off()
+    axes.set_xlabel("$\\beta$")
+    axes.set_ylabel(_METRICS[table.metric])
+    _save(figure, axes, table.title, path)
+
+
+def draw_curves(
+    table: Table, rows: Iterable[Row], path: str | os.PathLike[str], normal: Sequence[str] | None = None
+) -> None:
+    """Draw the validation metric against the step, and a dot where the best one was chosen.
+
+    Runs that differ in the seed only have one colour: thin lines, and a thick one for their mean.
+
+    Parameters
+    ----------
+    table, rows, path, normal
+        As of `draw_by_beta`.
+
+    Raises
+    ------
+    ImportError, ValueError, OSError
+        As of `draw_by_beta`; ValueError also if no result has a curve.
+    """
+    found = [group for group in _found(table, rows, normal) if _curves(group).size]
+    if not found:
+        raise ValueError(f"there is no validation curve of {table.name}: its protocol has no validation rows")
+    figure, axes = _new_figure(path, _HEIGHT)
+    looks = ((colour, style) for style in cycle(_STYLES) for colour in _COLOURS)
+    for group, (colour, style) in zip(found, looks, strict=False):
+        steps, curves = group.rows[0]["curve"]["step"], _curves(group)
+        seeds = f"{len(curves)} seed{'s' * (len(curves) > 1)}"
+        name = ", ".join((group.method, group.cell, group.recipe, seeds))
+        if len(curves) > 1:
+            axes.plot(steps, curves.T, color=colour, linewidth=0.6, alpha=0.35)
+        axes.plot(steps, curves.mean(0), style, color=colour, linewidth=1.6, label=name)
+        best = [row["best_validation"] for row in group.rows]
+        x, y = [b["step"] for b in best], [100 * b["validation"] for b in best]
+        axes.plot(x, y, "o", color=colour, markersize=5, alpha=0.8, markeredgewidth=0)
+    axes.plot([], "o", color=_INK, markersize=5, label="the earliest best of a seed, which is chosen")
+    axes.set_xlim(0, 1.01 * axes.dataLim.x1)
+    axes.set_xlabel("step")
+    axes.set_ylabel(f"{_METRICS[table.metric]} of the validation rows")
+    _save(figure, axes, table.title, path)
+
+
+def _found(table: Table, rows: Iterable[Row], normal: Sequence[str] | None) -> list[Group]:
+    """The results of runs in the wanted cells."""
+    if all(method.run is None for method in table.methods):
+        raise ValueError(f"{table.name} holds no runs of ours; there is nothing to draw")
+    cells = table.find_cells(normal)
+    found = [group for group in groups(table, rows) if group.cell in cells and group.rows[0]["kind"] == "run"]
+    if not found:
+        raise ValueError(f"there is no result to draw; run the table first: tollad paper run {table.name}")
+    return found
+
+
+def _beta_of(group: Group) -> float:
+    return float(group.rows[0]["run"]["beta"])
+
+
+def _counts(found: Sequence[Group]) -> str:
+    """How many seeds there are, such as "3" or "1 to 3"."""
+    counts = sorted({len(group.rows) for group in found})
+    return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def _curves(group: Group) -> NDArray[np.float64]:
+    """Validation metrics in %, (seeds, validations); empty without validation rows."""
+    return 100 * np.array([row["curve"]["validation"] or [] for row in group.rows], dtype=np.float64)
+
+
+def _new_figure(path: str | os.PathLike[str], height: float) -> tuple[Figure, Axes]:
+    plots.picture_format(path)  # refuses a name that could not be written in the end, and says if matplotlib is missing
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: Figure, axes: Axes, title: str, path: str | os.PathLike[str]) -> None:
+    # Over the whole picture: names of cells may be long.
+    figure.suptitle(title, x=0.01, ha="left", fontsize="large")
+    lines, labels = axes.get_legend_handles_labels()
+    if lines:
+        wrapped = [textwrap.fill(label, _LEGEND_CHARACTERS) for label in labels]
+        n_lines = sum(label.count("\n") + 1 for label in wrapped)
+        figure.set_figheight(figure.get_figheight() + _NAME * len(wrapped) + _LINE * n_lines)
+        figure.legend(lines, wrapped, loc="outside lower center", ncols=1, frameon=False, fontsize="small")
+    picture = plots.picture_format(path)
+    with files.atomic_write(path) as file:
+        figure.savefig(file, format=picture, dpi=_DOTS)

@@ -1,0 +1,276 @@
+"""Features: from the rows a user has to the float matrices a network takes. Fitted on the training rows only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tollad.tables.large import LargeRows, Rows, in_blocks, order_statistics
+from tollad.warn import warn
+
+Preprocess: TypeAlias = Literal["auto", "standard"] | None
+
+# A standardised value further out than this is as odd as one just here: it keeps every score finite.
+_CLIP = 50.0
+_BENT_CLIP = np.arcsinh(_CLIP)
+_NONE = np.empty(0)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Constants that turn rows into network inputs.
+
+    A table (2-d) becomes its columns, missing values replaced by the training median, and after them one column of
+    0 and 1 for each column of `flagged`: whether it was missing. All are then standardised, the flags as well.
+    Images and series (3-d and 4-d) are standardised by channel.
+
+    There may be a second view of a table: the arcsinh of the standardised columns, standardised again, in which long
+    tails are short. Members of a stack take the views in turn.
+
+    Attributes
+    ----------
+    fill : ndarray of float64, (d,)
+        What replaces a missing value of each column; empty for images and series.
+    flagged : ndarray of int64, (k,)
+        Numbers of the columns that had missing values among the training rows.
+    mean, scale : ndarray of float64
+        ``(x - mean) / scale``, clipped at 50 either way; (d + k,) for tables, (C, 1, ...) otherwise. Empty when values
+        are taken as they are.
+    bent_mean, bent_scale : ndarray of float64, (d + k,)
+        The same for the second view; empty when there is none.
+    """
+
+    fill: NDArray[np.float64]
+    flagged: NDArray[np.int64]
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    bent_mean: NDArray[np.float64]
+    bent_scale: NDArray[np.float64]
+
+    @property
+    def n_views(self) -> int:
+        """How many views of the rows there are: 2 with the arcsinh of a table, else 1."""
+        return 2 if len(self.bent_mean) else 1
+
+    def transform(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Return network inputs, finite whatever `X` is: (n_views, n, d + k) of a table (n, d), else (1, *X.shape)."""
+        values = np.asarray(X, dtype=np.float64)
+        if len(self.fill):
+            missing = np.isnan(values)
+            values = np.where(missing, self.fill, values)
+            if len(self.flagged):
+                values = np.hstack([values, missing[:, self.flagged]])
+        if not len(self.mean):
+            return values[None]
+        with np.errstate(over="ignore"):
+            scaled: NDArray[np.float64] = np.clip((values - self.mean) / self.scale, -_CLIP, _CLIP)
+        if self.n_views == 1:
+            return scaled[None]
+        return np.stack([scaled, (np.arcsinh(scaled) - self.bent_mean) / self.bent_scale])
+
+    def inverse(self, inputs: NDArray[np.float64], view: int) -> NDArray[np.float64]:
+        """Return network inputs of a view (or reconstructions of them) in the units of the rows, without the flags."""
+        values = inputs
+        if view == 1:
+            # A reconstruction can lie further out than any input, and sinh grows fast.
+            values = np.sinh(np.clip(inputs * self.bent_scale + self.bent_mean, -_BENT_CLIP, _BENT_CLIP))
+        if len(self.mean):
+            values = values * self.scale + self.mean
+        return values[:, : len(self.fill)] if len(self.fill) else values
+
+    def warn_unflagged(self, X: Rows, names: Sequence[str]) -> None:
+        """Warn of missing values in columns that had none among the training rows."""
+        if not len(self.fill):
+            return
+        missing = np.any([np.isnan(block).any(0) for block in in_blocks(X)], axis=0)
+        missing[self.flagged] = False
+        if missing.any():
+            noun, verb = ("column", "has") if missing.sum() == 1 else ("columns", "have")
+            warn(
+                f"{noun} {_listed(names, missing)} {verb} missing values but had none in training; "
+                "they are replaced by the training median, and nothing marks them as odd"
+            )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the constants by name, for a file; ``Features(**arrays)`` is the way back."""
+        return asdict(self)
+
+
+def fit_features(
+    X: Rows,
+    preprocess: Preprocess,
+    names: Sequence[str],
+    *,
+    indicator: NDArray[np.bool_] | None = None,
+    bend: bool = False,
+) -> Features:
+    """Learn the constants from training rows.
+
+    Parameters
+    ----------
+    X : ndarray, (n, d) or (n, C, ...)
+        Finite, but for missing values (NaN) in tables.
+    preprocess : {"auto", "standard"} or None
+        None takes values as they are, missing ones apart; the others standardise.
+    names : sequence of str
+        Names of the d columns of a table, for messages.
+    indicator : ndarray of bool, (d,), optional
+        Columns of 0 and 1. Their mean p and scale are those of one more 0 and one more 1, so that a category without
+        any training row is very odd, not invisible.
+    bend : bool, default False
+        Whether to learn the second view of a table; there is none when values are taken as they are.
+
+    Raises
+    ------
+    ValueError
+        For a column without any value, and values too large to standardise.
+
+    Warns
+    -----
+    UserWarning
+        For columns that are constant, categories with one level among them: they say nothing until a row differs.
+    """
+    axes = (0, *range(2, X.ndim))
+    if X.ndim > 2:
+        refuse_missing(X)
+        names = [f"channel {channel + 1}" for channel in range(X.shape[1])]
+    nothing = Features(_NONE, np.empty(0, np.int64), _NONE, _NONE, _NONE, _NONE)
+    features = nothing if X.ndim > 2 else _fit_missing(X, names)
+    if preprocess is None:
+        return features
+    names = [*names, *(f"{names[column]} is missing" for column in features.flagged)]
+    first = features.transform(X[:1])[0]
+    ones, lowest, highest = np.zeros_like(first[0]), first.min(axes), first.max(axes)
+    for block in in_blocks(X):
+        values = features.transform(block)[0]
+        if indicator is not None:
+            ones += values.sum(0)
+        lowest, highest = np.minimum(lowest, values.min(axes)), np.maximum(highest, values.max(axes))
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = _mean_and_spread(X, lambda block: features.transform(block)[0], axes)
+    constant = lowest == highest
+    silent, smoothed = constant.copy(), np.zeros(len(constant), dtype=bool)
+    if indicator is not None:
+        smoothed[: len(indicator)] = indicator
+        share = (ones[smoothed] + 1) / (len(X) + 2)
+        mean[smoothed], scale[smoothed] = share, np.sqrt(share * (1 - share))
+        # An indicator that is always 0 is a level that no row has; one that is always 1 is a category's only level.
+        silent[smoothed] &= first[0, smoothed] == 1
+    constant &= ~smoothed
+    one = constant.reshape(scale.shape)
+    for bad, what in ((~np.isfinite(scale), "are too large"), ((scale == 0) & ~one, "differ too little")):
+        if bad.any():
+            name = names[int(np.flatnonzero(bad)[0])]
+            raise ValueError(f"column {name!r}: the values {what} to standardise; rescale the column")
+    if silent.any():
+        what = "columns" if X.ndim == 2 else "channels"
+        warn(
+            f"these {what} are constant among the training rows: {_listed(names, silent)}; they tell nothing until a "
+            "row differs from them"
+        )
+    features = replace(features, mean=mean, scale=np.where(one, 1.0, scale))
+    if not bend or X.ndim > 2:
+        return features
+    bent_mean, spread = _mean_and_spread(X, lambda block: np.arcsinh(features.transform(block)[0]), axes)
+    spread[smoothed] = np.maximum(spread[smoothed], np.arcsinh(np.sqrt(1 / len(X))))
+    return replace(features, bent_mean=bent_mean, bent_scale=np.where(one, 1.0, spread))
+
+
+def mean_of_rows(X: Rows) -> NDArray[np.float64]:
+    """Return the mean of the rows of a table: (n, d) -> (d,)."""
+    return _total(X, np.asarray, (0,))[0] / len(X)
+
+
+def _mean_and_spread(
+    X: Rows, change: Callable[[NDArray[Any]], NDArray[np.float64]], axes: tuple[int, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean and the standard deviation of what `change` makes of rows, over `axes`, without the first."""
+    n = len(X) * int(np.prod([X.shape[axis] for axis in axes[1:]], dtype=np.int64))
+    mean = _total(X, change, axes) / n
+    variance = _total(X, lambda block: (change(block) - mean) ** 2, axes) / n
+    return mean[0], np.sqrt(variance)[0]
+
+
+def _total(
+    X: Rows, change: Callable[[NDArray[Any]], NDArray[np.float64]], axes: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Return the sum over `axes`, which are kept: of tables with the same bits whatever the blocks are."""
+    total: NDArray[np.float64] | None = None
+    for block in in_blocks(X):
+        values = change(block)
+        if total is None or X.ndim > 2:
+            total = (0.0 if total is None else total) + values.sum(axes, keepdims=True)
+        else:
+            # NumPy adds the rows of a table one after the other: what was added so far is the row before the first.
+            total = np.concatenate([total, values]).sum(0, keepdims=True)
+    assert total is not None
+    return total
+
+
+def column_names(feature_names: NDArray[Any] | None, n_columns: int) -> Sequence[str]:
+    """Return the names of the columns, x1 to xd where the rows had none."""
+    return [f"x{i + 1}" for i in range(n_columns)] if feature_names is None else [str(name) for name in feature_names]
+
+
+def check_axes(shape: Sequence[int]) -> None:
+    """Raise ValueError for rows that are no table, image or series, or that are images with the channels last."""
+    if len(shape) not in (2, 3, 4):
+        raise ValueError(f"the rows must be (n, d), (n, H, W), (n, C, H, W) or (n, C, T), not of shape {tuple(shape)}")
+    if 0 in shape[1:]:
+        raise ValueError(f"the rows have shape {tuple(shape)} and hold no value; give rows with at least one")
+    if len(shape) == 4 and shape[-1] in (1, 3, 4) and shape[1] not in (1, 3, 4):
+        raise ValueError(
+            f"the images have shape {tuple(shape)}, with the channels last; pass X.transpose(0, 3, 1, 2) instead"
+        )
+
+
+def refuse_missing(X: Rows) -> None:
+    """Raise ValueError for a missing value in images or series, with its row."""
+    place = _first(X, np.isnan)
+    if place is not None:
+        raise ValueError(f"row {place[0]} has missing values (NaN), which only tables may have; fill them first")
+
+
+def refuse_infinite(X: Rows, names: Sequence[str]) -> None:
+    """Raise ValueError for an infinite value, with its row and column."""
+    place = _first(X, np.isinf)
+    if place is not None:
+        row, column, *_ = place
+        where = f"row {row}, column {names[column]!r}" if X.ndim == 2 else f"row {row}"
+        remedy = ", or mark it as missing (NaN)" if X.ndim == 2 else ""
+        raise ValueError(f"{where}: the value is infinite; correct it{remedy}")
+
+
+def _first(X: Rows, test: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> list[int] | None:
+    """Return the place of the first value that passes a test, None if there is none."""
+    start = 0
+    for block in in_blocks(X):
+        passed = test(block)
+        if passed.any():
+            row, *rest = np.argwhere(passed)[0].tolist()
+            return [start + row, *rest]
+        start += len(block)
+    return None
+
+
+def _fit_missing(X: Rows, names: Sequence[str]) -> Features:
+    n_missing = np.sum([np.isnan(block).sum(0) for block in in_blocks(X)], axis=0)
+    empty = n_missing == len(X)
+    if empty.any():
+        noun, verb, them = ("column", "has", "it") if empty.sum() == 1 else ("columns", "have", "them")
+        raise ValueError(f"{noun} {_listed(names, empty)} {verb} no value in any training row; drop {them}")
+    if isinstance(X, LargeRows):
+        n = len(X) - n_missing
+        fill = order_statistics(X, np.stack([(n - 1) // 2, n // 2])).mean(0)
+    else:
+        fill = np.nanmedian(X.astype(np.float64, copy=False), axis=0)
+    return Features(fill, np.flatnonzero(n_missing), _NONE, _NONE, _NONE, _NONE)
+
+
+def _listed(names: Sequence[str], chosen: NDArray[np.bool_], most: int = 5) -> str:
+    listed = [repr(name) for name, there in zip(names, chosen, strict=True) if there]
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")

@@ -1,0 +1,253 @@
+"""Rows that are not in memory: read from a file where, and only where, they are asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Chosen: TypeAlias = "slice | NDArray[np.int64]"
+Change: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
+
+# Arrays up to this many bytes are held in memory, and what the network takes of them beside them.
+IN_MEMORY_BYTES = 1 << 28
+# Values of a block when rows pass by one after the other: 8 MB as float64.
+_BLOCK_VALUES = 1 << 20
+# Blocks are whole multiples of those that are scored together: the last bits of a score depend on these.
+_MULTIPLE = 1024
+
+
+class RowFile:
+    """Rows of numbers in a temporary file without a name, to be written once and read in any order.
+
+    The file is gone with the object or the process, however it ends. It is read and not mapped into memory: what was
+    read is no part of the process, and a file is never behind an address.
+
+    Parameters
+    ----------
+    n_columns : int
+    n_rows : int, optional
+        How many rows there will be, to refuse at once what the temporary folder cannot hold.
+
+    Raises
+    ------
+    OSError
+        If the folder for temporary files is full or too small.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = RowFile(2)
+    >>> rows.append(np.arange(6.0).reshape(3, 2))
+    >>> rows[np.array([2, 0])].tolist(), rows[1:].shape
+    ([[4.0, 5.0], [0.0, 1.0]], (2, 2))
+    """
+
+    dtype = np.dtype(np.float64)
+
+    def __init__(self, n_columns: int, n_rows: int = 0) -> None:
+        self.shape: tuple[int, ...] = (0, n_columns)
+        self._row_bytes = n_columns * self.dtype.itemsize
+        free, needed = shutil.disk_usage(tempfile.gettempdir()).free, n_rows * self._row_bytes
+        if needed > free:
+            raise _full(f"has {free / 2**30:.1f} GiB free, and the rows take {needed / 2**30:.1f} GiB", errno.ENOSPC)
+        with contextlib.ExitStack() as stack:
+            self._file = stack.enter_context(tempfile.TemporaryFile(buffering=0, prefix="tollad-"))
+            weakref.finalize(self, stack.pop_all().close)
+
+    def append(self, rows: NDArray[np.float64]) -> None:
+        """Write rows, (n, n_columns), after those that are there."""
+        data = np.ascontiguousarray(rows, self.dtype).reshape(-1).view(np.uint8).data
+        with temporary_space():
+            self._file.seek(0, os.SEEK_END)
+            while data:
+                data = data[self._file.write(data) :]
+        self.shape = (self.shape[0] + len(rows), self.shape[1])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, chosen: Chosen) -> NDArray[np.float64]:
+        if isinstance(chosen, slice):
+            start, stop, _ = chosen.indices(len(self))
+            rows = np.empty((max(0, stop - start), self.shape[1]))
+            self._read(start, rows)
+            return rows
+        rows = np.empty((len(chosen), self.shape[1]))
+        for place, row in enumerate(chosen.tolist()):
+            self._read(row, rows[place])
+        return rows
+
+    def _read(self, first: int, rows: NDArray[np.float64]) -> None:
+        self._file.seek(first * self._row_bytes)
+        into = rows.reshape(-1).view(np.uint8).data
+        while into:
+            n_read = self._file.readinto(into)
+            if not n_read:
+                raise OSError(
+                    f"a temporary file in {tempfile.gettempdir()} ends too early; look for errors of the disk"
+                )
+            into = into[n_read:]
+
+
+@contextlib.contextmanager
+def temporary_space() -> Iterator[None]:
+    """Say in a sentence what it means that a temporary file takes no more."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise _full("is full", error.errno) from error
+
+
+def _full(problem: str, number: int) -> OSError:
+    full = OSError(
+        f"the folder for temporary files, {tempfile.gettempdir()}, {problem}; free some space, or name another folder "
+        "in the environment variable TMPDIR"
+    )
+    full.errno = number
+    return full
+
+
+class LargeRows:
+    """Training rows beyond memory: what a slice, or an array of row numbers, gives is in memory, and nothing else.
+
+    Parameters
+    ----------
+    source : RowFile or ndarray
+        An array may be memory-mapped.
+    names : sequence of str, optional
+        Of the columns of a table, as the user knows them.
+    columns : sequence of tollad.tables.columns.Column, optional
+        What the columns are, if they are not all numbers; the rows are then what `condense` of that module returns.
+    changes : sequence of callable
+        What is done to rows of the source, one after the other, before they are handed on.
+    index : ndarray of int64, optional
+        The rows of the source that count.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n, ...), of what is handed on.
+    ndim : int
+    dtype : numpy.dtype
+    """
+
+    def __init__(
+        self,
+        source: RowFile | NDArray[Any],
+        *,
+        names: Sequence[str] | None = None,
+        columns: Sequence[Any] | None = None,
+        changes: Sequence[Change] = (),
+        index: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.names, self.columns = names, columns
+        self._source, self._changes, self._index = source, tuple(changes), index
+        first = self[:1]
+        self.shape = (len(source) if index is None else len(index), *first.shape[1:])
+        self.ndim, self.dtype = first.ndim, first.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, chosen: Chosen) -> NDArray[Any]:
+        rows: NDArray[Any] = np.asarray(self._source[chosen if self._index is None else self._index[chosen]])
+        for change in self._changes:
+            rows = change(rows)
+        return rows
+
+    def take(self, index: NDArray[np.int64]) -> Self:
+        """Return the rows of these numbers, as far beyond memory as before."""
+        within = index if self._index is None else self._index[index]
+        return type(self)(self._source, names=self.names, columns=self.columns, changes=self._changes, index=within)
+
+    def changed(self, change: Change) -> Self:
+        """Return the rows as `change` makes them, from (b, ...) to (b, ...) for any b."""
+        return type(self)(self._source, changes=(*self._changes, change), index=self._index)
+
+
+Rows: TypeAlias = NDArray[Any] | LargeRows
+
+
+def in_blocks(rows: Rows) -> Iterator[NDArray[Any]]:
+    """Yield rows block by block: also those in memory, of which a block may take copies that all should not."""
+    size = max(1, _BLOCK_VALUES // int(np.prod(rows.shape[1:])))
+    size -= size % _MULTIPLE if size > _MULTIPLE else 0
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def take(rows: Rows, index: NDArray[np.int64]) -> Rows:
+    """Return the rows of these numbers: in memory if they are, else beyond it."""
+    return rows.take(index) if isinstance(rows, LargeRows) else rows[index]
+
+
+def as_large(rows: NDArray[Any], given: object) -> Rows:
+    """Return rows as rows beyond memory if what the user gave is a large memory-mapped array."""
+    return LargeRows(rows) if isinstance(given, np.memmap) and rows.nbytes > IN_MEMORY_BYTES else rows
+
+
+# A float64 is found digit by digit, of 11 bits each: one pass over the rows a digit, 16 KB of counts a column.
+_DIGITS = ((53, 11), (42, 11), (31, 11), (20, 11), (9, 11), (0, 9))
+
+
+def order_statistics(rows: Rows, ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the values of given ranks in each column, exactly and in constant memory.
+
+    Parameters
+    ----------
+    rows : (n, d)
+        NaN is above all other values.
+    ranks : ndarray of int64, (r, d)
+        From 0, below n.
+
+    Returns
+    -------
+    ndarray of float64, (r, d)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> order_statistics(np.array([[3.0, np.nan], [-1.0, 5.0], [2.0, 4.0]]), np.array([[1, 0]])).tolist()
+    [[2.0, 4.0]]
+    """
+    found, left = np.zeros(ranks.shape, np.uint64), ranks.copy()
+    n_columns = ranks.shape[1]
+    for shift, bits in _DIGITS:
+        counts = np.zeros((len(ranks), n_columns << bits), np.int64)
+        first = np.arange(n_columns) << bits
+        for block in in_blocks(rows):
+            high = _ordered(block) >> np.uint64(shift)
+            digits = (high & np.uint64((1 << bits) - 1)).astype(np.int64) + first
+            high >>= np.uint64(bits)
+            for r in range(len(ranks)):
+                same = high == found[r]
+                counts[r] += np.bincount(digits[same], minlength=counts.shape[1])
+        below = counts.reshape(*ranks.shape, -1).cumsum(2)
+        digit = (below <= left[:, :, None]).sum(2)
+        before = np.take_along_axis(below, np.maximum(digit - 1, 0)[:, :, None], 2)[:, :, 0]
+        left -= np.where(digit > 0, before, 0)
+        found = (found << np.uint64(bits)) | digit.astype(np.uint64)
+    negative = found < _SIGN
+    return np.where(negative, ~found, found ^ _SIGN).view(np.float64)
+
+
+_SIGN = np.uint64(1 << 63)
+
+
+def _ordered(block: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return integers in the order of the numbers: the bits of a float64, the negative ones turned around."""
+    values = np.asarray(block, dtype=np.float64)
+    # One NaN, above infinity, whatever its sign and payload are; and one zero.
+    bits = np.ascontiguousarray(np.where(np.isnan(values), np.nan, values) + 0.0).view(np.uint64)
+    return np.where(bits < _SIGN, bits | _SIGN, ~bits)

@@ -1,0 +1,204 @@
+"""What rows an estimator takes: their shape, columns and names, learnt at fit and asked for ever after.
+
+Like scikit-learn's `validate_data`, to which they add frames of mixed columns, images and series, the functions take an
+estimator and keep what they learn as its attributes: `n_features_in_`, `feature_names_in_`, `input_shape_`, `columns_`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from tollad.tables.columns import (
+    Column,
+    Encoding,
+    all_numbers,
+    condense,
+    encode,
+    encoding,
+    expand,
+    fit_columns,
+    recode,
+    recount,
+    to_arrow,
+)
+from tollad.tables.features import check_axes, column_names, refuse_infinite, refuse_missing
+from tollad.tables.large import LargeRows, Rows, as_large, in_blocks, take
+
+Split: TypeAlias = Callable[[int], tuple[NDArray[np.int64], NDArray[np.int64]] | None]
+"""Of a number of rows, those to train on and those to calibrate on; None to train on all."""
+
+
+def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split) -> tuple[Rows, Rows | None]:
+    """Return rows as arrays of numbers, and keep on the estimator what all later rows have to be.
+
+    The kinds of columns follow from all rows; but how frequent a category is, from those to train on alone: rows to
+    calibrate on are to be to the detector what later rows are.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Its parameter `columns` may name the kinds of columns of a frame.
+    X : array-like, frame or LargeRows, (n, d), (n, H, W), (n, C, H, W) or (n, C, T)
+    split : callable
+        ``n -> (numbers of the rows to train on, numbers of those to calibrate on)``, or None to train on all.
+
+    Returns
+    -------
+    trained : ndarray or LargeRows, (n, ...)
+        Without infinite values; NaN, where missing, only in tables. Beyond memory if `X` is, or is a large
+        `numpy.memmap`.
+    held_out : the same, or None
+
+    Raises
+    ------
+    ValueError, TypeError
+        For rows that nothing can be learnt from, with the place.
+    """
+    if hasattr(estimator, "columns_"):
+        del estimator.columns_
+    if isinstance(X, LargeRows):
+        return _learn_large(estimator, X, split)
+    given: Any = _unmasked(X)
+    table = to_arrow(given)
+    if table is None and estimator.columns is not None:
+        raise ValueError("columns= names columns of a frame; the rows are an array without names")
+    if table is None or (estimator.columns is None and all_numbers(table)):
+        rows = as_large(_validated(estimator, given, reset=True), given)
+        check_axes(rows.shape)
+        estimator.input_shape_ = rows.shape[1:]
+        _refuse(estimator, rows)
+    else:
+        columns = fit_columns(table, estimator.columns)
+        estimator.input_shape_ = (table.num_columns,)
+        validate_data(estimator, X, skip_check_array=True)
+        parts = divide(condense(table, columns), split)
+        estimator.columns_, expanded = _learn_columns(columns, parts)
+        return expanded
+    return divide(rows, split)
+
+
+def divide(rows: Rows, split: Split) -> tuple[Rows, Rows | None]:
+    """Return the rows to train on and those to calibrate on, if any."""
+    if len(rows) < 2:
+        raise ValueError("a fit needs at least 2 rows; there is n_samples=1")
+    parts = split(len(rows))
+    return (rows, None) if parts is None else (take(rows, parts[0]), take(rows, parts[1]))
+
+
+def _learn_columns(
+    columns: Sequence[Column], parts: tuple[Rows, Rows | None]
+) -> tuple[list[Column], tuple[Rows, Rows | None]]:
+    """Return the columns, as those to train on have them, and both parts, which `condense` made, as `encode` does."""
+    trained, held_out = parts
+    if held_out is None:
+        return [*columns], (_changed(trained, partial(expand, columns=columns)), None)
+    learnt, places = recount(columns, in_blocks(trained))
+
+    def encoded(codes: NDArray[Any]) -> NDArray[Any]:
+        return expand(recode(codes, places), learnt)
+
+    return learnt, (_changed(trained, encoded), _changed(held_out, encoded))
+
+
+def _changed(rows: Rows, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Rows:
+    return rows.changed(change) if isinstance(rows, LargeRows) else change(rows)
+
+
+def _learn_large(estimator: BaseEstimator, rows: LargeRows, split: Split) -> tuple[Rows, Rows | None]:
+    """Keep on the estimator what rows are that were checked when they were stored."""
+    parts = divide(rows, split)
+    if hasattr(estimator, "feature_names_in_"):
+        del estimator.feature_names_in_
+    if rows.names is not None:
+        estimator.feature_names_in_ = np.array(rows.names, dtype=object)
+    estimator.n_features_in_ = rows.shape[1] if rows.columns is None else len(rows.columns)
+    estimator.input_shape_ = (estimator.n_features_in_,)
+    if rows.columns is not None:
+        estimator.columns_, parts = _learn_columns(rows.columns, parts)
+    return parts
+
+
+def check_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
+    """Return rows as an array of numbers whose columns and shape are those of the fit, as `learn_rows` does.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For other columns, shapes or types than those of the fit, with the place.
+    """
+    if isinstance(X, np.ndarray) and _is_plain(estimator, X):
+        return X
+    X, table = _unmasked(X), to_arrow(X)
+    if table is not None and not table.num_rows:
+        raise ValueError("the table has no rows; give at least one")
+    if hasattr(estimator, "columns_"):
+        if table is None:
+            raise ValueError("the detector was fitted on a frame with named columns; give one with the same columns")
+        return encode(table, estimator.columns_)
+    if table is not None and not all_numbers(table):
+        # Numbers were learnt: text of digits is read as numbers, and a column of another kind is named.
+        validate_data(estimator, X, reset=False, skip_check_array=True)
+        return encode(table, [Column(name, "number") for name in table.column_names])
+    rows = _validated(estimator, X, reset=False)
+    if rows.shape[1:] != estimator.input_shape_:
+        raise ValueError(f"the rows have shape {rows.shape[1:]}; the detector was fitted on {estimator.input_shape_}")
+    _refuse(estimator, as_large(rows, X))
+    return rows
+
+
+def encoding_of(estimator: BaseEstimator) -> Encoding | None:
+    """Return what the columns of the array are if the rows were a frame of mixed columns, else None."""
+    return encoding(estimator.columns_) if hasattr(estimator, "columns_") else None
+
+
+def names_of(estimator: BaseEstimator) -> Sequence[str]:
+    """Return the names of the columns of the rows, x1 to xd where they had none."""
+    if hasattr(estimator, "columns_"):
+        return [column.name for column in estimator.columns_]
+    return column_names(getattr(estimator, "feature_names_in_", None), estimator.n_features_in_)
+
+
+def _unmasked(X: Any) -> Any:
+    """Return what is masked as missing: scikit-learn would take the values under the mask."""
+    return np.ma.filled(X.astype(np.float64), np.nan) if isinstance(X, np.ma.MaskedArray) else X
+
+
+def _validated(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
+    if hasattr(X, "to_struct_array") and (table := to_arrow(X)) is not None:
+        # Of Arrow: scikit-learn finds no names on a batch, and gaps make objects of booleans.
+        validate_data(estimator, table, reset=reset, skip_check_array=True)
+        return condense(table, [Column(name, "number") for name in table.column_names])
+    # Contiguous, since sums over strided rows round differently.
+    rows: NDArray[Any] = validate_data(
+        estimator, X, reset=reset, dtype="numeric", order="C", ensure_all_finite=False, allow_nd=True
+    )
+    if rows.dtype.kind in "mM":
+        raise TypeError(f"the rows are of type {rows.dtype}; dates and durations are read from frames, or made numbers")
+    return rows
+
+
+def _refuse(estimator: BaseEstimator, rows: Rows) -> None:
+    refuse_infinite(rows, names_of(estimator))
+    if rows.ndim > 2:
+        refuse_missing(rows)
+
+
+def _is_plain(estimator: BaseEstimator, X: NDArray[Any]) -> bool:
+    """Whether there is nothing to find fault with: scikit-learn's checks take longer than the score of one row."""
+    return (
+        type(X) is np.ndarray
+        and X.dtype in (np.float32, np.float64)
+        and len(X) > 0
+        and X.shape[1:] == estimator.input_shape_
+        and X.flags.c_contiguous
+        and not hasattr(estimator, "feature_names_in_")
+        and not hasattr(estimator, "columns_")
+        and bool(np.isfinite(X).all())
+    )

@@ -1,0 +1,183 @@
+"""From names and seeds to a stack on a device, refused beforehand when memory would not hold it."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.random import SeedSequence
+from torch import Tensor, nn
+
+from tollad.method import networks
+from tollad.method.networks import Autoencoder
+from tollad.training.stack import Stack
+
+_CPU = torch.device("cpu")
+
+
+def find_device(device: str | torch.device) -> torch.device:
+    """Return the device of a name; "auto" is the first of cuda, mps and cpu that is there.
+
+    Raises
+    ------
+    ValueError
+        For a name that torch does not know, or a device that this machine or this build of torch lacks.
+    """
+    counts = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
+    if isinstance(device, str) and device == "auto":
+        return torch.device(next(name for name, count in counts.items() if count))
+    try:
+        if not isinstance(device, (str, torch.device)):
+            raise TypeError
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"unknown device {device!r}; the known ones are auto, cpu, cuda, mps") from error
+    if (found.index or 0) >= counts.get(found.type, 0):
+        raise ValueError(f"device {str(device)!r} is not on this machine, or not in this torch; use device='auto'")
+    return found
+
+
+def member_seeds(seed: int, member: int) -> tuple[int, int]:
+    """Return the seeds of a member's initial weights and of its batches: the same however many members there are."""
+    weights, batches = SeedSequence(seed, spawn_key=(member,)).generate_state(2, np.uint64)
+    return int(weights), int(batches)
+
+
+def build_stack(
+    name: str,
+    shape: Sequence[int],
+    latent_dim: int,
+    hidden: Sequence[int] | None,
+    seeds: Sequence[int],
+    batch_size: int,
+    device: torch.device = _CPU,
+) -> Stack:
+    """Build a stack of a named network in float32 on the CPU, for training on a device.
+
+    Parameters
+    ----------
+    name : str
+        A builder in `tollad.method.networks`.
+    shape : sequence of int
+        Of one input row.
+    latent_dim : int
+    hidden : sequence of int
+        None for a network without free widths, or for its default; empty for no layer between input and latent.
+    seeds : sequence of M ints
+        Of the initial weights, one a member.
+    batch_size : int
+        Rows in a training step, for the estimate of memory.
+    device : torch.device
+        Where the stack is going to be trained: its memory must hold that.
+
+    Raises
+    ------
+    ValueError
+        If the network does not take such rows.
+    MemoryError
+        If that of the device would not hold the training.
+    """
+    options: dict[str, Any] = {} if hidden is None else {"hidden": tuple(hidden)}
+    with torch.device("meta"):
+        template: Autoencoder = getattr(networks, name)(tuple(shape), latent_dim, **options)
+    _refuse_beyond_memory(template, len(seeds), 0, device)
+    # Neither to_empty nor a pass on the meta device: either imports the compiler of torch, which takes longer than
+    # many a fit.
+    empty = {name: torch.empty(tensor.shape, dtype=tensor.dtype) for name, tensor in template.state_dict().items()}
+    template.load_state_dict(empty, assign=True)
+    members = [template, *(copy.deepcopy(template) for _ in seeds[1:])]
+    for member, seed in zip(members, seeds, strict=True):
+        networks.initialise(member, seed)
+    values = _values_of_a_pass(template, torch.zeros(1, *shape))
+    _refuse_beyond_memory(template, len(seeds), batch_size * values, device)
+    return Stack(members)
+
+
+def custom_stack(
+    network: tuple[nn.Module, nn.Module], shape: Sequence[int], n_members: int, device: torch.device = _CPU
+) -> tuple[Stack, int]:
+    """Return a stack of copies of the user's own modules, with the weights they have, and the length of their latent.
+
+    Raises
+    ------
+    ValueError
+        If (encoder, decoder) do not map (B, *shape) to (B, latent_dim) and back.
+    MemoryError
+        If that of the device would not hold the training.
+    """
+    encoder, decoder = (part.float() for part in copy.deepcopy(network))  # together, for weights that they share
+    template = Autoencoder(encoder, decoder).cpu().eval()
+    x = torch.zeros(2, *shape)
+    with torch.no_grad():
+        try:
+            z = template.encoder(x)
+            x_hat = template.decoder(z) if isinstance(z, Tensor) else z
+        except RuntimeError as error:
+            raise ValueError(f"the network does not take rows of shape {tuple(shape)}: {error}") from error
+    if not (isinstance(z, Tensor) and isinstance(x_hat, Tensor)):
+        raise ValueError("the encoder must return one tensor, and so must the decoder")
+    if z.ndim != 2 or len(z) != 2:
+        raise ValueError(f"the encoder must return (batch, latent_dim); it made {tuple(z.shape)} of {tuple(x.shape)}")
+    if x_hat.shape != x.shape:
+        raise ValueError(
+            f"the decoder must return the shape of the rows, {tuple(x.shape)}; it made {tuple(x_hat.shape)}"
+        )
+    _refuse_beyond_memory(template, n_members, 0, device)
+    return Stack([template] * n_members), z.shape[1]
+
+
+def _values_of_a_pass(template: Autoencoder, x: Tensor) -> int:
+    """Count the values that the layers hand on in one pass, which the backward pass needs again."""
+    counts: list[int] = []
+    hooks = [
+        layer.register_forward_hook(lambda _module, _inputs, output: counts.append(output.numel()))
+        for layer in template.modules()
+        if not any(True for _ in layer.children())
+    ]
+    with torch.no_grad():
+        template.eval()(x)  # BatchNorm neither takes one row to train nor should remember it
+    template.train()
+    for hook in hooks:
+        hook.remove()
+    return sum(counts)
+
+
+def _refuse_beyond_memory(template: Autoencoder, n_members: int, values_of_a_pass: int, device: torch.device) -> None:
+    weights = sum(parameter.numel() for parameter in template.parameters())
+    # Weights, gradients and Adam's two moments; values and their gradients; four bytes each.
+    _refuse(n_members, n_members * 4 * (4 * weights + 2 * values_of_a_pass), device)
+    if device.type == "cuda":
+        # A GPU may have more memory than the machine, where the members are made and then copied into the stack.
+        _refuse(n_members, n_members * 4 * 2 * weights, _CPU)
+
+
+def _refuse(n_members: int, needed: float, device: torch.device) -> None:
+    available = _available_memory(device)
+    if needed > available:
+        place = f" on {device}" if device.type == "cuda" else ""
+        raise MemoryError(
+            f"{n_members} members need about {needed / 2**30:.1f} GiB of memory, {available / 2**30:.1f} GiB are free"
+            f"{place}; lower n_members, batch_size or hidden"
+        )
+
+
+def _available_memory(device: torch.device) -> float:
+    """Return the free memory of a device in bytes, infinite where it cannot be told."""
+    if device.type == "cuda":
+        # What this process has freed and torch keeps is free for it, too.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        pass
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return math.inf

@@ -1,0 +1,425 @@
+"""Protocols: the splits by their recipes on images that carry their number, and the known facts on the real sets."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.random import RandomState
+
+from tollad.bench import protocols
+from tollad.bench.protocols import PROTOCOLS, Preprocessing, contrast, make_task, split, validation_indices
+from tollad.datasets.catalogue import CATALOGUE
+
+IMAGES = {"mnist": 60000, "fashion_mnist": 60000, "cifar10": 50000, "cifar100": 50000}
+
+
+def numbers_of(images):
+    """The numbers that images of `fake_sets` carry."""
+    return np.ascontiguousarray(images).reshape(len(images), 4).view("<u4")[:, 0].astype(np.int64)
+
+
+def digest(indices):
+    return hashlib.sha256(np.asarray(indices, "<i8").tobytes()).hexdigest()
+
+
+def fake_labels(name, n):
+    n_classes = 100 if name == "cifar100" else 10
+    return RandomState(7).permutation(np.arange(n) % n_classes)
+
+
+@pytest.fixture
+def fake_sets(home, monkeypatch):
+    """Sets of the official size, of images whose four values are their number; and rows like Arrhythmia's."""
+    loaded = {}
+
+    def fake_load(name, part, *, classes=None):
+        if (name, part) not in loaded:
+            n = 452 if name == "arrhythmia" else 10000 if part == "test" else IMAGES[name]
+            if name == "arrhythmia":
+                rows = np.arange(452.0)[:, None] + np.arange(279) / 1000
+                loaded[name, part] = rows, np.repeat([1, 3, 16], [200, 66, 186])
+            else:
+                images = np.arange(n, dtype="<u4").view(np.uint8).reshape(n, 1, 2, 2)
+                loaded[name, part] = images, fake_labels(name, n)
+        data, labels = loaded[name, part]
+        return data, labels // 5 if classes == "coarse" else labels
+
+    monkeypatch.setattr(protocols, "load", fake_load)
+    return fake_load
+
+
+class TestRecipes:
+    """The index arrays, each written down a second time."""
+
+    def test_mnist_and_cifar10_draw_from_all(self):
+        wanted = {
+            "mnist": "5ac742b2044c85fe5be6703e4e7a82e9a64b3f2f43a277d063b104f6eeb9a7fb",
+            "cifar10": "deca9f5d9ae8e87375a69483a9d33ab77dbed13fc1acad88ec250239ef23fc86",
+        }
+        for seed, name in enumerate(wanted):
+            drawn = validation_indices(name, np.zeros(IMAGES[name], np.int64))
+            assert drawn.dtype == np.int64
+            assert np.array_equal(drawn, RandomState(seed).choice(IMAGES[name], 10000, replace=False))
+            assert digest(drawn) == wanted[name]
+
+    @pytest.mark.parametrize(("name", "n_classes"), [("fashion_mnist", 10), ("cifar100", 100)])
+    def test_fashion_mnist_and_cifar100_draw_from_each_class(self, name, n_classes):
+        labels = fake_labels(name, IMAGES[name])
+        drawn = validation_indices(name, labels)
+        random, n_each = RandomState(0), 10000 // n_classes
+        for c in range(n_classes):
+            part = drawn[c * n_each : (c + 1) * n_each]
+            assert np.array_equal(part, random.choice(np.where(labels == c)[0], n_each, replace=False))
+
+    def test_of_no_images(self):
+        with pytest.raises(ValueError, match="no validation split of 'arrhythmia'; images are mnist, fashion_mnist"):
+            validation_indices("arrhythmia", np.zeros(452, np.int64))
+
+
+class TestOneClass:
+    @pytest.mark.parametrize("name", IMAGES)
+    @pytest.mark.parametrize("normal", [0, 9])
+    def test_rows(self, fake_sets, name, normal):
+        task = make_task("one_class", name, normal=normal)
+        fine = fake_labels(name, IMAGES[name])
+        labels = fine // 5 if name == "cifar100" else fine
+        validation = validation_indices(name, fine)
+        train = numbers_of(task.train)
+        assert set(train) == set(np.flatnonzero(labels == normal)) - set(validation)
+        assert np.all(np.diff(train) > 0)
+        assert np.array_equal(numbers_of(task.validation), validation)
+        assert np.array_equal(task.validation_labels, labels[validation] != normal)
+        assert np.array_equal(numbers_of(task.test), np.arange(10000))
+        test_labels = fake_sets(name, "test", classes="coarse" if name == "cifar100" else None)[1]
+        assert np.array_equal(task.test_labels, test_labels != normal)
+        assert task.validation_labels.dtype == task.test_labels.dtype == np.int64
+        assert (task.metric, task.cut) == ("auroc", None)
+        assert task.name == f"one_class/{name}/{normal}"
+
+    def test_extremes_are_those_of_all_training_images_of_the_class(self, fake_sets):
+        """Those that validate are among them."""
+        low, high = make_task("one_class", "cifar10", normal=3).preprocessing.constants
+        images, labels = fake_sets("cifar10", "train")
+        flat = images[labels == 3].reshape(5000, -1) / 255
+        flat = flat - flat.mean(1, keepdims=True)
+        size = np.abs(flat).mean(1, keepdims=True)
+        values = np.divide(flat, size, out=np.zeros_like(flat), where=size > 0)
+        assert low == pytest.approx(values.min(), rel=1e-12)
+        assert high == pytest.approx(values.max(), rel=1e-12)
+
+    def test_constants(self, fake_sets):
+        assert make_task("one_class", "mnist", normal=4).preprocessing == Preprocessing("scale", (0.1307, 0.3081))
+        assert make_task("one_class", "fashion_mnist", normal=4).preprocessing == Preprocessing("scale", (0.286, 0.353))
+
+    def test_tasks_share_their_images(self, fake_sets):
+        one, other = (make_task("one_class", "cifar10", normal=normal) for normal in (0, 1))
+        assert one.validation is other.validation
+        assert np.shares_memory(one.test, other.test)
+
+    @pytest.mark.parametrize(("name", "normal", "last"), [("mnist", 10, 9), ("cifar100", 20, 19), ("cifar10", -1, 9)])
+    def test_no_such_class(self, fake_sets, name, normal, last):
+        with pytest.raises(ValueError, match=f"{name} has no class {normal}; its classes are 0 to {last}"):
+            make_task("one_class", name, normal=normal)
+
+
+class TestArrhythmia:
+    """On rows whose attributes tell their number and column; rows 200 to 265 are the anomalies."""
+
+    NORMALS = np.r_[0:200, 266:452]
+
+    def rows_of(self, array):
+        assert array.shape[1] == 274
+        assert np.allclose((array % 1 * 1000).round(), np.r_[0:10, 15:279])  # UCI's columns 11 to 15 are left out
+        return array[:, 0].round().astype(int)
+
+    @pytest.mark.parametrize(("protocol", "seed"), [("official_split", 300), ("random_split", 0), ("random_split", 7)])
+    def test_fifths(self, fake_sets, protocol, seed):
+        task = make_task(protocol, "arrhythmia", seed=0 if protocol == "official_split" else seed)
+        random = RandomState(seed)
+        normals, anomalies = self.NORMALS[random.choice(386, 386, False)], 200 + random.choice(66, 66, False)
+        assert self.rows_of(task.test).tolist() == [*normals[:77], *anomalies[:13]]
+        assert self.rows_of(task.validation).tolist() == [*normals[77:154], *anomalies[13:26]]
+        assert self.rows_of(task.train).tolist() == sorted(normals[154:])
+        for labels in (task.validation_labels, task.test_labels):
+            assert labels.tolist() == [0] * 77 + [1] * 13
+        assert task.preprocessing == Preprocessing("none")
+        assert (task.metric, task.cut, round(task.cut * 90)) == ("f1", 0.854, 77)
+
+    def test_alad(self, fake_sets):
+        task = make_task("alad", "arrhythmia", seed=5)
+        train, test = self.rows_of(task.train), self.rows_of(task.test)
+        order = RandomState(5).permutation(452)
+        assert test.tolist() == order[226:].tolist()
+        assert train.tolist() == [row for row in order[:226] if row in self.NORMALS]
+        assert np.array_equal(task.test_labels, ~np.isin(test, self.NORMALS))
+        assert task.validation is None
+        assert task.validation_labels is None
+        assert (task.metric, task.cut) == ("f1", 0.85)
+        assert task.preprocessing.kind == "none"
+
+    def test_goad(self, fake_sets):
+        task = make_task("goad", "arrhythmia")
+        assert np.array_equal(self.rows_of(task.train), self.NORMALS[:193])
+        assert np.array_equal(self.rows_of(task.test), [*self.NORMALS[193:], *range(200, 266)])
+        assert task.test_labels.tolist() == [0] * 193 + [1] * 66
+        assert round(task.cut * 259) == 193
+        assert task.validation is None
+        z = task.preprocessing(task.train)
+        assert np.allclose(z.mean(0), 0)
+        assert np.allclose(z.std(0), 1)
+
+
+class TestRandomHalf:
+    def table(self, path, n_normal=30, n_anomalies=5, **changed):
+        labels = np.r_[np.zeros(n_normal, int), np.ones(n_anomalies, int)]
+        arrays = {"X": np.arange(len(labels) * 2.0).reshape(-1, 2), "y": labels, **changed}
+        np.savez(path, **arrays)
+        return str(path)
+
+    @given(n_normal=st.integers(2, 40), n_anomalies=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
+    def test_rows(self, tmp_path, n_normal, n_anomalies, seed):
+        task = make_task("random_half", self.table(tmp_path / "a.npz", n_normal, n_anomalies), seed=seed)
+        train, test = task.train[:, 0] / 2, task.test[:, 0] / 2
+        assert sorted([*train, *test]) == list(range(n_normal + n_anomalies))
+        assert len(train) == n_normal // 2
+        assert max(train) < n_normal
+        assert np.array_equal(task.test_labels, test >= n_normal)
+        assert task.name == f"random_half/a/{seed}"
+        assert (task.metric, task.cut, task.validation) == ("auroc", None, None)
+
+    def test_at_most_ten_thousand_train(self, tmp_path):
+        task = make_task("random_half", self.table(tmp_path / "a.npz", 20_010))
+        assert (len(task.train), len(task.test)) == (10_000, 10_015)
+
+    def test_seeds_differ(self, tmp_path):
+        path = self.table(tmp_path / "a.npz")
+        halves = {tuple(make_task("random_half", path, seed=seed).train[:, 0]) for seed in range(5)}
+        assert len(halves) == 5
+
+    def test_constant_columns_stay_finite(self, tmp_path):
+        task = make_task("random_half", self.table(tmp_path / "a.npz", X=np.full((35, 2), 3.0)))
+        assert not task.preprocessing(task.test).any()
+
+    def test_labels_may_be_a_column(self, tmp_path):
+        labels = np.r_[np.zeros(30), np.ones(5)][:, None]
+        assert make_task("random_half", self.table(tmp_path / "a.npz", y=labels)).test_labels.sum() == 5
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"y": np.zeros(34)},
+            {"y": np.full(35, 2)},
+            {"X": np.zeros(35)},
+            {"X": np.full((35, 2), "a")},
+            {"X": np.array([None] * 35)},
+            {"X": np.full((35, 2), 1j)},
+            {"X": np.zeros((35, 0))},
+        ],
+    )
+    def test_no_such_table(self, tmp_path, changed):
+        path = self.table(tmp_path / "a.npz", **changed)
+        with pytest.raises(ValueError, match=r"a\.npz is not an NPZ file with arrays X, real numbers \(n, d\), and y"):
+            make_task("random_half", path)
+
+    def test_no_npz(self, tmp_path):
+        path = tmp_path / "a.npz"
+        for content in (b"", b"PK\x03\x04", b"text"):
+            path.write_bytes(content)
+            with pytest.raises(ValueError, match="is not an NPZ file"):
+                make_task("random_half", str(path))
+        np.savez(path, X=np.zeros((3, 2)))
+        with pytest.raises(ValueError, match="is not an NPZ file"):
+            make_task("random_half", str(path))
+        with pytest.raises(FileNotFoundError, match=r"there is no file .*absent; give the path of an NPZ file"):
+            make_task("random_half", str(tmp_path / "absent"))
+
+    @settings(max_examples=300)
+    @given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
+    def test_damaged_npz(self, tmp_path_factory, place, byte):
+        """Read as it is or refused, whatever part of the archive is hit."""
+        path = tmp_path_factory.mktemp("damaged") / "a.npz"
+        np.savez_compressed(path, X=np.arange(70.0).reshape(35, 2), y=np.arange(35) > 30)
+        content = bytearray(path.read_bytes())
+        content[int(place * len(content))] = byte
+        path.write_bytes(content)
+        with contextlib.suppress(ValueError):
+            assert make_task("random_half", str(path)).test.shape[1] == 2
+
+    def test_missing_values(self, tmp_path):
+        path = self.table(tmp_path / "a.npz", X=np.full((35, 2), np.nan))
+        with pytest.raises(ValueError, match="missing or infinite"):
+            make_task("random_half", path)
+
+    def test_too_small(self, tmp_path):
+        for sizes, words in (((1, 5), "1 normal rows and 5 anomalies"), ((5, 0), "5 normal rows and 0 anomalies")):
+            with pytest.raises(ValueError, match=words):
+                make_task("random_half", self.table(tmp_path / "a.npz", *sizes))
+
+
+class TestPreprocessing:
+    @given(n=st.integers(1, 5), seed=st.integers(0, 100))
+    def test_contrast(self, n, seed):
+        images = np.random.default_rng(seed).integers(0, 256, (n, 3, 4, 4), dtype=np.uint8)
+        values = contrast(images)
+        assert values.dtype == np.float64
+        assert values.shape == images.shape
+        assert np.allclose(values.mean((1, 2, 3)), 0)
+        assert np.allclose(np.abs(values).mean((1, 2, 3)), 1)
+        scaled = Preprocessing("contrast", (-2.0, 6.0))(images)
+        assert scaled.dtype == np.float32
+        assert np.allclose(scaled, (values + 2) / 8, atol=1e-6)
+
+    def test_contrast_knows_no_image_but_its_own(self):
+        images = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 4), dtype=np.uint8)
+        together = contrast(images)
+        for image, values in zip(images, together, strict=True):
+            assert np.array_equal(contrast(image[None])[0], values)
+
+    def test_an_image_of_one_value(self):
+        assert not contrast(np.full((1, 3, 2, 2), 77, np.uint8)).any()
+
+    def test_scale(self):
+        values = Preprocessing("scale", (0.5, 0.25))(np.array([[[[0, 255]]]], np.uint8))
+        assert values.dtype == np.float32
+        assert values.tolist() == [[[[-2.0, 2.0]]]]
+
+    def test_standardise_and_none(self):
+        rows = np.array([[1.0, 2.0], [3.0, 4.0]])
+        assert Preprocessing("standardise", ((1.0, 2.0), (2.0, 4.0)))(rows).tolist() == [[0, 0], [1, 0.5]]
+        assert np.array_equal(Preprocessing("none")(rows), rows)
+
+    def test_is_a_value(self):
+        assert len({Preprocessing("scale", (0.1, 0.2)), Preprocessing("scale", (0.1, 0.2))}) == 1
+
+
+class TestChoices:
+    def test_all_protocols(self):
+        assert list(PROTOCOLS) == ["one_class", "official_split", "random_split", "alad", "goad", "random_half"]
+        for name, function in PROTOCOLS.items():
+            assert function is getattr(protocols, name)
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (("two_class", "mnist", 1), "no protocol 'two_class'; the known ones are one_class, official_split"),
+            (("one_class", "svhn", 1), "no data set 'svhn'; the known ones are mnist"),
+            (("one_class", "arrhythmia", 1), "arrhythmia holds no images, and the protocol one_class is for mnist"),
+            (("one_class", "mnist", None), "one_class needs a normal class: give normal"),
+            (("one_class", "mnist", 1, 3), "one_class has one split only, so seed must be 0, not 3"),
+            (("official_split", "arrhythmia", None, 1), "official_split has one split only"),
+            (("goad", "arrhythmia", None, 1), "goad has one split only"),
+            (("official_split", "arrhythmia", 1), "official_split has no choice of a normal class; leave normal out"),
+            (("official_split", "mnist"), "the protocol official_split is for arrhythmia, not for mnist"),
+            (("random_split", "mnist"), "the protocol random_split is for arrhythmia, not for mnist"),
+            (("alad", "svhn"), "no data set 'svhn'"),
+            (("random_split", "arrhythmia", None, -1), "seed must be in [0, 2**32), not -1"),
+            (("alad", "arrhythmia", None, 2**32), "seed must be in [0, 2**32), not 4294967296"),
+        ],
+    )
+    def test_bad(self, fake_sets, arguments, words):
+        protocol, dataset, normal, seed = (*arguments, None, 0)[:4] if len(arguments) < 4 else arguments
+        with pytest.raises(ValueError, match=re.escape(words)):
+            make_task(protocol, dataset, normal=normal, seed=seed or 0)
+
+    def test_arrays_are_read_only(self, fake_sets, tmp_path):
+        table = TestRandomHalf().table(tmp_path / "a.npz")
+        for protocol in PROTOCOLS:
+            chosen = {"one_class": ("cifar10", 2), "random_half": (table, None)}.get(protocol, ("arrhythmia", None))
+            task = make_task(protocol, chosen[0], normal=chosen[1])
+            arrays = [task.train, task.validation, task.validation_labels, task.test_labels]
+            assert not any(array.flags.writeable for array in arrays if array is not None)
+
+    def test_missing_set(self, home):
+        for protocol, name, normal in (("one_class", "cifar10", 1), ("alad", "arrhythmia", None)):
+            with pytest.raises(FileNotFoundError, match=f"tollad data fetch {name}"):
+                make_task(protocol, name, normal=normal)
+
+
+class TestSplit:
+    def test_images(self, fake_sets):
+        described = json.loads(json.dumps(split("cifar100")))
+        fine = fake_labels("cifar100", 50000)
+        validation = validation_indices("cifar100", fine)
+        assert described["validation"] == {"size": 10000, "sha256": digest(validation)}
+        assert described["test"] == {"size": 10000, "sha256": digest(np.arange(10000))}
+        assert [entry["name"] for entry in described["classes"]] == list(CATALOGUE["cifar100"].classes["coarse"])
+        for entry in described["classes"]:
+            train = numbers_of(make_task("one_class", "cifar100", normal=entry["class"]).train)
+            assert entry["train"] == {"size": len(train), "sha256": digest(train)}
+            assert len(entry["extremes"]) == 2
+        assert "extremes" not in split("mnist")["classes"][0]
+
+    def test_arrhythmia(self, fake_sets):
+        described = split("arrhythmia")
+        random, normals = RandomState(300), TestArrhythmia.NORMALS
+        normals, anomalies = normals[random.choice(386, 386, False)], 200 + random.choice(66, 66, False)
+        assert described["test"] == {
+            "size": 90,
+            "sha256": digest([*normals[:77], *anomalies[:13]]),
+            "anomalies": 13,
+        }
+        assert described["train"] == {"size": 232, "sha256": digest(sorted(normals[154:])), "anomalies": 0}
+
+    def test_unknown(self):
+        with pytest.raises(ValueError, match="no data set 'svhn'"):
+            split("svhn")
+
+
+@pytest.mark.data
+class TestRealSets:
+    def test_arrhythmia(self, real):
+        real("arrhythmia")
+        task = make_task("official_split", "arrhythmia")
+        assert task.train.shape == (232, 274)
+        assert task.validation.shape == task.test.shape == (90, 274)
+        assert task.validation_labels.sum() == task.test_labels.sum() == 13
+        assert np.linalg.norm(task.train, axis=1).mean() == pytest.approx(570, abs=0.5)
+        assert (task.train.std(0) == 0).sum() == 40
+        described = split("arrhythmia")
+        assert described["train"]["sha256"].startswith("2dc718f7d11594d5")
+        assert described["validation"]["sha256"].startswith("58473b77ab2a4520")
+        assert described["test"]["sha256"].startswith("e5caf760df993d4b")
+        goad = make_task("goad", "arrhythmia")
+        assert (len(goad.train), len(goad.test), goad.test_labels.sum()) == (193, 259, 66)
+
+    @pytest.mark.parametrize(
+        ("name", "n_train", "validation"),
+        [
+            ("mnist", [4922, 5589, 4985, 5146, 4898, 4530, 4900, 5225, 4869, 4936], "5ac742b2044c85fe"),
+            ("fashion_mnist", [5000] * 10, "58321f4424c9a8d8"),
+            ("cifar10", [4014, 4014, 3962, 4011, 3993, 4005, 4013, 3988, 4022, 3978], "deca9f5d9ae8e873"),
+            ("cifar100", [2000] * 20, "f4e1fbeeb7bae7e8"),
+        ],
+    )
+    def test_images(self, real, name, n_train, validation):
+        real(name)
+        described = split(name)
+        assert [entry["train"]["size"] for entry in described["classes"]] == n_train
+        assert described["validation"]["sha256"].startswith(validation)
+        last = make_task("one_class", name, normal=len(n_train) - 1)
+        assert len(last.train) == n_train[-1]
+        assert len(last.validation) == len(last.test) == 10000
+        assert (last.test_labels == 0).sum() == {"mnist": 1009, "cifar100": 500}.get(name, 1000)
+        values = last.preprocessing(last.train)
+        if name in ("mnist", "fashion_mnist"):
+            assert abs(last.preprocessing(last.validation).mean()) < 0.02
+            assert last.preprocessing(last.validation).std() == pytest.approx(1, abs=0.02)
+        else:
+            assert values.min() >= 0
+            assert values.max() <= 1
+
+    def test_extremes_of_cifar10(self, real):
+        real("cifar10")
+        for normal, extremes in (
+            (0, (-28.94083453598571, 13.802961825439636)),
+            (1, (-6.681770233365245, 9.158067708230273)),
+        ):
+            found = make_task("one_class", "cifar10", normal=normal).preprocessing.constants
+            assert found == pytest.approx(extremes, rel=1e-13)

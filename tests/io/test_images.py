@@ -1,0 +1,360 @@
+"""Images as users have them: what their pixels are, in which order they come, and one sentence for what is wrong."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import struct
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from tollad.io.images import ENDINGS, ImageSource, is_images, open_images
+
+GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+COLOUR = np.stack([GREY, 255 - GREY, GREY // 2], -1)
+
+
+def save(folder: Path, **images: Any) -> Path:
+    """Write arrays or images as PNG files; a name is a path with `__` for each slash."""
+    for name, image in images.items():
+        path = folder / f"{name.replace('__', '/')}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(path)
+    return folder
+
+
+def pixels(source: ImageSource) -> np.ndarray[Any, Any]:
+    return source.take(range(len(source)))
+
+
+def refused(folder: Path, **how: Any) -> str:
+    """Return the sentence that a folder is refused with, be it at once or when it is read."""
+    with pytest.raises(ValueError, match=r"^[^\n]+; [^\n]+$") as error:
+        pixels(open_images(folder, **how))
+    return str(error.value)
+
+
+def write_idx(path: Path, values: np.ndarray[Any, Any]) -> Path:
+    content = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape) + values.tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+class TestFolder:
+    def test_images_come_in_the_order_of_their_paths_with_their_folder(self, tmp_path: Path) -> None:
+        save(tmp_path, b=GREY, a__10=GREY // 2, a__9__x=GREY // 4, c=GREY // 3)
+        (tmp_path / ".hidden").mkdir()
+        for name in (".DS_Store", "Thumbs.db", ".hidden/x.png", "a/desktop.ini"):
+            (tmp_path / name).write_text("no image")
+        source = open_images(tmp_path)
+        assert source.columns == {
+            "file": ["a/10.png", "a/9/x.png", "b.png", "c.png"],
+            "folder": ["a", "a", ".", "."],
+        }
+        expected = np.stack([GREY // 2, GREY // 4, GREY, GREY // 3])[:, None] / np.float32(255)
+        assert len(source) == 4
+        assert source.shape == (1, 3, 4)
+        np.testing.assert_array_equal(pixels(source), expected)
+        assert pixels(source).dtype == np.float32
+        np.testing.assert_array_equal(source.take([2, 0]), expected[[2, 0]])
+
+    @pytest.mark.parametrize("size", [1, 2, 3, 100])
+    def test_blocks_hold_all_images_in_order(self, tmp_path: Path, size: int) -> None:
+        source = open_images(save(tmp_path, a=GREY, b=GREY // 2, c=GREY // 3))
+        blocks = list(source.blocks(size))
+        assert [start for start, _ in blocks] == list(range(0, 3, size))
+        np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), pixels(source))
+
+    def test_only_the_images_asked_for_are_decoded(self, tmp_path: Path) -> None:
+        save(tmp_path, a=GREY, b=GREY)
+        content = (tmp_path / "b.png").read_bytes()
+        (tmp_path / "b.png").write_bytes(content[:-30])
+        source = open_images(tmp_path)
+        assert next(source.blocks(1))[0] == 0
+        with pytest.raises(ValueError, match=r"b\.png: is damaged or cut short .*; replace or remove it"):
+            source.take([1])
+
+    def test_a_link_to_a_folder_is_a_folder(self, tmp_path: Path) -> None:
+        save(tmp_path, there__b=GREY, here__a=GREY)
+        os.symlink(tmp_path / "there", tmp_path / "here" / "linked")
+        assert open_images(tmp_path / "here").columns["file"] == ["a.png", "linked/b.png"]
+
+    @pytest.mark.parametrize("target", ["..", "../..", "."])
+    def test_links_that_lead_back_are_refused(self, tmp_path: Path, target: str) -> None:
+        save(tmp_path, here__deep__a=GREY)
+        os.symlink(target, tmp_path / "here" / "deep" / "up")
+        assert "deep/up: is a link to a folder that it lies in; remove the link" in refused(tmp_path / "here")
+
+    def test_a_link_to_an_image_is_an_image(self, tmp_path: Path) -> None:
+        save(tmp_path / "there", a=GREY)
+        (tmp_path / "here").mkdir()
+        os.symlink(tmp_path / "there" / "a.png", tmp_path / "here" / "b.png")
+        assert open_images(tmp_path / "here").columns["file"] == ["b.png"]
+
+
+class TestPixels:
+    def values(self, folder: Path, image: Any, **how: Any) -> np.ndarray[Any, Any]:
+        return pixels(open_images(save(folder, x=image), **how))[0]
+
+    def test_channels_come_first(self, tmp_path: Path) -> None:
+        np.testing.assert_array_equal(self.values(tmp_path, COLOUR), COLOUR.transpose(2, 0, 1) / np.float32(255))
+
+    def test_sixteen_bits(self, tmp_path: Path) -> None:
+        deep = np.array([[0, 1, 256], [30000, 65534, 65535]], np.uint16)
+        np.testing.assert_array_equal(self.values(tmp_path, deep)[0], deep / np.float32(65535))
+
+    def test_sixteen_bits_of_pgm(self, tmp_path: Path) -> None:
+        (tmp_path / "x.pgm").write_bytes(b"P5 2 1 65535\n" + bytes([0, 1, 255, 255]))
+        np.testing.assert_array_equal(pixels(open_images(tmp_path))[0, 0], [[np.float32(1) / 65535, 1]])
+
+    def test_one_bit(self, tmp_path: Path) -> None:
+        assert self.values(tmp_path, Image.fromarray(GREY > 100)).tolist() == [(GREY > 100).astype(int).tolist()]
+
+    def test_a_palette_is_applied(self, tmp_path: Path) -> None:
+        image = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
+        image.putpalette([255, 0, 0, 0, 0, 255])
+        assert self.values(tmp_path, image).tolist() == [[[1, 0]], [[0, 0]], [[0, 1]]]
+
+    def test_what_is_transparent_is_white(self, tmp_path: Path) -> None:
+        rgba = np.array([[[0, 51, 102, 255], [0, 51, 102, 0]]], np.uint8)
+        np.testing.assert_allclose(self.values(tmp_path, rgba)[:, 0], [[0, 1], [0.2, 1], [0.4, 1]], atol=1e-6)
+        grey = Image.fromarray(np.array([[[51, 255], [51, 0]]], np.uint8))
+        np.testing.assert_allclose(self.values(tmp_path, grey)[0], [[0.2, 1]], atol=1e-6)
+
+    @pytest.mark.parametrize("mode", ["CMYK", "L", "RGB"])
+    def test_jpeg(self, tmp_path: Path, mode: str) -> None:
+        Image.new("RGB", (16, 9), (204, 204, 204)).convert(mode).save(tmp_path / "x.JPG", quality=95)
+        read = pixels(open_images(tmp_path))
+        assert read.shape == (1, 1 if mode == "L" else 3, 9, 16)
+        np.testing.assert_allclose(read, 0.8, atol=0.01)
+
+    @pytest.mark.parametrize("ending", ENDINGS)
+    def test_every_known_ending(self, tmp_path: Path, ending: str) -> None:
+        colourful = ending in (".webp", ".ppm")
+        image = Image.new("RGB" if colourful else "L", (9, 8), (102, 102, 102) if colourful else 102)
+        image.save(tmp_path / f"x{ending}", **({"lossless": True} if ending == ".webp" else {}))
+        read = pixels(open_images(tmp_path))
+        assert read.shape == (1, 3 if colourful else 1, 8, 9)
+        np.testing.assert_allclose(read, 0.4, atol=0.01)
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    @pytest.mark.parametrize("ending", [".jpg", ".png"])
+    def test_a_camera_may_lie_on_its_side(self, tmp_path: Path, orientation: int, ending: str) -> None:
+        """What EXIF asks for, in its own words: where the first row and the first column of the file belong."""
+        upright = np.kron(np.array([[0, 80, 160], [200, 120, 40]], np.uint8), np.ones((16, 16), np.uint8))
+        stored = {
+            1: upright,
+            2: upright[:, ::-1],
+            3: upright[::-1, ::-1],
+            4: upright[::-1],
+            5: upright.T,
+            6: upright.T[::-1],
+            7: upright.T[::-1, ::-1],
+            8: upright.T[:, ::-1],
+        }[orientation]
+        exif = Image.Exif()
+        exif[274] = orientation
+        image = Image.fromarray(np.ascontiguousarray(stored))
+        image.save(tmp_path / f"x{ending}", exif=exif, quality=95)
+        source = open_images(tmp_path)
+        assert source.shape == (1, 32, 48)
+        np.testing.assert_allclose(255 * pixels(source)[0, 0], upright, atol=6)
+
+    def test_grey_is_brightness(self, tmp_path: Path) -> None:
+        rgb = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 9, 9]]], np.uint8)
+        brightness = self.values(tmp_path, rgb, grey=True)
+        np.testing.assert_allclose(brightness, [[[0.299, 0.587, 0.114, 9 / 255]]], atol=0.003)
+
+    def test_grey_images_may_then_be_mixed_with_colour(self, tmp_path: Path) -> None:
+        assert open_images(save(tmp_path, a=GREY, b=COLOUR), grey=True).shape == (1, 3, 4)
+
+    def test_a_photo_with_a_preview_is_its_photo(self, tmp_path: Path) -> None:
+        photo = Image.new("L", (16, 8), 200)
+        photo.save(tmp_path / "x.jpg", format="MPO", save_all=True, append_images=[Image.new("L", (4, 4))])
+        assert open_images(tmp_path).shape == (1, 8, 16)
+
+    @pytest.mark.parametrize("ending", [".gif", ".png"])
+    def test_a_palette_of_greys_is_grey(self, tmp_path: Path, ending: str) -> None:
+        image = Image.fromarray(GREY).convert("P")
+        image.save(tmp_path / f"x{ending}")
+        np.testing.assert_allclose(pixels(open_images(tmp_path))[0, 0], GREY / 255, atol=1e-6)
+
+
+class TestSize:
+    def test_is_height_and_width_and_keeps_grey_levels(self, tmp_path: Path) -> None:
+        ramp = np.tile(np.arange(64, dtype=np.uint8), (32, 1))
+        read = pixels(open_images(save(tmp_path, x=ramp, y=ramp[:10], z=GREY), size=(8, 16)))
+        assert read.shape == (3, 1, 8, 16)
+        middles = np.arange(1.5, 64, 4)[1:-1] / 255
+        np.testing.assert_allclose(read[:2, 0, :, 1:-1], np.broadcast_to(middles, (2, 8, 14)), atol=1e-3)
+
+    def test_fine_texture_becomes_grey_and_edges_do_not_overshoot(self, tmp_path: Path) -> None:
+        stripes = np.tile(np.array([0, 255], np.uint8), (64, 32))
+        edge = np.repeat(np.array([[0, 255]], np.uint8), 32, axis=1).repeat(64, axis=0)
+        small = pixels(open_images(save(tmp_path, a=stripes, b=edge), size=(9, 9)))
+        assert np.abs(small[0] - 0.5).max() < 0.06
+        assert small.min() >= 0
+        assert small.max() <= 1
+
+    def test_of_sixteen_bits_and_of_idx_files(self, tmp_path: Path) -> None:
+        deep = np.full((4, 4), 13107, np.uint16)
+        np.testing.assert_allclose(pixels(open_images(save(tmp_path, x=deep), size=(2, 3))), 0.2, atol=1e-6)
+        path = write_idx(tmp_path / "images-idx3-ubyte", np.full((2, 4, 4), 51, np.uint8))
+        np.testing.assert_allclose(pixels(open_images(path, size=(8, 8))), 0.2, atol=1e-6)
+
+    def test_the_same_size_changes_nothing(self, tmp_path: Path) -> None:
+        folder = save(tmp_path, x=COLOUR)
+        np.testing.assert_array_equal(pixels(open_images(folder)), pixels(open_images(folder, size=(3, 4))))
+
+
+class TestIdx:
+    def images(self) -> np.ndarray[Any, Any]:
+        return np.random.default_rng(0).integers(0, 256, (5, 3, 4), dtype=np.uint8)
+
+    @pytest.mark.parametrize("ending", ["", ".gz"])
+    @pytest.mark.parametrize("labels_ending", ["", ".gz"])
+    def test_labels_lie_beside_it(self, tmp_path: Path, ending: str, labels_ending: str) -> None:
+        images = self.images()
+        path = write_idx(tmp_path / f"t10k-images-idx3-ubyte{ending}", images)
+        write_idx(tmp_path / f"t10k-labels-idx1-ubyte{labels_ending}", np.array([8, 0, 1, 8, 9], np.uint8))
+        source = open_images(path)
+        assert source.columns == {"label": ["8", "0", "1", "8", "9"]}
+        assert source.shape == (1, 3, 4)
+        np.testing.assert_array_equal(source.take([4, 0])[:, 0], images[[4, 0]] / np.float32(255))
+
+    def test_without_labels_there_are_none(self, tmp_path: Path) -> None:
+        for name in ("images-idx3-ubyte", "some.idx"):
+            assert open_images(write_idx(tmp_path / name, self.images())).columns == {}
+
+    def test_is_the_same_as_a_folder_of_the_images(self, tmp_path: Path) -> None:
+        images = self.images()
+        path = write_idx(tmp_path / "images.idx", images)
+        folder = save(tmp_path / "folder", **{str(number): image for number, image in enumerate(images)})
+        np.testing.assert_array_equal(pixels(open_images(path)), pixels(open_images(folder)))
+
+    def test_what_is_wrong(self, tmp_path: Path) -> None:
+        path = write_idx(tmp_path / "images-idx3-ubyte", self.images())
+        labels = write_idx(tmp_path / "labels-idx1-ubyte", np.zeros(4, np.uint8))
+        assert "holds labels of shape (4,) for the 5 images of" in refused(path)
+        assert "holds an array of shape (4,), and images are (n, height, width)" in refused(labels)
+        assert "which announces 5 x 3 x 4 = 60" in refused(cut(path))
+        with pytest.raises(FileNotFoundError, match="x-ubyte: there is no such file or folder"):
+            open_images(tmp_path / "x-ubyte")
+
+
+def cut(path: Path) -> Path:
+    path.write_bytes(path.read_bytes()[:-3])
+    return path
+
+
+def test_what_is_taken_for_images(tmp_path: Path) -> None:
+    assert is_images(tmp_path)
+    for name in ("train-images-idx3-ubyte", "T10K-IMAGES.IDX3-UBYTE.GZ", "a.idx"):
+        assert is_images(name)
+    for name in ("-", "a.csv", "a.npy", "a.gz", "no-such-folder"):
+        assert not is_images(name)
+
+
+class TestRefused:
+    def test_no_images(self, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        (tmp_path / ".hidden").write_text("")
+        assert "is a folder without images; give one with .png, .jpg" in refused(tmp_path)
+
+    def test_another_kind_of_file(self, tmp_path: Path) -> None:
+        (save(tmp_path, a=GREY) / "notes.txt").write_text("hello")
+        assert f"{tmp_path / 'notes.txt'}: is no image, by its ending" in refused(tmp_path)
+
+    @pytest.mark.parametrize("content", [b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"\x89PNG\r\n\x1a\n"])
+    def test_no_image_despite_its_name(self, tmp_path: Path, content: bytes) -> None:
+        (save(tmp_path, a=GREY) / "b.png").write_bytes(content)
+        assert "b.png: is " in refused(tmp_path)
+
+    @pytest.mark.parametrize("ending", [".png", ".gif", ".webp"])
+    def test_animated(self, tmp_path: Path, ending: str) -> None:
+        frames = [Image.new("L", (8, 8), 60 * k) for k in range(3)]
+        frames[0].save(tmp_path / f"x{ending}", save_all=True, append_images=frames[1:])
+        assert f"x{ending}: is animated (3 frames); save the frames" in refused(tmp_path)
+
+    def test_different_sizes(self, tmp_path: Path) -> None:
+        save(tmp_path, a=GREY, b__c=GREY, d=GREY.T)
+        assert "a.png is 3x4 pixels and d.png is 4x3 (height x width); resize all with --size" in refused(tmp_path)
+
+    def test_mixed_grey_and_colour(self, tmp_path: Path) -> None:
+        save(tmp_path, a=COLOUR, b=COLOUR, c=GREY)
+        message = refused(tmp_path, size=(8, 8))
+        assert "holds grey images (c.png) and colour images (a.png); convert them, or let --grey" in message
+
+    def test_pixels_of_an_unknown_kind(self, tmp_path: Path) -> None:
+        (tmp_path / "x.pgm").write_bytes(b"Pf 1 1 -1.0\n" + struct.pack("<f", 3.5))
+        assert "x.pgm: holds pixels of an unknown kind (F); convert it to an 8- or 16-bit PNG" in refused(tmp_path)
+
+    def test_too_many_pixels(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5)
+        assert "x.png: has too many pixels to be read safely; cut it into tiles" in refused(save(tmp_path, x=GREY))
+
+    def test_names_that_are_no_text(self, tmp_path: Path) -> None:
+        save(tmp_path, a=GREY)
+        os.rename(os.fsencode(tmp_path / "a.png"), os.fsencode(tmp_path) + b"/\xff.png")
+        assert "the name of ?.png is no valid UTF-8; rename the file" in refused(tmp_path)
+
+    def test_changed_while_in_use(self, tmp_path: Path) -> None:
+        source = open_images(save(tmp_path, a=GREY))
+        save(tmp_path, a=GREY.T)
+        with pytest.raises(ValueError, match=r"a\.png: has changed while it was in use"):
+            pixels(source)
+
+    def test_a_link_that_leads_nowhere(self, tmp_path: Path) -> None:
+        os.symlink(tmp_path / "gone.png", tmp_path / "x.png")
+        with pytest.raises(OSError, match=r"x\.png: cannot be read \(No such file or directory\)"):
+            open_images(tmp_path)
+
+    def test_without_pillow(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = write_idx(tmp_path / "images.idx", GREY[None])
+        monkeypatch.setitem(sys.modules, "PIL", None)
+        with pytest.raises(ImportError, match=r"pip install 'tollad\[images\]'"):
+            open_images(tmp_path)
+        assert pixels(open_images(path)).shape == (1, 1, 3, 4)
+
+
+FORMATS = (("png", "L"), ("png", "P"), ("jpg", "RGB"), ("gif", "L"), ("bmp", "RGB"), ("webp", "RGB"), ("ppm", "RGB"))
+
+
+@given(
+    kind=st.sampled_from(FORMATS),
+    cut_at=st.floats(0, 1),
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
+)
+def test_damage_is_one_sentence_or_other_pixels(
+    tmp_path_factory: pytest.TempPathFactory,
+    kind: tuple[str, str],
+    cut_at: float,
+    changes: list[tuple[float, int]],
+) -> None:
+    """Whatever is done to the bytes of an image, nothing but a ValueError comes of it."""
+    folder, (ending, mode) = tmp_path_factory.mktemp("damaged"), kind
+    path = folder / f"x.{ending}"
+    Image.fromarray(COLOUR.repeat(4, 0).repeat(4, 1)).convert(mode).save(path)
+    content = bytearray(path.read_bytes())
+    for place, value in changes:
+        content[int(place * len(content))] = value
+    path.write_bytes(content[: round(cut_at * len(content))])
+    message, read = "", np.zeros(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd metadata and of very large images
+        try:
+            read = pixels(open_images(folder, size=(8, 8)))
+        except ValueError as error:
+            message = str(error)
+    assert not message or re.fullmatch(rf"{re.escape(str(path))}: [^\n]+; [^\n]+", message)
+    assert read.min() >= 0
+    assert read.max() <= 1

@@ -1,0 +1,516 @@
+"""Files a user has: every format and every mistake, by the useful words of its message."""
+
+from __future__ import annotations
+
+import csv
+import doctest
+import gzip
+import io
+import struct
+import sys
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from pyarrow import parquet
+
+from tollad.io import sources
+from tollad.io import text as textfile
+from tollad.io.sources import Block, column_as_strings, matches, open_table, read_array, read_table, resolve_column
+from tollad.tables.columns import Column, encode
+
+FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def to_numbers(block: Block, names) -> np.ndarray:
+    return encode(block.table.select(names), [Column(name, "number") for name in names], where=block.where)
+
+
+def numbers(path: Path | str, **options) -> np.ndarray:
+    block = read_table(open_table(path, **options))
+    return to_numbers(block, block.names)
+
+
+def fails(path: Path | str, *words: str, **options) -> None:
+    """Reading the table as numbers must raise ONE line that holds the file's name and all the words."""
+    with pytest.raises(ValueError, match=r"\A[^\n]+\Z") as caught:
+        numbers(path, **options)
+    assert type(caught.value) is ValueError
+    name = "standard input" if path == "-" else Path(path).name
+    for word in (name, *words):
+        assert word in str(caught.value)
+
+
+def feed(monkeypatch: pytest.MonkeyPatch, content: bytes) -> io.BytesIO:
+    buffer = io.BytesIO(content)
+    monkeypatch.setattr(sys, "stdin", mock.Mock(buffer=buffer))
+    return buffer
+
+
+# Text
+
+
+def test_csv_with_everything_a_spreadsheet_does(tmp_path):
+    path = write(
+        tmp_path / "data.csv", b'\xef\xbb\xbf age , "name"\r\n31,"Muller, ""Ann""\nII"\r\n\r\n 4.5 , x\r\n1e3,NA\r\n+1,'
+    )
+    table = open_table(path)
+    (block,) = table
+    assert table.names == block.names == ("age", '"name"')
+    assert to_numbers(block, ["age"]).ravel().tolist() == [31, 4.5, 1000, 1]
+    assert column_as_strings(block, '"name"') == ['Muller, "Ann"\nII', " x", None, None]
+    assert [block.where(i) for i in range(4)] == [f"{path}, line {n}" for n in (2, 5, 6, 7)]
+
+
+@pytest.mark.parametrize("word", [*sources.MISSING, "  ", " ? ", "nan "])
+def test_words_for_missing_values(tmp_path, word):
+    assert np.isnan(numbers(write(tmp_path / "data.csv", f"a,b\n{word},1\n2,{word}\n"))).tolist() == [[1, 0], [0, 1]]
+
+
+def test_truth_values_are_one_and_zero(tmp_path):
+    path = write(tmp_path / "data.csv", "a,b\ntrue,False\n,TRUE\n")
+    np.testing.assert_equal(numbers(path), [[1, 0], [np.nan, 1]])
+
+
+@pytest.mark.parametrize("ending", [".csv", ".CSV", ".tsv", ".tab", ".txt", ".data"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_endings_of_text_files(tmp_path, ending, zipped):
+    text = "a,b\n1,2\n".replace(",", "\t" if ending in (".tsv", ".tab") else ",").encode()
+    path = write(tmp_path / f"data{ending}{'.gz' if zipped else ''}", gzip.compress(text, mtime=0) if zipped else text)
+    assert numbers(path).tolist() == [[1, 2]]
+
+
+def test_gzip_without_its_ending_is_recognised(tmp_path):
+    assert numbers(write(tmp_path / "data.csv", gzip.compress(b"a,b\n1,2\n", mtime=0))).tolist() == [[1, 2]]
+
+
+def test_headerless_text_counts_its_columns_and_lines(tmp_path):
+    path = write(tmp_path / "data.csv", "1,2\n3,4\n")
+    (block,) = open_table(path, header=False)
+    assert block.names == ("x1", "x2")
+    assert to_numbers(block, ["x2", "x1"]).tolist() == [[2, 1], [4, 3]]
+    fails(write(path, "1,2\n3,no\n"), "line 2", "column 'x2'", "'no'", header=False)
+
+
+def test_old_line_ends_and_no_last_line_end(tmp_path):
+    assert numbers(write(tmp_path / "data.csv", b"a,b\r1,2\r3,4")).tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("age\n1\n2\n3\n4\n5\nabc\n7\n", ["line 7", "column 'age'", "'abc' is not a number"]),
+        ("a,two words\n1,x\n", ["line 2", "column 'two words'"]),
+        ('a,b\n"x\ny",1\n\n2,1,5\n', ["line 5", "expected 2 values, found 3"]),
+        ('a,b\n1,"\n"\n\n2,no\n', ["line 5", "column 'b'", "'no'"]),
+        ("a\n1,5\n", ["line 2", "expected 1 values, found 2"]),
+        ('a\n"1,5"\n', ["line 2", "'1,5' is not a number"]),
+        ("a\n1_000\n", ["'1_000'"]),
+        ("a\n0x10\n", ["'0x10'"]),
+        ("a\n1\n-inf\n", ["line 3", "column 'a'", "the value is infinite"]),
+        ("a\n1\n Infinity\n", ["line 3", "infinite"]),
+        ("a\n1e999\n", ["line 2", "the value is infinite"]),
+        ("a\n" + "z" * 1000, ["'zzz", "...", "is not a number"]),
+        ("", ["is empty"]),
+        ("\n\r\n\n", ["is empty"]),
+        (b"\xef\xbb\xbf", ["is empty"]),
+        ("a,b\n", ["no rows"]),
+        ("a,b", ["no rows"]),
+        ("a,b, a\n1,2,3\n", ["several columns called 'a'; give each column its own name"]),
+        ("1,2,2\n1,2,3\n", ["several columns called '2'", "or add --no-header if its first line is a row"]),
+        ('a,b\n1,2\n3,"4\n5,6\n', ["line 3", "quotes that never close"]),
+        (b"a,b\n1,2\nM\xfcller,3\n", ["line 3", "UTF-8"]),
+        (b"a,b\n1,\0\n", ["is no text"]),
+        (b"PAR1\x15\0\x15", ["looks like a Parquet file"]),
+        (b"\x89PNG\r\n\x1a\n\0\0", ["looks like a PNG image"]),
+        (b"PK\x03\x04\x14\0", ["ZIP archive"]),
+        ("a,b\n1,2\n".encode("utf-16"), ["UTF-16"]),
+        (gzip.compress(b"a,b\n1,2\n", mtime=0)[:-6], ["gzip", "cut short"]),
+    ],
+)
+def test_mistakes_in_text_files(tmp_path, content, words):
+    fails(write(tmp_path / "data.csv", content), *words)
+
+
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("data.csv", "a;b,c\n1;2,3\n", None),
+        ("data.csv", "a;b\n1;2\n", "looks separated by semicolons, but is read as separated by commas; save it with "),
+        ("data.csv", '"a";"b"\n"1";"2"\n', "by semicolons"),
+        ("data.txt", "a|b\n1|2\n", "by vertical bars"),
+        (
+            "data.data",
+            "a\tb\n1\t2\n",
+            "by tabs, but is read as separated by commas; save it with commas or as a .tsv",
+        ),
+        ("data.tsv", "a,b\n1,2\n", "by commas, but is read as separated by tabs; save it with tabs or as a .csv file"),
+        ("data.csv", '"a;b"\n"1;2"\n', None),
+    ],
+)
+def test_another_separator(tmp_path, name, content, words, header):
+    path = write(tmp_path / name, content)
+    if words is None:
+        open_table(path, header=header)
+    else:
+        fails(path, words, "or put quotes around what is one value", header=header)
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\x1f\x8b\x08\0" + bytes(30)])
+def test_broken_gzip(tmp_path, content):
+    fails(write(tmp_path / "data.csv.gz", content), "gzip data are damaged")
+
+
+@pytest.mark.parametrize("row", [2, 3, 49_999, 50_000])
+@pytest.mark.parametrize("chunk_bytes", [1 << 22, 1000])
+def test_the_line_is_right_at_any_depth(tmp_path, monkeypatch, row, chunk_bytes):
+    monkeypatch.setattr(textfile, "_CHUNK_BYTES", chunk_bytes)
+    lines = ["a,b", *(f"{i},{i}" for i in range(50_000))]
+    for wrong, words in [("1", "expected 2 values, found 1"), ("1,x", "'x' is not a number")]:
+        path = write(tmp_path / "data.csv", "\n".join([*lines[: row - 1], wrong, *lines[row:]]))
+        fails(path, f"line {row}", words)
+
+
+def test_a_record_without_end_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(textfile, "_CHUNK_BYTES", 8)
+    monkeypatch.setattr(textfile, "_MAX_RECORD_BYTES", 32)
+    fails(write(tmp_path / "data.csv", 'a,b\n1,2\n"' + "x\n" * 50), "line 3", "quotes that never close")
+    fails(write(tmp_path / "data.csv", "a,b\n1,2\n" + "1" * 100), "line 3", "is over")
+
+
+def test_the_cost_of_a_long_record_is_linear(tmp_path, monkeypatch):
+    """Its beginning is scanned again with each read; as these grow, all scans together are a few times its length."""
+    scanned, mask = [], textfile._mask_quoted_breaks
+    monkeypatch.setattr(textfile, "_CHUNK_BYTES", 64)
+    monkeypatch.setattr(
+        textfile, "_mask_quoted_breaks", lambda text, separator: scanned.append(len(text)) or mask(text, separator)
+    )
+    value = "x\n" * 20_000
+    block = read_table(open_table(write(tmp_path / "data.csv", f'a\n"{value}"\n')))
+    assert column_as_strings(block, "a") == [value]
+    assert sum(scanned) < 10 * len(value)
+
+
+def test_files_that_cannot_be_opened(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.csv: there is no such file"):
+        open_table(tmp_path / "none.csv")
+    with pytest.raises(IsADirectoryError, match=r"folder"):
+        open_table(tmp_path)
+    for name in ("data.xlsx", "data", "data.parquet.gz", "data.gz"):
+        fails(write(tmp_path / name, "a\n1\n"), "unknown kind of file", ".csv", ".parquet", ".npy")
+    fails(write(tmp_path / "data.csv", "a\n1\n"), "key 'x'", key="x")
+    with pytest.raises(ValueError, match="block_rows"):
+        open_table(tmp_path / "data.csv", block_rows=0)
+
+
+# Streams
+
+
+def test_a_source_can_be_read_again(tmp_path):
+    table = open_table(write(tmp_path / "data.csv", "a\n1\n2\n3\n"), block_rows=2)
+    for _ in range(2):
+        assert [(block.first_row, len(block)) for block in table] == [(0, 2), (2, 1)]
+
+
+def test_constant_memory(tmp_path, monkeypatch):
+    """A million lines are never held together, whatever follows them."""
+    monkeypatch.setattr(textfile, "_CHUNK_BYTES", 1 << 16)
+    path = tmp_path / "data.csv.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(b"a\n" + b"1\n" * 1_000_000)
+    before, peak, rows = pa.total_allocated_bytes(), 0, 0
+    for block in open_table(path):
+        rows += len(block)
+        peak = max(peak, pa.total_allocated_bytes() - before)
+    assert rows == 1_000_000
+    assert peak < 4_000_000
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_standard_input(monkeypatch, zipped):
+    text = b"a,b\n" + b"1,2\n" * 20_000
+    buffer = feed(monkeypatch, gzip.compress(text, mtime=0) if zipped else text)
+    table = open_table("-")
+    assert table.names == ("a", "b")
+    assert sum(len(block) for block in table) == 20_000
+    assert not buffer.closed
+    with pytest.raises(ValueError, match="standard input: can be read only once"):
+        list(table)
+
+
+def test_standard_input_that_is_closed_is_one_sentence(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(OSError, match="standard input: it is closed; name a file"):
+        open_table("-")
+
+
+def test_mistakes_on_standard_input(monkeypatch):
+    feed(monkeypatch, b"a,b\n1,2\n1,two\n")
+    fails("-", "line 3", "column 'b'", "'two'")
+    feed(monkeypatch, b"")
+    fails("-", "is empty")
+
+
+cells = st.one_of(
+    st.none(), st.floats(allow_nan=False, allow_infinity=False), st.text(st.sampled_from('a1 ,"\n\r;é\t'), max_size=6)
+)
+
+
+@FUZZ
+@given(
+    rows=st.integers(1, 4).flatmap(lambda d: st.lists(st.lists(cells, min_size=d, max_size=d), min_size=1)),
+    chunk_bytes=st.integers(1, 60),
+    block_rows=st.integers(1, 5),
+    zipped=st.booleans(),
+)
+def test_tables_come_back_whatever_the_blocks(rows, chunk_bytes, block_rows, zipped):
+    names = [f"column {j}" for j in range(len(rows[0]))]
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([names, *rows])
+    expected = [[None if c is None or str(c).strip() in sources.MISSING else str(c) for c in row] for row in rows]
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(textfile, "_CHUNK_BYTES", chunk_bytes):
+        content = text.getvalue().encode()
+        path = write(Path(folder, "data.csv"), gzip.compress(content, mtime=0) if zipped else content)
+        blocks = list(open_table(path, block_rows=block_rows))
+    found = [list(row) for block in blocks for row in zip(*(column_as_strings(block, n) for n in names), strict=True)]
+    assert found == expected
+    assert all(1 <= len(block) <= block_rows for block in blocks)
+    assert [block.first_row for block in blocks] == np.cumsum([0, *map(len, blocks)])[:-1].tolist()
+    line_breaks = text.getvalue().replace("\r\n", "\n").replace("\r", "\n").count("\n")
+    assert 2 <= min(block.lines[0] for block in blocks) <= max(block.lines[-1] for block in blocks) <= line_breaks
+
+
+@FUZZ
+@given(values=hnp.arrays(np.float64, st.tuples(st.integers(1, 9), st.integers(1, 4)), elements=st.floats()))
+def test_numbers_come_back_to_the_last_bit(values):
+    values[np.isinf(values)] = np.nan
+    with tempfile.TemporaryDirectory() as folder:
+        text = "\n".join(",".join(map(repr, row)) for row in values.tolist())
+        np.testing.assert_array_equal(numbers(write(Path(folder, "data.csv"), text), header=False), values)
+
+
+csv_like = st.lists(st.sampled_from(["a", "1", ",", '"', "\n", "\r", "\r\n", " ", "é"]), max_size=30)
+
+
+@FUZZ
+@given(
+    content=st.one_of(st.binary(max_size=200), csv_like.map(lambda parts: "".join(parts).encode())),
+    header=st.booleans(),
+    chunk_bytes=st.integers(1, 20),
+)
+def test_any_bytes_give_a_table_or_a_value_error(content, header, chunk_bytes):
+    """And the size of the pieces in which the file is read changes nothing."""
+    outcomes = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder, "data.csv"), content)
+        for size in (1 << 22, chunk_bytes):
+            with mock.patch.object(textfile, "_CHUNK_BYTES", size):
+                try:
+                    block = read_table(open_table(path, header=header))
+                except ValueError as error:
+                    outcomes.append(type(error))
+                else:
+                    assert len(block.lines) == len(block)
+                    outcomes.append((block.names, block.table.to_pydict(), block.lines.tolist()))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0] is ValueError or isinstance(outcomes[0], tuple)
+
+
+# Parquet
+
+
+def test_parquet_types(tmp_path):
+    path = tmp_path / "data.parquet"
+    columns = {
+        "float": pa.array([1.5, float("nan"), None], pa.float32()),
+        "int": pa.array([2**62, None, 3]),
+        "bool": pa.array([True, False, None]),
+        "text": pa.array(["1", " 2.5", "NA"], pa.large_string()),
+        "category": pa.array(["7", None, "8"]).dictionary_encode(),
+        "empty": pa.nulls(3),
+    }
+    parquet.write_table(pa.table(columns), path)
+    table = open_table(path, block_rows=2)
+    assert [len(block) for block in table] == [2, 1]
+    nan = np.nan
+    expected = [[1.5, 2**62, 1, 1, 7, nan], [nan, nan, 0, 2.5, nan, nan], [nan, 3, nan, nan, 8, nan]]
+    np.testing.assert_equal(numbers(path), expected)
+    block = read_table(table)
+    assert column_as_strings(block, "float") == ["1.5", None, None]
+    assert column_as_strings(block, "category") == ["7", None, "8"]
+    assert column_as_strings(block, "bool") == ["true", "false", None]
+
+
+def test_mistakes_in_parquet_files(tmp_path):
+    path = tmp_path / "data.parquet"
+    columns = {
+        "list": [[1], [2]],
+        "when": pa.array([0, 1], pa.timestamp("s")),
+        "raw": [b"\xff", b"\0"],
+        "far": [1.0, float("-inf")],
+        "word": ["1", "abc"],
+    }
+    parquet.write_table(pa.table(columns), path)
+    (block,) = open_table(path)
+    for name, words in [
+        ("list", "column 'list' holds values of type list"),
+        ("when", r".*data\.parquet, row 1, column 'when': '1970-01-01 .*' is not a number"),
+        ("raw", "column 'raw' holds values of type binary"),
+        ("far", r".*data\.parquet, row 2, column 'far': the value is infinite"),
+        ("word", r".*data\.parquet, row 2, column 'word': 'abc' is not a number"),
+    ]:
+        with pytest.raises(ValueError, match=f"^{words}"):
+            to_numbers(block, [name])
+    for name in ("list", "raw"):
+        with pytest.raises(ValueError, match=rf"data\.parquet, column '{name}'.*no text"):
+            column_as_strings(block, name)
+    content = path.read_bytes()
+    for damaged in (content[:-20], content[10:], b"a,b\n1,2\n", b""):
+        fails(write(path, damaged), "no Parquet file, or damaged or cut short")
+    parquet.write_table(pa.table({"a": pa.array([], pa.int64())}), path)
+    fails(path, "no rows")
+    parquet.write_table(pa.table([[1], [2]], names=["a", "a "]), path)
+    fails(path, "several columns called 'a'")
+
+
+# Arrays
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f8", "g", "i1", ">i4", "u8", "?"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_matrices_are_tables(tmp_path, dtype, order):
+    array = np.asarray(np.arange(14).reshape(7, 2) % 5, dtype=dtype, order=order)
+    np.save(tmp_path / "data.npy", array)
+    np.savez(tmp_path / "data.npz", array)
+    for name in ("data.npy", "data.npz"):
+        table = open_table(tmp_path / name, block_rows=3)
+        assert table.names == ("x1", "x2")
+        assert [len(block) for block in table] == [3, 3, 1]
+        np.testing.assert_array_equal(numbers(tmp_path / name), array.astype(float))
+
+
+def test_infinite_values_of_a_matrix(tmp_path):
+    np.save(tmp_path / "data.npy", [[1, 2], [3, np.inf]])
+    fails(tmp_path / "data.npy", "row 2", "column 'x2'", "infinite")
+
+
+def test_images_are_mapped_not_read(tmp_path):
+    images = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
+    np.save(tmp_path / "images.npy", images)
+    np.savez_compressed(tmp_path / "images.npz", train=images, test=images[:1])
+    mapped = read_array(tmp_path / "images.npy")
+    assert isinstance(mapped, np.memmap)
+    np.testing.assert_array_equal(mapped, images)
+    np.testing.assert_array_equal(read_array(tmp_path / "images.npz", "test"), images[:1])
+    fails(tmp_path / "images.npy", "shape (2, 3, 4, 4)", "two dimensions")
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.array([[{}]], dtype=object), "never unpickled"),
+        (np.array([["a"]]), "type <U1"),
+        (np.array([[1j]]), "complex128"),
+        (np.array([["2020-01-01"]], dtype="M8[D]"), "datetime64"),
+        (np.float64(1), r"shape \(\); it needs rows and columns"),
+        (np.ones(3), r"shape \(3,\); it needs rows and columns"),
+        (np.ones((0, 3)), "empty array"),
+        (np.ones((3, 0)), "empty array"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["npy", "npz"])
+def test_arrays_of_no_use(tmp_path, array, words, ending):
+    path = tmp_path / f"data.{ending}"
+    (np.save if ending == "npy" else np.savez)(path, array)
+    for read in (read_array, open_table):
+        with pytest.raises(ValueError, match=rf"data\.{ending}: .*{words}"):
+            read(path)
+
+
+def test_mistakes_with_array_files(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, train=np.ones((2, 2)), test=np.zeros((1, 2)))
+    fails(path, "several arrays", "'train', 'test'")
+    fails(path, "no array 'valid'", "'train', 'test'", key="valid")
+    assert numbers(path, key="test").tolist() == [[0, 0]]
+    content = path.read_bytes()
+    for damaged in (content[:-30], b"", b"a,b\n1,2\n"):
+        fails(write(path, damaged), "no NPZ file, or damaged or cut short")
+    fails(write(path, content.replace(struct.pack("<d", 1.0), struct.pack("<d", 2.0))), "NPZ", "damaged", key="train")
+    path = tmp_path / "data.npy"
+    np.save(path, np.ones((2, 2)))
+    fails(path, "key 'train'", key="train")
+    content = path.read_bytes()
+    for damaged in (content[:-1], content[:20], b"", b"a,b\n1,2\n"):
+        fails(write(path, damaged), "no NPY file, or damaged or cut short")
+    with pytest.raises(ValueError, match=r"data\.csv: arrays"):
+        read_array(write(tmp_path / "data.csv", "1,2"))
+
+
+@FUZZ
+@pytest.mark.filterwarnings("ignore:Reading")  # NumPy takes some damaged headers for Python 2's
+@pytest.mark.filterwarnings("ignore::SyntaxWarning")
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 127), st.sampled_from(b"0129(){}[],:'\"<>fOb|TF \n\0\xff")), min_size=1)
+)
+def test_damaged_headers_of_arrays(changes):
+    buffer = io.BytesIO()
+    np.save(buffer, np.ones((5, 3)))
+    content = bytearray(buffer.getvalue())
+    for position, byte in changes:
+        content[position] = byte
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            told = f"data.npy of shape {read_array(write(Path(folder, 'data.npy'), bytes(content))).shape}"
+        except ValueError as error:
+            told = str(error)
+    assert "data.npy" in told
+
+
+# Columns
+
+
+def test_matches_compares_numbers_as_numbers():
+    values = ["1", "1.0", " 1e0 ", "+1", "01", "10", "1_0", "yes", "Yes", "TRUE", "nan", None]
+    assert np.flatnonzero(matches(values, ["1"])).tolist() == [0, 1, 2, 3, 4]
+    assert np.flatnonzero(matches(values, ["yes", "true", "10.0"])).tolist() == [5, 7, 9]
+    assert not matches(["12345678901234567890"], ["12345678901234567891"]).any()
+    assert matches([], ["1"]).shape == (0,)
+
+
+@given(values=st.lists(st.none() | st.text(max_size=5)), wanted=st.lists(st.text(max_size=5)))
+def test_matches_takes_any_text(values, wanted):
+    hits = matches(values, wanted)
+    assert all(hit or value not in wanted for hit, value in zip(hits, values, strict=True))
+
+
+def test_resolve_column():
+    names = ["age", "-1", "income"]
+    assert resolve_column("f.csv", names, "income") == "income"
+    assert resolve_column("f.csv", names, "-1") == "-1"
+    assert resolve_column("f.csv", names, "-3") == "age"
+    for wanted, words in [("incone", "did you mean 'income'"), ("-4", "it has 'age'"), ("zzz", "it has 'age'")]:
+        with pytest.raises(ValueError, match=rf"f\.csv: has no column '{wanted}'; .*{words}"):
+            resolve_column("f.csv", names, wanted)
+
+
+def test_unknown_column_of_a_block(tmp_path):
+    block = read_table(open_table(write(tmp_path / "data.csv", "age,b\n1,2\n")))
+    with pytest.raises(ValueError, match=r"data\.csv: has no column 'agee'; did you mean 'age'"):
+        column_as_strings(block, "agee")
+
+
+def test_examples_in_docstrings():
+    assert doctest.testmod(sources).failed == 0

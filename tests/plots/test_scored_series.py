@@ -1,0 +1,92 @@
+"""The picture of a scored series."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tollad.plots import pictures as plots
+
+
+def scored(n: int = 2000, columns: int = 1) -> dict:
+    rng = np.random.default_rng(0)
+    scores = 1 + 0.1 * rng.random(n)
+    scores[n // 2 : n // 2 + 20] = 5
+    return {
+        "series": rng.normal(size=(n, columns)),
+        "scores": scores,
+        "threshold": 2.0,
+        "names": [f"column {number}" for number in range(columns)],
+    }
+
+
+@pytest.fixture
+def axes(monkeypatch):
+    """The axes of the figure that is drawn last."""
+    figures = []
+    new = plots._new_figure
+
+    def keep(*size):
+        figures.append(new(*size))
+        return figures[-1]
+
+    monkeypatch.setattr(plots, "_new_figure", keep)
+    return lambda: figures[-1].axes
+
+
+@pytest.mark.parametrize("columns", [1, 3, 6])
+def test_a_panel_a_column_and_one_for_the_score(axes, tmp_path, columns):
+    plots.scored_series(**scored(columns=columns), path=tmp_path / "p.png")
+    assert len(axes()) == 2 * (min(columns, 4) + 1)
+    assert (tmp_path / "p.png").stat().st_size > 0
+    title = axes()[0].get_title(loc="left")
+    assert title.startswith("1 odd stretch, 1 % of the time steps")
+    assert ("2 more columns not shown" in title) == (columns == 6)
+
+
+def test_the_odd_stretch_is_shaded_and_drawn_large(axes, tmp_path):
+    plots.scored_series(**scored(), path=tmp_path / "p.png")
+    whole, close, *_ = axes()
+    for panel in (whole, close):
+        (shade,) = panel.patches
+        assert (shade.get_x(), shade.get_x() + shade.get_width()) == (1001, 1020)
+    assert whole.get_xlim() == (1, 2000)
+    assert 900 < close.get_xlim()[0] < 1001 < 1020 < close.get_xlim()[1] < 1100
+
+
+def test_without_odd_steps_there_is_no_close_up(axes, tmp_path):
+    plots.scored_series(**scored() | {"threshold": 9.0}, path=tmp_path / "p.png")
+    assert len(axes()) == 2
+    assert axes()[0].get_title(loc="left") == "0 odd stretches, 0 % of the time steps"
+
+
+def test_no_peak_of_a_long_series_is_lost(axes, tmp_path):
+    given = scored(100_000)
+    given["series"][77_777] = 99
+    plots.scored_series(**given, path=tmp_path / "p.svg")
+    line = axes()[0].lines[0].get_ydata()
+    assert len(line) <= 4000
+    assert line.max() == 99
+
+
+def test_dates_and_names_are_those_given(axes, tmp_path):
+    time = np.datetime64("2024-01-01", "us") + np.arange(2000) * np.timedelta64(1, "h")
+    plots.scored_series(**scored(), path=tmp_path / "p.png", time=time, time_name="cost $")
+    assert axes()[-1].get_xlabel() == r"cost \$"
+    assert "2024" in axes()[-2].xaxis.get_major_formatter().get_offset() + str(axes()[-2].get_xticklabels())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"names": []}, {"scores": [1.0]}, {"time": [1.0, 2.0]}, {"series": np.zeros((0, 1)), "scores": []}]
+)
+def test_what_does_not_belong_together_is_refused(tmp_path, wrong):
+    with pytest.raises(ValueError, match="a name for each column and a score and a time for each step"):
+        plots.scored_series(**scored() | wrong, path=tmp_path / "p.png")
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_largest_numbers_are_drawn_where_the_axis_ends(axes, tmp_path):
+    given = scored()
+    given["series"][5], given["series"][7], given["scores"][5] = 1e308, -1e308, 1e308
+    plots.scored_series(**given, path=tmp_path / "p.png")
+    assert axes()[0].lines[0].get_ydata()[[5, 7]].tolist() == [1e100, -1e100]

@@ -452,8 +452,8 @@ class TestFailures:
 
     def test_modules_that_are_no_pair_are_not_blamed_on_the_file(self, tmp_path):
         train().save(tmp_path / "m")
-        with pytest.raises(TypeError, match=r"^network must be a name or a pair \(encoder, decoder\) of torch modules"):
-            TollDetector.load(tmp_path / "m", network=torch.nn.Identity())
+        with pytest.raises(TypeError, match=r"^network must be a name, a builder"):
+            TollDetector.load(tmp_path / "m", network=[torch.nn.Identity()])
 
     @pytest.mark.parametrize("network", ["mlp", "mlp_layernorm"])
     def test_rows_too_far_out_for_a_number_are_anomalies(self, network):

@@ -13,6 +13,7 @@ from torch import nn
 
 from tollad.method import networks
 from tollad.method.networks import Autoencoder, OutputBias
+from tollad.method.traits import Traits
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
@@ -44,6 +45,29 @@ def test_builder_is_documented_and_maps_rows_to_themselves(name):
         x_hat, z = network(x)
     assert x_hat.shape == x.shape
     assert z.shape == (2, small.LATENT_DIM)
+
+
+@pytest.mark.parametrize("corruption", ["auto", "mixed", None])
+@pytest.mark.parametrize(
+    ("shape", "flat"),
+    [((5,), True), ((1, 7), True), ((1, 8, 8), False), ((3, 7, 90), True), ((4, 33, 20), False)],
+)
+def test_rows_of_every_shape_have_one_automatic_network(shape, flat, corruption):
+    found = [name for name in networks.__all__ if networks.traits_of(name).automatic(shape, corruption)]
+    assert found == [networks.automatic(shape, corruption)]
+    assert networks.traits_of(found[0]).n_axes == (1 if flat else len(shape))
+
+
+@pytest.mark.parametrize("name", networks.__all__)
+def test_traits_are_true(name):
+    traits = networks.traits_of(name)
+    assert traits.n_axes == len(small.input_shape(name))
+    assert traits.batched == small.stack(name).is_dense
+    assert all(traits.latent_dim(size) >= 1 for size in (1, 10, 3072))
+
+
+def test_networks_of_a_user_have_the_default_traits():
+    assert networks.traits_of(nn.Identity()) == networks.traits_of(lambda shape, latent_dim: nn.Identity()) == Traits()
 
 
 @pytest.mark.parametrize("seed", [0, 2**63])

@@ -217,3 +217,39 @@ class TestCustomStack:
     def test_many_members_are_refused_before_anything_is_made(self):
         with pytest.raises(MemoryError, match="members need about"):
             custom_stack(self.make(), (5,), 10**12)
+
+
+class Skipping(nn.Module):
+    """What no pair of encoder and decoder can say: the decoder sees more of the row than its latent."""
+
+    def __init__(self, shape, latent_dim):
+        super().__init__()
+        self.narrow, self.past = nn.Linear(shape[0], latent_dim), nn.Linear(shape[0], 2)
+        self.out = nn.Linear(latent_dim + 2, shape[0])
+
+    def forward(self, x):
+        z = self.narrow(x)
+        return self.out(torch.cat([z, self.past(x)], 1)), z
+
+
+class TestSkipConnections:
+    def test_a_builder_of_the_user_has_seeds(self):
+        stack = build_stack(Skipping, (5,), 3, None, [0, 1], 4)
+        again = build_stack(Skipping, (5,), 3, None, [1], 4)
+        x = torch.arange(20.0).view(1, 4, 5)
+        x_hat, z = stack.eval()(x.expand(2, 4, 5))
+        assert (x_hat.shape, z.shape) == ((2, 4, 5), (2, 4, 3))
+        assert torch.equal(again.eval()(x)[0][0], x_hat[1])
+        assert not stack.is_dense
+
+    def test_one_module_keeps_its_weights(self):
+        with torch.random.fork_rng():
+            module = Skipping((5,), 3)
+        stack, latent_dim = custom_stack(module, (5,), 2)
+        x = torch.arange(20.0).view(4, 5)
+        assert latent_dim == 3
+        assert torch.equal(stack(x.expand(2, 4, 5))[0][1], module(x)[0])
+
+    def test_one_that_returns_something_else_is_refused(self):
+        with pytest.raises(ValueError, match=r"a network of one module must return \(x_hat, z\), two tensors"):
+            custom_stack(nn.Identity(), (5,), 1)

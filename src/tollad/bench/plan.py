@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 from tollad.bench.execute import SHARED
 from tollad.bench.spec import Run
-
-_DENSE = ("mlp", "mlp_layernorm")
+from tollad.method.networks import traits_of
 
 # As `benchmarks/plan.py` measures on one thread of a CPU, see `benchmarks/results/plan.jsonl`: a step of B.3 costs a
 # member least in a stack of about 20, a third less than alone, and more again beyond 100. Convolutions of a stack run
@@ -38,7 +37,7 @@ def plan(runs: Iterable[Run], n_members: int | None = None) -> list[list[Run]]:
         alike.setdefault(kind_of(run), []).append(run)
     stacks: list[list[Run]] = []
     for group in alike.values():
-        size = n_members or (_MEMBERS_DENSE if group[0].network in _DENSE else _MEMBERS_OTHERS)
+        size = n_members or (_MEMBERS_DENSE if traits_of(group[0].network).batched else _MEMBERS_OTHERS)
         stacks += [group[i : i + size] for i in range(0, len(group), size)]
     return stacks
 

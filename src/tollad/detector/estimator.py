@@ -28,14 +28,16 @@ from tollad.detector.explain import Explanation, split_error, sum_groups
 from tollad.detector.settings import NORMS, TARGETS, Settings, check_network, check_parameters, check_real, resolve
 from tollad.detector.state import State, as_json, load_state, save_state
 from tollad.io import artifact
+from tollad.method.networks import traits_of
 from tollad.method.objective import Objective
+from tollad.method.traits import Builder, Traits
 from tollad.tables.columns import Column, decode, to_arrow, values_of
 from tollad.tables.features import Preprocess, fit_features, mean_of_rows
 from tollad.tables.large import LargeRows, RowFile, Rows, as_large, in_blocks, take
 from tollad.tables.rows import check_rows, divide, encoding_of, learn_rows, names_of
 from tollad.training import scoring
 from tollad.training.batches import Batches
-from tollad.training.build import build_stack, custom_stack, find_device, member_seeds
+from tollad.training.build import Modules, build_stack, custom_stack, find_device, member_seeds
 from tollad.training.large import HeldOutLater, PreparedLater
 from tollad.training.loop import Precision
 from tollad.training.session import Checkpoint, fit, warn_if_collapsed
@@ -67,11 +69,12 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     latent_dim : int >= 1 or "auto", default "auto"
         Length of the latent. "auto" is 128 for the default network of tables, 64 for convolutions, and for "mlp" 16, or
         half the columns when they are fewer than 32.
-    network : str or (encoder, decoder), default "auto"
-        Name of a builder in `tollad.method.networks`, or two torch modules, (B, *shape) -> (B, latent_dim) and back,
-        which are copied and start from the weights they have; `shape` is that of a row, with one channel before two
-        axes, and a table has a column more for each with missing values. "auto" is "conv" for images, "mlp_layernorm"
-        for tables, or "mlp" for tables when nothing is corrupted.
+    network : str, builder, nn.Module or (encoder, decoder), default "auto"
+        Name of a builder in `tollad.method.networks`, or a builder of your own, ``(shape, latent_dim) -> module``; or
+        modules, which are copied and start from the weights they have: one that returns ``(x_hat, z)``, so that it may
+        have skip connections, or two, (B, *shape) -> (B, latent_dim) and back. `shape` is that of a row, with one
+        channel before two axes, and a table has a column more for each with missing values. "auto" is "conv" for
+        images, "mlp_layernorm" for tables, or "mlp" for tables when nothing is corrupted.
     hidden : sequence of int or "auto", default "auto"
         Widths from the input towards the latent, which is not among them; the decoder mirrors them. "auto" is the
         network's default, see `tollad.method.networks`.
@@ -173,7 +176,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         norm: Literal["l1", "l2", "linf"] = "l2",
         target: Literal["origin", "mean"] = "origin",
         latent_dim: int | Auto = "auto",
-        network: str | tuple[nn.Module, nn.Module] = "auto",
+        network: str | Builder | Modules = "auto",
         hidden: Sequence[int] | Auto = "auto",
         learning_rate: float | Auto = "auto",
         batch_size: int | Auto = "auto",
@@ -247,7 +250,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     def _fit(self, X: ArrayLike | LargeRows, device: torch.device, checkpoint: str | os.PathLike[str] | None) -> Self:
         self._seed = _draw_seed(self.random_state)
         rows, held = learn_rows(self, X, self._held_out)
-        with_channels = partial(_with_channels, series=self.network == "conv1d")
+        with_channels = partial(_with_channels, series=traits_of(self.network).n_axes == 2)
         shaped = rows.changed(with_channels) if isinstance(rows, LargeRows) else with_channels(rows)
         settings = resolve(self.get_params(), shaped.shape[1:], len(rows))
         bend = settings.corruption is not None and settings.n_members > 1
@@ -332,11 +335,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
 
     def _reconstruct(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         outputs = scoring.reconstruct(self._scorer, rows, self._prepare)
-        shape = (
-            _with_channels(rows, series=self.settings_.network == "conv1d").shape
-            if rows.ndim > 2
-            else outputs[:, 0].shape
-        )
+        shape = _with_channels(rows, series=self._traits.n_axes == 2).shape if rows.ndim > 2 else outputs[:, 0].shape
         views = self._views()
         members = [self.features_.inverse(outputs[:, m].reshape(shape), view) for m, view in enumerate(views)]
         return np.mean(members, axis=0).reshape(rows.shape)
@@ -560,7 +559,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         path: str | os.PathLike[str],
         *,
         device: str | torch.device | None = None,
-        network: tuple[nn.Module, nn.Module] | None = None,
+        network: Builder | Modules | None = None,
     ) -> Self:
         """Read a detector written by `save`; it gives the same scores to the bit on the same machine.
 
@@ -569,22 +568,22 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         path : path
         device : str or torch.device, optional
             Where to run; by default the parameter `device` of the saved detector.
-        network : (encoder, decoder), optional
-            For a detector of modules of your own: modules of the same architecture. Their weights are replaced.
+        network : builder, nn.Module or (encoder, decoder), optional
+            For a detector with a network of your own: one of the same architecture. Its weights are replaced.
 
         Raises
         ------
         ValueError
             If the file is no tollad model, is damaged or altered, or needs `network`.
         TypeError
-            If `network` is no pair of modules.
+            If `network` is neither a builder nor modules.
         OSError
             If the file cannot be read.
         """
         if network is not None:
             check_network(network)
             if isinstance(network, str):
-                raise TypeError("network must be a pair (encoder, decoder) of torch modules; the file knows the names")
+                raise TypeError("network must be a builder or torch modules of your own; the file knows the names")
         state = load_state(path)
         parameters = dict(state.parameters)
         try:
@@ -676,10 +675,16 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         """Return which view of the features each member takes."""
         return [member % self.features_.n_views for member in range(self.settings_.n_members)]
 
+    @property
+    def _traits(self) -> Traits:
+        """Of the network of the fit, whatever `set_params` says meanwhile."""
+        name = self.settings_.network
+        return traits_of(self.network if name == "custom" else name)
+
     def _prepare_views(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """Return each view of some rows in the shape that the network takes: (n_views, n, *shape)."""
-        views = self.features_.transform(_with_channels(rows, series=self.settings_.network == "conv1d"))
-        return views.reshape(*views.shape[:2], -1) if self.settings_.network.startswith("mlp") else views
+        views = self.features_.transform(_with_channels(rows, series=self._traits.n_axes == 2))
+        return views.reshape(*views.shape[:2], -1) if self._traits.n_axes == 1 else views
 
     def _prepare(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """Return what each member takes for some rows: (M, n, *shape), or (1, n, *shape) if all take the same."""
@@ -691,11 +696,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         encoded = encoding_of(self)
         row = self.input_shape_ if encoded is None else (len(encoded.names),)
         shape = self._prepare_views(np.zeros((1, *row))).shape[2:]
-        if isinstance(self.network, str):
-            seeds = [member_seeds(self._seed, member)[0] for member in range(settings.n_members)]
-            latent_dim, hidden = settings.latent_dim, settings.hidden
-            stack = build_stack(settings.network, shape, latent_dim, hidden, seeds, settings.batch_size, device)
-        else:
+        if isinstance(self.network, nn.Module | tuple):
             try:
                 stack, latent_dim = custom_stack(self.network, shape, settings.n_members, device)
             except ValueError as error:
@@ -704,6 +705,11 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
                 added = len(self.features_.flagged)
                 raise ValueError(f"{error} (of these columns {added} say where values are missing)") from error
             self.settings_ = replace(settings, latent_dim=latent_dim)
+        else:
+            network = self.network if settings.network == "custom" else settings.network
+            seeds = [member_seeds(self._seed, member)[0] for member in range(settings.n_members)]
+            latent_dim, hidden = settings.latent_dim, settings.hidden
+            stack = build_stack(network, shape, latent_dim, hidden, seeds, settings.batch_size, device)
         dtype = torch.float64 if settings.precision == "float64" else torch.float32
         return stack if (stack.device, stack.dtype) == (device, dtype) else stack.to(device=device, dtype=dtype)
 

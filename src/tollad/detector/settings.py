@@ -10,7 +10,6 @@ from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
-from torch import nn
 
 from tollad.method import networks
 from tollad.method.objective import Target
@@ -137,13 +136,14 @@ def resolve(parameters: Mapping[str, Any], shape: Sequence[int], n_rows: int) ->
         When `hidden` is given for a network without free widths.
     """
     p = parameters
+    chosen = p["network"]
+    if isinstance(chosen, str) and chosen == "auto":
+        chosen = networks.automatic(shape, p["corruption"])
+    network = chosen if isinstance(chosen, str) else "custom"
+    traits = networks.traits_of(chosen)
     corruption = p["corruption"]
     if corruption == "auto":
-        corruption = "mixed" if len(shape) == 1 and p["network"] in ("auto", "mlp_layernorm") else None
-    network = p["network"] if isinstance(p["network"], str) else "custom"
-    if network == "auto":
-        images = len(shape) == 3 and min(shape[1:]) >= 8
-        network = "conv" if images else "mlp" if corruption is None else "mlp_layernorm"
+        corruption = traits.corruption if len(shape) == 1 else None
     auto = _DENOISING | {"steps": _denoising_steps(math.prod(shape))} if corruption else _PAPER
 
     def choose(name: str) -> Any:
@@ -151,7 +151,7 @@ def resolve(parameters: Mapping[str, Any], shape: Sequence[int], n_rows: int) ->
 
     latent_dim = p["latent_dim"]
     if latent_dim == "auto":
-        latent_dim = 0 if network == "custom" else _auto_latent_dim(network, math.prod(shape))
+        latent_dim = 0 if networks.is_modules(chosen) else traits.latent_dim(math.prod(shape))
     return Settings(
         network=network,
         norm=p["norm"],
@@ -159,7 +159,7 @@ def resolve(parameters: Mapping[str, Any], shape: Sequence[int], n_rows: int) ->
         precision=p["precision"],
         beta=float(choose("beta")),
         latent_dim=int(latent_dim),
-        hidden=_resolve_hidden(network, p["hidden"]),
+        hidden=_resolve_hidden(chosen, p["hidden"]),
         learning_rate=float(choose("learning_rate")),
         batch_size=min(int(choose("batch_size")), n_rows),
         steps=int(choose("steps")),
@@ -179,20 +179,15 @@ def _denoising_steps(n_columns: int) -> int:
     return min(max(round(50 * math.sqrt(n_columns)), 280), 600)
 
 
-def _auto_latent_dim(network: str, size: int) -> int:
-    if network == "mlp":
-        return min(16, math.ceil(size / 2))  # 16 as in B.3; fewer than 32 columns would not have to be summed up by it
-    return 128 if network == "mlp_layernorm" else 64
-
-
-def _resolve_hidden(network: str, hidden: Any) -> tuple[int, ...] | None:
+def _resolve_hidden(network: Any, hidden: Any) -> tuple[int, ...] | None:
     default = None
-    if network != "custom":
-        default = inspect.signature(getattr(networks, network)).parameters.get("hidden")
+    if not networks.is_modules(network):
+        default = inspect.signature(networks.find_builder(network)).parameters.get("hidden")
     if isinstance(hidden, str):
         return tuple(default.default) if default else None
     if default is None:
-        raise ValueError(f"hidden is given, but network {network!r} has no free widths; leave hidden='auto'")
+        name = network if isinstance(network, str) else "custom"
+        raise ValueError(f"hidden is given, but network {name!r} has no free widths; leave hidden='auto'")
     return tuple(int(width) for width in hidden)
 
 
@@ -222,14 +217,15 @@ def _check_choice(p: Mapping[str, Any], name: str, known: Sequence[Any]) -> None
 
 
 def check_network(network: Any) -> None:
-    """Raise for what is neither the name of a network nor a pair of modules."""
+    """Raise for what is no name of a network, no builder and no modules."""
     if isinstance(network, str):
         if network != "auto" and network not in networks.__all__:
             raise ValueError(f"unknown network {network!r}; the known ones are auto, {', '.join(networks.__all__)}")
-    elif not (
-        isinstance(network, tuple) and len(network) == 2 and all(isinstance(part, nn.Module) for part in network)
-    ):
-        raise TypeError("network must be a name or a pair (encoder, decoder) of torch modules")
+    elif not (networks.is_modules(network) or callable(network)):
+        raise TypeError(
+            "network must be a name, a builder (input_shape, latent_dim) -> module, a torch module that returns "
+            "(x_hat, z), or a pair (encoder, decoder) of torch modules"
+        )
 
 
 def check_hidden(hidden: Any) -> None:

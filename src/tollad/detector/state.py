@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
+from types import FunctionType
 from typing import Any, get_args
 
 import numpy as np
@@ -168,6 +169,8 @@ def as_json(value: Any) -> Any:
         return value
     if isinstance(value, Integral):
         return int(value)
+    if isinstance(value, FunctionType):  # a builder of a network, whose text would name a place in memory
+        return f"{value.__module__}.{value.__qualname__}"
     return float(value) if isinstance(value, Real) else str(value)
 
 

@@ -1,7 +1,8 @@
 """Autoencoders: the networks of Appendix B, and general ones for tables, images and series.
 
 Each builder is a function ``(input_shape, latent_dim, ...) -> Autoencoder`` and its name is the name by which
-`tollad.TollDetector` and the command line know it. A new network is one function listed in ``__all__``.
+`tollad.TollDetector` and the command line know it. A new network is one function, decorated with its `Traits`
+and listed in ``__all__``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tollad.method.traits import Builder, Traits
+
 __all__ = ["conv", "conv1d", "conv28", "conv32", "mlp", "mlp_layernorm"]
+
+# Of images and windows that strided convolutions take.
+_LEAST_SIDE = 8
 
 
 class Autoencoder(nn.Module):
@@ -39,6 +45,49 @@ class Autoencoder(nn.Module):
         return self.decoder(z), z
 
 
+def find_builder(network: str | Builder) -> Builder:
+    """Return the builder of a name, or the builder that is given.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name; the message lists the known ones.
+    """
+    if not isinstance(network, str):
+        return network
+    if network not in __all__:
+        raise ValueError(f"unknown network {network!r}; the known ones are {', '.join(__all__)}")
+    builder: Builder = globals()[network]
+    return builder
+
+
+def is_modules(network: object) -> bool:
+    """Whether a network is modules, which start from the weights that they have: one, or a pair (encoder, decoder)."""
+    if isinstance(network, tuple):
+        return len(network) == 2 and all(isinstance(part, nn.Module) for part in network)
+    return isinstance(network, nn.Module)
+
+
+def traits_of(network: object) -> Traits:
+    """Return the traits of a builder or of its name; those of a user's modules and builders without are the default."""
+    named = globals()[network] if isinstance(network, str) and network in __all__ else network
+    traits: Traits = getattr(named, "traits", Traits())
+    return traits
+
+
+def automatic(shape: Sequence[int], corruption: str | None) -> str:
+    """Return the name of the network that "auto" stands for.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of a row: (d,), (C, T) or (C, H, W).
+    corruption : {"auto", "mixed"} or None
+        As of `tollad.TollDetector`.
+    """
+    return next(name for name in __all__ if traits_of(name).automatic(shape, corruption))
+
+
 class OutputBias(nn.Module):
     """A learnt constant added to the output: one value for each value of the input, 0 at first.
 
@@ -61,6 +110,21 @@ class OutputBias(nn.Module):
         return x + self.bias
 
 
+def _is_image(shape: Sequence[int]) -> bool:
+    return len(shape) == 3 and min(shape[1:]) >= _LEAST_SIDE
+
+
+def _is_denoised(shape: Sequence[int], corruption: str | None) -> bool:
+    """Whether rows are corrupted: tables are, unless it is said otherwise."""
+    return corruption == "mixed" or (corruption == "auto" and len(shape) == 1)
+
+
+@Traits(
+    n_axes=1,
+    latent_dim=lambda size: min(16, math.ceil(size / 2)),  # 16 as in B.3; never above half the columns
+    batched=True,
+    automatic=lambda shape, corruption: not _is_image(shape) and not _is_denoised(shape, corruption),
+)
 def mlp(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (256, 128)) -> Autoencoder:
     """Dense layers with BatchNorm and ReLU; the default widths with ``latent_dim=16`` are B.3 (Arrhythmia).
 
@@ -74,6 +138,13 @@ def mlp(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (25
     return _dense(_need_axes(input_shape, 1, "mlp"), latent_dim, hidden, nn.BatchNorm1d)
 
 
+@Traits(
+    n_axes=1,
+    latent_dim=lambda size: 128,
+    batched=True,
+    corruption="mixed",
+    automatic=lambda shape, corruption: not _is_image(shape) and _is_denoised(shape, corruption),
+)
 def mlp_layernorm(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (256, 128)) -> Autoencoder:
     """Dense layers as in `mlp` with LayerNorm, which treats corrupted and clean rows of a batch apart.
 
@@ -95,6 +166,7 @@ def _dense(
     return Autoencoder(part(d, *hidden, latent_dim), part(latent_dim, *reversed(hidden), d))
 
 
+@Traits(n_axes=3)
 def conv28(input_shape: Sequence[int], latent_dim: int) -> Autoencoder:
     """B.1, the network for MNIST and Fashion-MNIST: input (1, 28, 28), 2.7 GFLOP an image to train."""
     _need_shape(input_shape, (1, 28, 28), "conv28")
@@ -109,6 +181,7 @@ def conv28(input_shape: Sequence[int], latent_dim: int) -> Autoencoder:
     return Autoencoder(nn.Sequential(*encoder), nn.Sequential(*decoder))
 
 
+@Traits(n_axes=3)
 def conv32(input_shape: Sequence[int], latent_dim: int) -> Autoencoder:
     """B.2, the network for CIFAR-10 and CIFAR-100: input (3, 32, 32).
 
@@ -142,6 +215,7 @@ def conv32(input_shape: Sequence[int], latent_dim: int) -> Autoencoder:
     return Autoencoder(nn.Sequential(*encoder), nn.Sequential(*decoder))
 
 
+@Traits(n_axes=3, automatic=lambda shape, corruption: _is_image(shape))
 def conv(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (32, 64, 128)) -> Autoencoder:
     """Strided convolutions for images of any number of channels, height and width from 8 up.
 
@@ -156,6 +230,7 @@ def conv(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (3
     return _strided(_need_axes(input_shape, 3, "conv"), latent_dim, hidden, "conv")
 
 
+@Traits(n_axes=2)
 def conv1d(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (32, 64, 128)) -> Autoencoder:
     """Strided convolutions for windows of series, 8 time steps and longer.
 
@@ -178,8 +253,10 @@ _LAYERS: dict[int, tuple[Any, Any, Any]] = {
 def _strided(input_shape: tuple[int, ...], latent_dim: int, hidden: Sequence[int], name: str) -> Autoencoder:
     channels, *size = input_shape
     convolution, transposed, norm = _LAYERS[len(size)]
-    if min(size) < 8:
-        raise ValueError(f"network {name!r} needs sides of at least 8, not {tuple(size)}; use network='mlp'")
+    if min(size) < _LEAST_SIDE:
+        raise ValueError(
+            f"network {name!r} needs sides of at least {_LEAST_SIDE}, not {tuple(size)}; use network='mlp'"
+        )
     if not hidden or min(size) < 2 ** len(hidden):
         raise ValueError(
             f"each hidden width halves a side of {min(size)}; give 1 to {int(math.log2(min(size)))}, not {len(hidden)}"

@@ -29,6 +29,7 @@ from tollad.io.sources import (
     resolve_column,
     warn_of_lost_row,
 )
+from tollad.method.networks import traits_of
 from tollad.series.window import check_window, score_steps, windows
 from tollad.tables.columns import Column, encode
 
@@ -88,7 +89,7 @@ def read_training_series(
     time : str, optional
         The column of the time stamps: numbers or dates, ascending. It is no feature.
     network : str
-        Of the detector. "conv1d" takes windows as they are, all others take them flat.
+        Of the detector. One of (channels, time steps) takes windows as they are, all others take them flat.
     false_alarm_rate : float, optional
         Holds out the last fifth of the series, or as many steps as the rate needs, and leaves a window before it.
 
@@ -138,7 +139,7 @@ def read_training_series(
         "n_used": sum(map(len, trained)),
         "series": series,
     }
-    cut = [_shaped(windows(piece, window, stride), flat=network != "conv1d") for piece in trained]
+    cut = [_shaped(windows(piece, window, stride), flat=traits_of(network).n_axes != 2) for piece in trained]
     return TrainingSeries(np.concatenate(cut), None, notes, trained, held_out)
 
 

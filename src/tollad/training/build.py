@@ -6,7 +6,7 @@ import copy
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -15,7 +15,10 @@ from torch import Tensor, nn
 
 from tollad.method import networks
 from tollad.method.networks import Autoencoder
+from tollad.method.traits import Builder
 from tollad.training.stack import Stack
+
+Modules: TypeAlias = nn.Module | tuple[nn.Module, nn.Module]
 
 _CPU = torch.device("cpu")
 
@@ -49,7 +52,7 @@ def member_seeds(seed: int, member: int) -> tuple[int, int]:
 
 
 def build_stack(
-    name: str,
+    network: str | Builder,
     shape: Sequence[int],
     latent_dim: int,
     hidden: Sequence[int] | None,
@@ -61,8 +64,8 @@ def build_stack(
 
     Parameters
     ----------
-    name : str
-        A builder in `tollad.method.networks`.
+    network : str or Builder
+        Name of a builder in `tollad.method.networks`, or a builder, whose layers `networks.initialise` must know.
     shape : sequence of int
         Of one input row.
     latent_dim : int
@@ -78,13 +81,13 @@ def build_stack(
     Raises
     ------
     ValueError
-        If the network does not take such rows.
+        If the network does not take such rows, or does not return reconstructions and latents of them.
     MemoryError
         If that of the device would not hold the training.
     """
     options: dict[str, Any] = {} if hidden is None else {"hidden": tuple(hidden)}
     with torch.device("meta"):
-        template: Autoencoder = getattr(networks, name)(tuple(shape), latent_dim, **options)
+        template = networks.find_builder(network)(tuple(shape), latent_dim, **options)
     _refuse_beyond_memory(template, len(seeds), 0, device)
     # Neither to_empty nor a pass on the meta device: either imports the compiler of torch, which takes longer than
     # many a fit.
@@ -93,46 +96,66 @@ def build_stack(
     members = [template, *(copy.deepcopy(template) for _ in seeds[1:])]
     for member, seed in zip(members, seeds, strict=True):
         networks.initialise(member, seed)
-    values = _values_of_a_pass(template, torch.zeros(1, *shape))
+    x = torch.zeros(1, *shape)
+    values, x_hat, z = _values_of_a_pass(template, x)
+    _check_outputs(x, x_hat, z)
     _refuse_beyond_memory(template, len(seeds), batch_size * values, device)
     return Stack(members)
 
 
 def custom_stack(
-    network: tuple[nn.Module, nn.Module], shape: Sequence[int], n_members: int, device: torch.device = _CPU
+    network: Modules, shape: Sequence[int], n_members: int, device: torch.device = _CPU
 ) -> tuple[Stack, int]:
     """Return a stack of copies of the user's own modules, with the weights they have, and the length of their latent.
+
+    Parameters
+    ----------
+    network : (encoder, decoder) or nn.Module
+        Modules (B, *shape) -> (B, latent_dim) and back; or one that returns ``(x_hat, z)``, such as an autoencoder with
+        skip connections.
 
     Raises
     ------
     ValueError
-        If (encoder, decoder) do not map (B, *shape) to (B, latent_dim) and back.
+        If the modules do not map (B, *shape) to (B, latent_dim) and (B, *shape).
     MemoryError
         If that of the device would not hold the training.
     """
-    encoder, decoder = (part.float() for part in copy.deepcopy(network))  # together, for weights that they share
-    template = Autoencoder(encoder, decoder).cpu().eval()
+    own = copy.deepcopy(network)  # together, for weights that they share
+    template = (own if isinstance(own, nn.Module) else Autoencoder(*own)).float().cpu().eval()
     x = torch.zeros(2, *shape)
     with torch.no_grad():
         try:
-            z = template.encoder(x)
-            x_hat = template.decoder(z) if isinstance(z, Tensor) else z
+            outputs: Any = template(x) if isinstance(own, nn.Module) else _in_parts(*own, x)
         except RuntimeError as error:
             raise ValueError(f"the network does not take rows of shape {tuple(shape)}: {error}") from error
+    if not (isinstance(outputs, tuple) and len(outputs) == 2):
+        raise ValueError("a network of one module must return (x_hat, z), two tensors")
+    x_hat, z = outputs
+    _check_outputs(x, x_hat, z)
+    _refuse_beyond_memory(template, n_members, 0, device)
+    return Stack([template] * n_members), z.shape[1]
+
+
+def _in_parts(encoder: nn.Module, decoder: nn.Module, x: Tensor) -> tuple[Any, Any]:
+    """Return ``(x_hat, z)``; z twice when it is no tensor, which no decoder should be given."""
+    z = encoder(x)
+    return decoder(z) if isinstance(z, Tensor) else z, z
+
+
+def _check_outputs(x: Tensor, x_hat: Any, z: Any) -> None:
     if not (isinstance(z, Tensor) and isinstance(x_hat, Tensor)):
         raise ValueError("the encoder must return one tensor, and so must the decoder")
-    if z.ndim != 2 or len(z) != 2:
+    if z.ndim != 2 or len(z) != len(x):
         raise ValueError(f"the encoder must return (batch, latent_dim); it made {tuple(z.shape)} of {tuple(x.shape)}")
     if x_hat.shape != x.shape:
         raise ValueError(
             f"the decoder must return the shape of the rows, {tuple(x.shape)}; it made {tuple(x_hat.shape)}"
         )
-    _refuse_beyond_memory(template, n_members, 0, device)
-    return Stack([template] * n_members), z.shape[1]
 
 
-def _values_of_a_pass(template: Autoencoder, x: Tensor) -> int:
-    """Count the values that the layers hand on in one pass, which the backward pass needs again."""
+def _values_of_a_pass(template: nn.Module, x: Tensor) -> tuple[int, Any, Any]:
+    """Count the values that the layers hand on in one pass, which the backward pass needs again; and its outputs."""
     counts: list[int] = []
     hooks = [
         layer.register_forward_hook(lambda _module, _inputs, output: counts.append(output.numel()))
@@ -140,14 +163,14 @@ def _values_of_a_pass(template: Autoencoder, x: Tensor) -> int:
         if not any(True for _ in layer.children())
     ]
     with torch.no_grad():
-        template.eval()(x)  # BatchNorm neither takes one row to train nor should remember it
+        x_hat, z = template.eval()(x)  # BatchNorm neither takes one row to train nor should remember it
     template.train()
     for hook in hooks:
         hook.remove()
-    return sum(counts)
+    return sum(counts), x_hat, z
 
 
-def _refuse_beyond_memory(template: Autoencoder, n_members: int, values_of_a_pass: int, device: torch.device) -> None:
+def _refuse_beyond_memory(template: nn.Module, n_members: int, values_of_a_pass: int, device: torch.device) -> None:
     weights = sum(parameter.numel() for parameter in template.parameters())
     # Weights, gradients and Adam's two moments; values and their gradients; four bytes each.
     _refuse(n_members, n_members * 4 * (4 * weights + 2 * values_of_a_pass), device)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -185,8 +185,10 @@ _LAYERS: dict[type[nn.Module], Callable[[nn.Module, str], _Layer]] = {
 }
 
 
-def is_dense(network: Autoencoder) -> bool:
+def is_dense(network: nn.Module) -> TypeGuard[Autoencoder]:
     """Whether `Dense` can run the network: two plain sequences of layers known here, none sharing weights."""
+    if type(network) is not Autoencoder:  # another forward pass may hand on more than the latent
+        return False
     parts = (network.encoder, network.decoder)
     known = all(type(part) is nn.Sequential and all(_is_known(layer) for layer in part) for part in parts)
     tied = len(list(network.parameters())) < len(list(network.named_parameters(remove_duplicate=False)))

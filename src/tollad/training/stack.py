@@ -24,7 +24,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from tollad.method.networks import Autoencoder
 from tollad.training.dense import Dense, is_dense
 
 
@@ -33,8 +32,9 @@ class Stack:
 
     Parameters
     ----------
-    members : sequence of Autoencoder
-        Copied. All of one architecture, data type and device; their weights differ.
+    members : sequence of nn.Module
+        Each maps (B, *shape) to ``(x_hat, z)``. Copied. All of one architecture, data type and device; their weights
+        differ.
 
     Attributes
     ----------
@@ -57,33 +57,34 @@ class Stack:
     (torch.Size([3, 7, 5]), torch.Size([3, 7, 2]))
     """
 
-    def __init__(self, members: Sequence[Autoencoder]) -> None:
+    def __init__(self, members: Sequence[nn.Module]) -> None:
         if not members:
             raise ValueError("a stack needs at least one member")
         self._members = [_copy(member) for member in members]
         self._mode: bool | None = None  # unknown: parts may differ
         self.weights, self._tensors = _share(self._members)
-        self.is_dense = is_dense(self._members[0])
+        first = self._members[0]
+        self.is_dense = is_dense(first)
         self._trainable = trainable = _trainable(self._members[0])
         self._dense: Dense | None = None
-        if len(members) > 1 and self.is_dense:
-            self._dense = Dense(self._members[0], self._tensors, self.weights, trainable)
+        if len(members) > 1 and is_dense(first):
+            self._dense = Dense(first, self._tensors, self.weights, trainable)
         # What a pass computes with, in the order of the weights.
         self._leaves = [member.get_parameter(name) for name in trainable for member in self._members]
         turned = _channels_last(self._members[0])
         self._turned = [name in turned for name in trainable for _ in self._members]
 
     # A pickled view drags along all that it is a part of, so copies of the members travel and are shared anew.
-    def __getstate__(self) -> list[Autoencoder]:
+    def __getstate__(self) -> list[nn.Module]:
         return [_copy(member) for member in self._members]
 
-    def __setstate__(self, members: list[Autoencoder]) -> None:
+    def __setstate__(self, members: list[nn.Module]) -> None:
         Stack.__init__(self, members)
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def __getitem__(self, member: int) -> Autoencoder:
+    def __getitem__(self, member: int) -> nn.Module:
         """Return one member as an ordinary module; its weights are views into the stack.
 
         Those of convolutions over images may lie channels last: call ``.contiguous()`` before what takes a ``.view()``.
@@ -172,7 +173,7 @@ class Stack:
         return next(t.dtype for t in self._tensors.values() if t.is_floating_point())
 
 
-def _copy(member: Autoencoder) -> Autoencoder:
+def _copy(member: nn.Module) -> nn.Module:
     """Return a copy whose tensors are its own: one of a view would hold all that the view is a part of."""
     memo: dict[int, Tensor] = {}
     for tensor in (*member.parameters(), *member.buffers()):
@@ -181,7 +182,7 @@ def _copy(member: Autoencoder) -> Autoencoder:
     return copy.deepcopy(member, memo)
 
 
-def _share(members: Sequence[Autoencoder]) -> tuple[Tensor, dict[str, Tensor]]:
+def _share(members: Sequence[nn.Module]) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the vector of all trainable weights and every tensor stacked; make the members' own views into them."""
     named = [_named_tensors(member) for member in members]
     shapes = [{name: (t.shape, t.dtype, t.device) for name, t in tensors.items()} for tensors in named]

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from numpy.random import RandomState
 
 from tollad.bench import protocols
-from tollad.bench.protocols import PROTOCOLS, Preprocessing, contrast, make_task, split, validation_indices
+from tollad.bench.protocols import PROTOCOLS, Preprocessing, make_task, split, validation_indices
 from tollad.datasets.catalogue import CATALOGUE
+from tollad.methods.scaling import contrast
 
 IMAGES = {"mnist": 60000, "fashion_mnist": 60000, "cifar10": 50000, "cifar100": 50000}
 

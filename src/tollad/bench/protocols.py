@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.datasets.catalogue import CATALOGUE, data_dir, data_set, load
+from tollad.methods.scaling import contrast
 
 Indices: TypeAlias = NDArray[np.int64]
 
@@ -117,34 +118,6 @@ class Task:
     preprocessing: Preprocessing
     metric: Literal["auroc", "f1"]
     cut: float | None = None
-
-
-def contrast(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Global contrast normalisation with the L1 norm: zero mean, and a mean absolute value of 1, image by image.
-
-    Parameters
-    ----------
-    images : ndarray of uint8, shape (n, ...)
-
-    Returns
-    -------
-    ndarray of float64, of the same shape
-        An image of one value is 0.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> contrast(np.array([[0, 10, 20, 30]], dtype=np.uint8)).round(3)
-    array([[-1.5, -0.5,  0.5,  1.5]])
-    """
-    pixels = images.reshape(len(images), -1)
-    # The division by 255 cancels but for the last bits, and with these the paper's extremes come out to the last digit.
-    values = pixels / _IMAGE_VALUES
-    values -= values.mean(1, keepdims=True)
-    values[pixels.min(1) == pixels.max(1)] = 0  # nothing is left of them but the rounding of the mean
-    size = np.abs(values).mean(1, keepdims=True)
-    values /= np.where(size == 0, 1, size)
-    return values.reshape(images.shape)
 
 
 def one_class(dataset: str, normal: int) -> Task:

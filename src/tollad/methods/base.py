@@ -1,0 +1,194 @@
+"""What all methods of this room share: their parameters as data, checked rows, files."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tollad.io import artifact
+from tollad.methods.scaling import Scaling
+
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+
+
+class Watched(NamedTuple):
+    """What `fit` was asked to do on its way."""
+
+    call: Callable[[int], None] | None = None
+    times: int = 0
+    checkpoint: str | os.PathLike[str] | None = None
+
+
+@dataclass(kw_only=True, eq=False)
+class Comparator(ABC):
+    """A method of the paper's tables. Its dataclass fields are its parameters.
+
+    Parameters
+    ----------
+    scale : str
+        How rows become its input, see `tollad.methods.scaling.Scaling`.
+    seed : int, 0 <= seed < 2**32
+        Of all that is drawn: initial weights, batches, noise.
+    """
+
+    scale: str = "none"
+    seed: int = 0
+
+    title: ClassVar[str]
+    """What a table calls it."""
+
+    def __post_init__(self) -> None:
+        Scaling(self.scale)
+
+    def fit(
+        self,
+        X: NDArray[Any],
+        *,
+        watch: Callable[[int], None] | None = None,
+        n_watches: int = 0,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Self:
+        """Fit to normal rows.
+
+        Parameters
+        ----------
+        X : ndarray, (n, d) or (n, channels, height, width)
+            Finite numbers; images with values from 0 to 255.
+        watch : callable, optional
+            Called with the number of steps done, `n_watches` times during the last phase of a training and at its end;
+            the method may score then, and `state` holds what it is at that step. A method without steps never calls it.
+        n_watches : int
+            How often.
+        checkpoint : path, optional
+            File where the state of a training is kept about every second, and from where the same fit goes on. A method
+            without steps ignores it.
+
+        Raises
+        ------
+        ValueError
+            If the rows do not suit the method.
+        FloatingPointError
+            When a loss is no longer a finite number.
+        """
+        rows = _numbers(X, "fit")
+        self._shape = rows.shape[1:]
+        self._scaling = Scaling(self.scale).fit(rows)
+        self._fit(self._scaling(rows), Watched(watch, n_watches, checkpoint))
+        return self
+
+    def anomaly_score(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the anomaly score of each row: (n,), high = anomalous. It depends on nothing but the row.
+
+        Parameters
+        ----------
+        X : ndarray, (n, *shape)
+            Rows of the shape of the training rows.
+
+        Raises
+        ------
+        ValueError
+            If the method is not fitted, or the rows are of another shape or not finite.
+        """
+        self._need_fitted()
+        rows = _numbers(X, "score")
+        if rows.shape[1:] != self._shape:
+            raise ValueError(f"the method was fitted to rows of shape {self._shape}, not {rows.shape[1:]}")
+        return self._score(self._scaling(rows))
+
+    def diagnose(self, X: NDArray[Any]) -> dict[str, float]:
+        """Return what tells whether training went wrong, such as a collapse, by name; empty where there is nothing."""
+        self._need_fitted()
+        return self._diagnose(self._scaling(_numbers(X, "diagnose")))
+
+    def state(self) -> Arrays:
+        """Return a copy of all that was fitted, for `load_state`."""
+        self._need_fitted()
+        arrays = {f"fitted.{name}": np.array(value) for name, value in self._fitted().items()}
+        return {**arrays, **{f"scaling.{name}": value for name, value in self._scaling.state().items()}}
+
+    def load_state(self, state: Mapping[str, NDArray[Any]], shape: tuple[int, ...] | None = None) -> None:
+        """Become what `state` was taken of. `shape` is that of a row, for a method that is not fitted."""
+        if shape is not None:
+            self._shape = shape
+        scaling = {name.removeprefix("scaling."): value for name, value in state.items() if name.startswith("scaling.")}
+        self._scaling = Scaling.from_state(self.scale, scaling)
+        self._restore({name.removeprefix("fitted."): v for name, v in state.items() if name.startswith("fitted.")})
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted method as one file that holds numbers only; errors as of `tollad.io.artifact.save`."""
+        self._need_fitted()
+        metadata: dict[str, Any] = {
+            "method": type(self).__name__,
+            "parameters": {name: _plain(value) for name, value in dataclasses.asdict(self).items()},
+            "shape": list(self._shape),
+        }
+        artifact.save(path, "model", metadata, self.state())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a file written by `save`.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, or of something else than this method.
+        OSError
+            If it cannot be read.
+        """
+        metadata, arrays = artifact.load(path, "model")
+        if metadata.get("method") != cls.__name__:
+            found = metadata.get("method", "a detector")
+            raise ValueError(f"{os.fspath(path)} holds {found}, not {cls.__name__}")
+        try:
+            method = cls(**{name: _frozen(value) for name, value in metadata["parameters"].items()})
+            method.load_state(arrays, tuple(metadata["shape"]))
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise artifact.unknown(path, error) from error
+        return method
+
+    def _need_fitted(self) -> None:
+        if not hasattr(self, "_scaling"):
+            raise ValueError(f"this {type(self).__name__} is not fitted yet; call fit first")
+
+    @abstractmethod
+    def _fit(self, rows: NDArray[np.float64], watched: Watched) -> None:
+        """Fit to scaled rows."""
+
+    @abstractmethod
+    def _score(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Score scaled rows."""
+
+    @abstractmethod
+    def _fitted(self) -> Mapping[str, NDArray[Any]]:
+        """What was fitted."""
+
+    @abstractmethod
+    def _restore(self, fitted: Mapping[str, NDArray[Any]]) -> None:
+        """Become what `_fitted` was taken of; `_shape` and `_scaling` are there."""
+
+    def _diagnose(self, rows: NDArray[np.float64]) -> dict[str, float]:
+        return {}
+
+
+def _numbers(X: NDArray[Any], what: str) -> NDArray[Any]:
+    rows = np.asarray(X)
+    if rows.ndim not in (2, 4) or not len(rows) or rows.dtype.kind not in "fiub":
+        raise ValueError(f"to {what}, give numbers of shape (n, columns) or (n, channels, height, width), n from 1 up")
+    if rows.dtype.kind == "f" and not np.isfinite(rows).all():
+        raise ValueError(f"the rows to {what} hold NaN or infinite values; fill or remove them")
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,205 @@
+"""Layers and optimisers that several methods share; nothing here draws from a global random state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adam import adam
+
+Init: TypeAlias = Callable[[Tensor, torch.Generator], None]
+"""Draws the weights of a dense or convolutional layer in place."""
+
+
+class Dropout(nn.Module):
+    """Dropout that draws from a generator of its owner's, which `seed_dropout` hands to it.
+
+    Parameters
+    ----------
+    p : float in [0, 1)
+        Probability of a zero.
+    """
+
+    generator: torch.Generator
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return values of the same shape: in evaluation mode as they are."""
+        if not self.training:
+            return x
+        kept = torch.rand(x.shape, generator=self.generator, dtype=x.dtype) >= self.p
+        return x * kept / (1 - self.p)
+
+
+def seed_dropout(network: nn.Module, generator: torch.Generator) -> None:
+    """Let all dropout layers of a network draw from this generator."""
+    for layer in network.modules():
+        if isinstance(layer, Dropout):
+            layer.generator = generator
+
+
+class Pad(nn.Module):
+    """Zeros around images of 28 x 28, so that they have 32 x 32 like the others."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, C, H + 4, W + 4)."""
+        return nn.functional.pad(x, (2, 2, 2, 2))
+
+
+class Drawn(nn.Module):
+    """A layer that is one parameter, and knows how to draw it."""
+
+    def draw(self, generator: torch.Generator) -> None:
+        """Set the initial values."""
+        raise NotImplementedError
+
+
+def mlp(
+    widths: Sequence[int],
+    activation: Callable[[], nn.Module],
+    *,
+    norm: Callable[[int], nn.Module] | None = None,
+    bias: bool = True,
+) -> nn.Sequential:
+    """Dense layers of these widths, an activation after each but the last."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths[:-1]):
+        layers += [nn.Linear(before, after, bias), *([norm(after)] if norm else []), activation()]
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1], bias))
+
+
+def default(weight: Tensor, generator: torch.Generator) -> None:
+    """PyTorch's own: uniform up to 1 / sqrt(fan in)."""
+    bound = 1 / math.sqrt(weight[0].numel())
+    weight.uniform_(-bound, bound, generator=generator)
+
+
+def glorot(weight: Tensor, generator: torch.Generator) -> None:
+    """Uniform with variance 2 / (fan in + fan out)."""
+    area = weight[0, 0].numel()
+    bound = math.sqrt(6 / (area * (weight.shape[0] + weight.shape[1])))
+    weight.uniform_(-bound, bound, generator=generator)
+
+
+def glorot_relu(weight: Tensor, generator: torch.Generator) -> None:
+    """`glorot` times the gain of a leaky ReLU of slope 0.01."""
+    glorot(weight, generator)
+    weight.mul_(math.sqrt(2 / (1 + 0.01**2)))
+
+
+def normal(std: float) -> Init:
+    """Normal with this standard deviation."""
+
+    def draw(weight: Tensor, generator: torch.Generator) -> None:
+        weight.normal_(0, std, generator=generator)
+
+    return draw
+
+
+def build(factory: Callable[[], nn.Module], seed: int, init: Init = default) -> nn.Module:
+    """Build a network in float32 with weights drawn from `seed`.
+
+    Biases are 0 but for PyTorch's own initialisation, which draws them like the weights. Buffers begin at 0, those of
+    BatchNorm at its own values.
+
+    Parameters
+    ----------
+    factory : callable
+        Makes the network of linear, convolutional, BatchNorm and `Drawn` layers.
+    seed : int
+    init : callable, default `default`
+    """
+    # On the meta device nothing is drawn from the global random state.
+    with torch.device("meta"):
+        network = factory()
+    zeros = {name: torch.zeros(tensor.shape, dtype=tensor.dtype) for name, tensor in network.state_dict().items()}
+    network.load_state_dict(zeros, assign=True)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, nn.Linear | nn.modules.conv._ConvNd):
+                init(layer.weight, generator)
+                if layer.bias is not None and init is default:
+                    bound = 1 / math.sqrt(layer.weight[0].numel())
+                    layer.bias.uniform_(-bound, bound, generator=generator)
+            elif isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.reset_parameters()
+            elif isinstance(layer, Drawn):
+                layer.draw(generator)
+    return network.requires_grad_(True)
+
+
+class Adam:
+    """Adam over some parameters, told what to minimise: no gradient reaches any other parameter.
+
+    The update is torch's own. To construct a `torch.optim.Optimizer` would import the compiler of torch.
+
+    Parameters
+    ----------
+    parameters : iterable of nn.Parameter
+    learning_rate : float > 0
+    betas : (float, float)
+    weight_decay : float >= 0
+        Added to the gradient, times the weight: the penalty ``weight_decay / 2 * ||w||^2`` in the loss.
+    eps : float > 0
+
+    Attributes
+    ----------
+    learning_rate : float
+        May be changed between steps.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        learning_rate: float,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 0.0,
+        eps: float = 1e-8,
+    ) -> None:
+        self.learning_rate = learning_rate
+        self._parameters = list(parameters)
+        self._betas, self._weight_decay, self._eps = betas, weight_decay, eps
+        self._means = [torch.zeros_like(p) for p in self._parameters]
+        self._squares = [torch.zeros_like(p) for p in self._parameters]
+        self._steps = [torch.zeros(()) for _ in self._parameters]
+
+    def minimise(self, loss: Tensor) -> None:
+        """Take one step against the gradient of a scalar."""
+        gradients = torch.autograd.grad(loss, self._parameters, materialize_grads=True, allow_unused=True)
+        with torch.no_grad():
+            adam(
+                [p.detach() for p in self._parameters],
+                list(gradients),
+                self._means,
+                self._squares,
+                [],
+                self._steps,
+                foreach=False,
+                fused=True,
+                amsgrad=False,
+                beta1=self._betas[0],
+                beta2=self._betas[1],
+                lr=self.learning_rate,
+                weight_decay=self._weight_decay,
+                eps=self._eps,
+                maximize=False,
+            )
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the moments and counts, by parameter."""
+        groups = {"mean": self._means, "square": self._squares, "step": self._steps}
+        return {f"{name}.{i}": tensor for name, tensors in groups.items() for i, tensor in enumerate(tensors)}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Copy what `state` returned into the optimiser."""
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])

@@ -1,0 +1,150 @@
+"""Laws of all methods of the tables at once."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import made
+import numpy as np
+import pytest
+
+import tollad.methods
+from tollad.methods.neural import Neural
+from tollad.training.session import Checkpoint
+
+pytestmark = pytest.mark.usefixtures("global_random_states_stay")
+
+NAMES = tollad.methods.__all__
+NEURAL = [name for name in NAMES if issubclass(getattr(tollad.methods, name), Neural)]
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """One small fit of each method, never changed."""
+    return {name: made.method(name).fit(made.rows()) for name in NAMES}
+
+
+def test_every_method_has_a_small_fit_here():
+    assert sorted(made.SMALL) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_score_is_finite_and_one_number_a_row(fitted, name):
+    scores = fitted[name].anomaly_score(made.rows(70, seed=1))
+
+    assert scores.shape == (70,)
+    assert scores.dtype == np.float64
+    assert np.isfinite(scores).all()
+    assert np.ptp(scores) > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_score_depends_on_nothing_but_its_row(fitted, name):
+    """To the last bit: alone, in another order, in other company."""
+    method, rows = fitted[name], made.rows(70, seed=1)
+    scores = method.anomaly_score(rows)
+
+    assert (method.anomaly_score(rows[::-1])[::-1] == scores).all()
+    assert (method.anomaly_score(rows[65:66]) == scores[65]).all()
+    assert (method.anomaly_score(np.concatenate([rows[:3] * 9, rows[40:]]))[3:] == scores[40:]).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_seed_gives_the_same_bits_and_leaves_the_rows_alone(fitted, name):
+    rows = made.rows()
+    rows.flags.writeable = False
+
+    again = made.method(name).fit(rows)
+
+    assert (again.anomaly_score(rows) == fitted[name].anomaly_score(rows)).all()
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_another_seed_gives_another_score(fitted, name):
+    rows = made.rows()
+
+    assert (made.method(name, seed=1).fit(rows).anomaly_score(rows) != fitted[name].anomaly_score(rows)).any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_scores_as_what_was_saved(fitted, name, tmp_path):
+    method, rows = fitted[name], made.rows(9, seed=2)
+    method.save(tmp_path / "method.tollad")
+
+    loaded = type(method).load(tmp_path / "method.tollad")
+
+    assert (loaded.anomaly_score(rows) == method.anomaly_score(rows)).all()
+    assert dataclasses.asdict(loaded) == dataclasses.asdict(method)
+    other = getattr(tollad.methods, next(other for other in NAMES if other != name))
+    with pytest.raises(ValueError, match=f"holds {name}, not"):
+        other.load(tmp_path / "method.tollad")
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_an_interrupted_fit_goes_on_to_the_same_bits(fitted, name, tmp_path, monkeypatch):
+    rows, path, steps = made.rows(), tmp_path / "fit.tollad", []
+
+    class InterruptionError(Exception):
+        pass
+
+    def save(self, metadata, tensors, original=Checkpoint.save):
+        original(self, metadata, tensors)
+        steps.append((metadata["phase"], metadata["step"]))
+        if len(steps) in stops:
+            raise InterruptionError
+
+    monkeypatch.setattr(Checkpoint, "due", True)
+    monkeypatch.setattr(Checkpoint, "save", save)
+    stops = []
+    made.method(name).fit(rows, checkpoint=tmp_path / "whole.tollad")
+    every, n = steps.copy(), len(steps)
+    for stop in {2, n // 2, n - 1}:
+        stops[:] = [stop]
+        path.unlink(missing_ok=True)
+        steps.clear()
+        with pytest.raises(InterruptionError):
+            made.method(name).fit(rows, checkpoint=path)
+        stops.clear()
+        resumed = made.method(name).fit(rows, checkpoint=path)
+
+        assert steps == every, "no step is taken twice"
+        assert (resumed.anomaly_score(rows) == fitted[name].anomaly_score(rows)).all()
+    with pytest.raises(ValueError, match="of other data or other parameters"):
+        made.method(name, seed=5).fit(rows, checkpoint=path)
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_what_is_watched_changes_nothing_and_may_score(fitted, name):
+    rows, seen = made.rows(), []
+    method = made.method(name)
+
+    method.fit(rows, watch=lambda step: seen.append((step, method.anomaly_score(rows), method.state())), n_watches=2)
+
+    assert (method.anomaly_score(rows) == fitted[name].anomaly_score(rows)).all()
+    assert (seen[-1][1] == method.anomaly_score(rows)).all()
+    assert len(seen) == 2
+    method.load_state(seen[0][2])
+    assert (method.anomaly_score(rows) == seen[0][1]).all()
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_a_loss_that_is_no_number_ends_the_fit_with_its_reason(name):
+    rows = made.rows() * 1e30
+
+    with pytest.raises(FloatingPointError, match="no longer a finite number at step 1 of"):
+        made.method(name, scale="none").fit(rows)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_that_do_not_suit_are_refused_in_words(fitted, name):
+    method = fitted[name]
+    with pytest.raises(ValueError, match=r"rows of shape \(6,\), not \(5,\)"):
+        method.anomaly_score(made.rows(d=5))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        method.anomaly_score(np.full((2, 6), np.nan))
+    with pytest.raises(ValueError, match="numbers of shape"):
+        made.method(name).fit(np.zeros((0, 6)))
+    with pytest.raises(ValueError, match="not fitted yet"):
+        made.method(name).anomaly_score(made.rows())
+    with pytest.raises(ValueError, match="no scaling 'other'"):
+        made.method(name, scale="other")

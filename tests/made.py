@@ -1,0 +1,31 @@
+"""The smallest fit of every method, so that the laws find a new one by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import tollad.methods
+from tollad.methods.base import Comparator
+
+# What makes a method small: a few steps of a few rows.
+SMALL: dict[str, dict[str, Any]] = {
+    "DCAE": {"epochs": 3, "batch_size": 8},
+    "DeepSVDD": {"epochs": 3, "pretrain_epochs": 2, "batch_size": 8, "soft": True, "warm_up": 1},
+    "IsolationForest": {"n_trees": 5},
+    "KDE": {},
+    "OCSVM": {},
+}
+
+
+def rows(n: int = 30, d: int = 6, seed: int = 0) -> NDArray[np.float64]:
+    """Draw rows of a table with correlated columns."""
+    generator = np.random.default_rng(seed)
+    return generator.normal(size=(n, d)) @ generator.normal(size=(d, d)) + 3
+
+
+def method(name: str, **changes: Any) -> Comparator:
+    """Return a small method, not fitted."""
+    return getattr(tollad.methods, name)(**{**SMALL[name], **changes})

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import made
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tollad.method.networks import Autoencoder
+from tollad.methods import DCAE, lenet
+from tollad.methods.dcae import reconstruct
+from tollad.methods.layers import build
+
+
+def n_parameters(module):
+    return [p.numel() for p in module.parameters()]
+
+
+def test_the_networks_have_the_layers_of_their_source():
+    small, large = (lenet.autoencoder(shape, "") for shape in ((1, 28, 28), (3, 32, 32)))
+
+    assert n_parameters(small) == [200, 800, 6272, 200, 800, 200]
+    assert n_parameters(large.encoder) == [2400, 51200, 204800, 262144]
+    assert n_parameters(large.decoder) == [25600, 204800, 51200, 2400]
+    for network, shape in ((small, (1, 28, 28)), (large, (3, 32, 32))):
+        x_hat, z = network.eval()(torch.zeros(2, *shape))
+        assert x_hat.shape == (2, *shape)
+        assert z.shape == (2, 32 if network is small else 128)
+
+
+def test_rows_that_it_has_no_network_for_are_refused():
+    with pytest.raises(ValueError, match=r"DCAE has networks for .*, not \(1, 9, 9\); resize them"):
+        DCAE().fit(np.zeros((4, 1, 9, 9)))
+
+
+def test_a_linear_autoencoder_reaches_principal_components():
+    """Eckart and Young: no other linear map of the same rank errs less."""
+    x = torch.from_numpy(made.rows(64) - made.rows(64).mean(0)).float()
+    linear = build(lambda: Autoencoder(nn.Linear(6, 2, bias=False), nn.Linear(2, 6, bias=False)), 0)
+    phase = reconstruct(DCAE(learning_rate=0.02, weight_decay=0.0), linear)
+
+    for _ in range(1500):
+        loss = phase.update(x)
+
+    values = torch.linalg.svdvals(x).square() / len(x)
+    assert loss.item() == pytest.approx(values[2:].sum().item(), rel=1e-3)
+
+
+def test_it_fits_ten_images_and_its_output_lies_between_0_and_1():
+    images = np.random.default_rng(0).integers(0, 256, (10, 1, 28, 28)).astype(np.uint8)
+    images[:, :, ::2] = images[:, :, 1::2]  # half the detail
+    settings = {"scale": "unit", "learning_rate": 1e-2, "weight_decay": 0.0, "batch_size": 10}
+
+    untrained, trained = (DCAE(epochs=epochs, **settings).fit(images) for epochs in (0, 150))
+
+    assert trained.anomaly_score(images).mean() < 0.85 * untrained.anomaly_score(images).mean()
+    with torch.no_grad():
+        x_hat, _ = trained._net(torch.from_numpy(images / 255).float())
+    assert x_hat.min() > 0
+    assert x_hat.max() < 1
+
+
+def test_the_loss_is_a_sum_over_the_values_and_the_decay_pulls_weights_to_0():
+    x = torch.from_numpy(made.rows(8)).float()
+    network = build(lambda: Autoencoder(nn.Linear(6, 2, bias=False), nn.Linear(2, 6, bias=False)), 0)
+    before = [p.detach().clone() for p in network.parameters()]
+    expected = (network(x)[0] - x).square().sum() / 8
+
+    loss = reconstruct(DCAE(learning_rate=1e-3, weight_decay=1e9), network).update(x)
+
+    torch.testing.assert_close(loss, expected)
+    for p, start in zip(network.parameters(), before, strict=True):
+        torch.testing.assert_close(p, start - 1e-3 * start.sign())  # the first step of Adam

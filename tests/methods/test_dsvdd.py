@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import made
+import numpy as np
+import pytest
+import torch
+
+from tollad.methods import DCAE, DeepSVDD
+from tollad.methods.dsvdd import away_from_zero
+from tollad.methods.neural import effective_rank
+
+ROWS = made.rows(40)
+SETTINGS = {"batch_size": 10, "learning_rate": 1e-3}
+
+
+def distances(method, rows=ROWS):
+    return method.anomaly_score(rows)
+
+
+def test_the_pre_training_is_the_autoencoder():
+    """So one training serves both columns of a table."""
+    autoencoder = DCAE(epochs=4, drop_after=2, **SETTINGS).fit(ROWS)
+    svdd = DeepSVDD(pretrain_epochs=4, pretrain_drop_after=2, epochs=0, **SETTINGS).fit(ROWS)
+
+    learnt = autoencoder.state()
+    shared = {name: value for name, value in svdd.state().items() if "autoencoder" in name}
+
+    assert shared
+    for name, value in shared.items():
+        assert (learnt[name.replace("autoencoder.", "")] == value).all()
+
+
+def test_before_its_training_the_score_is_the_distance_to_the_mean_code():
+    svdd = DeepSVDD(pretrain_epochs=2, epochs=0, **SETTINGS)
+    svdd.epochs = 1
+    svdd.learning_rate = 0.0  # the centre is set, and nothing moves but the statistics of BatchNorm
+    svdd.fit(ROWS)
+
+    center = svdd.state()["fitted.center"]
+
+    assert (np.abs(center) >= np.float32(0.1)).all()
+    assert distances(svdd).min() > 0
+
+
+def test_no_component_of_the_centre_is_near_0():
+    moved = away_from_zero(torch.tensor([-0.05, 0.05, 0.0, -0.3, 0.1]))
+
+    assert moved.tolist() == pytest.approx([-0.1, 0.1, 0.1, -0.3, 0.1])
+
+
+def test_training_pulls_the_rows_to_the_centre():
+    before, after = (
+        DeepSVDD(pretrain_epochs=1, epochs=epochs, drop_after=99, **SETTINGS).fit(ROWS) for epochs in (1, 60)
+    )
+
+    assert after.diagnose(ROWS)["mean_squared_distance"] < 0.5 * before.diagnose(ROWS)["mean_squared_distance"]
+
+
+def test_the_last_layer_alone_collapses_to_rank_one():
+    """For frozen features h the minimiser is W = c w' with w = E[hh']^-1 E[h]: score ||c||^2 (1 - w'h)^2."""
+    generator = torch.Generator().manual_seed(0)
+    h = torch.rand(200, 5, generator=generator, dtype=torch.float64)
+    c = torch.randn(3, generator=generator, dtype=torch.float64)
+    second, first = h.T @ h / 200, h.mean(0)
+    w = torch.linalg.solve(second, first)
+    best = torch.linalg.lstsq(h, c.expand(200, 3)).solution.T
+
+    torch.testing.assert_close(best, torch.outer(c, w))
+    score = (h @ best.T - c).square().sum(1)
+    torch.testing.assert_close(score, c.square().sum() * (1 - h @ w).square())
+    torch.testing.assert_close(score.mean(), c.square().sum() * (1 - first @ w))
+    assert effective_rank(h @ best.T) == pytest.approx(1)
+    assert effective_rank(h) > 3
+
+
+def test_a_soft_boundary_leaves_a_share_of_nu_outside():
+    """The (1 - nu) quantile minimises R^2 + mean(max(0, d - R^2)) / nu, and an epoch of no step keeps it so."""
+    svdd = DeepSVDD(soft=True, nu=0.2, warm_up=0, pretrain_epochs=1, epochs=30, **SETTINGS).fit(ROWS)
+    d = distances(svdd) + float(svdd.state()["fitted.radius_squared"])
+
+    def loss(r):
+        return r + np.maximum(0, d - r).mean() / 0.2
+
+    best = min(np.linspace(0, d.max(), 4001), key=loss)
+    assert best == pytest.approx(np.quantile(d, 0.8), abs=np.diff(np.sort(d)).max())
+    assert (distances(svdd) > 0).mean() == pytest.approx(0.2, abs=0.15)
+
+
+def test_both_boundaries_rank_alike_for_one_encoder():
+    svdd = DeepSVDD(soft=True, pretrain_epochs=1, epochs=3, warm_up=1, **SETTINGS).fit(ROWS)
+    state = svdd.state()
+    soft = distances(svdd)
+    svdd.load_state({**state, "fitted.radius_squared": np.zeros_like(state["fitted.radius_squared"])})
+
+    np.testing.assert_allclose(distances(svdd) - soft, state["fitted.radius_squared"], rtol=1e-4)
+
+
+def test_an_effective_rank_is_0_without_spread_and_1_on_a_line():
+    assert effective_rank(torch.ones(5, 3)) == 0
+    assert effective_rank(torch.arange(5.0)[:, None] * torch.ones(3)) == pytest.approx(1)

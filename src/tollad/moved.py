@@ -1,4 +1,7 @@
-"""Former homes of modules: they import as before, as the very modules that took their place."""
+"""Former homes of modules: they import as before, as the very modules that took their place.
+
+A module that was divided becomes one with the public names of its parts.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,12 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-HOMES = {
+_COLUMNS = ("tables.schema", "tables.frames", "tables.survey", "tables.encode", "tables.decode", "tables.values")
+HOMES: dict[str, str | tuple[str, ...]] = {
     "artifact": "io.artifact",
     "batches": "training.batches",
     "build": "training.build",
-    "columns": "tables.columns",
+    "columns": _COLUMNS,
     "data": "datasets",
     "data.catalogue": "datasets.catalogue",
     "data.fetch": "datasets.fetch",
@@ -33,6 +37,7 @@ HOMES = {
     "stack": "training.stack",
     "state": "detector.state",
     "streaming": "detector.streaming",
+    "tables.columns": _COLUMNS,
     "terms": "method.terms",
 }
 
@@ -52,6 +57,15 @@ class Finder(MetaPathFinder, Loader):
         return ModuleType(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Put the module of the new name in the place of the old one."""
-        home = importlib.import_module(f"tollad.{HOMES[module.__name__.removeprefix('tollad.')]}")
-        sys.modules[module.__name__] = home
+        """Put the module of the new name in the place of the old one, or fill it with the names of several."""
+        home = HOMES[module.__name__.removeprefix("tollad.")]
+        if isinstance(home, str):
+            sys.modules[module.__name__] = importlib.import_module(f"tollad.{home}")
+            return
+        for part in home:
+            vars(module).update(public_names(importlib.import_module(f"tollad.{part}")))
+
+
+def public_names(module: ModuleType) -> dict[str, object]:
+    """Return what a module shows to others."""
+    return {name: value for name, value in vars(module).items() if not name.startswith("_")}

@@ -41,14 +41,14 @@ def mapped(folder: Path, rows: np.ndarray) -> np.memmap:
 
 
 @pytest.mark.parametrize("preprocess", ["auto", None])
-@pytest.mark.parametrize("bend", [False, True])
-def test_constants_of_a_table_have_the_same_bits(preprocess, bend):
+@pytest.mark.parametrize("arcsinh", [False, True])
+def test_constants_of_a_table_have_the_same_bits(preprocess, arcsinh):
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(500, 6)) * 10.0 ** np.arange(6)
     rows[rng.random(rows.shape) < 0.1] = NAN
     rows[:, 3] = rng.random(500) < 0.1
     names, indicator = [f"x{i}" for i in range(6)], np.arange(6) == 3
-    options = {"indicator": indicator, "bend": bend}
+    options = {"indicator": indicator, "arcsinh": arcsinh}
     large = fit_features(LargeRows(rows), preprocess, names, **options)
     with in_one_block():
         small = fit_features(rows, preprocess, names, **options)

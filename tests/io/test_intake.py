@@ -75,7 +75,7 @@ def write(folder: Path, name: str) -> Path:
 @pytest.fixture
 def late_is_allowed(monkeypatch) -> None:
     """Two levels, of which one is a number most of the time: a category, for this table."""
-    monkeypatch.setattr("tollad.tables.columns._NEARLY", 0.99)
+    monkeypatch.setattr("tollad.tables.survey._NEARLY", 0.99)
 
 
 def fit_both(
@@ -207,14 +207,14 @@ class TestWhatGoesWrongOnTheWay:
 
     def test_a_file_that_changes_between_the_readings(self, tmp_path, monkeypatch):
         path = tmp_path / "rows.csv"
-        condense = intake.condense
+        to_codes = intake.to_codes
 
         def append(*arguments, **options):
             with open(path, "a") as file:
                 file.write("1,2\n")
-            return condense(*arguments, **options)
+            return to_codes(*arguments, **options)
 
-        monkeypatch.setattr(intake, "condense", append)
+        monkeypatch.setattr(intake, "to_codes", append)
         monkeypatch.setattr(textfile, "_CHUNK_BYTES", 1 << 22)
         assert f"{path}: changed while it was read" in refusal(tmp_path, NUMBERS)
 

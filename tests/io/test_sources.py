@@ -23,7 +23,8 @@ from pyarrow import parquet
 from tollad.io import sources
 from tollad.io import text as textfile
 from tollad.io.sources import Block, column_as_strings, matches, open_table, read_array, read_table, resolve_column
-from tollad.tables.columns import Column, encode
+from tollad.tables.encode import encode
+from tollad.tables.schema import Column
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

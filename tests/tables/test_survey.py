@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollad.tables.columns import Column, Survey, condense, date_column, encode, expand, fit_columns
+from tollad.tables.encode import encode, encode_codes, to_codes
+from tollad.tables.schema import Column, date_column
+from tollad.tables.survey import Survey, fit_columns
 
 
 def in_blocks(values: list[str | None], sizes: list[int], asked: str | None) -> Column:
@@ -78,7 +80,7 @@ def test_levels_without_end_are_refused():
         survey.add(pa.chunked_array([["another"]]), "row {}".format)
 
 
-def test_what_is_condensed_expands_to_what_is_encoded():
+def test_what_is_to_codesd_expands_to_what_is_encoded():
     rng = np.random.default_rng(0)
     days = np.datetime64("2020-01-01") + rng.integers(0, 900, 200).astype("timedelta64[D]")
     table = pa.table(
@@ -91,9 +93,9 @@ def test_what_is_condensed_expands_to_what_is_encoded():
         }
     )
     columns = fit_columns(table, {"gone": "drop"})
-    codes = condense(table, columns)
+    codes = to_codes(table, columns)
     assert codes.shape == (200, 4)
-    np.testing.assert_array_equal(expand(codes, columns), encode(table, columns))
+    np.testing.assert_array_equal(encode_codes(codes, columns), encode(table, columns))
     known = columns[-1]
     seen = codes[:, -1]
     assert known == date_column("date", seen.min(), np.sort(seen)[99], seen.max(), hours=False)

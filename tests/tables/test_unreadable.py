@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollad.tables.columns import Column, encode, unreadable
+from tollad.tables.encode import encode
+from tollad.tables.schema import Column
+from tollad.tables.values import unreadable
 
 WILD = st.sampled_from(
     [

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.io import artifact
-from tollad.tables.columns import Column, describe
+from tollad.tables.schema import Column, describe
 
 _MOST_NAMES = 5
 _SPARKS = "▁▂▃▄▅▆▇█"

@@ -31,10 +31,12 @@ from tollad.io import artifact
 from tollad.method.networks import traits_of
 from tollad.method.objective import Objective
 from tollad.method.traits import Builder, Traits
-from tollad.tables.columns import Column, decode, to_arrow, values_of
+from tollad.tables.decode import decode, values_of
 from tollad.tables.features import Preprocess, fit_features, mean_of_rows
+from tollad.tables.frames import to_arrow
 from tollad.tables.large import LargeRows, RowFile, Rows, as_large, in_blocks, take
 from tollad.tables.rows import check_rows, divide, encoding_of, learn_rows, names_of
+from tollad.tables.schema import Column
 from tollad.training import scoring
 from tollad.training.batches import Batches
 from tollad.training.build import Modules, build_stack, custom_stack, find_device, member_seeds
@@ -99,7 +101,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         and by channel otherwise, and clips at 50; "auto" does the same; None takes values as they are. Missing values
         in tables are always replaced by the training median and flagged in a column of their own.
     columns : mapping of str to {"number", "category", "date", "drop"}, optional
-        Kinds of columns of a frame that should not be decided by their values, see `tollad.tables.columns.fit_columns`.
+        Kinds of columns of a frame that should not be decided by their values, see `tollad.tables.survey.fit_columns`.
         All others are numbers, dates or categories by their type, and text by what all of its values are.
     contamination : float in (0, 0.5], default 0.1
         Share of the training rows that `predict` is to call anomalous; it decides `offset_`. The network has seen these
@@ -139,7 +141,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         channels last: call ``.contiguous()`` before what takes a ``.view()``.
     calibration_scores_ : ndarray of float64
         Anomaly scores of the rows held out, in ascending order. Only with `false_alarm_rate` or after `calibrate`.
-    columns_ : list of tollad.tables.columns.Column
+    columns_ : list of tollad.tables.schema.Column
         What was decided of each column. Only for frames with columns that are not all numbers.
     features_ : tollad.tables.features.Features
         The constants of the preprocessing.
@@ -253,10 +255,10 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         with_channels = partial(_with_channels, series=traits_of(self.network).n_axes == 2)
         shaped = rows.changed(with_channels) if isinstance(rows, LargeRows) else with_channels(rows)
         settings = resolve(self.get_params(), shaped.shape[1:], len(rows))
-        bend = settings.corruption is not None and settings.n_members > 1
+        arcsinh = settings.corruption is not None and settings.n_members > 1
         encoded = encoding_of(self)
         names, indicator = (names_of(self), None) if encoded is None else (encoded.names, encoded.indicator)
-        self.features_ = fit_features(shaped, self.preprocess, names, indicator=indicator, bend=bend)
+        self.features_ = fit_features(shaped, self.preprocess, names, indicator=indicator, arcsinh=arcsinh)
         self.settings_ = settings
         self.notes_ = {}
         self.n_steps_ = 0
@@ -327,7 +329,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
         """Return what the network makes of the rows, in their own shape and units; the mean over the members.
 
-        Of a frame with categories or dates it is an array of objects, see `tollad.tables.columns.decode`.
+        Of a frame with categories or dates it is an array of objects, see `tollad.tables.decode.decode`.
         """
         check_is_fitted(self)
         rows = self._reconstruct(self._rows(X))

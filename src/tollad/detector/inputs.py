@@ -31,8 +31,12 @@ from tollad.io.sources import (
     resolve_column,
     warn_of_lost_row,
 )
-from tollad.tables.columns import Column, encode, fit_columns, typed, unreadable
+from tollad.tables.decode import typed
+from tollad.tables.encode import encode
 from tollad.tables.features import column_names
+from tollad.tables.schema import Column
+from tollad.tables.survey import fit_columns
+from tollad.tables.values import unreadable
 
 if TYPE_CHECKING:
     from tollad.detector.estimator import TollDetector
@@ -139,7 +143,7 @@ def read_training_rows(
     drop : sequence of str
         Columns that are no features.
     kinds : mapping of str to str, optional
-        What columns are; all others are decided by their values, see `tollad.tables.columns.fit_columns`.
+        What columns are; all others are decided by their values, see `tollad.tables.survey.fit_columns`.
     size, grey
         As in `tollad.io.images.open_images`, for images only.
 

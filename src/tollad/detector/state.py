@@ -16,8 +16,8 @@ from torch import nn
 from tollad.calibration import ThresholdRule
 from tollad.detector.settings import Settings, check_real, check_settings
 from tollad.io import artifact
-from tollad.tables.columns import Column, encoding
 from tollad.tables.features import Features
+from tollad.tables.schema import Column, encoding
 from tollad.training.session import History
 
 
@@ -114,7 +114,7 @@ def load_state(path: str | os.PathLike[str]) -> State:
             n_steps=metadata["n_steps"],
             history=History(**metadata["history"]),
             notes=metadata["notes"],
-            features=Features(**_group(arrays, "features.")),
+            features=Features.from_arrays(_group(arrays, "features.")),
             weights=_group(arrays, "stack."),
             member_means=arrays["member_means"],
             training_scores=arrays["training_scores"],
@@ -152,7 +152,7 @@ def _check(state: State) -> None:
     else:
         width = 0
         known = {(shape[0], 1, 1)} if len(shape) == 3 else {(1, 1, 1), (shape[0], 1)}  # images, or series
-    constants = (features.mean, features.scale, features.bent_mean, features.bent_scale)
+    constants = (features.mean, features.scale, features.arcsinh_mean, features.arcsinh_scale)
     if features.fill.shape != (width,) or any(part.shape not in {(0,), *known} for part in constants):
         raise ValueError("constants of other columns than those of the rows")
 

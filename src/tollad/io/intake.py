@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from tollad.io.sources import Block, TableSource
 from tollad.io.text import standard_input
 from tollad.tables import large as stored
-from tollad.tables.columns import Column, Survey, Where, check_kinds, condense, date_column
+from tollad.tables.encode import to_codes
 from tollad.tables.large import LargeRows, RowFile, in_blocks, order_statistics, temporary_space
+from tollad.tables.schema import Column, Where, check_kinds, date_column
+from tollad.tables.survey import Survey
 
 
 class Keep(Protocol):
@@ -77,7 +79,7 @@ def is_large(path: str, spooled: BinaryIO | None = None) -> bool:
 def large_rows(
     source: TableSource, names: Sequence[str], asked: Mapping[str, str], keep: Keep, *, named: bool = True
 ) -> tuple[LargeRows, int]:
-    """Put the rows of a table on disk, to be learnt from, as `fit_columns` and `condense` of `tollad.tables` read them.
+    """Put the rows of a table on disk, to be learnt from, as `fit_columns` and `to_codes` of `tollad.tables` read them.
 
     Memory holds a block of rows at a time, and the levels of categories.
 
@@ -88,7 +90,7 @@ def large_rows(
     names : sequence of str
         The columns to learn from.
     asked : mapping of str to str
-        The kinds of some of them, see `tollad.tables.columns.fit_columns`.
+        The kinds of some of them, see `tollad.tables.survey.fit_columns`.
     keep : Keep
     named : bool, default True
         Whether the names are those of the user.
@@ -102,7 +104,7 @@ def large_rows(
     Raises
     ------
     ValueError
-        As `tollad.tables.columns.fit_columns`; for categories of over a million levels, and a file that changes.
+        As `tollad.tables.survey.fit_columns`; for categories of over a million levels, and a file that changes.
     OSError
         If the folder for temporary files is full or too small.
     """
@@ -113,7 +115,7 @@ def large_rows(
     source.numeric.update(column.name for column in columns if column.kind == "number")
     for block in source:
         rows, where = _kept(block, names, keep)
-        file.append(condense(rows, columns, where=where))
+        file.append(to_codes(rows, columns, where=where))
     if len(file) != n_kept or _fingerprint(source.path) != before:
         raise ValueError(f"{source.path}: changed while it was read; read it when nothing writes to it")
     columns = _with_dates(columns, file)

@@ -1,7 +1,7 @@
 """Files a user has, as streams of blocks: CSV, Parquet, NumPy arrays and standard input.
 
 A table is read block by block, so that its size on disk is no limit. Text stays text: what a column is can only be told
-from all of it (`tollad.tables.columns`), and an error can still name the line that a value stands on.
+from all of it (`tollad.tables.survey`), and an error can still name the line that a value stands on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tollad.io.text import NUMBER, Part, Reject, distinct_names, like_values, numbered, text_parts
-from tollad.tables.columns import MISSING
+from tollad.tables.schema import MISSING
 from tollad.warn import warn
 
 BLOCK_ROWS = 16384

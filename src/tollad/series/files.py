@@ -31,7 +31,8 @@ from tollad.io.sources import (
 )
 from tollad.method.networks import traits_of
 from tollad.series.window import check_window, score_steps, windows
-from tollad.tables.columns import Column, encode
+from tollad.tables.encode import encode
+from tollad.tables.schema import Column
 
 if TYPE_CHECKING:
     from tollad.detector.estimator import TollDetector

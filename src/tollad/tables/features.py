@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,9 @@ from tollad.warn import warn
 
 Preprocess: TypeAlias = Literal["auto", "standard"] | None
 
-# A standardised value further out than this is as odd as one just here: it keeps every score finite.
+# Standardised values are clipped here, so that every score is finite.
 _CLIP = 50.0
-_BENT_CLIP = np.arcsinh(_CLIP)
+_ARCSINH_CLIP = np.arcsinh(_CLIP)
 _NONE = np.empty(0)
 
 
@@ -40,7 +40,7 @@ class Features:
     mean, scale : ndarray of float64
         ``(x - mean) / scale``, clipped at 50 either way; (d + k,) for tables, (C, 1, ...) otherwise. Empty when values
         are taken as they are.
-    bent_mean, bent_scale : ndarray of float64, (d + k,)
+    arcsinh_mean, arcsinh_scale : ndarray of float64, (d + k,)
         The same for the second view; empty when there is none.
     """
 
@@ -48,13 +48,13 @@ class Features:
     flagged: NDArray[np.int64]
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
-    bent_mean: NDArray[np.float64]
-    bent_scale: NDArray[np.float64]
+    arcsinh_mean: NDArray[np.float64]
+    arcsinh_scale: NDArray[np.float64]
 
     @property
     def n_views(self) -> int:
         """How many views of the rows there are: 2 with the arcsinh of a table, else 1."""
-        return 2 if len(self.bent_mean) else 1
+        return 2 if len(self.arcsinh_mean) else 1
 
     def transform(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """Return network inputs, finite whatever `X` is: (n_views, n, d + k) of a table (n, d), else (1, *X.shape)."""
@@ -70,14 +70,14 @@ class Features:
             scaled: NDArray[np.float64] = np.clip((values - self.mean) / self.scale, -_CLIP, _CLIP)
         if self.n_views == 1:
             return scaled[None]
-        return np.stack([scaled, (np.arcsinh(scaled) - self.bent_mean) / self.bent_scale])
+        return np.stack([scaled, (np.arcsinh(scaled) - self.arcsinh_mean) / self.arcsinh_scale])
 
     def inverse(self, inputs: NDArray[np.float64], view: int) -> NDArray[np.float64]:
         """Return network inputs of a view (or reconstructions of them) in the units of the rows, without the flags."""
         values = inputs
         if view == 1:
             # A reconstruction can lie further out than any input, and sinh grows fast.
-            values = np.sinh(np.clip(inputs * self.bent_scale + self.bent_mean, -_BENT_CLIP, _BENT_CLIP))
+            values = np.sinh(np.clip(inputs * self.arcsinh_scale + self.arcsinh_mean, -_ARCSINH_CLIP, _ARCSINH_CLIP))
         if len(self.mean):
             values = values * self.scale + self.mean
         return values[:, : len(self.fill)] if len(self.fill) else values
@@ -96,8 +96,13 @@ class Features:
             )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the constants by name, for a file; ``Features(**arrays)`` is the way back."""
+        """Return the constants by name, for a file."""
         return asdict(self)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Return the constants from what `arrays` returned, or from a file whose names are those of version 1."""
+        return cls(**{name.replace("bent_", "arcsinh_"): array for name, array in arrays.items()})
 
 
 def fit_features(
@@ -106,7 +111,7 @@ def fit_features(
     names: Sequence[str],
     *,
     indicator: NDArray[np.bool_] | None = None,
-    bend: bool = False,
+    arcsinh: bool = False,
 ) -> Features:
     """Learn the constants from training rows.
 
@@ -121,7 +126,7 @@ def fit_features(
     indicator : ndarray of bool, (d,), optional
         Columns of 0 and 1. Their mean p and scale are those of one more 0 and one more 1, so that a category without
         any training row is very odd, not invisible.
-    bend : bool, default False
+    arcsinh : bool, default False
         Whether to learn the second view of a table; there is none when values are taken as they are.
 
     Raises
@@ -173,11 +178,11 @@ def fit_features(
             "row differs from them"
         )
     features = replace(features, mean=mean, scale=np.where(one, 1.0, scale))
-    if not bend or X.ndim > 2:
+    if not arcsinh or X.ndim > 2:
         return features
-    bent_mean, spread = _mean_and_spread(X, lambda block: np.arcsinh(features.transform(block)[0]), axes)
+    arcsinh_mean, spread = _mean_and_spread(X, lambda block: np.arcsinh(features.transform(block)[0]), axes)
     spread[smoothed] = np.maximum(spread[smoothed], np.arcsinh(np.sqrt(1 / len(X))))
-    return replace(features, bent_mean=bent_mean, bent_scale=np.where(one, 1.0, spread))
+    return replace(features, arcsinh_mean=arcsinh_mean, arcsinh_scale=np.where(one, 1.0, spread))
 
 
 def mean_of_rows(X: Rows) -> NDArray[np.float64]:

@@ -127,8 +127,8 @@ class LargeRows:
         An array may be memory-mapped.
     names : sequence of str, optional
         Of the columns of a table, as the user knows them.
-    columns : sequence of tollad.tables.columns.Column, optional
-        What the columns are, if they are not all numbers; the rows are then what `condense` of that module returns.
+    columns : sequence of tollad.tables.schema.Column, optional
+        What the columns are, if they are not all numbers; the rows are then codes, see `tollad.tables.encode.to_codes`.
     changes : sequence of callable
         What is done to rows of the source, one after the other, before they are handed on.
     index : ndarray of int64, optional

@@ -15,21 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from tollad.tables.columns import (
-    Column,
-    Encoding,
-    all_numbers,
-    condense,
-    encode,
-    encoding,
-    expand,
-    fit_columns,
-    recode,
-    recount,
-    to_arrow,
-)
+from tollad.tables.encode import encode, encode_codes, recode, recount, to_codes
 from tollad.tables.features import check_axes, column_names, refuse_infinite, refuse_missing
+from tollad.tables.frames import all_numbers, to_arrow
 from tollad.tables.large import LargeRows, Rows, as_large, in_blocks, take
+from tollad.tables.schema import Column, Encoding, encoding
+from tollad.tables.survey import fit_columns
 
 Split: TypeAlias = Callable[[int], tuple[NDArray[np.int64], NDArray[np.int64]] | None]
 """Of a number of rows, those to train on and those to calibrate on; None to train on all."""
@@ -78,9 +69,9 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split)
         columns = fit_columns(table, estimator.columns)
         estimator.input_shape_ = (table.num_columns,)
         validate_data(estimator, X, skip_check_array=True)
-        parts = divide(condense(table, columns), split)
-        estimator.columns_, expanded = _learn_columns(columns, parts)
-        return expanded
+        parts = divide(to_codes(table, columns), split)
+        estimator.columns_, encoded = _learn_columns(columns, parts)
+        return encoded
     return divide(rows, split)
 
 
@@ -95,14 +86,14 @@ def divide(rows: Rows, split: Split) -> tuple[Rows, Rows | None]:
 def _learn_columns(
     columns: Sequence[Column], parts: tuple[Rows, Rows | None]
 ) -> tuple[list[Column], tuple[Rows, Rows | None]]:
-    """Return the columns, as those to train on have them, and both parts, which `condense` made, as `encode` does."""
+    """Return the columns, as those to train on have them, and both parts, given as codes, as matrices."""
     trained, held_out = parts
     if held_out is None:
-        return [*columns], (_changed(trained, partial(expand, columns=columns)), None)
+        return [*columns], (_changed(trained, partial(encode_codes, columns=columns)), None)
     learnt, places = recount(columns, in_blocks(trained))
 
     def encoded(codes: NDArray[Any]) -> NDArray[Any]:
-        return expand(recode(codes, places), learnt)
+        return encode_codes(recode(codes, places), learnt)
 
     return learnt, (_changed(trained, encoded), _changed(held_out, encoded))
 
@@ -174,7 +165,7 @@ def _validated(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDArra
     if hasattr(X, "to_struct_array") and (table := to_arrow(X)) is not None:
         # Of Arrow: scikit-learn finds no names on a batch, and gaps make objects of booleans.
         validate_data(estimator, table, reset=reset, skip_check_array=True)
-        return condense(table, [Column(name, "number") for name in table.column_names])
+        return to_codes(table, [Column(name, "number") for name in table.column_names])
     # Contiguous, since sums over strided rows round differently.
     rows: NDArray[Any] = validate_data(
         estimator, X, reset=reset, dtype="numeric", order="C", ensure_all_finite=False, allow_nd=True

@@ -1,0 +1,75 @@
+"""The way back from matrices to values, and the values of a table as they were understood."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tollad.tables.frames import known_columns
+from tollad.tables.schema import MAX_LEVELS, Column, Where, encoding
+from tollad.tables.values import FIRST_DAY, LAST_DAY, read_as
+
+
+def typed(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}".format) -> pa.Table:
+    """Return rows as they were understood, in one type a kind: numbers, timestamps in UTC, and text for categories.
+
+    `fit_columns` and `encode` make the same of the result as of the table, but have nothing left to read or to refuse.
+
+    Parameters
+    ----------
+    table, columns, where
+        As in `encode`.
+
+    Returns
+    -------
+    pyarrow.Table
+        The columns in the order of `columns`; of those dropped no value is left.
+
+    Raises
+    ------
+    ValueError
+        As `encode` does.
+
+    Examples
+    --------
+    >>> table = pa.table({"age": ["31", "?"], "seen": ["2024-02-29", "2024-03-01 12:00"]})
+    >>> rows = typed(table, fit_columns(table))
+    >>> [str(type) for type in rows.schema.types]
+    ['double', 'timestamp[us]']
+    """
+    by_name = known_columns(table, columns)
+    nothing = pa.nulls(table.num_rows)
+    arrays = [nothing if column.kind == "drop" else read_as(column, by_name[column.name], where) for column in columns]
+    return pa.table(arrays, names=[column.name for column in columns])
+
+
+def values_of(table: pa.Table, columns: Sequence[Column]) -> NDArray[np.object_]:
+    """Return the values of a table as `typed` has them: (n, number of columns), None where missing or dropped."""
+    values = np.full((table.num_rows, len(columns)), None, dtype=object)
+    for number, column in enumerate(typed(table, columns).columns):
+        values[:, number] = column.to_pylist()
+    return values
+
+
+def decode(matrix: NDArray[np.float64], columns: Sequence[Column]) -> NDArray[np.object_]:
+    """Return encoded rows, or reconstructions of them, as values: (n, m) -> (n, number of columns).
+
+    A number is itself, a category the level of the largest output (None for "(other)", and for categories of too many
+    levels, of which only the rarity is known), a date its day as text.
+    """
+    made_of = encoding(columns).origin
+    values = np.full((len(matrix), len(columns)), None, dtype=object)
+    for number, column in enumerate(columns):
+        outputs = matrix[:, made_of == number]
+        if column.kind == "number":
+            values[:, number] = outputs[:, 0]
+        elif column.kind == "category" and len(column.levels) <= MAX_LEVELS:
+            levels = np.array([*column.levels, None], dtype=object)
+            values[:, number] = levels[outputs.argmax(1)]
+        elif column.kind == "date":
+            days = np.clip(outputs[:, 0] + column.median, FIRST_DAY, LAST_DAY)
+            values[:, number] = days.astype("datetime64[D]").astype(str)
+    return values

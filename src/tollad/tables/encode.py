@@ -1,0 +1,159 @@
+"""From a table to the matrix that a network sees, in two steps: one code a value, then the columns of the matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from tollad.tables.frames import known_columns
+from tollad.tables.schema import CYCLES, MAX_LEVELS, Column, Where, category_column, outputs_of
+from tollad.tables.values import TEXT, days_of, read_as
+
+
+def encode(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}".format) -> NDArray[np.float64]:
+    """Return rows as numbers: (n, m), the m columns as `encoding` says.
+
+    A number is itself, NaN where missing. A category is 1 in the column of its level, or in "(other)" if no training
+    row had it; with more than `MAX_LEVELS` levels it is ``-log((count + 1) / (n_training_rows + n_levels))``. A date is
+    the days since the median, sine and cosine of each cycle, and whether it is missing; if so, all others are 0.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Any number of rows, the columns in any order. Dropped columns may be there or not.
+    columns : sequence of Column
+        From `fit_columns`.
+    where : callable, optional
+        As in `fit_columns`.
+
+    Raises
+    ------
+    ValueError
+        For missing or additional columns, infinite numbers, and values of another kind than was learnt.
+    """
+    return encode_codes(to_codes(table, columns, where=where), columns)
+
+
+def to_codes(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}".format) -> NDArray[np.float64]:
+    """Return one code for each value of the columns that are not dropped: (n, k), the first step of `encode`.
+
+    A number is itself, NaN where missing; a category the place of its level among `Column.levels`, or their number if
+    it is not among them; a date its days since 1970-01-01 UTC, NaN where missing.
+
+    Parameters
+    ----------
+    table, columns, where
+        As in `encode`. Of the columns, the median and the cycles of dates are not asked for.
+
+    Raises
+    ------
+    ValueError
+        As `encode` does.
+    """
+    by_name = known_columns(table, columns)
+    kept = [column for column in columns if column.kind != "drop"]
+    codes = np.empty((table.num_rows, len(kept)))
+    for number, column in enumerate(kept):
+        codes[:, number] = _code(column, read_as(column, by_name[column.name], where))
+    return codes
+
+
+def encode_codes(codes: NDArray[np.float64], columns: Sequence[Column]) -> NDArray[np.float64]:
+    """Return the matrix that `encode` returns, (n, m), from the codes, (n, k): the second step of `encode`."""
+    kept = [column for column in columns if column.kind != "drop"]
+    widths = [len(outputs_of(column)) for column in kept]
+    matrix = np.zeros((len(codes), sum(widths)))
+    for number, (column, width, end) in enumerate(zip(kept, widths, np.cumsum(widths), strict=True)):
+        _fill(matrix[:, end - width : end], column, codes[:, number])
+    return matrix
+
+
+def recount(
+    columns: Sequence[Column], blocks: Iterable[NDArray[np.float64]]
+) -> tuple[list[Column], dict[int, NDArray[np.int64]]]:
+    """Return the columns as they would be had only some of their rows been there, and the new places of their levels.
+
+    Kinds of columns and constants of dates stay; levels that none of the rows has are unknown from now on.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+    blocks : iterable of ndarray, (b, k)
+        Codes of the rows that count.
+
+    Returns
+    -------
+    columns : list of Column
+    places : dict of int to ndarray of int64, (number of old levels + 1,)
+        For each category, by its place among the k columns, the new place of each old level: for `recode`.
+
+    Examples
+    --------
+    >>> columns = [Column("city", "category", ("Bonn", "Oslo"), (2, 1))]
+    >>> recounted, places = recount(columns, [np.array([[1.0]])])
+    >>> recounted[0].levels, recode(np.array([[0.0], [1.0], [2.0]]), places).tolist()
+    (('Oslo',), [[1.0], [0.0], [1.0]])
+    """
+    kept = [column for column in columns if column.kind != "drop"]
+    counts = {j: np.zeros(len(column.levels), np.int64) for j, column in enumerate(kept) if column.kind == "category"}
+    for block in blocks:
+        for j, counted in counts.items():
+            counted += np.bincount(block[:, j].astype(np.int64), minlength=len(counted))
+    new, places = [*kept], {}
+    for j, counted in counts.items():
+        column = kept[j]
+        present = {level: int(n) for level, n in zip(column.levels, counted, strict=True) if n}
+        new[j] = category_column(column.name, present)
+        place = {level: number for number, level in enumerate(new[j].levels)}
+        places[j] = np.array([*(place.get(level, len(place)) for level in column.levels), len(place)])
+    by_name = {column.name: column for column in new}
+    return [by_name.get(column.name, column) for column in columns], places
+
+
+def recode(codes: NDArray[np.float64], places: Mapping[int, NDArray[np.int64]]) -> NDArray[np.float64]:
+    """Return what `to_codes` would return for the columns that `recount` returned."""
+    changed = codes.copy()
+    for j, place in places.items():
+        changed[:, j] = place[codes[:, j].astype(np.int64)]
+    return changed
+
+
+def _code(column: Column, values: pa.ChunkedArray) -> NDArray[np.float64]:
+    """Return the values of a column, from `read_as`, as one number each."""
+    if column.kind == "category":
+        # index_in finds null among the levels as it does any other.
+        found = pc.index_in(values, value_set=pa.array(column.levels, TEXT))
+        return found.fill_null(len(column.levels)).to_numpy()
+    return values.to_numpy() if column.kind == "number" else days_of(values)
+
+
+def _fill(out: NDArray[np.float64], column: Column, codes: NDArray[np.float64]) -> None:
+    """Write the values of a column, from `_code`, into zeros, (n, number of its outputs)."""
+    if column.kind == "category":
+        _fill_category(out, column, codes.astype(np.int64))
+        return
+    if column.kind == "number":
+        out[:, 0] = codes
+        return
+    missing = np.isnan(codes)
+    out[:, 0] = codes - column.median
+    for j, cycle in enumerate(column.cycles):
+        # A Tuesday is a Tuesday at any hour.
+        place = codes if cycle == "hour" else np.floor(codes)
+        angle = 2 * np.pi * np.mod(place / CYCLES[cycle], 1)
+        out[:, 1 + 2 * j], out[:, 2 + 2 * j] = np.sin(angle), np.cos(angle)
+    out[missing] = 0
+    out[:, -1] = missing
+
+
+def _fill_category(out: NDArray[np.float64], column: Column, codes: NDArray[np.int64]) -> None:
+    n_levels = len(column.levels)
+    if n_levels <= MAX_LEVELS:
+        out[np.arange(len(out)), codes] = 1
+    else:
+        counts = np.array([*column.counts, 0])
+        out[:, 0] = -np.log((counts + 1) / (counts.sum() + n_levels))[codes]

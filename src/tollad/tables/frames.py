@@ -1,0 +1,66 @@
+"""Frames of pandas, polars and Arrow as Arrow tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from tollad.tables.schema import Column, listed
+
+
+def to_arrow(X: Any) -> pa.Table | None:
+    """Return a pandas or polars frame, an Arrow table or a record batch as an Arrow table; None for anything else.
+
+    The index of a pandas frame is left out; names become text. ValueError for a column that mixes types or has one that
+    Arrow lacks.
+    """
+    if isinstance(X, pa.Table):
+        return X
+    if isinstance(X, pa.RecordBatch):
+        return pa.Table.from_batches([X])
+    if not (hasattr(X, "iloc") or hasattr(X, "to_arrow")) or not hasattr(X, "columns"):
+        return None
+    series = [X.iloc[:, j] for j in range(X.shape[1])] if hasattr(X, "iloc") else X.get_columns()
+    names = [str(name) for name in X.columns]
+    return pa.table([_to_array(*named) for named in zip(names, series, strict=True)], names=names)
+
+
+def all_numbers(table: pa.Table) -> bool:
+    """Whether every column is of a numeric or boolean type, so that nothing has to be decided."""
+    types = pa.types
+    return all(types.is_integer(t) or types.is_floating(t) or types.is_boolean(t) for t in table.schema.types)
+
+
+def columns_by_name(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    twice = [name for name, count in Counter(table.column_names).items() if count > 1]
+    if twice:
+        raise ValueError(f"the table has several columns called {listed(twice)}; give each column its own name")
+    return dict(zip(table.column_names, table.columns, strict=True))
+
+
+def known_columns(table: pa.Table, columns: Sequence[Column]) -> dict[str, pa.ChunkedArray]:
+    """Return the columns of a table by name, which are those of the fit."""
+    by_name = columns_by_name(table)
+    lacking = [column.name for column in columns if column.kind != "drop" and column.name not in by_name]
+    unknown = sorted(by_name.keys() - {column.name for column in columns}, key=table.column_names.index)
+    if lacking or unknown:
+        problem = "lacks columns that the model was" if lacking else "has columns that the model was not"
+        raise ValueError(f"the table {problem} fitted on: {listed(lacking or unknown)}; give the columns of the fit")
+    return by_name
+
+
+def _to_array(name: str, series: Any) -> Any:
+    try:
+        # from_pandas: a NaN among objects is a missing value and no float.
+        return pa.array(series, from_pandas=True) if hasattr(series, "iloc") else series.to_arrow()
+    except (pa.ArrowException, OverflowError) as error:
+        types = {str(series.dtype)}
+        if types == {"object"}:
+            types = {type(value).__name__ for value in series.dropna()}
+        raise ValueError(
+            f"column {name!r} holds values of type {' and '.join(sorted(types))}, which cannot be read "
+            f"({' '.join(str(error).split())}); make them all numbers, text or dates, or remove the column"
+        ) from None

@@ -1,0 +1,147 @@
+"""What is known of a table: what each column is, as plain constants, and the matrix that is made of it.
+
+A number stays as it is. A category becomes one indicator a level or, when it has many, the rarity of its value. A date
+becomes days and the cycles it shows.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
+"""Words that stand for a missing value."""
+
+Kind: TypeAlias = Literal["number", "category", "date", "drop"]
+Where: TypeAlias = Callable[[int], str]
+"""Says where a row, counted from 0, stands: for messages."""
+
+# With more levels than this a category is one column of rarities.
+MAX_LEVELS = 32
+# Lengths in days. A year is the calendar's average, so that the phase of a date is true to a day or two.
+CYCLES = {"hour": 1.0, "weekday": 7.0, "day of year": 365.2425}
+
+
+@dataclass(frozen=True)
+class Column:
+    """What was learnt of a column, as plain constants.
+
+    Attributes
+    ----------
+    levels, counts : tuple of str or None, tuple of int
+        Of a category: the values among the training rows, the most frequent first and equally frequent ones by name,
+        and how many rows have each. None is a missing value, a level like any other.
+    first, median, last : float
+        Of a date: among the training values, in days since 1970-01-01 UTC.
+    cycles : tuple of {"hour", "weekday", "day of year"}
+        Of a date: those that the training values show, by a time other than midnight, or a span of a week or a year.
+    """
+
+    name: str
+    kind: Kind
+    levels: tuple[str | None, ...] = ()
+    counts: tuple[int, ...] = ()
+    first: float = 0.0
+    median: float = 0.0
+    last: float = 0.0
+    cycles: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the constants as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """Return the column whose constants these are: the way back from `to_json`."""
+        constants: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in record.items()}
+        return cls(**constants)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What the m columns of an encoded matrix are.
+
+    Attributes
+    ----------
+    names : tuple of m str
+        Such as ``age``, ``city=Paris``, ``city=(other)``, ``street: rarity``, ``when: trend``, ``when: hour sin``.
+    origin : ndarray of int64, (m,)
+        Number of the `Column` that each is made of.
+    indicator : ndarray of bool, (m,)
+        Which hold nothing but 0 and 1.
+    """
+
+    names: tuple[str, ...]
+    origin: NDArray[np.int64]
+    indicator: NDArray[np.bool_]
+
+
+def check_kinds(names: Sequence[str], kinds: Mapping[str, str]) -> None:
+    """Raise ValueError for unknown names or kinds, and if all columns are to be dropped."""
+    for name, kind in kinds.items():
+        if name not in names:
+            similar = difflib.get_close_matches(str(name), names) or names[:10]
+            raise ValueError(f"a kind is given for column {name!r}, which is not there; there is {listed(similar)}")
+        if kind not in get_args(Kind):
+            raise ValueError(f"column {name!r}: {kind!r} is no kind of column; the kinds are {listed(get_args(Kind))}")
+    if all(kinds.get(name) == "drop" for name in names):
+        raise ValueError("no column is left to learn from; give at least one column and one row")
+
+
+def encoding(columns: Sequence[Column]) -> Encoding:
+    """Return what the columns of the matrices are that `encode` makes."""
+    outputs = [(number, *output) for number, column in enumerate(columns) for output in outputs_of(column)]
+    numbers, names, indicators = zip(*outputs, strict=True)
+    return Encoding(names, np.array(numbers, np.int64), np.array(indicators, np.bool_))
+
+
+def describe(columns: Sequence[Column]) -> list[str]:
+    """Return a line a column, such as ``'when: date from 2020-01-01 to 2023-05-04, trend, hour, weekday'``."""
+    lines = []
+    for column in columns:
+        details = ""
+        if column.kind == "category":
+            how = "one-hot" if len(column.levels) <= MAX_LEVELS else "by rarity"
+            details = f", {len(column.levels)} level{'s' * (len(column.levels) > 1)} {how}"
+        elif column.kind == "date":
+            first, last = (np.datetime64(int(day // 1), "D") for day in (column.first, column.last))
+            details = ", ".join([f" from {first} to {last}", "trend", *column.cycles])
+        lines.append(f"{column.name}: {column.kind}{details}")
+    return lines
+
+
+def category_column(name: str, counts: Mapping[str | None, int]) -> Column:
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0] is None, pair[0]))
+    levels, n_rows = zip(*ordered, strict=True)
+    return Column(name, "category", levels, n_rows)
+
+
+def date_column(name: str, first: float, median: float, last: float, *, hours: bool) -> Column:
+    """Return the constants of a date from those of its days since 1970-01-01 UTC; `hours`: not all are whole."""
+    shown = {"hour": hours, "weekday": last - first >= 7, "day of year": last - first >= 365}
+    return Column(name, "date", (), (), first, median, last, tuple(cycle for cycle in CYCLES if shown[cycle]))
+
+
+def outputs_of(column: Column) -> list[tuple[str, bool]]:
+    """Return the name of each column of the matrix, and whether it is an indicator."""
+    name = column.name
+    if column.kind == "drop":
+        return []
+    if column.kind == "number":
+        return [(name, False)]
+    if column.kind == "date":
+        waves = [(f"{name}: {cycle} {wave}", False) for cycle in column.cycles for wave in ("sin", "cos")]
+        return [(f"{name}: trend", False), *waves, (f"{name}: (missing)", True)]
+    if len(column.levels) > MAX_LEVELS:
+        return [(f"{name}: rarity", False)]
+    levels = ["(missing)" if level is None else level for level in column.levels]
+    return [(f"{name}={level}", True) for level in (*levels, "(other)")]
+
+
+def listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))

@@ -1,0 +1,263 @@
+"""What each column is, decided on the training rows: all at once, or block by block while they pass by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from tollad.tables.frames import columns_by_name
+from tollad.tables.schema import MAX_LEVELS, Column, Where, category_column, check_kinds, date_column
+from tollad.tables.values import (
+    DATE,
+    NUMBER,
+    READABLE,
+    TEXT,
+    clean,
+    days_of,
+    first_value,
+    has_category_type,
+    natural_kind,
+    option,
+    read_values,
+    refusal,
+    texts_of,
+    to_float,
+    to_timestamp,
+    tried,
+)
+
+# From so many values on, a column nearly all of one kind is taken for that kind with slips, and one of nothing but
+# distinct texts for an identifier. Fewer values may look so by chance.
+_ENOUGH = 20
+_NEARLY = 0.95
+# With more distinct numbers than a category can have levels, a smaller share of them is enough: codes repeat.
+_MOSTLY = 0.5
+# What people write for numbers and dates, too, but cannot be read without a guess: decimal commas, thousands
+# separators, per cent, and day and month in an order that nobody tells.
+_WRITTEN = {
+    "number": rf"^({NUMBER}|[+-]?[0-9][0-9.,]*(,[0-9]+(\.[0-9]+)?| ?%))$",
+    "date": rf"^({DATE}|([0-9]{{1,2}}[-/.]){{2}}[0-9]{{4}}( .*)?|[0-9]{{4}}([-/.][0-9]{{1,2}}){{2}}([T ].*)?)$",
+}
+
+
+def fit_columns(
+    table: pa.Table, kinds: Mapping[str, str] | None = None, *, where: Where = "row {}".format
+) -> list[Column]:
+    """Decide what each column is, and learn its constants.
+
+    Numbers, booleans, durations and times of day (in seconds) are numbers; dates and timestamps are dates; what has the
+    type of a category (of pandas, polars or Arrow) is one, be its values numbers. Text is what
+    all its values are: numbers (or true and false), dates as in ISO 8601, else categories. Outer spaces do not count,
+    the words of `MISSING` are missing values, and a date without a time zone is taken for UTC.
+
+    Text that is mostly numbers, or mostly dates, but not all, is refused and not guessed: it is more likely a column of
+    numbers with a slip than a category. "Mostly" is 95 % of its values, of which there are 20 or more; or half of them,
+    if the numbers are more than `MAX_LEVELS` different ones, for codes repeat.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Training rows.
+    kinds : mapping of str to {"number", "category", "date", "drop"}, optional
+        What columns are, by name, whatever they look like: codes made of digits are categories, say.
+    where : callable, optional
+        Says where a row, counted from 0, stands; for messages.
+
+    Returns
+    -------
+    list of Column
+        In the order of the table; those dropped are among them.
+
+    Raises
+    ------
+    ValueError
+        For a table without rows or columns, names that are not distinct, unknown names or kinds in `kinds`, a column
+        without a value or of nested values, infinite numbers, a text column most of whose values are numbers or dates,
+        and one of 20 values or more that are all different texts.
+
+    Examples
+    --------
+    >>> table = pa.table({"age": ["31", "?", "4.5"], "city": ["Bonn", "Oslo", "Bonn"]})
+    >>> columns = fit_columns(table)
+    >>> describe(columns)
+    ['age: number', 'city: category, 2 levels one-hot']
+    >>> encoding(columns).names
+    ('age', 'city=Bonn', 'city=Oslo', 'city=(other)')
+    >>> encode(pa.table({"age": [40, 50], "city": ["Oslo", "Rome"]}), columns).tolist()
+    [[40.0, 0.0, 1.0, 0.0], [50.0, 0.0, 0.0, 1.0]]
+    """
+    by_name, kinds = columns_by_name(table), {str(name): kind for name, kind in (kinds or {}).items()}
+    check_kinds(table.column_names, kinds)
+    if not table.num_rows:
+        raise ValueError("the table has no row to learn from; give at least one column and one row")
+    surveys = [Survey(name, kinds.get(name), keep_days=True) for name in by_name]
+    for survey in surveys:
+        survey.add(by_name[survey.name], where)
+    return [survey.column() for survey in surveys]
+
+
+class Survey:
+    """What a column is, decided by all of its values while they pass by: what `fit_columns` does for each column.
+
+    Texts are counted only once some of them are neither numbers nor dates: memory holds no column of distinct numbers.
+    If that turns out late, the texts that went by uncounted are needed after all, and the column has to pass again.
+
+    Parameters
+    ----------
+    name : str
+        Of the column.
+    asked : {"number", "category", "date", "drop"}, optional
+        As in `fit_columns`.
+    counted : bool, default False
+        Whether to count the texts from the first on, for a column that passes again.
+    keep_days : bool, default False
+        Whether to keep all dates in memory; otherwise their constants are left to `date_column`.
+    most_levels : int, optional
+        How many texts may be counted.
+
+    Attributes
+    ----------
+    again : bool
+        Whether the column has to pass again, with `counted`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        asked: str | None = None,
+        *,
+        counted: bool = False,
+        keep_days: bool = False,
+        most_levels: int | None = None,
+    ) -> None:
+        self.name = name
+        self.again = False
+        self._asked, self._counting = asked, counted or asked == "category"
+        self._days: list[NDArray[np.float64]] | None = [] if keep_days else None
+        self._most_levels = most_levels
+        self._kinds = ["number", "date"]  # what all texts so far can be read as
+        self._any = False
+        self._by_type = False  # whether the type of the values asks for a category, and not the user
+        self._natural = ""
+        self._counts: Counter[str | None] = Counter()
+        self._refusals: dict[str, ValueError] = {}
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the column holds numbers, as far as one can tell."""
+        return self._any and not self._counting and self._kind() == "number"
+
+    def add(self, values: pa.ChunkedArray, where: Where) -> None:
+        """Look at the next values; `where` says where one stands, counted from the first of them."""
+        if self._asked == "drop":
+            return
+        if self._asked is None and has_category_type(values.type):
+            self._asked, self._counting, self._by_type = "category", True, True
+        values = clean(self.name, values)
+        if pa.types.is_null(values.type):
+            self._counts[None] += len(values)
+            return
+        self._natural = natural_kind(values)
+        if values.type == TEXT and self._asked is None:
+            self._look(values, where)
+        if self._asked == "category" or (self._counting and values.type == TEXT):
+            self._count(texts_of(self.name, values) if self._asked else values)
+        else:
+            self._counts[None] += values.null_count
+        self._any = True
+        kind = self._kind()
+        if kind not in ("category", *self._refusals):
+            try:
+                read = read_values(self.name, values, kind, where, choose=self._asked is None)
+            except ValueError as error:
+                self._refusals[kind] = error
+            else:
+                if kind == "date" and self._days is not None:
+                    self._days.append(days_of(read.drop_null()))
+
+    def column(self) -> Column:
+        """Return what the column is, after its last value; ValueError as in `fit_columns`."""
+        if self._asked == "drop":
+            return Column(self.name, "drop")
+        if not self._any:
+            drop = option(self.name, "drop")
+            raise ValueError(f"column {self.name!r} has no value in any training row; drop it with {drop}")
+        kind = self._kind()
+        if kind == "category":
+            if self._asked is None:
+                self._refuse_slips()
+            counts: Counter[str | None] = Counter()
+            for level, count in self._counts.items():
+                lower = None if level is None else level.lower()
+                counts[lower if lower in ("true", "false") else level] += count
+            return _fit_category(self.name, +counts, None if self._by_type else self._asked)
+        if kind in self._refusals:
+            raise self._refusals[kind]
+        if kind == "number" or self._days is None:
+            return Column(self.name, "number" if kind == "number" else "date")
+        days = np.sort(np.concatenate(self._days))
+        first, median, last = days[[0, (len(days) - 1) // 2, -1]].tolist()
+        return date_column(self.name, first, median, last, hours=bool((days % 1).any()))
+
+    def _kind(self) -> str:
+        if self._asked is not None:
+            return self._asked
+        if self._natural != "category":
+            return self._natural
+        return self._kinds[0] if self._kinds else "category"
+
+    def _look(self, text: pa.ChunkedArray, where: Where) -> None:
+        """Strike out what not all texts can be read as, and note the first that cannot."""
+        for kind in [*self._kinds]:
+            # Most columns of numbers and dates need no closer look than this.
+            if tried(to_float if kind == "number" else to_timestamp, text) is not None:
+                if kind == "date":
+                    continue
+                if "date" in self._kinds:
+                    self._strike("date", text, first_value(text), where)
+                break
+            levels = text.drop_null().unique()
+            slips = levels.filter(pc.invert(pc.match_substring_regex(levels, READABLE[kind])))
+            if len(slips):
+                self._strike(kind, text, pc.index(pc.is_in(text, value_set=slips), True).as_py(), where)
+        if not self._kinds and not self._counting:
+            self.again, self._counting = self._any, True
+
+    def _strike(self, kind: str, text: pa.ChunkedArray, slip: int, where: Where) -> None:
+        self._kinds.remove(kind)
+        self._refusals[f"slip of a {kind}"] = refusal(self.name, text, slip, kind, where, choose=True)
+
+    def _count(self, text: pa.ChunkedArray) -> None:
+        counted = text.value_counts()
+        levels, counts = counted.field("values").to_pylist(), counted.field("counts").to_pylist()
+        self._counts.update(dict(zip(levels, counts, strict=True)))
+        if self._most_levels is not None and len(self._counts) > self._most_levels:
+            raise ValueError(
+                f"column {self.name!r} holds more than {self._most_levels:,} different texts, too many to learn from "
+                f"in constant memory; drop it with {option(self.name, 'drop')}"
+            )
+
+    def _refuse_slips(self) -> None:
+        """Raise for a column of nearly nothing but numbers, or dates: more likely with slips than a category."""
+        texts = {level: count for level, count in self._counts.items() if level is not None}
+        levels, counts = pa.array(texts, TEXT), np.fromiter(texts.values(), np.int64)
+        for kind, pattern in _WRITTEN.items():
+            written = pc.match_substring_regex(levels, pattern).to_numpy(zero_copy_only=False)
+            share = counts @ written / counts.sum()
+            if (counts.sum() >= _ENOUGH and share >= _NEARLY) or (written.sum() > MAX_LEVELS and share >= _MOSTLY):
+                raise self._refusals[f"slip of a {kind}"]
+
+
+def _fit_category(name: str, counts: Mapping[str | None, int], asked: str | None) -> Column:
+    n_values = sum(count for level, count in counts.items() if level is not None)
+    if asked is None and len(counts) - (None in counts) == n_values >= _ENOUGH:
+        raise ValueError(
+            f"column {name!r} holds another text in every row, as an identifier does; drop it with "
+            f"{option(name, 'drop')}, or keep it as a category with {option(name, 'category')}"
+        )
+    return category_column(name, counts)

@@ -1,0 +1,253 @@
+"""Values of one column: read as numbers, timestamps or text, or refused with the place and what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import reprlib
+import shlex
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from tollad.tables.frames import known_columns
+from tollad.tables.schema import MISSING, Column, Where
+
+FIRST_DAY, LAST_DAY = -700_000, 2_900_000  # the years 1 to 9999, which a calendar can show
+TEXT = pa.large_string()
+
+# What is read as each kind of value.
+NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+DATE = r"[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
+READABLE = {"number": rf"^({NUMBER}|[+-]?(?i:inf|infinity)|(?i:true|false))$", "date": rf"^{DATE}$"}
+_LIKE = {"number": "number like 1234.5", "date": "date like 2024-12-31 or 2024-12-31 17:30:00"}
+
+
+def unreadable(table: pa.Table, columns: Sequence[Column]) -> dict[int, str]:
+    """Return the rows that `encode` would refuse for a value, in ascending order, each with its reason.
+
+    Parameters
+    ----------
+    table, columns
+        As in `encode`.
+
+    Raises
+    ------
+    ValueError
+        As `encode` does, if no single row is at fault but the table or the type of a column.
+
+    Examples
+    --------
+    >>> unreadable(pa.table({"age": ["31", "old", "?"]}), [Column("age", "number")])[1]
+    "column 'age': 'old' is not a number like 1234.5, but the column is one of numbers"
+    """
+    by_name, found = known_columns(table, columns), dict[int, str]()
+    for column in columns:
+        if column.kind != "drop":
+            # Of several reasons for one row, the first column's.
+            found = _bad_values(column, by_name[column.name]) | found
+    return dict(sorted(found.items()))
+
+
+def _bad_values(column: Column, values: pa.ChunkedArray) -> dict[int, str]:
+    """Return which values of a column `read_as` refuses, and why."""
+
+    def refused(rows: NDArray[np.int64]) -> ValueError | None:
+        try:
+            read_as(column, values.take(pa.array(rows)), lambda row: "")
+        except ValueError as error:
+            return error
+        return None
+
+    rows = np.arange(len(values))
+    error = refused(rows)
+    if error is None:
+        return {}
+    values = clean(column.name, values)
+    if column.kind == "category" or natural_kind(values) not in ("category", "number"):
+        raise error
+    if values.type == TEXT:
+        looks_right = pc.match_substring_regex(values, READABLE[column.kind]).fill_null(True)
+    else:
+        looks_right = pc.invert(pc.is_inf(values)).fill_null(True)
+    # What looks wrong is mostly few texts over and over.
+    suspects = np.flatnonzero(~looks_right.to_numpy())
+    texts = values.take(pa.array(suspects)).to_pylist()
+    first = dict(zip(reversed(texts), reversed(suspects.tolist()), strict=True))
+    reasons = {text: refused(np.array([row])) for text, row in first.items()}
+    found = {int(row): reasons[text] for row, text in zip(suspects, texts, strict=True)}
+    # What looks right may still be the 30th of February, but seldom: halving finds it.
+    waiting = [np.delete(rows, suspects)]
+    while waiting:
+        some = waiting.pop()
+        if (error := refused(some)) is None:
+            continue
+        if len(some) == 1:
+            found[int(some[0])] = error
+        else:
+            waiting += np.array_split(some, 2)
+    said = {row: str(error) for row, error in found.items() if error is not None}
+    return {row: text.removeprefix(", ").rpartition(";")[0] for row, text in said.items()}
+
+
+def read_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.ChunkedArray:
+    """Return values as what was learnt of their column: float64, timestamps or text, null where missing."""
+    values = clean(column.name, values)
+    if column.kind != "category":
+        return read_values(column.name, values, column.kind, where)
+    # Numbers may be compared with levels that are numbers; with none of them the column has changed its type.
+    has_kind = natural_kind(values) in ("number", "date")
+    if has_kind and not any(re.match(READABLE["number"], level or "") for level in column.levels):
+        raise refusal(column.name, values, first_value(values), "category", where)
+    return texts_of(column.name, values)
+
+
+def clean(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column with one type for text and null for all that is missing; of type null if everything is."""
+    if pa.types.is_dictionary(column.type):
+        # Arrow cannot unpack every dictionary; the others are strange types to us, too.
+        with contextlib.suppress(pa.ArrowNotImplementedError):
+            column = column.cast(column.type.value_type)
+    if pa.types.is_string(column.type) or pa.types.is_string_view(column.type):
+        column = column.cast(TEXT)
+    if column.type == TEXT:
+        column = pc.ascii_trim_whitespace(column)
+        missing = pc.is_in(column, value_set=pa.array(MISSING, TEXT))
+        column = pc.if_else(missing, pa.scalar(None, TEXT), column)
+    elif pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    if column.null_count == len(column):
+        return pa.chunked_array([pa.nulls(len(column))])
+    if not natural_kind(column):
+        raise ValueError(
+            f"column {name!r} holds values of type {column.type}, which are no numbers, text or dates; "
+            f"turn them into one of these, or drop the column with {option(name, 'drop')}"
+        )
+    return column
+
+
+def has_category_type(kind: pa.DataType) -> bool:
+    """Whether the type says that values are categories whatever they look like, as that of pandas and polars does."""
+    return pa.types.is_dictionary(kind) and not pa.types.is_temporal(kind.value_type)
+
+
+def natural_kind(column: pa.ChunkedArray) -> str:
+    """Return the kind of column that its type makes it; "" for nested, null and other strange types."""
+    types = pa.types
+    if column.type == TEXT:
+        return "category"
+    if types.is_timestamp(column.type) or types.is_date(column.type):
+        return "date"
+    is_plain = types.is_primitive(column.type) and not types.is_interval(column.type)
+    return "number" if is_plain or types.is_decimal(column.type) else ""
+
+
+def read_values(
+    name: str, column: pa.ChunkedArray, kind: str, where: Where, *, choose: bool = False
+) -> pa.ChunkedArray:
+    """Return a column as float64 or as timestamps in UTC; `choose` says that its kind may still be chosen."""
+    if natural_kind(column) not in (kind, "category", ""):
+        raise refusal(name, column, first_value(column), kind, where, choose=choose)
+    read = _numbers if kind == "number" else _timestamps
+    try:
+        values = read(column)
+    except pa.ArrowInvalid:
+        row = bisect_left(range(len(column)), True, key=lambda last: tried(read, column[: last + 1]) is None)
+        raise refusal(name, column, row, kind, where, choose=choose) from None
+    if kind == "number" and pc.any(pc.is_inf(values)).as_py():
+        at = f"{where(pc.index(pc.is_inf(values), True).as_py())}, column {name!r}"
+        raise ValueError(f"{at}: the value is infinite; correct it, or mark it as missing")
+    if kind == "date":
+        days = days_of(values)
+        strange = np.flatnonzero((days < FIRST_DAY) | (days > LAST_DAY))
+        if len(strange):
+            at = f"{where(int(strange[0]))}, column {name!r}"
+            raise ValueError(f"{at}: the date is not in the years 1 to 9999; correct it, or mark it as missing")
+    return values
+
+
+def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_time(column.type) or pa.types.is_duration(column.type):
+        unit = pa.duration("us") if pa.types.is_duration(column.type) else pa.time64("us")
+        return pc.divide(to_float(column.cast(unit, safe=False).cast(pa.int64())), 1e6)
+    if column.type == TEXT and (numbers := tried(to_float, column)) is not None:
+        return numbers
+    return to_float(_with_truths(column, "1", "0") if column.type == TEXT else column)
+
+
+def _timestamps(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if column.type != TEXT:
+        return to_timestamp(column).cast(pa.timestamp("us"))
+    if (timestamps := tried(to_timestamp, column)) is not None:
+        return timestamps
+    column = pc.replace_substring_regex(pc.replace_substring(column, "/", "-"), r"(\.[0-9]{6})[0-9]+", r"\1")
+    null, has_zone = pa.scalar(None, TEXT), pc.match_substring_regex(column, r"[T ].*(Z|[+-][0-9:]+)$")
+    in_utc = pc.if_else(has_zone, column, null).cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
+    return pc.coalesce(in_utc, to_timestamp(pc.if_else(has_zone, null, column)))
+
+
+def days_of(timestamps: pa.ChunkedArray) -> NDArray[np.float64]:
+    """Return timestamps as days since 1970-01-01 UTC, NaN where missing."""
+    return to_float(timestamps.cast(pa.int64())).to_numpy() / 86400e6
+
+
+def to_float(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(pa.float64(), safe=False)
+
+
+def to_timestamp(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
+
+
+def tried(read: Callable[[pa.ChunkedArray], pa.ChunkedArray], column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Return what a column reads as; None if some value cannot be read so."""
+    try:
+        # Arrow makes an error of each value that it cannot read: a look at the first saves seconds.
+        read(column[:100])
+        return read(column)
+    except pa.ArrowInvalid:
+        return None
+
+
+def texts_of(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column as text that is the same from a frame and from a file: 1 for 1.0, true for True."""
+    if pa.types.is_temporal(column.type):
+        raise ValueError(f"column {name!r}: values of type {column.type} are no categories; turn them into text first")
+    return _with_truths(column, "true", "false") if column.type == TEXT else column.cast(TEXT)
+
+
+def _with_truths(text: pa.ChunkedArray, true: str, false: str) -> pa.ChunkedArray:
+    lower = pc.ascii_lower(text)
+    return pc.if_else(pc.equal(lower, "true"), true, pc.if_else(pc.equal(lower, "false"), false, text))
+
+
+def first_value(column: pa.ChunkedArray) -> int:
+    """Return the row of the first value that is not missing."""
+    return pc.index(column.is_valid(), True).as_py()
+
+
+def refusal(
+    name: str, column: pa.ChunkedArray, row: int, kind: str, where: Where, *, choose: bool = False
+) -> ValueError:
+    value = reprlib.repr(column[row : row + 1].cast(TEXT)[0].as_py())
+    if kind == "category":
+        problem, remedy = f"is {column.type}, but the column is a category of texts", "give texts"
+    elif choose:
+        problem = f"is not a {_LIKE[kind]}, but most values of the column are {kind}s"
+        remedy = (
+            f"correct it, or make the column a category with {option(name, 'category')}, "
+            f"or leave it out with {option(name, 'drop')}"
+        )
+    else:
+        problem = f"is not a {_LIKE[kind]}, but the column is one of {kind}s"
+        remedy = "correct it, or mark it as missing"
+    return ValueError(f"{where(row)}, column {name!r}: {value} {problem}; {remedy}")
+
+
+def option(name: str, kind: str) -> str:
+    """Say how to choose the kind of a column, in Python and on the command line."""
+    return f"columns={{{name!r}: {kind!r}}} or --column {shlex.quote(f'{name}={kind}')}"

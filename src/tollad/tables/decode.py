@@ -35,6 +35,7 @@ def typed(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}"
 
     Examples
     --------
+    >>> from tollad.tables.survey import fit_columns
     >>> table = pa.table({"age": ["31", "?"], "seen": ["2024-02-29", "2024-03-01 12:00"]})
     >>> rows = typed(table, fit_columns(table))
     >>> [str(type) for type in rows.schema.types]

@@ -82,6 +82,8 @@ def fit_columns(
 
     Examples
     --------
+    >>> from tollad.tables.encode import encode
+    >>> from tollad.tables.schema import describe, encoding
     >>> table = pa.table({"age": ["31", "?", "4.5"], "city": ["Bonn", "Oslo", "Bonn"]})
     >>> columns = fit_columns(table)
     >>> describe(columns)

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from sklearn.datasets import load_breast_cancer
 
 from tollad import TollDetector, metrics
-from tollad.cli import demo
+from tollad.cli import demonstration as demo
 from tollad.cli.main import main
 from tollad.detector.inputs import with_names
 

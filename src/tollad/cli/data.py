@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
+from tollad.cli.shared import json_option
 from tollad.cli.terminal import say
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.group()
@@ -21,7 +20,7 @@ def data() -> None:
 
 
 @data.command("list")
-@_json_option
+@json_option
 def list_sets(as_json: bool) -> None:
     """List the sets, and whether they are there."""
     from tollad.datasets.catalogue import CATALOGUE, data_dir, find
@@ -57,7 +56,7 @@ def fetch(name: str) -> None:
 
 @data.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@_json_option
+@json_option
 def verify(names: tuple[str, ...], as_json: bool) -> None:
     """Compare the sets NAME with their authors' files, byte by byte after decompression.
 

@@ -1,116 +1,36 @@
-"""The demonstration: anomaly detection on scikit-learn's breast cancer table, the benign tumours being normal."""
+"""``tollad demo``."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict
 
-import numpy as np
-import pyarrow as pa
-from sklearn.datasets import load_breast_cancer
+import click
 
-from tollad import metrics, plots
-from tollad.detector.estimator import TollDetector
-from tollad.detector.inputs import with_names
-from tollad.io.outputs import write_tables
-
-_BENIGN = 1
+from tollad.cli.shared import json_option, print_result, threads_option
 
 
-@dataclass(frozen=True)
-class Demo:
-    """What the demonstration found and wrote.
+@click.command()
+@click.option("--out", default="tollad-demo", show_default=True, metavar="DIR", help="Folder for what it writes.")
+@threads_option
+@json_option
+def demo(out: str, as_json: bool) -> None:
+    """Find malignant tumours, having seen only benign ones.
 
-    Attributes
-    ----------
-    auroc, average_precision, false_alarm_rate : float
-        Over the rows that were not trained on, the last at the detector's own threshold.
-    threshold : float
-        Scores above it are alarms.
-    n_trained, n_normal, n_anomalies : int
-        Benign rows trained on, benign rows held out, malignant rows.
-    oddest : list of (int, float, str)
-        Row in the table, counted from 1, anomaly score and truth of the five rows with the highest scores.
-    table, model, scores, picture : str or None
-        The files. There is no picture without matplotlib.
+    Fits on half of the benign rows of scikit-learn's breast cancer table, and scores all other rows.
     """
+    from tollad.cli.card import aligned
+    from tollad.cli.demonstration import run
 
-    auroc: float
-    average_precision: float
-    false_alarm_rate: float
-    threshold: float
-    n_trained: int
-    n_normal: int
-    n_anomalies: int
-    oddest: list[tuple[int, float, str]]
-    table: str
-    model: str
-    scores: str
-    picture: str | None
-
-
-def run(folder: str | os.PathLike[str], *, verbose: int = 0) -> Demo:
-    """Fit on half of the benign rows, and score the other half and all malignant rows.
-
-    Parameters
-    ----------
-    folder : path
-        Where to write the table, the model, the scores and the picture; made if it is not there. Those of an earlier
-        demonstration are replaced.
-    verbose : int, default 0
-        1 shows the progress of the training on standard error.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be made or written to.
-    """
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"cannot write to {folder}: it is a file; give the name of a folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    data = load_breast_cancer()
-    names = [str(name) for name in data.feature_names]
-    diagnosis = np.where(data.target == _BENIGN, "benign", "malignant")
-    benign = np.flatnonzero(diagnosis == "benign")
-    trained = np.random.default_rng(0).permutation(benign)[: len(benign) // 2]
-    tested = np.setdiff1d(np.arange(len(data.data)), trained)
-    truth = diagnosis[tested]
-    labels = (truth == "malignant").astype(np.int64)
-
-    detector = TollDetector(false_alarm_rate=0.1, random_state=0, verbose=verbose).fit(
-        with_names(data.data[trained], names)
-    )
-    scores = detector.anomaly_score(with_names(data.data[tested], names))
-    threshold = -detector.offset_
-    alarms = scores > threshold
-    oddest = np.argsort(-scores, kind="stable")[:5]
-
-    endings = (".csv", ".tollad", "-scores.csv", "-scores.png")
-    table, model, scored, picture = (str(folder / f"breast-cancer{ending}") for ending in endings)
-    columns = with_names(data.data, names).append_column("diagnosis", pa.array(diagnosis))
-    write_tables(table, [columns], overwrite=True)
-    notes = {"source": "scikit-learn's breast cancer table", "n_read": len(data.data), "n_used": len(trained)}
-    detector.save(model, notes=notes)
-    verdict = np.where(alarms, "anomaly", "normal")
-    result = pa.table({"row": tested + 1, "score": scores, "verdict": verdict, "diagnosis": truth})
-    write_tables(scored, [result], overwrite=True)
-    drawn = importlib.util.find_spec("matplotlib") is not None
-    if drawn:
-        plots.score_distributions(scores[labels == 0], scores[labels == 1], threshold, picture)
-    return Demo(
-        auroc=metrics.auroc(labels, scores),
-        average_precision=metrics.average_precision(labels, scores),
-        false_alarm_rate=metrics.false_alarm_rate(labels, alarms),
-        threshold=threshold,
-        n_trained=len(trained),
-        n_normal=int((labels == 0).sum()),
-        n_anomalies=int(labels.sum()),
-        oddest=[(int(tested[i]) + 1, float(scores[i]), str(truth[i])) for i in oddest],
-        table=table,
-        model=model,
-        scores=scored,
-        picture=picture if drawn else None,
-    )
+    result = asdict(run(out, verbose=1))
+    text = (
+        "AUROC {auroc:.3f} over {n_normal} benign and {n_anomalies} malignant rows, after {n_trained} benign ones\n"
+        "average precision {average_precision:.3f}\n"
+        "false-alarm rate {false_alarm_rate:.3f} at the threshold {threshold:.4g}\n"
+        "oddest rows:\n"
+    ).format(**result)
+    for row, value, truth in result["oddest"]:
+        text += f"  row {row:<4} score {value:<8.4g} {truth}\n"
+    files = {kind: result[kind] for kind in ("table", "model", "scores")}
+    files["picture"] = result["picture"] or "none: it needs matplotlib; pip install 'tollad[plot]'"
+    text += aligned(files)
+    print_result(as_json, result, text)

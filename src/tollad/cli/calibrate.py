@@ -1,0 +1,65 @@
+"""``tollad calibrate``."""
+
+from __future__ import annotations
+
+import click
+
+from tollad.cli.shared import check_label, force_option, input_options, json_option, normal_option, print_result
+
+
+@click.command()
+@click.argument("model")
+@click.argument("normals")
+@click.option("-o", "--output", required=True, metavar="MODEL2", help="The model file to write.")
+@click.option("--false-alarm-rate", "rate", type=float, metavar="X", help="Share of new normal rows to call anomalous.")
+@click.option(
+    "--tail", is_flag=True, help="Extrapolate a rate that the rows are too few for: an estimate, not a promise."
+)
+@click.option("--label", metavar="COL", help="Column that says which rows are normal.")
+@normal_option
+@input_options
+@force_option
+@json_option
+def calibrate(
+    model: str,
+    normals: str,
+    output: str,
+    rate: float | None,
+    tail: bool,
+    label: str | None,
+    normal: tuple[str, ...],
+    header: bool | None,
+    key: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Calibrate MODEL on fresh normal rows, without training.
+
+    NORMALS are rows that MODEL was not trained on: all of the file, or with --label and --normal those of these labels.
+    p-values, --fdr and --drift then refer to them, and --false-alarm-rate puts the threshold on their scores.
+    """
+    check_label(label, normal)
+    from tollad.cli import card
+    from tollad.detector.estimator import TollDetector
+    from tollad.detector.inputs import read_rows
+    from tollad.io.outputs import check_distinct, check_output
+    from tollad.series import files as inputs_series
+
+    check_distinct(output, read=(normals,))  # MODEL may be calibrated in its place
+    check_output(output, overwrite=force)
+    detector = TollDetector.load(model)
+    if inputs_series.is_series(detector):
+        scores = inputs_series.normal_scores(detector, normals, header=header, key=key, label=label, normal=normal)
+        inputs_series.calibrate_series(detector, scores, false_alarm_rate=rate, tail=tail)
+    else:
+        rows = read_rows(detector, normals, header=header, key=key, label=label, normal=normal)
+        detector.calibrate(rows, false_alarm_rate=rate, tail=tail)
+    detector.save(output, overwrite=force)
+    shown = card.read_card(output)
+    result = {name: shown[name] for name in ("model", "n_calibration_rows", "threshold", "threshold_rule")}
+    lines = {
+        "calibration": f"{shown['n_calibration_rows']:,} rows",
+        "threshold": card.describe_threshold(shown),
+        "model": output,
+    }
+    print_result(as_json, result, card.aligned(lines))

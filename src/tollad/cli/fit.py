@@ -1,0 +1,143 @@
+"""``tollad fit``."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import click
+
+from tollad.cli.options import DETECTOR_OPTIONS, IMAGE_OPTIONS, SERIES_OPTIONS
+from tollad.cli.shared import check_label, force_option, input_options, json_option, normal_option, print_result
+
+
+@click.command()
+@click.argument("train")
+@click.option("-o", "--output", "model", required=True, metavar="MODEL", help="The model file to write.")
+@click.option("--label", metavar="COL", help="Column that says which rows are normal; it is no feature.")
+@normal_option
+@click.option("--drop", multiple=True, metavar="COL", help="A column that is no feature; may repeat.")
+@input_options
+@click.option("--checkpoint", metavar="FILE", help="Keep the state of the training; the same command goes on from it.")
+@force_option
+@json_option
+def fit(
+    train: str,
+    model: str,
+    label: str | None,
+    normal: tuple[str, ...],
+    drop: tuple[str, ...],
+    header: bool | None,
+    key: str | None,
+    checkpoint: str | None,
+    force: bool,
+    as_json: bool,
+    size: tuple[int, int] | None,
+    grey: bool,
+    window: int | None,
+    stride: int | None,
+    time: str | None,
+    **parameters: Any,
+) -> None:
+    """Learn from the rows of TRAIN what is normal.
+
+    TRAIN is CSV or TSV (also .gz), Parquet, NPY, NPZ, or - for CSV on standard input. All rows are taken for normal,
+    or with --label and --normal those of these labels. A column COL is a name, or -1 for the last, -2 for the one
+    before.
+
+    A folder of images or an IDX file will do, too. --label is then `folder`, the sub-folder that an image lies in, or
+    `label`, the IDX file of labels beside that of the images.
+
+    Text is what all values of its column are: numbers, dates as in 2024-12-31, or else categories; fields that are
+    empty or ? or NA are missing values. --column chooses for single columns.
+
+    Files over some 100 MB are learnt from on disk, in the folder for temporary files (TMPDIR), and may be larger than
+    memory: it gives the same model.
+
+    With --window TRAIN is one series, in order of time, of columns that are all numbers. score, evaluate and calibrate
+    then take series, too, and say of each time step what they say of each row of a table.
+    """
+    check_label(label, normal)
+    if window is None and (stride is not None or time is not None):
+        raise click.UsageError("--stride and --time are for series; give --window, too.")
+    from tollad.cli import card
+    from tollad.detector.estimator import TollDetector
+    from tollad.detector.inputs import read_training_rows
+    from tollad.io.outputs import check_distinct, check_output
+    from tollad.series import files as inputs_series
+
+    check_distinct(model, checkpoint, read=(train,))
+    check_output(model, overwrite=force)
+    if checkpoint is not None:
+        check_output(checkpoint, overwrite=True)
+    kinds = parameters.pop("columns")
+    if window is None:
+        training = read_training_rows(
+            train,
+            header=header is not False,
+            key=key,
+            label=label,
+            normal=normal,
+            drop=drop,
+            kinds=kinds,
+            size=size,
+            grey=grey,
+        )
+    else:
+        if kinds is not None:
+            raise click.UsageError("--column is for tables; leave columns of a series out with --drop.")
+        if size is not None or grey:
+            raise click.UsageError("--size and --grey are for images.")
+        if parameters["network"] == "auto":
+            parameters["network"] = "conv1d"
+        rate, parameters["false_alarm_rate"] = parameters["false_alarm_rate"], None
+        training = inputs_series.read_training_series(
+            train,
+            header=header is not False,
+            key=key,
+            label=label,
+            normal=normal,
+            drop=drop,
+            window=window,
+            stride=stride,
+            time=time,
+            network=parameters["network"],
+            false_alarm_rate=rate,
+        )
+    notes = training.notes
+    detector = TollDetector(columns=training.columns, **parameters)
+    try:
+        detector.fit(training.rows, checkpoint=checkpoint)
+    except KeyboardInterrupt:
+        kept = "" if checkpoint is None else f"; the same command goes on from {checkpoint}"
+        raise KeyboardInterrupt(f"Interrupted{kept}") from None
+    if isinstance(training, inputs_series.TrainingSeries):
+        inputs_series.put_threshold(detector, training, rate)
+    detector.save(model, notes=notes, overwrite=force)
+    history, columns = detector.history_, getattr(detector, "columns_", [])
+    result = {
+        "model": model,
+        "rows_read": notes["n_read"],
+        "rows_used": notes["n_used"],
+        "shape": list(detector.input_shape_),
+        "kinds": {column.name: column.kind for column in columns},
+        "steps": detector.n_steps_,
+        "initial_loss": statistics.fmean(history.initial_loss),
+        "loss": statistics.fmean(history.loss[-1]),
+        "threshold": -detector.offset_,
+    }
+    lines = {
+        "rows": card.describe_rows(notes),
+        "columns": card.describe_columns(
+            detector.input_shape_, getattr(detector, "feature_names_in_", None), columns, notes.get("series")
+        ),
+        "steps": f"{detector.n_steps_}",
+        "loss": f"{result['initial_loss']:.4g} at first, {result['loss']:.4g} at last",
+        "threshold": card.describe_threshold(card.read_card(model)),
+        "model": model,
+    }
+    print_result(as_json, result, card.aligned(lines))
+
+
+# The constructor parameters of the detector come last in the help.
+fit.params += (*IMAGE_OPTIONS, *SERIES_OPTIONS, *DETECTOR_OPTIONS)

@@ -1,0 +1,159 @@
+"""``tollad score``."""
+
+from __future__ import annotations
+
+import contextlib
+
+import click
+
+from tollad.cli.shared import force_option, input_options
+from tollad.warn import tell
+
+_MOST_IMAGES_DRAWN = 6
+
+
+@click.command()
+@click.argument("model")
+@click.argument("data")
+@click.option(
+    "-o",
+    "--output",
+    default="-",
+    metavar="OUT",
+    help="A .csv, .jsonl or .parquet file; - is CSV on standard output, the default.",
+)
+@click.option("--only-anomalies", is_flag=True, help="Write only the rows called anomalous.")
+@click.option("--id", "identifier", metavar="COL", help="A column to write beside the scores; it need be no feature.")
+@click.option(
+    "--fdr",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="Q",
+    help="Call rows anomalous so that on average at most this share of them is normal (Benjamini-Hochberg over all of "
+    "DATA), and write p-values. Results come at the end; until then they are kept in memory, a few numbers a row.",
+)
+@click.option("--drift", is_flag=True, help="Warn when rows are no longer like those that MODEL was calibrated on.")
+@click.option(
+    "--explain",
+    "n_reasons",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Write the K columns of a table that contribute most to each score, and what was expected there.",
+)
+@click.option("--plot", metavar="FILE", help="Draw why the oddest row, or images, are odd: a .png, .pdf or .svg file.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="What to do at a row that cannot be read: stop, or leave it out and list it.",
+)
+@click.option(
+    "--skipped", metavar="FILE", help="The list of --on-error skip.  [default: OUT with the ending .skipped.csv]"
+)
+@input_options
+@force_option
+def score(
+    model: str,
+    data: str,
+    output: str,
+    only_anomalies: bool,
+    identifier: str | None,
+    fdr: float | None,
+    drift: bool,
+    n_reasons: int | None,
+    plot: str | None,
+    on_error: str,
+    skipped: str | None,
+    header: bool | None,
+    key: str | None,
+    force: bool,
+) -> None:
+    """Score the rows of DATA with MODEL.
+
+    Each row gets its number, from 1, its anomaly score (high = anomalous) and a verdict, anomaly or normal. DATA has
+    the columns of the training rows in any order, and is read block by block: it may be larger than memory. Of a folder
+    of images, the `file` of each is written.
+
+    --fdr and --drift need a model with calibration rows: one of fit --false-alarm-rate, or of calibrate.
+
+    With --on-error skip, rows with too few or too many values, or with a value that is not of the kind of its column,
+    are left out; a CSV file lists each with its row, its line, what is wrong, and its text.
+
+    To a model of fit --window DATA is a series, a row a time step; --plot draws it with the odd stretches marked.
+    """
+    from tollad import plots
+    from tollad.detector import results as verdicts
+    from tollad.detector.estimator import TollDetector
+    from tollad.detector.inputs import score_blocks
+    from tollad.io import skipped as skipping
+    from tollad.io.outputs import check_distinct, check_output, check_table_output, write_tables
+    from tollad.series import files as inputs_series
+
+    path = None if output == "-" else output
+    if on_error == "fail" and skipped is not None:
+        raise click.UsageError("--skipped is the list of --on-error skip.")
+    if on_error == "skip" and skipped is None:
+        if path is None:
+            raise click.UsageError("--on-error skip needs --skipped FILE, or -o OUT beside which to list the rows.")
+        skipped = skipping.beside(path)
+    check_distinct(path, plot, skipped, read=(model, data))
+    if path is not None:
+        check_table_output(path, overwrite=force)
+    if plot is not None:
+        plots.picture_format(plot)
+        check_output(plot, overwrite=force)
+    detector = TollDetector.load(model)
+    if (fdr is not None or drift) and not hasattr(detector, "calibration_scores_"):
+        raise ValueError(
+            f"{model}: has no calibration rows, which --fdr and --drift need; fit with --false-alarm-rate, "
+            "or give it some with: tollad calibrate"
+        )
+    series = inputs_series.Recorder() if inputs_series.is_series(detector) else None
+    if series is not None and (drift or n_reasons or on_error == "skip"):
+        raise click.UsageError(
+            "--drift, --explain and --on-error skip are for rows that are no time steps; draw a series with --plot."
+        )
+    if on_error == "skip" and len(detector.input_shape_) > 1:
+        raise click.UsageError("--on-error skip is for rows of tables; images and arrays are read whole or not at all.")
+    are_images = len(detector.input_shape_) == 3
+    oddest = verdicts.Oddest(_MOST_IMAGES_DRAWN if are_images else 1)
+    with contextlib.ExitStack() as stack:
+        bad = None
+        if skipped is not None:
+            bad = stack.enter_context(skipping.SkippedRows(skipped, overwrite=force))
+        if series is None:
+            blocks = score_blocks(detector, data, header=header, key=key, column=identifier, reject=bad)
+        else:
+            blocks = inputs_series.score_series(detector, data, header=header, key=key, column=identifier)
+        if drift:
+            blocks = verdicts.watch_drift(blocks, detector.calibration_scores_)
+        if plot is not None:
+            blocks = oddest.watch(blocks) if series is None else series.watch(blocks)
+        tables = verdicts.verdict_tables(
+            detector, blocks, only_anomalies=only_anomalies, fdr=fdr, n_reasons=n_reasons or 0
+        )
+        write_tables(path, tables, overwrite=force)
+    if bad is not None and bad.n:
+        tell(f"Warning: {bad.n:,} row{'s' * (bad.n > 1)} could not be read; see {bad.path}")
+    if plot is not None and series is not None:
+        names, (time_name, time) = detector.notes_["series"]["columns"], series.time(detector)
+        plots.scored_series(
+            series.steps,
+            series.scores,
+            -detector.offset_,
+            plot,
+            names=names,
+            time=time,
+            time_name=time_name,
+            overwrite=force,
+        )
+    elif plot is not None:
+        explanation, (_, row, _) = detector.explain(oddest.rows), oddest.found[0]
+        title = f"row {row + 1} of {data}"
+        if are_images:
+            names = [value or f"row {row + 1}" for _, row, value in oddest.found]
+            plots.part_maps(explanation, names, plot, overwrite=force)
+        elif len(detector.input_shape_) > 1:
+            plots.part_map(explanation, 0, plot, title=title, overwrite=force)
+        else:
+            plots.reason_bars(explanation, 0, plot, title=title, most=n_reasons or 10, overwrite=force)

@@ -15,7 +15,7 @@ from sklearn.datasets import load_breast_cancer
 from tollad import TollDetector, metrics
 from tollad.cli import demonstration as demo
 from tollad.cli.main import main
-from tollad.detector.inputs import with_names
+from tollad.io.rows import with_names
 
 # The default detector is measured by the benchmarks; here a small one shows that the demonstration is right.
 SMALL = partial(TollDetector, network="mlp", hidden=(16,), n_members=1, corruption=None, steps=200)

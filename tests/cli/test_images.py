@@ -98,7 +98,7 @@ class TestFit:
         save(tmp_path / "mixed" / "a.png", draw(1, 0)[0])
         save(tmp_path / "mixed" / "b.png", draw(1, 0, shape=(9, 8, 3))[0])
         message = refused("fit", tmp_path / "mixed", "-o", tmp_path / "m", *QUICK)
-        assert "let --grey turn all into grey ones" in message
+        assert "turn all into grey ones with --grey" in message
         done("fit", home / "coloured", "-o", tmp_path / "m", *GOOD, *QUICK, "--grey")
         for folder in ("coloured", "photos"):
             assert len(rows_of(done("score", tmp_path / "m", home / folder).stdout)) == 50
@@ -114,10 +114,10 @@ class TestFit:
         (tmp_path / "x.csv").write_text("a,b\n1,2\n")
         out = ("-o", tmp_path / "m")
         for options in (("--drop", "file"), ("--column", "file=category"), ("--key", "x")):
-            assert "leave out --key, --drop and --column" in refused("fit", home / "photos", *out, *options)
+            assert "leave out the key, columns to drop" in refused("fit", home / "photos", *out, *options)
         for path in (tmp_path / "x.npy", tmp_path / "x.csv"):
             for options in (("--size", "8"), ("--grey",)):
-                assert "leave out --size and --grey" in refused("fit", path, *out, *options)
+                assert "leave out the size and grey" in refused("fit", path, *out, *options)
 
     def test_labels_that_are_none(self, home: Path, tmp_path: Path) -> None:
         run = ("fit", home / "photos", "-o", tmp_path / "m", "--normal", "fine", "--label")
@@ -143,7 +143,7 @@ class TestScore:
     @pytest.mark.parametrize("block", [1, 7, 49])
     def test_does_not_depend_on_blocks(self, home: Path, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
         whole = rows_of(done("score", home / "m.tollad", home / "photos").stdout)
-        monkeypatch.setattr("tollad.detector.inputs._BLOCK_VALUES", block * 72)
+        monkeypatch.setattr("tollad.io.rows._BLOCK_VALUES", block * 72)
         parts = rows_of(done("score", home / "m.tollad", home / "photos").stdout)
         assert [row["file"] for row in parts] == [row["file"] for row in whole]
         scores = [[float(row["score"]) for row in rows] for rows in (parts, whole)]
@@ -153,7 +153,7 @@ class TestScore:
     def test_draws_the_oddest_images(
         self, home: Path, tmp_path: Path, model: str, folder: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("tollad.detector.inputs._BLOCK_VALUES", 7 * 72)
+        monkeypatch.setattr("tollad.io.rows._BLOCK_VALUES", 7 * 72)
         run = ("score", home / model, home / folder, "--plot", tmp_path / "p.svg")
         written = rows_of(done(*run).stdout)
         oddest = sorted(written, key=lambda row: -float(row["score"]))[:6]
@@ -174,7 +174,7 @@ class TestScore:
 
         message = scored("m.tollad", home / "coloured")
         assert "holds colour images of 9x8 pixels, but the model was fitted on grey images of 9x8 pixels" in message
-        assert "fit again with --size or --grey" in message
+        assert "fit again with a size or as grey images" in message
         assert "but the model was fitted on colour images of 9x8" in scored("coloured.tollad", home / "photos")
         save(tmp_path / "large" / "a.png", draw(1, 0, shape=(10, 8))[0])
         assert "holds grey images of 10x8 pixels" in scored("m.tollad", tmp_path / "large")
@@ -204,7 +204,7 @@ class TestScore:
         assert not list(tmp_path.iterdir())
 
     def test_damage_leaves_no_file(self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("tollad.detector.inputs._BLOCK_VALUES", 2 * 72)
+        monkeypatch.setattr("tollad.io.rows._BLOCK_VALUES", 2 * 72)
         for number, image in enumerate(draw(5, 0)):
             save(tmp_path / "new" / f"{number}.png", image)
         last = tmp_path / "new" / "4.png"

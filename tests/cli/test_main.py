@@ -31,9 +31,9 @@ from pyarrow import parquet
 from tollad import TollDetector, metrics
 from tollad.cli.main import COMMANDS
 from tollad.cli.options import DETECTOR_OPTIONS
-from tollad.detector.inputs import with_names
 from tollad.io import files
 from tollad.io.outputs import write_tables
+from tollad.io.rows import with_names
 from tollad.io.sources import open_table
 
 SMALL = ("--network", "mlp", "--hidden", "8", "--latent-dim", "2", "--n-members", "1", "--corruption", "none")
@@ -305,14 +305,14 @@ def test_a_row_that_was_taken_for_names_is_warned_of(tmp_path: Path, data: np.nd
     (tmp_path / "x.csv").write_bytes(rows)
     warning = f"Warning: {tmp_path / 'x.csv'}: the first line, taken for the names of the columns, holds numbers only"
     shown = done("fit", tmp_path / "x.csv", "-o", tmp_path / "m", *QUICK)
-    assert f"{warning}; if it is a row, add --no-header\n" in shown.stderr
+    assert f"{warning}; if it is a row, read the file with --no-header\n" in shown.stderr
     assert warning in done("fit", tmp_path / "x.csv", "-o", tmp_path / "s", "--window", "8", "--steps", "3").stderr
     # Known by then, and there may be tables with such names.
     assert done("score", tmp_path / "m", tmp_path / "x.csv").stderr == ""
     (tmp_path / "y.csv").write_bytes(rows.partition(b"\n")[2])
     message = refused(tmp_path, "score", tmp_path / "m", tmp_path / "y.csv")
     assert "lacks columns" in message
-    assert message.endswith(" instead; if its first line is a row, add --no-header\n")
+    assert message.endswith(" instead; if its first line is a row, read it with --no-header\n")
 
 
 @pytest.mark.parametrize("names", [b"0,1,2", b",0,1,2", b"x1,2,3"])
@@ -503,7 +503,7 @@ def test_types_come_from_the_model_and_never_from_a_block(
     frame.loc[:, "seen"] = pd.NaT
     frame.to_csv(tmp_path / "x.csv", index=False)
     whole = done("score", town / "m.tollad", tmp_path / "x.csv").stdout
-    monkeypatch.setattr("tollad.detector.inputs.open_table", partial(open_table, block_rows=1))
+    monkeypatch.setattr("tollad.io.inputs.open_table", partial(open_table, block_rows=1))
     assert np.allclose(scores_of(done("score", town / "m.tollad", tmp_path / "x.csv").stdout), scores_of(whole))
     expected = TollDetector.load(town / "m.tollad").anomaly_score(frame)
     np.testing.assert_allclose(scores_of(whole), expected, rtol=1e-12)
@@ -818,7 +818,7 @@ def test_images_have_no_labels(home: Path, tmp_path: Path) -> None:
         ("score", home / "images.tollad", images, "--id", "x1"),
         ("evaluate", home / "images.tollad", images, *labelled),
     ):
-        assert "(20, 5, 6), which has no columns; leave out --label" in refused(tmp_path, *run)
+        assert "(20, 5, 6), which has no columns; leave out the label" in refused(tmp_path, *run)
 
 
 @pytest.mark.parametrize(
@@ -883,7 +883,7 @@ def test_outputs_that_cannot_be_written_are_refused_before_any_work(home: Path, 
     for run in _outputs(home, tmp_path / "nowhere"):
         assert f"there is no folder {tmp_path / 'nowhere'}" in refused(tmp_path, *run)
     for run in _outputs(home, tmp_path):
-        assert "already exists; use --force" in refused(tmp_path, *run)
+        assert "already exists; replace it with --force" in refused(tmp_path, *run)
     # With --force the work begins, and fails, since there is nothing to read.
     for run in _outputs(home, tmp_path):
         assert "none." in refused(tmp_path, *run, "--force")

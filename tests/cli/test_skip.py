@@ -1,4 +1,4 @@
-"""``tollad score --on-error skip``, and streams that are torn, changed or left."""
+"""``tollad score --on-error skip``, and streams that are torn or left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pytest
 from commands import COMMAND, done, tollad
 from pyarrow import parquet
 
-from tollad import TollDetector, iter_scores
 from tollad.io import text as textfile
 
 QUICK = ("--network", "mlp", "--hidden", "8", "--latent-dim", "2", "--n-members", "1", "--corruption", "none",
@@ -145,7 +144,7 @@ def test_row_numbers_count_what_was_left_out(home, good, tmp_path, options):
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        (["1,2", "x", "1,2,3,4"], "not one of its rows can be read; see what is wrong with --on-error fail"),
+        (["1,2", "x", "1,2,3,4"], "not one of its rows can be read; leave none out to see why"),
         (["1,b,3", "1,b,3"], "line 2, column 'b': 'b' is not a number"),
         ([], "has column names but no rows"),
         (None, "line 1: is no UTF-8 text"),
@@ -191,7 +190,7 @@ def test_a_list_is_not_replaced_unasked(home, tmp_path):
     assert os.listdir(tmp_path) == ["s.skipped.csv"]
 
 
-# --- streams that end or change ---------------------------------------------------------------------------------------
+# --- streams that end -----------------------------------------------------------------------------------------------
 
 
 def test_a_torn_last_line_is_named(home, good):
@@ -225,77 +224,6 @@ def test_a_torn_gzip_stream_is_an_error(home, good):
     result = tollad("score", home / "m.tollad", "-", given=torn)
     assert result.exit_code == 1
     assert "the gzip data are damaged or cut short" in result.stderr
-
-
-class Changing:
-    """Calls back once, when so many pieces of the text have been parsed."""
-
-    def __init__(self, monkeypatch, after, change):
-        self._parse, self._left, self._change = textfile._parse, after, change
-        monkeypatch.setattr(textfile, "_CHUNK_BYTES", 2000)
-        monkeypatch.setattr(textfile, "_parse", self)
-
-    def __call__(self, *arguments, **options):
-        self._left -= 1
-        if self._left == 0:
-            self._change()
-        return self._parse(*arguments, **options)
-
-
-def test_a_file_that_shrinks_is_an_error(home, good, tmp_path, monkeypatch):
-    data = tmp_path / "data.csv"
-    data.write_text("\n".join(["a,b,c", *good * 20]) + "\n")
-    size = data.stat().st_size
-    Changing(monkeypatch, 3, lambda: os.truncate(data, size // 2))
-    result = tollad("score", home / "m.tollad", data, "-o", tmp_path / "s.csv", "--on-error", "skip")
-    assert result.exit_code == 1
-    assert f"{data}: became shorter while it was read, from {size:,} to {size // 2:,} bytes" in result.stderr
-    assert os.listdir(tmp_path) == ["data.csv"]
-
-
-@pytest.mark.parametrize("shape", [(50_000, 3), (4000, 5, 6)])
-def test_an_array_that_shrinks_is_an_error(tmp_path, monkeypatch, shape):
-    """And not the end of the process, which has the file mapped into its memory."""
-    monkeypatch.setattr("tollad.detector.inputs._BLOCK_VALUES", 60)
-    rows = np.random.default_rng(0).normal(size=shape)
-    np.save(tmp_path / "rows.npy", rows)
-    np.save(tmp_path / "train.npy", rows[:40])
-    done("fit", tmp_path / "train.npy", "-o", tmp_path / "m", *QUICK)
-    blocks = iter_scores(TollDetector.load(tmp_path / "m"), tmp_path / "rows.npy")
-    next(blocks)
-    os.truncate(tmp_path / "rows.npy", 10_000)
-    with pytest.raises(ValueError, match=r"rows\.npy: became shorter while it was read"):
-        list(blocks)
-
-
-def append(path: Path, text: str) -> None:
-    with open(path, "a") as file:
-        file.write(text)
-
-
-def test_a_file_that_grows_is_read_to_its_end_with_a_warning(home, good, tmp_path, monkeypatch):
-    data = tmp_path / "data.csv"
-    data.write_text("\n".join(["a,b,c", *good]) + "\n")
-    Changing(monkeypatch, 2, lambda: append(data, "1,2,3\n"))
-    result = done("score", home / "m.tollad", data, "-o", tmp_path / "s.csv")
-    assert f"Warning: {data}: was written to while it was read" in result.stderr
-    assert len(read(tmp_path / "s.csv")) == 301
-
-
-def test_a_row_that_is_still_being_written_is_torn(home, good, tmp_path, monkeypatch):
-    """Though it has as many values as any other: the last may go on."""
-    data = tmp_path / "data.csv"
-    for options, status in [([], 1), (["--on-error", "skip"], 0)]:
-        data.write_text("\n".join(["a,b,c", *good]) + "\n")
-        with monkeypatch.context() as patch:
-            Changing(patch, 2, lambda: append(data, "1,2,3"))
-            result = tollad("score", home / "m.tollad", data, "-o", tmp_path / "s.csv", *options)
-        assert result.exit_code == status, result.output
-        if status:
-            assert "line 302: is torn, for the file is still being written" in result.stderr
-    (listed,) = read(tmp_path / "s.skipped.csv")
-    assert (listed["row"], listed["text"]) == ("301", "1,2,3")
-    assert len(read(tmp_path / "s.csv")) == 300
 
 
 def test_two_writers_of_one_output_never_mix(home, good, tmp_path):

@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike
 from pyarrow import parquet
 
 from tollad import TollDetector, calibration
-from tollad.detector.inputs import Scored, with_names
-from tollad.detector.results import Oddest, verdict_tables
+from tollad.detector.results import MostAnomalous, result_tables
+from tollad.detector.scored import Scored
+from tollad.io.rows import with_names
 from tollad.io.sources import open_table
 
 NAMES = ("a", "b", "c")
@@ -65,7 +66,7 @@ class TestFalseDiscoveryRate:
     ) -> None:
         model = TollDetector.load(home / "m")
         expected = np.where(model.alarms(tested, fdr=0.1), "anomaly", "normal").tolist()
-        monkeypatch.setattr("tollad.detector.inputs.open_table", partial(open_table, block_rows=7))
+        monkeypatch.setattr("tollad.io.inputs.open_table", partial(open_table, block_rows=7))
         for given in (None, (home / "test.csv").read_bytes()):
             source = home / "test.csv" if given is None else "-"
             written = rows_of(done("score", home / "m", source, "--fdr", "0.1", given=given).stdout)
@@ -106,7 +107,7 @@ class TestFalseDiscoveryRate:
 
     def test_a_p_value_of_just_the_rate_is_an_alarm(self) -> None:
         model = SimpleNamespace(calibration_scores_=np.arange(3.0), input_shape_=(1,), n_features_in_=1)
-        run = partial(verdict_tables, model, [scored([9.0])], fdr=0.25)
+        run = partial(result_tables, model, [scored([9.0])], fdr=0.25)
         (every,), (few,) = run(), run(only_anomalies=True)
         assert every["p_value"].to_pylist() == [0.25]
         assert every["verdict"].to_pylist() == few["verdict"].to_pylist() == ["anomaly"]
@@ -193,9 +194,9 @@ class TestPlot:
         assert "p.doc: cannot tell the format" in message
 
 
-class TestOddest:
+class TestMostAnomalous:
     def test_are_those_of_the_highest_scores(self) -> None:
-        oddest = Oddest(3)
+        oddest = MostAnomalous(3)
         for _ in oddest.watch([scored([1.0, 5.0, 3.0]), scored([2.0, 4.0], first_row=3)]):
             pass
         assert oddest.found == [(5.0, 1, None), (4.0, 4, None), (3.0, 2, None)]
@@ -204,7 +205,7 @@ class TestOddest:
     def test_of_equal_scores_are_the_first(self) -> None:
         """Many, for a few are sorted by insertion, which keeps their order by itself."""
         scores = np.where(np.arange(200) % 3, 1.0, 2.0)
-        oddest = Oddest(50)
+        oddest = MostAnomalous(50)
         for _ in oddest.watch([scored(scores[:100]), scored(scores[100:], first_row=100)]):
             pass
         assert [number for _, number, _ in oddest.found] == list(range(0, 150, 3))

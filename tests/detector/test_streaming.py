@@ -46,7 +46,7 @@ def test_frames_from_python(named, rows):
 
 
 def test_a_memory_map_is_cut(detector, rows, tmp_path, monkeypatch):
-    monkeypatch.setattr("tollad.detector.inputs._BLOCK_VALUES", 128 * 3)
+    monkeypatch.setattr("tollad.io.rows._BLOCK_VALUES", 128 * 3)
     np.save(tmp_path / "rows.npy", rows)
     blocks = list(iter_scores(detector, np.load(tmp_path / "rows.npy", mmap_mode="r")))
     assert [len(block) for block in blocks] == [128, 128, 128, 116]

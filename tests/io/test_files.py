@@ -197,7 +197,7 @@ def test_existing_file_is_refused_before_the_block_runs(tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_bytes(b"old")
     with (
-        pytest.raises(FileExistsError, match=r"model already exists; use --force .* or choose another name"),
+        pytest.raises(FileExistsError, match=r"model already exists; replace it with overwrite=True, or choose"),
         atomic_write(path, overwrite=False),
     ):
         pytest.fail("the block ran")
@@ -209,7 +209,7 @@ def test_existing_file_is_refused_before_the_block_runs(tmp_path: Path) -> None:
 
 def test_file_that_came_into_being_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "model"
-    with pytest.raises(FileExistsError, match="--force"), atomic_write(path, overwrite=False):
+    with pytest.raises(FileExistsError, match="overwrite=True"), atomic_write(path, overwrite=False):
         path.write_bytes(b"first")
     assert path.read_bytes() == b"first"
     assert list(tmp_path.iterdir()) == [path]

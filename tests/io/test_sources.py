@@ -22,7 +22,8 @@ from pyarrow import parquet
 
 from tollad.io import sources
 from tollad.io import text as textfile
-from tollad.io.sources import Block, column_as_strings, matches, open_table, read_array, read_table, resolve_column
+from tollad.io.labels import matches
+from tollad.io.sources import Block, column_as_strings, open_table, read_array, read_table, resolve_column
 from tollad.tables.encode import encode
 from tollad.tables.schema import Column
 
@@ -129,7 +130,7 @@ def test_old_line_ends_and_no_last_line_end(tmp_path):
         ("a,b\n", ["no rows"]),
         ("a,b", ["no rows"]),
         ("a,b, a\n1,2,3\n", ["several columns called 'a'; give each column its own name"]),
-        ("1,2,2\n1,2,3\n", ["several columns called '2'", "or add --no-header if its first line is a row"]),
+        ("1,2,2\n1,2,3\n", ["several columns called '2'", "or read it with header=False if its first line is a row"]),
         ('a,b\n1,2\n3,"4\n5,6\n', ["line 3", "quotes that never close"]),
         (b"a,b\n1,2\nM\xfcller,3\n", ["line 3", "UTF-8"]),
         (b"a,b\n1,\0\n", ["is no text"]),

@@ -66,7 +66,7 @@ def test_unknown_names_and_kinds():
     ],
 )
 def test_a_column_nearly_of_one_kind_is_no_category(values, row, shown, kind):
-    remedies = ("correct it", "columns={'x': 'category'}", "--column x=category", "--column x=drop")
+    remedies = ("correct it", "columns={'x': 'category'}", "columns={'x': 'drop'}")
     with fails(f"row {row}, column 'x': {shown}", kind, *remedies):
         fit_one(values)
     with fails(f"line {row + 2}, column 'x'"):
@@ -119,14 +119,9 @@ def test_other_columns_of_text_are_categories(values):
 def test_an_identifier_is_no_category():
     values = [f"id{i}" for i in range(20)]
     for column in (values, [*values, None]):
-        with fails("column 'x'", "identifier", "columns={'x': 'drop'}", "--column x=drop"):
+        with fails("column 'x'", "identifier", "columns={'x': 'drop'}"):
             fit_one(column)
     assert fit_one([*values, "id0"]).kind == fit_one(values[:19]).kind == "category"
-
-
-def test_remedies_are_quoted_for_the_shell():
-    with fails("--column 'my column=drop'"):
-        fit_columns(pa.table({"my column": pa.nulls(2)}))
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_numbers_are_not_counted_until_a_text_turns_up():
 def test_levels_without_end_are_refused():
     survey = Survey("x", most_levels=100)
     survey.add(pa.chunked_array([[f"v{i}" for i in range(100)]]), "row {}".format)
-    with pytest.raises(ValueError, match=r"column 'x' holds more than 100 different texts.* --column x=drop"):
+    with pytest.raises(ValueError, match=r"column 'x' holds more than 100 different texts.* columns={'x': 'drop'}"):
         survey.add(pa.chunked_array([["another"]]), "row {}".format)
 
 

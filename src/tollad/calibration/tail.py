@@ -113,7 +113,7 @@ class TailFit:
         n = self.n_rows
         if rate >= 1 / (n + 1):
             raise ValueError(
-                f"a false alarm rate of {rate} needs no extrapolation from {n:,} rows; leave out tail=True or --tail"
+                f"a false alarm rate of {rate} needs no extrapolation from {n:,} rows; leave out tail=True"
             )
         if rate < self.least_rate:
             raise ValueError(

@@ -41,7 +41,8 @@ def calibrate(
     check_label(label, normal)
     from tollad.cli import card
     from tollad.detector.estimator import TollDetector
-    from tollad.detector.inputs import read_rows
+    from tollad.detector.scored import expected_by
+    from tollad.io.inputs import read_rows
     from tollad.io.outputs import check_distinct, check_output
     from tollad.series import files as inputs_series
 
@@ -52,7 +53,7 @@ def calibrate(
         scores = inputs_series.normal_scores(detector, normals, header=header, key=key, label=label, normal=normal)
         inputs_series.calibrate_series(detector, scores, false_alarm_rate=rate, tail=tail)
     else:
-        rows = read_rows(detector, normals, header=header, key=key, label=label, normal=normal)
+        rows = read_rows(expected_by(detector), normals, header=header, key=key, label=label, normal=normal)
         detector.calibrate(rows, false_alarm_rate=rate, tail=tail)
     detector.save(output, overwrite=force)
     shown = card.read_card(output)

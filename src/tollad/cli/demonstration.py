@@ -13,8 +13,8 @@ from sklearn.datasets import load_breast_cancer
 
 from tollad import metrics, plots
 from tollad.detector.estimator import TollDetector
-from tollad.detector.inputs import with_names
 from tollad.io.outputs import write_tables
+from tollad.io.rows import with_names
 
 _BENIGN = 1
 

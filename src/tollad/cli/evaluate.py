@@ -35,7 +35,7 @@ def evaluate(
         raise click.UsageError("--normal is missing: the values of --label that mean normal.")
     from tollad import metrics, plots
     from tollad.detector.estimator import TollDetector
-    from tollad.detector.inputs import score_blocks, score_labelled
+    from tollad.detector.scored import score_blocks, score_labelled
     from tollad.io.outputs import check_distinct, check_output
     from tollad.series import files as inputs_series
 

@@ -62,8 +62,8 @@ def fit(
         raise click.UsageError("--stride and --time are for series; give --window, too.")
     from tollad.cli import card
     from tollad.detector.estimator import TollDetector
-    from tollad.detector.inputs import read_training_rows
     from tollad.io.outputs import check_distinct, check_output
+    from tollad.io.training import read_training_rows
     from tollad.series import files as inputs_series
 
     check_distinct(model, checkpoint, read=(train,))

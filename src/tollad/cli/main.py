@@ -18,6 +18,7 @@ from tollad.cli.data import data
 from tollad.cli.demo import demo
 from tollad.cli.evaluate import evaluate
 from tollad.cli.fit import fit
+from tollad.cli.hints import in_options
 from tollad.cli.info import info
 from tollad.cli.paper import paper
 from tollad.cli.score import score
@@ -61,11 +62,11 @@ class _Commands(click.Group):
         except BrokenPipeError:
             pass  # whoever reads standard output, `head` perhaps, has enough; the other streams never end the work
         except _USER_ERRORS as error:
-            raise click.ClickException(str(error) or type(error).__name__) from error
+            raise click.ClickException(in_options(str(error)) or type(error).__name__) from error
 
 
 def _show_warning(message: Warning | str, *_where: object, **_how: object) -> None:
-    tell(f"Warning: {message}")
+    tell(f"Warning: {in_options(str(message))}")
 
 
 COMMANDS = {

@@ -39,7 +39,11 @@ _MOST_IMAGES_DRAWN = 6
     metavar="K",
     help="Write the K columns of a table that contribute most to each score, and what was expected there.",
 )
-@click.option("--plot", metavar="FILE", help="Draw why the oddest row, or images, are odd: a .png, .pdf or .svg file.")
+@click.option(
+    "--plot",
+    metavar="FILE",
+    help="Draw why the row, or images, with the highest scores are anomalous: a .png, .pdf or .svg file.",
+)
 @click.option(
     "--on-error",
     type=click.Choice(["fail", "skip"]),
@@ -82,9 +86,9 @@ def score(
     To a model of fit --window DATA is a series, a row a time step; --plot draws it with the odd stretches marked.
     """
     from tollad import plots
-    from tollad.detector import results as verdicts
+    from tollad.detector import results
     from tollad.detector.estimator import TollDetector
-    from tollad.detector.inputs import score_blocks
+    from tollad.detector.scored import score_blocks
     from tollad.io import skipped as skipping
     from tollad.io.outputs import check_distinct, check_output, check_table_output, write_tables
     from tollad.series import files as inputs_series
@@ -116,7 +120,7 @@ def score(
     if on_error == "skip" and len(detector.input_shape_) > 1:
         raise click.UsageError("--on-error skip is for rows of tables; images and arrays are read whole or not at all.")
     are_images = len(detector.input_shape_) == 3
-    oddest = verdicts.Oddest(_MOST_IMAGES_DRAWN if are_images else 1)
+    highest = results.MostAnomalous(_MOST_IMAGES_DRAWN if are_images else 1)
     with contextlib.ExitStack() as stack:
         bad = None
         if skipped is not None:
@@ -126,10 +130,10 @@ def score(
         else:
             blocks = inputs_series.score_series(detector, data, header=header, key=key, column=identifier)
         if drift:
-            blocks = verdicts.watch_drift(blocks, detector.calibration_scores_)
+            blocks = results.watch_drift(blocks, detector.calibration_scores_)
         if plot is not None:
-            blocks = oddest.watch(blocks) if series is None else series.watch(blocks)
-        tables = verdicts.verdict_tables(
+            blocks = highest.watch(blocks) if series is None else series.watch(blocks)
+        tables = results.result_tables(
             detector, blocks, only_anomalies=only_anomalies, fdr=fdr, n_reasons=n_reasons or 0
         )
         write_tables(path, tables, overwrite=force)
@@ -148,10 +152,10 @@ def score(
             overwrite=force,
         )
     elif plot is not None:
-        explanation, (_, row, _) = detector.explain(oddest.rows), oddest.found[0]
+        explanation, (_, row, _) = detector.explain(highest.rows), highest.found[0]
         title = f"row {row + 1} of {data}"
         if are_images:
-            names = [value or f"row {row + 1}" for _, row, value in oddest.found]
+            names = [value or f"row {row + 1}" for _, row, value in highest.found]
             plots.part_maps(explanation, names, plot, overwrite=force)
         elif len(detector.input_shape_) > 1:
             plots.part_map(explanation, 0, plot, title=title, overwrite=force)

@@ -12,13 +12,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tollad.calibration import DriftMonitor, benjamini_hochberg, p_values
-from tollad.detector.inputs import Rows, Scored, chosen, joined, taken
+from tollad.detector.scored import Scored
+from tollad.io.rows import Rows, chosen, joined, taken
 
 if TYPE_CHECKING:
     from tollad.detector.estimator import TollDetector
 
 
-def verdict_tables(
+def result_tables(
     detector: TollDetector,
     blocks: Iterable[Scored],
     *,
@@ -33,7 +34,7 @@ def verdict_tables(
     detector : TollDetector
         The one that gave the scores; with calibration rows, for `fdr`.
     blocks : iterable of Scored
-        From `tollad.detector.inputs.score_blocks`.
+        From `tollad.detector.scored.score_blocks`.
     only_anomalies : bool, default False
         Whether to leave out the rows called normal.
     fdr : float in (0, 1), optional
@@ -68,7 +69,7 @@ def verdict_tables(
         if fdr is None:
             kept = block.alarms if only_anomalies else every
             table = _described(detector, block, kept, None, n_reasons)
-            yield _with_verdicts(table, block.alarms[kept], n_reasons)
+            yield _with_alarms(table, block.alarms[kept], n_reasons)
         else:
             p = p_values(detector.calibration_scores_, block.scores)
             # Whatever the other rows are, an alarm has a p-value of at most fdr.
@@ -82,7 +83,7 @@ def verdict_tables(
     for table, kept, p in held:
         its, alarms = alarms[: len(p)][kept], alarms[len(p) :]
         written = its if only_anomalies else np.ones(len(its), np.bool_)
-        yield _with_verdicts(table.filter(pa.array(written)), its[written], n_reasons)
+        yield _with_alarms(table.filter(pa.array(written)), its[written], n_reasons)
 
 
 def watch_drift(blocks: Iterable[Scored], calibration_scores: NDArray[np.float64]) -> Iterator[Scored]:
@@ -94,7 +95,7 @@ def watch_drift(blocks: Iterable[Scored], calibration_scores: NDArray[np.float64
         yield block
 
 
-class Oddest:
+class MostAnomalous:
     """The rows with the highest scores among those that pass by.
 
     Parameters
@@ -105,8 +106,8 @@ class Oddest:
     Attributes
     ----------
     found : list of (float, int, str or None)
-        Score of each, its number in the file, from 0, and its value of the column that was asked for; the oddest first,
-        of equal scores the first.
+        Score of each, its number in the file, from 0, and its value of the column that was asked for; the highest score
+        first, of equal scores the first row.
     rows : pyarrow.Table or ndarray, (n, ...)
         The rows as the detector takes them. They are there once a row has passed by.
     """
@@ -140,7 +141,7 @@ def _described(
     p: NDArray[np.float64] | None,
     n_reasons: int,
 ) -> pa.Table:
-    """Return all that is said of some rows but the verdict."""
+    """Return all that is said of some rows but whether they are anomalies."""
     columns: list[tuple[str, pa.Array]] = [("row", pa.array(block.row_numbers()[kept] + 1))]
     if block.column is not None:
         columns.append((block.column, pa.array(block.values, pa.string()).filter(pa.array(kept))))
@@ -150,7 +151,7 @@ def _described(
     columns += _reasons(detector, chosen(block.rows, kept), n_reasons)
     names = [name for name, _ in columns]
     if block.column is not None and [*names, "verdict"].count(block.column) > 1:
-        raise ValueError(f"the name of column {block.column!r} is taken by the output; rename the column for --id")
+        raise ValueError(f"the name of column {block.column!r} is taken by the output; rename the column")
     return pa.table([column for _, column in columns], names=names)
 
 
@@ -165,10 +166,10 @@ def _reasons(detector: TollDetector, rows: Rows, n_reasons: int) -> list[tuple[s
     ]
 
 
-def _with_verdicts(table: pa.Table, alarms: NDArray[np.bool_], n_reasons: int) -> pa.Table:
-    """Return a table with verdicts, before the reasons for them."""
-    verdicts = pa.array(np.where(alarms, "anomaly", "normal"), pa.string())
-    return table.add_column(table.num_columns - n_reasons, "verdict", verdicts)
+def _with_alarms(table: pa.Table, alarms: NDArray[np.bool_], n_reasons: int) -> pa.Table:
+    """Return a table with a column that says anomaly or normal, before the reasons."""
+    words = pa.array(np.where(alarms, "anomaly", "normal"), pa.string())
+    return table.add_column(table.num_columns - n_reasons, "verdict", words)
 
 
 def _warn_if_hopeless(alarms: NDArray[np.bool_], p: NDArray[np.float64], n_calibration: int, fdr: float) -> None:

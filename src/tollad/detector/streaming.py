@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tollad.detector.inputs import rows_in_block, score_blocks
+from tollad.detector.scored import score_blocks
+from tollad.io.rows import rows_in_block
 
 if TYPE_CHECKING:
     from tollad.detector.estimator import TollDetector
@@ -35,7 +36,7 @@ def iter_scores(
         rows, each what `TollDetector.anomaly_score` takes. One array (such as a `numpy.memmap`) or frame is not a block
         but cut into some.
     header, key
-        Of a file, as in `tollad.detector.inputs.row_blocks`.
+        Of a file, as in `tollad.io.inputs.row_blocks`.
     reject : callable, optional
         Of a file: is told of rows that cannot be read, which are then left out and have no score: ``(number of the row
         from 0, line or None, reason, text)``. By default such a row is an error.

@@ -132,7 +132,7 @@ def _check_writable(path: Path, folder: Path) -> None:
 
 def _check_absent(path: Path) -> None:
     if path.exists():
-        remedy = "use --force (in Python, overwrite=True) to replace it, or choose another name"
+        remedy = "replace it with overwrite=True, or choose another name"
         raise FileExistsError(f"{path} already exists; {remedy}")
 
 

@@ -84,7 +84,7 @@ class ImageSource:
         Raises
         ------
         ValueError
-            If an image is damaged, or has changed since the folder was opened.
+            If an image is damaged.
         OSError
             If a file cannot be read.
         """
@@ -184,24 +184,20 @@ def _open_folder(path: str, size: tuple[int, int] | None, grey: bool) -> ImageSo
     if len(set(colourful)) > 1:
         raise ValueError(
             f"{path}: holds grey images ({files[colourful.index(False)]}) and colour images "
-            f"({files[colourful.index(True)]}); convert them, or let --grey turn all into grey ones"
+            f"({files[colourful.index(True)]}); convert them, or turn all into grey ones with grey=True"
         )
     sizes = [(look.height, look.width) for look in looks] if size is None else [size]
     for file, its_size in zip(files, sizes, strict=False):
         if its_size != sizes[0]:
             raise ValueError(
                 f"{path}: {files[0]} is {_sized(sizes[0])} pixels and {file} is {_sized(its_size)} (height x width); "
-                "resize all with --size"
+                "resize all with size=(height, width)"
             )
     shape = (3 if colourful[0] else 1, *sizes[0])
 
     def read(row: int) -> NDArray[np.float32]:
         pixels = _using(paths[row], lambda image: _pixels(image, in_colour=colourful[0]))
-        if size is not None:
-            return _resized(pixels, size)
-        if pixels.shape != shape:
-            raise ValueError(f"{paths[row]}: has changed while it was in use; start again")
-        return pixels
+        return pixels if size is None else _resized(pixels, size)
 
     folders = [file.partition("/")[0] if "/" in file else "." for file in files]
     return ImageSource(path, len(files), shape, {"file": files, "folder": folders}, read)

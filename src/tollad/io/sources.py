@@ -15,7 +15,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from pathlib import PurePath
 from typing import Any, BinaryIO
@@ -25,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tollad.io.text import NUMBER, Part, Reject, distinct_names, like_values, numbered, text_parts
+from tollad.io.text import Part, Reject, distinct_names, like_values, numbered, text_parts
 from tollad.tables.schema import MISSING
 from tollad.warn import warn
 
@@ -194,7 +193,7 @@ def warn_of_lost_row(source: TableSource) -> None:
     if may_lack_header(source):
         warn(
             f"{source.path}: the first line, taken for the names of the columns, holds numbers only; if it is a row, "
-            "add --no-header"
+            "read the file with header=False"
         )
 
 
@@ -253,12 +252,6 @@ def read_array(path: str | os.PathLike[str], key: str | None = None) -> NDArray[
     return array
 
 
-def check_whole(path: str, array: NDArray[Any]) -> None:
-    """Raise ValueError if the file of a memory-mapped array has become too short, where to read on would be the end."""
-    if isinstance(array, np.memmap) and os.path.getsize(path) < array.offset + array.nbytes:
-        raise ValueError(f"{path}: became shorter while it was read; read it again when nothing writes to it")
-
-
 def column_as_strings(block: Block, name: str) -> list[str | None]:
     """The values of a column as text, None where missing: for labels and identifiers.
 
@@ -273,19 +266,6 @@ def column_as_strings(block: Block, name: str) -> list[str | None]:
     except (pa.ArrowException, UnicodeDecodeError):
         raise ValueError(f"{block.path}, column {name!r}: values of type {column.type} have no text") from None
     return texts
-
-
-def matches(values: Sequence[str | None], wanted: Sequence[str]) -> NDArray[np.bool_]:
-    """Which values equal one of `wanted`: as numbers if both are numbers, else as text without outer spaces.
-
-    Examples
-    --------
-    >>> matches(["1.0", "10", " normal", "True", None], ["1", "normal", "true"]).tolist()
-    [True, False, True, True, False]
-    """
-    targets = {_comparable(text) for text in wanted}
-    hits = {text for text in set(values) if text is not None and _comparable(text) in targets}
-    return np.array([text in hits for text in values], dtype=np.bool_)
 
 
 def resolve_column(path: str, names: Sequence[str], wanted: str) -> str:
@@ -338,7 +318,7 @@ def _damaged(path: str, kind: str, error: Exception) -> ValueError:
 def _begun(
     label: str, begun: Iterator[Part], anew: Callable[[], Iterator[Part]] | None
 ) -> Callable[[], Iterator[Part]]:
-    """What reads on for the first time, and from the beginning ever after; not at all without `anew`."""
+    """The first call resumes the open stream; later calls reopen the file, or fail without `anew`."""
     unread = [begun]
 
     def read() -> Iterator[Part]:
@@ -358,7 +338,6 @@ def _array_parts(path: str, array: NDArray[Any], block_rows: int) -> Iterator[Pa
     dtype = np.dtype(np.float64) if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
     names = numbered(array.shape[1])
     for start in range(0, len(array), block_rows):
-        check_whole(path, array)
         columns = np.ascontiguousarray(array[start : start + block_rows].T, dtype=dtype)
         yield Part(pa.table([pa.array(column) for column in columns], names=names))
 
@@ -405,11 +384,3 @@ def _with_nulls(column: pa.ChunkedArray) -> pa.ChunkedArray:
     else:
         return column
     return pc.if_else(missing, pa.scalar(None, column.type), column)
-
-
-def _comparable(text: str) -> str | Decimal:
-    """Equal values become equal objects. Decimal and not float, for which long identifiers are all alike."""
-    text = text.strip()
-    if NUMBER.fullmatch(text):
-        return Decimal(text)
-    return text.lower() if text.lower() in ("true", "false") else text

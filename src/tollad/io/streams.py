@@ -26,5 +26,5 @@ def output_bytes() -> BinaryIO:
     """Return standard output as a binary file; OSError if it was closed from the beginning."""
     stream: TextIO | None = sys.stdout
     if stream is None:
-        raise OSError("cannot write to standard output: it is closed; name a file with -o")
+        raise OSError("cannot write to standard output: it is closed; name a file to write to")
     return stream.buffer

@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
-import os
 import re
-import stat
 import sys
 import zlib
 from collections import Counter
@@ -25,7 +23,6 @@ from numpy.typing import NDArray
 from pyarrow import csv
 
 from tollad.tables.schema import MISSING
-from tollad.warn import warn
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 
@@ -98,16 +95,11 @@ def text_parts(
     ------
     ValueError
         For an empty file, damaged gzip data, bytes that are no UTF-8 text, ragged rows and quotes that never close,
-        with the line; for duplicated names, and a file that becomes shorter while it is read.
-
-    Warns
-    -----
-    UserWarning
-        If the file was written to while it was read.
+        with the line; and for duplicated names.
     """
     names: list[str] = []
     n_before = 0
-    with _byte_stream(path, spooled) as (stream, written_to):
+    with _byte_stream(path, spooled) as stream:
         for first_line, text, masked, problem in _chunks(stream, label, separator, skip=reject is not None):
             if problem:
                 if reject is None or not names:
@@ -130,11 +122,6 @@ def text_parts(
                 bad = _undecodable(text, masked)
                 if bad:
                     text = text.decode(errors="replace").encode()
-            if not whole and written_to(label):
-                torn = "is torn, for the file is still being written"
-                if reject is None:
-                    raise ValueError(f"{label}, line {lines[-1]}: {torn}; read it when it is whole")
-                bad[len(lines) - 1] = torn, _shown(text.splitlines()[-1])
             hint = "" if whole else "; the text ends within this line"
             table, ragged = _parse(text, label, separator, lines, names, numeric, skip=reject is not None, hint=hint)
             numbers = n_before + np.arange(len(lines))
@@ -143,8 +130,6 @@ def text_parts(
                 assert reject is not None
                 reject(int(numbers[row]), int(lines[row]), *why)
             yield _without(Part(table, lines, numbers), bad, ragged) if bad or ragged else Part(table, lines, numbers)
-        if names and written_to(label):
-            warn(f"{label}: was written to while it was read; rows that came later or were changed may be missing")
     if not names:
         raise ValueError(f"{label}: is empty")
 
@@ -196,8 +181,8 @@ def standard_input() -> BinaryIO:
 
 
 @contextlib.contextmanager
-def _byte_stream(path: str, spooled: BinaryIO | None) -> Iterator[tuple[io.BufferedIOBase, Callable[[str], bool]]]:
-    """The bytes of a file or of standard input, decompressed if they are gzipped, and what tells of changes."""
+def _byte_stream(path: str, spooled: BinaryIO | None) -> Iterator[io.BufferedIOBase]:
+    """The bytes of a file or of standard input, decompressed if they are gzipped."""
     with contextlib.ExitStack() as stack:
         raw: io.BufferedReader[Any]
         if path == "-":
@@ -208,32 +193,10 @@ def _byte_stream(path: str, spooled: BinaryIO | None) -> Iterator[tuple[io.Buffe
             stack.callback(raw.detach)  # standard input is not ours to close
         else:
             raw = stack.enter_context(open(path, "rb"))
-        written_to = _watched(raw)
         if path.lower().endswith(".gz") or raw.peek(2).startswith(b"\x1f\x8b"):
-            yield stack.enter_context(gzip.GzipFile(fileobj=raw)), written_to
+            yield stack.enter_context(gzip.GzipFile(fileobj=raw))
         else:
-            yield raw, written_to
-
-
-def _watched(raw: io.BufferedReader[Any]) -> Callable[[str], bool]:
-    """Return what tells, at the end, whether a file was written to since; ValueError if it is shorter than it was."""
-    try:
-        before = os.fstat(raw.fileno())
-    except io.UnsupportedOperation:
-        return lambda label: False
-    if not stat.S_ISREG(before.st_mode):
-        return lambda label: False
-
-    def written_to(label: str) -> bool:
-        now = os.fstat(raw.fileno())
-        if min(now.st_size, raw.tell()) < before.st_size:
-            raise ValueError(
-                f"{label}: became shorter while it was read, from {before.st_size:,} to {now.st_size:,} bytes; "
-                "read it again when nothing writes to it"
-            )
-        return (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
-
-    return written_to
+            yield raw
 
 
 def _chunks(
@@ -411,7 +374,7 @@ def distinct_names(label: str, names: Sequence[str]) -> list[str]:
     twice = [name for name, count in Counter(trimmed).items() if count > 1]
     if twice or not trimmed:
         problem = f"has several columns called {' and '.join(map(repr, twice))}" if twice else "has no columns"
-        row = ", or add --no-header if its first line is a row" if like_values(trimmed) else ""
+        row = ", or read it with header=False if its first line is a row" if like_values(trimmed) else ""
         raise ValueError(f"{label}: {problem}; give each column its own name{row}")
     return trimmed
 

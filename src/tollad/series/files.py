@@ -19,7 +19,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tollad.calibration import overlap, rows_needed
-from tollad.detector.inputs import Scored, Training, check_columns, labelled
+from tollad.detector.scored import Scored
+from tollad.io.inputs import check_columns
+from tollad.io.labels import labelled
 from tollad.io.sources import (
     Block,
     TableSource,
@@ -29,6 +31,7 @@ from tollad.io.sources import (
     resolve_column,
     warn_of_lost_row,
 )
+from tollad.io.training import Training
 from tollad.method.networks import traits_of
 from tollad.series.window import check_window, score_steps, windows
 from tollad.tables.encode import encode
@@ -82,7 +85,7 @@ def read_training_series(
     Parameters
     ----------
     path, header, key, label, normal, drop
-        As in `tollad.detector.inputs.read_training_rows`. Windows lie within stretches of normal rows.
+        As in `tollad.io.training.read_training_rows`. Windows lie within stretches of normal rows.
     window : int
         Time steps in a window.
     stride : int, optional
@@ -206,7 +209,7 @@ def normal_scores(
     detector : TollDetector
         One of which `is_series` is true.
     path, header, key, label, normal
-        As in `tollad.detector.inputs.read_rows`.
+        As in `tollad.io.inputs.read_rows`.
 
     Raises
     ------
@@ -271,7 +274,7 @@ def score_series(
     detector : TollDetector
         One of which `is_series` is true.
     path, header, key, column
-        As in `tollad.detector.inputs.row_blocks`; by default `column` is that of the time stamps, if there is one.
+        As in `tollad.io.inputs.row_blocks`; by default `column` is that of the time stamps, if there is one.
 
     Yields
     ------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import reprlib
-import shlex
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
@@ -249,5 +248,5 @@ def refusal(
 
 
 def option(name: str, kind: str) -> str:
-    """Say how to choose the kind of a column, in Python and on the command line."""
-    return f"columns={{{name!r}: {kind!r}}} or --column {shlex.quote(f'{name}={kind}')}"
+    """Say how to choose the kind of a column."""
+    return f"columns={{{name!r}: {kind!r}}}"

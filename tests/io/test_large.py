@@ -18,7 +18,7 @@ from detectors import assert_same_bits
 from pyarrow import parquet
 
 from tollad import TollDetector
-from tollad.io import intake
+from tollad.io import large as reading
 from tollad.io import text as textfile
 from tollad.tables import large as stored
 from tollad.training import scoring
@@ -129,8 +129,8 @@ def test_a_table_of_numbers(options, tmp_path, monkeypatch):
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize("in_memory", [100, 1 << 20])
 def test_standard_input(zipped, in_memory, tmp_path, monkeypatch):
-    monkeypatch.setattr(intake, "_SPOOLED_IN_MEMORY", in_memory)
-    monkeypatch.setattr(intake, "_COPIED", 64)
+    monkeypatch.setattr(reading, "_SPOOLED_IN_MEMORY", in_memory)
+    monkeypatch.setattr(reading, "_COPIED", 64)
     rows = np.random.default_rng(0).normal(size=(300, 3)).round(6)
     frame = pd.DataFrame(rows, columns=list("abc"))
     content = frame.to_csv(index=False).encode()
@@ -184,7 +184,7 @@ def test_mistakes_are_those_of_memory(text, options, words, tmp_path, monkeypatc
 @pytest.mark.usefixtures("on_disk")
 class TestWhatGoesWrongOnTheWay:
     def test_levels_without_end(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(intake, "MOST_LEVELS", 50)
+        monkeypatch.setattr(reading, "MOST_LEVELS", 50)
         said = refusal(tmp_path, "a,b\n" + "".join(f"1,v{i % 60}\n" for i in range(300)))
         assert "column 'b' holds more than 50 different texts" in said
 
@@ -195,7 +195,7 @@ class TestWhatGoesWrongOnTheWay:
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
     @pytest.mark.parametrize("given", [None, NUMBERS.encode()])
     def test_a_folder_that_is_full(self, given, tmp_path, monkeypatch):
-        monkeypatch.setattr(intake, "_SPOOLED_IN_MEMORY", 100)
+        monkeypatch.setattr(reading, "_SPOOLED_IN_MEMORY", 100)
         (tmp_path / "rows.csv").write_text(NUMBERS)
         with open("/dev/full", "r+b", buffering=0) as full:
             monkeypatch.setattr(stored.tempfile, "TemporaryFile", lambda **how: full)
@@ -207,14 +207,14 @@ class TestWhatGoesWrongOnTheWay:
 
     def test_a_file_that_changes_between_the_readings(self, tmp_path, monkeypatch):
         path = tmp_path / "rows.csv"
-        to_codes = intake.to_codes
+        to_codes = reading.to_codes
 
         def append(*arguments, **options):
             with open(path, "a") as file:
                 file.write("1,2\n")
             return to_codes(*arguments, **options)
 
-        monkeypatch.setattr(intake, "to_codes", append)
+        monkeypatch.setattr(reading, "to_codes", append)
         monkeypatch.setattr(textfile, "_CHUNK_BYTES", 1 << 22)
         assert f"{path}: changed while it was read" in refusal(tmp_path, NUMBERS)
 
@@ -231,19 +231,19 @@ def test_small_files_stay_in_memory(tmp_path, monkeypatch):
     (tmp_path / "rows.csv").write_text(NUMBERS)
     parquet.write_table(pa.table({"a": range(10), "b": range(10)}), tmp_path / "rows.parquet")
     for path in (tmp_path / "rows.csv", tmp_path / "rows.parquet"):
-        assert not intake.is_large(str(path))
+        assert not reading.is_large(str(path))
     monkeypatch.setattr(stored, "IN_MEMORY_BYTES", 159)
-    assert intake.is_large(str(tmp_path / "rows.parquet"))
-    assert intake.is_large(str(tmp_path / "rows.csv"))
+    assert reading.is_large(str(tmp_path / "rows.parquet"))
+    assert reading.is_large(str(tmp_path / "rows.csv"))
     monkeypatch.setattr(sys, "stdin", mock.Mock(buffer=io.BytesIO(b"x" * 79)))
-    with intake.spooled_input() as held:
-        assert not intake.is_large("-", held)
+    with reading.spooled_input() as held:
+        assert not reading.is_large("-", held)
         held.seek(0, os.SEEK_END)
         held.write(b"x")
-        assert intake.is_large("-", held)
+        assert reading.is_large("-", held)
 
 
 def test_standard_input_that_is_closed_is_one_sentence(monkeypatch):
     monkeypatch.setattr("sys.stdin", None)
-    with pytest.raises(OSError, match="standard input: it is closed; name a file"), intake.spooled_input():
+    with pytest.raises(OSError, match="standard input: it is closed; name a file"), reading.spooled_input():
         pass

@@ -1,0 +1,41 @@
+"""What the library calls by its name in Python, said as the option of the command line to be pasted."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Callable
+
+
+def in_options(message: str) -> str:
+    """Return a message of the library with the options of the command line in the place of Python's arguments.
+
+    Examples
+    --------
+    >>> in_options("t.csv: the first line is a row; read the file with header=False")
+    't.csv: the first line is a row; read the file with --no-header'
+    >>> in_options("drop it with columns={'the name': 'drop'}")
+    "drop it with --column 'the name=drop'"
+    """
+    for pattern, option in _OPTIONS:
+        message = pattern.sub(option, message)
+    return message
+
+
+def _columns(found: re.Match[str]) -> str:
+    try:
+        kinds = ast.literal_eval(found[1])
+    except (ValueError, SyntaxError):
+        return found[0]
+    return " ".join(f"--column {shlex.quote(f'{name}={kind}')}" for name, kind in kinds.items())
+
+
+_OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (re.compile(r"\bheader=False\b"), "--no-header"),
+    (re.compile(r"\boverwrite=True\b"), "--force"),
+    (re.compile(r"\bgrey=True\b"), "--grey"),
+    (re.compile(r"\btail=True\b"), "--tail"),
+    (re.compile(r"\bsize=\(height, width\)"), "--size HEIGHTxWIDTH"),
+    (re.compile(r"\bcolumns=(\{(?:[^{}'\"]|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")*\})"), _columns),
+)

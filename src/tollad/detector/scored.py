@@ -1,0 +1,128 @@
+"""Rows of a file with their scores: what the commands ask of a detector and a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tollad.io.expected import Expected
+from tollad.io.inputs import row_blocks, shown
+from tollad.io.labels import check_normal, listed, matches, unmatched
+from tollad.io.rows import RowBlock
+from tollad.tables.features import column_names
+from tollad.tables.schema import Column
+
+if TYPE_CHECKING:
+    from tollad.detector.estimator import TollDetector
+    from tollad.io.text import Reject
+
+
+@dataclass(frozen=True)
+class Scored(RowBlock):
+    """Scores of successive rows of a file.
+
+    Attributes
+    ----------
+    scores : ndarray of float64, (n,)
+    alarms : ndarray of bool, (n,)
+        Which rows are called anomalous.
+    """
+
+    scores: NDArray[np.float64]
+    alarms: NDArray[np.bool_]
+
+
+def expected_by(detector: TollDetector) -> Expected:
+    """Return what a detector expects of a file: the columns of its fit, read as they were then.
+
+    If its notes are those of `tollad.io.training.read_training_rows`, columns that were no features at fit may be in
+    the file, too.
+    """
+    notes = detector.notes_
+    names = column_names(getattr(detector, "feature_names_in_", None), detector.n_features_in_)
+    images = notes.get("images")
+    size = images and images["size"]
+    return Expected(
+        shape=detector.input_shape_,
+        columns=tuple(getattr(detector, "columns_", None) or [Column(name, "number") for name in names]),
+        named=hasattr(detector, "feature_names_in_") or hasattr(detector, "columns_"),
+        ignored=frozenset({notes.get("label"), *notes.get("drop", ())} - {None}),
+        header=notes.get("header", True),
+        images=None if images is None else (None if size is None else (size[0], size[1]), images["grey"]),
+    )
+
+
+def score_blocks(
+    detector: TollDetector,
+    path: str,
+    *,
+    header: bool | None,
+    key: str | None,
+    column: str | None = None,
+    reject: Reject | None = None,
+) -> Iterator[Scored]:
+    """Score the rows of a file, reading it block by block: as `tollad.io.inputs.row_blocks`, with the scores."""
+    for block in row_blocks(expected_by(detector), path, header=header, key=key, column=column, reject=reject):
+        scores = detector.anomaly_score(block.rows)
+        yield Scored(**vars(block), scores=scores, alarms=scores > -detector.offset_)
+
+
+def score_labelled(
+    detector: TollDetector,
+    path: str,
+    *,
+    header: bool | None,
+    key: str | None,
+    label: str,
+    normal: Sequence[str],
+    scored_blocks: Callable[..., Iterator[Scored]] = score_blocks,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Score the rows of a labelled file.
+
+    Parameters
+    ----------
+    detector, path, header, key
+        As in `score_blocks`.
+    label : str
+        The column of the labels.
+    normal : sequence of str
+        The labels of normal rows; rows of any other label are anomalies.
+    scored_blocks : callable
+        What reads and scores the file.
+
+    Returns
+    -------
+    labels : ndarray of int64, (n,)
+        1 = anomaly; both 0 and 1 occur.
+    scores : ndarray of float64, (n,)
+
+    Raises
+    ------
+    ValueError, OSError
+        As `score_blocks`; and if a label is missing, or all rows are normal or all are anomalies.
+    """
+    labels: list[NDArray[np.bool_]] = []
+    scores: list[NDArray[np.float64]] = []
+    seen: dict[str | None, None] = {}
+    for scored in scored_blocks(detector, path, header=header, key=key, column=label):
+        if None in scored.values:
+            row = scored.values.index(None)
+            place = f"row {scored.row_numbers()[row] + 1}" if scored.lines is None else f"line {scored.lines[row]}"
+            where = f"{shown(path)}, {place}, column {scored.column!r}"
+            raise ValueError(f"{where}: the label is missing; fill it in or remove the row")
+        seen |= dict.fromkeys(scored.values)
+        labels.append(~matches(scored.values, normal))
+        scores.append(scored.scores)
+    anomalous = np.concatenate(labels)
+    if anomalous.all() or not anomalous.any():
+        kind = "an anomaly" if anomalous.all() else "normal"
+        raise ValueError(
+            f"{shown(path)}: every row is {kind}, so there is nothing to compare; {listed(normal)} mean normal, "
+            f"and the labels are {listed(seen)}"
+        )
+    check_normal(shown(path), label, normal, unmatched(normal, [*seen]), seen)
+    return anomalous.astype(np.int64), np.concatenate(scores)

@@ -1,0 +1,40 @@
+"""What a model expects of a file, handed to the readers as plain values: they know no detector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tollad.tables.schema import Column
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the rows of a file have to be.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of a row: (d,) of a table, (C, H, W) of images.
+    columns : tuple of Column
+        Of a table, in any order; those of the kind "drop" may be in the file or not.
+    named : bool, default True
+        Whether the model takes a table with these names; else it takes an array of numbers.
+    ignored : frozenset of str, default none
+        Columns that are no features and may be in the file or not, such as the label.
+    header : bool, default True
+        Whether the first line of a text file holds the names.
+    images : (size, grey) or None
+        How images are brought into shape, see `tollad.io.images.open_images`; None: the model knows no images.
+    """
+
+    shape: tuple[int, ...]
+    columns: tuple[Column, ...] = ()
+    named: bool = True
+    ignored: frozenset[str] = frozenset()
+    header: bool = True
+    images: tuple[tuple[int, int] | None, bool] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that have to be in the file."""
+        return [column.name for column in self.columns if column.kind != "drop"]

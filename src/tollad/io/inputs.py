@@ -1,0 +1,256 @@
+"""The rows of a file as a model takes them, block by block."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tollad.io.expected import Expected
+from tollad.io.images import ImageSource, is_images, open_images
+from tollad.io.labels import check_normal, listed, matches, unmatched
+from tollad.io.rows import RowBlock, Rows, chosen, joined, rows_in_block
+from tollad.io.sources import (
+    Block,
+    TableSource,
+    column_as_strings,
+    may_lack_header,
+    open_table,
+    read_array,
+    resolve_column,
+)
+from tollad.tables.decode import typed
+from tollad.tables.encode import encode
+from tollad.tables.schema import Column
+from tollad.tables.values import unreadable
+
+if TYPE_CHECKING:
+    from tollad.io.text import Reject
+
+
+def row_blocks(
+    expected: Expected,
+    path: str,
+    *,
+    header: bool | None,
+    key: str | None,
+    column: str | None = None,
+    reject: Reject | None = None,
+) -> Iterator[RowBlock]:
+    """Read the rows of a file block by block, as a model takes them.
+
+    What a column is, the model knows; it is never decided by a block.
+
+    Parameters
+    ----------
+    expected : Expected
+        What the model takes.
+    path, key
+        As in `tollad.io.training.read_training_rows`.
+    header : bool or None
+        As in `tollad.io.training.read_training_rows`; None is as it was at fit.
+    column : str, optional
+        A column to hand on as text, such as a label or an identifier; it need not be a feature. Of a folder of images
+        it is `file` if none is asked for.
+    reject : callable, optional
+        As in `tollad.io.sources.open_table`; and rows of a table with a value that is not of the kind of its column are
+        left out, too.
+
+    Yields
+    ------
+    RowBlock
+        In the order of the rows; of at least one row.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the file cannot be read, has other columns or shapes than at fit, or a value that is not of the kind of its
+        column. With `reject`, if no row of the file can be read, or none of its first block: it is another file then.
+    """
+    if is_images(path):
+        yield from _image_blocks(expected, path, column)
+        return
+    array = read_images_array(path, key, has_columns=column is not None)
+    if array is not None:
+        yield from _array_blocks(expected, path, array)
+        return
+    source = open_table(path, header=expected.header if header is None else header, key=key, reject=reject)
+    if len(expected.shape) > 1:
+        raise ValueError(
+            f"{shown(path)}: is a table, but the model was fitted on rows of shape {expected.shape}; "
+            "give an NPY or NPZ file of such rows"
+        )
+    if column is not None:
+        column = resolve_column(source.path, source.names, column)
+    columns, names = expected.columns, expected.names
+    dropped = {known.name for known in columns} - {*names}
+    check_columns(source, names, {column, *expected.ignored, *dropped})
+    understand = typed if expected.named else encode
+    source.numeric.update(known.name for known in columns if known.kind == "number" and known.name != column)
+    any_read = False
+    for block in source:
+        if reject is not None:
+            block = readable(block, columns, names, reject, any_read=any_read)
+            if not len(block):
+                continue
+        any_read = True
+        rows = understand(block.table.select(names), columns, where=block.where)
+        values = [] if column is None else column_as_strings(block, column)
+        yield RowBlock(block.first_row, rows, column, values, numbers=block.numbers, lines=block.lines)
+    if not any_read:
+        raise ValueError(f"{source.path}: not one of its rows can be read; leave none out to see why")
+
+
+def readable(block: Block, columns: Sequence[Column], names: Sequence[str], reject: Reject, *, any_read: bool) -> Block:
+    """Return the rows of a block in which every value is of the kind of its column.
+
+    Parameters
+    ----------
+    block : Block
+    columns : sequence of Column
+        What the columns are.
+    names : sequence of str
+        Those that are not dropped.
+    reject : callable
+        Is told of the other rows, see `tollad.io.sources.open_table`.
+    any_read : bool
+        Whether rows were read before. If not, and none of these can be, the first of them is an error.
+    """
+    table = block.table.select(names)
+    bad = unreadable(table, columns)
+    if not bad:
+        return block
+    if len(bad) == len(block) and not any_read:
+        encode(table, columns, where=block.where)
+    numbers = np.arange(block.first_row, block.first_row + len(block)) if block.numbers is None else block.numbers
+    rejected = zip(*(column.to_pylist() for column in block.table.take(list(bad)).columns), strict=True)
+    for (row, problem), values in zip(bad.items(), rejected, strict=True):
+        text = io.StringIO()
+        csv.writer(text, lineterminator="").writerow(values)
+        line = None if block.lines is None else int(block.lines[row])
+        reject(int(numbers[row]), line, problem, text.getvalue())
+    good = np.delete(np.arange(len(block)), list(bad))
+    lines = None if block.lines is None else block.lines[good]
+    return Block(block.path, block.names, block.first_row, block.table.take(good), lines, numbers[good])
+
+
+def read_rows(
+    expected: Expected,
+    path: str,
+    *,
+    header: bool | None,
+    key: str | None,
+    label: str | None,
+    normal: Sequence[str],
+) -> Rows:
+    """Read the rows of a file as a model takes them, all into memory: those labelled normal, or all of them.
+
+    Parameters
+    ----------
+    expected, path, header, key
+        As in `row_blocks`.
+    label, normal
+        As in `tollad.io.training.read_training_rows`.
+
+    Raises
+    ------
+    ValueError, OSError
+        As `row_blocks`, or if no row is left.
+    """
+    parts: list[Rows] = []
+    seen: dict[str | None, None] = {}
+    for block in row_blocks(expected, path, header=header, key=key, column=label):
+        seen |= dict.fromkeys(block.values)
+        parts.append(block.rows if label is None else chosen(block.rows, matches(block.values, normal)))
+    if label is not None:
+        check_normal(shown(path), label, normal, unmatched(normal, [*seen]), seen)
+    return joined(parts)
+
+
+def _image_blocks(expected: Expected, path: str, column: str | None) -> Iterator[RowBlock]:
+    if expected.images is None:
+        raise ValueError(
+            f"{path}: holds images, whose pixels are read as 0 to 1, but the model was not fitted on such; fit on a "
+            "folder of images or an IDX file, or score rows like those of the fit"
+        )
+    size, grey = expected.images
+    source = open_images(path, size=size, grey=grey)
+    if source.shape != expected.shape:
+        raise ValueError(
+            f"{path}: holds {_described(source.shape)}, but the model was fitted on {_described(expected.shape)}; "
+            "convert them, or fit again with a size or as grey images, to which all later images are then brought"
+        )
+    column = "file" if column is None and "file" in source.columns else column
+    column = None if column is None else column_of_images(source, column)
+    for start, images in source.blocks(rows_in_block(source.shape)):
+        values: list[str | None] = [] if column is None else [*source.columns[column][start : start + len(images)]]
+        yield RowBlock(start, images, column, values)
+
+
+def column_of_images(source: ImageSource, wanted: str) -> str:
+    """Return the name of the column that a user calls `wanted`, see `tollad.io.sources.resolve_column`."""
+    if not source.columns:
+        raise ValueError(
+            f"{source.path}: has no column {wanted!r}, since no file of labels lies beside it; put it there, with "
+            "labels for images and idx1 for idx3 in its name"
+        )
+    return resolve_column(source.path, [*source.columns], wanted)
+
+
+def _described(shape: Sequence[int]) -> str:
+    channels, height, width = shape
+    return f"{'grey' if channels == 1 else 'colour'} images of {height}x{width} pixels"
+
+
+def shown(path: str) -> str:
+    """Return what messages call a file."""
+    return "standard input" if path == "-" else path
+
+
+def is_array(path: str) -> bool:
+    """Return whether a file is one of NumPy arrays, by its name."""
+    return path.lower().endswith((".npy", ".npz"))
+
+
+def read_images_array(path: str, key: str | None, *, has_columns: bool) -> NDArray[Any] | None:
+    """Return the array of a file if its rows are images or series, None if they are rows of a table."""
+    array = read_array(path, key) if is_array(path) else None
+    if array is None or array.ndim == 2:
+        return None
+    if has_columns:
+        raise ValueError(
+            f"{path}: holds an array of shape {array.shape}, which has no columns; "
+            "leave out the label, the identifier, columns to drop and kinds of columns"
+        )
+    return array
+
+
+def _array_blocks(expected: Expected, path: str, array: NDArray[Any]) -> Iterator[RowBlock]:
+    if array.shape[1:] != expected.shape:
+        raise ValueError(f"{path}: the rows have shape {array.shape[1:]}, but the model was fitted on {expected.shape}")
+    if expected.images is not None and array.dtype.kind != "f":
+        raise ValueError(
+            f"{path}: holds {array.dtype} values, but the model was fitted on images, whose pixels are read as 0 to 1; "
+            "divide them by the largest value that they can have"
+        )
+    size = rows_in_block(array.shape[1:])
+    for start in range(0, len(array), size):
+        yield RowBlock(start, array[start : start + size], None, [])
+
+
+def check_columns(source: TableSource, names: Sequence[str], ignored: Collection[str | None]) -> None:
+    """Raise ValueError for a file that lacks a column of the fit, or has another one that is not to be ignored."""
+    missing = [name for name in names if name not in source.names]
+    unknown = [name for name in source.names if name not in names and name not in ignored]
+    if missing:
+        beside = f" and has {listed(unknown)} instead" if unknown else ""
+        row = "; if its first line is a row, read it with header=False" if may_lack_header(source) else ""
+        raise ValueError(f"{source.path}: lacks columns that the model was fitted on: {listed(missing)}{beside}{row}")
+    if unknown:
+        raise ValueError(
+            f"{source.path}: has columns that the model was not fitted on: {listed(unknown)}; remove them or fit again"
+        )

@@ -1,0 +1,74 @@
+"""Rows of a file as a detector takes them, block by block: a table, or an array."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+# Values of a block of images or series: 32 MB as float64.
+_BLOCK_VALUES = 1 << 22
+
+Rows: TypeAlias = "pa.Table | NDArray[Any]"
+
+
+@dataclass(frozen=True)
+class RowBlock:
+    """Successive rows of a file.
+
+    Attributes
+    ----------
+    first_row : int
+        Number of the first row in the file, from 0.
+    rows : pyarrow.Table or ndarray
+        What the methods of the detector take.
+    column : str or None
+        Name of the column that was asked for.
+    values : list of n str or None
+        Its values, None where missing; empty if there was none asked for.
+    numbers : ndarray of int64, (n,), or None
+        Number of each row in the file, where rows were left out; None if they follow `first_row`.
+    lines : ndarray of int64, (n,), or None
+        The line on which each row begins, from 1, where that is known.
+    """
+
+    first_row: int
+    rows: Rows
+    column: str | None
+    values: list[str | None]
+    numbers: NDArray[np.int64] | None = field(default=None, kw_only=True)
+    lines: NDArray[np.int64] | None = field(default=None, kw_only=True)
+
+    def row_numbers(self) -> NDArray[np.int64]:
+        """Return the number of each row in the file, from 0: (n,)."""
+        return np.arange(self.first_row, self.first_row + len(self.rows)) if self.numbers is None else self.numbers
+
+
+def rows_in_block(shape: Sequence[int]) -> int:
+    """Return how many rows of some shape, such as images, a block holds."""
+    return max(1, _BLOCK_VALUES // math.prod(shape))
+
+
+def chosen(rows: Rows, mask: NDArray[np.bool_]) -> Rows:
+    """Return the rows where the mask, (n,), is true."""
+    return rows.filter(pa.array(mask)) if isinstance(rows, pa.Table) else rows[mask]
+
+
+def taken(rows: Rows, order: NDArray[np.intp]) -> Rows:
+    """Return a copy of the rows of these numbers, in this order."""
+    return rows.take(pa.array(order)) if isinstance(rows, pa.Table) else rows[order]
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Return rows of one kind one below the other."""
+    return pa.concat_tables(parts) if isinstance(parts[0], pa.Table) else np.concatenate(parts)
+
+
+def with_names(rows: NDArray[np.float64], names: Sequence[str]) -> pa.Table:
+    """Return rows as a table, from which scikit-learn takes the names of the columns."""
+    return pa.table([pa.array(column) for column in rows.T], names=list(names))

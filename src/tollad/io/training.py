@@ -1,0 +1,154 @@
+"""The rows of a file to fit a detector on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from tollad.io.images import ImageSource, is_images, open_images
+from tollad.io.inputs import column_of_images, is_array, read_images_array, shown
+from tollad.io.labels import Labelled, check_normal, labelled, matches, unmatched
+from tollad.io.large import is_large, large_rows, spooled_input
+from tollad.io.sources import TableSource, open_table, read_table, resolve_column, warn_of_lost_row
+from tollad.tables.decode import typed
+from tollad.tables.encode import encode
+from tollad.tables.features import column_names
+from tollad.tables.survey import fit_columns
+
+if TYPE_CHECKING:
+    from tollad.io.rows import Rows
+    from tollad.tables.large import LargeRows
+
+
+@dataclass(frozen=True)
+class Training:
+    """What to fit a detector on.
+
+    Attributes
+    ----------
+    rows : pyarrow.Table, ndarray or LargeRows
+        What `TollDetector.fit` takes: a table with one type a column, or an array where the file has no column names.
+        Of a large file the rows are on disk.
+    columns : dict of str to str or None
+        The kinds that were asked for, by name: the parameter `columns` of the detector.
+    notes : dict
+        What the rows were, as JSON values, to be kept with the model and used by `row_blocks`.
+    """
+
+    rows: Rows | LargeRows
+    columns: dict[str, str] | None
+    notes: dict[str, Any]
+
+
+def read_training_rows(
+    path: str,
+    *,
+    header: bool,
+    key: str | None,
+    label: str | None,
+    normal: Sequence[str],
+    drop: Sequence[str],
+    kinds: Mapping[str, str] | None,
+    size: tuple[int, int] | None = None,
+    grey: bool = False,
+) -> Training:
+    """Read the rows to fit a detector on: into memory, or what would take much of it, to disk.
+
+    Parameters
+    ----------
+    path, header, key
+        As in `tollad.io.sources.open_table`; an array of images or series may have three or four axes. Or images as
+        `tollad.io.images.open_images` takes them: a folder, or an IDX file.
+    label : str, optional
+        A column that says which rows are normal. It is no feature.
+    normal : sequence of str
+        The labels of the rows to keep.
+    drop : sequence of str
+        Columns that are no features.
+    kinds : mapping of str to str, optional
+        What columns are; all others are decided by their values, see `tollad.tables.survey.fit_columns`.
+    size, grey
+        As in `tollad.io.images.open_images`, for images only.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the file cannot be read, a column is unknown or cannot be learnt from, or no row is left.
+    """
+    notes: dict[str, Any] = {
+        "source": PurePath(shown(path)).name or path,
+        "header": header,
+        "label": label,
+        "normal": [*normal],
+        "drop": [*drop],
+    }
+    if is_images(path):
+        if key is not None or drop or kinds:
+            raise ValueError(f"{path}: holds images; leave out the key, columns to drop and kinds of columns")
+        notes["images"] = {"size": None if size is None else [*size], "grey": grey}
+        return _training_images(open_images(path, size=size, grey=grey), label, normal, notes)
+    if size is not None or grey:
+        raise ValueError(f"{shown(path)}: is no folder of images and no IDX file; leave out the size and grey")
+    array = read_images_array(path, key, has_columns=label is not None or bool(drop) or bool(kinds))
+    if array is not None:
+        return Training(array, None, {**notes, "n_read": len(array), "n_used": len(array)})
+    with contextlib.ExitStack() as stack:
+        spooled = stack.enter_context(spooled_input()) if path == "-" else None
+        source = open_table(path, header=header, key=key, spooled=spooled)
+        return _read_training_table(source, is_large(path, spooled), is_array(path), label, normal, drop, kinds, notes)
+
+
+def _read_training_table(
+    source: TableSource,
+    large: bool,
+    is_array: bool,
+    label: str | None,
+    normal: Sequence[str],
+    drop: Sequence[str],
+    kinds: Mapping[str, str] | None,
+    notes: dict[str, Any],
+) -> Training:
+    warn_of_lost_row(source)
+    label = None if label is None else resolve_column(source.path, source.names, label)
+    drop = [resolve_column(source.path, source.names, name) for name in drop]
+    asked = {resolve_column(source.path, source.names, name): kind for name, kind in (kinds or {}).items()}
+    if len(asked) < len(kinds or ()):
+        raise ValueError(f"{source.path}: the kind of a column is given twice, by name and by number; give it once")
+    names = [name for name in source.names if name != label and name not in drop]
+    if not names:
+        raise ValueError(f"{source.path}: no column is left to learn from; drop fewer columns")
+    # The columns of an array have no names; numbered from the first, they need none to be found again.
+    named = not (is_array and not asked and names == column_names(None, len(names)))
+    if large:
+        rows, n_read = large_rows(source, names, asked, Labelled(source.path, label, normal), named=named)
+        return Training(
+            rows, asked or None, {**notes, "label": label, "drop": drop, "n_read": n_read, "n_used": len(rows)}
+        )
+    block = read_table(source)
+    kept = labelled(block, label, normal)
+    table, numbers = block.table.select(names).filter(pa.array(kept)), np.flatnonzero(kept)
+
+    def where(row: int) -> str:
+        return block.where(int(numbers[row]))
+
+    columns = fit_columns(table, asked, where=where)
+    notes |= {"label": label, "drop": drop, "n_read": len(block), "n_used": len(table)}
+    if not named:
+        return Training(encode(table, columns, where=where), None, notes)
+    return Training(typed(table, columns, where=where), asked or None, notes)
+
+
+def _training_images(source: ImageSource, label: str | None, normal: Sequence[str], notes: dict[str, Any]) -> Training:
+    kept = np.arange(len(source))
+    if label is not None:
+        label = column_of_images(source, label)
+        values = source.columns[label]
+        check_normal(source.path, label, normal, unmatched(normal, values), dict.fromkeys(values))
+        kept = np.flatnonzero(matches(values, normal))
+    return Training(source.take(kept), None, {**notes, "label": label, "n_read": len(source), "n_used": len(kept)})

@@ -1,0 +1,29 @@
+"""Messages of the library, said with the options of the command line."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from tollad.cli.hints import in_options
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("read the file with header=False", "read the file with --no-header"),
+        ("replace it with overwrite=True", "replace it with --force"),
+        ("turn all into grey ones with grey=True", "turn all into grey ones with --grey"),
+        ("no argument is named here", "no argument is named here"),
+        ("columns={'a': 'drop', 'b c': 'category'}", "--column a=drop --column 'b c=category'"),
+        ("columns={'a': unquoted}", "columns={'a': unquoted}"),
+    ],
+)
+def test_arguments_become_options(message, shown):
+    assert in_options(message) == shown
+
+
+@pytest.mark.parametrize("name", ["it's", 'two "words"', "a{b}", "$(x)", "\\", "é"])
+def test_columns_of_any_name_can_be_pasted(name):
+    assert shlex.split(in_options(f"drop it with columns={{{name!r}: 'drop'}}"))[-2:] == ["--column", f"{name}=drop"]

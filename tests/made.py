@@ -14,9 +14,12 @@ from tollad.methods.base import Comparator
 SMALL: dict[str, dict[str, Any]] = {
     "DCAE": {"epochs": 3, "batch_size": 8},
     "DeepSVDD": {"epochs": 3, "pretrain_epochs": 2, "batch_size": 8, "soft": True, "warm_up": 1},
+    "DistanceToMean": {},
     "IsolationForest": {"n_trees": 5},
     "KDE": {},
+    "NearestNeighbours": {"n": 3},
     "OCSVM": {},
+    "PrincipalComponents": {"n": 3},
 }
 
 

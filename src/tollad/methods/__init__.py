@@ -1,30 +1,68 @@
-"""The methods of the paper's tables, one file each, written from their papers: fit, anomaly_score, save, load.
+"""Methods under one protocol: those of the paper's tables, and the reference lines; a file each.
 
-Each class is a dataclass: its fields are its recipe. They share the training of `tollad.methods.neural`.
-Departures from a source are marked ``NOTE[DIFF]`` with the reason.
+A method is a dataclass with `fit`, `anomaly_score`, `state` and `load_state`, see `tollad.methods.method.Method`; its
+fields are its recipe. Nothing lists the methods: `names` looks through the files of this folder. Departures from a
+source are marked ``NOTE[DIFF]`` with the reason.
+
+Examples
+--------
+>>> import numpy as np
+>>> from tollad.methods import DistanceToMean
+>>> DistanceToMean().fit(np.zeros((3, 2))).anomaly_score(np.array([[3.0, 4.0]]))
+array([5.])
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
+import pkgutil
 from typing import Any
 
-_HOMES = {
-    "DCAE": "dcae",
-    "DeepSVDD": "dsvdd",
-    "IsolationForest": "classical",
-    "KDE": "classical",
-    "OCSVM": "classical",
-}
 
-__all__ = sorted(_HOMES)
+def find(name: str) -> Any:
+    """Return the class of a method by its name.
+
+    Raises
+    ------
+    ValueError
+        If there is no such method; the message lists those that there are.
+    """
+    if name not in names():
+        raise ValueError(f"there is no method {name!r}; the known ones are {', '.join(names())}")
+    return _known(_files())[name]
+
+
+def names() -> list[str]:
+    """Return the names of all methods: those of their classes."""
+    return sorted(_known(_files()))
+
+
+def _files() -> tuple[str, ...]:
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+@functools.cache
+def _known(files: tuple[str, ...]) -> dict[str, type]:
+    """Every class of these files that has a title of its own."""
+    found: dict[str, type] = {}
+    for file in files:
+        module = importlib.import_module(f"{__name__}.{file}")
+        for name, member in vars(module).items():
+            own = inspect.isclass(member) and member.__module__ == module.__name__
+            if own and "title" in vars(member) and not inspect.isabstract(member):
+                found[name] = member
+    return found
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"tollad.methods.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'tollad.methods' has no attribute {name!r}")
+    if name == "__all__":
+        return names()
+    if not name.startswith("_") and name[0].isupper() and name in names():
+        return find(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*names(), "find", "names"]

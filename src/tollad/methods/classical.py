@@ -23,11 +23,11 @@ _FOLDS = 5
 def squared_distances(rows: _Rows, others: _Rows) -> _Rows:
     """Return the squared Euclidean distances of rows (n, d) to others (m, d): (n, m)."""
     found: _Rows = np.einsum("nd,nd->n", rows, rows)[:, None] + np.einsum("md,md->m", others, others)
-    found -= 2 * _product(rows, others)
+    found -= 2 * product(rows, others)
     return found.clip(0)
 
 
-def _product(rows: _Rows, others: _Rows) -> _Rows:
+def product(rows: _Rows, others: _Rows) -> _Rows:
     """Rows times others, in blocks of one size: a product of another size may round a row otherwise."""
     padded = np.zeros((-len(rows) % _BLOCK + len(rows), rows.shape[1]))
     padded[: len(rows)] = rows

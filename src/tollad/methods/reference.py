@@ -1,0 +1,119 @@
+"""Reference lines that cost seconds: distance to the mean, error of principal components, nearest neighbours.
+
+They take samples of any shape, flattened, and nothing in them is random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+
+from tollad.methods.base import Comparator, Watched
+from tollad.methods.classical import product, squared_distances
+
+_Rows = NDArray[np.float64]
+# Samples whose distances to all training samples are held at once.
+_BLOCK = 256
+
+
+@dataclass(kw_only=True, eq=False)
+class _Line(Comparator):
+    """What the lines share: all that they fit is a few arrays."""
+
+    def _fitted(self) -> Mapping[str, NDArray[Any]]:
+        return self._arrays
+
+    def _restore(self, fitted: Mapping[str, NDArray[Any]]) -> None:
+        self._arrays = dict(fitted)
+
+
+@dataclass(kw_only=True, eq=False)
+class DistanceToMean(_Line):
+    """Euclidean distance to the mean of the training samples."""
+
+    title: ClassVar[str] = "Distance to the mean"
+
+    def _fit(self, rows: _Rows, watched: Watched) -> None:
+        self._arrays = {"mean": _flat(rows).mean(0)}
+
+    def _score(self, rows: _Rows) -> _Rows:
+        distance: _Rows = np.linalg.norm(_flat(rows) - self._arrays["mean"], axis=1)
+        return distance
+
+
+@dataclass(kw_only=True, eq=False)
+class PrincipalComponents(_Line):
+    """Euclidean error of the reconstruction from the first principal components of the training samples.
+
+    Parameters
+    ----------
+    n : int, default 16
+        How many components, fewer than there are training samples.
+    """
+
+    n: int = 16
+
+    title: ClassVar[str] = "PCA error"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check(self.n)
+
+    def _fit(self, rows: _Rows, watched: Watched) -> None:
+        _check(self.n, len(rows))
+        # Few of many: Lanczos, started from a fixed vector, is exact and far quicker than all components.
+        model = PCA(self.n, svd_solver="arpack", random_state=0).fit(_flat(rows))
+        self._arrays = {"mean": model.mean_, "axes": model.components_}
+
+    def _score(self, rows: _Rows) -> _Rows:
+        centred, axes = _flat(rows) - self._arrays["mean"], self._arrays["axes"]
+        error: _Rows = np.linalg.norm(centred - product(product(centred, axes), axes.T), axis=1)
+        return error
+
+
+@dataclass(kw_only=True, eq=False)
+class NearestNeighbours(_Line):
+    """Mean Euclidean distance to the nearest training samples.
+
+    Parameters
+    ----------
+    n : int, default 5
+        How many neighbours, fewer than there are training samples.
+    """
+
+    n: int = 5
+
+    title: ClassVar[str] = "Nearest neighbours"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check(self.n)
+
+    def _fit(self, rows: _Rows, watched: Watched) -> None:
+        _check(self.n, len(rows))
+        self._arrays = {"rows": _flat(rows)}
+
+    def _score(self, rows: _Rows) -> _Rows:
+        flat, known = _flat(rows), self._arrays["rows"]
+        blocks = [flat[start : start + _BLOCK] for start in range(0, len(flat), _BLOCK)]
+        return np.concatenate([self._nearest(block, known) for block in blocks])
+
+    def _nearest(self, block: _Rows, known: _Rows) -> _Rows:
+        nearest = np.partition(squared_distances(block, known), self.n - 1, axis=1)[:, : self.n]
+        return np.sqrt(np.sort(nearest, axis=1)).mean(1)
+
+
+def _flat(rows: _Rows) -> _Rows:
+    return np.asarray(rows, np.float64).reshape(len(rows), -1)
+
+
+def _check(n: int, n_train: float = float("inf")) -> None:
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ValueError(f"n must be an integer from 1 up, not {n!r}")
+    if n >= n_train:
+        raise ValueError(f"n must be below the {n_train} training rows, not {n}")

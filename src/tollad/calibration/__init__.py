@@ -4,10 +4,12 @@ It knows scores and nothing else: no detector, no table, no torch.
 """
 
 from tollad.calibration.conformal import ThresholdRule, benjamini_hochberg, overlap, p_values, rows_needed, threshold
+from tollad.calibration.decision import Decision
 from tollad.calibration.drift import Drift, DriftMonitor
 from tollad.calibration.tail import TailFit, fit_tail
 
 __all__ = [
+    "Decision",
     "Drift",
     "DriftMonitor",
     "TailFit",

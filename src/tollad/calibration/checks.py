@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -35,3 +36,13 @@ def calibration_scores_of(scores: ArrayLike) -> Floats:
 def check_rate(rate: Any, name: str) -> None:
     if not isinstance(rate, Real) or not 0 < float(rate) < 1:
         raise ValueError(f"{name} must lie between 0 and 1, both excluded, not {rate!r}")
+
+
+def check_share(share: Any, name: str) -> None:
+    if not isinstance(share, Real) or not 0 < float(share) <= 0.5:
+        raise ValueError(f"{name} must be a share of the rows, 0 < {name} <= 0.5, not {share!r}")
+
+
+def check_number(value: Any, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, not {value!r}")

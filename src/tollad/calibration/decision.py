@@ -1,0 +1,224 @@
+"""Decision: what scores mean, from the scores of normal rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tollad.calibration.checks import Floats, check_number, check_share, finite_scores
+from tollad.calibration.conformal import ThresholdRule, benjamini_hochberg, overlap, p_values, threshold
+from tollad.calibration.tail import fit_tail
+from tollad.warn import warn
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """A threshold, the rule that placed it, and the scores of normal rows that it rests on.
+
+    Ties are decided towards normal: a row is an anomaly if its score lies above the threshold, never on it, and its
+    p-value counts the calibration rows of the same score against an alarm. A decision is never changed; its methods
+    return another.
+
+    Attributes
+    ----------
+    offset : float
+        The negative of the threshold, as scikit-learn has it.
+    rule : (str, float)
+        What placed the threshold: ``("contamination", share)``, ``("false_alarm_rate", rate)``, ``("tail", rate)`` if
+        the rate is extrapolated beyond the calibration scores, or ``("anomaly_score", score)``.
+    training_scores : ndarray of float64, (n,)
+        Scores of the rows that were trained on.
+    calibration_scores : ndarray of float64, (m,), or None
+        Scores of normal rows that were not trained on, ascending.
+
+    Examples
+    --------
+    >>> decision = Decision.learn([1.0, 2.0, 3.0, 9.0], contamination=0.25)
+    >>> decision.threshold, decision.is_anomaly([6.0, 6.5]).tolist()
+    (6.0, [False, True])
+    >>> decision = decision.calibrated([1.0, 2.0, 4.0], false_alarm_rate=0.25)
+    >>> decision.threshold, decision.p_values([4.0, 5.0]).tolist()
+    (4.0, [0.5, 0.25])
+    """
+
+    offset: float
+    rule: tuple[ThresholdRule, float]
+    training_scores: Floats
+    calibration_scores: Floats | None = None
+
+    @classmethod
+    def learn(
+        cls,
+        training_scores: ArrayLike,
+        *,
+        contamination: float,
+        false_alarm_rate: float | None = None,
+        calibration_scores: ArrayLike | None = None,
+    ) -> Decision:
+        """Return the decision after a fit.
+
+        Parameters
+        ----------
+        training_scores : array-like of float, (n,)
+        contamination : float in (0, 0.5]
+            Share of the training rows that may lie above the threshold; counts if there is no `false_alarm_rate`.
+        false_alarm_rate : float in (0, 1), optional
+            Share of new normal rows that may lie above it, by `calibration_scores`.
+        calibration_scores : array-like of float, (m,), optional
+            Of rows that were held out, in any order.
+
+        Raises
+        ------
+        ValueError
+            For a share out of range, or a rate that needs more calibration scores.
+
+        Warns
+        -----
+        UserWarning
+            If ties among the training scores leave fewer of them above the threshold than `contamination` asks for.
+        """
+        scores = finite_scores(training_scores, "training_scores")
+        calibration = None if calibration_scores is None else np.sort(np.asarray(calibration_scores, np.float64))
+        start = cls(0.0, ("anomaly_score", 0.0), scores, calibration)
+        if false_alarm_rate is None:
+            return start.with_threshold(contamination=contamination)
+        return start.with_threshold(false_alarm_rate=false_alarm_rate)
+
+    @property
+    def threshold(self) -> float:
+        """Rows with a score above this are anomalies."""
+        return -self.offset
+
+    def is_anomaly(self, scores: ArrayLike) -> NDArray[np.bool_]:
+        """Return which scores lie above the threshold: (m,)."""
+        return np.asarray(scores) > self.threshold
+
+    def p_values(self, scores: ArrayLike) -> Floats:
+        """Return the conformal p-value of each score, see `tollad.calibration.p_values`: (m,).
+
+        Raises
+        ------
+        ValueError
+            Without calibration scores.
+        """
+        return p_values(self._calibration(), scores)
+
+    def alarms(self, scores: ArrayLike, fdr: float) -> NDArray[np.bool_]:
+        """Return which of the scores, tested together, raise an alarm at a false discovery rate: (m,).
+
+        Raises
+        ------
+        ValueError
+            For a rate out of range, or without calibration scores.
+        """
+        return benjamini_hochberg(self.p_values(scores), fdr)
+
+    def overlaps(self, scores: ArrayLike) -> bool:
+        """Tell whether scores are those of training rows, see `tollad.calibration.overlap`."""
+        return overlap(scores, self.training_scores)
+
+    def calibrated(self, scores: ArrayLike, *, false_alarm_rate: float | None = None, tail: bool = False) -> Decision:
+        """Return the decision with the scores of other calibration rows, which replace those that there are.
+
+        Parameters
+        ----------
+        scores : array-like of float, (m,)
+            Of normal rows that were not trained on; ask `overlaps` before.
+        false_alarm_rate, tail
+            As in `with_threshold`; without a rate the threshold stays.
+
+        Raises
+        ------
+        ValueError
+            If the rate needs more rows.
+        """
+        new = replace(self, calibration_scores=np.sort(finite_scores(scores, "calibration_scores")))
+        if false_alarm_rate is None and not tail:
+            return new
+        return new.with_threshold(false_alarm_rate=false_alarm_rate, tail=tail)
+
+    def with_threshold(
+        self,
+        *,
+        contamination: float | None = None,
+        false_alarm_rate: float | None = None,
+        anomaly_score: float | None = None,
+        tail: bool = False,
+    ) -> Decision:
+        """Return the decision with another threshold. Give one of the first three.
+
+        Parameters
+        ----------
+        contamination : float in (0, 0.5], optional
+            ``round(contamination * n)`` of the training scores are to lie above the threshold. Of equal scores all lie
+            above it or none; where they would be too many, none of them does, with a warning.
+        false_alarm_rate : float in (0, 1), optional
+            Share of new normal rows to lie above it, at most and on average, by the calibration scores.
+        anomaly_score : float, optional
+            The threshold itself.
+        tail : bool, default False
+            Whether to extrapolate a `false_alarm_rate` beyond the calibration scores: an estimate and no promise, see
+            `tollad.calibration.fit_tail`.
+
+        Raises
+        ------
+        ValueError
+            For a value out of range; for a rate without calibration scores, or one that needs more of them.
+        """
+        if tail and false_alarm_rate is None:
+            raise ValueError("tail=True extrapolates a false-alarm rate; give false_alarm_rate")
+        rules: dict[ThresholdRule, float | None] = {
+            "contamination": contamination,
+            "tail" if tail else "false_alarm_rate": false_alarm_rate,
+            "anomaly_score": anomaly_score,
+        }
+        given = [(rule, value) for rule, value in rules.items() if value is not None]
+        if len(given) != 1:
+            raise ValueError("set_threshold needs either contamination or false_alarm_rate or anomaly_score")
+        ((rule, value),) = given
+        if rule == "contamination":
+            check_share(value, rule)
+            offset = _offset(self.training_scores, value)
+        elif rule == "anomaly_score":
+            check_number(value, rule)
+            offset = -float(value)
+        elif rule == "tail":
+            offset = -fit_tail(self._calibration()).threshold(value)
+        else:
+            offset = -threshold(self._calibration(), value)
+        return replace(self, offset=offset, rule=(rule, float(value)))
+
+    def _calibration(self) -> Floats:
+        if self.calibration_scores is None:
+            raise ValueError(
+                "p-values and false-alarm rates need normal rows that were not trained on: set false_alarm_rate before "
+                "the fit, or call calibrate(X_normal)"
+            )
+        return self.calibration_scores
+
+
+def _offset(training_scores: Floats, contamination: float) -> float:
+    """Return the offset that has ``round(contamination * n)`` of the training rows below it, or fewer if some tie."""
+    samples = np.sort(-training_scores)
+    asked = round(contamination * len(samples))
+    if not asked:
+        return float(np.nextafter(samples[0], -np.inf))
+    last, first = samples[asked - 1], samples[asked]
+    if last == first:
+        below, through = np.searchsorted(samples, first, "left"), np.searchsorted(samples, first, "right")
+        warn(
+            f"contamination={contamination:g} asks for {asked:,} of {len(samples):,} training rows to be called "
+            f"anomalous, and {below:,} are: {through - below:,} rows at the threshold have the same score; "
+            f"{_remedy(int(through), len(samples))}"
+        )
+        return float(first)
+    middle = last / 2 + first / 2
+    return float(middle if middle > last else first)
+
+
+def _remedy(through: int, n: int) -> str:
+    """Say how rows that tie at the threshold would be called anomalous."""
+    share = -(-1000 * through // n) / 1000
+    return f"contamination={share:g} would take them in" if share <= 0.5 else "set the threshold by a score"

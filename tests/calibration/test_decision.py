@@ -44,7 +44,7 @@ class TestShareOfTheTrainingRows:
 
     def test_numbers_at_the_end_of_the_range(self):
         most = np.finfo(np.float64).max
-        assert np.isfinite(Decision.learn([1.0, most, most, most], contamination=0.25).offset)
+        assert np.isfinite(Decision.learn([1.0, 2.0, 0.9 * most, most], contamination=0.25).offset)
 
 
 @pytest.mark.filterwarnings("ignore:contamination")

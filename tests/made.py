@@ -13,13 +13,17 @@ from tollad.methods.base import Comparator
 # What makes a method small: a few steps of a few rows.
 SMALL: dict[str, dict[str, Any]] = {
     "DCAE": {"epochs": 3, "batch_size": 8},
+    "DAGMM": {"epochs": 3, "batch_size": 10, "n_components": 3},
+    "DSEBM": {"epochs": 3, "batch_size": 10, "hidden": (5, 4)},
     "DeepSVDD": {"epochs": 3, "pretrain_epochs": 2, "batch_size": 8, "soft": True, "warm_up": 1},
     "DistanceToMean": {},
+    "GOAD": {"epochs": 2, "batch_size": 8, "n_maps": 6, "map_dim": 4},
     "IsolationForest": {"n_trees": 5},
     "KDE": {},
     "NearestNeighbours": {"n": 3},
     "OCSVM": {},
     "PrincipalComponents": {"n": 3},
+    "VAE": {"epochs": 3, "batch_size": 10, "latent_dim": 3, "hidden": (5,)},
 }
 
 

@@ -46,11 +46,20 @@ def seed_dropout(network: nn.Module, generator: torch.Generator) -> None:
 
 
 class Pad(nn.Module):
-    """Zeros around images of 28 x 28, so that they have 32 x 32 like the others."""
+    """Two lines of one value around images: 28 x 28 become 32 x 32.
+
+    Parameters
+    ----------
+    value : float
+    """
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, C, H + 4, W + 4)."""
-        return nn.functional.pad(x, (2, 2, 2, 2))
+        return nn.functional.pad(x, (2, 2, 2, 2), value=self.value)
 
 
 class Drawn(nn.Module):

@@ -1,12 +1,16 @@
 """How the weights of a method are learnt: phases of steps over shuffled batches, the same for all methods.
 
 What a step draws is a function of (seed, phase, step) only, so a training that was interrupted goes on as if nothing
-had happened. Scores are computed on blocks of one size, filled up with zeros, so that a row's score does not depend on
-the rows it comes with.
+had happened.
+
+A row's score must not depend on the rows it comes with, yet a product in single precision rounds differently at
+another place of a batch. So tables, which cost little, are scored in double precision and the score is rounded to
+single; images are scored in single precision on blocks of one size, the last one filled up with zeros.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -185,21 +189,21 @@ class Neural(Comparator):
 
     # -- scores --------------------------------------------------------------------------------------------------------
     def _score(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        return torch.cat([self._anomaly_of(block, n) for block, n in self._blocks(rows)]).double().numpy()
-
-    def _blocks(self, rows: NDArray[np.float64]) -> list[tuple[Tensor, int]]:
-        """Blocks of one size, the last one filled up with zeros, and how many rows each has."""
-        blocks = []
-        for start in range(0, len(rows), self._block):
-            x = torch.from_numpy(rows[start : start + self._block].astype(np.float32))
-            n = len(x)
-            blocks.append((torch.cat([x, x.new_zeros(self._block - n, *x.shape[1:])]), n))
-        return blocks
-
-    def _anomaly_of(self, block: Tensor, n: int) -> Tensor:
+        learnt = self._net
+        dtype = torch.float64 if rows.ndim == 2 else torch.float32
+        if dtype == torch.float64:
+            self._net = copy.deepcopy(learnt).double()
         self._net.eval()
-        with torch.set_grad_enabled(self._score_gradients):
-            return self._anomaly(block)[:n].detach()
+        scores = []
+        try:
+            for start in range(0, len(rows), self._block):
+                x = torch.from_numpy(rows[start : start + self._block]).to(dtype)
+                filled = torch.cat([x, x.new_zeros(self._block - len(x), *x.shape[1:])])
+                with torch.set_grad_enabled(self._score_gradients):
+                    scores.append(self._anomaly(filled)[: len(x)].detach())
+        finally:
+            self._net = learnt
+        return torch.cat(scores).float().double().numpy()
 
     # -- files ---------------------------------------------------------------------------------------------------------
     def _fitted(self) -> dict[str, NDArray[Any]]:

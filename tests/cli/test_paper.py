@@ -176,6 +176,14 @@ def test_list_names_every_table():
     assert "100 runs" in lines[0]
 
 
+def test_list_says_what_the_methods_of_a_table_cost():
+    costs = dict(line.split(maxsplit=1) for line in invoke("list", "table1").stdout.splitlines() if "," not in line[:9])
+
+    assert costs["DCAE"] == "published 30 min, reduced 5 min"
+    assert costs["Toll"] == "run"
+    assert costs["OCGAN"] == "quoted only"
+
+
 @pytest.mark.usefixtures("small")
 class TestReport:
     @pytest.mark.parametrize("command", [("report", "small"), ("plot", "curves", "--table", "small")])

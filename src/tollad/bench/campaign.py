@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import torch
 
+from tollad.bench import trials
 from tollad.bench.baselines import measure
 from tollad.bench.execute import execute, failed_row
 from tollad.bench.plan import plan
 from tollad.bench.protocols import Task, make_task
 from tollad.bench.results import Results, Row, claim
-from tollad.bench.spec import Baseline, Run, Work, digest
+from tollad.bench.spec import Baseline, Run, Trial, Work, digest
 from tollad.datasets.catalogue import user_cache
 
 
@@ -55,7 +56,7 @@ def carry_out(
 
     Parameters
     ----------
-    work : iterable of Run or Baseline
+    work : iterable of Run, Baseline or Trial
     results : Results
         Rows go to the file named after the run's data set.
     device : torch.device
@@ -106,14 +107,15 @@ def carry_out(
             tasks = tasks_of(members)
             try:
                 rows = _measure(members, tasks, device, checkpoint, deadline, say)
-            except (RuntimeError, MemoryError) as error:
+            except (ArithmeticError, RuntimeError, MemoryError) as error:
                 # What torch raises when it fails, for lack of memory mostly: the next stack may be smaller.
                 rows = [failed_row(item, f"{type(error).__name__}: {error}") for item in members]
             if rows is None:
                 say(f"{_describe(members)}: time is up; the same command with --missing goes on from here")
                 return Outcome(done=False, n_failed=n_failed)
             results.append(_file_of(members), rows)
-            checkpoint.unlink(missing_ok=True)
+            for path in (checkpoint, trials.best_of(checkpoint)):
+                path.unlink(missing_ok=True)
             for item, row in zip(members, rows, strict=True):
                 say(f"{item}: {_outcome(row)}")
             n_failed += sum(row["error"] is not None for row in rows)
@@ -121,14 +123,14 @@ def carry_out(
 
 
 def divide(work: Iterable[Work], n_members: int | None = None) -> list[Sequence[Work]]:
-    """Return what is carried out together: stacks of runs, then the baselines one by one.
+    """Return what is carried out together: stacks of runs, then baselines and trials one by one.
 
     Of all the work, with a result or not: so a stack is the same whatever became of others.
     """
     items = list(work)
     stacks = plan((item for item in items if isinstance(item, Run)), n_members)
-    # Baselines come last: time on a lent device is for runs.
-    return [*stacks, *([item] for item in items if isinstance(item, Baseline))]
+    # The others come last: time on a lent device is for runs.
+    return [*stacks, *([item] for item in dict.fromkeys(items) if not isinstance(item, Run))]
 
 
 def left_of(members: Sequence[Work], finished: set[str]) -> list[Work]:
@@ -166,9 +168,12 @@ def _measure(
     deadline: float,
     say: Callable[[str], None],
 ) -> list[Row] | None:
-    """Return the rows of a stack or of one baseline; None when time is up."""
+    """Return the rows of a stack, of one baseline or of one trial; None when time is up."""
     if isinstance(members[0], Baseline):
         return [measure(members[0], tasks[0])]
+    if isinstance(members[0], Trial):
+        row = trials.measure(members[0], tasks[0], checkpoint=checkpoint, deadline=deadline)
+        return None if row is None else [row]
     runs = [item for item in members if isinstance(item, Run)]
     start = time.monotonic()
 

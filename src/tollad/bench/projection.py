@@ -12,7 +12,7 @@ from tollad.bench.campaign import checkpoint_of, divide, left_of, tasks_of
 from tollad.bench.execute import Pace, measure_pace
 from tollad.bench.plan import kind_of
 from tollad.bench.results import Results
-from tollad.bench.spec import Baseline, Run, Work
+from tollad.bench.spec import Baseline, Run, Trial, Work
 from tollad.io import artifact
 
 
@@ -42,10 +42,11 @@ def project(
     """
     finished = results.finished() if missing else set()
     kinds: dict[tuple[object, ...], list[list[Run]]] = {}
-    n_baselines = 0
+    n_baselines = n_trials = 0
     for members in divide(work, n_members):
         left = left_of(members, finished)
         n_baselines += sum(isinstance(item, Baseline) for item in left)
+        n_trials += sum(isinstance(item, Trial) for item in left)
         if stack := [item for item in left if isinstance(item, Run)]:
             kinds.setdefault((len(stack), *kind_of(stack[0])), []).append(stack)
     total, left_out = 0.0, False
@@ -72,6 +73,8 @@ def project(
             yield f"  {_compared(found[0], pace, device)}"
     if n_baselines:
         yield f"{_count(n_baselines, 'baseline')}: not measured, seconds to minutes each"
+    if n_trials:
+        yield f"{_count(n_trials, 'trial')} of other methods: `tollad paper list` says how long each takes"
     if kinds:
         runs = "the others" if left_out else "all runs"
         threads = f", {_count(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""

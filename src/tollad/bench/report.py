@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tollad.bench.results import Row
-from tollad.bench.spec import Baseline, Run, Work
+from tollad.bench.spec import Baseline, Run, Trial, Work
 from tollad.bench.tables import AVERAGE, Method, Table
 
 SELECTIONS = {
@@ -23,7 +23,11 @@ SELECTIONS = {
 }
 """How a checkpoint is chosen, and how a reader is told."""
 
-_WHAT = {**SELECTIONS, "difference": "difference: best validation - published"}
+_WHAT = {
+    **SELECTIONS,
+    "difference": "difference: best validation - published",
+    "difference_last": "difference: last step - published",
+}
 
 # What may differ from the paper's recipe and still belong beside it, told apart by name.
 _RECIPE = ("steps", "batch_size", "validate_every", "precision")
@@ -65,7 +69,8 @@ class Line:
     ----------
     method : str
     what : str
-        "published", a selection of `SELECTIONS`, or "difference": of the paper's selection, the best validation.
+        "published", a selection of `SELECTIONS`, or a difference: "difference" of the best validation, the paper's own
+        selection, and "difference_last" of the last step, for other methods.
     recipe : str
         How it was measured, such as "float32" or "200 of 2000 steps, bf16"; empty for what was published.
     values : mapping of str to Value
@@ -228,8 +233,9 @@ def _by_key(rows: Iterable[Row]) -> dict[_Recipe, dict[_Recipe, Row]]:
 
 
 def work_of(row: Row) -> Work:
-    """Return the run or the baseline that a row is the result of."""
-    return Baseline.from_values(row["run"]) if row["kind"] == "baseline" else Run.from_values(row["run"])
+    """Return the run, the baseline or the trial that a row is the result of."""
+    kinds: dict[str, type[Run] | type[Baseline] | type[Trial]] = {"baseline": Baseline, "trial": Trial, "run": Run}
+    return kinds[row["kind"]].from_values(row["run"])
 
 
 def _key(item: Work) -> _Recipe:
@@ -245,8 +251,12 @@ def _measured(table: Table, method: Method, found: Mapping[_Recipe, Mapping[_Rec
     measured: dict[_Recipe, _Found] = {}
     for cell in table.cells:
         for seed in _seeds(table, method, cell):
-            for recipe, row in found.get(_key(table.repetition(method, cell, seed)), {}).items():
-                measured.setdefault(recipe, {}).setdefault(cell, {})[seed] = row
+            items = {budget: table.repetition(method, cell, seed, budget=budget) for budget in method.budgets}
+            # Where two budgets are one, it is the published one.
+            for item, budget in {item: budget for budget, item in reversed(items.items())}.items():
+                for recipe, row in found.get(_key(item), {}).items():
+                    name = (budget,) if isinstance(item, Trial) else recipe
+                    measured.setdefault(name, {}).setdefault(cell, {})[seed] = row
     own = _own_recipe(table, method)
     return dict(sorted(measured.items(), key=lambda entry: (entry[0] != own, str(entry[0]))))
 
@@ -268,9 +278,11 @@ def _measured_lines(
             values[AVERAGE] = Value(float(np.mean([value.mean for value in values.values()])))
         lines.append(Line(method.name, selection, name, values))
         difference = {cell: Value(v.mean - published[cell].mean) for cell, v in values.items() if cell in published}
-        if difference and selection == "best_validation":
+        # The paper chose its own checkpoints by labels; the others, as far as is known, did not.
+        chosen, what = ("best_validation", "difference") if method.trial is None else ("last", "difference_last")
+        if difference and selection == chosen:
             far = [c for c, v in difference.items() if _is_far(v.mean, published[c].std)]
-            lines.append(Line(method.name, "difference", name, difference, frozenset(far)))
+            lines.append(Line(method.name, what, name, difference, frozenset(far)))
     return lines
 
 
@@ -286,6 +298,8 @@ def _recipe_name(table: Table, method: Method, recipe: _Recipe) -> str:
     """Name a recipe by its precision and what differs from the table's own; empty for a baseline."""
     if not recipe:
         return ""
+    if method.trial is not None:
+        return f"{recipe[0]} budget"
     own = _own_recipe(table, method)
     units = {"steps": "steps", "batch_size": "rows a step", "validate_every": "steps between validations"}
     changed = [
@@ -339,13 +353,15 @@ def _missing(table: Table, method: Method, by_cell: _Found) -> str:
 
 
 def _seeds(table: Table, method: Method, cell: str) -> range:
-    """The repetitions of a cell; of a baseline the different ones."""
+    """The repetitions of a cell; of a baseline the different ones only."""
     column = table.cells[cell]
-    return range(column.seeds if method.run is not None or "split_seed" in column.vary else 1)
+    return range(column.seeds if method.baseline is None or "split_seed" in column.vary else 1)
 
 
 def _own_recipe(table: Table, method: Method) -> _Recipe:
     """What the table itself asks for; its cells agree in it."""
+    if method.trial is not None:
+        return method.budgets[:1]
     return recipe_of(table.repetition(method, next(iter(table.cells)), 0))
 
 

@@ -147,12 +147,12 @@ def _parse(line: bytes, where: str) -> Row:
             raise ValueError(
                 f"{where} has format {version}, and this tollad reads formats up to {FORMAT}; upgrade tollad"
             )
-        case {"format": int(), "identity": str(), "kind": "run" | "baseline", "run": dict(), "error": str()}:
+        case {"format": int(), "identity": str(), "kind": "run" | "baseline" | "trial", "run": dict(), "error": str()}:
             return row
         case {
             "format": int(),
             "identity": str(),
-            "kind": "run" | "baseline",
+            "kind": "run" | "baseline" | "trial",
             "run": dict(),
             "error": None,
             "last": {"test": float() | int()},

@@ -1,4 +1,4 @@
-"""What decides a measured number, as plain values: a run of an autoencoder, or a baseline."""
+"""What decides a measured number, as plain values: a run of an autoencoder, a baseline, or a trial of a method."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
+from tollad import methods
 from tollad.method import networks, terms
 
 Precision: TypeAlias = Literal["float32", "tf32", "bf16"]
@@ -159,17 +160,84 @@ class Baseline:
         return f"{_name_task(self)}, {self.method}{'' if self.n is None else f'-{self.n}'}, {self.rows}"
 
 
-Work: TypeAlias = Run | Baseline
+@dataclass(frozen=True)
+class Trial:
+    """One fit of a method of `tollad.methods` on a task, measured with both selections.
+
+    Attributes
+    ----------
+    protocol, dataset, normal, split_seed
+        The task, as of a `Run`.
+    method : str
+        A class of `tollad.methods`.
+    settings : mapping, given; tuple of (name, value) pairs, kept
+        Its fields that are not left at their defaults, by name.
+    grid : mapping, given; tuple of (name, values) pairs, kept
+        Fields of which the values with the best validation metric count as the best validation, for a method without
+        steps; the last step is that of `settings`.
+    seed : int
+    n_watches : int
+        How often the validation rows are scored on the way.
+    n_validation, n_test : int, optional
+        So many of the rows, drawn at random, where scoring all would take too long.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a value that no trial can have.
+    """
+
+    protocol: str
+    dataset: str
+    method: str
+    settings: tuple[tuple[str, Any], ...] = ()
+    grid: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    normal: int | None = None
+    split_seed: int = 0
+    seed: int = 0
+    n_watches: int = 20
+    n_validation: int | None = None
+    n_test: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("settings", "grid"):
+            given = getattr(self, name)
+            pairs = given.items() if isinstance(given, Mapping) else given
+            object.__setattr__(self, name, tuple(sorted((key, _frozen(value)) for key, value in pairs)))
+        for name in ("split_seed", "seed", "n_watches"):
+            _need(isinstance(getattr(self, name), int) and getattr(self, name) >= 0, self, name, "an integer from 0 up")
+        methods.make(self.method, **dict(self.settings), seed=self.seed)
+
+    @property
+    def identity(self) -> str:
+        """16 hex digits, as of a `Run`."""
+        return digest({"recipe": _RECIPE, "kind": "trial", **dataclasses.asdict(self)})
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """Return the trial of a mapping; for errors see `Run.from_values`."""
+        _check_names(cls, values)
+        return cls(**values)
+
+    def __str__(self) -> str:
+        return f"{_name_task(self)}, {self.method}, seed {self.seed}"
+
+
+Work: TypeAlias = Run | Baseline | Trial
 """What can be carried out: it has an identity."""
 
 
-def _check_names(cls: type[Run] | type[Baseline], values: Mapping[str, Any]) -> None:
+def _check_names(cls: type[Run] | type[Baseline] | type[Trial], values: Mapping[str, Any]) -> None:
     fields = {field.name: field for field in dataclasses.fields(cls)}
     if unknown := sorted(values.keys() - fields.keys()):
         raise ValueError(f"a {cls.__name__.lower()} has no {unknown[0]!r}; it has {', '.join(fields)}")
     required = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
     if absent := sorted(required - values.keys()):
         raise ValueError(f"the {cls.__name__.lower()} lacks {absent[0]!r}")
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(part) for part in value) if isinstance(value, list | tuple) else value
 
 
 def _name_task(work: Work) -> str:
@@ -184,6 +252,6 @@ def digest(values: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _need(holds: bool, work: Run | Baseline, name: str, wanted: str) -> None:
+def _need(holds: bool, work: Work, name: str, wanted: str) -> None:
     if not holds:
         raise ValueError(f"{name} of a {type(work).__name__.lower()} must be {wanted}, not {getattr(work, name)!r}")

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tollad.bench.spec import Baseline, Run, Work
+from tollad.bench.recipes import BUDGETS, read_recipe
+from tollad.bench.spec import Baseline, Run, Trial, Work
 
 AVERAGE = "Average"
 """The column of the mean over all cells, which no run of its own reproduces."""
 
 _FOLDER = Path(__file__).parent / "tables"
 _TABLE_KEYS = {"title", "metric", "seeds", "run", "cells", "methods", "notes"}
-_METHOD_KEYS = {"name", "run", "baseline", "published", "note"}
+_METHOD_KEYS = {"name", "run", "baseline", "trial", "published", "note"}
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ class Method:
     name : str
     published : mapping of str to Published
         By cell, or `AVERAGE`.
-    run, baseline : mapping or None
-        What its runs or its baselines set beyond the table's own; both None for a method that is quoted only.
+    run, baseline, trial : mapping or None
+        What its runs or its baselines set beyond the table's own; or the name of a "recipe" of `tollad.bench.recipes`
+        and what differs from it. All None for a method that is quoted only.
     note : str
     """
 
@@ -44,12 +46,18 @@ class Method:
     published: Mapping[str, Published]
     run: Mapping[str, Any] | None = None
     baseline: Mapping[str, Any] | None = None
+    trial: Mapping[str, Any] | None = None
     note: str = ""
 
     @property
     def is_measured(self) -> bool:
         """Whether there is something to run, not only to quote."""
-        return self.run is not None or self.baseline is not None
+        return self.run is not None or self.baseline is not None or self.trial is not None
+
+    @property
+    def budgets(self) -> tuple[str, ...]:
+        """The budgets that it can be run with: of a run or a baseline the published one only."""
+        return BUDGETS[:1] if self.trial is None else BUDGETS
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,7 @@ class Table:
         methods: Sequence[str] | None = None,
         seeds: Iterable[int] | None = None,
         overrides: Mapping[str, Any] | None = None,
+        budget: str = BUDGETS[0],
     ) -> list[Work]:
         """Return all that reproduces the table, seed by seed: after each, every cell has one result more.
 
@@ -116,7 +125,9 @@ class Table:
         seeds : iterable of int, optional
             By default all of each cell.
         overrides : mapping, optional
-            Values of a run that replace those of the table. Baselines have none of them.
+            Values of a run that replace those of the table. Baselines and trials have none of them.
+        budget : {"published", "reduced"}
+            Of trials. With another than "published" there are no runs and baselines, unless `methods` names them.
 
         Raises
         ------
@@ -125,6 +136,8 @@ class Table:
         """
         chosen = self.find_cells(normal)
         measured = {method.name: method for method in self.methods if method.is_measured}
+        if methods is None:
+            measured = {name: method for name, method in measured.items() if budget in method.budgets}
         if not measured:
             raise ValueError(f"{self.name} holds published numbers only; there is nothing to run")
         for name in methods or ():
@@ -135,7 +148,7 @@ class Table:
         if any(seed not in range(most) for seed in wanted):
             raise ValueError(f"{self.name} has seeds 0 to {most - 1}, not {max(wanted)}")
         found = [
-            self.repetition(method, cell, seed, overrides)
+            self.repetition(method, cell, seed, overrides, budget)
             for seed in wanted
             for method in (measured.values() if methods is None else [measured[name] for name in methods])
             for cell in chosen
@@ -144,17 +157,29 @@ class Table:
         # A baseline without random splits is the same for every seed.
         return list(dict.fromkeys(found))
 
-    def repetition(self, method: Method, cell: str, seed: int, overrides: Mapping[str, Any] | None = None) -> Work:
-        """Return one repetition of a cell by a method that has a run or a baseline."""
+    def repetition(
+        self,
+        method: Method,
+        cell: str,
+        seed: int,
+        overrides: Mapping[str, Any] | None = None,
+        budget: str = BUDGETS[0],
+    ) -> Work:
+        """Return one repetition of a cell by a method that has a run, a baseline or a trial."""
         column = self.cells[cell]
         varied: dict[str, Any] = dict.fromkeys(column.vary, seed)
         if method.run is not None:
             return Run.from_values({**self.run, **column.values, **method.run, **varied, **(overrides or {})})
-        assert method.baseline is not None
         every = {**self.run, **column.values, **varied}
         task: dict[str, Any] = {
             name: every[name] for name in ("protocol", "dataset", "normal", "split_seed") if name in every
         }
+        if method.trial is not None:
+            changed = {name: value for name, value in method.trial.items() if name != "recipe"}
+            values = read_recipe(method.trial["recipe"]).values(task["dataset"], budget)
+            settings = {**values.pop("settings"), **changed}
+            return Trial.from_values({**task, "seed": varied.get("seed", 0), **values, "settings": settings})
+        assert method.baseline is not None
         return Baseline.from_values({**task, **method.baseline})
 
     def find_cells(self, texts: Sequence[str] | None) -> list[str]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tollad.cli.terminal import say
 from tollad.warn import tell
+
+if TYPE_CHECKING:
+    from tollad.bench.tables import Method, Table
 
 _MOST_SEEDS = 1_000_000
 
@@ -60,16 +63,35 @@ def paper() -> None:
 
 
 @paper.command("list")
-def list_tables() -> None:
-    """List the tables, what they hold and how many runs they take."""
+@click.argument("table", required=False)
+def list_tables(table: str | None) -> None:
+    """List the tables, what they hold and how many runs they take; or the methods of TABLE, and how long each takes."""
     from tollad.bench.spec import Run
     from tollad.bench.tables import names, read_table
 
+    if table is not None:
+        found = read_table(table)
+        for method in found.methods:
+            say(f"{method.name:<28} {_cost(found, method)}")
+        return
     for name in names():
-        table = read_table(name)
-        work = table.work() if any(method.is_measured for method in table.methods) else []
+        found = read_table(name)
+        work = found.work() if any(method.is_measured for method in found.methods) else []
         n_runs = sum(isinstance(item, Run) for item in work)
-        say(f"{name:<14} {table.title}: {len(table.methods)} methods, {len(table.cells)} cells, {n_runs} runs")
+        say(f"{name:<14} {found.title}: {len(found.methods)} methods, {len(found.cells)} cells, {n_runs} runs")
+
+
+def _cost(table: Table, method: Method) -> str:
+    """What a cell of a method costs for one seed, by budget."""
+    from tollad.bench.recipes import read_recipe
+
+    if method.trial is None:
+        return (
+            "run" if method.run is not None else "baseline, seconds" if method.baseline is not None else "quoted only"
+        )
+    recipe, dataset = read_recipe(method.trial["recipe"]), table.run["dataset"]
+    minutes = {budget: recipe.minutes(dataset, budget) for budget in method.budgets}
+    return ", ".join(f"{budget} {'?' if spent is None else f'{spent:g}'} min" for budget, spent in minutes.items())
 
 
 @paper.command()
@@ -80,6 +102,13 @@ def list_tables() -> None:
 @click.option("--steps", type=_COUNT, metavar="N", help="Another number of steps: another run.")
 @click.option("--validate-every", type=_COUNT, metavar="N", help="Steps between two validations.")
 @click.option("--batch-size", type=_COUNT, metavar="N", help="Another batch size: another run.")
+@click.option(
+    "--budget",
+    type=click.Choice(["published", "reduced"]),
+    default="published",
+    show_default=True,
+    help="Recipe of the methods that the paper quotes: of their source, or minutes.",
+)
 @click.option(
     "--precision",
     type=click.Choice(["float32", "tf32", "bf16"]),
@@ -111,6 +140,7 @@ def run(
     steps: int | None,
     validate_every: int | None,
     batch_size: int | None,
+    budget: str,
     precision: str,
     device: str,
     threads: int,
@@ -143,6 +173,7 @@ def run(
         methods=method or None,
         seeds=seeds,
         overrides={name: value for name, value in changed.items() if value is not None},
+        budget=budget,
     )
     found = find_device(device)
     if runs := [item for item in work if isinstance(item, Run)]:

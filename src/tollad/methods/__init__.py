@@ -14,6 +14,7 @@ array([5.])
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import inspect
@@ -32,6 +33,21 @@ def find(name: str) -> Any:
     if name not in names():
         raise ValueError(f"there is no method {name!r}; the known ones are {', '.join(names())}")
     return _known(_files())[name]
+
+
+def make(name: str, **recipe: Any) -> Any:
+    """Return a method by the name of its class, with these fields of its recipe.
+
+    Raises
+    ------
+    ValueError
+        If there is no such method, or it has no such field, or not such a value.
+    """
+    kind = find(name)
+    fields = [field.name for field in dataclasses.fields(kind)]
+    if unknown := sorted(recipe.keys() - set(fields)):
+        raise ValueError(f"{name} has no {unknown[0]!r}; it has {', '.join(fields)}")
+    return kind(**recipe)
 
 
 def names() -> list[str]:
@@ -65,4 +81,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*names(), "find", "names"]
+    return [*names(), "find", "make", "names"]

@@ -1,0 +1,88 @@
+"""How each method of the tables is fitted: the recipe of its source and a reduced one, a TOML file a method."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_FOLDER = Path(__file__).parent / "recipes"
+_KEYS = {"method", "source", "protocol", "note", "sets"}
+_SET_KEYS = {"published", "reduced", "minutes", "note"}
+# What a budget may set beside the fields of the method.
+_TRIAL = ("grid", "n_watches", "n_validation", "n_test")
+BUDGETS = ("published", "reduced")
+"""The budgets, in the order of their cost."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one method is fitted.
+
+    Attributes
+    ----------
+    method : str
+        A class of `tollad.methods`.
+    source : str
+        Where its constants are from.
+    protocol : str
+        On what its source measured, in words.
+    sets : mapping of str to mapping
+        By data set: "published", the fields that its source sets or, where no source has this data set, as `note` says;
+        "reduced", which of them differ in a run that is a matter of minutes on one core; "minutes", by budget.
+    """
+
+    method: str
+    source: str
+    protocol: str
+    sets: Mapping[str, Mapping[str, Any]]
+    note: str = ""
+
+    def values(self, dataset: str, budget: str) -> dict[str, Any]:
+        """Return what a `tollad.bench.spec.Trial` takes; without a reduced budget the published one is cheap enough.
+
+        Raises
+        ------
+        ValueError
+            If there is no such budget, or no recipe for this data set.
+        """
+        if budget not in BUDGETS:
+            raise ValueError(f"there is no budget {budget!r}; there are {', '.join(BUDGETS)}")
+        if dataset not in self.sets:
+            raise ValueError(f"{self.method} has no recipe for {dataset}; it has some for {', '.join(self.sets)}")
+        found = dict(self.sets[dataset]["published"])
+        if budget == "reduced":
+            found |= self.sets[dataset].get("reduced", {})
+        own = {name: found.pop(name) for name in _TRIAL if name in found}
+        return {"method": self.method, "settings": found, **own}
+
+    def minutes(self, dataset: str, budget: str) -> float | None:
+        """Return how long a fit and its scores take on one core, if it was measured or reckoned."""
+        known = self.sets.get(dataset, {}).get("minutes", {})
+        return known.get(budget, known.get("published") if "reduced" not in self.sets.get(dataset, {}) else None)
+
+
+def names() -> list[str]:
+    """Return the names of all recipes."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+@functools.cache
+def read_recipe(name: str) -> Recipe:
+    """Return a recipe by its name.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or its file has an unknown key.
+    """
+    if name not in names():
+        raise ValueError(f"there is no recipe {name!r}; there are {', '.join(names())}")
+    values = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    for where, known, given in [("", _KEYS, values), *((f", {s}", _SET_KEYS, v) for s, v in values["sets"].items())]:
+        if unknown := sorted(given.keys() - known):
+            raise ValueError(f"recipe {name}{where}: unknown key {unknown[0]!r}; the known ones are {sorted(known)}")
+    return Recipe(**values)

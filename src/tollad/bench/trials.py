@@ -1,0 +1,193 @@
+"""Fit one method of `tollad.methods` on a task and measure it with both selections."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import itertools
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tollad import methods, metrics
+from tollad.bench import machine
+from tollad.bench.protocols import Task
+from tollad.bench.results import Row
+from tollad.bench.spec import Trial
+from tollad.io import artifact
+from tollad.methods.method import Method
+
+
+class _TimeIsUp(Exception):  # noqa: N818 - no error: it ends a fit whose state is safe
+    pass
+
+
+def best_of(checkpoint: Path) -> Path:
+    """Return where the best state so far lies, beside a checkpoint."""
+    return checkpoint.with_suffix(".best")
+
+
+def measure(trial: Trial, task: Task, *, checkpoint: Path | None = None, deadline: float = float("inf")) -> Row | None:
+    """Return the row of the results, or None when time was up and the state is saved.
+
+    The method is given the rows as the files hold them: its own recipe says how they are scaled.
+
+    Parameters
+    ----------
+    trial : Trial
+    task : Task
+        Its rows.
+    checkpoint : Path, optional
+        Where the state is kept, and from where the fit goes on.
+    deadline : float
+        By `time.monotonic`.
+
+    Raises
+    ------
+    ValueError
+        If the rows do not suit the method.
+    FloatingPointError
+        When a loss or a score is no longer a finite number.
+    """
+    wall, cpu = time.perf_counter(), time.process_time()
+    validation, test = _Part.of_validation(task, trial.n_validation), _Part.of_test(task, trial.n_test)
+    method = _make(trial)
+    selection = _Selection(method, validation, best_of(checkpoint) if checkpoint else None, deadline)
+    watched = validation is not None and trial.n_watches > 0
+    try:
+        method.fit(
+            task.train,
+            watch=selection if watched else None,
+            n_watches=trial.n_watches if watched else 0,
+            checkpoint=checkpoint,
+        )
+    except _TimeIsUp:
+        return None
+    fitted = time.perf_counter() - wall
+    last = {
+        "step": max(selection.curve, default=None),
+        "validation": None if validation is None else validation.metric(method),
+        "test": test.metric(method),
+    }
+    scored = time.perf_counter() - wall - fitted
+    diagnosis = method.diagnose(task.train) if hasattr(method, "diagnose") else {}
+    best = None
+    if validation is not None:
+        best = _best_of_grid(trial, task, validation, test) if trial.grid else selection.best(test)
+    return {
+        "kind": "trial",
+        "identity": trial.identity,
+        "run": dataclasses.asdict(trial),
+        "error": None,
+        "last": last,
+        "best_validation": best,
+        "curve": {"step": list(selection.curve), "validation": list(selection.curve.values())},
+        "diagnosis": diagnosis,
+        "metric": task.metric,
+        "seconds": {
+            "wall": time.perf_counter() - wall,
+            "cpu": time.process_time() - cpu,
+            "fit": fitted,
+            "score": scored,
+        },
+        "device": machine.describe(torch.device("cpu")),
+        "threads": torch.get_num_threads(),
+        "versions": machine.versions(),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """Rows that measure, or some of them."""
+
+    rows: NDArray[Any]
+    labels: NDArray[np.int64]
+    cut: float | None
+
+    @classmethod
+    def of_validation(cls, task: Task, n: int | None) -> _Part | None:
+        if task.validation is None or task.validation_labels is None:
+            return None
+        return cls._drawn(task.validation, task.validation_labels, task.cut, n)
+
+    @classmethod
+    def of_test(cls, task: Task, n: int | None) -> _Part:
+        return cls._drawn(task.test, task.test_labels, task.cut, n)
+
+    @classmethod
+    def _drawn(cls, rows: NDArray[Any], labels: NDArray[np.int64], cut: float | None, n: int | None) -> _Part:
+        if n is None or n >= len(rows):
+            return cls(rows, labels, cut)
+        chosen = np.sort(np.random.RandomState(0).choice(len(rows), n, replace=False))
+        return cls(rows[chosen], labels[chosen], cut)
+
+    def metric(self, method: Method) -> float:
+        scores = method.anomaly_score(self.rows)
+        if not np.isfinite(scores).all():
+            raise FloatingPointError(f"{method.title}: a score is no longer a finite number")
+        value = metrics.auroc(self.labels, scores)
+        return value if self.cut is None else metrics.f1_at_share(self.labels, scores, self.cut)
+
+
+class _Selection:
+    """Called on the way of a fit: keeps the earliest state of the best validation metric, in a file if there is one."""
+
+    def __init__(self, method: Method, validation: _Part | None, path: Path | None, deadline: float) -> None:
+        self._method, self._validation, self._path, self._deadline = method, validation, path, deadline
+        self.curve: dict[int, float] = {}
+        self._best: tuple[int, float, Mapping[str, NDArray[Any]]] | None = None
+        if path is not None and path.exists():
+            kept, state = artifact.load(path, "checkpoint")
+            self.curve = {int(step): value for step, value in kept["curve"]}
+            self._best = kept["step"], kept["value"], state
+
+    def __call__(self, step: int) -> None:
+        assert self._validation is not None
+        value = self._validation.metric(self._method)
+        self.curve[step] = round(value, 6)
+        if self._best is None or value > self._best[1]:
+            self._best = step, value, self._method.state()
+        if self._path is not None:
+            kept: dict[str, Any] = {
+                "step": self._best[0],
+                "value": self._best[1],
+                "curve": [list(pair) for pair in self.curve.items()],
+            }
+            artifact.save(self._path, "checkpoint", kept, self._best[2])
+        if time.monotonic() > self._deadline:
+            raise _TimeIsUp
+
+    def best(self, test: _Part) -> dict[str, Any] | None:
+        """Measure the best state; None for a method without steps."""
+        if self._best is None:
+            return None
+        step, value, state = self._best
+        self._method.load_state(state)
+        return {"step": step, "validation": value, "test": test.metric(self._method)}
+
+
+def _make(trial: Trial, **changed: Any) -> Any:
+    return methods.make(trial.method, **{**dict(trial.settings), "seed": trial.seed, **changed})
+
+
+def _best_of_grid(trial: Trial, task: Task, validation: _Part, test: _Part) -> dict[str, Any]:
+    best: dict[str, Any] | None = None
+    for values in _points(trial):
+        method = _make(trial, **values).fit(task.train)
+        value = validation.metric(method)
+        if best is None or value > best["validation"]:
+            best = {"step": None, "validation": value, "test": test.metric(method), "settings": values}
+    assert best is not None
+    return best
+
+
+def _points(trial: Trial) -> Iterator[dict[str, Any]]:
+    names = [name for name, _ in trial.grid]
+    for values in itertools.product(*(values for _, values in trial.grid)):
+        yield dict(zip(names, values, strict=True))

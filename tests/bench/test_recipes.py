@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from tollad.bench import recipes
+from tollad.bench.recipes import BUDGETS, names, read_recipe
+from tollad.bench.spec import Trial
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_recipe_is_one_that_its_method_takes(name):
+    recipe = read_recipe(name)
+
+    assert recipe.source
+    assert recipe.protocol
+    for dataset in recipe.sets:
+        for budget in BUDGETS:
+            Trial.from_values({"protocol": "any", "dataset": dataset, **recipe.values(dataset, budget)})
+            assert recipe.minutes(dataset, budget) > 0
+
+
+def test_a_reduced_budget_changes_the_published_one_in_part():
+    recipe = read_recipe("dcae")
+    published, reduced = (recipe.values("mnist", budget) for budget in BUDGETS)
+
+    assert reduced["settings"]["epochs"] < published["settings"]["epochs"]
+    assert reduced["settings"]["scale"] == published["settings"]["scale"] == "contrast"
+    assert reduced["n_validation"] == 2000
+    assert recipe.values("arrhythmia", "reduced") == recipe.values("arrhythmia", "published")
+    assert recipe.minutes("arrhythmia", "reduced") == recipe.minutes("arrhythmia", "published")
+
+
+def test_what_is_not_there_is_said(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=r"no recipe 'other'; there are .*dcae"):
+        read_recipe("other")
+    with pytest.raises(ValueError, match="DCAE has no recipe for cifar100; it has some for arrhythmia"):
+        read_recipe("dcae").values("cifar100", "published")
+    with pytest.raises(ValueError, match="no budget 'large'"):
+        read_recipe("dcae").values("mnist", "large")
+    monkeypatch.setattr(recipes, "_FOLDER", tmp_path)
+    (tmp_path / "odd.toml").write_text('method = "DCAE"\nsource = ""\nprotocol = ""\n[sets.mnist]\nepoch = 3\n')
+    with pytest.raises(ValueError, match="recipe odd, mnist: unknown key 'epoch'"):
+        read_recipe("odd")

@@ -121,7 +121,17 @@ def test_an_identifier_is_no_category():
     for column in (values, [*values, None]):
         with fails("column 'x'", "identifier", "columns={'x': 'drop'}"):
             fit_one(column)
-    assert fit_one([*values, "id0"]).kind == fit_one(values[:19]).kind == "category"
+    with fails("nearly every row (20 of 22 are distinct)", "identifier"):
+        fit_one([*values, "id0", "id0"])
+    assert fit_one([*values, "id0", "id0", "id0"]).kind == fit_one(values[:19]).kind == "category"
+
+
+def test_all_columns_that_cannot_be_learnt_from_are_named_at_once():
+    values = [f"id{i}" for i in range(20)]
+    with pytest.raises(
+        ValueError, match=r"^3 columns .*columns=\{'a': 'drop', 'b': 'drop', 'd': 'drop'\}\n- column 'a'"
+    ):
+        fit_columns(table(a=values, b=pa.nulls(20), c=[1, 2] * 10, d=[[1]] * 20))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tollad.tables import large as stored
 from tollad.tables.encode import to_codes
 from tollad.tables.large import LargeRows, RowFile, in_blocks, order_statistics, temporary_space
 from tollad.tables.schema import Column, Where, check_kinds, date_column
-from tollad.tables.survey import Survey
+from tollad.tables.survey import Survey, decided
 
 
 class Keep(Protocol):
@@ -144,7 +144,7 @@ def _survey(
             source.numeric.update(survey.name for survey in surveys if survey.is_number)
         else:
             keep.check()
-            return [survey.column() for survey in surveys], n_read, n_kept
+            return decided(surveys), n_read, n_kept
 
 
 def _kept(block: Block, names: Sequence[str], keep: Keep) -> tuple[pa.Table, Where]:

@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tollad.io.text import Part, Reject, distinct_names, like_values, numbered, text_parts
+from tollad.tables.frames import index_names
 from tollad.tables.schema import MISSING
 from tollad.warn import warn
 
@@ -89,6 +90,8 @@ class TableSource:
     numeric : set of str
         Columns of text to be read as float64 wherever a piece of the file has nothing else in them: faster, and blocks
         of either type are understood alike. Empty at first, to be filled by who knows what the columns are.
+    index : frozenset of str
+        Columns that hold the index of a pandas frame, in a Parquet file: no features.
     """
 
     path: str
@@ -96,6 +99,7 @@ class TableSource:
     block_rows: int
     numeric: set[str]
     _parts: Callable[[], Iterator[Part]]
+    index: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Block]:
         first_row = 0
@@ -178,9 +182,8 @@ def open_table(
         raise ValueError(f"{label}: has column names but no rows; give a table with at least one row")
     names = tuple(first.table.column_names)
     begun = itertools.chain([first], stream)
-    return TableSource(
-        label, names, block_rows, numeric, _begun(label, begun, None if path == "-" and spooled is None else parts)
-    )
+    read = _begun(label, begun, None if path == "-" and spooled is None else parts)
+    return TableSource(label, names, block_rows, numeric, read, frozenset(index_names(first.table.schema)))
 
 
 def may_lack_header(source: TableSource) -> bool:
@@ -366,7 +369,7 @@ def _parquet_parts(path: str, block_rows: int) -> Iterator[Part]:
         with parquet.ParquetFile(path, buffer_size=1 << 16, pre_buffer=False) as file:
             names = distinct_names(path, file.schema_arrow.names)
             for batch in file.iter_batches(block_rows):
-                yield Part(pa.table(batch.columns, names=names))
+                yield Part(pa.table(batch.columns, names=names, metadata=file.schema_arrow.metadata))
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, "Parquet", error) from error
 

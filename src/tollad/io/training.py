@@ -120,7 +120,8 @@ def _read_training_table(
     asked = {resolve_column(source.path, source.names, name): kind for name, kind in (kinds or {}).items()}
     if len(asked) < len(kinds or ()):
         raise ValueError(f"{source.path}: the kind of a column is given twice, by name and by number; give it once")
-    names = [name for name in source.names if name != label and name not in drop]
+    index = source.index - asked.keys()
+    names = [name for name in source.names if name != label and name not in drop and name not in index]
     if not names:
         raise ValueError(f"{source.path}: no column is left to learn from; drop fewer columns")
     # The columns of an array have no names; numbered from the first, they need none to be found again.
@@ -141,6 +142,7 @@ def _read_training_table(
     notes |= {"label": label, "drop": drop, "n_read": len(block), "n_used": len(table)}
     if not named:
         return Training(encode(table, columns, where=where), None, notes)
+    asked |= {column.name: "drop" for column in columns if column.kind == "drop"}
     return Training(typed(table, columns, where=where), asked or None, notes)
 
 

@@ -114,7 +114,7 @@ def read_training_series(
     warn_of_lost_row(source)
     label, time = (None if name is None else resolve_column(source.path, source.names, name) for name in (label, time))
     drop = [resolve_column(source.path, source.names, name) for name in drop]
-    names = [name for name in source.names if name not in (label, time, *drop)]
+    names = [name for name in source.names if name not in (label, time, *drop, *source.index)]
     if not names:
         raise ValueError(f"{source.path}: no column is left to learn from; drop fewer columns")
     block = read_table(source)

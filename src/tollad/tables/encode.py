@@ -18,7 +18,9 @@ def encode(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}
     """Return rows as numbers: (n, m), the m columns as `encoding` says.
 
     A number is itself, NaN where missing. A category is 1 in the column of its level, or in "(other)" if no training
-    row had it; with more than `MAX_LEVELS` levels it is ``-log((count + 1) / (n_training_rows + n_levels))``. A date is
+    row had it; with more than `MAX_LEVELS` levels it is ``-log((count + 1) / (n_training_rows + n_levels))``, where a
+    level of a single training row counts as one of none: by Good and Turing, new rows have levels never seen as often
+    as training rows have levels that no other has. A date is
     the days since the median, sine and cosine of each cycle, and whether it is missing; if so, all others are 0.
 
     Parameters
@@ -156,4 +158,5 @@ def _fill_category(out: NDArray[np.float64], column: Column, codes: NDArray[np.i
         out[np.arange(len(out)), codes] = 1
     else:
         counts = np.array([*column.counts, 0])
-        out[:, 0] = -np.log((counts + 1) / (counts.sum() + n_levels))[codes]
+        shown = np.where(counts > column.unseen, counts, 0)
+        out[:, 0] = -np.log((shown + 1) / (counts.sum() + n_levels))[codes]

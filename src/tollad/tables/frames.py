@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -10,22 +12,47 @@ import pyarrow as pa
 
 from tollad.tables.schema import Column, listed
 
+# What pandas writes, and reads, where a column has no name: in text, and for an index in Parquet and Arrow.
+_NAMELESS = re.compile(r"|Unnamed: [0-9]+|__index_level_[0-9]+__")
+
 
 def to_arrow(X: Any) -> pa.Table | None:
     """Return a pandas or polars frame, an Arrow table or a record batch as an Arrow table; None for anything else.
 
-    The index of a pandas frame is left out; names become text. ValueError for a column that mixes types or has one that
-    Arrow lacks.
+    The index of a pandas frame is left out, also where it was made a column of an Arrow table; names become text.
+    ValueError for a column that mixes types or has one that Arrow lacks.
     """
-    if isinstance(X, pa.Table):
-        return X
     if isinstance(X, pa.RecordBatch):
-        return pa.Table.from_batches([X])
+        X = pa.Table.from_batches([X])
+    if isinstance(X, pa.Table):
+        index = index_names(X.schema)
+        return X.drop_columns(index) if index else X
     if not (hasattr(X, "iloc") or hasattr(X, "to_arrow")) or not hasattr(X, "columns"):
         return None
     series = [X.iloc[:, j] for j in range(X.shape[1])] if hasattr(X, "iloc") else X.get_columns()
     names = [str(name) for name in X.columns]
     return pa.table([_to_array(*named) for named in zip(names, series, strict=True)], names=names)
+
+
+def index_names(schema: pa.Schema) -> list[str]:
+    """Return the columns of an Arrow table or a Parquet file that hold the index of the pandas frame it was made of.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"age": [31, 40]}, index=[7, 5])
+    >>> index_names(pa.Table.from_pandas(frame).schema)
+    ['__index_level_0__']
+    """
+    written = (schema.metadata or {}).get(b"pandas")
+    index = [] if written is None else json.loads(written).get("index_columns", [])
+    # A range is described, and no column.
+    return [name for name in index if isinstance(name, str) and name in schema.names]
+
+
+def is_nameless(name: str) -> bool:
+    """Return whether a column has no name of its own, as that of the row numbers in a file that pandas wrote."""
+    return _NAMELESS.fullmatch(name) is not None
 
 
 def all_numbers(table: pa.Table) -> bool:

@@ -11,13 +11,15 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from tollad.tables.encode import encode, encode_codes, recode, recount, to_codes
 from tollad.tables.features import check_axes, column_names, refuse_infinite, refuse_missing
-from tollad.tables.frames import all_numbers, to_arrow
+from tollad.tables.frames import all_numbers, is_nameless, to_arrow
+from tollad.tables.keys import warn_of_keys
 from tollad.tables.large import LargeRows, Rows, as_large, in_blocks, take
 from tollad.tables.schema import Column, Encoding, encoding
 from tollad.tables.survey import fit_columns
@@ -58,21 +60,31 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split)
         return _learn_large(estimator, X, split)
     given: Any = _unmasked(X)
     table = to_arrow(given)
+    given = table if isinstance(given, pa.Table) else given  # without the columns of an index
     if table is None and estimator.columns is not None:
         raise ValueError("columns= names columns of a frame; the rows are an array without names")
-    if table is None or (estimator.columns is None and all_numbers(table)):
+    if table is None or (
+        estimator.columns is None and all_numbers(table) and not any(map(is_nameless, table.column_names))
+    ):
         rows = as_large(_validated(estimator, given, reset=True), given)
         check_axes(rows.shape)
         estimator.input_shape_ = rows.shape[1:]
         _refuse(estimator, rows)
+        if rows.ndim == 2 and not isinstance(rows, LargeRows):
+            warn_of_keys(rows if table is None else table, names_of(estimator))
     else:
         columns = fit_columns(table, estimator.columns)
         estimator.input_shape_ = (table.num_columns,)
-        validate_data(estimator, X, skip_check_array=True)
+        validate_data(estimator, given, skip_check_array=True)
         parts = divide(to_codes(table, columns), split)
         estimator.columns_, encoded = _learn_columns(columns, parts)
         return encoded
     return divide(rows, split)
+
+
+def _is_plain_table(table: pa.Table) -> bool:
+    """Return whether there is nothing to decide of a frame: all columns are numbers and have names."""
+    return all_numbers(table) and not any(map(is_nameless, table.column_names))
 
 
 def divide(rows: Rows, split: Split) -> tuple[Rows, Rows | None]:

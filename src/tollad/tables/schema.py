@@ -36,6 +36,9 @@ class Column:
     levels, counts : tuple of str or None, tuple of int
         Of a category: the values among the training rows, the most frequent first and equally frequent ones by name,
         and how many rows have each. None is a missing value, a level like any other.
+    unseen : int
+        Of a category by rarity: levels of at most so many training rows are encoded as one that no training row has. 1,
+        so that training rows show the network how often new rows have a value never seen before; 0 in older models.
     first, median, last : float
         Of a date: among the training values, in days since 1970-01-01 UTC.
     cycles : tuple of {"hour", "weekday", "day of year"}
@@ -46,6 +49,7 @@ class Column:
     kind: Kind
     levels: tuple[str | None, ...] = ()
     counts: tuple[int, ...] = ()
+    unseen: int = 0
     first: float = 0.0
     median: float = 0.0
     last: float = 0.0
@@ -118,13 +122,15 @@ def describe(columns: Sequence[Column]) -> list[str]:
 def category_column(name: str, counts: Mapping[str | None, int]) -> Column:
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0] is None, pair[0]))
     levels, n_rows = zip(*ordered, strict=True)
-    return Column(name, "category", levels, n_rows)
+    return Column(name, "category", levels, n_rows, unseen=int(len(levels) > MAX_LEVELS))
 
 
 def date_column(name: str, first: float, median: float, last: float, *, hours: bool) -> Column:
     """Return the constants of a date from those of its days since 1970-01-01 UTC; `hours`: not all are whole."""
     shown = {"hour": hours, "weekday": last - first >= 7, "day of year": last - first >= 365}
-    return Column(name, "date", (), (), first, median, last, tuple(cycle for cycle in CYCLES if shown[cycle]))
+    return Column(
+        name, "date", first=first, median=median, last=last, cycles=tuple(cycle for cycle in CYCLES if shown[cycle])
+    )
 
 
 def outputs_of(column: Column) -> list[tuple[str, bool]]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tollad.tables.frames import columns_by_name
+from tollad.tables.frames import columns_by_name, is_nameless
+from tollad.tables.keys import ENOUGH, are_rounded, are_whole, looks_like_key, warn_of_key, warn_of_rounding
 from tollad.tables.schema import MAX_LEVELS, Column, Where, category_column, check_kinds, date_column
 from tollad.tables.values import (
     DATE,
@@ -30,11 +31,12 @@ from tollad.tables.values import (
     to_timestamp,
     tried,
 )
+from tollad.warn import warn
 
-# From so many values on, a column nearly all of one kind is taken for that kind with slips, and one of nothing but
-# distinct texts for an identifier. Fewer values may look so by chance.
-_ENOUGH = 20
+# A column of `ENOUGH` values nearly all of one kind is taken for that kind with slips, and one of nearly nothing but
+# distinct texts for an identifier.
 _NEARLY = 0.95
+_MOSTLY_DISTINCT = 0.9
 # With more distinct numbers than a category can have levels, a smaller share of them is enough: codes repeat.
 _MOSTLY = 0.5
 # What people write for numbers and dates, too, but cannot be read without a guess: decimal commas, thousands
@@ -57,7 +59,9 @@ def fit_columns(
 
     Text that is mostly numbers, or mostly dates, but not all, is refused and not guessed: it is more likely a column of
     numbers with a slip than a category. "Mostly" is 95 % of its values, of which there are 20 or more; or half of them,
-    if the numbers are more than `MAX_LEVELS` different ones, for codes repeat.
+    if the numbers are more than `MAX_LEVELS` different ones, for codes repeat. So is text that is nearly everywhere
+    another, as an identifier is: new rows would all be strange. A column without a name that numbers the rows is left
+    out.
 
     Parameters
     ----------
@@ -78,7 +82,12 @@ def fit_columns(
     ValueError
         For a table without rows or columns, names that are not distinct, unknown names or kinds in `kinds`, a column
         without a value or of nested values, infinite numbers, a text column most of whose values are numbers or dates,
-        and one of 20 values or more that are all different texts.
+        and one of 20 texts or more of which over 90 % are distinct. All such columns are named at once.
+
+    Warns
+    -----
+    UserWarning
+        For a column that is left out, and for whole numbers that look like a key, see `looks_like_key`.
 
     Examples
     --------
@@ -100,7 +109,24 @@ def fit_columns(
     surveys = [Survey(name, kinds.get(name), keep_days=True) for name in by_name]
     for survey in surveys:
         survey.add(by_name[survey.name], where)
-    return [survey.column() for survey in surveys]
+    return decided(surveys)
+
+
+def decided(surveys: Sequence[Survey]) -> list[Column]:
+    """Return what each column is, after its last value; ValueError that names all columns that are refused."""
+    columns, refused = [], {}
+    for survey in surveys:
+        try:
+            columns.append(survey.column())
+        except ValueError as error:
+            refused[survey.name] = error
+    if len(refused) == 1:
+        raise next(iter(refused.values()))
+    if refused:
+        lines = "".join(f"\n- {error}" for error in refused.values())
+        drop = f"; leave them out with columns={dict.fromkeys(refused, 'drop')}" if columns else ""
+        raise ValueError(f"{len(refused)} columns cannot be learnt from{drop}{lines}")
+    return columns
 
 
 class Survey:
@@ -147,6 +173,9 @@ class Survey:
         self._by_type = False  # whether the type of the values asks for a category, and not the user
         self._natural = ""
         self._counts: Counter[str | None] = Counter()
+        self._numbers: list[NDArray[np.float64]] | None = []  # None: they cannot be keys
+        self._n_rows = 0
+        self._rounded = False
         self._refusals: dict[str, ValueError] = {}
 
     @property
@@ -160,9 +189,16 @@ class Survey:
             return
         if self._asked is None and has_category_type(values.type):
             self._asked, self._counting, self._by_type = "category", True, True
-        values = clean(self.name, values)
+        try:
+            values = clean(self.name, values)
+        except ValueError as error:
+            self._refusals.setdefault("type", error)
+        if "type" in self._refusals:
+            return
+        self._n_rows += len(values)
         if pa.types.is_null(values.type):
             self._counts[None] += len(values)
+            self._numbers = None
             return
         self._natural = natural_kind(values)
         if values.type == TEXT and self._asked is None:
@@ -181,11 +217,17 @@ class Survey:
             else:
                 if kind == "date" and self._days is not None:
                     self._days.append(days_of(read.drop_null()))
+                if kind == "number" and self._numbers is not None:
+                    self._keep_numbers(read.to_numpy())
+                if kind == "number":
+                    self._rounded = self._rounded or are_rounded(values, read)
 
     def column(self) -> Column:
         """Return what the column is, after its last value; ValueError as in `fit_columns`."""
         if self._asked == "drop":
             return Column(self.name, "drop")
+        if "type" in self._refusals:
+            raise self._refusals["type"]
         if not self._any:
             drop = option(self.name, "drop")
             raise ValueError(f"column {self.name!r} has no value in any training row; drop it with {drop}")
@@ -200,11 +242,39 @@ class Survey:
             return _fit_category(self.name, +counts, None if self._by_type else self._asked)
         if kind in self._refusals:
             raise self._refusals[kind]
-        if kind == "number" or self._days is None:
-            return Column(self.name, "number" if kind == "number" else "date")
+        if kind == "number":
+            return self._number()
+        if self._days is None:
+            return Column(self.name, "date")
         days = np.sort(np.concatenate(self._days))
         first, median, last = days[[0, (len(days) - 1) // 2, -1]].tolist()
         return date_column(self.name, first, median, last, hours=bool((days % 1).any()))
+
+    def _keep_numbers(self, numbers: NDArray[np.float64]) -> None:
+        """Keep the numbers while they may be keys; of a large file that is as long as they rise, and only the last."""
+        before = self._numbers or []
+        if self._days is not None:
+            self._numbers = [*before, numbers] if are_whole(numbers) else None
+        elif are_whole(numbers) and (np.diff(np.concatenate([*before, numbers])) > 0).all():
+            self._numbers = [numbers[-1:]]
+        else:
+            self._numbers = None
+
+    def _number(self) -> Column:
+        """Return a column of numbers, after a warning if they are no measurements."""
+        if self._rounded:
+            warn_of_rounding(self.name, f"leave it out with {option(self.name, 'drop')}")
+        if self._asked is None and self._numbers:
+            numbers, rise = np.concatenate(self._numbers), self._days is None
+            if is_nameless(self.name) and (rise or len(np.unique(numbers)) == len(numbers) > 1):
+                warn(f"column {self.name!r} has no name and numbers the rows; it is left out")
+                return Column(self.name, "drop")
+            if looks_like_key(numbers) or (rise and self._n_rows >= ENOUGH):
+                warn_of_key(
+                    self.name,
+                    f"leave it out with {option(self.name, 'drop')}, or keep it with {option(self.name, 'number')}",
+                )
+        return Column(self.name, "number")
 
     def _kind(self) -> str:
         if self._asked is not None:
@@ -251,15 +321,17 @@ class Survey:
         for kind, pattern in _WRITTEN.items():
             written = pc.match_substring_regex(levels, pattern).to_numpy(zero_copy_only=False)
             share = counts @ written / counts.sum()
-            if (counts.sum() >= _ENOUGH and share >= _NEARLY) or (written.sum() > MAX_LEVELS and share >= _MOSTLY):
+            if (counts.sum() >= ENOUGH and share >= _NEARLY) or (written.sum() > MAX_LEVELS and share >= _MOSTLY):
                 raise self._refusals[f"slip of a {kind}"]
 
 
 def _fit_category(name: str, counts: Mapping[str | None, int], asked: str | None) -> Column:
     n_values = sum(count for level, count in counts.items() if level is not None)
-    if asked is None and len(counts) - (None in counts) == n_values >= _ENOUGH:
+    n_levels = len(counts) - (None in counts)
+    if asked is None and n_values >= ENOUGH and n_levels > _MOSTLY_DISTINCT * n_values:
+        every = "every row" if n_levels == n_values else f"nearly every row ({n_levels:,} of {n_values:,} are distinct)"
         raise ValueError(
-            f"column {name!r} holds another text in every row, as an identifier does; drop it with "
+            f"column {name!r} holds another text in {every}, as an identifier does; drop it with "
             f"{option(name, 'drop')}, or keep it as a category with {option(name, 'category')}"
         )
     return category_column(name, counts)

@@ -1,0 +1,128 @@
+"""Columns that number the rows, and whole numbers that are no measurements."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from columns import fit_one
+from detectors import make, table
+
+from tollad.detector.scored import expected_by
+from tollad.io.inputs import read_rows
+from tollad.io.sources import open_table
+from tollad.io.training import read_training_rows
+from tollad.tables.frames import to_arrow
+from tollad.tables.keys import looks_like_key
+from tollad.tables.survey import fit_columns
+
+SHUFFLED = np.random.default_rng(0).permutation(60)
+ASKED = {"header": True, "key": None, "label": None, "normal": (), "drop": (), "kinds": None}
+KEY = r"column 'id' holds another whole number in every row"
+
+
+def frame(n=60, **columns):
+    return pd.DataFrame(table(n), columns=list("abcde")).assign(**columns)
+
+
+class TestIndex:
+    """The index of a pandas frame is no feature, wherever it was stored."""
+
+    NAMED = frame().set_index(pd.Index(SHUFFLED, name="row"))
+    UNNAMED = frame().set_index(pd.Index(SHUFFLED))
+
+    @pytest.mark.parametrize("rows", [NAMED, UNNAMED])
+    def test_arrow_tables_and_batches(self, rows):
+        stored = pa.Table.from_pandas(rows)
+        assert stored.num_columns == 6
+        detector = make().fit(stored)
+        assert detector.feature_names_in_.tolist() == list("abcde")
+        for X in (stored, stored.to_batches()[0], rows):
+            np.testing.assert_array_equal(detector.anomaly_score(X), detector.training_scores_)
+        np.testing.assert_array_equal(make().fit(rows).training_scores_, detector.training_scores_)
+
+    @pytest.mark.parametrize("rows", [NAMED, UNNAMED])
+    def test_parquet(self, rows, tmp_path):
+        rows.to_parquet(tmp_path / "rows.parquet")
+        training = read_training_rows(str(tmp_path / "rows.parquet"), **ASKED)
+        assert training.rows.column_names == list("abcde")
+
+    def test_an_index_in_a_file_can_still_be_asked_for(self, tmp_path):
+        self.NAMED.to_parquet(tmp_path / "rows.parquet")
+        assert "row" in open_table(tmp_path / "rows.parquet").names
+        training = read_training_rows(str(tmp_path / "rows.parquet"), **ASKED | {"kinds": {"row": "number"}})
+        assert "row" in training.rows.column_names
+
+
+class TestNamelessRowNumbers:
+    @pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__"])
+    @pytest.mark.parametrize("numbers", [np.arange(60), np.arange(60)[::-1] * 3, SHUFFLED])
+    def test_are_left_out_of_frames(self, name, numbers):
+        plain = make().fit(frame())
+        rows = frame(**{name: numbers})
+        for X in (rows, pl.from_pandas(rows)):
+            with pytest.warns(UserWarning, match=f"column '{name}' has no name and numbers the rows; it is left out"):
+                detector = make().fit(X)
+            np.testing.assert_array_equal(detector.training_scores_, plain.training_scores_)
+        np.testing.assert_array_equal(detector.anomaly_score(frame(**{name: 1e6})), plain.training_scores_)
+        np.testing.assert_array_equal(detector.anomaly_score(frame()), plain.training_scores_)
+
+    def test_are_left_out_of_files(self, tmp_path):
+        path = tmp_path / "rows.csv"
+        frame().to_csv(path)
+        with pytest.warns(UserWarning, match="column '' has no name and numbers the rows"):
+            training = read_training_rows(str(path), **ASKED)
+        detector = make(columns=training.columns).fit(training.rows)
+        assert [column.kind for column in detector.columns_] == ["drop", *["number"] * 5]
+
+    def test_other_columns_without_a_name_are_columns(self):
+        assert fit_columns(pa.table({"": [1, 1, 2]}))[0].kind == "number"
+        assert fit_columns(pa.table({"": [1, 2, 3]}), {"": "number"})[0].kind == "number"
+
+
+class TestKeys:
+    @pytest.mark.parametrize(
+        "values",
+        [range(20), range(1000, 500, -7), [*range(10, 40), 5], [123456 + 7919 * (i * 37 % 100) for i in range(100)]],
+    )
+    def test_are_warned_of(self, values):
+        assert looks_like_key(np.array(values))
+        rows = frame(len(values), id=values)
+        for fit in (make().fit, lambda X: fit_columns(to_arrow(X)), lambda X: fit_columns(to_arrow(X.astype(str)))):
+            with pytest.warns(UserWarning, match=rf"{KEY}.*leave it out with columns=\{{'id': 'drop'\}}"):
+                fit(rows)
+        with pytest.warns(UserWarning, match="column 'x6' .*; leave out column 5 of the array"):
+            make().fit(rows.to_numpy())
+        assert fit_one(values, "number").kind == "number"
+
+    @pytest.mark.parametrize(
+        "values", [range(19), [*range(20), 3], np.arange(20) / 2, [*range(20), np.nan], np.arange(50) ** 3 % 9973]
+    )
+    def test_other_numbers_are_not(self, values):
+        assert not looks_like_key(np.array(values))
+
+
+class TestLongWholeNumbers:
+    LONG = 2**53 + np.array([1, 3, 3, 1, 7] * 12)
+
+    def test_are_said_to_be_rounded(self):
+        rows = frame(code=self.LONG)
+        for fit in (make().fit, lambda X: fit_columns(to_arrow(X)), lambda X: fit_columns(to_arrow(X.astype(str)))):
+            with pytest.warns(
+                UserWarning, match=r"column 'code' holds whole numbers beyond 2\*\*53, which are rounded"
+            ):
+                fit(rows)
+
+    def test_large_measurements_are_not(self):
+        fit_columns(pa.table({"x": ["1e300", "2.5"] * 12, "y": [1e300, 2.5] * 12}))
+
+
+def test_a_column_without_a_name_is_not_asked_for_when_scoring(tmp_path):
+    frame().to_csv(tmp_path / "rows.csv")
+    with pytest.warns(UserWarning, match="it is left out"):
+        training = read_training_rows(str(tmp_path / "rows.csv"), **ASKED)
+    detector = make(columns=training.columns).fit(training.rows)
+    rows = read_rows(expected_by(detector), str(tmp_path / "rows.csv"), header=None, key=None, label=None, normal=())
+    np.testing.assert_array_equal(detector.anomaly_score(rows), detector.training_scores_)

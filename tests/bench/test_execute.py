@@ -15,6 +15,7 @@ from tollad.bench.execute import execute, failed_row
 from tollad.io import artifact
 from tollad.method import networks
 from tollad.training.batches import Stream
+from tollad.training.session import Session
 
 CPU = torch.device("cpu")
 
@@ -232,7 +233,7 @@ class TestCheckpoint:
 
     def test_seconds_add_up_over_sessions(self, monkeypatch, tmp_path):
         self.interrupt(monkeypatch, tmp_path / "c", 20, [table_run()], [table_task()])
-        spent = artifact.load(tmp_path / "c", "checkpoint")[0]["spent"]
+        spent = artifact.load(tmp_path / "c", "checkpoint")[0]["notes"]["spent"]
         (row,) = execute([table_run()], [table_task()], CPU, checkpoint=tmp_path / "c")
         assert row["seconds"]["wall"] > spent[0] > 0
 
@@ -246,10 +247,10 @@ class TestCheckpoint:
         elif damage == "cut short":
             path.write_bytes(path.read_bytes()[:-20])
         else:
-            metadata = {name: metadata[name] for name in ("step", "seconds", "spent")}
+            metadata = {name: metadata[name] for name in ("identity", "step", "stopped", "notes")}
             name = next(name for name in tensors if name.endswith("weight"))
             if damage == "of another version":
-                del metadata["spent"]
+                del metadata["notes"]
             else:
                 tensors[name] = tensors[name][..., :1]
             artifact.save(path, "checkpoint", metadata, tensors)
@@ -283,19 +284,17 @@ def test_what_cannot_be_run_is_refused(runs, device, message):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
-def test_the_loop_does_not_wait_for_the_gpu(precision, monkeypatch):
+def test_between_two_measurements_nothing_waits_for_the_gpu(precision, monkeypatch):
     device = torch.device("cuda")
     execute([image_run(precision=precision)], [image_task()], device)  # what is set up once may wait
-    inner = module._Training.__next__
+    inner = Session._note_measurement
 
-    def strict(training):
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            return inner(training)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+    def may_wait(session):
+        torch.cuda.set_sync_debug_mode("default")
+        inner(session)
+        torch.cuda.set_sync_debug_mode("error" if session.step < session.steps else "default")
 
-    monkeypatch.setattr(module._Training, "__next__", strict)
+    monkeypatch.setattr(Session, "_note_measurement", may_wait)
     (row,) = execute([image_run(precision=precision)], [image_task()], device)
     (there,) = execute([image_run()], [image_task()], CPU)
     np.testing.assert_allclose(row["curve"]["loss"], there["curve"]["loss"], rtol=0.05)

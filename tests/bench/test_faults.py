@@ -20,6 +20,7 @@ from tollad.bench.results import Results
 from tollad.cli.main import main
 from tollad.datasets.catalogue import CATALOGUE
 from tollad.io import files
+from tollad.training import session
 
 CPU = torch.device("cpu")
 
@@ -211,20 +212,26 @@ class _Waits(TorchDispatchMode):
     ],
     ids=["dense", "f1", "convolutions"],
 )
-def test_nothing_in_the_loop_waits_for_a_device(monkeypatch, precision, runs, task):
-    """A step, its validation, and the copy of the best weights; the same is asked of a real GPU in test_execute."""
-    waits, inner = _Waits(), execution._Training.__next__
+def test_between_measurements_nothing_waits_for_a_device(monkeypatch, precision, runs, task):
+    """Neither a step nor the sum of its losses; the same is asked of a real GPU in test_execute."""
+    waits, train, add = _Waits(), session.train, session.Session._add
 
     def to_the_processor(self, *arguments, **keywords):
         raise AssertionError("a tensor is read within the loop")
 
-    def watched(training):
+    def watch(call, *arguments):
         with monkeypatch.context() as patch, waits:
             for name in ("item", "tolist", "cpu", "numpy", "__bool__", "__int__", "__float__", "__array__"):
                 patch.setattr(torch.Tensor, name, to_the_processor)
-            return inner(training)
+            return call(*arguments)
 
-    monkeypatch.setattr(execution._Training, "__next__", watched)
+    def watched(*arguments, **options):
+        steps = train(*arguments, **options)
+        while (done := watch(next, steps, None)) is not None:
+            yield done
+
+    monkeypatch.setattr(session, "train", watched)
+    monkeypatch.setattr(session.Session, "_add", lambda self, loss: watch(add, self, loss))
     runs = [execution.dataclasses.replace(run, precision=precision) for run in runs]
     rows = execute(runs, [task] * len(runs), CPU)
     assert [row["error"] for row in rows] == [None] * len(runs)

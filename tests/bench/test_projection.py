@@ -6,14 +6,16 @@ import pytest
 import torch
 from bench.synthetic import image_run, image_task, table_run, table_task
 
-from tollad.bench import campaign, projection
+from tollad.bench import campaign, clock, projection
 from tollad.bench import execute as execution
 from tollad.bench.campaign import carry_out, checkpoint_of
-from tollad.bench.execute import Pace, execute, measure_pace
+from tollad.bench.clock import Pace
+from tollad.bench.execute import execute, measure_pace
 from tollad.bench.projection import duration, project
 from tollad.bench.results import Results
 from tollad.bench.spec import Baseline
 from tollad.io import artifact
+from tollad.training.batches import Batches
 
 CPU = torch.device("cpu")
 MEAN = Baseline("synthetic", "table", "mean", "raw")
@@ -24,7 +26,7 @@ PACE = Pace(step=2.0, validation=30.0, test=60.0)
 def _small(monkeypatch):
     tasks = {"table": table_task(), "images": image_task()}
     monkeypatch.setattr(campaign, "make_task", lambda protocol, dataset, normal, seed: tasks[dataset])
-    monkeypatch.setattr(execution, "_TIMED", 0.0)
+    monkeypatch.setattr(clock, "_TIMED", 0.0)
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ class TestPace:
         assert Pace(2.0, 0.0, 60.0).seconds(run) == 40 * 2 + 60
 
     def test_is_near_what_a_run_then_takes(self, monkeypatch):
-        monkeypatch.setattr(execution, "_TIMED", 0.2)
+        monkeypatch.setattr(clock, "_TIMED", 0.2)
         run, task = image_run(steps=60, validate_every=20), image_task()
         expected = measure_pace([run], [task], CPU)
         (row,) = execute([run], [task], CPU)
@@ -61,10 +63,10 @@ class TestPace:
         assert expected.validation == pytest.approx(expected.test)
 
     def test_a_long_step_is_taken_once(self, monkeypatch):
-        monkeypatch.setattr(execution, "_LONG_CALL", 0.0)
+        monkeypatch.setattr(clock, "_LONG_CALL", 0.0)
         steps = []
-        feed = execution.Feed.__call__
-        monkeypatch.setattr(execution.Feed, "__call__", lambda self, step: steps.append(step) or feed(self, step))
+        drawn = Batches.__call__
+        monkeypatch.setattr(Batches, "__call__", lambda self, step: steps.append(step) or drawn(self, step))
         assert measure_pace([table_run()], [table_task()], CPU).step > 0
         assert steps == [0]
 

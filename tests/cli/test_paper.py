@@ -10,7 +10,7 @@ import torch
 from bench.synthetic import RUN, table_task, table_text
 from click.testing import CliRunner
 
-from tollad.bench import campaign, execute, tables
+from tollad.bench import campaign, clock, tables
 from tollad.bench.protocols import make_task
 from tollad.bench.results import Results
 from tollad.cli.paper import paper
@@ -38,7 +38,7 @@ def small(tmp_path, monkeypatch):
     (tmp_path / "tables" / "small.toml").write_text(TABLE)
     monkeypatch.setattr(tables, "_FOLDER", tmp_path / "tables")
     monkeypatch.setattr(campaign, "make_task", lambda protocol, dataset, normal, seed: table_task(seed))
-    monkeypatch.setattr(execute, "_TIMED", 0.0)
+    monkeypatch.setattr(clock, "_TIMED", 0.0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 

@@ -9,7 +9,8 @@ import torch
 
 from tollad.bench import machine
 from tollad.bench.campaign import checkpoint_of, divide, left_of, tasks_of
-from tollad.bench.execute import Pace, measure_pace
+from tollad.bench.clock import Pace
+from tollad.bench.execute import measure_pace
 from tollad.bench.plan import kind_of
 from tollad.bench.results import Results
 from tollad.bench.spec import Baseline, Run, Trial, Work

@@ -6,7 +6,7 @@ same rows alone and in any stack.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -68,11 +68,15 @@ class Batches:
     batch_size : int
         Rows in a batch, at least 1; fewer when a member has fewer rows than that.
     seeds : sequence of M ints
-        One stream of batches for each.
+        One stream of batches for each. Where all members have one seed and the same rows, their batch is one in memory.
     subsets : sequence of M int arrays, optional
-        The rows of each member; by default all have all.
+        The rows of each member; by default all have all. Equal ones should be one array.
     corrupt : bool, default False
         Whether the network is given corrupted rows, see `draw_moves`.
+    prepare : callable, optional
+        From the chosen rows, (M or 1, batch_size, ...), to what the network takes; by default they are that.
+    window : int, default 1
+        Steps whose row numbers are drawn and sent to the device at once: more keep a GPU from waiting.
 
     Raises
     ------
@@ -97,11 +101,21 @@ class Batches:
         subsets: Sequence[NDArray[np.int64]] | None = None,
         *,
         corrupt: bool = False,
+        prepare: Callable[[Tensor], Tensor] | None = None,
+        window: int = 1,
     ) -> None:
         self._rows = rows
         self._corrupt = corrupt
-        self._streams = [Stream(seed) for seed in seeds]
-        self._subsets = subsets
+        self._prepare = prepare
+        self._window = window
+        self._n_members = len(seeds)
+        streams = {seed: Stream(seed) for seed in seeds}
+        every = None if subsets is None else {id(subset) for subset in subsets}
+        alike = len(streams) == 1 and (every is None or len(every) == 1) and not corrupt
+        distinct = range(1 if alike else len(seeds))
+        self._streams = [streams[seeds[member]] for member in distinct]
+        self._subsets = None if subsets is None else [subsets[member] for member in distinct]
+        self._drawn: tuple[int, Tensor] | None = None
         sizes = [len(rows)] if subsets is None else [len(subset) for subset in subsets]
         self.batch_size = min(batch_size, *sizes)
         if self.batch_size < batch_size and len(set(sizes)) > 1:
@@ -109,10 +123,15 @@ class Batches:
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Return ``(inputs, x)`` of one step, each (M, batch_size, *shape); one tensor twice when not corrupted."""
-        chosen = [self._draw(member, step) for member in range(len(self._streams))]
-        index = torch.from_numpy(np.concatenate(chosen)).to(self._rows.device)
-        x = self._rows.index_select(0, index).unflatten(0, (len(chosen), self.batch_size))
+        number, offset = divmod(step, self._window)
+        if self._drawn is None or self._drawn[0] != number:
+            self._drawn = number, self._draw(number * self._window)
+        index = self._drawn[1][offset]
+        x = self._rows.index_select(0, index).unflatten(0, (-1, self.batch_size))
+        if self._prepare is not None:
+            x = self._prepare(x)
         if not self._corrupt:
+            x = x.expand(self._n_members, *x.shape[1:])
             return x, x
         return x + self._moves(x, step), x
 
@@ -128,7 +147,19 @@ class Batches:
         along = rows.index_select(0, pairs[0]).sub_(rows.index_select(0, pairs[1]))
         return along.mul_(scale.reshape(-1, 1)).add_(noise.reshape(-1, size)).view_as(x)
 
-    def _draw(self, member: int, step: int) -> NDArray[np.int64]:
+    def _draw(self, start: int) -> Tensor:
+        """Return the row numbers of a window of steps, (window, M or 1 * batch_size)."""
+        steps = range(start, start + self._window)
+        drawn = [
+            np.concatenate([self._of_member(member, step) for member in range(len(self._streams))]) for step in steps
+        ]
+        numbers = torch.from_numpy(np.stack(drawn))
+        if self._rows.device.type == "cuda":
+            # From pinned memory the copy need not wait, nor be waited for.
+            numbers = numbers.pin_memory()
+        return numbers.to(self._rows.device, non_blocking=True)
+
+    def _of_member(self, member: int, step: int) -> NDArray[np.int64]:
         if self._subsets is None:
             return self._streams[member].draw(len(self._rows), self.batch_size, step)
         subset = self._subsets[member]

@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tollad.method.objective import Objective
+from tollad.training.loop import Precision
 from tollad.training.stack import Stack
 
-Prepare = Callable[[NDArray[Any]], NDArray[Any]]
+Prepare = Callable[[Any], NDArray[Any] | Tensor]
 
 
 class Sliced(Protocol):
-    """Rows as an array, or as anything else of which a slice is an array."""
+    """Rows as an array, or as anything else of which a slice is what `prepare` takes."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, chosen: slice, /) -> NDArray[Any]: ...
+    def __getitem__(self, chosen: slice, /) -> Any: ...
 
 
 # Rows in a block: enough to keep a processor busy, few enough that one image is not padded to many.
@@ -41,7 +42,9 @@ def scoring_copy(stack: Stack) -> Stack:
     return stack.eval()
 
 
-def run(stack: Stack, rows: Sliced, prepare: Prepare) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def run(
+    stack: Stack, rows: Sliced, prepare: Prepare, *, block: int | None = None, precision: Precision = "float32"
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Run a stack over rows, block by block.
 
     Parameters
@@ -52,22 +55,30 @@ def run(stack: Stack, rows: Sliced, prepare: Prepare) -> Iterator[tuple[Tensor, 
         As the user has them; or what gives such rows slice by slice, beyond memory.
     prepare : callable
         From a block of `rows` to what the members take, (M, b, *shape), or (1, b, *shape) if all take the same.
+    block : int, optional
+        Rows in a block, the last of which may be shorter: for measures over many rows at once, where the last bits of a
+        row's score may depend on its block. By default blocks are such that these do not.
+    precision : {"float32", "float64", "bf16"}, default "float32"
+        "bf16" runs the network under autocast, as in training.
 
     Yields
     ------
     x, x_hat, z : Tensor, (M, b, *shape), (M, b, *shape), (M, b, latent_dim)
         Of one block, in the order of the rows.
     """
-    padded = stack.dtype != torch.float64
-    size = _DENSE_BLOCK if stack.is_dense else _BLOCK if stack.device.type == "cpu" else _BLOCK_ON_GPU
+    padded = block is None and stack.dtype != torch.float64
+    size = block or (_DENSE_BLOCK if stack.is_dense else _BLOCK if stack.device.type == "cpu" else _BLOCK_ON_GPU)
     for start in range(0, len(rows), size):
-        # A copy, since the rows may be read-only or the caller's own; for one row torch.tensor takes twice as long.
-        x = torch.from_numpy(np.array(prepare(rows[start : start + size]))).to(stack.device, stack.dtype)
+        prepared = prepare(rows[start : start + size])
+        if not isinstance(prepared, Tensor):
+            # A copy, since the rows may be read-only or the caller's own; for one row torch.tensor takes twice as long.
+            prepared = torch.from_numpy(np.array(prepared))
+        x = prepared.to(stack.device, stack.dtype)
         n = x.shape[1]
         if padded and n < size:
             x = torch.cat([x, x.new_zeros(len(x), size - n, *x.shape[2:])], 1)
         x = x.expand(len(stack), *x.shape[1:])
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(stack.device.type, torch.bfloat16, enabled=precision == "bf16"):
             x_hat, z = stack(x)
         yield x[:, :n], x_hat[:, :n], z[:, :n]
 

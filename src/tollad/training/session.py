@@ -1,4 +1,4 @@
-"""What a fit needs around the training loop: progress, early stopping, checkpoints, warnings."""
+"""One training of a stack, from the first step to the best weights: measured, checkpointed, resumable, observed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from types import FrameType
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -22,9 +23,10 @@ from torch import Tensor
 from tollad.io import artifact
 from tollad.method.objective import Objective
 from tollad.training.loop import Adam, Precision, train
+from tollad.training.progress import progress_of
 from tollad.training.scoring import mean_latent, score
 from tollad.training.stack import Stack
-from tollad.warn import tell, warn
+from tollad.warn import warn
 
 Schedule: TypeAlias = Literal["constant", "cosine"]
 
@@ -49,7 +51,7 @@ class History:
     loss : list of lists of M floats
         Mean training loss of each member since the measurement before.
     held_out : list of lists of M floats
-        Mean score of the held-out normal rows; empty without early stopping.
+        What was measured of rows that are not trained on: for a detector their mean score. Empty when nothing is.
     """
 
     initial_loss: list[float] = field(default_factory=list)
@@ -67,18 +69,21 @@ class HeldOut(Protocol):
 
 
 class Checkpoint:
-    """Training state in a file, replaced whole about every second.
+    """Training state in a file, replaced whole every so often.
 
     Parameters
     ----------
     path : str or os.PathLike
     identity : str
         What decides the outcome (parameters and data), as a digest. State of another identity is refused.
+    every : float, default 1
+        Seconds after which a save is due again.
     """
 
-    def __init__(self, path: str | os.PathLike[str], identity: str) -> None:
+    def __init__(self, path: str | os.PathLike[str], identity: str, every: float = 1.0) -> None:
         self._path = path
         self._identity = identity
+        self._every = every
         self._saved_at = time.monotonic()
 
     def load(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
@@ -92,7 +97,7 @@ class Checkpoint:
         if not os.path.exists(self._path):
             return None
         metadata, tensors = artifact.load(self._path, "checkpoint")
-        if metadata["identity"] != self._identity:
+        if metadata.get("identity") != self._identity:
             raise ValueError(
                 f"{os.fspath(self._path)}: this checkpoint is of other data or other parameters; "
                 "repeat the fit that began it, or give another file"
@@ -106,8 +111,264 @@ class Checkpoint:
 
     @property
     def due(self) -> bool:
-        """Whether the last save is a second old."""
-        return time.monotonic() - self._saved_at > 1
+        """Whether the last save is so old that there should be another."""
+        return time.monotonic() - self._saved_at > self._every
+
+
+class Session:
+    """One training of a stack: what it is made of, how far it is, and what was measured on the way.
+
+    `run` trains to the end, or goes on from a checkpoint. Between two measurements nothing waits for the device.
+
+    Parameters
+    ----------
+    stack, objective, batches, precision
+        As in `tollad.training.loop.train`; the stack is trained in place.
+    steps : int
+        How many steps to train.
+    every : int
+        Steps from one measurement to the next; there is one after the last step, too.
+    learning_rate : float
+        The highest step size of Adam.
+    schedule : {"constant", "cosine"}, default "constant"
+        "constant" is the paper's; "cosine" warms up over 20 steps and then falls to 0 along a cosine.
+    first_step : int, default 0
+        Number of the first batch: training that goes on with new rows does not draw the old numbers again.
+    measure : callable, optional
+        Called in evaluation mode when a measurement is due, returns a number for each member, (M,), on any device. With
+        it the weights of each member's best moment are kept, the earliest of equals.
+    better : {"lower", "higher"}, default "lower"
+        "higher" is for measures in [0, 1]: only what lies above 0 is better than the initial weights.
+    patience : int, optional
+        A member gives up after so many measurements without a new best; the training ends when all have.
+    keep_failures : bool, default False
+        Whether a member whose loss or measure is no longer finite only gets a place in `failed_at` while the others go
+        on. Otherwise that is an error.
+    loss_type : torch.dtype, optional
+        Type in which losses are averaged, by shares of a full interval; by default they are summed in the stack's own.
+
+    Attributes
+    ----------
+    step : int
+        Steps done.
+    history : History
+    stopped : bool
+        Whether the training ended before its last step: all members gave up, or all failed.
+    notes : dict of JSON values
+        The caller's own, kept in the checkpoint.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        objective: Objective,
+        batches: Callable[[int], tuple[Tensor, Tensor]],
+        *,
+        steps: int,
+        every: int,
+        learning_rate: float,
+        schedule: Schedule = "constant",
+        first_step: int = 0,
+        precision: Precision = "float32",
+        measure: Callable[[], Tensor] | None = None,
+        better: Literal["lower", "higher"] = "lower",
+        patience: int | None = None,
+        keep_failures: bool = False,
+        loss_type: torch.dtype | None = None,
+    ) -> None:
+        self.stack = stack
+        self.steps = steps
+        self.step = 0
+        self.stopped = False
+        self.history = History()
+        self.notes: dict[str, Any] = {}
+        self._every = every
+        self._measure, self._sign = measure, 1.0 if better == "lower" else -1.0
+        self._patience = math.inf if patience is None else patience
+        self._optimizer = Adam(stack, learning_rate)
+        self._first_step = first_step
+        self._train = partial(
+            train,
+            stack,
+            objective,
+            batches,
+            self._optimizer,
+            learning_rate=None if schedule == "constant" else _cosine(learning_rate, first_step, steps),
+            precision=precision,
+        )
+        self._shares = 1 if loss_type is None else every
+        self._total = torch.zeros(len(stack), dtype=loss_type or stack.dtype, device=stack.device)
+        self._first_loss = torch.zeros(len(stack), dtype=stack.dtype, device=stack.device)
+        self._best = None if measure is None else {name: tensor.clone() for name, tensor in stack.state().items()}
+        self._best_value = torch.full_like(self._total, math.inf if better == "lower" else 0.0)
+        self._best_step = torch.zeros_like(self._total)
+        self._since_best = torch.zeros_like(self._total)
+        # The first step without a finite number, 0 for none.
+        self._failed_at = torch.zeros_like(self._total) if keep_failures else None
+
+    def run(
+        self,
+        checkpoint: Checkpoint | None = None,
+        *,
+        observe: Callable[[Session], None] = lambda session: None,
+        deadline: float = math.inf,
+    ) -> bool:
+        """Train to the end and leave the stack in evaluation mode, with the last weights.
+
+        Parameters
+        ----------
+        checkpoint : Checkpoint, optional
+            Where to save to when a save is due, on Ctrl-C, at the deadline and at the end.
+        observe : callable
+            Called after each measurement, and the save that goes with it.
+        deadline : float, default infinity
+            By `time.monotonic`: the training leaves at the next measurement.
+
+        Returns
+        -------
+        bool
+            Whether it is finished; False when the deadline came first.
+
+        Raises
+        ------
+        FloatingPointError
+            When a loss or a measure is no longer a finite number, unless failures are kept.
+        KeyboardInterrupt
+            On Ctrl-C, with a checkpoint after the state was saved.
+        """
+        begin, end = self._first_step + self.step, self._first_step + (self.step if self.stopped else self.steps)
+        try:
+            with _deferred_interrupts(checkpoint is not None) as interrupted:
+                for _, loss in self._train(start=begin, stop=end):
+                    self._add(loss)
+                    measured = self.step % self._every == 0 or self.step == self.steps
+                    if measured:
+                        self._note_measurement()
+                    finished = self.stopped or self.step == self.steps
+                    late = measured and time.monotonic() > deadline
+                    if checkpoint is not None and (checkpoint.due or finished or late or interrupted()):
+                        checkpoint.save(*self.state())
+                    if interrupted():
+                        raise KeyboardInterrupt
+                    if measured:
+                        observe(self)
+                    if finished:
+                        break
+                    if late:
+                        return False
+        finally:
+            self.stack.eval()
+        return True
+
+    def trial(self) -> Iterator[None]:
+        """Yield after each of endless steps that are not counted: of use to take the time, and of none to train."""
+        for _ in self._train(start=0, stop=sys.maxsize):
+            yield
+
+    def load_best(self) -> None:
+        """Give each member the weights of its best moment."""
+        if self._best is not None:
+            self.stack.load_state(self._best)
+
+    @property
+    def best(self) -> list[tuple[int, float]]:
+        """The step of each member's best moment, 0 for the initial weights, and what was measured there."""
+        return [
+            (int(step), value) for step, value in zip(*map(_listed, (self._best_step, self._best_value)), strict=True)
+        ]
+
+    @property
+    def failed_at(self) -> list[int]:
+        """The first step at which a member had no finite number, 0 for none."""
+        return [0] * len(self.stack) if self._failed_at is None else [int(step) for step in self._failed_at.tolist()]
+
+    def _add(self, loss: Tensor) -> None:
+        self.step += 1
+        self._total += loss / self._shares
+        if self.step == 1:
+            self._first_loss.copy_(loss)
+        self._note_failures(loss)
+
+    def _note_measurement(self) -> None:
+        """Close an interval of steps: note its mean loss and, with a measure, who is at its best."""
+        history = self.history
+        if not history.step:
+            history.initial_loss = self._finite(self._first_loss, 1)
+        n_steps = self.step - (history.step[-1] if history.step else 0)
+        loss = self._finite(self._total / (n_steps / self._shares), self.step)
+        history.step.append(self.step)
+        history.loss.append(loss)
+        self._total.zero_()
+        if self._measure is not None:
+            self.stack.eval()
+            self._note_value(self._measure().to(self._total))
+        if self._failed_at is not None:
+            self.stopped |= bool((self._failed_at > 0).all())
+
+    def _note_value(self, value: Tensor) -> None:
+        self._note_failures(value)
+        self.history.held_out.append(self._finite(value, self.step))
+        # A member that gave up stays as it is while others go on, as it would alone.
+        better = (self._sign * value < self._sign * self._best_value) & (self._since_best < self._patience)
+        self._best_value = torch.where(better, value, self._best_value)
+        self._best_step = torch.where(better, self.step, self._best_step)
+        self._since_best = torch.where(better, 0, self._since_best + 1)
+        assert self._best is not None
+        for name, tensor in self.stack.state().items():
+            torch.where(better.view(-1, *[1] * (tensor.ndim - 1)), tensor, self._best[name], out=self._best[name])
+        self.stopped = bool((self._since_best >= self._patience).all())
+
+    def _note_failures(self, values: Tensor) -> None:
+        if self._failed_at is not None:
+            failing = (self._failed_at == 0) & ~values.isfinite()
+            self._failed_at = torch.where(failing, self.step, self._failed_at)
+
+    def _finite(self, values: Tensor, step: int) -> list[float]:
+        listed = _listed(values)
+        if self._failed_at is None and not np.isfinite(listed).all():
+            raise FloatingPointError(
+                f"the loss is no longer a finite number at step {step}; lower learning_rate or beta, or look for "
+                "values of extreme size in the training rows"
+            )
+        return listed
+
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return everything that a checkpoint must hold to go on as if nothing had happened: (metadata, tensors)."""
+        tensors = {f"stack.{name}": tensor for name, tensor in self.stack.state().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in (self._best or {}).items()}
+        tensors |= {f"adam.{name}": tensor for name, tensor in self._optimizer.state().items()}
+        tensors |= {f"run.{name}": tensor for name, tensor in self._tensors().items()}
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+        # Not as JSON, which knows no NaN: a member that failed may have such losses.
+        arrays |= {f"history.{name}": np.array(values, np.float64) for name, values in asdict(self.history).items()}
+        return {"step": self.step, "stopped": self.stopped, "notes": self.notes}, arrays
+
+    def restore(self, metadata: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from what `state` returned.
+
+        Raises
+        ------
+        ValueError, KeyError
+            If it is of another session.
+        """
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+        self.step, self.stopped, self.notes = metadata["step"], metadata["stopped"], metadata["notes"]
+        history: dict[str, Any] = {name: tensor.tolist() for name, tensor in _group(tensors, "history.").items()}
+        self.history = History(**history | {"step": [int(step) for step in history["step"]]})
+        self.stack.load_state(_group(tensors, "stack."))
+        _copy(_group(tensors, "best."), self._best or {})
+        self._optimizer.load_state(_group(tensors, "adam."))
+        _copy(_group(tensors, "run."), self._tensors())
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {
+            "total": self._total,
+            "first_loss": self._first_loss,
+            "best_value": self._best_value,
+            "best_step": self._best_step,
+            "since_best": self._since_best,
+        }
+        return tensors if self._failed_at is None else {**tensors, "failed_at": self._failed_at}
 
 
 def fit(
@@ -124,25 +385,17 @@ def fit(
     checkpoint: Checkpoint | None = None,
     verbose: int = 0,
 ) -> History:
-    """Train a stack to the end and leave it in evaluation mode.
+    """Train a stack to the end, as a detector does, and leave it in evaluation mode.
 
     Parameters
     ----------
-    stack, objective, batches, precision
-        As in `train`.
-    steps : int
-        How many steps to train.
-    learning_rate : float
-        The highest step size of Adam.
-    schedule : {"constant", "cosine"}, default "constant"
-        "constant" is the paper's; "cosine" warms up over 20 steps and then falls to 0 along a cosine.
-    first_step : int, default 0
-        Number of the first batch: training that goes on with new rows does not draw the old numbers again.
+    stack, objective, batches, steps, learning_rate, schedule, first_step, precision
+        As in `Session`.
     held_out : ndarray, (M, n, *shape) or (1, n, *shape), optional
         Normal rows that are not trained on. When given, each member ends with the weights of its lowest mean score on
         them, and training stops early when no member has improved for a tenth of the steps.
     checkpoint : Checkpoint, optional
-        Where to go on from, and to save to about every second and on Ctrl-C.
+        Where to go on from, and to save to when a save is due and on Ctrl-C.
     verbose : int, default 0
         1 shows progress on standard error: a bar on a terminal, plain lines elsewhere.
 
@@ -158,47 +411,33 @@ def fit(
     """
     every = max(1, steps // _MEASUREMENTS)
     patience = max(_LEAST_PATIENCE, math.ceil(steps / (10 * every)))
-    run = _Run(stack, Adam(stack, learning_rate), patience, keep_best=held_out is not None)
-    saved = checkpoint.load() if checkpoint else None
-    if saved:
-        run.restore(*saved)
-    show = _progress(steps, verbose)
-    remaining = range(first_step + run.step, first_step + (run.step if run.stopped else steps))
-    try:
-        with _deferred_interrupts(checkpoint is not None) as interrupted:
-            for _, loss in train(
-                stack,
-                objective,
-                batches,
-                run.optimizer,
-                start=remaining.start,
-                stop=remaining.stop,
-                learning_rate=None if schedule == "constant" else _cosine(learning_rate, first_step, steps),
-                precision=precision,
-            ):
-                run.add(loss)
-                if run.step % every == 0 or run.step == steps:
-                    run.measure(None if held_out is None else _mean_score(stack, objective, held_out))
-                    show(run)
-                finished = run.stopped or run.step == steps
-                if checkpoint and (finished or checkpoint.due or interrupted()):
-                    checkpoint.save(*run.state())
-                if interrupted():
-                    raise KeyboardInterrupt
-                if finished:
-                    break
-    finally:
-        stack.eval()
-    if run.best is not None:
-        stack.load_state(run.best)
+    session = Session(
+        stack,
+        objective,
+        batches,
+        steps=steps,
+        every=every,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        first_step=first_step,
+        precision=precision,
+        measure=None if held_out is None else partial(_mean_score, stack, objective, held_out),
+        patience=patience,
+    )
+    if checkpoint is not None and (saved := checkpoint.load()):
+        session.restore(*saved)
+    with progress_of(session, verbose) as observe:
+        session.run(checkpoint, observe=observe)
+    session.load_best()
+    history = session.history
     # A single batch may be unlucky: the last tenth of the training counts.
-    last, first = np.mean(run.history.loss[-patience:], axis=0), np.array(run.history.initial_loss)
+    last, first = np.mean(history.loss[-patience:], axis=0), np.array(history.initial_loss)
     # What was trained before begins where improvement ends.
     if first_step == 0 and (last >= first).any():
         warn(
             "training did not improve on the initial loss; try a lower learning_rate, more steps, or preprocess='auto'"
         )
-    return run.history
+    return history
 
 
 def _cosine(highest: float, first_step: int, steps: int) -> Callable[[int], float]:
@@ -209,83 +448,24 @@ def _cosine(highest: float, first_step: int, steps: int) -> Callable[[int], floa
     return rate
 
 
-class _Run:
-    """The state of a fit: everything that a checkpoint must hold to go on as if nothing had happened."""
-
-    def __init__(self, stack: Stack, optimizer: Adam, patience: int, *, keep_best: bool) -> None:
-        self.stack = stack
-        self.optimizer = optimizer
-        self._patience = patience  # in measurements
-        self.step = 0
-        self.stopped = False  # whether no member has improved for so long that training should end
-        self.history = History()
-        self._total = torch.zeros(len(stack), dtype=stack.dtype, device=stack.device)
-        self.best = {name: tensor.clone() for name, tensor in stack.state().items()} if keep_best else None
-        self._best_score = torch.full_like(self._total, torch.inf)
-        self._since_best = torch.zeros_like(self._total)
-
-    def add(self, loss: Tensor) -> None:
-        self.step += 1
-        self._total += loss
-        if self.step == 1:
-            self.history.initial_loss = self._finite(loss)
-
-    def measure(self, held_out: Tensor | None) -> None:
-        """Close an interval of steps: note its mean loss and, with the held-out score, who is at his best."""
-        history = self.history
-        loss = self._finite(self._total / (self.step - (history.step[-1] if history.step else 0)))
-        history.step.append(self.step)
-        history.loss.append(loss)
-        self._total.zero_()
-        if held_out is None or self.best is None:
-            return
-        history.held_out.append(self._finite(held_out))
-        # A member that gave up stays as it is while others go on, as it would alone.
-        better = (held_out < self._best_score) & (self._since_best < self._patience)
-        self._best_score = torch.where(better, held_out, self._best_score)
-        self._since_best = torch.where(better, 0, self._since_best + 1)
-        for name, tensor in self.stack.state().items():
-            self.best[name][better] = tensor[better]
-        self.stopped = bool((self._since_best >= self._patience).all())
-
-    def _finite(self, loss: Tensor) -> list[float]:
-        values: list[float] = loss.tolist()
-        if not np.isfinite(values).all():
-            raise FloatingPointError(
-                f"the loss is no longer a finite number at step {self.step}; lower learning_rate or beta, or look for "
-                "values of extreme size in the training rows"
-            )
-        return values
-
-    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        groups = {"stack": self.stack.state(), "best": self.best or {}}
-        tensors = {f"{group}.{name}": t for group, named in groups.items() for name, t in named.items()}
-        tensors |= {f"adam.{name}": t for name, t in self.optimizer.state().items()}
-        tensors |= {"total": self._total, "best_score": self._best_score, "since_best": self._since_best}
-        return {"step": self.step, "stopped": self.stopped, "history": asdict(self.history)}, {
-            name: t.detach().cpu().numpy() for name, t in tensors.items()
-        }
-
-    def restore(self, metadata: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-        self.step = metadata["step"]
-        self.stopped = metadata["stopped"]
-        self.history = History(**metadata["history"])
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        self.stack.load_state(_group(tensors, "stack."))
-        self.best = {name: t.to(self.stack.device) for name, t in _group(tensors, "best.").items()} or None
-        self.optimizer.load_state(_group(tensors, "adam."))
-        self._total, self._best_score, self._since_best = (
-            tensors[name].to(self.stack.device) for name in ("total", "best_score", "since_best")
-        )
+def _listed(values: Tensor) -> list[float]:
+    listed: list[float] = values.tolist()
+    return listed
 
 
-def _group(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _copy(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    if {name: tensor.shape for name, tensor in given.items()} != {name: tensor.shape for name, tensor in own.items()}:
+        raise ValueError("it is of another stack")
+    for name, tensor in own.items():
+        tensor.copy_(given[name])
+
+
+def _group(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def _mean_score(stack: Stack, objective: Objective, rows: HeldOut) -> Tensor:
     """Return the mean score of each member over rows already prepared, (M or 1, n, *shape): (M,)."""
-    stack.eval()
     numbers = np.arange(rows.shape[1])
 
     def prepare(chosen: NDArray[Any]) -> NDArray[Any]:
@@ -338,24 +518,3 @@ def _deferred_interrupts(defer: bool) -> Iterator[Callable[[], bool]]:
         yield pressed.is_set
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _progress(steps: int, verbose: int) -> Callable[[_Run], None]:
-    """Return what shows how far a fit is: a bar on a terminal, otherwise a line for each tenth."""
-    terminal = sys.stderr is not None and sys.stderr.isatty()
-
-    def show(run: _Run) -> None:
-        step, history = run.step, run.history
-        finished = run.stopped or step == steps
-        text = f"step {step}/{steps}  loss {np.mean(history.loss[-1]):.4g}"
-        if history.held_out:
-            text += f"  held out {np.mean(history.held_out[-1]):.4g}"
-        if terminal:
-            bar = "█" * (20 * step // steps)
-            tell(f"\r{bar:░<20} {text} ", end="\n" if finished else "")
-            return
-        before = history.step[-2] if len(history.step) > 1 else 0
-        if finished or 10 * step // steps > 10 * before // steps:
-            tell(text)
-
-    return show if verbose else lambda run: None

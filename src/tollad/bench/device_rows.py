@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -11,99 +11,92 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tollad.bench.protocols import Preprocessing, Task
-from tollad.training.batches import Stream
+from tollad.training.batches import Batches
 
 Part: TypeAlias = Literal["validation", "test"]
 
 
-class Feed:
-    """Batches and blocks of rows for the members of a stack, each with a task of its own.
+class Held:
+    """The rows of one part for all members, (M or 1, n, ...), of which a slice of rows is asked for."""
+
+    def __init__(self, rows: Tensor) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return self._rows.shape[1]
+
+    def __getitem__(self, chosen: slice) -> Tensor:
+        return self._rows[:, chosen]
+
+
+class DeviceRows:
+    """What the members of a stack train on and are measured on, each with a task of its own.
 
     Parameters
     ----------
     tasks : sequence of M Tasks
         Of one data set and protocol, so that rows have one shape and parts one length. Equal tasks should be one
         object: their rows are then held once.
-    batch_size : int
-        At most the rows that the smallest task trains on.
-    batch_seeds : sequence of M ints
-        Members of one seed and as many training rows see the same batches, in rows and order.
     device : torch.device
-    window : int, default 20
-        Steps whose row numbers are drawn and sent to the device at once.
     """
 
-    def __init__(
-        self, tasks: Sequence[Task], batch_size: int, batch_seeds: Sequence[int], device: torch.device, window: int = 20
-    ) -> None:
-        smallest = min(tasks, key=lambda task: len(task.train))
-        if batch_size > len(smallest.train):
-            raise ValueError(
-                f"batch_size is {batch_size}, but {smallest.name} trains on {len(smallest.train)} rows; lower it"
-            )
-        self._batch_size = batch_size
+    def __init__(self, tasks: Sequence[Task], device: torch.device) -> None:
         self._device = device
-        self._window = window
         self._tasks = tasks
         self._prepare = Prepare([task.preprocessing for task in tasks], device)
         different = list({id(task): task for task in tasks}.values())
-        starts = dict(zip(map(id, different), np.cumsum([0, *(len(t.train) for t in different)]), strict=False))
-        members = [(seed, len(t.train), int(starts[id(t)])) for seed, t in zip(batch_seeds, tasks, strict=True)]
-        self._members = members if len(set(members)) > 1 else members[:1]
-        self._streams = {seed: Stream(seed) for seed in batch_seeds}
+        ends = np.cumsum([len(task.train) for task in different])
+        own = {id(t): np.arange(end - len(t.train), end) for t, end in zip(different, ends, strict=True)}
+        self._subsets = [own[id(task)] for task in tasks]
         self._train = torch.cat([self._hold(task.train, task.preprocessing) for task in different])
-        self._parts: dict[Part, Tensor] = {}
+        self._parts: dict[Part, Held] = {}
         self._labels: dict[Part, Tensor] = {}
         for part in self._measured():
             held = {id(getattr(t, part)): t for t in tasks}
             rows = {key: self._hold(getattr(t, part), t.preprocessing) for key, t in held.items()}
             # Members of one set of rows share it; the axis of members then has length 1.
             chosen = list(rows.values()) if len(rows) == 1 else [rows[id(getattr(t, part))] for t in tasks]
-            self._parts[part] = torch.stack(chosen)
+            self._parts[part] = Held(torch.stack(chosen))
             labels = np.stack([getattr(t, f"{part}_labels") == 1 for t in tasks])
             self._labels[part] = torch.from_numpy(labels).to(device)
-        self._drawn: tuple[int, Tensor] | None = None
 
-    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return the batch of a step twice, (M, batch_size, *shape) of float32, as `tollad.training.loop.train` asks.
+    def batches(self, batch_size: int, seeds: Sequence[int], window: int = 20) -> Batches:
+        """Return the batches of the members; those of one seed and as many rows see the same, in rows and order.
 
-        Members that all see the same rows share them in memory.
+        Parameters
+        ----------
+        batch_size : int
+            At most the rows that the smallest task trains on.
+        seeds : sequence of M ints
+        window : int, default 20
+            As of `tollad.training.batches.Batches`.
+
+        Raises
+        ------
+        ValueError
+            If a task trains on fewer rows than a batch has.
         """
-        number, offset = divmod(step, self._window)
-        if self._drawn is None or self._drawn[0] != number:
-            self._drawn = number, self._draw(number * self._window)
-        rows = self._train.index_select(0, self._drawn[1][offset])
-        x = self._prepare(_channels_first(rows.unflatten(0, (-1, self._batch_size))))
-        x = x.expand(len(self._tasks), *x.shape[1:])
-        return x, x
+        smallest = min(self._tasks, key=lambda task: len(task.train))
+        if batch_size > len(smallest.train):
+            raise ValueError(
+                f"batch_size is {batch_size}, but {smallest.name} trains on {len(smallest.train)} rows; lower it"
+            )
+        return Batches(self._train, batch_size, seeds, self._subsets, prepare=self.prepare, window=window)
 
-    def blocks(self, part: Part, size: int) -> Iterator[Tensor]:
-        """Yield the rows of a part in order, (M, up to `size`, *shape) of float32."""
-        for rows in self._parts[part].split(size, 1):
-            x = self._prepare(_channels_first(rows))
-            yield x.expand(len(self._tasks), *x.shape[1:])
+    def part(self, part: Part) -> Held:
+        """Return the rows of a part, which `prepare` prepares slice by slice."""
+        return self._parts[part]
 
     def labels(self, part: Part) -> Tensor:
         """Return which rows are anomalies, (M, n) of bool."""
         return self._labels[part]
 
+    def prepare(self, rows: Tensor) -> Tensor:
+        """Return rows as the network takes them: (M or 1, B, *shape) of float32."""
+        return self._prepare(_channels_first(rows))
+
     def _measured(self) -> tuple[Part, ...]:
         return ("test",) if self._tasks[0].validation is None else ("validation", "test")
-
-    def _draw(self, start: int) -> Tensor:
-        """Row numbers of a window of steps, (window, M * batch_size)."""
-        kinds = {(seed, n) for seed, n, _ in self._members}
-        steps = range(start, start + self._window)
-        drawn = {
-            (seed, n): np.stack([self._streams[seed].draw(n, self._batch_size, step) for step in steps])
-            for seed, n in kinds
-        }
-        rows = np.concatenate([drawn[seed, n] + first for seed, n, first in self._members], 1)
-        numbers = torch.from_numpy(rows)
-        if self._device.type == "cuda":
-            # From pinned memory the copy need not wait, nor be waited for.
-            numbers = numbers.pin_memory()
-        return numbers.to(self._device, non_blocking=True)
 
     def _hold(self, rows: NDArray[Any], preprocessing: Preprocessing) -> Tensor:
         """Rows as they wait on the device: images as bytes, channels last; tables preprocessed."""

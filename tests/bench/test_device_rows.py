@@ -7,7 +7,7 @@ import pytest
 import torch
 from bench.synthetic import image_task, table_task
 
-from tollad.bench.feed import Feed, Prepare
+from tollad.bench.device_rows import DeviceRows, Prepare
 from tollad.bench.protocols import Preprocessing, make_task
 
 CPU = torch.device("cpu")
@@ -36,7 +36,7 @@ def test_a_stack_has_one_kind_of_preprocessing():
 class TestBatches:
     def test_rows_are_distinct_and_of_the_member_s_own_task(self):
         tasks = [image_task(0, 30), image_task(1, 40, (0.0, 1.0))]
-        inputs, x = Feed(tasks, 20, [0, 0], CPU)(step=3)
+        inputs, x = DeviceRows(tasks, CPU).batches(20, [0, 0])(step=3)
         assert inputs is x
         assert x.shape == (2, 20, 3, 8, 9)
         for member, task in zip(x, tasks, strict=True):
@@ -47,38 +47,41 @@ class TestBatches:
 
     def test_depend_on_seed_and_step_only(self):
         task = table_task()
-        feed, other = Feed([task], 20, [0], CPU, window=20), Feed([task] * 3, 20, [1, 0, 0], CPU, window=4)
+        one = DeviceRows([task], CPU).batches(20, [0], window=20)
+        other = DeviceRows([task] * 3, CPU).batches(20, [1, 0, 0], window=4)
         for step in (0, 21, 3):
-            (x, _), (y, _) = feed(step), other(step)
+            (x, _), (y, _) = one(step), other(step)
             assert torch.equal(x[0], y[1])
             assert torch.equal(y[1], y[2])
             assert not torch.equal(y[0], y[1])
-        assert not torch.equal(feed(0)[0], feed(1)[0])
+        assert not torch.equal(one(0)[0], one(1)[0])
 
     def test_of_members_that_see_the_same_are_in_memory_once(self):
         for make in (table_task, image_task):
             task = make()
-            x, _ = Feed([task] * 3, 20, [7, 7, 7], CPU)(1)
-            alone, _ = Feed([task], 20, [7], CPU)(1)
+            x, _ = DeviceRows([task] * 3, CPU).batches(20, [7, 7, 7])(1)
+            alone, _ = DeviceRows([task], CPU).batches(20, [7])(1)
             assert x.shape[0] == 3
             assert x.stride(0) == 0
             assert torch.equal(x[2], alone[0])
 
     def test_may_take_all_rows(self):
         task = table_task()
-        x, _ = Feed([task], 60, [0], CPU)(0)
+        x, _ = DeviceRows([task], CPU).batches(60, [0])(0)
         assert torch.equal(x[0], torch.from_numpy(task.train).float())
 
     def test_larger_than_a_task_are_refused(self):
         with pytest.raises(ValueError, match="batch_size is 31, but images/0 trains on 30 rows"):
-            Feed([image_task(1, 40), image_task(0, 30)], 31, [0, 0], CPU)
+            DeviceRows([image_task(1, 40), image_task(0, 30)], CPU).batches(31, [0, 0])
 
 
 class TestBlocks:
     @pytest.mark.parametrize("size", [7, 40, 100])
     def test_hold_all_rows_in_order(self, size):
         tasks = [image_task(0), image_task(1, constants=(0.0, 1.0))]
-        blocks = list(Feed(tasks, 5, [0, 0], CPU).blocks("test", size))
+        rows = DeviceRows(tasks, CPU)
+        part = rows.part("test")
+        blocks = [rows.prepare(part[start : start + size]) for start in range(0, len(part), size)]
         assert {len(block) for block in blocks} == {2}
         for member, task in zip(torch.cat(blocks, 1), tasks, strict=True):
             np.testing.assert_allclose(member, task.preprocessing(task.test), atol=1e-6)
@@ -86,20 +89,21 @@ class TestBlocks:
     def test_rows_that_members_share_are_held_once(self):
         task = image_task()
         other = dataclasses.replace(task, preprocessing=Preprocessing("contrast", (0.0, 2.0)))
-        feed = Feed([task, other], 5, [0, 0], CPU)
-        assert len(feed._parts["validation"]) == 1
-        found = torch.cat(list(feed.blocks("validation", 40)), 1)
+        rows = DeviceRows([task, other], CPU)
+        held = rows.part("validation")[:]
+        assert len(held) == 1
+        found = rows.prepare(held)
         np.testing.assert_allclose(found[1], other.preprocessing(other.validation), atol=1e-6)
 
     def test_images_have_their_channels_last_in_memory(self):
-        feed = Feed([image_task()], 5, [0], CPU)
-        for x in (feed(0)[0], next(feed.blocks("test", 8))):
+        rows = DeviceRows([image_task()], CPU)
+        for x in (rows.batches(5, [0])(0)[0], rows.prepare(rows.part("test")[:8])):
             assert x[0].is_contiguous(memory_format=torch.channels_last)
 
     def test_labels_are_each_member_s_own(self):
         task = table_task()
         other = dataclasses.replace(task, test_labels=1 - task.test_labels)
-        labels = Feed([task, other], 5, [0, 0], CPU).labels("test")
+        labels = DeviceRows([task, other], CPU).labels("test")
         assert labels.tolist() == [(task.test_labels == 1).tolist(), (task.test_labels == 0).tolist()]
 
 
@@ -107,7 +111,7 @@ def test_tables_are_standardised_in_double_precision():
     task = dataclasses.replace(
         table_task(), preprocessing=Preprocessing("standardise", ((1e6,) * 6, (2.0,) * 6)), train=1e6 + np.ones((60, 6))
     )
-    x, _ = Feed([task], 4, [0], CPU)(0)
+    x, _ = DeviceRows([task], CPU).batches(4, [0])(0)
     assert torch.equal(x, torch.full((1, 4, 6), 0.5))
 
 
@@ -118,5 +122,6 @@ def test_real_images_are_preprocessed_as_the_reference_does(dataset):
         task = make_task("one_class", dataset, normal=1)
     except FileNotFoundError:
         pytest.skip(f"{dataset} is not there")
-    found = next(Feed([task], 50, [0], CPU).blocks("test", 500))
+    rows = DeviceRows([task], CPU)
+    found = rows.prepare(rows.part("test")[:500])
     np.testing.assert_allclose(found[0], task.preprocessing(task.test[:500]), atol=1e-5)

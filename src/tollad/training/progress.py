@@ -1,0 +1,68 @@
+"""How far a training is, on standard error: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+
+from tollad.warn import tell
+
+
+class _History(Protocol):
+    step: list[int]
+    loss: list[list[float]]
+    held_out: list[list[float]]
+
+
+class Observed(Protocol):
+    """What is shown of a `tollad.training.session.Session`."""
+
+    steps: int
+    step: int
+    stopped: bool
+
+    @property
+    def history(self) -> _History: ...
+
+
+@contextmanager
+def progress_of(session: Observed, verbose: int) -> Iterator[Callable[[Observed], None]]:
+    """Within the block yield what shows how far a session is: nothing for ``verbose=0``."""
+    bar = _bar(session.steps) if verbose else None
+    if bar is not None:
+        with bar:
+            yield lambda seen: _move(bar, seen)
+    else:
+        yield _line if verbose else lambda seen: None
+
+
+def _bar(steps: int) -> Any:
+    """A bar of tqdm, or None without a terminal or tqdm, which is of the extras."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return None
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm(total=steps, unit="step", leave=True, dynamic_ncols=True)
+
+
+def _move(bar: Any, seen: Observed) -> None:
+    bar.set_postfix_str(_measured(seen), refresh=False)
+    bar.update(seen.step - bar.n)
+
+
+def _line(seen: Observed) -> None:
+    """Tell each tenth of the steps, and the end."""
+    before = seen.history.step[-2] if len(seen.history.step) > 1 else 0
+    if seen.stopped or seen.step == seen.steps or 10 * seen.step // seen.steps > 10 * before // seen.steps:
+        tell(f"step {seen.step}/{seen.steps}  {_measured(seen)}")
+
+
+def _measured(seen: Observed) -> str:
+    text = f"loss {np.mean(seen.history.loss[-1]):.4g}"
+    return text + (f"  held out {np.mean(seen.history.held_out[-1]):.4g}" if seen.history.held_out else "")

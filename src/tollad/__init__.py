@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from tollad import metrics
     from tollad.detector.estimator import TollDetector
     from tollad.detector.streaming import iter_scores
+    from tollad.images.detector import ImageDetector
     from tollad.method import networks, terms
     from tollad.method.objective import Objective
 
 __version__ = "0.1.0"
 
-__all__ = ["Objective", "TollDetector", "__version__", "iter_scores", "metrics", "networks", "terms"]
+__all__ = ["ImageDetector", "Objective", "TollDetector", "__version__", "iter_scores", "metrics", "networks", "terms"]
 
 sys.meta_path.append(Finder())
 
 _HOMES = {
+    "ImageDetector": "tollad.images.detector",
     "TollDetector": "tollad.detector.estimator",
     "Objective": "tollad.method.objective",
     "iter_scores": "tollad.detector.streaming",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tollad.io import files
 
-Kind: TypeAlias = Literal["model", "checkpoint"]
+Kind: TypeAlias = Literal["model", "image model", "checkpoint"]
 
 
 def save(
@@ -29,7 +29,7 @@ def save(
     ----------
     path : str or os.PathLike
         The file to write.
-    kind : {"model", "checkpoint"}
+    kind : {"model", "image model", "checkpoint"}
         What the file holds, to be asked for again in `load`.
     metadata : mapping of str to JSON
         Plain values, see `tollad.io.files.pack`. The key ``kind`` is reserved; ``versions`` is replaced by the versions
@@ -73,7 +73,7 @@ def load(path: str | os.PathLike[str], kind: Kind) -> tuple[dict[str, Any], dict
     ----------
     path : str or os.PathLike
         The file to read.
-    kind : {"model", "checkpoint"}
+    kind : {"model", "image model", "checkpoint"}
         What the file has to hold.
 
     Returns

@@ -1,0 +1,428 @@
+"""ImageDetector: what a detector sees of an image, how far that lies from good ones, and what it means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from tollad.calibration import Decision, rows_needed
+from tollad.images import representations
+from tollad.images.checks import check_parameters, check_shape, draw_seed, floats_of
+from tollad.images.heads import Floats
+from tollad.images.levels import Place, enlarged, fit_head, fit_places, fit_whole, highest, joined_map
+from tollad.images.representations import Representation, Seen
+from tollad.images.storage import load_state, save_state
+from tollad.io.images import ImageSource
+
+_LEAST_IMAGES = 5
+# Good images whose places are learnt from: what they hold is bounded, whatever the number of images.
+_MOST_WITH_PLACES = 300
+_BLOCK = 64
+_POSITIONS = "positions"
+
+
+@dataclass(frozen=True)
+class ImageExplanation:
+    """Why images have the scores they have.
+
+    Attributes
+    ----------
+    scores : ndarray of float64, (n,)
+    levels : tuple of str
+        The whole image as one or two levels, and ``"positions"`` for the places in it.
+    parts : ndarray of float64, (n, n_levels)
+        What each level adds to the score; they sum up to it.
+    maps : ndarray of float64, (n, H, W), or None
+        As `ImageDetector.anomaly_map` gives them; None if the detector has none.
+    """
+
+    scores: Floats
+    levels: tuple[str, ...]
+    parts: Floats
+    maps: Floats | None
+
+
+class ImageDetector(OutlierMixin, BaseEstimator):
+    """Find images unlike the good ones, and where in them.
+
+    A representation says what is seen of an image, a head how far that lies from good images. Nothing is learnt from
+    labels. The paper's networks on pixels are ``representation="pixels"``.
+
+    Parameters
+    ----------
+    representation : str or torch module, default "auto"
+        "gradients", "efficientnet_lite2" (extra `vision`), "pixels", or a module of your own, see
+        `tollad.images.representations`. "auto": gradients for grey images below 64 pixels; for others the pre-trained
+        network if it is installed. `choice_` says in words what was chosen, what it costs and what would be better.
+    head : {"auto", "ledoit_wolf", "nearest", "collapse"}, default "auto"
+        How the whole image is judged, see `tollad.images.heads`: by its Mahalanobis distance, which is there at once;
+        by its nearest good images; or by an autoencoder with targeted collapse. "auto" is what suits the
+        representation.
+    collapse : mapping, optional
+        Parameters of `tollad.TollDetector` for the head "collapse", such as ``{"steps": 600}``.
+    contamination : float in (0, 0.5], default 0.1
+        Share of the training images to lie above the threshold.
+    false_alarm_rate : float in (0, 1), optional
+        Share of new good images that may lie above it. It wins over `contamination`, and holds out a fifth of the
+        images, or as many as the rate needs.
+    random_state : int, RandomState or None, default None
+        Decides which images are held out and the weights of an autoencoder. An int gives the same bits again.
+
+    Attributes
+    ----------
+    representation_ : str
+        Name of what was chosen; ``"module"`` for one of your own.
+    head_ : str
+    choice_ : str
+        Why, in words.
+    levels_ : tuple of str
+        What the score is the mean of.
+    decision_ : tollad.calibration.Decision
+        The threshold and the scores it rests on.
+    input_shape_ : tuple of int, (C, H, W)
+        Of an image.
+    notes_ : dict of str to JSON values
+        What was saved with the model as `notes`; empty after a fit.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> digits = load_digits()
+    >>> images = (digits.images / 16).repeat(4, 1).repeat(4, 2)  # 32 x 32 pixels
+    >>> eights = images[digits.target == 8]
+    >>> detector = ImageDetector(random_state=0).fit(eights[:100])
+    >>> detector.representation_
+    'gradients'
+    >>> scores = detector.anomaly_score(images[digits.target == 0])
+    >>> bool(scores.min() > detector.anomaly_score(eights[100:]).mean())
+    True
+    >>> detector.anomaly_map(images[:2]).shape
+    (2, 32, 32)
+    """
+
+    notes_: dict[str, Any]
+    _places: list[Place]
+
+    def __init__(
+        self,
+        representation: str | nn.Module = "auto",
+        *,
+        head: Literal["auto", "ledoit_wolf", "nearest", "collapse"] = "auto",
+        collapse: Mapping[str, Any] | None = None,
+        contamination: float = 0.1,
+        false_alarm_rate: float | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.representation = representation
+        self.head = head
+        self.collapse = collapse
+        self.contamination = contamination
+        self.false_alarm_rate = false_alarm_rate
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike | ImageSource, y: object = None) -> Self:
+        """Learn what good images look like.
+
+        Parameters
+        ----------
+        X : array-like, (n, H, W) or (n, C, H, W), or ImageSource
+            At least five good images: uint8, or floats from 0 to 1, with one channel or three. Or what
+            `tollad.images.open_images` returns, which is read block by block.
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For parameters out of range, or images that are too few, too small, of several sizes, not finite or outside
+            their range.
+        ImportError
+            If the representation needs an extra that is not installed.
+        """
+        check_parameters(self.get_params(deep=False))
+        images = X if isinstance(X, ImageSource) else floats_of(X)
+        shape = images.shape if isinstance(images, ImageSource) else images.shape[1:]
+        if len(images) < _LEAST_IMAGES:
+            raise ValueError(f"a fit needs {_LEAST_IMAGES} good images or more; there are {len(images)}")
+        chosen, choice = self._choose(shape)
+        check_shape(shape, chosen)
+        seed = draw_seed(self.random_state)
+        trained, held = self._held_out(len(images), seed)
+        before = dict(vars(self))
+        try:
+            self._seed, self._looks, self.choice_ = seed, chosen, choice
+            self.representation_, self.input_shape_, self.notes_ = chosen.name, (shape[0], shape[1], shape[2]), {}
+            self.head_ = chosen.head if self.head == "auto" else self.head
+            scores = self._learn(images, trained)
+            calibration = None if held is None else self._score_of(images, held)
+            self.decision_ = Decision.learn(
+                scores,
+                contamination=self.contamination,
+                false_alarm_rate=self.false_alarm_rate,
+                calibration_scores=calibration,
+            )
+        except BaseException:
+            self.__dict__ = before
+            raise
+        return self
+
+    def anomaly_score(self, X: ArrayLike | ImageSource) -> Floats:
+        """Return how unlike good images each image is: (n,), high = anomalous.
+
+        An image's score does not depend on the images it comes with.
+        """
+        return np.concatenate([self._join(self._parts(seen)) for seen in self._look(X)])
+
+    def score_samples(self, X: ArrayLike | ImageSource) -> Floats:
+        """Return the negative of `anomaly_score`, as scikit-learn has it: (n,), low = anomalous."""
+        return -self.anomaly_score(X)
+
+    def decision_function(self, X: ArrayLike | ImageSource) -> Floats:
+        """Return ``score_samples(X) - offset_``: (n,), negative = anomalous."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: ArrayLike | ImageSource) -> NDArray[np.int64]:
+        """Return -1 for anomalies and +1 for good images: (n,)."""
+        return np.where(self.decision_.is_anomaly(self.anomaly_score(X)), -1, 1)
+
+    def anomaly_map(self, X: ArrayLike | ImageSource) -> Floats:
+        """Return where images are unlike good ones: (n, H, W), >= 0, high = anomalous.
+
+        In units of good images, so that maps of different images compare.
+
+        Raises
+        ------
+        ValueError
+            If the representation has no places: that of small images by the pre-trained network.
+        """
+        check_is_fitted(self)
+        if not self._has_maps:
+            raise ValueError(
+                f"the representation {self.representation_} of images of {_sized(self.input_shape_)} pixels has no "
+                "maps; use gradients or pixels, or larger images"
+            )
+        return np.concatenate([self._maps(seen) for seen in self._look(X)])
+
+    def explain(self, X: ArrayLike | ImageSource) -> ImageExplanation:
+        """Split the score of each image by level, and show where it is anomalous."""
+        check_is_fitted(self)
+        parts, maps = [], []
+        for seen in self._look(X):
+            parts.append(self._parts(seen) / len(self.levels_))
+            if self._has_maps:
+                maps.append(self._maps(seen))
+        joined = np.concatenate(parts)
+        return ImageExplanation(joined.sum(1), self.levels_, joined, np.concatenate(maps) if maps else None)
+
+    @property
+    def offset_(self) -> float:
+        """``decision_function = score_samples - offset_``."""
+        return self.decision_.offset
+
+    @property
+    def levels_(self) -> tuple[str, ...]:
+        """Names of the levels."""
+        return (*(level.name for level in self._wholes), *([_POSITIONS] if self._places else []))
+
+    def p_value(self, X: ArrayLike | ImageSource) -> Floats:
+        """Return the conformal p-value of each image, see `tollad.TollDetector.p_value`: (n,)."""
+        return self.decision_.p_values(self.anomaly_score(X))
+
+    def alarms(self, X: ArrayLike | ImageSource, *, fdr: float = 0.05) -> NDArray[np.bool_]:
+        """Return which images of one batch to call anomalous, see `tollad.TollDetector.alarms`: (n,)."""
+        return self.decision_.alarms(self.anomaly_score(X), fdr)
+
+    def calibrate(
+        self, X: ArrayLike | ImageSource, *, false_alarm_rate: float | None = None, tail: bool = False
+    ) -> Self:
+        """Calibrate after the fact on good images that were not trained on, see `tollad.TollDetector.calibrate`."""
+        rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
+        self.decision_ = self.decision_.calibrated(self.anomaly_score(X), false_alarm_rate=rate, tail=tail)
+        return self
+
+    def set_threshold(
+        self,
+        *,
+        contamination: float | None = None,
+        false_alarm_rate: float | None = None,
+        anomaly_score: float | None = None,
+        tail: bool = False,
+    ) -> Self:
+        """Move the threshold without training, see `tollad.TollDetector.set_threshold`."""
+        check_is_fitted(self)
+        self.decision_ = self.decision_.with_threshold(
+            contamination=contamination, false_alarm_rate=false_alarm_rate, anomaly_score=anomaly_score, tail=tail
+        )
+        return self
+
+    def save(
+        self, path: str | os.PathLike[str], *, notes: Mapping[str, Any] | None = None, overwrite: bool = True
+    ) -> None:
+        """Write the fitted detector as one safe file.
+
+        Weights of a pre-trained network are not in it, but the name and the SHA-256 of them: `load` needs the same.
+        Parameters and errors as of `tollad.TollDetector.save`.
+        """
+        check_is_fitted(self)
+        parameters = self.get_params(deep=False)
+        parameters["representation"] = self.representation_
+        parameters["random_state"] = self._seed
+        weights = None if self._looks.weights is None else self._looks.weights()
+        metadata = {
+            "parameters": {**parameters, "collapse": None if self.collapse is None else dict(self.collapse)},
+            "head": self.head_,
+            "choice": self.choice_,
+            "weights": weights,
+            "input_shape": list(self.input_shape_),
+            "notes": dict(self.notes_ if notes is None else notes),
+        }
+        save_state(path, metadata, self._wholes, self._places, self._map_unit, self.decision_, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, representation: nn.Module | None = None) -> Self:
+        """Read a detector written by `save`; it gives the same scores to the bit on the same machine.
+
+        Parameters
+        ----------
+        path : path
+        representation : torch module, optional
+            For a detector with a module of your own: the same module, with the same weights.
+
+        Raises
+        ------
+        ValueError
+            If the file is no such model, is damaged or altered, or the weights are others than those of the fit.
+        ImportError
+            If the weights are not installed.
+        OSError
+            If the file cannot be read.
+        """
+        metadata, wholes, places, map_unit, decision = load_state(path)
+        parameters = metadata["parameters"]
+        name = os.fspath(path)
+        if (parameters["representation"] == "module") != (representation is not None):
+            problem = "needs representation=, the" if representation is None else "has no"
+            raise ValueError(f"{name}: {problem} module that it was fitted with")
+        if representation is not None:
+            looks = representations.of_module(representation)
+            parameters = {**parameters, "representation": representation}
+        else:
+            looks = representations.of_name(parameters["representation"])
+        if looks.weights is not None and looks.weights() != metadata["weights"]:
+            raise ValueError(
+                f"{name}: was fitted with other weights of {looks.name} than those that are here (SHA-256 "
+                f"{metadata['weights'][:12]}... and {looks.weights()[:12]}...); install the same or fit again"
+            )
+        self = cls(**parameters)
+        self._looks, self._seed = looks, parameters["random_state"]
+        self.representation_, self.head_, self.choice_ = looks.name, metadata["head"], metadata["choice"]
+        channels, height, width = metadata["input_shape"]
+        self.input_shape_, self.notes_ = (channels, height, width), metadata["notes"]
+        self._wholes, self._places, self._map_unit, self.decision_ = wholes, places, map_unit, decision
+        return self
+
+    def _choose(self, shape: tuple[int, int, int]) -> tuple[Representation, str]:
+        if isinstance(self.representation, nn.Module):
+            return representations.of_module(self.representation), "a module of your own"
+        if self.representation != "auto":
+            return representations.of_name(self.representation), "as asked for"
+        name, why = representations.choose(shape)
+        return representations.of_name(name), why
+
+    def _held_out(self, n: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp] | None]:
+        if self.false_alarm_rate is None:
+            return np.arange(n), None
+        needed = max(rows_needed(self.false_alarm_rate), n // 5)
+        if n - needed < _LEAST_IMAGES:
+            raise ValueError(
+                f"false_alarm_rate={self.false_alarm_rate} needs {needed} images to calibrate on and {_LEAST_IMAGES} "
+                f"to train on; there are {n}"
+            )
+        order = np.random.default_rng([seed, 1]).permutation(n)
+        return np.sort(order[needed:]), np.sort(order[:needed])
+
+    def _learn(self, images: NDArray[np.float32] | ImageSource, chosen: NDArray[np.intp]) -> Floats:
+        """Fit all levels, and return the scores of the images that they were fitted on, in their order."""
+        whole: dict[str, list[NDArray[Any]]] = {}
+        places: dict[str, list[NDArray[Any]]] = {}
+        most = min(len(chosen), _MOST_WITH_PLACES)
+        with_places = np.zeros(len(chosen), np.bool_)
+        with_places[np.random.default_rng([self._seed, 2]).permutation(len(chosen))[:most]] = True
+        for start in range(0, len(chosen), _BLOCK):
+            seen = self._looks.look(_taken(images, chosen[start : start + _BLOCK]))
+            kept = with_places[start : start + _BLOCK]
+            for name, rows in seen.whole.items():
+                whole.setdefault(name, []).append(rows)
+            for name, maps in seen.places.items():
+                places.setdefault(name, []).append(maps[kept])
+        fit = fit_head(self.head_, self._seed, self.collapse or {})
+        fitted = [fit_whole(name, self.head_, np.concatenate(rows), fit) for name, rows in whole.items()]
+        self._wholes = [level for level, _ in fitted]
+        scores = [scores for _, scores in fitted]
+        self._places, self._map_unit = [], 1.0
+        if places:
+            self._places, self._map_unit, of_places = fit_places(
+                {name: np.concatenate(maps) for name, maps in places.items()}
+            )
+            # Images beyond the bound have no score by places that they were not fitted on: they are left out.
+            scores = [*(one[with_places] for one in scores), of_places]
+        return np.mean(scores, axis=0)
+
+    def _look(self, X: ArrayLike | ImageSource) -> Iterator[Seen]:
+        check_is_fitted(self)
+        images = X if isinstance(X, ImageSource) else floats_of(X)
+        shape = images.shape if isinstance(images, ImageSource) else images.shape[1:]
+        if shape != self.input_shape_:
+            raise ValueError(
+                f"the images have {shape[0]} channels of {_sized(shape)} pixels, but those of the fit had "
+                f"{self.input_shape_[0]} of {_sized(self.input_shape_)}"
+            )
+        for start in range(0, len(images), _BLOCK):
+            yield self._looks.look(_taken(images, np.arange(start, min(start + _BLOCK, len(images)))))
+
+    def _score_of(self, images: NDArray[np.float32] | ImageSource, chosen: NDArray[np.intp]) -> Floats:
+        blocks = [chosen[start : start + _BLOCK] for start in range(0, len(chosen), _BLOCK)]
+        return np.concatenate([self._join(self._parts(self._looks.look(_taken(images, block)))) for block in blocks])
+
+    def _parts(self, seen: Seen) -> Floats:
+        """Return the scores by level: (n, n_levels)."""
+        columns = [level.score(seen.whole[level.name]) for level in self._wholes]
+        if self._places:
+            columns.append(highest(joined_map(self._places, seen.places)) / self._map_unit)
+        return np.stack(columns, 1)
+
+    def _join(self, parts: Floats) -> Floats:
+        return (parts / len(self.levels_)).sum(1)
+
+    @property
+    def _has_maps(self) -> bool:
+        return bool(self._places) or self._looks.cells is not None or self.representation_ == "pixels"
+
+    def _maps(self, seen: Seen) -> Floats:
+        size = self.input_shape_[1:]
+        if self._places:
+            return enlarged(joined_map(self._places, seen.places), size)
+        (level,) = self._wholes
+        parts = level.split(seen.whole[level.name])
+        if self._looks.cells is not None:
+            return enlarged(parts.reshape(len(parts), *self._looks.cells).sum(3), size)
+        return parts.sum(1)
+
+
+def _taken(images: NDArray[np.float32] | ImageSource, chosen: NDArray[np.intp]) -> NDArray[np.float32]:
+    return images.take(chosen) if isinstance(images, ImageSource) else images[chosen]
+
+
+def _sized(shape: tuple[int, ...]) -> str:
+    return f"{shape[-2]}x{shape[-1]}"

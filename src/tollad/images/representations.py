@@ -1,0 +1,224 @@
+"""What a detector sees of an image: numbers of the whole, and of places within it.
+
+A representation is a function from images, (n, C, H, W) from 0 to 1, to what is `Seen`, with a few traits. To add one,
+write such a function, decorate it, and add its name to ``__all__``: its name is the one that users give.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tollad.images import backbones
+from tollad.images.gradients import oriented_gradients
+
+__all__ = ["efficientnet_lite2", "gradients", "pixels"]
+
+# Images run through a network together: always as many, so that what is seen of one never depends on others.
+_BLOCK = 4
+# Blocks 6, 10, 14, 19 and 20, from 0: strides 8, 16, 16, 32 and 32, together 816 channels.
+_BLOCKS = (6, 10, 14, 19, 20)
+# Smaller images show kinds of things, larger ones things with parts; the former are shown enlarged.
+_SMALL, _LEAST_SHOWN, _MOST_SHOWN = 64, 128, 256
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a representation gives for n images.
+
+    Attributes
+    ----------
+    whole : dict of str to ndarray, (n, d) or (n, C, H, W)
+        Numbers of each image as a whole, by level.
+    places : dict of str to ndarray, (n, h, w, c)
+        Numbers of places within each image, by level; each level may have another grid.
+    """
+
+    whole: dict[str, NDArray[Any]]
+    places: dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Representation:
+    """A function from images to what is `Seen` of them, and its traits.
+
+    Attributes
+    ----------
+    name : str
+    look : callable
+        (n, C, H, W), from 0 to 1 -> Seen.
+    head : str
+        The name in `tollad.images.heads.HEADS` that suits it, for the whole image.
+    least_side : int
+        Of an image, in pixels.
+    cells : tuple of int or None
+        (h, w, k), how the numbers of the whole lie on a grid, if they do: their parts of a score are then a map.
+    weights : callable or None
+        Returns the SHA-256 of the weights that it sees with.
+    """
+
+    name: str
+    look: Callable[[NDArray[np.float32]], Seen]
+    head: str
+    least_side: int = 1
+    cells: tuple[int, int, int] | None = None
+    weights: Callable[[], str] | None = None
+
+
+_KNOWN: dict[str, Representation] = {}
+
+
+def _represents(**traits: Any) -> Callable[[Callable[[NDArray[np.float32]], Seen]], Any]:
+    def register(look: Callable[[NDArray[np.float32]], Seen]) -> Any:
+        _KNOWN[look.__name__] = Representation(look.__name__, look, **traits)
+        return look
+
+    return register
+
+
+@_represents(head="collapse")
+def pixels(images: NDArray[np.float32]) -> Seen:
+    """The pixels themselves: for the networks of the paper."""
+    return Seen({"pixels": images}, {})
+
+
+@_represents(head="nearest", least_side=16, cells=(8, 8, 8))
+def gradients(images: NDArray[np.float32]) -> Seen:
+    """Oriented gradients of 8 x 8 cells, see `tollad.images.gradients`: for small grey images."""
+    return Seen({"gradients": oriented_gradients(images).reshape(len(images), -1)}, {})
+
+
+@_represents(head="ledoit_wolf", least_side=16, weights=lambda: backbones.load_efficientnet_lite2()[1])
+def efficientnet_lite2(images: NDArray[np.float32]) -> Seen:
+    """A network trained on a million photos, see `tollad.images.backbones`: for colour, and for defects.
+
+    "texture": means and standard deviations of five blocks over all positions, together of length 1. "kind": averages
+    of the last layer, of length 1; of images below 64 pixels only, which show a thing and no parts of it. Else the five
+    blocks by position, each averaged over 3 x 3 places.
+    """
+    network, _ = backbones.load_efficientnet_lite2()
+    is_small = min(images.shape[2:]) < _SMALL
+    kinds, textures = [], []
+    places: list[list[NDArray[np.float32]]] = [[] for _ in _BLOCKS]
+    for block, n in _blocks(images):
+        with torch.inference_mode():
+            pooled, outputs = network(_shown(block), _BLOCKS)
+            moments = [part(output) for output in outputs for part in (_means, _deviations)]
+            kinds.append(_of_length_1(pooled)[:n])
+            textures.append(_of_length_1(torch.cat(moments, 1))[:n])
+            if not is_small:
+                for kept, output in zip(places, outputs, strict=True):
+                    near = functional.avg_pool2d(output, 3, 1, 1, count_include_pad=False)
+                    kept.append(near[:n].permute(0, 2, 3, 1).numpy().copy())
+    whole = {"texture": np.concatenate(textures)}
+    if is_small:
+        return Seen({**whole, "kind": np.concatenate(kinds)}, {})
+    return Seen(whole, {f"block {number}": np.concatenate(kept) for number, kept in zip(_BLOCKS, places, strict=True)})
+
+
+def of_name(name: str) -> Representation:
+    """Return the representation of this name.
+
+    Raises
+    ------
+    ValueError
+        For an unknown one; the message lists those that there are.
+    """
+    if name not in __all__:
+        raise ValueError(f"unknown representation {name!r}; there are {', '.join(__all__)}, or give a torch module")
+    return _KNOWN[name]
+
+
+def of_module(module: nn.Module) -> Representation:
+    """Return a representation that sees with a torch module.
+
+    Parameters
+    ----------
+    module : nn.Module
+        From images, (b, C, H, W) from 0 to 1, to numbers of the whole image, (b, d), or of places in it, (b, c, h, w).
+        It is used in evaluation mode, and never trained.
+    """
+
+    def look(images: NDArray[np.float32]) -> Seen:
+        training = module.training
+        outputs = []
+        try:
+            module.eval()
+            with torch.inference_mode():
+                for block, n in _blocks(images):
+                    output = module(block)
+                    if not isinstance(output, Tensor) or output.ndim not in (2, 4) or len(output) != len(block):
+                        raise ValueError(
+                            f"the module must give (b, d) or (b, c, h, w) for images {tuple(block.shape)}, not "
+                            f"{tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__}"
+                        )
+                    outputs.append(output[:n].float())
+        finally:
+            module.train(training)
+        seen = torch.cat(outputs)
+        if seen.ndim == 2:
+            return Seen({"whole": seen.numpy()}, {})
+        moments = torch.cat([_means(seen), _deviations(seen)], 1)
+        return Seen({"texture": moments.numpy()}, {"places": seen.permute(0, 2, 3, 1).numpy().copy()})
+
+    def weights() -> str:
+        digest = hashlib.sha256()
+        for name, tensor in sorted(module.state_dict().items()):
+            digest.update(name.encode() + np.ascontiguousarray(tensor.cpu()).tobytes())
+        return digest.hexdigest()
+
+    return Representation("module", look, "ledoit_wolf", weights=weights)
+
+
+def choose(shape: tuple[int, int, int]) -> tuple[str, str]:
+    """Choose a representation for images of a shape, (C, H, W), and say in words why and what would be better."""
+    channels, *sides = shape
+    if channels == 1 and min(sides) < _SMALL:
+        return "gradients", "small grey images are best seen by their gradients: under a millisecond each"
+    if backbones.has_efficientnet_lite2():
+        return "efficientnet_lite2", "a pre-trained network: about 10 ms an image of 128 x 128 pixels on one core"
+    return (
+        "gradients" if min(sides) >= _KNOWN["gradients"].least_side else "pixels",
+        "in colour, or of 64 pixels and more, images are far better seen by a pre-trained network; "
+        "install it with: pip install 'tollad[vision]'",
+    )
+
+
+def _blocks(images: NDArray[np.float32]) -> Any:
+    """Yield images as tensors, always as many, the last ones filled up with zeros, and how many are images."""
+    for start in range(0, len(images), _BLOCK):
+        n = len(images[start : start + _BLOCK])
+        block = torch.zeros(_BLOCK, *images.shape[1:])
+        block[:n] = torch.tensor(images[start : start + n])
+        yield block, n
+
+
+def _shown(images: Tensor) -> Tensor:
+    """Return images in colour, as large as the network is to see them: the shorter side from 128 to 256 pixels."""
+    height, width = images.shape[2:]
+    shorter = min(height, width)
+    shown = min(max(shorter, _LEAST_SHOWN), _MOST_SHOWN)
+    if shown != shorter:
+        size = [max(1, round(side * shown / shorter)) for side in (height, width)]
+        images = functional.interpolate(images, size=size, mode="bilinear", antialias=shown < shorter)
+    return images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def _means(maps: Tensor) -> Tensor:
+    return maps.mean((2, 3))
+
+
+def _deviations(maps: Tensor) -> Tensor:
+    return maps.std((2, 3), correction=0)
+
+
+def _of_length_1(rows: Tensor) -> Tensor:
+    return functional.normalize(rows, dim=1)

@@ -1,0 +1,84 @@
+"""The model file of an image detector: levels as tensors, all else as one JSON text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tollad.calibration import Decision
+from tollad.images.heads import HEADS, Whitening
+from tollad.images.levels import Place, Whole
+from tollad.io import artifact
+
+_KIND: artifact.Kind = "image model"
+
+
+def save_state(
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, Any],
+    wholes: Sequence[Whole],
+    places: Sequence[Place],
+    map_unit: float,
+    decision: Decision,
+    *,
+    overwrite: bool,
+) -> None:
+    """Write a model file, see `tollad.io.artifact.save`."""
+    tensors: dict[str, NDArray[Any]] = {"training_scores": decision.training_scores}
+    if decision.calibration_scores is not None:
+        tensors["calibration_scores"] = decision.calibration_scores
+    for number, whole in enumerate(wholes):
+        tensors |= {f"whole.{number}.{name}": array for name, array in whole.head.arrays().items()}
+    for number, place in enumerate(places):
+        arrays = {**place.whitening.arrays(), "middle": place.middle}
+        tensors |= {f"place.{number}.{name}": array for name, array in arrays.items()}
+    described = {
+        **metadata,
+        "wholes": [[level.name, level.kind, level.unit] for level in wholes],
+        "places": [[level.name, level.unit] for level in places],
+        "map_unit": map_unit,
+        "offset": decision.offset,
+        "rule": list(decision.rule),
+    }
+    artifact.save(path, _KIND, described, tensors, overwrite=overwrite)
+
+
+def load_state(
+    path: str | os.PathLike[str],
+) -> tuple[dict[str, Any], list[Whole], list[Place], float, Decision]:
+    """Read a model file: the way back from `save_state`.
+
+    Raises
+    ------
+    ValueError
+        If the file is no such model, is damaged or altered, or holds less than this tollad knows.
+    OSError
+        If the file cannot be read.
+    """
+    metadata, tensors = artifact.load(path, _KIND)
+    try:
+        wholes = [
+            Whole(name, kind, HEADS[kind].from_arrays(_group(tensors, f"whole.{number}.")), unit)
+            for number, (name, kind, unit) in enumerate(metadata["wholes"])
+        ]
+        places = []
+        for number, (name, unit) in enumerate(metadata["places"]):
+            arrays = _group(tensors, f"place.{number}.")
+            middle = arrays.pop("middle").astype(np.float64)
+            places.append(Place(name, Whitening.from_arrays(arrays), middle, unit))
+        rule, value = metadata["rule"]
+        decision = Decision(
+            metadata["offset"], (rule, value), tensors["training_scores"], tensors.get("calibration_scores")
+        )
+        _ = {name: metadata[name] for name in ("parameters", "head", "choice", "weights", "input_shape", "notes")}
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise artifact.unknown(path, error) from error
+    return metadata, wholes, places, metadata["map_unit"], decision
+
+
+def _group(tensors: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}

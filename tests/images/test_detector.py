@@ -1,0 +1,262 @@
+"""The image detector: finds what is unlike, says where, keeps its promises, and refuses what it cannot see."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tollad import ImageDetector
+from tollad.images import backbones
+
+needs_weights = pytest.mark.skipif(not backbones.has_efficientnet_lite2(), reason="the extra vision is not installed")
+
+
+def stripes(n: int, *, across: bool, seed: int, side: int = 28) -> np.ndarray:
+    """Noisy stripes, upright or across: (n, side, side), from 0 to 1."""
+    rng = np.random.default_rng(seed)
+    phase = rng.uniform(0, 6, (n, 1, 1))
+    wave = np.sin(np.arange(side)[None, None, :] * 0.8 + phase) * 0.3 + 0.5 + 0 * np.arange(side)[None, :, None]
+    images = np.clip(wave + rng.normal(0, 0.05, (n, side, side)), 0, 1)
+    return images.transpose(0, 2, 1) if across else images
+
+
+def with_square(images: np.ndarray) -> np.ndarray:
+    altered = images.copy()
+    altered[:, 4:12, 4:12] = 0.0
+    return altered
+
+
+class Blurred(nn.Module):
+    """Local brightness and contrast: maps of two channels."""
+
+    def __init__(self, side: int = 4) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((1, 1, side, side), 1 / side**2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        side = self.weight.shape[-1]
+        mean = nn.functional.conv2d(x, self.weight, stride=side)
+        square = nn.functional.conv2d(x * x, self.weight, stride=side)
+        return torch.cat([mean, square - mean**2], 1)
+
+
+REPRESENTATIONS = {"gradients": "gradients", "module": Blurred(), "pixels": "pixels"}
+
+
+@pytest.fixture(scope="module", params=REPRESENTATIONS)
+def fitted(request):
+    collapse = {"steps": 20} if request.param == "pixels" else None
+    detector = ImageDetector(REPRESENTATIONS[request.param], collapse=collapse, random_state=0)
+    return detector.fit(stripes(60, across=False, seed=0))
+
+
+def test_finds_another_kind():
+    detector = ImageDetector(random_state=0).fit(stripes(60, across=False, seed=0))
+    normal, other = (detector.anomaly_score(stripes(20, across=across, seed=1)) for across in (False, True))
+    assert detector.representation_ == "gradients"
+    assert normal.max() < other.min()
+    assert (detector.predict(stripes(20, across=True, seed=1)) == -1).all()
+
+
+@pytest.mark.parametrize("name", ["gradients", "module"])
+def test_map_shows_where(name):
+    detector = ImageDetector(REPRESENTATIONS[name], random_state=0).fit(stripes(60, across=False, seed=0))
+    maps = detector.anomaly_map(with_square(stripes(20, across=False, seed=1)))
+    assert maps.shape == (20, 28, 28)
+    assert maps[:, 4:12, 4:12].mean() > 2 * maps[:, 16:, 16:].mean()
+
+
+def test_score_does_not_depend_on_its_batch(fitted):
+    images = stripes(70, across=True, seed=2)
+    together = fitted.anomaly_score(images)
+    np.testing.assert_array_equal(together, np.concatenate([fitted.anomaly_score(image[None]) for image in images]))
+    np.testing.assert_array_equal(fitted.anomaly_map(images)[3], fitted.anomaly_map(images[3:4])[0])
+
+
+def test_parts_add_up(fitted):
+    explanation = fitted.explain(stripes(5, across=True, seed=2))
+    np.testing.assert_allclose(explanation.parts.sum(1), explanation.scores)
+    np.testing.assert_array_equal(explanation.scores, fitted.anomaly_score(stripes(5, across=True, seed=2)))
+    assert explanation.parts.shape == (5, len(explanation.levels))
+    assert explanation.maps.shape == (5, 28, 28)
+
+
+def test_saved_and_loaded_scores_are_the_same_bits(fitted, tmp_path):
+    path = tmp_path / "model.tollad"
+    fitted.save(path, notes={"camera": 3})
+    module = {"representation": Blurred()} if fitted.representation_ == "module" else {}
+    again = ImageDetector.load(path, **module)
+    images = stripes(5, across=True, seed=2)
+    np.testing.assert_array_equal(again.anomaly_score(images), fitted.anomaly_score(images))
+    np.testing.assert_array_equal(again.anomaly_map(images), fitted.anomaly_map(images))
+    np.testing.assert_array_equal(again.predict(images), fitted.predict(images))
+    assert again.notes_ == {"camera": 3}
+
+
+def test_same_seed_gives_same_bits():
+    images = stripes(40, across=False, seed=0)
+    first, second = (ImageDetector(head="collapse", collapse={"steps": 20}, random_state=3).fit(images) for _ in "ab")
+    np.testing.assert_array_equal(first.anomaly_score(images), second.anomaly_score(images))
+
+
+def test_bytes_and_floats_are_the_same_images():
+    images = (stripes(30, across=False, seed=0) * 255).astype(np.uint8)
+    detector = ImageDetector(random_state=0).fit(images)
+    np.testing.assert_array_equal(detector.anomaly_score(images[:, None] / 255), detector.anomaly_score(images))
+
+
+def test_false_alarm_rate_is_kept():
+    detector = ImageDetector(false_alarm_rate=0.1, random_state=0).fit(stripes(300, across=False, seed=0))
+    alarms = detector.predict(stripes(300, across=False, seed=1)) == -1
+    assert 0.03 < alarms.mean() < 0.2
+    assert detector.decision_.rule == ("false_alarm_rate", 0.1)
+
+
+def test_calibrate_gives_p_values():
+    detector = ImageDetector(random_state=0).fit(stripes(60, across=False, seed=0))
+    with pytest.raises(ValueError, match="calibrate"):
+        detector.p_value(stripes(5, across=True, seed=2))
+    detector.calibrate(stripes(99, across=False, seed=1), false_alarm_rate=0.05)
+    np.testing.assert_array_equal(detector.p_value(stripes(5, across=True, seed=2)), np.full(5, 0.01))
+    assert detector.alarms(stripes(5, across=True, seed=2)).all()
+
+
+def test_contamination_counts_images_that_were_not_fitted_on():
+    """So the threshold holds for new good images, too, where the fit had few."""
+    detector = ImageDetector(contamination=0.2, random_state=0).fit(stripes(50, across=False, seed=0))
+    assert (detector.predict(stripes(300, across=False, seed=1)) == -1).mean() < 0.45
+
+
+def test_levels_of_places_find_out_whether_objects_are_aligned():
+    rng = np.random.default_rng(0)
+    fixed = np.clip(np.linspace(0, 1, 28)[None, :, None] + rng.normal(0, 0.02, (40, 28, 28)), 0, 1)
+    aligned = ImageDetector(Blurred(), random_state=0).fit(fixed)
+    texture = ImageDetector(Blurred(), random_state=0).fit(rng.uniform(0, 1, (40, 28, 28)))
+    assert aligned._places[0].middle.shape[:2] == (7, 7)
+    assert texture._places[0].middle.shape[:2] == (1, 1)
+
+
+class TestBadInput:
+    images = stripes(20, across=False, seed=0)
+
+    @pytest.mark.parametrize(
+        ("images", "message"),
+        [
+            (images[:4], "needs 5 good images or more; there are 4"),
+            (images[:, :12], "12x28 pixels, and gradients needs 16 or more"),
+            (np.where(images == images.max(), np.nan, images), "holds NaN"),
+            (images * 255, "floats go from 0 to 1; divide"),
+            (images - 0.5, "floats go from 0 to 1; divide"),
+            ([images[0], images[1][:20]], "differ in size"),
+            (images[0], r"not an array of shape \(28, 28\)"),
+            (images.reshape(5, 4, 28, 28), "1 channel or 3"),
+            (np.empty((0, 28, 28)), "not an array of shape"),
+        ],
+    )
+    def test_of_a_fit(self, images, message):
+        with pytest.raises(ValueError, match=message):
+            ImageDetector("gradients").fit(images)
+
+    def test_integers_have_no_known_range(self):
+        with pytest.raises(TypeError, match="uint8, or floats from 0 to 1, not int64"):
+            ImageDetector().fit(np.ones((9, 28, 28), np.int64))
+
+    def test_of_another_size_than_at_fit(self):
+        detector = ImageDetector(random_state=0).fit(self.images)
+        with pytest.raises(ValueError, match="1 channels of 20x28 pixels, but those of the fit had 1 of 28x28"):
+            detector.anomaly_score(self.images[:, :20])
+
+    def test_failed_fit_leaves_the_detector_as_it_was(self):
+        detector = ImageDetector(random_state=0).fit(self.images)
+        before = detector.anomaly_score(self.images)
+        with pytest.raises(ValueError, match="needs"):
+            detector.fit(self.images[:, :, :12])
+        np.testing.assert_array_equal(detector.anomaly_score(self.images), before)
+
+    @pytest.mark.parametrize(
+        ("parameters", "message"),
+        [
+            ({"representation": "resnet"}, "unknown representation 'resnet'; there are efficientnet_lite2, gradients"),
+            ({"head": "svm"}, "head must be one of auto, ledoit_wolf, nearest, collapse"),
+            ({"contamination": 0.6}, "contamination must be a share"),
+            ({"false_alarm_rate": 2}, "false_alarm_rate must lie between 0 and 1"),
+            ({"false_alarm_rate": 0.01}, "needs 99 images to calibrate on"),
+            ({"random_state": -1}, "random_state must be an integer"),
+        ],
+    )
+    def test_parameters(self, parameters, message):
+        with pytest.raises(ValueError, match=message):
+            ImageDetector(**parameters).fit(self.images)
+
+    def test_module_of_other_weights(self, tmp_path):
+        path = tmp_path / "model.tollad"
+        ImageDetector(Blurred(), random_state=0).fit(self.images).save(path)
+        other = Blurred()
+        nn.init.constant_(other.weight, 0.1)
+        with pytest.raises(ValueError, match="fitted with other weights of module"):
+            ImageDetector.load(path, representation=other)
+        with pytest.raises(ValueError, match="needs representation="):
+            ImageDetector.load(path)
+
+    def test_module_that_gives_something_else(self):
+        with pytest.raises(ValueError, match=r"must give \(b, d\) or \(b, c, h, w\)"):
+            ImageDetector(nn.Flatten(2)).fit(self.images)
+
+    def test_missing_extra(self, monkeypatch):
+        monkeypatch.setattr(backbones, "find_spec", lambda name: None)
+        backbones.load_efficientnet_lite2.cache_clear()
+        with pytest.raises(ImportError, match=r"pip install 'tollad\[vision\]'"):
+            ImageDetector("efficientnet_lite2").fit(self.images)
+        detector = ImageDetector(random_state=0).fit(np.repeat(self.images[:, None], 3, 1))
+        assert detector.representation_ == "gradients"
+        assert "tollad[vision]" in detector.choice_
+
+    def test_file_of_a_table_model(self, tmp_path):
+        from tollad import TollDetector
+
+        path = tmp_path / "model.tollad"
+        TollDetector(steps=20, random_state=0).fit(np.random.default_rng(0).normal(size=(50, 2))).save(path)
+        with pytest.raises(ValueError, match="kind 'model'; give a file of kind 'image model'"):
+            ImageDetector.load(path)
+
+
+@needs_weights
+class TestBackbone:
+    def test_sees_defects_of_larger_images(self, tmp_path):
+        images = stripes(12, across=False, seed=0, side=64)
+        detector = ImageDetector(random_state=0).fit(images)
+        assert detector.representation_ == "efficientnet_lite2"
+        assert detector.levels_ == ("texture", "positions")
+        altered = with_square(images)
+        assert detector.anomaly_score(altered).min() > detector.anomaly_score(images).max()
+        maps = detector.anomaly_map(altered)
+        assert maps[:, 4:12, 4:12].mean() > maps[:, 32:, 32:].mean()
+        path = tmp_path / "model.tollad"
+        detector.save(path)
+        np.testing.assert_array_equal(ImageDetector.load(path).anomaly_map(altered), maps)
+        np.testing.assert_array_equal(detector.anomaly_score(altered[:1]), detector.anomaly_score(altered)[:1])
+
+    def test_small_colour_images_have_no_map(self):
+        images = np.repeat(stripes(6, across=False, seed=0)[:, None], 3, 1)
+        detector = ImageDetector(random_state=0).fit(images)
+        assert detector.levels_ == ("texture", "kind")
+        with pytest.raises(ValueError, match="has no maps; use gradients or pixels, or larger images"):
+            detector.anomaly_map(images)
+
+    def test_weights_that_are_none(self, monkeypatch, tmp_path):
+        path = tmp_path / "weights.pth"
+        path.write_bytes(b"no weights")
+        monkeypatch.setattr(backbones, "_weights_file", lambda: path)
+        backbones.load_efficientnet_lite2.cache_clear()
+        with pytest.raises(ValueError, match="holds no weights of EfficientNet-Lite2"):
+            backbones.load_efficientnet_lite2()
+
+    def test_other_weights_than_at_fit(self, monkeypatch, tmp_path):
+        path = tmp_path / "model.tollad"
+        ImageDetector(random_state=0).fit(stripes(6, across=False, seed=0, side=64)).save(path)
+        network, _ = backbones.load_efficientnet_lite2()
+        monkeypatch.setattr(backbones, "load_efficientnet_lite2", lambda: (network, "0" * 64))
+        with pytest.raises(ValueError, match=r"other weights of efficientnet_lite2 .* install the same or fit again"):
+            ImageDetector.load(path)

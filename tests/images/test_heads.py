@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.covariance import LedoitWolf as Reference
+
+from tollad.images.heads import HEADS, Whitening
+
+ROWS = np.random.default_rng(0).normal(size=(80, 6)) @ np.random.default_rng(1).normal(size=(6, 6)) + 3
+
+
+def fitted(kind: str):
+    return HEADS[kind].fit(ROWS, 0, **({"steps": 20} if kind == "collapse" else {}))
+
+
+def test_ledoit_wolf_is_the_distance_of_mahalanobis():
+    expected = np.sqrt(Reference().fit(ROWS).mahalanobis(ROWS) / 6)
+    np.testing.assert_allclose(fitted("ledoit_wolf").score(ROWS), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("n", [5, 80])
+def test_whitening_with_fewer_rows_than_numbers(n):
+    rows = np.random.default_rng(2).normal(size=(n, 20))
+    whitening = Whitening.fit(rows)
+    reference = Reference().fit(rows)
+    np.testing.assert_allclose(np.square(whitening(rows)).sum(1) * 20, reference.mahalanobis(rows), rtol=1e-5)
+    np.testing.assert_allclose(whitening.log_volume(), np.linalg.slogdet(reference.covariance_)[1], rtol=1e-5)
+
+
+def test_rows_that_are_all_alike_give_finite_scores():
+    head = HEADS["ledoit_wolf"].fit(np.ones((9, 4)), 0)
+    assert np.isfinite(head.score(np.array([[1.0, 1, 1, 1], [1, 2, 1, 1]]))).all()
+
+
+def test_nearest_is_near_each_sort():
+    sorts = np.concatenate([ROWS, ROWS + 40])
+    head = HEADS["nearest"].fit(sorts, 0)
+    assert head.score(ROWS + 20).min() > head.score(sorts).max()
+
+
+@pytest.mark.parametrize("kind", HEADS)
+class TestEveryHead:
+    def test_score_grows_with_the_distance(self, kind):
+        scores = fitted(kind).score(ROWS.mean(0) + np.array([[1.0], [10.0], [30.0]]) * np.eye(6)[0])
+        assert (np.diff(scores) > 0).all()
+
+    def test_parts_add_up(self, kind):
+        scores, parts = fitted(kind).split(ROWS)
+        np.testing.assert_allclose(scores, fitted(kind).score(ROWS))
+        assert parts.shape == ROWS.shape
+        assert (parts >= 0).all()
+        if kind == "collapse":
+            assert (parts.sum(1) <= scores * (1 + 1e-9)).all()  # the rest is the latent's
+        else:
+            np.testing.assert_allclose(parts.sum(1), scores)
+
+    def test_score_does_not_depend_on_its_batch(self, kind):
+        head = fitted(kind)
+        # A dense autoencoder scores in double precision, and differs in its last digit.
+        np.testing.assert_allclose(head.score(ROWS)[17:20], head.score(ROWS[17:20]), rtol=1e-14 * (kind == "collapse"))
+
+    def test_comes_back_from_its_arrays(self, kind):
+        head = fitted(kind)
+        np.testing.assert_array_equal(HEADS[kind].from_arrays(head.arrays()).score(ROWS), head.score(ROWS))

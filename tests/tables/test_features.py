@@ -103,7 +103,28 @@ class TestConstantColumns:
         with pytest.warns(UserWarning, match=rf"these columns are {CONSTANT}: 'x2', 'x3';"):
             features = fit(self.ROWS)
         (inputs,) = features.transform(np.array([[2.0, 5.0, 2.5]]))
-        np.testing.assert_allclose(inputs, [[0.0, 0.0, 0.5]], atol=1e-12)
+        np.testing.assert_allclose(inputs, [[0.0, 0.0, 10.0]], atol=1e-12)
+
+    @pytest.mark.parametrize(
+        ("constant", "other"),
+        [(1e-6, 1e-3), (100.0, 101.0), (0.0, 1e-3), (1e9, 1e9 - 1e5), (-7.0, 8.0)],
+    )
+    @pytest.mark.parametrize("arcsinh", [False, True])
+    def test_another_value_lies_far_out_whatever_the_size(self, constant, other, arcsinh):
+        with pytest.warns(UserWarning, match=CONSTANT):
+            features = fit(np.full((7, 1), constant), arcsinh=arcsinh)
+        usual, odd, rounded = features.transform(np.array([[constant], [other], [np.float32(constant)]]))[0].ravel()
+        assert (abs(usual), abs(odd)) == (0, 10)
+        assert abs(rounded) < 0.1
+
+    def test_values_that_differ_by_rounding_are_one_value(self):
+        rows = np.array([[0.3], [0.1 + 0.2], [0.3]])
+        with pytest.warns(UserWarning, match=CONSTANT):
+            features = fit(rows)
+        assert np.abs(features.transform(rows)).max() < 1e-6
+        with pytest.warns(UserWarning, match=CONSTANT):
+            assert np.abs(fit(rows.astype(np.float32)).transform(rows)).max() < 0.1
+        fit(np.array([[2**53], [2**53 + 2]]))
 
     def test_an_indicator_is_when_it_is_always_1(self):
         """The only level of a category; one that is always 0 is one level of several."""
@@ -158,6 +179,22 @@ class TestMissing:
     def test_flags_are_standardised_too(self):
         (inputs,) = fit(GAPS).transform(GAPS)
         np.testing.assert_allclose(inputs.std(0), 1)
+
+    @pytest.mark.parametrize("arcsinh", [False, True])
+    def test_a_flag_is_never_far_out(self, arcsinh):
+        rows = np.random.default_rng(0).normal(size=(3000, 2))
+        rows[7, 1] = NAN
+        for view in fit(rows, arcsinh=arcsinh).transform(rows):
+            assert view[7, 2] == 5
+            assert np.abs(view[:, :2]).max() > np.abs(np.delete(view[:, 2], 7)).max()
+
+    def test_a_row_without_any_value_is_far_out(self):
+        rows = GAPS.copy()
+        rows[3, 0] = 7.0
+        features = fit(rows)
+        assert features.transform(np.full((1, 2), NAN))[0].tolist() == [[50.0, 50.0, 5.0]]
+        # Where training rows may have had none, either, the flags say all.
+        assert np.abs(fit(GAPS).transform(np.full((1, 2), NAN))).max() < 3
 
     def test_gap_in_a_column_that_had_none_is_filled(self):
         features = fit(X, None)

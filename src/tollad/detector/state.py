@@ -152,7 +152,7 @@ def _check(state: State) -> None:
     else:
         width = 0
         known = {(shape[0], 1, 1)} if len(shape) == 3 else {(1, 1, 1), (shape[0], 1)}  # images, or series
-    constants = (features.mean, features.scale, features.arcsinh_mean, features.arcsinh_scale)
+    constants = (features.mean, features.scale, features.arcsinh_mean, features.arcsinh_scale, features.limit)
     if features.fill.shape != (width,) or any(part.shape not in {(0,), *known} for part in constants):
         raise ValueError("constants of other columns than those of the rows")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -17,6 +17,14 @@ Preprocess: TypeAlias = Literal["auto", "standard"] | None
 # Standardised values are clipped here, so that every score is finite.
 _CLIP = 50.0
 _ARCSINH_CLIP = np.arcsinh(_CLIP)
+# A missing value says less of a row than a value that lies far out: its flag stays within this.
+_FLAG_CLIP = 5.0
+# A constant column has no standard deviation. Any other value lies this far out, of whatever size the column is; what
+# may be rounding, even of a float32, does not. A column of zeros has no size, and a unit of its own.
+_CONSTANT_CLIP = 10.0
+_CONSTANT_UNIT, _ZERO_UNIT = 1e-6, 1e-12
+# Values this near to one another, in units of their last bit, differ by rounding only.
+_ROUNDING = 16
 _NONE = np.empty(0)
 
 
@@ -25,7 +33,8 @@ class Features:
     """Constants that turn rows into network inputs.
 
     A table (2-d) becomes its columns, missing values replaced by the training median, and after them one column of
-    0 and 1 for each column of `flagged`: whether it was missing. All are then standardised, the flags as well.
+    0 and 1 for each column of `flagged`: whether it was missing. All are then standardised, the flags as well. A row
+    without any value, where training rows had some in each column that is not flagged, is put as far out as can be.
     Images and series (3-d and 4-d) are standardised by channel.
 
     There may be a second view of a table: the arcsinh of the standardised columns, standardised again, in which long
@@ -38,10 +47,13 @@ class Features:
     flagged : ndarray of int64, (k,)
         Numbers of the columns that had missing values among the training rows.
     mean, scale : ndarray of float64
-        ``(x - mean) / scale``, clipped at 50 either way; (d + k,) for tables, (C, 1, ...) otherwise. Empty when values
-        are taken as they are.
+        ``(x - mean) / scale``; (d + k,) for tables, (C, 1, ...) otherwise. Empty when values are taken as they are.
+        The scale of a constant column is a millionth of its size.
     arcsinh_mean, arcsinh_scale : ndarray of float64, (d + k,)
         The same for the second view; empty when there is none.
+    limit : ndarray of float64, (d + k,)
+        Where standardised values of a table are clipped either way: 5 for flags, 10 for constant columns, else 50.
+        Empty for images and series, and in older models: 50.
     """
 
     fill: NDArray[np.float64]
@@ -50,6 +62,7 @@ class Features:
     scale: NDArray[np.float64]
     arcsinh_mean: NDArray[np.float64]
     arcsinh_scale: NDArray[np.float64]
+    limit: NDArray[np.float64] = field(default_factory=lambda: _NONE)
 
     @property
     def n_views(self) -> int:
@@ -59,18 +72,24 @@ class Features:
     def transform(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """Return network inputs, finite whatever `X` is: (n_views, n, d + k) of a table (n, d), else (1, *X.shape)."""
         values = np.asarray(X, dtype=np.float64)
+        missing: Any = np.isnan(values)
         if len(self.fill):
-            missing = np.isnan(values)
             values = np.where(missing, self.fill, values)
             if len(self.flagged):
                 values = np.hstack([values, missing[:, self.flagged]])
         if not len(self.mean):
             return values[None]
+        limit = self.limit if len(self.limit) else np.float64(_CLIP)
         with np.errstate(over="ignore"):
-            scaled: NDArray[np.float64] = np.clip((values - self.mean) / self.scale, -_CLIP, _CLIP)
+            scaled: NDArray[np.float64] = np.clip((values - self.mean) / self.scale, -limit, limit)
+        if len(self.fill) > 0 and len(self.flagged) < len(self.fill) and len(self.limit):
+            scaled = np.where(missing.all(1)[:, None], limit, scaled)
         if self.n_views == 1:
             return scaled[None]
-        return np.stack([scaled, (np.arcsinh(scaled) - self.arcsinh_mean) / self.arcsinh_scale])
+        short = (np.arcsinh(scaled) - self.arcsinh_mean) / self.arcsinh_scale
+        # Standardised again, a flag would be as far out as before.
+        within = np.where(limit < _CLIP, limit, np.inf)
+        return np.stack([scaled, np.clip(short, -within, within)])
 
     def inverse(self, inputs: NDArray[np.float64], view: int) -> NDArray[np.float64]:
         """Return network inputs of a view (or reconstructions of them) in the units of the rows, without the flags."""
@@ -92,7 +111,7 @@ class Features:
             noun, verb = ("column", "has") if missing.sum() == 1 else ("columns", "have")
             warn(
                 f"{noun} {_listed(names, missing)} {verb} missing values but had none in training; "
-                "they are replaced by the training median, and nothing marks them as odd"
+                "they are replaced by the training median, and nothing marks them unless a row has no value at all"
             )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -137,7 +156,8 @@ def fit_features(
     Warns
     -----
     UserWarning
-        For columns that are constant, categories with one level among them: they say nothing until a row differs.
+        For columns that are constant, but for rounding, and categories with one level: they say nothing until a row
+        differs.
     """
     axes = (0, *range(2, X.ndim))
     if X.ndim > 2:
@@ -158,6 +178,9 @@ def fit_features(
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = _mean_and_spread(X, lambda block: features.transform(block)[0], axes)
     constant = lowest == highest
+    size = np.maximum(np.abs(lowest), np.abs(highest))
+    if X.ndim == 2 and X.dtype.kind == "f":
+        constant |= highest / 2 - lowest / 2 <= _ROUNDING / 2 * np.finfo(X.dtype).eps * size
     silent, smoothed = constant.copy(), np.zeros(len(constant), dtype=bool)
     if indicator is not None:
         smoothed[: len(indicator)] = indicator
@@ -175,9 +198,15 @@ def fit_features(
         what = "columns" if X.ndim == 2 else "channels"
         warn(
             f"these {what} are constant among the training rows: {_listed(names, silent)}; they tell nothing until a "
-            "row differs from them"
+            "row differs from them by more than rounding"
         )
-    features = replace(features, mean=mean, scale=np.where(one, 1.0, scale))
+    scale, limit = np.where(one, 1.0, scale), _NONE
+    if X.ndim == 2:
+        mean = np.where(constant, lowest / 2 + highest / 2, mean)
+        scale = np.where(constant, np.where(size > 0, _CONSTANT_UNIT * size, _ZERO_UNIT), scale)
+        limit = np.where(constant, _CONSTANT_CLIP, _CLIP)
+        limit[X.shape[1] :] = _FLAG_CLIP
+    features = replace(features, mean=mean, scale=scale, limit=limit)
     if not arcsinh or X.ndim > 2:
         return features
     arcsinh_mean, spread = _mean_and_spread(X, lambda block: np.arcsinh(features.transform(block)[0]), axes)

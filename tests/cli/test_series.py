@@ -110,7 +110,7 @@ def test_score_says_of_each_time_step_what_python_says(home: Path) -> None:
 def test_score_reads_block_by_block_from_standard_input(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = done("score", home / "m.tollad", home / "new.csv").stdout
     monkeypatch.setattr("tollad.io.sources.TableSource.block_rows", 7, raising=False)
-    monkeypatch.setattr("tollad.io.text._CHUNK_BYTES", 600)
+    monkeypatch.setattr("tollad.io.records._CHUNK_BYTES", 600)
     found = done("score", home / "m.tollad", "-", given=(home / "new.csv").read_bytes()).stdout
     for one, other in zip(rows_of(found), rows_of(expected), strict=True):
         assert float(one.pop("score")) == pytest.approx(float(other.pop("score")), rel=1e-6)

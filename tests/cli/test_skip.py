@@ -14,7 +14,7 @@ import pytest
 from commands import COMMAND, done, tollad
 from pyarrow import parquet
 
-from tollad.io import text as textfile
+from tollad.io import records as textfile
 
 QUICK = ("--network", "mlp", "--hidden", "8", "--latent-dim", "2", "--n-members", "1", "--corruption", "none",
          "--steps", "30", "--quiet")  # fmt: skip
@@ -160,9 +160,12 @@ def test_a_file_of_bad_rows_is_another_file(home, tmp_path, lines, words):
 
 
 def test_another_encoding_is_named(home, tmp_path):
-    (tmp_path / "data.csv").write_bytes("a,b,c\n1,2,3\n".encode("utf-16"))
+    (tmp_path / "data.csv").write_bytes("größe,b,c\n1,2,3\n".encode("cp1252"))
     result = tollad("score", home / "m.tollad", tmp_path / "data.csv", "-o", tmp_path / "s.csv", "--on-error", "skip")
-    assert "line 1: is no UTF-8 text; it looks like UTF-16; save it as UTF-8" in result.stderr
+    assert (
+        "line 1: is no UTF-8 text; save it as UTF-8 text, or name its encoding, as in --encoding cp1252"
+        in result.stderr
+    )
 
 
 def test_columns_of_another_table_are_no_bad_rows(home, tmp_path):

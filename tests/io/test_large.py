@@ -19,7 +19,7 @@ from pyarrow import parquet
 
 from tollad import TollDetector
 from tollad.io import large as reading
-from tollad.io import text as textfile
+from tollad.io import records as textfile
 from tollad.tables import large as stored
 from tollad.training import scoring
 

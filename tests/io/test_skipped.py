@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tollad.io import text as textfile
+from tollad.io import records as textfile
 from tollad.io.skipped import SkippedRows, beside
 from tollad.io.sources import open_table
 

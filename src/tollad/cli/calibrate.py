@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from tollad.cli.shared import check_label, force_option, input_options, json_option, normal_option, print_result
@@ -30,6 +32,8 @@ def calibrate(
     normal: tuple[str, ...],
     header: bool | None,
     key: str | None,
+    written: dict[str, Any],
+    max_gib: float,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -49,11 +53,24 @@ def calibrate(
     check_distinct(output, read=(normals,))  # MODEL may be calibrated in its place
     check_output(output, overwrite=force)
     detector = TollDetector.load(model)
+    expected = expected_by(detector)
+    dialect = expected.dialect.changed(**written)
     if inputs_series.is_series(detector):
-        scores = inputs_series.normal_scores(detector, normals, header=header, key=key, label=label, normal=normal)
+        scores = inputs_series.normal_scores(
+            detector, normals, header=header, key=key, label=label, normal=normal, dialect=dialect
+        )
         inputs_series.calibrate_series(detector, scores, false_alarm_rate=rate, tail=tail)
     else:
-        rows = read_rows(expected_by(detector), normals, header=header, key=key, label=label, normal=normal)
+        rows = read_rows(
+            expected,
+            normals,
+            header=header,
+            key=key,
+            label=label,
+            normal=normal,
+            dialect=dialect,
+            max_gib=max_gib,
+        )
         detector.calibrate(rows, false_alarm_rate=rate, tail=tail)
     detector.save(output, overwrite=force)
     shown = card.read_card(output)

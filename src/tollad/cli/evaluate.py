@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from tollad.cli.shared import force_option, input_options, json_option, normal_option, print_result
@@ -24,6 +26,8 @@ def evaluate(
     plot: str | None,
     header: bool | None,
     key: str | None,
+    written: dict[str, Any],
+    max_gib: float,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -35,7 +39,7 @@ def evaluate(
         raise click.UsageError("--normal is missing: the values of --label that mean normal.")
     from tollad import metrics, plots
     from tollad.detector.estimator import TollDetector
-    from tollad.detector.scored import score_blocks, score_labelled
+    from tollad.detector.scored import expected_by, labels_and_scores, score_blocks
     from tollad.io.outputs import check_distinct, check_output
     from tollad.series import files as inputs_series
 
@@ -45,10 +49,16 @@ def evaluate(
         check_output(plot, overwrite=force)
     detector = TollDetector.load(model)
     threshold = -detector.offset_
-    scored_blocks = inputs_series.score_series if inputs_series.is_series(detector) else score_blocks
-    labels, scores = score_labelled(
-        detector, data, header=header, key=key, label=label, normal=normal, scored_blocks=scored_blocks
-    )
+    reading: dict[str, Any] = {
+        "header": header,
+        "key": key,
+        "dialect": expected_by(detector).dialect.changed(**written),
+    }
+    if inputs_series.is_series(detector):
+        blocks = inputs_series.score_series(detector, data, column=label, **reading)
+    else:
+        blocks = score_blocks(detector, data, column=label, max_gib=max_gib, **reading)
+    labels, scores = labels_and_scores(blocks, data, label, normal)
     alarms, anomalous = scores > threshold, labels == 1
     result = {
         "auroc": metrics.auroc(labels, scores),

@@ -29,6 +29,8 @@ def fit(
     drop: tuple[str, ...],
     header: bool | None,
     key: str | None,
+    written: dict[str, Any],
+    max_gib: float,
     checkpoint: str | None,
     force: bool,
     as_json: bool,
@@ -41,9 +43,9 @@ def fit(
 ) -> None:
     """Learn from the rows of TRAIN what is normal.
 
-    TRAIN is CSV or TSV (also .gz), Parquet, NPY, NPZ, or - for CSV on standard input. All rows are taken for normal,
-    or with --label and --normal those of these labels. A column COL is a name, or -1 for the last, -2 for the one
-    before.
+    TRAIN is CSV or TSV or JSON lines (also .gz), Excel, Parquet, NPY, NPZ, or - for CSV on standard input. All
+    rows are taken for normal, or with --label and --normal those of these labels. A column COL is a name, or -1 for the
+    last, -2 for the one before.
 
     A folder of images or an IDX file will do, too. --label is then `folder`, the sub-folder that an image lies in, or
     `label`, the IDX file of labels beside that of the images.
@@ -62,6 +64,7 @@ def fit(
         raise click.UsageError("--stride and --time are for series; give --window, too.")
     from tollad.cli import card
     from tollad.detector.estimator import TollDetector
+    from tollad.io.dialect import Dialect
     from tollad.io.outputs import check_distinct, check_output
     from tollad.io.training import read_training_rows
     from tollad.series import files as inputs_series
@@ -70,7 +73,7 @@ def fit(
     check_output(model, overwrite=force)
     if checkpoint is not None:
         check_output(checkpoint, overwrite=True)
-    kinds = parameters.pop("columns")
+    kinds, dialect = parameters.pop("columns"), Dialect().changed(**written)
     if window is None:
         training = read_training_rows(
             train,
@@ -82,6 +85,8 @@ def fit(
             kinds=kinds,
             size=size,
             grey=grey,
+            dialect=dialect,
+            max_gib=max_gib,
         )
     else:
         if kinds is not None:
@@ -103,6 +108,7 @@ def fit(
             time=time,
             network=parameters["network"],
             false_alarm_rate=rate,
+            dialect=dialect,
         )
     notes = training.notes
     detector = TollDetector(columns=training.columns, **parameters)

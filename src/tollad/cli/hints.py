@@ -31,11 +31,18 @@ def _columns(found: re.Match[str]) -> str:
     return " ".join(f"--column {shlex.quote(f'{name}={kind}')}" for name, kind in kinds.items())
 
 
+def _text(found: re.Match[str]) -> str:
+    name = {"separator": "sep", "date_format": "date-format"}.get(found[1], found[1])
+    return f"--{name} {shlex.quote(ast.literal_eval(found[2]))}"
+
+
 _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"\bheader=False\b"), "--no-header"),
     (re.compile(r"\boverwrite=True\b"), "--force"),
     (re.compile(r"\bgrey=True\b"), "--grey"),
     (re.compile(r"\btail=True\b"), "--tail"),
+    (re.compile(r"\bmax_gib=(\d+)"), r"--max-gib \1"),
+    (re.compile(r"\b(separator|encoding|date_format)=('[^']*'|\"[^\"]*\")"), _text),
     (re.compile(r"\bsize=\(height, width\)"), "--size HEIGHTxWIDTH"),
     (re.compile(r"\bcolumns=(\{(?:[^{}'\"]|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")*\})"), _columns),
 )

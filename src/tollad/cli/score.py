@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import click
 
@@ -70,6 +71,8 @@ def score(
     skipped: str | None,
     header: bool | None,
     key: str | None,
+    written: dict[str, Any],
+    max_gib: float,
     force: bool,
 ) -> None:
     """Score the rows of DATA with MODEL.
@@ -88,7 +91,7 @@ def score(
     from tollad import plots
     from tollad.detector import results
     from tollad.detector.estimator import TollDetector
-    from tollad.detector.scored import score_blocks
+    from tollad.detector.scored import expected_by, score_blocks
     from tollad.io import skipped as skipping
     from tollad.io.outputs import check_distinct, check_output, check_table_output, write_tables
     from tollad.series import files as inputs_series
@@ -125,10 +128,15 @@ def score(
         bad = None
         if skipped is not None:
             bad = stack.enter_context(skipping.SkippedRows(skipped, overwrite=force))
+        reading: dict[str, Any] = {
+            "header": header,
+            "key": key,
+            "dialect": expected_by(detector).dialect.changed(**written),
+        }
         if series is None:
-            blocks = score_blocks(detector, data, header=header, key=key, column=identifier, reject=bad)
+            blocks = score_blocks(detector, data, column=identifier, reject=bad, max_gib=max_gib, **reading)
         else:
-            blocks = inputs_series.score_series(detector, data, header=header, key=key, column=identifier)
+            blocks = inputs_series.score_series(detector, data, column=identifier, **reading)
         if drift:
             blocks = results.watch_drift(blocks, detector.calibration_scores_)
         if plot is not None:

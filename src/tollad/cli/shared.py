@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -32,7 +33,43 @@ header_option = click.option(
     default=None,
     help="Whether text has a first line of column names; if not, they are x1, x2, ...  [default: yes, or as at fit]",
 )
-key_option = click.option("--key", metavar="NAME", help="Name of the array in an NPZ file that holds several.")
+key_option = click.option(
+    "--key", metavar="NAME", help="Name of the array in an NPZ file, or of the sheet in a workbook, that holds several."
+)
+_SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
+_DIALECT_OPTIONS = (
+    click.option(
+        "--sep",
+        "separator",
+        metavar="X",
+        callback=lambda ctx, param, value: _SEPARATORS.get(value, value),
+        help="What separates the values of text: , ; | tab or space.  [default: by the first lines]",
+    ),
+    click.option(
+        "--decimal",
+        type=click.Choice([".", ","]),
+        help="Decimal sign; the other one may then group digits.  [default: a point, or as at fit]",
+    ),
+    click.option(
+        "--encoding",
+        metavar="NAME",
+        help="Of text, such as cp1252.  [default: utf-8 or utf-16, or as at fit]",
+    ),
+    click.option(
+        "--na", "missing", multiple=True, metavar="WORD", help="Another word for a missing value; may repeat."
+    ),
+    click.option(
+        "--date-format", metavar="FORMAT", help="Of dates in text, such as %d.%m.%Y.  [default: by their values at fit]"
+    ),
+)
+_limit_option = click.option(
+    "--max-gib",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    metavar="X",
+    help="What a compressed array or workbook may be unpacked to, in GiB.",
+)
 normal_option = click.option(
     "--normal", multiple=True, metavar="VALUE", help="A value of --label that means normal; may repeat."
 )
@@ -41,8 +78,19 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of every command that reads rows."""
-    return header_option(key_option(threads_option(command)))
+    """Add the options of every command that reads rows.
+
+    How text is written comes as `written`, a dict of attributes of `tollad.io.dialect.Dialect`.
+    """
+
+    @functools.wraps(command)
+    def gathered(**given: Any) -> Any:
+        names = ("separator", "decimal", "encoding", "missing", "date_format")
+        return command(written={name: given.pop(name) for name in names}, **given)
+
+    for option in reversed((header_option, *_DIALECT_OPTIONS, key_option, _limit_option, threads_option)):
+        gathered = option(gathered)
+    return gathered
 
 
 def check_label(label: str | None, normal: tuple[str, ...]) -> None:

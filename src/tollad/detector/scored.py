@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tollad.io.arrays import MAX_GIB
+from tollad.io.dialect import Dialect
 from tollad.io.expected import Expected
 from tollad.io.inputs import row_blocks, shown
 from tollad.io.labels import check_normal, listed, matches, unmatched
@@ -53,6 +55,7 @@ def expected_by(detector: TollDetector) -> Expected:
         ignored=frozenset({notes.get("label"), *notes.get("drop", ())} - {None}),
         header=notes.get("header", True),
         images=None if images is None else (None if size is None else (size[0], size[1]), images["grey"]),
+        dialect=Dialect.from_json(notes.get("dialect", {})),
     )
 
 
@@ -64,35 +67,33 @@ def score_blocks(
     key: str | None,
     column: str | None = None,
     reject: Reject | None = None,
+    dialect: Dialect | None = None,
+    max_gib: float = MAX_GIB,
 ) -> Iterator[Scored]:
     """Score the rows of a file, reading it block by block: as `tollad.io.inputs.row_blocks`, with the scores."""
-    for block in row_blocks(expected_by(detector), path, header=header, key=key, column=column, reject=reject):
+    expected = expected_by(detector)
+    for block in row_blocks(
+        expected, path, header=header, key=key, column=column, reject=reject, dialect=dialect, max_gib=max_gib
+    ):
         scores = detector.anomaly_score(block.rows)
         yield Scored(**vars(block), scores=scores, alarms=scores > -detector.offset_)
 
 
-def score_labelled(
-    detector: TollDetector,
-    path: str,
-    *,
-    header: bool | None,
-    key: str | None,
-    label: str,
-    normal: Sequence[str],
-    scored_blocks: Callable[..., Iterator[Scored]] = score_blocks,
+def labels_and_scores(
+    blocks: Iterable[Scored], path: str, label: str, normal: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Score the rows of a labelled file.
+    """Return what is known and what is said of the rows of a labelled file.
 
     Parameters
     ----------
-    detector, path, header, key
-        As in `score_blocks`.
+    blocks : iterable of Scored
+        With the column `label`.
+    path : str
+        The file, for messages.
     label : str
         The column of the labels.
     normal : sequence of str
         The labels of normal rows; rows of any other label are anomalies.
-    scored_blocks : callable
-        What reads and scores the file.
 
     Returns
     -------
@@ -102,13 +103,13 @@ def score_labelled(
 
     Raises
     ------
-    ValueError, OSError
-        As `score_blocks`; and if a label is missing, or all rows are normal or all are anomalies.
+    ValueError
+        If a label is missing, or all rows are normal or all are anomalies.
     """
     labels: list[NDArray[np.bool_]] = []
     scores: list[NDArray[np.float64]] = []
     seen: dict[str | None, None] = {}
-    for scored in scored_blocks(detector, path, header=header, key=key, column=label):
+    for scored in blocks:
         if None in scored.values:
             row = scored.values.index(None)
             place = f"row {scored.row_numbers()[row] + 1}" if scored.lines is None else f"line {scored.lines[row]}"

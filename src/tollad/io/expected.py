@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from tollad.io.dialect import Dialect
 from tollad.tables.schema import Column
 
 
@@ -25,6 +26,8 @@ class Expected:
         Whether the first line of a text file holds the names.
     images : (size, grey) or None
         How images are brought into shape, see `tollad.io.images.open_images`; None: the model knows no images.
+    dialect : Dialect
+        How text was written at fit, and is ever after.
     """
 
     shape: tuple[int, ...]
@@ -33,6 +36,7 @@ class Expected:
     ignored: frozenset[str] = frozenset()
     header: bool = True
     images: tuple[tuple[int, int] | None, bool] | None = None
+    dialect: Dialect = field(default_factory=Dialect)
 
     @property
     def names(self) -> list[str]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tollad.io.arrays import MAX_GIB, read_array
+from tollad.io.dialect import Dialect, contradicting, why_contradicting
 from tollad.io.expected import Expected
 from tollad.io.images import ImageSource, is_images, open_images
 from tollad.io.labels import check_normal, listed, matches, unmatched
@@ -20,7 +23,6 @@ from tollad.io.sources import (
     column_as_strings,
     may_lack_header,
     open_table,
-    read_array,
     resolve_column,
 )
 from tollad.tables.decode import typed
@@ -40,6 +42,8 @@ def row_blocks(
     key: str | None,
     column: str | None = None,
     reject: Reject | None = None,
+    dialect: Dialect | None = None,
+    max_gib: float = MAX_GIB,
 ) -> Iterator[RowBlock]:
     """Read the rows of a file block by block, as a model takes them.
 
@@ -59,6 +63,10 @@ def row_blocks(
     reject : callable, optional
         As in `tollad.io.sources.open_table`; and rows of a table with a value that is not of the kind of its column are
         left out, too.
+    dialect : Dialect, optional
+        How the file is written, if not as at fit.
+    max_gib : float, default 1
+        As in `tollad.io.sources.open_table`.
 
     Yields
     ------
@@ -74,11 +82,18 @@ def row_blocks(
     if is_images(path):
         yield from _image_blocks(expected, path, column)
         return
-    array = read_images_array(path, key, has_columns=column is not None)
+    array = read_images_array(path, key, max_gib, has_columns=column is not None)
     if array is not None:
         yield from _array_blocks(expected, path, array)
         return
-    source = open_table(path, header=expected.header if header is None else header, key=key, reject=reject)
+    source = open_table(
+        path,
+        header=expected.header if header is None else header,
+        key=key,
+        reject=reject,
+        dialect=expected.dialect if dialect is None else dialect,
+        max_gib=max_gib,
+    )
     if len(expected.shape) > 1:
         raise ValueError(
             f"{shown(path)}: is a table, but the model was fitted on rows of shape {expected.shape}; "
@@ -98,7 +113,7 @@ def row_blocks(
             if not len(block):
                 continue
         any_read = True
-        rows = understand(block.table.select(names), columns, where=block.where)
+        rows = understand(block.select(names), columns, where=block.where)
         values = [] if column is None else column_as_strings(block, column)
         yield RowBlock(block.first_row, rows, column, values, numbers=block.numbers, lines=block.lines)
     if not any_read:
@@ -120,22 +135,37 @@ def readable(block: Block, columns: Sequence[Column], names: Sequence[str], reje
     any_read : bool
         Whether rows were read before. If not, and none of these can be, the first of them is an error.
     """
-    table = block.table.select(names)
-    bad = unreadable(table, columns)
+    bad: dict[int, str] = {}
+    for name in names:
+        values = block.table[name]
+        for row in contradicting(values, block.dialect):
+            bad.setdefault(row, f"column {name!r}: {why_contradicting(values[row].as_py())}")
+    if bad:
+        kept = np.delete(np.arange(len(block)), list(bad))
+        table = _rows_of(block, kept).select(names)
+        bad |= {int(kept[row]): why for row, why in unreadable(table, columns).items()}
+        bad = dict(sorted(bad.items()))
+    else:
+        table = block.select(names)
+        bad = unreadable(table, columns)
     if not bad:
         return block
     if len(bad) == len(block) and not any_read:
-        encode(table, columns, where=block.where)
+        encode(block.select(names), columns, where=block.where)
     numbers = np.arange(block.first_row, block.first_row + len(block)) if block.numbers is None else block.numbers
     rejected = zip(*(column.to_pylist() for column in block.table.take(list(bad)).columns), strict=True)
-    for (row, problem), values in zip(bad.items(), rejected, strict=True):
+    for (row, problem), texts in zip(bad.items(), rejected, strict=True):
         text = io.StringIO()
-        csv.writer(text, lineterminator="").writerow(values)
+        csv.writer(text, lineterminator="").writerow(texts)
         line = None if block.lines is None else int(block.lines[row])
         reject(int(numbers[row]), line, problem, text.getvalue())
-    good = np.delete(np.arange(len(block)), list(bad))
-    lines = None if block.lines is None else block.lines[good]
-    return Block(block.path, block.names, block.first_row, block.table.take(good), lines, numbers[good])
+    return _rows_of(block, np.delete(np.arange(len(block)), list(bad)))
+
+
+def _rows_of(block: Block, rows: NDArray[np.int64]) -> Block:
+    numbers = np.arange(block.first_row, block.first_row + len(block)) if block.numbers is None else block.numbers
+    lines = None if block.lines is None else block.lines[rows]
+    return replace(block, table=block.table.take(rows), lines=lines, numbers=numbers[rows])
 
 
 def read_rows(
@@ -146,6 +176,8 @@ def read_rows(
     key: str | None,
     label: str | None,
     normal: Sequence[str],
+    dialect: Dialect | None = None,
+    max_gib: float = MAX_GIB,
 ) -> Rows:
     """Read the rows of a file as a model takes them, all into memory: those labelled normal, or all of them.
 
@@ -155,6 +187,8 @@ def read_rows(
         As in `row_blocks`.
     label, normal
         As in `tollad.io.training.read_training_rows`.
+    dialect, max_gib
+        As in `row_blocks`.
 
     Raises
     ------
@@ -163,7 +197,7 @@ def read_rows(
     """
     parts: list[Rows] = []
     seen: dict[str | None, None] = {}
-    for block in row_blocks(expected, path, header=header, key=key, column=label):
+    for block in row_blocks(expected, path, header=header, key=key, column=label, dialect=dialect, max_gib=max_gib):
         seen |= dict.fromkeys(block.values)
         parts.append(block.rows if label is None else chosen(block.rows, matches(block.values, normal)))
     if label is not None:
@@ -216,9 +250,9 @@ def is_array(path: str) -> bool:
     return path.lower().endswith((".npy", ".npz"))
 
 
-def read_images_array(path: str, key: str | None, *, has_columns: bool) -> NDArray[Any] | None:
+def read_images_array(path: str, key: str | None, max_gib: float, *, has_columns: bool) -> NDArray[Any] | None:
     """Return the array of a file if its rows are images or series, None if they are rows of a table."""
-    array = read_array(path, key) if is_array(path) else None
+    array = read_array(path, key, max_gib=max_gib) if is_array(path) else None
     if array is None or array.ndim == 2:
         return None
     if has_columns:

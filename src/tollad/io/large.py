@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tollad.io.records import standard_input
 from tollad.io.sources import Block, TableSource
-from tollad.io.text import standard_input
 from tollad.tables import large as stored
 from tollad.tables.encode import to_codes
 from tollad.tables.large import LargeRows, RowFile, in_blocks, order_statistics, temporary_space
@@ -151,7 +151,7 @@ def _kept(block: Block, names: Sequence[str], keep: Keep) -> tuple[pa.Table, Whe
     """Return the rows of a block to learn from, and what says where each stands."""
     mask = keep(block)
     numbers = np.flatnonzero(mask)
-    return block.table.select(names).filter(pa.array(mask)), lambda row: block.where(int(numbers[row]))
+    return block.select(names).filter(pa.array(mask)), lambda row: block.where(int(numbers[row]))
 
 
 def _with_dates(columns: Sequence[Column], file: RowFile) -> list[Column]:

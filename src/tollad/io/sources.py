@@ -1,4 +1,4 @@
-"""Files a user has, as streams of blocks: CSV, Parquet, NumPy arrays and standard input.
+"""Files a user has, as streams of blocks: CSV, Excel, JSON lines, Parquet, NumPy arrays and standard input.
 
 A table is read block by block, so that its size on disk is no limit. Text stays text: what a column is can only be told
 from all of it (`tollad.tables.survey`), and an error can still name the line that a value stands on.
@@ -10,21 +10,22 @@ import difflib
 import itertools
 import os
 import re
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import PurePath
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tollad.io.text import Part, Reject, distinct_names, like_values, numbered, text_parts
+from tollad.io.arrays import MAX_GIB, array_parts, check_exists, damaged, read_array
+from tollad.io.dialect import Dialect, learn_dates, understood
+from tollad.io.excel import excel_parts
+from tollad.io.jsonlines import json_parts
+from tollad.io.text import Part, Reject, distinct_names, like_values, text_parts
 from tollad.tables.frames import index_names
 from tollad.tables.schema import MISSING
 from tollad.warn import warn
@@ -32,6 +33,8 @@ from tollad.warn import warn
 BLOCK_ROWS = 16384
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": ",", ".data": ","}
+_JSON = (".jsonl", ".ndjson")
+_EXCEL = (".xlsx", ".xlsm")
 _PARQUET = (".parquet", ".pq")
 _ARRAYS = (".npy", ".npz")
 
@@ -54,6 +57,8 @@ class Block:
         The line of the file on which each row begins, from 1. None for files without lines.
     numbers : ndarray of int64, shape (n_rows,), or None
         Number of each row in the file, from 0, where rows were left out; None if they follow `first_row`.
+    dialect : Dialect
+        How the text is written.
     """
 
     path: str
@@ -62,6 +67,7 @@ class Block:
     table: pa.Table
     lines: NDArray[np.int64] | None
     numbers: NDArray[np.int64] | None = None
+    dialect: Dialect = field(default_factory=Dialect)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -70,7 +76,11 @@ class Block:
         """Where a row of this block stands: ``'data.csv, line 7'`` or ``'data.parquet, row 6'``, counted from 1."""
         if self.lines is None:
             return f"{self.path}, row {self.first_row + row + 1}"
-        return f"{self.path}, line {self.lines[row]}"
+        return f"{self.path}, {'row' if self.path.lower().endswith(_EXCEL) else 'line'} {self.lines[row]}"
+
+    def select(self, names: Sequence[str]) -> pa.Table:
+        """Return some columns with decimal points and dates as in 2024-12-31; ValueError as `understood` raises it."""
+        return understood(self.table.select(names), self.dialect, self.where)
 
     def column(self, name: str) -> pa.ChunkedArray:
         """The column of that name; ValueError if there is none."""
@@ -90,6 +100,8 @@ class TableSource:
     numeric : set of str
         Columns of text to be read as float64 wherever a piece of the file has nothing else in them: faster, and blocks
         of either type are understood alike. Empty at first, to be filled by who knows what the columns are.
+    dialect : Dialect
+        How the text is written.
     index : frozenset of str
         Columns that hold the index of a pandas frame, in a Parquet file: no features.
     """
@@ -98,13 +110,26 @@ class TableSource:
     names: tuple[str, ...]
     block_rows: int
     numeric: set[str]
+    dialect: Dialect
     _parts: Callable[[], Iterator[Part]]
     index: frozenset[str] = frozenset()
 
+    def learn_dates(self, names: Sequence[str], rows: pa.Table | None = None) -> None:
+        """Note the forms of dates in columns of text by the rows given or, by default, by the first block.
+
+        Columns that have types of their own, in Parquet, are left as they are.
+        """
+        if not self.path.lower().endswith((*_PARQUET, *_ARRAYS)):
+            rows = next(iter(self)).table if rows is None else rows
+            learn_dates(self.dialect, rows.select(names), self.path)
+
     def __iter__(self) -> Iterator[Block]:
         first_row = 0
+        missing = pa.array([*MISSING, *self.dialect.missing], pa.string())
         for part in self._parts():
-            table = pa.table([_with_nulls(column) for column in part.table.columns], names=part.table.column_names)
+            table = pa.table(
+                [_with_nulls(column, missing) for column in part.table.columns], names=part.table.column_names
+            )
             for start in range(0, table.num_rows, self.block_rows):
                 chosen = slice(start, start + self.block_rows)
                 rows = table.slice(start, self.block_rows)
@@ -112,7 +137,7 @@ class TableSource:
                 if numbers is not None:
                     first_row = int(numbers[0])
                     numbers = None if numbers[-1] - first_row == len(numbers) - 1 else numbers
-                yield Block(self.path, self.names, first_row, rows, lines, numbers)
+                yield Block(self.path, self.names, first_row, rows, lines, numbers, self.dialect)
                 first_row += rows.num_rows
 
 
@@ -124,8 +149,10 @@ def open_table(
     key: str | None = None,
     reject: Reject | None = None,
     spooled: BinaryIO | None = None,
+    dialect: Dialect | None = None,
+    max_gib: float = MAX_GIB,
 ) -> TableSource:
-    """Open a table: CSV and its relatives (also gzipped), Parquet, a 2-D NPY or NPZ array, or standard input.
+    """Open a table: CSV and its relatives (also gzipped), JSON lines, Excel, Parquet, an NPY or NPZ array.
 
     Parameters
     ----------
@@ -137,12 +164,16 @@ def open_table(
     block_rows : int, default=16384
         The most rows of one block, >= 1.
     key : str, optional
-        Name of the array in an NPZ file that holds several.
+        Name of the array in an NPZ file, or of the sheet in a workbook, that holds several.
     reject : callable, optional
         Is told of each row of text that cannot be read (its number in the file from 0, its line, what is wrong, and its
         text), which is then left out; by default such a row is an error.
     spooled : binary file, optional
         What standard input held; it can then be read again.
+    dialect : Dialect, optional
+        How the text is written. The separator is guessed by default.
+    max_gib : float, default 1
+        What a compressed NPZ file or workbook may be unpacked to.
 
     Raises
     ------
@@ -165,16 +196,21 @@ def open_table(
         raise ValueError(f"block_rows must be at least 1, not {block_rows}")
     label = "standard input" if path == "-" else path
     ending = ".csv" if path == "-" else _ending(path)
-    parts: Callable[[], Iterator[Part]]
+    dialect = Dialect() if dialect is None else replace(dialect, dates={**dialect.dates})
     numeric: set[str] = set()
-    if ending in _ARRAYS:
-        parts = partial(_array_parts, path, read_array(path, key), block_rows)
-    elif key is not None:
+    if key is not None and ending not in (*_ARRAYS, *_EXCEL):
         raise ValueError(f"{label}: holds no arrays with names, so the key {key!r} means nothing; leave it out")
+    parts: Callable[[], Iterator[Part]]
+    if ending in _ARRAYS:
+        parts = partial(array_parts, path, read_array(path, key, max_gib=max_gib), block_rows)
     elif ending in _PARQUET:
         parts = partial(_parquet_parts, path, block_rows)
+    elif ending in _EXCEL:
+        parts = partial(excel_parts, path, header, block_rows, key, reject, max_gib)
+    elif ending in _JSON:
+        parts = partial(json_parts, path, block_rows, reject)
     else:
-        parts = partial(text_parts, path, label, _SEPARATORS[ending], header, numeric, reject, spooled)
+        parts = partial(text_parts, path, label, _SEPARATORS[ending], header, numeric, reject, spooled, dialect)
 
     stream = parts()
     first = next(stream, None)
@@ -183,7 +219,7 @@ def open_table(
     names = tuple(first.table.column_names)
     begun = itertools.chain([first], stream)
     read = _begun(label, begun, None if path == "-" and spooled is None else parts)
-    return TableSource(label, names, block_rows, numeric, read, frozenset(index_names(first.table.schema)))
+    return TableSource(label, names, block_rows, numeric, dialect, read, frozenset(index_names(first.table.schema)))
 
 
 def may_lack_header(source: TableSource) -> bool:
@@ -205,54 +241,7 @@ def read_table(source: TableSource) -> Block:
     blocks = list(source)
     lines = [block.lines for block in blocks if block.lines is not None]
     table = pa.concat_tables([block.table for block in blocks])
-    return Block(source.path, source.names, 0, table, np.concatenate(lines) if lines else None)
-
-
-def read_array(path: str | os.PathLike[str], key: str | None = None) -> NDArray[Any]:
-    """Read an array of samples, such as images (n, H, W) or (n, C, H, W), from an NPY or NPZ file.
-
-    Parameters
-    ----------
-    path : path-like
-        An NPY file is memory-mapped, read-only; an NPZ file is read into memory.
-    key : str, optional
-        Name of the array in an NPZ file; needed if it holds several.
-
-    Returns
-    -------
-    ndarray, shape (n, ...), of two dimensions or more
-        Real numbers or booleans, in the file's own type.
-
-    Raises
-    ------
-    FileNotFoundError, IsADirectoryError, ValueError
-        If there is no such array. Python objects are never unpickled.
-    """
-    path = os.fspath(path)
-    ending = _ending(path)
-    if ending not in _ARRAYS:
-        raise ValueError(f"{path}: arrays of any shape are read from {' and '.join(_ARRAYS)} files only")
-    member = _npz_member(path, key) if ending == ".npz" else None
-    if key is not None and member is None:
-        raise ValueError(f"{path}: holds one array without a name, so the key {key!r} means nothing; leave it out")
-    try:
-        if member is None:
-            array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-        else:
-            with np.load(path, allow_pickle=False) as archive:
-                array = archive[member]
-    # A damaged header makes NumPy raise nearly anything: it is read as a Python literal, if need be through tokenize.
-    except (ValueError, TypeError, SyntaxError, EOFError, tokenize.TokenError, zipfile.BadZipFile, zlib.error) as error:
-        if "Python objects" in str(error) or "Object arrays" in str(error):
-            raise ValueError(f"{path}: holds Python objects, which are never unpickled; save plain numbers") from None
-        raise _damaged(path, ending[1:].upper(), error) from error
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{path}: holds values of type {array.dtype}; save real numbers or booleans")
-    if array.ndim < 2:
-        raise ValueError(f"{path}: holds an array of shape {array.shape}; it needs rows and columns")
-    if array.size == 0:
-        raise ValueError(f"{path}: holds an empty array of shape {array.shape}; it needs at least one row and column")
-    return array
+    return Block(source.path, source.names, 0, table, np.concatenate(lines) if lines else None, dialect=source.dialect)
 
 
 def column_as_strings(block: Block, name: str) -> list[str | None]:
@@ -293,15 +282,12 @@ def resolve_column(path: str, names: Sequence[str], wanted: str) -> str:
 
 def _ending(path: str) -> str:
     """The ending of an existing file in lower case, without .gz."""
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"{path}: there is no such file")
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"{path}: is a folder; give a file")
+    check_exists(path)
     name = path.lower()
     ending = PurePath(name.removesuffix(".gz")).suffix
-    if ending in _SEPARATORS or (ending in (*_PARQUET, *_ARRAYS) and not name.endswith(".gz")):
+    if ending in (*_SEPARATORS, *_JSON) or (ending in (*_EXCEL, *_PARQUET, *_ARRAYS) and not name.endswith(".gz")):
         return ending
-    text, binary = ", ".join(_SEPARATORS), ", ".join((*_PARQUET, *_ARRAYS))
+    text, binary = ", ".join((*_SEPARATORS, *_JSON)), ", ".join((*_EXCEL, *_PARQUET, *_ARRAYS))
     raise ValueError(f"{path}: unknown kind of file; known endings are {text} (each also with .gz) and {binary}")
 
 
@@ -311,11 +297,6 @@ def _no_such_column(path: str, names: Sequence[str], wanted: str) -> str:
         return f"{path}: has no column {wanted!r}; did you mean {' or '.join(map(repr, similar))}?"
     known = ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")
     return f"{path}: has no column {wanted!r}; it has {known}"
-
-
-def _damaged(path: str, kind: str, error: Exception) -> ValueError:
-    reason = " ".join(str(error).split())
-    return ValueError(f"{path}: is no {kind} file, or damaged or cut short ({reason})")
 
 
 def _begun(
@@ -334,33 +315,6 @@ def _begun(
     return read
 
 
-def _array_parts(path: str, array: NDArray[Any], block_rows: int) -> Iterator[Part]:
-    if array.ndim != 2:
-        raise ValueError(f"{path}: holds an array of shape {array.shape}; a table has two dimensions")
-    # Arrow knows neither foreign byte orders nor long doubles.
-    dtype = np.dtype(np.float64) if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
-    names = numbered(array.shape[1])
-    for start in range(0, len(array), block_rows):
-        columns = np.ascontiguousarray(array[start : start + block_rows].T, dtype=dtype)
-        yield Part(pa.table([pa.array(column) for column in columns], names=names))
-
-
-def _npz_member(path: str, key: str | None) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-    except zipfile.BadZipFile as error:
-        raise _damaged(path, "NPZ", error) from error
-    if key is None and len(names) == 1:
-        return names[0]
-    if key in names:
-        return key
-    if not names:
-        raise ValueError(f"{path}: holds no arrays; save one in it")
-    problem = "holds several arrays" if key is None else f"holds no array {key!r}"
-    raise ValueError(f"{path}: {problem}; choose one by its key: {', '.join(map(repr, names))}")
-
-
 def _parquet_parts(path: str, block_rows: int) -> Iterator[Part]:
     from pyarrow import parquet  # slow to import: it brings clients of cloud storage
 
@@ -371,17 +325,17 @@ def _parquet_parts(path: str, block_rows: int) -> Iterator[Part]:
             for batch in file.iter_batches(block_rows):
                 yield Part(pa.table(batch.columns, names=names, metadata=file.schema_arrow.metadata))
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, "Parquet", error) from error
+        raise damaged(path, "Parquet", error) from error
 
 
-def _with_nulls(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _with_nulls(column: pa.ChunkedArray, words: pa.Array) -> pa.ChunkedArray:
     """One sign for what is missing, null, and one type for text, string."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
         column = column.cast(pa.string())
     if pa.types.is_string(column.type):
-        missing = pc.is_in(pc.ascii_trim_whitespace(column), pa.array(MISSING))
+        missing = pc.is_in(pc.ascii_trim_whitespace(column), words)
     elif pa.types.is_floating(column.type):
         missing = pc.is_nan(column)
     else:

@@ -7,14 +7,11 @@ the line in an editor.
 from __future__ import annotations
 
 import contextlib
-import gzip
-import io
 import re
-import sys
-import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple, TextIO, TypeAlias
+from dataclasses import replace
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -22,30 +19,27 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import csv
 
+from tollad.io.dialect import NUMBER, SEPARATORS, Dialect, guess_separator
+from tollad.io.records import (
+    LINE_BREAK,
+    as_text,
+    byte_stream,
+    chunks,
+    first_lines,
+    guess,
+    mask_quoted_breaks,
+    record_lines,
+    undecodable,
+    with_tabs,
+)
 from tollad.tables.schema import MISSING
-
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
-
-# What separates values in text that people have, and how a message calls many of them.
-_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-
-_CHUNK_BYTES = 1 << 22
-_MAX_RECORD_BYTES = 1 << 26
-_LOOKS_LIKE = {
-    b"PAR1": "it looks like a Parquet file",
-    b"\x93NUMPY": "it looks like an NPY file",
-    b"PK\x03\x04": "it looks like a ZIP archive, perhaps an Excel sheet or an NPZ file",
-    b"\x89PNG": "it looks like a PNG image",
-    b"\xff\xd8\xff": "it looks like a JPEG image",
-    b"\xff\xfe": "it looks like UTF-16; save it as UTF-8",
-    b"\xfe\xff": "it looks like UTF-16; save it as UTF-8",
-}
-_NULL = b"\xc0\x80"
-_LINE_BREAK = re.compile(rb"\r\n|\r|\n")
 
 # What is done with a row that cannot be read: its number in the file, from 0; its line, None where the file has no
 # lines; what is wrong with it; and its text.
 Reject: TypeAlias = Callable[[int, int | None, str, str], None]
+
+# Bytes that the separator is guessed by.
+_GUESSED_BY = 1 << 16
 
 
 class Part(NamedTuple):
@@ -67,11 +61,12 @@ class Part(NamedTuple):
 def text_parts(
     path: str,
     label: str,
-    separator: str,
+    usual: str,
     header: bool,
     numeric: Collection[str] = (),
     reject: Reject | None = None,
     spooled: BinaryIO | None = None,
+    dialect: Dialect | None = None,
 ) -> Iterator[Part]:
     """Yield successive pieces of a text file, "-" for standard input, as columns of strings.
 
@@ -80,8 +75,8 @@ def text_parts(
     path : str
     label : str
         What messages call the file.
-    separator : str
-        One character.
+    usual : str
+        The separator that the ending of the file stands for, if neither `dialect` nor the first lines tell.
     header : bool
         Whether the first record holds the names; else they are x1, x2, ...
     numeric : collection of str
@@ -90,6 +85,8 @@ def text_parts(
         Is told of records that cannot be read, which are then left out; by default they are errors.
     spooled : binary file, optional
         What standard input held, to be read from its beginning instead.
+    dialect : Dialect
+        How the text is written. Decimal signs and dates stay as they are, but for `numeric`.
 
     Raises
     ------
@@ -99,19 +96,26 @@ def text_parts(
     """
     names: list[str] = []
     n_before = 0
-    with _byte_stream(path, spooled) as stream:
-        for first_line, text, masked, problem in _chunks(stream, label, separator, skip=reject is not None):
+    skip, dialect = reject is not None, dialect or Dialect()
+    with byte_stream(path, spooled, dialect.encoding) as stream:
+        start, line = first_lines(stream, label, header=header, skip=skip)
+        separator = dialect.separator or _guessed(start, usual)
+        dialect = replace(dialect, separator=separator)
+        for first_line, text, masked, problem in chunks(stream, label, separator, start, line, skip=skip):
             if problem:
                 if reject is None or not names:
                     raise ValueError(f"{label}, line {first_line}: {problem}; correct the line")
-                reject(n_before, first_line, problem, _shown(text))
+                reject(n_before, first_line, problem, as_text(text))
                 n_before += 1
                 continue
-            lines = _record_lines(text, masked, first_line)
+            if separator == " ":
+                text = with_tabs(text)
+                masked, _ = mask_quoted_breaks(text, "\t")
+            lines = record_lines(text, masked, first_line)
             if not lines.size:
                 continue
             if not names:
-                names, end = _names(text, masked, label, separator, lines, header)
+                names, end = _names(text, masked, label, dialect, lines, header)
                 if header:
                     text, masked, lines = text[end:], masked[end:], lines[1:]
                 if not lines.size:
@@ -119,11 +123,11 @@ def text_parts(
             whole = text.endswith((b"\r", b"\n"))
             bad: dict[int, tuple[str, str]] = {}
             if reject is not None:
-                bad = _undecodable(text, masked)
+                bad = undecodable(text, masked)
                 if bad:
                     text = text.decode(errors="replace").encode()
             hint = "" if whole else "; the text ends within this line"
-            table, ragged = _parse(text, label, separator, lines, names, numeric, skip=reject is not None, hint=hint)
+            table, ragged = _parse(text, label, dialect, lines, names, numeric, skip=skip, hint=hint)
             numbers = n_before + np.arange(len(lines))
             n_before += len(lines)
             for row, why in sorted((ragged | bad).items()):
@@ -135,30 +139,37 @@ def text_parts(
 
 
 def _names(
-    text: bytes, masked: bytes, label: str, separator: str, lines: NDArray[np.int64], header: bool
+    text: bytes, masked: bytes, label: str, dialect: Dialect, lines: NDArray[np.int64], header: bool
 ) -> tuple[list[str], int]:
     """Return the names of the columns, by the first record, and where it ends."""
     start = len(masked) - len(masked.lstrip(b"\r\n"))
-    line_break = _LINE_BREAK.search(masked, start)
+    line_break = LINE_BREAK.search(masked, start)
     end = line_break.end() if line_break else len(text)
-    if _undecodable(text[start:end], masked[start:end]):
-        raise ValueError(f"{label}, line {lines[0]}: is no UTF-8 text; {_guess(text[:8])}")
-    names = _parse(text[start:end] + b"\n", label, separator, lines, None)[0].column_names
+    if undecodable(text[start:end], masked[start:end]):
+        raise ValueError(f"{label}, line {lines[0]}: is no UTF-8 text; {guess(text[:8])}")
+    names = _parse(text[start:end] + b"\n", label, dialect, lines, None)[0].column_names
     if len(names) == 1:
-        _check_separator(text[start:end].decode(), label, separator)
+        _check_separator(text[start:end].decode(), label, dialect.separator or ",")
     return distinct_names(label, names) if header else numbered(len(names)), end
+
+
+def _guessed(start: bytes, usual: str) -> str:
+    """Return the separator by the whole lines at the beginning of a text."""
+    lines = start[:_GUESSED_BY]
+    if len(start) > _GUESSED_BY:
+        lines = lines[: max(lines.rfind(b"\n"), lines.rfind(b"\r")) + 1] or lines
+    return guess_separator(lines.decode(errors="replace"), usual)
 
 
 def _check_separator(record: str, label: str, separator: str) -> None:
     """Raise ValueError for a first record of one value that looks like several, separated by something else."""
     bare = re.sub('"[^"]*"', "", record)
-    found = max((other for other in _SEPARATORS if other != separator), key=bare.count)
+    found = max((other for other in SEPARATORS if other not in (separator, " ")), key=bare.count)
     if found not in bare:
         return
-    endings = {",": " or as a .csv file", "\t": " or as a .tsv file"}
     raise ValueError(
-        f"{label}: looks separated by {_SEPARATORS[found]}, but is read as separated by {_SEPARATORS[separator]}; save "
-        f"it with {_SEPARATORS[separator]}{endings.get(found, '')}, or put quotes around what is one value"
+        f"{label}: looks separated by {SEPARATORS[found]}, but is read as separated by {SEPARATORS[separator]}; "
+        f"name the separator, as in separator={found!r}, or put quotes around what is one value"
     )
 
 
@@ -172,155 +183,10 @@ def _without(part: Part, bad: Collection[int], ragged: Collection[int]) -> Part:
     return Part(part.table.filter(pa.array(~is_bad[~is_ragged])), part.lines[good], part.numbers[good])
 
 
-def standard_input() -> BinaryIO:
-    """Return standard input as a binary file; OSError if it was closed from the beginning."""
-    stream: TextIO | None = sys.stdin
-    if stream is None:
-        raise OSError("cannot read standard input: it is closed; name a file, or pipe the rows into the command")
-    return stream.buffer
-
-
-@contextlib.contextmanager
-def _byte_stream(path: str, spooled: BinaryIO | None) -> Iterator[io.BufferedIOBase]:
-    """The bytes of a file or of standard input, decompressed if they are gzipped."""
-    with contextlib.ExitStack() as stack:
-        raw: io.BufferedReader[Any]
-        if path == "-":
-            given: Any = standard_input() if spooled is None else spooled
-            if spooled is not None:
-                spooled.seek(0)
-            raw = io.BufferedReader(given)
-            stack.callback(raw.detach)  # standard input is not ours to close
-        else:
-            raw = stack.enter_context(open(path, "rb"))
-        if path.lower().endswith(".gz") or raw.peek(2).startswith(b"\x1f\x8b"):
-            yield stack.enter_context(gzip.GzipFile(fileobj=raw))
-        else:
-            yield raw
-
-
-def _chunks(
-    stream: io.BufferedIOBase, label: str, separator: str, *, skip: bool
-) -> Iterator[tuple[int, bytes, bytes, str]]:
-    """Cut a text into runs of whole records: (line it begins on, text, text with quoted line breaks masked, "").
-
-    What is no record, since it never ends, comes as its first line alone, and the last string says what is wrong.
-    """
-    more = text = _read(stream, label, _CHUNK_BYTES, skip=skip)
-    head, text = text[:8], text.removeprefix(b"\xef\xbb\xbf")
-    line = 1
-    while text:
-        if b"\0" in text:
-            raise ValueError(f"{label}: is no text; {_guess(head)}")
-        masked, unclosed = _mask_quoted_breaks(text, separator)
-        # A carriage return at the very end may be the first half of a line break.
-        end = max(masked.rfind(b"\n"), masked.rfind(b"\r", 0, -1)) + 1
-        # Doubling keeps the cost of a long record linear, although its beginning is scanned again.
-        more = more and _read(stream, label, _CHUNK_BYTES if end else max(_CHUNK_BYTES, len(text)), skip=skip)
-        endless = (unclosed is not None and not more) or (not end and len(text) > _MAX_RECORD_BYTES)
-        if not more and not endless:
-            end = len(text)
-        if not skip:
-            try:
-                text[:end].decode()
-            except UnicodeDecodeError as error:
-                line += _count_breaks(text, error.start)
-                raise ValueError(f"{label}, line {line}: is no UTF-8 text; {_guess(head)}") from None
-        opened = line + _count_breaks(text, unclosed or 0)
-        if end:
-            yield line, text[:end], masked[:end], ""
-            line += _count_breaks(text, end)
-            text = text[end:]
-        if endless:
-            problem = f"is over {_MAX_RECORD_BYTES >> 20} MiB" if unclosed is None else "opens quotes that never close"
-            line_break = _LINE_BREAK.search(text)
-            end = line_break.end() if line_break else len(text)
-            yield opened, text[:end], b"", problem
-            line += _count_breaks(text, end)
-            text = text[end:]
-        text += more
-
-
-def _count_breaks(text: bytes, end: int) -> int:
-    return text.count(b"\n", 0, end) + text.count(b"\r", 0, end) - text.count(b"\r\n", 0, end)
-
-
-def _read(stream: io.BufferedIOBase, label: str, size: int, *, skip: bool) -> bytes:
-    try:
-        read = stream.read(size)
-        # Where bad lines are skipped, a line with null bytes is one of bytes that are no UTF-8 text.
-        return read.replace(b"\0", _NULL) if skip else read
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{label}: the gzip data are damaged or cut short ({error})") from error
-
-
-def _guess(head: bytes) -> str:
-    return next((guess for magic, guess in _LOOKS_LIKE.items() if head.startswith(magic)), "save it as UTF-8 text")
-
-
-def _mask_quoted_breaks(text: bytes, separator: str) -> tuple[bytes, int | None]:
-    r"""Replace line breaks in quotes by \0, without changing the length; also where quotes open that never close.
-
-    As in Arrow, quotes count only at the beginning of a value.
-    """
-    if b'"' not in text:
-        return text, None
-    # Two quotes in a row are one of the value. There is only one way to match, so nothing is tried twice, and no need
-    # for possessive quantifiers, in which Python 3.11 had faults.
-    quoted = re.compile(rb'(?:\A|(?<=[%b\r\n]))"[^"]*(?:""[^"]*)*("|\Z)' % re.escape(separator.encode()))
-    masked = bytearray(text)
-    for found in quoted.finditer(text):
-        value = found[0]
-        if b"\n" in value or b"\r" in value:
-            masked[found.start() : found.end()] = _LINE_BREAK.sub(lambda b: b"\0".rjust(len(b[0])), value)
-        if not found[1]:
-            return bytes(masked), found.start()
-    return bytes(masked), None
-
-
-def _record_lines(text: bytes, masked: bytes, first_line: int) -> NDArray[np.int64]:
-    """The line on which each record begins that is not blank."""
-    if masked == text and not (b"\r" in text or b"\n\n" in text or text.startswith(b"\n")):
-        return np.arange(first_line, first_line + text.count(b"\n") + (not text.endswith(b"\n")))
-    lines, line = [], first_line
-    for record in masked.splitlines():
-        if record:
-            lines.append(line)
-        line += 1 + record.count(b"\0")
-    return np.array(lines, dtype=np.int64)
-
-
-def _undecodable(text: bytes, masked: bytes) -> dict[int, tuple[str, str]]:
-    """The records, counted without blank ones, that are no UTF-8 text: what is wrong, and their text."""
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        pass
-    else:
-        return {}
-    bad, number, start = {}, 0, 0
-    for record in masked.splitlines(keepends=True):
-        raw = text[start : start + len(record)]
-        start += len(record)
-        if not record.strip(b"\r\n"):
-            continue
-        try:
-            raw.decode()
-        except UnicodeDecodeError:
-            bad[number] = "is no UTF-8 text", _shown(raw)
-        number += 1
-    return bad
-
-
-def _shown(raw: bytes) -> str:
-    """A record as text, whatever its bytes are."""
-    return raw.replace(_NULL, b"\0").rstrip(b"\r\n").decode(errors="backslashreplace")
-
-
 def _parse(
     text: bytes,
     label: str,
-    separator: str,
+    dialect: Dialect,
     lines: NDArray[np.int64],
     names: list[str] | None,
     numeric: Collection[str] = (),
@@ -333,6 +199,7 @@ def _parse(
     Beside them, if they are to be skipped, the records that are ragged: what is wrong, and their text.
     """
     ragged: dict[int, tuple[str, str]] = {}
+    separator = "\t" if dialect.separator == " " else dialect.separator
 
     def note(row: Any) -> str:
         problem = f"expected {row.expected_columns} values, found {row.actual_columns}"
@@ -346,7 +213,12 @@ def _parse(
             # One block and one thread: otherwise Arrow does not number the rows.
             csv.ReadOptions(column_names=names, block_size=len(text) + 1, use_threads=False),
             csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=note),
-            csv.ConvertOptions(column_types=types, check_utf8=False, null_values=MISSING),
+            csv.ConvertOptions(
+                column_types=types,
+                check_utf8=False,
+                null_values=[*MISSING, *dialect.missing],
+                decimal_point=dialect.decimal or ".",
+            ),
         )
 
     if numeric:

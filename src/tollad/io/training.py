@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from tollad.io.arrays import MAX_GIB
+from tollad.io.dialect import Dialect
 from tollad.io.images import ImageSource, is_images, open_images
 from tollad.io.inputs import column_of_images, is_array, read_images_array, shown
 from tollad.io.labels import Labelled, check_normal, labelled, matches, unmatched
@@ -57,6 +59,8 @@ def read_training_rows(
     kinds: Mapping[str, str] | None,
     size: tuple[int, int] | None = None,
     grey: bool = False,
+    dialect: Dialect | None = None,
+    max_gib: float = MAX_GIB,
 ) -> Training:
     """Read the rows to fit a detector on: into memory, or what would take much of it, to disk.
 
@@ -75,6 +79,8 @@ def read_training_rows(
         What columns are; all others are decided by their values, see `tollad.tables.survey.fit_columns`.
     size, grey
         As in `tollad.io.images.open_images`, for images only.
+    dialect, max_gib
+        As in `tollad.io.sources.open_table`.
 
     Raises
     ------
@@ -95,12 +101,12 @@ def read_training_rows(
         return _training_images(open_images(path, size=size, grey=grey), label, normal, notes)
     if size is not None or grey:
         raise ValueError(f"{shown(path)}: is no folder of images and no IDX file; leave out the size and grey")
-    array = read_images_array(path, key, has_columns=label is not None or bool(drop) or bool(kinds))
+    array = read_images_array(path, key, max_gib, has_columns=label is not None or bool(drop) or bool(kinds))
     if array is not None:
         return Training(array, None, {**notes, "n_read": len(array), "n_used": len(array)})
     with contextlib.ExitStack() as stack:
         spooled = stack.enter_context(spooled_input()) if path == "-" else None
-        source = open_table(path, header=header, key=key, spooled=spooled)
+        source = open_table(path, header=header, key=key, spooled=spooled, dialect=dialect, max_gib=max_gib)
         return _read_training_table(source, is_large(path, spooled), is_array(path), label, normal, drop, kinds, notes)
 
 
@@ -126,24 +132,32 @@ def _read_training_table(
         raise ValueError(f"{source.path}: no column is left to learn from; drop fewer columns")
     # The columns of an array have no names; numbered from the first, they need none to be found again.
     named = not (is_array and not asked and names == column_names(None, len(names)))
+    guessed = [name for name in names if name not in asked]
     if large:
+        source.learn_dates(guessed)
         rows, n_read = large_rows(source, names, asked, Labelled(source.path, label, normal), named=named)
-        return Training(
-            rows, asked or None, {**notes, "label": label, "drop": drop, "n_read": n_read, "n_used": len(rows)}
-        )
+        notes |= {"label": label, "drop": drop, "n_read": n_read, "n_used": len(rows)}
+        return Training(rows, asked or None, notes | _dialect_note(source))
     block = read_table(source)
     kept = labelled(block, label, normal)
-    table, numbers = block.table.select(names).filter(pa.array(kept)), np.flatnonzero(kept)
+    source.learn_dates(guessed, block.table.filter(pa.array(kept)))
+    table, numbers = block.select(names).filter(pa.array(kept)), np.flatnonzero(kept)
 
     def where(row: int) -> str:
         return block.where(int(numbers[row]))
 
     columns = fit_columns(table, asked, where=where)
-    notes |= {"label": label, "drop": drop, "n_read": len(block), "n_used": len(table)}
+    notes |= {"label": label, "drop": drop, "n_read": len(block), "n_used": len(table)} | _dialect_note(source)
     if not named:
         return Training(encode(table, columns, where=where), None, notes)
     asked |= {column.name: "drop" for column in columns if column.kind == "drop"}
     return Training(typed(table, columns, where=where), asked or None, notes)
+
+
+def _dialect_note(source: TableSource) -> dict[str, Any]:
+    """Return what has to be known of the text to read later files alike, if there is anything."""
+    record = source.dialect.to_json()
+    return {"dialect": record} if record else {}
 
 
 def _training_images(source: ImageSource, label: str | None, normal: Sequence[str], notes: dict[str, Any]) -> Training:

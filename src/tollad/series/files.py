@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from tollad.calibration import overlap, rows_needed
 from tollad.detector.scored import Scored
+from tollad.io.dialect import Dialect
 from tollad.io.inputs import check_columns
 from tollad.io.labels import labelled
 from tollad.io.sources import (
@@ -79,6 +80,7 @@ def read_training_series(
     time: str | None,
     network: str,
     false_alarm_rate: float | None,
+    dialect: Dialect | None = None,
 ) -> TrainingSeries:
     """Read a series to fit a detector on, all into memory.
 
@@ -96,6 +98,8 @@ def read_training_series(
         Of the detector. One of (channels, time steps) takes windows as they are, all others take them flat.
     false_alarm_rate : float, optional
         Holds out the last fifth of the series, or as many steps as the rate needs, and leaves a window before it.
+    dialect : Dialect, optional
+        How the text is written.
 
     Raises
     ------
@@ -110,7 +114,7 @@ def read_training_series(
     """
     stride = max(1, window // _COVERS) if stride is None else stride
     check_window(window, stride)
-    source = open_table(path, header=header, key=key)
+    source = open_table(path, header=header, key=key, dialect=dialect)
     warn_of_lost_row(source)
     label, time = (None if name is None else resolve_column(source.path, source.names, name) for name in (label, time))
     drop = [resolve_column(source.path, source.names, name) for name in drop]
@@ -142,6 +146,7 @@ def read_training_series(
         "n_read": len(block),
         "n_used": sum(map(len, trained)),
         "series": series,
+        "dialect": source.dialect.to_json(),
     }
     cut = [_shaped(windows(piece, window, stride), flat=traits_of(network).n_axes != 2) for piece in trained]
     return TrainingSeries(np.concatenate(cut), None, notes, trained, held_out)
@@ -201,6 +206,7 @@ def normal_scores(
     key: str | None,
     label: str | None,
     normal: Sequence[str],
+    dialect: Dialect | None = None,
 ) -> Floats:
     """Return the scores of the time steps of a file, (n,): of all, or of those in stretches labelled normal.
 
@@ -208,7 +214,7 @@ def normal_scores(
     ----------
     detector : TollDetector
         One of which `is_series` is true.
-    path, header, key, label, normal
+    path, header, key, label, normal, dialect
         As in `tollad.io.inputs.read_rows`.
 
     Raises
@@ -217,7 +223,7 @@ def normal_scores(
         As `score_series`, and if no stretch is as long as a window.
     """
     layout = detector.notes_["series"]
-    source = _open_like_fit(detector, path, header, key, label)
+    source = _open_like_fit(detector, path, header, key, label, dialect)
     block = read_table(source)
     _Clock.from_json(layout["time"]).check(block)
     kept = labelled(block, None if label is None else resolve_column(source.path, source.names, label), normal)
@@ -265,7 +271,13 @@ def calibrate_series(
 
 
 def score_series(
-    detector: TollDetector, path: str, *, header: bool | None, key: str | None, column: str | None = None
+    detector: TollDetector,
+    path: str,
+    *,
+    header: bool | None,
+    key: str | None,
+    column: str | None = None,
+    dialect: Dialect | None = None,
 ) -> Iterator[Scored]:
     """Score the time steps of a file, reading it block by block: no more of it is kept than a block and a window.
 
@@ -273,7 +285,7 @@ def score_series(
     ----------
     detector : TollDetector
         One of which `is_series` is true.
-    path, header, key, column
+    path, header, key, column, dialect
         As in `tollad.io.inputs.row_blocks`; by default `column` is that of the time stamps, if there is one.
 
     Yields
@@ -292,7 +304,7 @@ def score_series(
         For the first gap in the time stamps.
     """
     layout = detector.notes_["series"]
-    source, window = _open_like_fit(detector, path, header, key, column), layout["window"]
+    source, window = _open_like_fit(detector, path, header, key, column, dialect), layout["window"]
     clock = _Clock.from_json(layout["time"])
     column = clock.column if column is None else resolve_column(source.path, source.names, column)
     steps: Floats = np.empty((0, len(layout["columns"])))
@@ -453,11 +465,18 @@ class _Clock:
 
 
 def _open_like_fit(
-    detector: TollDetector, path: str, header: bool | None, key: str | None, column: str | None
+    detector: TollDetector,
+    path: str,
+    header: bool | None,
+    key: str | None,
+    column: str | None,
+    dialect: Dialect | None,
 ) -> TableSource:
     """Open a file that has the columns of the fit; besides them it may have those left out then, and `column`."""
     notes = detector.notes_
-    source = open_table(path, header=notes["header"] if header is None else header, key=key)
+    if dialect is None:
+        dialect = Dialect.from_json(notes.get("dialect", {}))
+    source = open_table(path, header=notes["header"] if header is None else header, key=key, dialect=dialect)
     if column is not None:
         column = resolve_column(source.path, source.names, column)
     layout = notes["series"]
@@ -469,7 +488,7 @@ def _open_like_fit(
 def _numbers(block: Block, names: Sequence[str], remedy: str = "correct it") -> Floats:
     """Return the steps of a block, (m, C); ValueError for text, infinite and missing values."""
     with _no_missing(remedy):
-        steps = encode(block.table.select(list(names)), [Column(name, "number") for name in names], where=block.where)
+        steps = encode(block.select(list(names)), [Column(name, "number") for name in names], where=block.where)
     missing = np.argwhere(np.isnan(steps))
     if len(missing):
         row, column = missing[0]

@@ -1,0 +1,285 @@
+"""How people write tables as text: separators, decimal commas, encodings, words for what is missing, forms of dates."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
+"""What separates values, and how a message calls many of them. A space is any run of spaces and tabs."""
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+
+# Records that the separator is guessed by.
+_GUESSED_BY = 50
+_GROUPING = "'\u2019 \u00a0\u202f"
+_DAY_FIRST, _MONTH_FIRST = ("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y"), ("%m/%d/%Y", "%m-%d-%Y")
+_TIMES = ("", " %H:%M", " %H:%M:%S")
+_WRITTEN_DATE = r"^[0-9]{1,2}([-/.])[0-9]{1,2}[-/.][0-9]{4}( [0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)?$"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a table is written as text. What was given or learnt at fit holds for all later files, too.
+
+    Attributes
+    ----------
+    separator : str or None, default None
+        A key of `SEPARATORS`; None: guessed from the first lines of each file.
+    decimal : {".", ","} or None, default None
+        Sign before the decimals. If it is given, the other one may group digits by threes, as may spaces and
+        apostrophes; None is a point, and nothing groups digits.
+    encoding : str or None, default None
+        Of the text, as Python names it; None is UTF-8, or UTF-16 by its byte order mark.
+    missing : sequence of str, default ()
+        Words for a missing value beside those of `tollad.tables.schema.MISSING`.
+    date_format : str or None, default None
+        As `datetime.datetime.strptime` takes it, such as ``"%d.%m.%Y"``.
+    dates : dict of str to str
+        Formats of single columns, learnt from their values by `learn_dates`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown separator, decimal sign or encoding.
+    """
+
+    separator: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    missing: Sequence[str] = ()
+    date_format: str | None = None
+    dates: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.separator is not None and self.separator not in SEPARATORS:
+            raise ValueError(
+                f"{self.separator!r} is no separator; the known ones are {', '.join(map(repr, SEPARATORS))}"
+            )
+        if self.decimal not in (None, ".", ","):
+            raise ValueError(f"{self.decimal!r} is no decimal sign; it is '.' or ','")
+        if self.decimal == "," == self.separator:
+            raise ValueError("a comma cannot both separate values and stand before decimals; name another separator")
+        if self.encoding is not None:
+            try:
+                b"text".decode(self.encoding)
+            except LookupError:
+                raise ValueError(
+                    f"{self.encoding!r} is no known encoding; give one such as 'cp1252' or 'utf-16'"
+                ) from None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what differs from the default as JSON values."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """Return the dialect of a record: the way back from `to_json`."""
+        return cls(**{**record, "dates": dict(record.get("dates", {}))})
+
+    def changed(self, **given: Any) -> Self:
+        """Return the dialect with those of the attributes that are given, and neither None nor empty."""
+        return type(self)(**{**vars(self), **{name: value for name, value in given.items() if value}})
+
+
+def guess_separator(text: str, default: str) -> str:
+    r"""Return what separates the values of whole lines of text: the one that each line has as often as the others.
+
+    Parameters
+    ----------
+    text : str
+        The first lines, from that of the names on if there is one.
+    default : str
+        What the ending of the file says; it is taken if the lines do not tell.
+
+    Examples
+    --------
+    >>> guess_separator("a;b\n1,5;2\n3;4,5\n", default=",")
+    ';'
+    >>> guess_separator("a,b\n1;5,2\n", default=",")
+    ','
+    """
+    records = [line for line in re.sub('"[^"]*"', '""', text).splitlines() if line.strip()][:_GUESSED_BY]
+    steady = []
+    for separator in dict.fromkeys([default, ",", ";", "\t", "|"]):
+        counts = {record.count(separator) for record in records}
+        if len(counts) == 1 and counts != {0}:
+            steady.append(separator)
+    if steady[:1] == [","] and ";" in steady:
+        # A decimal comma in each value, and no names: semicolons separate if all between them are numbers.
+        values = [value.strip() for record in records for value in record.split(";")]
+        if all(re.fullmatch(r"[+-]?\d*,\d+", value) for value in values if "," in value):
+            return ";"
+    if steady:
+        return steady[0]
+    rows = [record.split() for record in records]
+    if len(rows) > 1 and not any(default in record for record in records) and _is_matrix(rows):
+        return " "
+    return default
+
+
+def _is_matrix(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether rows of one length hold numbers alone, but for the first."""
+    return (
+        len(rows[0]) > 1
+        and len({len(row) for row in rows}) == 1
+        and all(NUMBER.fullmatch(value) or value in ("?", "NA", "NaN", "nan") for row in rows[1:] for value in row)
+    )
+
+
+def understood(table: pa.Table, dialect: Dialect, where: Callable[[int], str]) -> pa.Table:
+    """Return columns of text with decimal points, without signs that group digits, and with dates as in 2024-12-31.
+
+    Values in another form stay as they are, to be judged by who knows what the column is.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    dialect : Dialect
+    where : callable
+        Says where a row, counted from 0, stands.
+
+    Raises
+    ------
+    ValueError
+        For a decimal point where a decimal comma was asked for.
+    """
+    if dialect.decimal is None and dialect.date_format is None and not dialect.dates:
+        return table
+    for place, name in enumerate(table.column_names):
+        column = table.column(place)
+        if not pa.types.is_string(column.type):
+            continue
+        wrong = contradicting(column, dialect)
+        if wrong:
+            row = wrong[0]
+            raise ValueError(f"{where(row)}, column {name!r}: {why_contradicting(column[row].as_py())}; correct it")
+        column = _with_points(column, dialect)
+        form = dialect.dates.get(name) or dialect.date_format
+        table = table.set_column(place, name, column if form is None else _with_iso_dates(column, form))
+    return table
+
+
+def contradicting(column: pa.ChunkedArray, dialect: Dialect) -> list[int]:
+    """Return the rows with a decimal point where a decimal comma was asked for, which could be read in two ways."""
+    if dialect.decimal != "," or not pa.types.is_string(column.type):
+        return []
+    column = pc.ascii_trim_whitespace(column)
+    with_point = pc.match_substring_regex(column, rf"^{NUMBER.pattern}$")
+    with_point = pc.and_(with_point, pc.match_substring(column, "."))
+    wrong = pc.and_(with_point, pc.invert(pc.match_substring_regex(column, _grouped(",")))).fill_null(False)
+    found: list[int] = pc.indices_nonzero(wrong.combine_chunks()).to_pylist()
+    return found
+
+
+def why_contradicting(value: str) -> str:
+    """Return what is wrong with a value that `contradicting` finds."""
+    return f"{value.strip()!r} has a decimal point, but the decimal sign of this table is a comma"
+
+
+def _grouped(decimal: str) -> str:
+    """Return the pattern of numbers with a decimal sign, whose digits may be grouped by threes."""
+    other, sign = {",": ".", ".": ","}[decimal], re.escape(decimal)
+    plain = rf"[0-9]+({sign}[0-9]*)?([eE][+-]?[0-9]+)?|{sign}[0-9]+([eE][+-]?[0-9]+)?"
+    return rf"^[+-]?([0-9]{{1,3}}([{re.escape(other)}{_GROUPING}][0-9]{{3}})+({sign}[0-9]+)?|{plain})$"
+
+
+def _with_points(column: pa.ChunkedArray, dialect: Dialect) -> pa.ChunkedArray:
+    if dialect.decimal is None:
+        return column
+    trimmed = pc.ascii_trim_whitespace(column)
+    other = {",": ".", ".": ","}[dialect.decimal]
+    plain = pc.replace_substring_regex(trimmed, f"[{re.escape(other)}{_GROUPING}]", "")
+    plain = pc.replace_substring(plain, dialect.decimal, ".")
+    return pc.if_else(pc.match_substring_regex(trimmed, _grouped(dialect.decimal)), plain, column)
+
+
+def _with_iso_dates(column: pa.ChunkedArray, form: str) -> pa.ChunkedArray:
+    trimmed = pc.ascii_trim_whitespace(column)
+    values = trimmed.unique()
+    dates = pa.array([_iso(value, form) for value in values.to_pylist()], pa.string())
+    return pc.coalesce(dates.take(pc.index_in(trimmed, value_set=values).combine_chunks()), column)
+
+
+def _iso(value: str | None, form: str) -> str | None:
+    """Return a date as in 2024-12-31, with the time if the format has one; None if the value is not of the format."""
+    try:
+        date = datetime.strptime(value or "", form)
+    except ValueError:
+        return None
+    return date.isoformat(" ") if re.search("%[HIMSpXc]", form) else date.date().isoformat()
+
+
+def learn_dates(dialect: Dialect, table: pa.Table, path: str) -> None:
+    """Note the format of each column of text that is one of dates with the day or the month first, if it can be told.
+
+    Days before months are told by a point, and by a day after the twelfth.
+
+    Parameters
+    ----------
+    dialect : Dialect
+        Its `dates` are filled.
+    table : pyarrow.Table
+        All rows, or so many that they tell; missing values are null. Those of another form are refused later.
+    path : str
+        The file, as messages name it.
+
+    Raises
+    ------
+    ValueError
+        For dates such as 03/04/2024 that can be read in two ways.
+    """
+    if dialect.date_format is not None:
+        return
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not pa.types.is_string(column.type):
+            continue
+        values = pc.ascii_trim_whitespace(column).drop_null()
+        # Most columns need no closer look than at their first values.
+        if not len(values) or not _all_match(values[:10]) or not _all_match(values):
+            continue
+        distinct = values.unique().to_pylist()
+        found = [form for form in _forms() if all(_iso(value, form) is not None for value in distinct)]
+        if len(found) > 1:
+            raise ValueError(
+                f"{path}, column {name!r}: {distinct[0]!r} can be read in two ways; say which, with "
+                f"date_format={found[0]!r} or date_format={found[1]!r}"
+            )
+        if found:
+            dialect.dates[name] = found[0]
+
+
+def _forms() -> list[str]:
+    return [day + time for day in (*_DAY_FIRST, *_MONTH_FIRST) for time in _TIMES]
+
+
+def _all_match(values: pa.ChunkedArray) -> bool:
+    return bool(pc.all(pc.match_substring_regex(values, _WRITTEN_DATE)).as_py())
+
+
+class Recoded:
+    """A stream of bytes in some encoding, read as UTF-8.
+
+    Parameters
+    ----------
+    stream : binary stream
+    encoding : str
+    """
+
+    def __init__(self, stream: Any, encoding: str) -> None:
+        self._stream, self._decoder = stream, codecs.getincrementaldecoder(encoding)()
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, as many or a few more or less, and none only at the end; UnicodeDecodeError."""
+        while True:
+            raw = self._stream.read(size)
+            text = self._decoder.decode(raw, final=not raw)
+            if text or not raw:
+                return text.encode(errors="replace")

@@ -1,0 +1,137 @@
+"""Sheets of Excel workbooks (.xlsx) as pieces of tables that know their rows."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import warnings
+import zipfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tollad.io.arrays import DAMAGED, MAX_GIB, check_archive, damaged
+from tollad.io.text import Part, Reject, distinct_names, numbered
+
+# More rows are in no sheet: a file that says so is damaged.
+_MOST_ROWS = 1 << 20
+
+
+def excel_parts(
+    path: str,
+    header: bool,
+    block_rows: int,
+    sheet: str | None = None,
+    reject: Reject | None = None,
+    max_gib: float = MAX_GIB,
+) -> Iterator[Part]:
+    """Yield successive pieces of a sheet as columns of text; their lines are the rows that Excel shows.
+
+    Cells hold values, not text: a number is written with all its digits, a date as in 2024-12-31 17:30:00, a time of
+    day and a duration in seconds, and a formula as the value that was saved with it. Rows without a value are skipped.
+
+    Parameters
+    ----------
+    path : str
+    header : bool
+        Whether the first row holds the names; else they are x1, x2, ...
+    block_rows : int
+        The most rows of a piece.
+    sheet : str, optional
+        Name of the sheet; needed if there are several.
+    reject : callable, optional
+        Is told of rows of too many values, which are then left out; by default they are errors.
+    max_gib : float
+        What the workbook may be unpacked to.
+
+    Raises
+    ------
+    ValueError
+        For a file that is no workbook, an unknown sheet, rows of too many values and duplicated names.
+    ImportError
+        If openpyxl is not installed.
+    """
+    names: list[str] = []
+    rows: list[list[str | None]] = []
+    lines: list[int] = []
+    numbers: list[int] = []
+    n_before = 0
+    for line, row in _rows(path, sheet, max_gib):
+        if not names:
+            names = distinct_names(path, [value or "" for value in row]) if header else numbered(len(row))
+            if header:
+                continue
+        if len(row) > len(names):
+            problem = f"expected {len(names)} values, found {len(row)}"
+            if reject is None:
+                raise ValueError(f"{path}, row {line}: {problem}; correct the row")
+            reject(n_before, line, problem, ",".join(value or "" for value in row))
+        else:
+            rows.append(row + [None] * (len(names) - len(row)))
+            lines.append(line)
+            numbers.append(n_before)
+        n_before += 1
+        if len(rows) == block_rows:
+            yield _part(names, rows, lines, numbers)
+            rows, lines, numbers = [], [], []
+    if not names:
+        raise ValueError(f"{path}: is empty")
+    if rows:
+        yield _part(names, rows, lines, numbers)
+
+
+def _part(names: Sequence[str], rows: list[list[str | None]], lines: list[int], numbers: list[int]) -> Part:
+    columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+    return Part(pa.table(columns, names=list(names)), np.array(lines), np.array(numbers))
+
+
+def _rows(path: str, sheet: str | None, max_gib: float) -> Iterator[tuple[int, list[str | None]]]:
+    """Yield the rows that hold a value, with their numbers, without the empty cells at their ends."""
+    try:
+        import openpyxl
+    except ImportError as error:
+        raise ImportError("Excel sheets need openpyxl; install it with: pip install 'tollad[excel]'") from error
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except DAMAGED as error:
+        raise damaged(path, "Excel", error) from error
+    check_archive(path, members, max_gib, "Excel")
+    with open(path, "rb") as file:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of styles and forms, which hold no values
+                workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
+            titles = [worksheet.title for worksheet in workbook.worksheets]
+        except DAMAGED as error:
+            raise damaged(path, "Excel", error) from error
+        if sheet not in titles if sheet is not None else len(titles) != 1:
+            problem = "holds several sheets" if sheet is None else f"holds no sheet {sheet!r}"
+            raise ValueError(f"{path}: {problem}; choose one by its key: {', '.join(map(repr, titles))}")
+        worksheet = workbook.worksheets[0 if sheet is None else titles.index(sheet)]
+        try:
+            worksheet.reset_dimensions()  # what a file says of its size is often wrong
+            for line, cells in enumerate(itertools.islice(worksheet.iter_rows(values_only=True), _MOST_ROWS), 1):
+                row = [_as_text(value) for value in cells]
+                while row and row[-1] is None:
+                    row.pop()
+                if row:
+                    yield line, row
+        except DAMAGED as error:
+            raise damaged(path, "Excel", error) from error
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value or None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(" ")
+    if isinstance(value, datetime.time):
+        value = datetime.datetime.combine(datetime.date.min, value) - datetime.datetime.min
+    if isinstance(value, datetime.timedelta):
+        return str(value.total_seconds())
+    return str(value)

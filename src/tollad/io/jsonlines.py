@@ -1,0 +1,100 @@
+"""JSON lines as pieces of tables that know their lines: an object a line, its keys the names of the columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tollad.io.records import byte_stream, whole_lines
+from tollad.io.text import Part, Reject, distinct_names
+
+
+def json_parts(path: str, block_rows: int, reject: Reject | None = None) -> Iterator[Part]:
+    """Yield successive pieces of a file of JSON lines as columns of text.
+
+    Numbers keep their digits, true and false are these words, and null and keys that a line lacks are missing values.
+    Blank lines are skipped.
+
+    Parameters
+    ----------
+    path : str
+    block_rows : int
+        The most rows of a piece. The keys of the first one are the columns.
+    reject : callable, optional
+        Is told of lines that cannot be read, which are then left out; by default they are errors.
+
+    Raises
+    ------
+    ValueError
+        For an empty file, a line that is no object of numbers, texts and truth values, and a key that no line of the
+        first piece has, with the line.
+    """
+    names: list[str] = []
+    records: list[dict[str, str | None]] = []
+    lines: list[int] = []
+    numbers: list[int] = []
+    n_before = 0
+
+    def part() -> Part:
+        columns = [pa.array([record.get(name) for record in records], pa.string()) for name in names]
+        return Part(pa.table(columns, names=distinct_names(path, names)), np.array(lines), np.array(numbers))
+
+    with byte_stream(path, None, None) as stream:
+        for line, text in enumerate(whole_lines(stream, path), 1):
+            if not text.strip():
+                continue
+            try:
+                record = _record(text)
+                unknown = [name for name in record if names and name not in names]
+                if unknown:
+                    raise ValueError(f"the key {unknown[0]!r} is not among those of the first lines: {_listed(names)}")
+            except ValueError as error:
+                if reject is None:
+                    raise ValueError(f"{path}, line {line}: {error}; correct the line") from None
+                reject(n_before, line, str(error), text.decode(errors="backslashreplace").rstrip("\r\n"))
+            else:
+                records.append(record)
+                lines.append(line)
+                numbers.append(n_before)
+            n_before += 1
+            if len(records) == block_rows:
+                names = names or [*dict.fromkeys(name for record in records for name in record)]
+                yield part()
+                records, lines, numbers = [], [], []
+    names = names or [*dict.fromkeys(name for record in records for name in record)]
+    if records:
+        yield part()
+    elif not names:
+        raise ValueError(f"{path}: is empty")
+
+
+def _record(text: bytes) -> dict[str, str | None]:
+    try:
+        record = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
+    except UnicodeDecodeError:
+        raise ValueError("is no UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is no JSON ({error.msg} at column {error.colno})") from None
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"is no JSON object but {_named(record)}")
+    return {name: _value(name, value) for name, value in record.items()}
+
+
+def _value(name: str, value: Any) -> str | None:
+    if isinstance(value, (list, dict)):
+        raise ValueError(f"the value of {name!r} is {_named(value)}, and a column holds numbers, texts or dates")
+    return {True: "true", False: "false", None: None}[value] if isinstance(value, (bool, type(None))) else value
+
+
+def _named(value: object) -> str:
+    return {dict: "an object", list: "a list", bool: "a truth value", type(None): "null"}.get(type(value), "a value")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")

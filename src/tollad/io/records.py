@@ -1,0 +1,251 @@
+"""Text cut into whole records that know their lines, whatever its size: bytes in, UTF-8 out."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import re
+import sys
+import zlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Protocol, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tollad.io.dialect import Recoded
+
+_CHUNK_BYTES = 1 << 22
+_MAX_RECORD_BYTES = 1 << 26
+_LOOKS_LIKE = {
+    b"PAR1": "it looks like a Parquet file",
+    b"\x93NUMPY": "it looks like an NPY file",
+    b"PK\x03\x04": "it looks like a ZIP archive, perhaps an Excel sheet (.xlsx) or an NPZ file",
+    b"\x89PNG": "it looks like a PNG image",
+    b"\xff\xd8\xff": "it looks like a JPEG image",
+}
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_NULL = b"\xc0\x80"
+LINE_BREAK = re.compile(rb"\r\n|\r|\n")
+
+
+class Stream(Protocol):
+    """Where bytes come from."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def standard_input() -> BinaryIO:
+    """Return standard input as a binary file; OSError if it was closed from the beginning."""
+    stream: TextIO | None = sys.stdin
+    if stream is None:
+        raise OSError("cannot read standard input: it is closed; name a file, or pipe the rows into the command")
+    return stream.buffer
+
+
+@contextlib.contextmanager
+def byte_stream(path: str, spooled: BinaryIO | None, encoding: str | None) -> Iterator[Stream]:
+    """Open the text of a file, or of standard input ("-"), decompressed and in UTF-8.
+
+    Parameters
+    ----------
+    path : str
+    spooled : binary file, optional
+        What standard input held, to be read from its beginning instead.
+    encoding : str or None
+        None: UTF-8, or UTF-16 by its byte order mark.
+    """
+    with contextlib.ExitStack() as stack:
+        raw: Any
+        if path == "-":
+            given: Any = standard_input() if spooled is None else spooled
+            if spooled is not None:
+                spooled.seek(0)
+            raw = io.BufferedReader(given)
+            stack.callback(raw.detach)  # standard input is not ours to close
+        else:
+            raw = stack.enter_context(open(path, "rb"))
+        if path.lower().endswith(".gz") or raw.peek(2).startswith(b"\x1f\x8b"):
+            raw = stack.enter_context(gzip.GzipFile(fileobj=raw))
+        if encoding is None:
+            with contextlib.suppress(EOFError, OSError, zlib.error):  # of damaged gzip data, which `read` tells of
+                encoding = "utf-16" if raw.peek(2).startswith(_UTF_16) else None
+        yield raw if encoding is None else Recoded(raw, encoding)
+
+
+def first_lines(stream: Stream, label: str, *, header: bool, skip: bool) -> tuple[bytes, int]:
+    """Return the beginning of a text without a byte order mark and leading comments, and the line that it begins on.
+
+    Comments begin with ``#``. One that has as many values as the line after it holds the names of the columns if that
+    line holds a number, or if no space follows the ``#``.
+    """
+    text = _read(stream, label, _CHUNK_BYTES, skip=skip).removeprefix(b"\xef\xbb\xbf")
+    start, line, names = 0, 1, (0, 1)
+    while text.startswith((b"#", b"\r", b"\n"), start):
+        found = LINE_BREAK.search(text, start)
+        if found is None:
+            return (b"", line) if text.startswith(b"#", start) else (text, line)
+        if text.startswith(b"#", start):
+            names = start, line
+        start, line = found.end(), line + 1
+    comment = text[names[0] :].splitlines()[0] if start else b""
+    following = text[start:].partition(b"\n")[0].partition(b"\r")[0]
+    if header and comment.startswith(b"#") and _are_names(comment, following):
+        start, line = names
+    return text[start:], line
+
+
+def _are_names(comment: bytes, following: bytes) -> bool:
+    separators = [mark for mark in (b",", b";", b"\t", b"|", b" ") if comment.strip(b"# ").count(mark)]
+    alike = any(comment.strip(b"# ").count(mark) == following.strip().count(mark) for mark in separators)
+    return alike and (bool(re.search(rb"(?:^|[,;\t| ])[+-]?[\d.]+(?:$|[,;\t| ])", following)) or comment[1:2] != b" ")
+
+
+def chunks(
+    stream: Stream, label: str, separator: str, text: bytes, line: int, *, skip: bool
+) -> Iterator[tuple[int, bytes, bytes, str]]:
+    """Cut a text into runs of whole records: (line it begins on, text, text with quoted line breaks masked, "").
+
+    What is no record, since it never ends, comes as its first line alone, and the last string says what is wrong.
+
+    Parameters
+    ----------
+    stream, label
+        As in `first_lines`.
+    separator : str
+        One character.
+    text, line : bytes and int
+        From `first_lines`.
+    skip : bool
+        Whether what cannot be read is left to the caller rather than an error.
+    """
+    more, head = text, text[:8]
+    while text:
+        if b"\0" in text:
+            raise ValueError(f"{label}: is no text; {guess(head)}")
+        masked, unclosed = mask_quoted_breaks(text, separator)
+        # A carriage return at the very end may be the first half of a line break.
+        end = max(masked.rfind(b"\n"), masked.rfind(b"\r", 0, -1)) + 1
+        # Doubling keeps the cost of a long record linear, although its beginning is scanned again.
+        more = more and _read(stream, label, _CHUNK_BYTES if end else max(_CHUNK_BYTES, len(text)), skip=skip)
+        endless = (unclosed is not None and not more) or (not end and len(text) > _MAX_RECORD_BYTES)
+        if not more and not endless:
+            end = len(text)
+        if not skip:
+            try:
+                text[:end].decode()
+            except UnicodeDecodeError as error:
+                line += _count_breaks(text, error.start)
+                raise ValueError(f"{label}, line {line}: is no UTF-8 text; {guess(head)}") from None
+        opened = line + _count_breaks(text, unclosed or 0)
+        if end:
+            yield line, text[:end], masked[:end], ""
+            line += _count_breaks(text, end)
+            text = text[end:]
+        if endless:
+            problem = f"is over {_MAX_RECORD_BYTES >> 20} MiB" if unclosed is None else "opens quotes that never close"
+            line_break = LINE_BREAK.search(text)
+            end = line_break.end() if line_break else len(text)
+            yield opened, text[:end], b"", problem
+            line += _count_breaks(text, end)
+            text = text[end:]
+        text += more
+
+
+def _count_breaks(text: bytes, end: int) -> int:
+    return text.count(b"\n", 0, end) + text.count(b"\r", 0, end) - text.count(b"\r\n", 0, end)
+
+
+def _read(stream: Stream, label: str, size: int, *, skip: bool) -> bytes:
+    try:
+        read = stream.read(size)
+        # Where bad lines are skipped, a line with null bytes is one of bytes that are no UTF-8 text.
+        return read.replace(b"\0", _NULL) if skip else read
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{label}: the gzip data are damaged or cut short ({error})") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{label}: is no {error.encoding} text ({error.reason}); name the encoding it has") from None
+
+
+def guess(head: bytes) -> str:
+    """Return what the beginning of a file that is no text looks like, or what to do."""
+    other = "save it as UTF-8 text, or name its encoding, as in encoding='cp1252'"
+    return next((kind for magic, kind in _LOOKS_LIKE.items() if head.startswith(magic)), other)
+
+
+def mask_quoted_breaks(text: bytes, separator: str) -> tuple[bytes, int | None]:
+    r"""Replace line breaks in quotes by \0, without changing the length; also where quotes open that never close.
+
+    As in Arrow, quotes count only at the beginning of a value.
+    """
+    if b'"' not in text:
+        return text, None
+    # Two quotes in a row are one of the value. There is only one way to match, so nothing is tried twice, and no need
+    # for possessive quantifiers, in which Python 3.11 had faults.
+    quoted = re.compile(rb'(?:\A|(?<=[%b\r\n]))"[^"]*(?:""[^"]*)*("|\Z)' % re.escape(separator.encode()))
+    masked = bytearray(text)
+    for found in quoted.finditer(text):
+        value = found[0]
+        if b"\n" in value or b"\r" in value:
+            masked[found.start() : found.end()] = LINE_BREAK.sub(lambda b: b"\0".rjust(len(b[0])), value)
+        if not found[1]:
+            return bytes(masked), found.start()
+    return bytes(masked), None
+
+
+def record_lines(text: bytes, masked: bytes, first_line: int) -> NDArray[np.int64]:
+    """The line on which each record begins that is not blank."""
+    if masked == text and not (b"\r" in text or b"\n\n" in text or text.startswith(b"\n")):
+        return np.arange(first_line, first_line + text.count(b"\n") + (not text.endswith(b"\n")))
+    lines, line = [], first_line
+    for record in masked.splitlines():
+        if record:
+            lines.append(line)
+        line += 1 + record.count(b"\0")
+    return np.array(lines, dtype=np.int64)
+
+
+def undecodable(text: bytes, masked: bytes) -> dict[int, tuple[str, str]]:
+    """The records, counted without blank ones, that are no UTF-8 text: what is wrong, and their text."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        pass
+    else:
+        return {}
+    bad, number, start = {}, 0, 0
+    for record in masked.splitlines(keepends=True):
+        raw = text[start : start + len(record)]
+        start += len(record)
+        if not record.strip(b"\r\n"):
+            continue
+        try:
+            raw.decode()
+        except UnicodeDecodeError:
+            bad[number] = "is no UTF-8 text", as_text(raw)
+        number += 1
+    return bad
+
+
+def as_text(raw: bytes) -> str:
+    """A record as text, whatever its bytes are."""
+    return raw.replace(_NULL, b"\0").rstrip(b"\r\n").decode(errors="backslashreplace")
+
+
+def whole_lines(stream: Stream, label: str) -> Iterator[bytes]:
+    """Yield the lines of a text, the last one whether it ends or not; ValueError for one of over 64 MiB."""
+    rest = b""
+    while more := _read(stream, label, _CHUNK_BYTES, skip=False):
+        *lines, rest = (rest + more).split(b"\n")
+        yield from lines
+        if len(rest) > _MAX_RECORD_BYTES:
+            raise ValueError(f"{label}: holds a line of over {_MAX_RECORD_BYTES >> 20} MiB; cut it")
+    if rest:
+        yield rest
+
+
+def with_tabs(text: bytes) -> bytes:
+    """Return lines of values that runs of spaces and tabs separate, with one tab between two of them."""
+    text = re.sub(rb'("[^"\r\n]*")|[ \t]+', lambda found: found[1] or b"\t", text)
+    return re.sub(rb"\t+(?=[\r\n]|\Z)|(?:\A|(?<=[\r\n]))\t+", b"", text)

@@ -1,0 +1,115 @@
+"""NPY and NPZ files: nothing that a file says of its own size is believed, and every error names the file."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tollad.io.arrays import read_array
+
+ROWS = np.arange(12.0).reshape(4, 3)
+
+
+def npy(array: np.ndarray, version: tuple[int, int] = (1, 0)) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, version)
+    return file.getvalue()
+
+
+def header(shape: str, descr: str = "'<f8'") -> bytes:
+    text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+
+
+def archive(path: Path, content: bytes, name: str = "a.npy", method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as file:
+        file.writestr(name, content)
+    return path
+
+
+def refused(path: Path, words: str, **options) -> None:
+    with pytest.raises(ValueError, match=rf"\A{path}: [^\n]*{words}[^\n]*\Z"):
+        read_array(path, **options)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["<f8", ">f4", "i2", "?", "u8", "f2"])
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_arrays_come_back(tmp_path, order, dtype, version, method):
+    array = np.asarray(ROWS.astype(dtype), order=order)
+    (tmp_path / "a.npy").write_bytes(npy(array, version))
+    archive(tmp_path / "a.npz", npy(array, version), method=method)
+    for name in ("a.npy", "a.npz"):
+        read = read_array(tmp_path / name)
+        assert read.dtype == array.dtype
+        np.testing.assert_array_equal(read, array)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (npy(ROWS)[:-8], "88 of 96 bytes of the array are there"),
+        (header(f"({2**63}, 2)"), "bytes of the array are there"),
+        (header("(-4, 3)") + bytes(96), "damaged"),
+        (header("(4, 3)", "'<q3'") + bytes(96), "damaged"),
+        (header("(4, 3)", "'O'") + bytes(96), "Python objects"),
+        (header("(4, 3)", "[('a', '<f8')]") + bytes(96), "save real numbers"),
+        (b"\x93NUMPY\x07\x00" + bytes(100), "damaged"),
+        (b"", "damaged"),
+        (b"PK\x03\x04", "damaged"),
+        (npy(np.zeros(3)), "needs rows and columns"),
+        (npy(np.zeros((0, 3))), "empty array"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_what_is_no_array(tmp_path, content, words, kind):
+    path = tmp_path / f"rows.{kind}"
+    if kind == "npy":
+        path.write_bytes(content)
+    else:
+        archive(path, content)
+    refused(path, words)
+
+
+def test_what_is_compressed_in_another_way(tmp_path):
+    refused(archive(tmp_path / "a.npz", npy(ROWS), method=zipfile.ZIP_BZIP2), "'a.npy' is compressed in an unknown way")
+
+
+def test_what_is_encrypted(tmp_path):
+    path = archive(tmp_path / "a.npz", npy(ROWS))
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(mark) + offset] |= 1
+    path.write_bytes(content)
+    refused(path, "'a.npy' is encrypted")
+
+
+def test_what_unpacks_to_too_much(tmp_path):
+    """It is refused before a byte is unpacked, unless the limit is raised."""
+    path = archive(tmp_path / "a.npz", header(f"({1 << 22}, 1)", "'<u1'") + bytes(1 << 22))
+    assert path.stat().st_size < 10_000
+    refused(path, "is unpacked to 0.00391 GiB, and 0.001 is the limit; .* max_gib=1", max_gib=0.001)
+    assert read_array(path).shape == (1 << 22, 1)
+
+
+def test_a_size_that_cannot_be(tmp_path):
+    """A small archive that says it holds a gigabyte takes no memory."""
+    path = archive(tmp_path / "a.npz", npy(ROWS))
+    content = bytearray(path.read_bytes())
+    place = content.index(b"PK\x01\x02") + 24
+    content[place : place + 4] = struct.pack("<I", 1 << 29)
+    path.write_bytes(content)
+    refused(path, "'a.npy' cannot be as large as the archive says")
+
+
+def test_members_that_are_no_arrays(tmp_path):
+    refused(archive(tmp_path / "a.npz", b"text", "a.txt"), "holds no arrays")
+    np.savez(tmp_path / "b.npz", one=ROWS, two=ROWS)
+    refused(tmp_path / "b.npz", "holds several arrays; choose one by its key: 'one', 'two'")
+    refused(tmp_path / "b.npz", "holds no array 'three'", key="three")

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from sklearn.utils import check_consistent_length
 
 __all__ = ["auroc", "average_precision", "f1", "f1_at_share", "false_alarm_rate"]
+
+
+def measure_all(labels: ArrayLike, **given: ArrayLike) -> dict[str, float]:
+    """Return every metric of ``__all__`` that what is given suffices for, by name.
+
+    Parameters
+    ----------
+    labels : array-like of {0, 1}, (n,)
+    given : array-like, (n,)
+        ``scores`` or ``alarms``, or both: a metric takes them as parameters of these names.
+
+    Examples
+    --------
+    >>> measure_all([0, 0, 1], scores=[0.1, 0.2, 0.9])
+    {'auroc': 1.0, 'average_precision': 1.0}
+    """
+    found = {}
+    for name in __all__:
+        metric = globals()[name]
+        takes = inspect.signature(metric).parameters.keys() - {"labels"}
+        if takes <= given.keys():
+            found[name] = metric(labels, **{other: given[other] for other in takes})
+    return found
 
 
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:

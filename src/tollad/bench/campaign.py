@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 import torch
 
-from tollad.bench import trials
-from tollad.bench.baselines import measure
+from tollad.bench import baselines, trials
 from tollad.bench.execute import execute, failed_row
 from tollad.bench.plan import plan
 from tollad.bench.protocols import Task, make_task
 from tollad.bench.results import Results, Row, claim
-from tollad.bench.spec import Baseline, Run, Trial, Work, digest
+from tollad.bench.spec import Run, Work, digest
 from tollad.datasets.catalogue import user_cache
 
 
@@ -130,7 +129,7 @@ def divide(work: Iterable[Work], n_members: int | None = None) -> list[Sequence[
     items = list(work)
     stacks = plan((item for item in items if isinstance(item, Run)), n_members)
     # The others come last: time on a lent device is for runs.
-    return [*stacks, *([item] for item in dict.fromkeys(items) if not isinstance(item, Run))]
+    return [*stacks, *([item] for item in dict.fromkeys(items) if not item.stacks)]
 
 
 def left_of(members: Sequence[Work], finished: set[str]) -> list[Work]:
@@ -168,20 +167,24 @@ def _measure(
     deadline: float,
     say: Callable[[str], None],
 ) -> list[Row] | None:
-    """Return the rows of a stack, of one baseline or of one trial; None when time is up."""
-    if isinstance(members[0], Baseline):
-        return [measure(members[0], tasks[0])]
-    if isinstance(members[0], Trial):
-        row = trials.measure(members[0], tasks[0], checkpoint=checkpoint, deadline=deadline)
-        return None if row is None else [row]
-    runs = [item for item in members if isinstance(item, Run)]
+    """Return the rows of what is carried out together; None when time is up."""
     start = time.monotonic()
+    runs = [item for item in members if isinstance(item, Run)]
 
     def show(step: int, values: list[float]) -> None:
         mean = f", validation {100 * sum(values) / len(values):.1f}" if values else ""
-        say(f"{_describe(runs)}: step {step}/{runs[0].steps}{mean}, {(time.monotonic() - start) / 60:.0f} min")
+        minutes = (time.monotonic() - start) / 60
+        say(f"{_describe(members)}: step {step}/{runs[0].steps}{mean}, {minutes:.0f} min")
 
-    return execute(runs, tasks, device, checkpoint=checkpoint, deadline=deadline, progress=show)
+    if runs:
+        return execute(runs, tasks, device, checkpoint=checkpoint, deadline=deadline, progress=show)
+    ((item, task),) = zip(members, tasks, strict=True)
+    row = _ALONE[item.kind](item, task, checkpoint=checkpoint, deadline=deadline)
+    return None if row is None else [row]
+
+
+# How work that is no stack is measured, by its kind.
+_ALONE: dict[str, Callable[..., Row | None]] = {"baseline": baselines.measure, "trial": trials.measure}
 
 
 def _describe(members: Sequence[Work]) -> str:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tollad import metrics
 from tollad.bench import machine, measures
 from tollad.bench.clock import Clock, Pace
 from tollad.bench.device_rows import DeviceRows, Held, Part
@@ -199,12 +200,13 @@ class _Training:
     def rows(self) -> list[Row]:
         """Measure the test rows with both selections and return the rows of the results."""
         session, failed_at = self._session, self._session.failed_at
-        tested = {}
+        tested, every = {}, {}
         for selection in ("last", "best_validation") if self._validates else ("last",):
             if selection == "best_validation":
                 session.load_best()
             scores = self._scores("test")
             tested[selection] = self._metric("test", scores).tolist()
+            every[selection] = _all_metrics(self._rows.labels("test"), scores)
             finite = scores.isfinite().all(1).tolist()
             failed_at = [step or (0 if fine else session.step) for step, fine in zip(failed_at, finite, strict=True)]
         common = self._common()
@@ -216,7 +218,8 @@ class _Training:
             else:
                 row = {"kind": "run", "identity": run.identity, "run": dataclasses.asdict(run), "error": None}
                 own = {selection: values[i] for selection, values in tested.items()}
-                rows.append({**row, **self._outcome(i, own), **common})
+                others = {"metrics": {selection: values[i] for selection, values in every.items()}}
+                rows.append({**row, **self._outcome(i, own), **others, **common})
         return rows
 
     def pace(self) -> Pace:
@@ -321,6 +324,12 @@ class _Training:
             "versions": machine.versions(),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
+
+
+def _all_metrics(labels: Tensor, scores: Tensor) -> list[dict[str, float]]:
+    """Every metric of `tollad.metrics` that needs no threshold, for each member; none where a score is not finite."""
+    rows = zip(labels.cpu().numpy(), scores.double().cpu().numpy(), strict=True)
+    return [metrics.measure_all(own, scores=values) if np.isfinite(values).all() else {} for own, values in rows]
 
 
 def failed_row(item: Work, error: str) -> Row:

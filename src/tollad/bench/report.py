@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tollad.bench.results import Row
-from tollad.bench.spec import Baseline, Run, Trial, Work
+from tollad.bench.spec import KINDS, Trial, Work
 from tollad.bench.tables import AVERAGE, Method, Table
 
 SELECTIONS = {
@@ -217,7 +217,7 @@ def to_csv(reports: Sequence[Report]) -> str:
 
 def recipe_of(item: Work) -> _Recipe:
     """Return what may differ from the paper's recipe; empty for a baseline."""
-    return tuple(getattr(item, name) for name in _RECIPE) if isinstance(item, Run) else ()
+    return tuple(getattr(item, name) for name in _RECIPE) if item.stacks else ()
 
 
 def _by_key(rows: Iterable[Row]) -> dict[_Recipe, dict[_Recipe, Row]]:
@@ -234,13 +234,12 @@ def _by_key(rows: Iterable[Row]) -> dict[_Recipe, dict[_Recipe, Row]]:
 
 def work_of(row: Row) -> Work:
     """Return the run, the baseline or the trial that a row is the result of."""
-    kinds: dict[str, type[Run] | type[Baseline] | type[Trial]] = {"baseline": Baseline, "trial": Trial, "run": Run}
-    return kinds[row["kind"]].from_values(row["run"])
+    return KINDS[row["kind"]].from_values(row["run"])
 
 
 def _key(item: Work) -> _Recipe:
     values = dataclasses.asdict(item)
-    return (type(item).__name__, *(value for name, value in values.items() if name not in _RECIPE))
+    return (item.kind, *(value for name, value in values.items() if name not in _RECIPE))
 
 
 _Found: TypeAlias = dict[str, dict[int, Row]]
@@ -269,7 +268,8 @@ def _measured_lines(
     for selection in SELECTIONS:
         values: dict[str, Value] = {}
         for cell, rows in by_cell.items():
-            tested = [100 * row[selection]["test"] for row in rows.values() if row[selection] is not None]
+            found = [value_of(row, selection, table.metric) for row in rows.values()]
+            tested = [100 * value for value in found if value is not None]
             if tested:
                 values[cell] = Value(float(np.mean(tested)), float(np.std(tested)), len(tested))
         if not values:
@@ -284,6 +284,16 @@ def _measured_lines(
             far = [c for c, v in difference.items() if _is_far(v.mean, published[c].std)]
             lines.append(Line(method.name, what, name, difference, frozenset(far)))
     return lines
+
+
+def value_of(row: Row, selection: str, metric: str) -> float | None:
+    """Return what a row reached on the test rows by a selection; None where that metric was not measured."""
+    if row[selection] is None:
+        return None
+    if metric == row.get("metric", metric):
+        return float(row[selection]["test"])
+    value: float | None = row.get("metrics", {}).get(selection, {}).get(metric)
+    return value
 
 
 def _is_far(difference: float, std: float | None) -> bool:

@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from tollad import methods
 from tollad.method import networks, terms
@@ -52,6 +52,9 @@ class Run:
     TypeError, ValueError
         For a value that no run can have.
     """
+
+    kind: ClassVar[str] = "run"
+    stacks: ClassVar[bool] = True
 
     protocol: str
     dataset: str
@@ -119,7 +122,7 @@ class Baseline:
     protocol, dataset, normal, split_seed
         The task, as of a `Run`.
     method : str
-        A function of `tollad.bench.baselines`.
+        Of `tollad.methods.reference`, by the name of the first results.
     rows : {"raw", "preprocessed", "standardised"}
         As the files hold them, as the network sees them, or each column by its mean and deviation.
     n : int, optional
@@ -130,6 +133,9 @@ class Baseline:
     TypeError, ValueError
         For a value that no baseline can have.
     """
+
+    kind: ClassVar[str] = "baseline"
+    stacks: ClassVar[bool] = False
 
     protocol: str
     dataset: str
@@ -187,6 +193,9 @@ class Trial:
         For a value that no trial can have.
     """
 
+    kind: ClassVar[str] = "trial"
+    stacks: ClassVar[bool] = False
+
     protocol: str
     dataset: str
     method: str
@@ -224,7 +233,10 @@ class Trial:
 
 
 Work: TypeAlias = Run | Baseline | Trial
-"""What can be carried out: it has an identity."""
+"""What can be carried out: it has an identity, a kind, and says whether several of it are trained as one stack."""
+
+KINDS: dict[str, type[Run] | type[Baseline] | type[Trial]] = {kind.kind: kind for kind in (Run, Baseline, Trial)}
+"""The kinds of work by the name that they have in results."""
 
 
 def _check_names(cls: type[Run] | type[Baseline] | type[Trial], values: Mapping[str, Any]) -> None:

@@ -69,10 +69,11 @@ def measure(trial: Trial, task: Task, *, checkpoint: Path | None = None, deadlin
     except _TimeIsUp:
         return None
     fitted = time.perf_counter() - wall
+    tested, every = test.metrics(method)
     last = {
         "step": max(selection.curve, default=None),
         "validation": None if validation is None else validation.metric(method),
-        "test": test.metric(method),
+        "test": tested,
     }
     scored = time.perf_counter() - wall - fitted
     diagnosis = method.diagnose(task.train) if hasattr(method, "diagnose") else {}
@@ -88,6 +89,7 @@ def measure(trial: Trial, task: Task, *, checkpoint: Path | None = None, deadlin
         "best_validation": best,
         "curve": {"step": list(selection.curve), "validation": list(selection.curve.values())},
         "diagnosis": diagnosis,
+        "metrics": {"last": every},
         "metric": task.metric,
         "seconds": {
             "wall": time.perf_counter() - wall,
@@ -128,11 +130,16 @@ class _Part:
         return cls(rows[chosen], labels[chosen], cut)
 
     def metric(self, method: Method) -> float:
+        """Return the metric of the task."""
+        return self.metrics(method)[0]
+
+    def metrics(self, method: Method) -> tuple[float, dict[str, float]]:
+        """Return the metric of the task, and all of `tollad.metrics` that need no threshold."""
         scores = method.anomaly_score(self.rows)
         if not np.isfinite(scores).all():
             raise FloatingPointError(f"{method.title}: a score is no longer a finite number")
-        value = metrics.auroc(self.labels, scores)
-        return value if self.cut is None else metrics.f1_at_share(self.labels, scores, self.cut)
+        every = metrics.measure_all(self.labels, scores=scores)
+        return every["auroc"] if self.cut is None else metrics.f1_at_share(self.labels, scores, self.cut), every
 
 
 class _Selection:

@@ -60,11 +60,9 @@ def evaluate(
         blocks = score_blocks(detector, data, column=label, max_gib=max_gib, **reading)
     labels, scores = labels_and_scores(blocks, data, label, normal)
     alarms, anomalous = scores > threshold, labels == 1
+    measured = metrics.measure_all(labels, scores=scores, alarms=alarms)
     result = {
-        "auroc": metrics.auroc(labels, scores),
-        "average_precision": metrics.average_precision(labels, scores),
-        "f1": metrics.f1(labels, alarms),
-        "false_alarm_rate": metrics.false_alarm_rate(labels, alarms),
+        **measured,
         "threshold": threshold,
         "n_normal": int((~anomalous).sum()),
         "n_anomalies": int(anomalous.sum()),
@@ -79,4 +77,7 @@ def evaluate(
         "F1 {f1:.3f} at the threshold {threshold:.4g}: {n_found} of {n_anomalies} anomalies found\n"
         "false-alarm rate {false_alarm_rate:.3f}: {n_false_alarms} of {n_normal} normal rows"
     )
-    print_result(as_json, result, text.format(**result))
+    others = "".join(
+        f"\n{name.replace('_', ' ')} {measured[name]:.3f}" for name in measured if f"{{{name}:" not in text
+    )
+    print_result(as_json, result, text.format(**result) + others)

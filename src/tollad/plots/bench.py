@@ -91,7 +91,7 @@ def draw_report(report: Report, path: str | os.PathLike[str]) -> None:
     axes.set_ylim(len(cells) - 0.5, -0.5)
     axes.set_yticks(range(len(cells)), cells)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(_METRICS[table.metric])
+    axes.set_xlabel(_METRICS.get(table.metric, table.metric))
     _save(figure, axes, table.title, path)
 
 
@@ -161,7 +161,7 @@ def draw_by_beta(
     axes.set_xticks(sorted(betas), [f"{beta:g}" for beta in sorted(betas)])
     axes.minorticks_off()
     axes.set_xlabel("$\\beta$")
-    axes.set_ylabel(_METRICS[table.metric])
+    axes.set_ylabel(_METRICS.get(table.metric, table.metric))
     _save(figure, axes, table.title, path)
 
 
@@ -200,7 +200,7 @@ def draw_curves(
     axes.plot([], "o", color=_INK, markersize=5, label="the earliest best of a seed, which is chosen")
     axes.set_xlim(0, 1.01 * axes.dataLim.x1)
     axes.set_xlabel("step")
-    axes.set_ylabel(f"{_METRICS[table.metric]} of the validation rows")
+    axes.set_ylabel(f"{_METRICS.get(table.metric, table.metric)} of the validation rows")
     _save(figure, axes, table.title, path)
 
 

@@ -12,6 +12,8 @@ from tollad.methods.base import Comparator
 
 # What makes a method small: a few steps of a few rows.
 SMALL: dict[str, dict[str, Any]] = {
+    "ALAD": {"epochs": 2, "batch_size": 10, "latent_dim": 3},
+    "AnoGAN": {"epochs": 2, "batch_size": 10, "latent_dim": 3, "n_steps": 5, "n_starts": 2},
     "DCAE": {"epochs": 3, "batch_size": 8},
     "DAGMM": {"epochs": 3, "batch_size": 10, "n_components": 3},
     "DSEBM": {"epochs": 3, "batch_size": 10, "hidden": (5, 4)},
@@ -20,9 +22,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "GOAD": {"epochs": 2, "batch_size": 8, "n_maps": 6, "map_dim": 4},
     "IsolationForest": {"n_trees": 5},
     "KDE": {},
+    "MEMGAN": {"epochs": 2, "batch_size": 10, "latent_dim": 3, "hidden": (5,), "n_units": 4},
+    "MemAE": {"epochs": 2, "batch_size": 10, "latent_dim": 3, "hidden": (5,), "n_slots": 4},
     "NearestNeighbours": {"n": 3},
     "OCSVM": {},
     "PrincipalComponents": {"n": 3},
+    "RCGAN": {"epochs": 2, "batch_size": 10, "latent_dim": 3},
     "VAE": {"epochs": 3, "batch_size": 10, "latent_dim": 3, "hidden": (5,)},
 }
 

@@ -129,10 +129,8 @@ def test_what_is_watched_changes_nothing_and_may_score(fitted, name):
 
 @pytest.mark.parametrize("name", NEURAL)
 def test_a_loss_that_is_no_number_ends_the_fit_with_its_reason(name):
-    rows = made.rows() * 1e30
-
-    with pytest.raises(FloatingPointError, match="no longer a finite number at step 1 of"):
-        made.method(name, scale="none").fit(rows)
+    with pytest.raises(FloatingPointError, match=r"no longer a finite number at step \d+ of"):
+        made.method(name, learning_rate=1e35, epochs=9).fit(made.rows())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -181,9 +181,11 @@ class Adam:
         self._squares = [torch.zeros_like(p) for p in self._parameters]
         self._steps = [torch.zeros(()) for _ in self._parameters]
 
-    def minimise(self, loss: Tensor) -> None:
-        """Take one step against the gradient of a scalar."""
-        gradients = torch.autograd.grad(loss, self._parameters, materialize_grads=True, allow_unused=True)
+    def minimise(self, loss: Tensor, *, keep_graph: bool = False) -> None:
+        """Take one step against the gradient of a scalar; `keep_graph` if another optimiser needs it, too."""
+        gradients = torch.autograd.grad(
+            loss, self._parameters, retain_graph=keep_graph, materialize_grads=True, allow_unused=True
+        )
         with torch.no_grad():
             adam(
                 [p.detach() for p in self._parameters],

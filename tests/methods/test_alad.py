@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import math
+
+import made
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tollad.methods import ALAD, RCGAN
+from tollad.methods.gan import Averaged, Spectral, false, true
+from tollad.methods.layers import build
+
+ROWS = made.rows(40)
+SMALL = {"latent_dim": 6, "epochs": 2, "batch_size": 10}
+X = torch.from_numpy(made.rows(10, seed=1)).float()
+
+
+def fitted(kind=ALAD, **changes):
+    method = kind(**{**SMALL, **changes}).fit(ROWS)
+    method._generator.manual_seed(0)
+    return method
+
+
+def silence(method):
+    """Let every logit be 0."""
+    with torch.no_grad():
+        for part in (method._parts.joint, method._parts.paired_x, method._parts.paired_z):
+            head = part.head[-1] if isinstance(part.head, nn.Sequential) else part.head
+            head.weight.zero_()
+            head.bias.zero_()
+
+
+def test_losses_of_logits_0():
+    method = fitted(epochs=1)
+    silence(method)
+    z = torch.zeros(10, 6)
+
+    generator, encoder, cycle = method.deceive(X, z)
+
+    assert method.discriminate(X, z).item() == pytest.approx(6 * math.log(2))
+    assert generator.item() == pytest.approx(math.log(2))
+    assert encoder.item() == pytest.approx(math.log(2))
+    assert cycle.item() == pytest.approx(4 * math.log(2))
+
+
+def test_losses_are_cross_entropies():
+    logits = torch.tensor([-2.0, 0.5, 3.0])
+    reference = nn.functional.binary_cross_entropy_with_logits
+
+    torch.testing.assert_close(true(logits), reference(logits, torch.ones(3)))
+    torch.testing.assert_close(false(logits), reference(logits, torch.zeros(3)))
+
+
+def test_an_exact_inverse_scores_0():
+    method = fitted()
+    for name in ("encoder", "generator"):
+        method._parts.averaged[name].copy = nn.Identity()
+
+    assert (method.anomaly_score(made.rows(20, seed=3)) == 0).all()
+
+
+def test_one_backward_pass_gives_the_gradients_of_two():
+    method = fitted()
+    method._net.eval()
+    z = torch.randn(10, 6, generator=torch.Generator().manual_seed(0))
+    weights = {"generator": method._parts.generator[0].weight, "encoder": method._parts.encoder[0].weight}
+    generator, encoder, cycle = method.deceive(X, z)
+    total = generator + encoder + cycle
+
+    for name, own in (("generator", generator), ("encoder", encoder)):
+        apart = torch.autograd.grad(own + cycle, weights[name], retain_graph=True)[0]
+        torch.testing.assert_close(torch.autograd.grad(total, weights[name], retain_graph=True)[0], apart)
+
+
+def test_the_discriminators_step_moves_no_other_weight():
+    method = fitted()
+    z = torch.zeros(10, 6)
+
+    gradients = torch.autograd.grad(
+        method.discriminate(X, z), method._parts.others(), allow_unused=True, materialize_grads=True
+    )
+
+    assert all((g == 0).all() for g in gradients)
+
+
+def test_a_spectral_norm_is_1_after_many_steps():
+    layer = build(lambda: Spectral(nn.Linear(7, 5, bias=False)), 0)
+    for _ in range(200):
+        layer(torch.zeros(1, 7))
+
+    matrix = layer(torch.eye(7)).detach()
+
+    assert torch.linalg.matrix_norm(matrix, 2).item() == pytest.approx(1, abs=1e-4)
+    u = layer.u.clone()
+    layer.eval()(torch.zeros(1, 7))
+    assert (layer.u == u).all(), "evaluation mode leaves the iteration alone"
+
+
+def test_a_running_mean_of_constant_weights():
+    copy, network = (build(lambda: nn.Linear(1, 1, bias=False), seed) for seed in (0, 1))
+    copy = Averaged(copy)
+    with torch.no_grad():
+        copy.copy.weight.fill_(5.0)
+        network.weight.fill_(2.0)
+    for _ in range(10):
+        copy.follow(network, 0.9)
+
+    assert copy.copy.weight.item() == pytest.approx(2 * (1 - 0.9**10) + 5 * 0.9**10)
+
+
+def test_tables_have_the_layers_of_the_authors_code():
+    method = ALAD(epochs=1, batch_size=9).fit(np.random.default_rng(0).normal(size=(9, 274)))
+    shapes = {
+        name: [tuple(p.shape) for p in getattr(method._parts, name).parameters() if p.ndim == 2]
+        for name in ("encoder", "generator", "joint", "paired_x", "paired_z")
+    }
+
+    assert shapes["encoder"] == [(256, 274), (128, 256), (64, 128)]
+    assert shapes["generator"] == [(128, 64), (256, 128), (274, 256)]
+    assert shapes["joint"] == [(128, 274), (128, 64), (256, 256), (1, 256)]
+    assert shapes["paired_x"] == [(256, 548), (128, 256), (1, 128)]
+    assert shapes["paired_z"] == [(64, 128), (32, 64), (1, 32)]
+
+
+def test_images_pass_through_the_networks_of_the_authors_code():
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32)).astype(np.uint8)
+
+    method = ALAD(scale="signed", latent_dim=100, epochs=1, batch_size=4).fit(images)
+
+    assert np.isfinite(method.anomaly_score(images)).all()
+    assert method._parts.paired_x.head.in_features == 16384
+    with pytest.raises(ValueError, match="tables and for images of shape"):
+        ALAD().fit(np.zeros((2, 1, 28, 28)))
+
+
+def test_without_its_penalty_rcgan_is_alad():
+    plain, penalised = fitted(), fitted(RCGAN)
+
+    assert (fitted(RCGAN, penalty=0.0).anomaly_score(ROWS) == plain.anomaly_score(ROWS)).all()
+    assert (penalised.anomaly_score(ROWS) != plain.anomaly_score(ROWS)).any()
+
+
+def test_the_penalty_reaches_the_joint_discriminator_only():
+    method = fitted(RCGAN)
+    silence(method)
+    z = torch.zeros(10, 6)
+    assert method.discriminate(X, z).item() == pytest.approx(7 * math.log(2))
+
+    own = method._parts
+    method._net.eval()  # without dropout the two passes differ in the penalty only
+    penalty = method.discriminate(X, z) - ALAD.discriminate(method, X, z)
+    others = [*own.others(), *own.paired_x.parameters(), *own.paired_z.parameters()]
+    gradients = torch.autograd.grad(penalty, others, allow_unused=True, materialize_grads=True)
+    assert max(g.abs().max() for g in gradients) < 1e-6

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import math
+
+import made
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linprog
+
+from tollad.methods import MEMGAN, MemAE
+from tollad.methods.layers import build
+from tollad.methods.memae import Memory, entropy
+
+Z = torch.from_numpy(made.rows(50, d=4)).double()
+
+
+def memory(n=8, **options):
+    return build(lambda: Memory(n, 4, **options), 0).double()
+
+
+@pytest.mark.parametrize("similarity", ["inner", "cosine"])
+def test_weights_are_not_negative_and_sum_to_1_or_are_all_0(similarity):
+    w = memory(similarity=similarity, threshold=0.13).weights(Z)
+
+    assert (w >= 0).all()
+    sums = w.sum(1)
+    assert (torch.isclose(sums, torch.ones(50).double()) | (sums == 0)).all()
+
+
+def test_shrinking_keeps_what_is_above_the_threshold_and_its_gradient():
+    plain, shrunk = memory(), memory(threshold=0.125)
+    w, found = plain.weights(Z), shrunk.weights(Z)
+    kept = torch.where(w > 0.125, w, 0)
+
+    torch.testing.assert_close(found, kept / kept.sum(1, keepdim=True), atol=1e-8, rtol=1e-6)
+
+
+def test_a_cosine_cannot_be_sparse():
+    w = memory(100, similarity="cosine").weights(Z)
+
+    assert w.max() <= math.e**2 / (math.e**2 + 99)
+    assert (memory(100, similarity="cosine", threshold=0.07).weights(Z) == 0).all()
+
+
+def test_entropies_of_uniform_and_of_single_weights():
+    assert entropy(torch.full((1, 5), 0.2)).item() == pytest.approx(math.log(5))
+    assert entropy(torch.eye(3)).abs().max() < 1e-6
+
+
+def test_what_is_remembered_lies_in_the_hull_of_the_slots():
+    store = memory(6)
+    remembered, _ = store(Z)
+    slots = store.slots.detach().numpy()
+
+    for point in remembered[:5].detach().numpy():
+        found = linprog(np.zeros(6), A_eq=np.vstack([slots.T, np.ones(6)]), b_eq=[*point, 1], bounds=[(0, None)] * 6)
+        assert found.success
+
+
+def test_the_order_of_slots_is_of_no_account():
+    store, other = memory(threshold=0.1), memory(threshold=0.1)
+    with torch.no_grad():
+        other.slots.copy_(store.slots[torch.randperm(8, generator=torch.Generator().manual_seed(0))])
+
+    torch.testing.assert_close(store(Z)[0], other(Z)[0])
+
+
+def test_with_one_slot_every_row_is_reconstructed_alike():
+    rows = made.rows(60)
+    method = MemAE(n_slots=1, threshold=0.0, hidden=(), latent_dim=2, scale="none", epochs=300, learning_rate=0.05)
+
+    scores = method.fit(rows).anomaly_score(rows)
+
+    distance = ((rows - rows.mean(0)) ** 2).sum(1)
+    np.testing.assert_allclose(scores, distance, rtol=0.05, atol=0.5)
+
+
+def test_a_threshold_above_all_weights_leaves_nothing_and_says_so():
+    method = MemAE(threshold=1.0, epochs=1, hidden=(5,), latent_dim=2).fit(made.rows())
+
+    assert method.diagnose(made.rows())["empty_rows"] == 1
+    x_hat = method._parts(torch.zeros(3, 6))[0]
+    assert (x_hat == x_hat[0]).all()
+
+
+@pytest.mark.parametrize(("kind", "shape"), [(MemAE, (1, 28, 28)), (MemAE, (3, 32, 32)), (MEMGAN, (1, 28, 28))])
+def test_images_pass_through_the_networks(kind, shape):
+    images = np.random.default_rng(0).integers(0, 256, (4, *shape)).astype(np.uint8)
+    method = kind(scale="signed", epochs=1, batch_size=4).fit(images)
+
+    assert np.isfinite(method.anomaly_score(images)).all()
+    with pytest.raises(ValueError, match="networks for tables and for images of shape"):
+        kind().fit(np.zeros((2, 1, 9, 9)))
+
+
+def test_the_networks_of_memae_have_the_layers_of_its_paper():
+    widths = {}
+    for shape in ((1, 28, 28), (3, 32, 32)):
+        net = MemAE()._networks(shape)
+        widths[shape[0]] = [p.shape[0] for p in net.encoder.parameters() if p.ndim == 4]
+        assert net.memory.slots.shape[1] == {1: 1024, 3: 1024}[shape[0]]
+    assert widths == {1: [16, 32, 64], 3: [64, 128, 128, 256]}
+
+
+class TestMEMGAN:
+    @pytest.fixture
+    def method(self):
+        fitted = MEMGAN(epochs=1, n_units=5, latent_dim=3, hidden=(5,), batch_size=10).fit(made.rows())
+        fitted._generator.manual_seed(0)
+        return fitted
+
+    def test_the_cycle_of_mixtures_costs_at_least_their_entropy(self, method):
+        method._net.eval()
+        a = method._mixture(200)
+        found = torch.rand(200, 5, generator=torch.Generator().manual_seed(1)).log_softmax(1)
+
+        assert (-(a * found).sum(1) >= entropy(a) - 1e-5).all()
+        torch.testing.assert_close(-(a * a.log()).sum(1), entropy(a))
+
+    def test_uniform_mixtures_lie_near_the_centroid(self, method):
+        units = torch.randn(50, 64, generator=torch.Generator().manual_seed(0))
+        method.n_units = 50
+        spread = {}
+        for method.mixtures in ("uniform", "normal"):
+            latents = method._mixture(500) @ units
+            spread[method.mixtures] = (latents - units.mean(0)).norm(dim=1).mean().item()
+
+        assert spread["uniform"] < 0.5 < 2 < spread["normal"]
+
+    def test_with_one_unit_the_score_is_the_distance_to_one_row(self):
+        rows = made.rows()
+        method = MEMGAN(n_units=1, epochs=1, latent_dim=2, hidden=(4,), scale="none").fit(rows)
+        with torch.no_grad():
+            one = method._parts.generator(method._parts.memory.slots).numpy()
+
+        np.testing.assert_allclose(method.anomaly_score(rows), np.linalg.norm(rows - one, axis=1), rtol=1e-4)
+        assert method.diagnose(rows)["units"] == pytest.approx(1)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from columns import DAY, dates, encode_one, fit_one, names
+from columns import DAY, dates, encode_one, fails, fit_one, names, table
 
-from tollad.tables.decode import decode
+from tollad.tables.decode import decode, typed
+from tollad.tables.encode import encode
 from tollad.tables.frames import to_arrow
 from tollad.tables.schema import describe
 from tollad.tables.survey import fit_columns
+from tollad.tables.values import unreadable
 
 
 def test_parts_of_a_date():
@@ -75,24 +78,81 @@ def test_the_year_has_the_same_phase_in_every_year():
     assert np.ptp(phases, axis=0).max() < 2 * np.pi * 2.5 / 365
 
 
-def test_time_zones_are_converted_to_utc():
-    berlin = pa.array([1_600_000_000], pa.timestamp("s", "Europe/Berlin"))  # 2020-09-13 14:26:40 there
-    column = fit_one(berlin)
-    assert column.median == 1_600_000_000 / 86400
-    forms = [
-        berlin.cast(pa.timestamp("ns", "America/New_York")),
-        pa.array([dt.datetime(2020, 9, 13, 12, 26, 40)]),
+BERLIN = pa.array([1_600_000_000], pa.timestamp("s", "Europe/Berlin"))  # 2020-09-13 14:26:40 there, a Sunday
+LOCAL = dt.datetime(2020, 9, 13, 14, 26, 40)
+
+
+def test_times_are_those_of_the_clock_in_the_zone_of_the_column():
+    column = fit_one(BERLIN)
+    assert (column.zone, column.median) == ("Europe/Berlin", (LOCAL - dt.datetime(1970, 1, 1)) / dt.timedelta(days=1))
+    for form in (
+        BERLIN.cast(pa.timestamp("ns", "America/New_York")),
         ["2020-09-13T14:26:40+02:00"],
         ["2020-09-13 14:26:40.000000000+0200"],
         ["2020/09/13 08:26:40-04"],
         ["2020-09-13 12:26:40Z"],
-        [" 2020-09-13 12:26:40"],
-    ]
-    for form in forms:
-        assert fit_one(form) == column
-    assert encode_one(column, ["2020-09-14 12:26:40", "2020-09-13T12:26:40Z"])[0] == [
-        1,
-        *encode_one(column, berlin)[0][1:],
-    ]
-    zoned = pd.DataFrame({"x": pd.DatetimeIndex(["2020-09-13 14:26:40"], tz="Europe/Berlin")})
-    assert fit_columns(to_arrow(zoned)) == [column]
+    ):
+        assert encode_one(column, form) == encode_one(column, BERLIN)
+    frame = pd.DataFrame({"x": pd.DatetimeIndex(["2020-09-13 14:26:40"], tz="Europe/Berlin")})
+    assert fit_columns(to_arrow(frame)) == [column]
+    assert describe([column])[0].endswith("trend, hour, in Europe/Berlin time")
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_daylight_saving_time_shifts_no_cycle(text):
+    """Half past midnight is that in summer and in winter, and a Monday is a Monday."""
+    days = pd.date_range("2024-01-01 00:30", periods=53, freq="7D", tz="Europe/Berlin")
+    rows = [str(day) for day in days] if text else pa.array(days)
+    column = fit_one(rows)
+    assert column.offsets == ((60, 120) if text else ())
+    matrix = np.array(encode_one(column, rows))
+    np.testing.assert_allclose(matrix[:, 1:5], np.tile(matrix[:1, 1:5], (53, 1)), atol=1e-9)
+    np.testing.assert_allclose(np.diff(matrix[:, 0]), 7)
+
+
+ZONED = {
+    "of type": pa.array([dt.datetime(2024, 1, 1, 5)], pa.timestamp("us", "UTC")),
+    "Z": ["2024-01-01 05:00Z"],
+    "offset": ["2024-01-01T05:00+01:00"],
+}
+NAIVE = {"text": ["2024-01-01 05:00"], "day": ["2024-01-01"], "of type": [dt.datetime(2024, 1, 1, 5)], "date": [DAY]}
+
+
+@pytest.mark.parametrize("zoned", ZONED.values(), ids=ZONED)
+@pytest.mark.parametrize("naive", NAIVE.values(), ids=NAIVE)
+def test_times_with_a_zone_and_without_are_not_compared(zoned, naive):
+    with fails("row 0, column 'x': the time has no time zone", "learnt with one"):
+        encode_one(fit_one(zoned), naive)
+    with fails("row 0, column 'x': the time has a time zone", "learnt without one"):
+        encode_one(fit_one(naive), zoned)
+    if isinstance(zoned, list):  # else it is no single row that is at fault
+        assert unreadable(table(x=zoned), [fit_one(naive)]).keys() == {0}
+
+
+def test_a_column_with_zones_here_and_none_there_is_refused():
+    with fails("row 2, column 'x': the time has no time zone, but times above have one"):
+        fit_one(["2024-01-01 05:00Z", None, "2024-01-01 05:00"])
+    with fails("row 1, column 'x': the time has a time zone, but times above have none"):
+        fit_one(["2024-01-01 05:00", "2024-01-01 05:00Z"])
+
+
+def test_an_offset_of_another_place_is_refused():
+    """An hour more or less is the same place in another season."""
+    column = fit_one(["2024-01-01 05:00+01:00"])
+    encode_one(column, ["2024-07-01 05:00+02:00"])
+    for other in (["2024-01-01 05:00-05:00"], pa.array([dt.datetime(2024, 1, 1)], pa.timestamp("us", "Asia/Tokyo"))):
+        with fails("row 0, column 'x': the time is", "from UTC, but the column was learnt with +01:00; convert"):
+            encode_one(column, other)
+
+
+@pytest.mark.parametrize("zoned", [*ZONED.values(), BERLIN], ids=[*ZONED, "Berlin"])
+def test_typed_times_keep_their_zone(zoned):
+    columns = fit_columns(table(x=zoned))
+    rows = typed(table(x=zoned), columns)
+    assert fit_columns(rows) == columns
+    np.testing.assert_array_equal(encode(rows, columns), encode(table(x=zoned), columns))
+
+
+def test_a_column_of_an_older_model_takes_all_times_in_utc():
+    column = replace(fit_one(BERLIN), zone=None)
+    assert encode_one(column, BERLIN) == encode_one(column, ["2020-09-13 12:26:40"])

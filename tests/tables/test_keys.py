@@ -105,7 +105,7 @@ class TestKeys:
 
 
 class TestLongWholeNumbers:
-    LONG = 2**53 + np.array([1, 3, 3, 1, 7] * 12)
+    LONG = 2**53 * np.array([1, 3, 3, 1, 7] * 12) + 1
 
     def test_are_said_to_be_rounded(self):
         rows = frame(code=self.LONG)

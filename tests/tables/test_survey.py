@@ -80,7 +80,7 @@ def test_levels_without_end_are_refused():
         survey.add(pa.chunked_array([["another"]]), "row {}".format)
 
 
-def test_what_is_to_codesd_expands_to_what_is_encoded():
+def test_codes_become_what_is_encoded():
     rng = np.random.default_rng(0)
     days = np.datetime64("2020-01-01") + rng.integers(0, 900, 200).astype("timedelta64[D]")
     table = pa.table(
@@ -98,4 +98,4 @@ def test_what_is_to_codesd_expands_to_what_is_encoded():
     np.testing.assert_array_equal(encode_codes(codes, columns), encode(table, columns))
     known = columns[-1]
     seen = codes[:, -1]
-    assert known == date_column("date", seen.min(), np.sort(seen)[99], seen.max(), hours=False)
+    assert known == date_column(Column("date", "date", zone=""), seen.min(), np.sort(seen)[99], seen.max(), hours=False)

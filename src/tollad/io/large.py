@@ -165,7 +165,7 @@ def _with_dates(columns: Sequence[Column], file: RowFile) -> list[Column]:
     hours = np.any([(block % 1 > 0).any(0) for block in in_blocks(days)], axis=0)
     ranked = order_statistics(days, np.stack([np.zeros_like(last), last // 2, last])).T.tolist()
     dated = {
-        kept[place].name: date_column(kept[place].name, *constants, hours=bool(has_hours))
+        kept[place].name: date_column(kept[place], *constants, hours=bool(has_hours))
         for place, constants, has_hours in zip(places, ranked, hours, strict=True)
     }
     return [dated.get(column.name, column) for column in columns]

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from tollad.tables.frames import known_columns
 from tollad.tables.schema import MAX_LEVELS, Column, Where, encoding
-from tollad.tables.values import FIRST_DAY, LAST_DAY, read_as
+from tollad.tables.values import FIRST_DAY, LAST_DAY, typed_as
 
 
 def typed(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}".format) -> pa.Table:
-    """Return rows as they were understood, in one type a kind: numbers, timestamps in UTC, and text for categories.
+    """Return rows as they were understood, in one type a kind: numbers, timestamps, and text for categories.
 
     `fit_columns` and `encode` make the same of the result as of the table, but have nothing left to read or to refuse.
 
@@ -43,7 +43,7 @@ def typed(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}"
     """
     by_name = known_columns(table, columns)
     nothing = pa.nulls(table.num_rows)
-    arrays = [nothing if column.kind == "drop" else read_as(column, by_name[column.name], where) for column in columns]
+    arrays = [nothing if column.kind == "drop" else typed_as(column, by_name[column.name], where) for column in columns]
     return pa.table(arrays, names=[column.name for column in columns])
 
 

@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from tollad.tables.casts import TEXT
 from tollad.tables.frames import known_columns
 from tollad.tables.schema import CYCLES, MAX_LEVELS, Column, Where, category_column, outputs_of
-from tollad.tables.values import TEXT, days_of, read_as
+from tollad.tables.times import days_of
+from tollad.tables.values import read_as
 
 
 def encode(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}".format) -> NDArray[np.float64]:
@@ -44,7 +46,7 @@ def to_codes(table: pa.Table, columns: Sequence[Column], *, where: Where = "row 
     """Return one code for each value of the columns that are not dropped: (n, k), the first step of `encode`.
 
     A number is itself, NaN where missing; a category the place of its level among `Column.levels`, or their number if
-    it is not among them; a date its days since 1970-01-01 UTC, NaN where missing.
+    it is not among them; a date its days since 1970-01-01 in local time, NaN where missing.
 
     Parameters
     ----------

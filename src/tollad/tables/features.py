@@ -18,7 +18,7 @@ Preprocess: TypeAlias = Literal["auto", "standard"] | None
 _CLIP = 50.0
 _ARCSINH_CLIP = np.arcsinh(_CLIP)
 # A missing value says less of a row than a value that lies far out: its flag stays within this.
-_FLAG_CLIP = 5.0
+_FLAG_CLIP = 3.0
 # A constant column has no standard deviation. Any other value lies this far out, of whatever size the column is; what
 # may be rounding, even of a float32, does not. A column of zeros has no size, and a unit of its own.
 _CONSTANT_CLIP = 10.0
@@ -52,7 +52,7 @@ class Features:
     arcsinh_mean, arcsinh_scale : ndarray of float64, (d + k,)
         The same for the second view; empty when there is none.
     limit : ndarray of float64, (d + k,)
-        Where standardised values of a table are clipped either way: 5 for flags, 10 for constant columns, else 50.
+        Where standardised values of a table are clipped either way: 3 for flags, 10 for constant columns, else 50.
         Empty for images and series, and in older models: 50.
     """
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tollad.tables.values import TEXT, option
+from tollad.tables.casts import TEXT
+from tollad.tables.values import option
 from tollad.warn import warn
 
 # Fewer values may look like a key by chance.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
@@ -23,6 +23,8 @@ Where: TypeAlias = Callable[[int], str]
 
 # With more levels than this a category is one column of rarities.
 MAX_LEVELS = 32
+AS_WRITTEN = "as written"
+"""The zone of times of which only the offsets from UTC are known."""
 # Lengths in days. A year is the calendar's average, so that the phase of a date is true to a day or two.
 CYCLES = {"hour": 1.0, "weekday": 7.0, "day of year": 365.2425}
 
@@ -40,7 +42,12 @@ class Column:
         Of a category by rarity: levels of at most so many training rows are encoded as one that no training row has. 1,
         so that training rows show the network how often new rows have a value never seen before; 0 in older models.
     first, median, last : float
-        Of a date: among the training values, in days since 1970-01-01 UTC.
+        Of a date: among the training values, in days since 1970-01-01, in local time.
+    zone : str or None
+        Of a date: the time zone of the training values, "" if they had none, `AS_WRITTEN` if they were text with
+        offsets. None in older models, to which all times are in UTC.
+    offsets : tuple of int
+        Of a date whose zone is `AS_WRITTEN`: the lowest and the highest offset from UTC, in minutes.
     cycles : tuple of {"hour", "weekday", "day of year"}
         Of a date: those that the training values show, by a time other than midnight, or a span of a week or a year.
     """
@@ -54,6 +61,8 @@ class Column:
     median: float = 0.0
     last: float = 0.0
     cycles: tuple[str, ...] = ()
+    zone: str | None = None
+    offsets: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the constants as JSON values."""
@@ -115,6 +124,7 @@ def describe(columns: Sequence[Column]) -> list[str]:
         elif column.kind == "date":
             first, last = (np.datetime64(int(day // 1), "D") for day in (column.first, column.last))
             details = ", ".join([f" from {first} to {last}", "trend", *column.cycles])
+            details += f", in {column.zone} time" if column.zone and column.zone != AS_WRITTEN else ""
         lines.append(f"{column.name}: {column.kind}{details}")
     return lines
 
@@ -125,12 +135,11 @@ def category_column(name: str, counts: Mapping[str | None, int]) -> Column:
     return Column(name, "category", levels, n_rows, unseen=int(len(levels) > MAX_LEVELS))
 
 
-def date_column(name: str, first: float, median: float, last: float, *, hours: bool) -> Column:
-    """Return the constants of a date from those of its days since 1970-01-01 UTC; `hours`: not all are whole."""
+def date_column(column: Column, first: float, median: float, last: float, *, hours: bool) -> Column:
+    """Return a date with the constants of its days since 1970-01-01; `hours`: not all are whole."""
     shown = {"hour": hours, "weekday": last - first >= 7, "day of year": last - first >= 365}
-    return Column(
-        name, "date", first=first, median=median, last=last, cycles=tuple(cycle for cycle in CYCLES if shown[cycle])
-    )
+    cycles = tuple(cycle for cycle in CYCLES if shown[cycle])
+    return replace(column, first=first, median=median, last=last, cycles=cycles)
 
 
 def outputs_of(column: Column) -> list[tuple[str, bool]]:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from tollad.tables.casts import TEXT, to_float, to_timestamp, tried
 from tollad.tables.frames import columns_by_name, is_nameless
 from tollad.tables.keys import ENOUGH, are_rounded, are_whole, looks_like_key, warn_of_key, warn_of_rounding
-from tollad.tables.schema import MAX_LEVELS, Column, Where, category_column, check_kinds, date_column
+from tollad.tables.schema import AS_WRITTEN, MAX_LEVELS, Column, Where, category_column, check_kinds, date_column
+from tollad.tables.times import days_of, has_zone, offsets, zone_of_type
 from tollad.tables.values import (
     DATE,
     NUMBER,
     READABLE,
-    TEXT,
     clean,
-    days_of,
     first_value,
     has_category_type,
     natural_kind,
@@ -27,9 +28,6 @@ from tollad.tables.values import (
     read_values,
     refusal,
     texts_of,
-    to_float,
-    to_timestamp,
-    tried,
 )
 from tollad.warn import warn
 
@@ -55,7 +53,8 @@ def fit_columns(
     Numbers, booleans, durations and times of day (in seconds) are numbers; dates and timestamps are dates; what has the
     type of a category (of pandas, polars or Arrow) is one, be its values numbers. Text is what
     all its values are: numbers (or true and false), dates as in ISO 8601, else categories. Outer spaces do not count,
-    the words of `MISSING` are missing values, and a date without a time zone is taken for UTC.
+    the words of `MISSING` are missing values. Times of a column have a time zone, all or none of them; hours and
+    weekdays are local.
 
     Text that is mostly numbers, or mostly dates, but not all, is refused and not guessed: it is more likely a column of
     numbers with a slip than a category. "Mostly" is 95 % of its values, of which there are 20 or more; or half of them,
@@ -176,6 +175,10 @@ class Survey:
         self._numbers: list[NDArray[np.float64]] | None = []  # None: they cannot be keys
         self._n_rows = 0
         self._rounded = False
+        self._zone = ""
+        self._offsets: list[float] = []  # the lowest and the highest, in minutes
+        # By whether a time has a zone: where the first such stands.
+        self._first_zoned: dict[bool, tuple[int, str]] = {}
         self._refusals: dict[str, ValueError] = {}
 
     @property
@@ -215,8 +218,10 @@ class Survey:
             except ValueError as error:
                 self._refusals[kind] = error
             else:
-                if kind == "date" and self._days is not None:
-                    self._days.append(days_of(read.drop_null()))
+                if kind == "date":
+                    self._look_at_zones(values, where)
+                    if self._days is not None:
+                        self._days.append(days_of(read.drop_null()))
                 if kind == "number" and self._numbers is not None:
                     self._keep_numbers(read.to_numpy())
                 if kind == "number":
@@ -244,11 +249,40 @@ class Survey:
             raise self._refusals[kind]
         if kind == "number":
             return self._number()
+        column = self._zoned(Column(self.name, "date"))
         if self._days is None:
-            return Column(self.name, "date")
+            return column
         days = np.sort(np.concatenate(self._days))
         first, median, last = days[[0, (len(days) - 1) // 2, -1]].tolist()
-        return date_column(self.name, first, median, last, hours=bool((days % 1).any()))
+        return date_column(column, first, median, last, hours=bool((days % 1).any()))
+
+    def _look_at_zones(self, values: pa.ChunkedArray, where: Where) -> None:
+        """Note where the first time with a zone stands, where the first without, and how far they are from UTC."""
+        with_zone, before = has_zone(values), self._n_rows - len(values)
+        for zoned in {True, False} - self._first_zoned.keys():
+            row = pc.index(with_zone, zoned).as_py()
+            if row >= 0:
+                self._first_zoned[zoned] = before + row, where(row)
+        self._zone = self._zone or zone_of_type(values)
+        if True in self._first_zoned:
+            minutes = [*self._offsets, *offsets(values.filter(with_zone.fill_null(False)))]
+            self._offsets = [min(minutes), max(minutes)] if minutes else []
+
+    def _zoned(self, column: Column) -> Column:
+        """Return a date with its zone; ValueError if some times have one and others have none."""
+        if len(self._first_zoned) == 2:
+            zoned, (_, where) = max(self._first_zoned.items(), key=lambda item: item[1][0])
+            has, others = ("a", "none") if zoned else ("no", "one")
+            raise ValueError(
+                f"{where}, column {self.name!r}: the time has {has} time zone, but times above have {others}; "
+                "give all of them with a zone, or all without"
+            )
+        if self._zone or not any(self._first_zoned):
+            return replace(column, zone=self._zone)
+        lowest, highest = map(round, self._offsets)
+        if lowest == highest == 0:
+            return replace(column, zone="UTC")
+        return replace(column, zone=AS_WRITTEN, offsets=(lowest, highest))
 
     def _keep_numbers(self, numbers: NDArray[np.float64]) -> None:
         """Keep the numbers while they may be keys; of a large file that is as long as they rise, and only the last."""

@@ -6,18 +6,19 @@ import contextlib
 import re
 import reprlib
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from tollad.tables.casts import TEXT, to_float, tried
 from tollad.tables.frames import known_columns
 from tollad.tables.schema import MISSING, Column, Where
+from tollad.tables.times import days_of, local_times, wall_times, zoned
 
 FIRST_DAY, LAST_DAY = -700_000, 2_900_000  # the years 1 to 9999, which a calendar can show
-TEXT = pa.large_string()
 
 # What is read as each kind of value.
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
@@ -94,15 +95,23 @@ def _bad_values(column: Column, values: pa.ChunkedArray) -> dict[int, str]:
 
 
 def read_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.ChunkedArray:
-    """Return values as what was learnt of their column: float64, timestamps or text, null where missing."""
+    """Return values as what was learnt of their column: float64, local times or text, null where missing."""
     values = clean(column.name, values)
     if column.kind != "category":
-        return read_values(column.name, values, column.kind, where)
+        read = read_values(column.name, values, column.kind, where)
+        return read if column.kind == "number" else local_times(column, values, where)
     # Numbers may be compared with levels that are numbers; with none of them the column has changed its type.
     has_kind = natural_kind(values) in ("number", "date")
     if has_kind and not any(re.match(READABLE["number"], level or "") for level in column.levels):
         raise refusal(column.name, values, first_value(values), "category", where)
     return texts_of(column.name, values)
+
+
+def typed_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.ChunkedArray:
+    """Return values as `read_as` does, but times with the zone that their column has."""
+    read = read_as(column, values, where)
+    is_zoned = column.kind == "date" and column.zone and not pa.types.is_null(values.type)
+    return zoned(column, clean(column.name, values)) if is_zoned else read
 
 
 def clean(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -148,10 +157,10 @@ def natural_kind(column: pa.ChunkedArray) -> str:
 def read_values(
     name: str, column: pa.ChunkedArray, kind: str, where: Where, *, choose: bool = False
 ) -> pa.ChunkedArray:
-    """Return a column as float64 or as timestamps in UTC; `choose` says that its kind may still be chosen."""
+    """Return a column as float64 or as times that a clock shows; `choose` says that its kind may still be chosen."""
     if natural_kind(column) not in (kind, "category", ""):
         raise refusal(name, column, first_value(column), kind, where, choose=choose)
-    read = _numbers if kind == "number" else _timestamps
+    read = _numbers if kind == "number" else wall_times
     try:
         values = read(column)
     except pa.ArrowInvalid:
@@ -176,40 +185,6 @@ def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if column.type == TEXT and (numbers := tried(to_float, column)) is not None:
         return numbers
     return to_float(_with_truths(column, "1", "0") if column.type == TEXT else column)
-
-
-def _timestamps(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if column.type != TEXT:
-        return to_timestamp(column).cast(pa.timestamp("us"))
-    if (timestamps := tried(to_timestamp, column)) is not None:
-        return timestamps
-    column = pc.replace_substring_regex(pc.replace_substring(column, "/", "-"), r"(\.[0-9]{6})[0-9]+", r"\1")
-    null, has_zone = pa.scalar(None, TEXT), pc.match_substring_regex(column, r"[T ].*(Z|[+-][0-9:]+)$")
-    in_utc = pc.if_else(has_zone, column, null).cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
-    return pc.coalesce(in_utc, to_timestamp(pc.if_else(has_zone, null, column)))
-
-
-def days_of(timestamps: pa.ChunkedArray) -> NDArray[np.float64]:
-    """Return timestamps as days since 1970-01-01 UTC, NaN where missing."""
-    return to_float(timestamps.cast(pa.int64())).to_numpy() / 86400e6
-
-
-def to_float(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(pa.float64(), safe=False)
-
-
-def to_timestamp(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
-
-
-def tried(read: Callable[[pa.ChunkedArray], pa.ChunkedArray], column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Return what a column reads as; None if some value cannot be read so."""
-    try:
-        # Arrow makes an error of each value that it cannot read: a look at the first saves seconds.
-        read(column[:100])
-        return read(column)
-    except pa.ArrowInvalid:
-        return None
 
 
 def texts_of(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -6,13 +6,22 @@ import csv
 import io
 import re
 import sys
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 from click.testing import CliRunner, Result
 
 from tollad.cli.main import main
 
 # The command in a process of its own.
 COMMAND = (sys.executable, "-c", "from tollad.cli.main import main; main()")
+
+
+SMALL = ("--network", "mlp", "--hidden", "8", "--latent-dim", "2", "--n-members", "1", "--corruption", "none")
+QUICK = (*SMALL, "--steps", "30", "--quiet")
+COLUMNS = ("a", "b", "c")
+CSV = "a,b\n1,2\n3,4\n5,6\n"
 
 
 def tollad(*arguments: object, given: bytes | None = None) -> Result:
@@ -37,3 +46,29 @@ def refused(*arguments: object, given: bytes | None = None) -> str:
 
 def rows_of(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
+
+
+def refused_in(folder: Path, *arguments: object, given: bytes | None = None) -> str:
+    """Return the one line that a command says when it fails, leaving the folder as it was."""
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    said = refused(*arguments, given=given)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    return said
+
+
+def scores_of(text: str) -> list[float]:
+    return [float(row["score"]) for row in rows_of(text)]
+
+
+def text_of(data: np.ndarray[Any, Any], separator: str = ",") -> bytes:
+    """Return the columns a, b and c as text."""
+    lines = [separator.join(COLUMNS), *(separator.join(map(repr, row)) for row in data.tolist())]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def write_csv(path: Path, columns: dict[str, Any]) -> Path:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    return path

@@ -1,51 +1,30 @@
 """Thresholds and p-values: their definitions, and by simulation what they promise and where the promise ends.
 
-Simulations have fixed seeds; their tolerance is a test of the binomial or of the mean, at the level `LEVEL`.
+Simulations have fixed seeds.
 """
 
 from __future__ import annotations
 
-import copy
 import doctest
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from calibration.chance import LEVEL, frequency_exceeds, frequency_is, mean_exceeds, mean_is
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
 from tollad.calibration import (
-    DriftMonitor,
     benjamini_hochberg,
-    fit_tail,
     overlap,
     p_values,
     rows_needed,
-    tail,
     threshold,
 )
 
-LEVEL = 1e-3
 few_values = st.lists(st.integers(0, 5), min_size=1, max_size=40)
 rates = st.floats(0, 1, exclude_min=True, exclude_max=True)
-
-
-def frequency_is(n_hits: int, n: int, rate: float) -> bool:
-    return stats.binomtest(int(n_hits), n, rate).pvalue > LEVEL
-
-
-def frequency_exceeds(n_hits: int, n: int, rate: float) -> bool:
-    return stats.binomtest(int(n_hits), n, rate, alternative="greater").pvalue <= LEVEL
-
-
-def mean_is(values: np.ndarray, expected: float) -> bool:
-    return stats.ttest_1samp(values, expected).pvalue > LEVEL
-
-
-def mean_exceeds(values: np.ndarray, expected: float) -> bool:
-    return stats.ttest_1samp(values, expected, alternative="greater").pvalue <= LEVEL
 
 
 class TestPValues:
@@ -224,288 +203,6 @@ class TestBenjaminiHochberg:
         calibration_scores = np.random.default_rng(0).normal(size=9999)
         assert not benjamini_hochberg(p_values(calibration_scores[:9998], rows), 0.1).any()
         assert benjamini_hochberg(p_values(calibration_scores, rows), 0.1).sum() == 1
-
-
-class TestTailFit:
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def fit():
-        return fit_tail(np.random.default_rng(0).exponential(size=1000))
-
-    @pytest.mark.parametrize(
-        ("distribution", "shape", "tolerance"),
-        [
-            (stats.expon(), 0.0, 0.2),
-            (stats.norm(), -0.1, 0.15),
-            (stats.t(4), 0.25, 0.4),
-            (stats.uniform(), -1.0, 0.005),
-        ],
-        ids=["exponential", "Gaussian", "Student t", "uniform"],
-    )
-    def test_true_quantiles(self, distribution, shape, tolerance):
-        """Half of the thresholds at a fifth of 1 / (n + 1) lie within the tolerance, relative to the true quantile."""
-        rng = np.random.default_rng(0)
-        n, n_fits = 2000, 9
-        rate = 0.2 / (n + 1)
-        fits = [fit_tail(distribution.rvs(n, random_state=rng)) for _ in range(n_fits)]
-        errors = [abs(fit.threshold(rate) / distribution.isf(rate) - 1) for fit in fits]
-        assert np.median(errors) < tolerance
-        assert abs(np.median([fit.shape for fit in fits]) - shape) < 0.15
-        covered = sum(low <= distribution.isf(rate) <= high for low, high in (fit.interval(rate) for fit in fits))
-        assert covered >= 5
-
-    def test_agrees_with_maximum_likelihood(self):
-        excesses = np.sort(stats.genpareto.rvs(0.2, scale=3.0, size=(1, 20_000), random_state=0))
-        shape, _, scale = stats.genpareto.fit(excesses[0], floc=0)
-        np.testing.assert_allclose(tail._zhang_stephens(excesses)[:, 0], [shape, scale], rtol=0.01)
-
-    def test_follows_units(self):
-        scores = np.random.default_rng(0).exponential(size=1000)
-        fit, other = fit_tail(scores), fit_tail(1000 * scores - 7)
-        assert other.shape == pytest.approx(fit.shape)
-        assert other.threshold(2e-4) == pytest.approx(1000 * fit.threshold(2e-4) - 7)
-
-    def test_p_values_and_thresholds_are_one_rule(self, fit):
-        scores = np.linspace(0, 20, 5001)
-        p = fit.p_values(scores)
-        assert (np.diff(p) <= 0).all()
-        for rate in (2e-4, 5e-4, 9e-4):
-            np.testing.assert_array_equal(p <= rate, scores > fit.threshold(rate))
-
-    def test_p_values_below_those_of_the_rows_are_the_extrapolated_ones(self, fit):
-        scores = np.random.default_rng(0).exponential(size=1000)  # those of the fit
-        new = np.concatenate([scores, [scores.max() + 1, 1e6]])
-        p = fit.p_values(new)
-        np.testing.assert_array_equal(p[:1000], p_values(scores, scores))
-        assert 1e-4 < p[1000] < 1 / 1001
-        assert p[1001] == fit.least_rate
-
-    def test_says_that_it_extrapolates(self, fit):
-        assert re.match(
-            r"threshold \S+ for a false alarm rate of 0.0002, extrapolated from 1,000 rows .*\(99 exceedances, .*"
-            r"90% interval \S+ to \S+\); not a guarantee",
-            fit.describe(0.0002),
-        )
-
-    def test_refuses_a_rate_that_needs_no_extrapolation(self, fit):
-        with pytest.raises(ValueError, match=r"0.001 needs no extrapolation from 1,000 rows; leave out tail"):
-            fit.threshold(0.001)
-
-    def test_refuses_a_rate_that_is_too_far_out(self, fit):
-        with pytest.raises(ValueError, match=r"1e-05 is below 9.99e-05, .* 1,000 rows .* 9,999 rows or more"):
-            fit.threshold(1e-5)
-        assert fit.threshold(fit.least_rate) >= fit.threshold(2e-4)
-
-    def test_refuses_few_rows(self):
-        scores = np.random.default_rng(0).exponential(size=354)
-        assert fit_tail(scores).n_exceedances == 50
-        with pytest.raises(ValueError, match="needs 354 calibration rows, not 353"):
-            fit_tail(scores[:353])
-
-    def test_refuses_rounded_scores(self):
-        with pytest.raises(ValueError, match=r"50 different scores above .* not \d+; .* rounded"):
-            fit_tail(np.random.default_rng(0).exponential(size=1000).round(1))
-
-    def test_refuses_equal_scores(self):
-        with pytest.raises(ValueError, match="50 different scores above 1, not 0"):
-            fit_tail(np.ones(1000))
-
-    def test_refuses_a_tail_without_a_mean(self):
-        with pytest.raises(ValueError, match="too heavy"):
-            fit_tail(1 / np.random.default_rng(0).random(1000) ** 2)
-
-    def test_refuses_a_tail_of_two_kinds(self):
-        """One in fifty of the calibration rows are anomalies, all of one kind."""
-        rng = np.random.default_rng(0)
-        with pytest.raises(ValueError, match="no generalised Pareto tail fits"):
-            fit_tail(np.concatenate([rng.exponential(size=2000), rng.normal(12, 0.5, 40)]))
-
-    def test_refuses_few_good_fits(self):
-        """One in a hundred or so: the level of the goodness of fit."""
-        rng = np.random.default_rng(0)
-        n_fits, n_refused = 40, 0
-        for _ in range(n_fits):
-            try:
-                fit_tail(rng.exponential(size=354))
-            except ValueError:
-                n_refused += 1
-        assert not frequency_exceeds(n_refused, n_fits, 0.01)
-
-
-class TestDriftMonitor:
-    def test_capital_is_a_martingale(self):
-        """Over the n + 1 + t gaps between the scores seen so far, which are equally likely, its mean stays as it is.
-
-        This is exact conformal validity: a new score's rank among calibration and stream is uniform.
-        """
-        rng = np.random.default_rng(0)
-        seen = list(rng.normal(size=30))
-        monitor = DriftMonitor(seen, alpha=1e-9)
-        for score in rng.normal(1, 1, 25):
-            edges = np.sort(seen)
-            inside = np.concatenate([[edges[0] - 1], (edges[:-1] + edges[1:]) / 2, [edges[-1] + 1]])
-            futures = [copy.deepcopy(monitor) for _ in inside]
-            for future, value in zip(futures, inside, strict=True):
-                future.update([value])
-            assert np.mean([future.evidence for future in futures]) == pytest.approx(monitor.evidence, rel=1e-9)
-            monitor.update([score])
-            seen.append(score)
-        assert monitor.evidence > 2
-
-    @pytest.mark.parametrize(
-        ("n", "draw"),
-        [
-            (30, lambda rng, n: rng.normal(size=n)),
-            (300, lambda rng, n: rng.normal(size=n)),
-            (30, lambda rng, n: rng.poisson(0.5, n)),
-            (30, lambda rng, n: np.ones(n)),
-        ],
-        ids=["few rows", "many rows", "many ties", "constant"],
-    )
-    def test_promised_false_warning_rate(self, n, draw):
-        rng = np.random.default_rng(0)
-        n_streams, alpha = 120, 0.1
-        warned = [DriftMonitor(draw(rng, n), alpha, seed=i).update(draw(rng, 1200)) for i in range(n_streams)]
-        assert not frequency_exceeds(sum(drift is not None for drift in warned), n_streams, alpha)
-
-    @pytest.mark.parametrize(
-        ("change", "kind", "within"),
-        [
-            (lambda x: x + 0.5, "higher", 300),
-            (lambda x: x + 1, "higher", 80),
-            (lambda x: x - 0.5, "lower", 300),
-            (lambda x: x - 1, "lower", 80),
-            (lambda x: 2 * x, "wider", 80),
-            (lambda x: x / 2, "narrower", 150),
-            (lambda x: np.where(np.arange(len(x)) % 16, x, 6), "upper tail", 800),
-        ],
-        ids=["+ 0.5 sd", "+ 1 sd", "- 0.5 sd", "- 1 sd", "x 2", "/ 2", "6% anomalies"],
-    )
-    @pytest.mark.parametrize("n_before", [0, 2000])
-    def test_finds_changes_quickly(self, change, kind, within, n_before):
-        rng = np.random.default_rng(0)
-        delays, kinds = [], []
-        for _ in range(9):
-            monitor = DriftMonitor(rng.normal(size=1000))
-            assert monitor.update(rng.normal(size=n_before)) is None
-            drift = monitor.update(change(rng.normal(size=3000)))
-            assert drift is not None
-            assert drift.evidence >= 100
-            delays.append(drift.row - n_before)
-            kinds.append(drift.kind)
-        assert np.median(delays) < within
-        assert kinds.count(kind) >= 5
-
-    def test_blocks_do_not_matter(self):
-        rng = np.random.default_rng(0)
-        calibration_scores, stream = rng.poisson(3, 1000), rng.poisson(4, 3000)
-        whole = DriftMonitor(calibration_scores).update(stream)
-        monitor = DriftMonitor(calibration_scores)
-        for block in np.array_split(stream, np.sort(rng.integers(0, 3000, 200))):
-            monitor.update(block)
-        assert whole is not None
-        assert monitor.drift is not None
-        assert (monitor.drift.row, monitor.drift.kind) == (whole.row, whole.kind)
-        assert monitor.drift.evidence == pytest.approx(whole.evidence)
-        assert monitor.n_seen == whole.row
-
-    def test_depends_on_ranks_alone(self):
-        rng = np.random.default_rng(0)
-        calibration_scores, stream = rng.normal(size=200), rng.normal(0.2, 1, 500)
-        monitor, other = DriftMonitor(calibration_scores), DriftMonitor(np.exp(calibration_scores))
-        monitor.update(stream)
-        other.update(np.exp(stream))
-        assert other.evidence == monitor.evidence != 1
-
-    def test_memory_is_constant(self):
-        def size(monitor: DriftMonitor) -> int:
-            return sum(value.size for value in vars(monitor).values() if isinstance(value, np.ndarray))
-
-        rng = np.random.default_rng(0)
-        monitor = DriftMonitor(rng.normal(size=10_000))
-        before = size(monitor)
-        monitor.update(rng.normal(size=10_000))
-        assert size(monitor) == before < 300
-
-    def test_first_warning_stays(self):
-        monitor = DriftMonitor(np.arange(500.0))
-        drift = monitor.update(np.full(100, 1000.0))
-        assert drift is not None
-        assert monitor.update(np.arange(500.0)) is drift is monitor.drift
-        assert monitor.n_seen == drift.row < 100
-        assert monitor.evidence == pytest.approx(drift.evidence)
-
-    def test_warning_is_a_sentence(self):
-        drift = DriftMonitor(np.arange(500.0), alpha=0.05).update(np.full(100, 1000.0))
-        assert re.fullmatch(r"drift after \d+ rows: .*; calibrate again on recent normal rows .*0.05\)", str(drift))
-
-    def test_starts_with_capital_1(self):
-        monitor = DriftMonitor([1.0])
-        assert monitor.evidence == 1
-        assert monitor.update([]) is None
-        assert monitor.evidence == 1
-
-    def test_bad_scores_leave_it_as_it_was(self):
-        monitor, other = DriftMonitor(np.zeros(50)), DriftMonitor(np.zeros(50))
-        with pytest.raises(ValueError, match="finite"):
-            monitor.update([0.0, np.nan])
-        monitor.update(np.zeros(20))
-        other.update(np.zeros(20))
-        assert monitor.evidence == other.evidence
-        assert monitor.n_seen == 20
-
-
-CALIBRATED = {
-    "p_values": lambda scores: p_values(scores, [1.0]),
-    "threshold": lambda scores: threshold(scores, 0.5),
-    "fit_tail": fit_tail,
-    "DriftMonitor": DriftMonitor,
-}
-SCORED = {
-    "p_values": lambda scores: p_values([1.0], scores),
-    "benjamini_hochberg": lambda scores: benjamini_hochberg(scores, 0.1),
-    "TailFit": lambda scores: fit_tail(np.random.default_rng(0).exponential(size=354)).p_values(scores),
-    "DriftMonitor": lambda scores: DriftMonitor([1.0]).update(scores),
-}
-WRONG = [
-    ([0.5, np.nan], r"finite numbers; number 1 \(counted from 0\) is nan"),
-    ([np.inf], "finite numbers; number 0 .* is inf"),
-    ([[0.5]], r"one-dimensional, .* not of shape \(1, 1\)"),
-    (0.5, r"one-dimensional, .* not of shape \(\)"),
-    (["a"], "sequence of numbers"),
-    ([[1.0], [1.0, 2.0]], "sequence of numbers"),
-]
-
-
-@pytest.mark.parametrize("use", CALIBRATED.values(), ids=CALIBRATED)
-@pytest.mark.parametrize(("scores", "message"), [*WRONG, ([], "is empty")])
-def test_bad_calibration_scores(use, scores, message):
-    with pytest.raises(ValueError, match=f"calibration_scores .*{message}"):
-        use(scores)
-
-
-@pytest.mark.parametrize("use", SCORED.values(), ids=SCORED)
-@pytest.mark.parametrize(("scores", "message"), WRONG)
-def test_bad_scores(use, scores, message):
-    with pytest.raises(ValueError, match=f"(scores|p_values) .*{message}"):
-        use(scores)
-
-
-@pytest.mark.parametrize("rate", [0, 1, -0.1, 1.5, np.nan, np.inf])
-@pytest.mark.parametrize(
-    ("use", "name"),
-    [
-        (lambda rate: threshold([1.0], rate), "false_alarm_rate"),
-        (rows_needed, "false_alarm_rate"),
-        (lambda rate: benjamini_hochberg([0.5], rate), "fdr"),
-        (lambda rate: DriftMonitor([1.0], rate), "alpha"),
-        (lambda rate: fit_tail(np.random.default_rng(0).exponential(size=354)).threshold(rate), "false_alarm_rate"),
-    ],
-    ids=["threshold", "rows_needed", "benjamini_hochberg", "DriftMonitor", "TailFit"],
-)
-def test_bad_rates(use, name, rate):
-    with pytest.raises(ValueError, match=f"{name} must lie between 0 and 1"):
-        use(rate)
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.1])

@@ -41,6 +41,10 @@ benchmark-tables: $(VENV)/benchmark.stamp
 benchmark-speed: $(VENV)/benchmark.stamp
 	$(BIN)/python benchmarks/speed.py --out $(RESULTS)/speed.jsonl
 
+benchmark-series: $(VENV)/benchmark.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/series.py "$(SERIES)" --out $(RESULTS)/series.jsonl
+	$(BIN)/python benchmarks/series.py --table $(RESULTS)/series.jsonl
+
 benchmark-large: $(VENV)/benchmark.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/large.py --out $(RESULTS)/large.jsonl --picture docs/images/large.png
 

@@ -1,104 +1,327 @@
-"""Measure windows and networks on a real, labelled series, and draw an unlabelled one: the figures of docs/series.md.
+"""Measure the detector of series beside others on NAB and SKAB: the table of docs/series.md.
 
     python benchmarks/series.py FOLDER --out benchmarks/results/series.jsonl
+    python benchmarks/series.py --table benchmarks/results/series.jsonl
 
-FOLDER holds the two files of UCR Anomaly Archive 135 (InternalBleeding16) as the package aeon brings them. Each line of
-the result is one fit; what is there already is not measured again.
+FOLDER holds `nab` (with windows.json) and `skab`. Trained is on the first 15 % of a series (SKAB: the first 400 steps),
+tested on the rest. The defaults were chosen on every second file by sorted name, from the first on; nothing was chosen
+on the "other half". Each line of the result is one method on one series; what is there is not measured again.
+
+All methods of windows get the same windows (64 steps, or a sixth of the training part), and a step gets the mean score
+of the windows that cover it; their own threshold is the 99 % quantile of the scores of the training steps.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import platform
 import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-import tollad
-from tollad import TollDetector, metrics
-from tollad.calibration import threshold
-from tollad.series.window import step_scores, windows
+Floats = NDArray[np.float64]
+CONTAMINATION = 0.01
 
-NAME = "135_UCR_Anomaly_InternalBleeding16"
-N_CALIBRATION = 2500
-RATE = 0.01
-RUNS = [(window, network, 0) for window in (32, 64, 128) for network in ("conv1d", "mlp_layernorm")]
-RUNS += [(64, network, seed) for seed in (1, 2) for network in ("conv1d", "mlp_layernorm")]
+
+@dataclass(frozen=True)
+class Series:
+    """A labelled series: values (T, C), labels (T,), and how many steps to train on."""
+
+    name: str
+    half: str
+    values: Floats
+    labels: NDArray[np.bool_]
+    n_trained: int
+
+
+def read_all(folder: Path) -> Iterator[Series]:
+    windows = json.loads((folder / "nab" / "windows.json").read_text())
+    for number, path in enumerate(sorted((folder / "nab").glob("*/*.csv"))):
+        rows = list(csv.reader(path.open()))[1:]
+        times = np.array([row[0] for row in rows], "datetime64[us]")
+        labels = np.zeros(len(rows), np.bool_)
+        name = path.relative_to(folder / "nab").as_posix()
+        for begin, end in windows[name]:
+            labels |= (times >= np.datetime64(begin)) & (times <= np.datetime64(end))
+        yield Series(f"nab/{name}", half(number), column(rows, [1]), labels, int(0.15 * len(rows)))
+    named = sorted(path for path in (folder / "skab").glob("*.csv") if "anomaly-free" not in path.name)
+    for number, path in enumerate(named):
+        rows = list(csv.reader(path.open(), delimiter=";"))[1:]
+        labels = column(rows, [9])[:, 0] > 0
+        yield Series(f"skab/{path.name}", half(number), column(rows, list(range(1, 9))), labels, 400)
+
+
+def half(number: int) -> str:
+    return "chosen on" if number % 2 == 0 else "other half"
+
+
+def column(rows: list[list[str]], places: list[int]) -> Floats:
+    return np.array([[float(row[place]) for place in places] for row in rows])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Scores of the tested steps, and alarms at the method's own threshold."""
+
+    scores: Floats
+    alarms: NDArray[np.bool_]
+
+
+def tollad_answers(series: Series) -> dict[str, Answer]:
+    from tollad import SeriesDetector
+    from tollad.series.streaming import judge
+
+    trained, found = series.values[: series.n_trained], {}
+    detector = SeriesDetector(contamination=CONTAMINATION, random_state=0).fit(trained)
+    # The tested steps follow those trained on, which the first windows reach back to.
+    before = detector.model_.window - 1
+    tested = series.values[series.n_trained - before :]
+    for name, model in (("tollad", detector.model_), ("tollad, adapt", replace(detector.model_, share=CONTAMINATION))):
+        judged = judge(model, tested)
+        found[name] = Answer(judged.scores[before:], judged.alarms[before:])
+    return found
+
+
+def causal_answers(series: Series) -> dict[str, Answer]:
+    from tollad import SeriesDetector
+    from tollad.series.streaming import judge
+
+    trained, found = series.values[: series.n_trained], {}
+    detector = SeriesDetector(causal=True, contamination=CONTAMINATION, random_state=0).fit(trained)
+    before = detector.model_.window - 1
+    tested = series.values[series.n_trained - before :]
+    for name, share in (("tollad, causal", None), ("tollad, causal and adapt", CONTAMINATION)):
+        judged = judge(replace(detector.model_, share=share), tested)
+        found[name] = Answer(judged.scores[before:], judged.alarms[before:])
+    return found
+
+
+def of_windows(name: str, fit: Callable[[Floats], Callable[[Floats], Floats]]) -> Callable[[Series], dict[str, Answer]]:
+    """Return a method that scores flat windows."""
+
+    def answers(series: Series) -> dict[str, Answer]:
+        from tollad.series import step_scores, windows
+
+        window = min(64, series.n_trained // 6)
+        stride = max(1, window // 16)
+        mean, scale = moments(series)
+        values = (series.values - mean) / scale
+
+        def cut(steps: Floats) -> Floats:
+            found = windows(steps, window, stride)
+            return found.reshape(len(found), -1)
+
+        trained, tested = values[: series.n_trained], values[series.n_trained - window + 1 :]
+        score = fit(cut(trained))
+        known = step_scores(score(cut(trained)), len(trained), window, stride)
+        scores = step_scores(score(cut(tested)), len(tested), window, stride)[window - 1 :]
+        return {name: at_quantile(scores, known)}
+
+    return answers
+
+
+def moments(series: Series) -> tuple[Floats, Floats]:
+    trained = series.values[: series.n_trained]
+    scale = trained.std(0)
+    return trained.mean(0), np.where(scale > 0, scale, 1.0)
+
+
+def at_quantile(scores: Floats, known: Floats) -> Answer:
+    return Answer(scores, scores > np.quantile(known, 1 - CONTAMINATION))
+
+
+def nearest(rows: Floats) -> Callable[[Floats], Floats]:
+    from sklearn.neighbors import NearestNeighbors
+
+    index = NearestNeighbors(n_neighbors=1).fit(rows)
+    return lambda new: index.kneighbors(new)[0][:, 0]
+
+
+def lof(rows: Floats) -> Callable[[Floats], Floats]:
+    from sklearn.neighbors import LocalOutlierFactor
+
+    model = LocalOutlierFactor(n_neighbors=min(20, len(rows) - 1), novelty=True).fit(rows)
+    return lambda new: -model.score_samples(new)
+
+
+def isolation_forest(rows: Floats) -> Callable[[Floats], Floats]:
+    from sklearn.ensemble import IsolationForest
+
+    model = IsolationForest(random_state=0).fit(rows)
+    return lambda new: -model.score_samples(new)
+
+
+def mahalanobis(rows: Floats) -> Callable[[Floats], Floats]:
+    from sklearn.covariance import LedoitWolf
+
+    model = LedoitWolf().fit(rows)
+    return lambda new: np.sqrt(model.mahalanobis(new))
+
+
+def ecod(rows: Floats) -> Callable[[Floats], Floats]:
+    from pyod.models.ecod import ECOD
+
+    model = ECOD().fit(rows)
+    return lambda new: np.asarray(model.decision_function(new))
+
+
+def moving_z(series: Series) -> dict[str, Answer]:
+    window = min(64, series.n_trained // 6)
+    before = np.lib.stride_tricks.sliding_window_view(series.values, window, axis=0)[:-1]
+    _, scale = moments(series)
+    spread = np.maximum(before.std(-1), 1e-6 * scale)
+    scores = (np.abs(series.values[window:] - before.mean(-1)) / spread).max(1)
+    scores = np.concatenate([np.zeros(window), scores])
+    return {"moving z-score": at_quantile(scores[series.n_trained :], scores[: series.n_trained])}
+
+
+def seasonal_naive(series: Series) -> dict[str, Answer]:
+    from tollad.series.window import period_of
+
+    period = period_of(series.values[: series.n_trained]) or 1
+    _, scale = moments(series)
+    error = np.abs(series.values[period:] - series.values[:-period]) / scale
+    scores = np.concatenate([np.zeros(period), error.mean(1)])
+    return {"seasonal naive": at_quantile(scores[series.n_trained :], scores[: series.n_trained])}
+
+
+def matrix_profile(series: Series) -> dict[str, Answer]:
+    import stumpy
+
+    from tollad.series import step_scores
+
+    window = min(64, series.n_trained // 6)
+    trained, tested = series.values[: series.n_trained], series.values[series.n_trained - window + 1 :]
+
+    def profile(steps: Floats, others: Floats | None) -> Floats:
+        found = [
+            stumpy.stump(steps[:, c].copy(), window)
+            if others is None
+            else stumpy.stump(steps[:, c].copy(), window, others[:, c].copy(), ignore_trivial=False)
+            for c in range(steps.shape[1])
+        ]
+        distances = np.mean([part[:, 0].astype(np.float64) for part in found], axis=0)
+        return step_scores(np.nan_to_num(distances, posinf=0.0), len(steps), window)
+
+    return {"matrix profile": at_quantile(profile(tested, trained)[window - 1 :], profile(trained, None))}
+
+
+def noise(series: Series) -> dict[str, Answer]:
+    scores = np.random.default_rng(0).random(len(series.values))
+    return {"random noise": at_quantile(scores[series.n_trained :], scores[: series.n_trained])}
+
+
+METHODS: dict[tuple[str, ...], Callable[[Series], dict[str, Answer]]] = {
+    ("tollad", "tollad, adapt"): tollad_answers,
+    ("nearest windows",): of_windows("nearest windows", nearest),
+    ("LOF",): of_windows("LOF", lof),
+    ("Isolation Forest",): of_windows("Isolation Forest", isolation_forest),
+    ("PCA (Mahalanobis)",): of_windows("PCA (Mahalanobis)", mahalanobis),
+    ("ECOD (PyOD)",): of_windows("ECOD (PyOD)", ecod),
+    ("moving z-score",): moving_z,
+    ("seasonal naive",): seasonal_naive,
+    ("random noise",): noise,
+    ("tollad, causal", "tollad, causal and adapt"): causal_answers,
+    ("matrix profile",): matrix_profile,
+}
+
+
+def measure(series: Series, name: str, answer: Answer, seconds: float) -> dict[str, Any]:
+    from tollad import metrics
+    from tollad.series.measures import at_false_stretches, event_measures
+
+    labels = series.labels[series.n_trained :].astype(np.int64)
+    own, at_one = event_measures(labels, answer.alarms), at_false_stretches(labels, answer.scores)
+    both = 0 < labels.sum() < len(labels)
+    return {
+        "series": series.name,
+        "half": series.half,
+        "method": name,
+        "auroc": metrics.auroc(labels, answer.scores) if both else None,
+        "average_precision": metrics.average_precision(labels, answer.scores) if both else None,
+        "false_alarm_rate": metrics.false_alarm_rate(labels, answer.alarms),
+        "n_events": own.n_events,
+        "n_hit": own.n_hit,
+        "n_false_stretches": own.n_false_stretches,
+        "n_hit_at_one": at_one.n_hit,
+        "delay_at_one": at_one.median_delay_share if at_one.n_hit else None,
+        "cpu_seconds": round(seconds, 2),
+    }
+
+
+def run(folder: Path, out: Path) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
+    done = {(line["series"], line["method"]) for line in map(json.loads, lines)}
+    for names, answers in METHODS.items():
+        for series in read_all(folder):
+            if all((series.name, name) in done for name in names):
+                continue
+            start = time.process_time()
+            found = answers(series)
+            seconds = time.process_time() - start
+            with out.open("a", encoding="utf-8") as file:
+                for name, answer in found.items():
+                    line = measure(series, name, answer, seconds) | {"python": platform.python_version()}
+                    file.write(json.dumps(line) + "\n")
+            print(names[0], series.name, round(seconds, 1), flush=True)
+
+
+def table(path: Path, which: str) -> str:
+    """Return the means over the series of one half, or of all of them, as a table of Markdown."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    by_method: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for line in lines:
+        if which in ("all", line["half"]):
+            by_method[line["method"]].append(line)
+
+    def mean(rows: list[dict[str, Any]], key: str) -> float:
+        known = [row[key] for row in rows if row[key] is not None]
+        return float(np.mean(known)) if known else float("nan")
+
+    def hit(rows: list[dict[str, Any]], key: str) -> float:
+        return float(np.mean([row[key] / row["n_events"] for row in rows if row["n_events"]]))
+
+    head = ("method", "AUROC", "average precision", "hit at one", "delay", "false alarms", "hit", "CPU s")
+    text = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for method, rows in sorted(by_method.items(), key=lambda item: -mean(item[1], "average_precision")):
+        delays = [row["delay_at_one"] for row in rows if row["delay_at_one"] is not None]
+        values = (
+            f"{mean(rows, 'auroc'):.3f}",
+            f"{mean(rows, 'average_precision'):.3f}",
+            f"{hit(rows, 'n_hit_at_one'):.2f}",
+            f"{np.median(delays):.2f}" if delays else "",
+            f"{mean(rows, 'false_alarm_rate'):.3f}",
+            f"{hit(rows, 'n_hit'):.2f}",
+            f"{mean(rows, 'cpu_seconds'):.1f}",
+        )
+        text.append(f"| {method} | " + " | ".join(values) + " |")
+    return "\n".join(text)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--table", type=Path)
+    parser.add_argument("--half", default="other half", choices=("chosen on", "other half", "all"))
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    train, _ = read(arguments.folder / f"{NAME}_TRAIN.csv")
-    # The test file begins with the training series.
-    series, labels = (column[len(train) :] for column in read(arguments.folder / f"{NAME}_TEST.csv"))
-    found = arguments.out.read_text(encoding="utf-8").splitlines() if arguments.out.exists() else []
-    measured = {(line["window"], line["network"], line["seed"]) for line in map(json.loads, found)}
-    for run in RUNS:
-        if run not in measured:
-            line = json.dumps(measure(train, series, labels, *run))
-            print(line, flush=True)
-            with open(arguments.out, "a", encoding="utf-8") as file:
-                file.write(line + "\n")
-
-
-def read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return values, (T,), and labels, (T,) with 1 = anomaly, of a file of aeon's."""
-    columns = np.loadtxt(path, delimiter=",", skiprows=1)
-    return columns[:, 1], columns[:, 2].astype(np.int64)
-
-
-def measure(
-    train: NDArray[np.float64],
-    series: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    window: int,
-    network: str,
-    seed: int,
-) -> dict[str, object]:
-    """Fit on the training series, put the threshold on the steps that follow, and test on the rest."""
-    stride = window // 16
-    detector = TollDetector(network=network, random_state=seed)
-
-    def cut(steps: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = windows(steps, window, stride)
-        return found if network == "conv1d" else found.reshape(len(found), -1)
-
-    def score(steps: NDArray[np.float64]) -> NDArray[np.float64]:
-        return step_scores(detector.anomaly_score(cut(steps)), len(steps), window, stride)
-
-    start = time.perf_counter()
-    detector.fit(cut(train))
-    seconds = time.perf_counter() - start
-    limit = threshold(score(series[:N_CALIBRATION]), RATE)
-    truth, scores = labels[N_CALIBRATION:], score(series[N_CALIBRATION:])
-    alarms, odd = scores > limit, truth == 1
-    away = np.ones(len(odd), np.bool_)
-    away[max(0, np.flatnonzero(odd)[0] - window) : np.flatnonzero(odd)[-1] + window + 1] = False
-    return {
-        "window": window,
-        "stride": stride,
-        "network": network,
-        "seed": seed,
-        "seconds": round(seconds, 1),
-        "auroc": metrics.auroc(truth, scores),
-        "average_precision": metrics.average_precision(truth, scores),
-        "n_found": int((alarms & odd).sum()),
-        "n_anomalies": int(odd.sum()),
-        "false_alarm_rate": float(alarms[~odd].mean()),
-        "false_alarm_rate_away": float(alarms[away].mean()),
-        "highest": float(scores[odd].max()),
-        "highest_away": float(scores[away].max()),
-        "versions": {"tollad": tollad.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "machine": platform.machine(),
-    }
+    if arguments.table is not None:
+        print(table(arguments.table, arguments.half))
+    else:
+        run(arguments.folder, arguments.out)
 
 
 if __name__ == "__main__":

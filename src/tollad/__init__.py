@@ -18,10 +18,21 @@ if TYPE_CHECKING:
     from tollad.images.detector import ImageDetector
     from tollad.method import networks, terms
     from tollad.method.objective import Objective
+    from tollad.series.detector import SeriesDetector
 
 __version__ = "0.1.0"
 
-__all__ = ["ImageDetector", "Objective", "TollDetector", "__version__", "iter_scores", "metrics", "networks", "terms"]
+__all__ = [
+    "ImageDetector",
+    "Objective",
+    "SeriesDetector",
+    "TollDetector",
+    "__version__",
+    "iter_scores",
+    "metrics",
+    "networks",
+    "terms",
+]
 
 sys.meta_path.append(Finder())
 
@@ -29,6 +40,7 @@ _HOMES = {
     "ImageDetector": "tollad.images.detector",
     "TollDetector": "tollad.detector.estimator",
     "Objective": "tollad.method.objective",
+    "SeriesDetector": "tollad.series.detector",
     "iter_scores": "tollad.detector.streaming",
 }
 

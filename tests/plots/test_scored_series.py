@@ -40,7 +40,7 @@ def test_a_panel_a_column_and_one_for_the_score(axes, tmp_path, columns):
     assert len(axes()) == 2 * (min(columns, 4) + 1)
     assert (tmp_path / "p.png").stat().st_size > 0
     title = axes()[0].get_title(loc="left")
-    assert title.startswith("1 odd stretch, 1 % of the time steps")
+    assert title.startswith("1 alarm, 1 % of the time steps")
     assert ("2 more columns not shown" in title) == (columns == 6)
 
 
@@ -57,7 +57,7 @@ def test_the_odd_stretch_is_shaded_and_drawn_large(axes, tmp_path):
 def test_without_odd_steps_there_is_no_close_up(axes, tmp_path):
     plots.scored_series(**scored() | {"threshold": 9.0}, path=tmp_path / "p.png")
     assert len(axes()) == 2
-    assert axes()[0].get_title(loc="left") == "0 odd stretches, 0 % of the time steps"
+    assert axes()[0].get_title(loc="left") == "0 alarms, 0 % of the time steps"
 
 
 def test_no_peak_of_a_long_series_is_lost(axes, tmp_path):

@@ -48,29 +48,23 @@ def calibrate(
     from tollad.detector.scored import expected_by
     from tollad.io.inputs import read_rows
     from tollad.io.outputs import check_distinct, check_output
-    from tollad.series import files as inputs_series
+    from tollad.series.detector import SeriesDetector
+    from tollad.series.model import is_series
+    from tollad.series.reading import normal_stretches
 
     check_distinct(output, read=(normals,))  # MODEL may be calibrated in its place
     check_output(output, overwrite=force)
-    detector = TollDetector.load(model)
-    expected = expected_by(detector)
-    dialect = expected.dialect.changed(**written)
-    if inputs_series.is_series(detector):
-        scores = inputs_series.normal_scores(
-            detector, normals, header=header, key=key, label=label, normal=normal, dialect=dialect
-        )
-        inputs_series.calibrate_series(detector, scores, false_alarm_rate=rate, tail=tail)
+    reading: dict[str, Any] = {"header": header, "key": key, "label": label, "normal": normal}
+    detector: TollDetector | SeriesDetector
+    if is_series(model):
+        detector = SeriesDetector.load(model)
+        dialect = detector.model_.dialect.changed(**written)
+        stretches = normal_stretches(detector.model_, normals, dialect=dialect, **reading)
+        detector.calibrate_steps(stretches, false_alarm_rate=rate, tail=tail)
     else:
-        rows = read_rows(
-            expected,
-            normals,
-            header=header,
-            key=key,
-            label=label,
-            normal=normal,
-            dialect=dialect,
-            max_gib=max_gib,
-        )
+        detector = TollDetector.load(model)
+        expected = expected_by(detector)
+        rows = read_rows(expected, normals, dialect=expected.dialect.changed(**written), max_gib=max_gib, **reading)
         detector.calibrate(rows, false_alarm_rate=rate, tail=tail)
     detector.save(output, overwrite=force)
     shown = card.read_card(output)

@@ -34,15 +34,20 @@ def read_card(path: str) -> dict[str, Any]:
 
 
 def _read(path: str, metadata: dict[str, Any], tensors: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    threshold, scores = -metadata.pop("offset"), tensors["training_scores"]
-    rule = metadata.pop("threshold_rule", None)
+    # The decision of a series is that of its time steps; the first version kept it in place of that of the windows.
+    series = metadata.pop("series", None)
+    decides, of = (metadata, "") if series is None else (series, "series.")
+    threshold, scores = -decides.pop("offset"), tensors[f"{of}training_scores"]
+    calibration = tensors.get(f"{of}calibration_scores", ())
+    rule = decides.pop("threshold_rule", None)
     return {
         "model": path,
         **metadata,
+        "series": metadata["notes"].get("series") if series is None else series,
         "threshold": threshold,
         "threshold_rule": None if rule is None else dict(zip(("by", "value"), rule, strict=True)),
         "n_training_rows": len(scores),
-        "n_calibration_rows": len(tensors.get("calibration_scores", ())),
+        "n_calibration_rows": len(calibration),
         "share_above_threshold": float((scores > threshold).mean()),
         "n_weights": sum(tensor.size for name, tensor in tensors.items() if name.startswith("stack.")),
     }
@@ -55,11 +60,15 @@ def format_card(card: Mapping[str, Any]) -> str:
     chosen = {**card["parameters"], **card["settings"]}
     del chosen["columns"]
     columns = [Column.from_json(column) for column in card["columns"] or ()]
+    shown = describe_columns(card["input_shape"], card["feature_names"], columns)
+    if card["series"]:
+        shown = describe_series(card["series"])
+        chosen |= card["series"].get("parameters", {})
     lines = {
         "model": card["model"],
         "data": notes.get("source", "unknown"),
         "rows": describe_rows(notes) if "n_read" in notes else str(card["n_training_rows"]),
-        "columns": describe_columns(card["input_shape"], card["feature_names"], columns, notes.get("series")),
+        "columns": shown,
         "left out": _shortened(notes.get("drop", ())) or "none",
         "threshold": describe_threshold(card),
         "calibration": f"{card['n_calibration_rows']:,} rows" if card["n_calibration_rows"] else "none",
@@ -82,21 +91,26 @@ def describe_columns(
     shape: Sequence[int],
     names: Sequence[str] | None,
     columns: Sequence[Column] = (),
-    series: Mapping[str, Any] | None = None,
 ) -> str:
     """Return how many columns there are and the names of the first, or the shape of rows that have none.
 
-    What is no number among `columns` gets a line of its own; what the notes say of a series, how it is cut.
+    What is no number among `columns` gets a line of its own.
     """
-    if series is not None:
-        time = f"; time: {series['time']['column']}" if series["time"] else ""
-        cut = f"windows of {series['window']} steps, a new one every {series['stride']}{time}"
-        return f"{len(series['columns'])}: {_shortened(series['columns'])}\n{cut}"
     if len(shape) > 1:
         return f"none; each row is an array of shape {tuple(shape)}"
     counted = f"{shape[0]}" + (f": {_shortened(names)}" if names is not None else " without names")
     others = describe([column for column in columns if column.kind != "number"])
     return "\n".join([f"{counted}; all numbers but", *others] if others else [counted])
+
+
+def describe_series(series: Mapping[str, Any]) -> str:
+    """Return the channels of a series, and how it is cut."""
+    time = f"; time: {series['time']['column']}" if series["time"] else ""
+    cut = f"windows of {series['window']} steps, a new one every {series['stride']}{time}"
+    asked = series.get("parameters", {})
+    how = [name for name, said in (("causal", "causal"), ("adapt", "adaptive threshold")) if asked.get(name)]
+    how = ["scored by the window that a step ends"] * ("causal" in how) + ["adaptive threshold"] * ("adapt" in how)
+    return "\n".join([f"{len(series['columns'])}: {_shortened(series['columns'])}", cut, *how])
 
 
 def describe_threshold(card: Mapping[str, Any]) -> str:
@@ -105,8 +119,13 @@ def describe_threshold(card: Mapping[str, Any]) -> str:
     of_training = f"{card['share_above_threshold']:.1%} of the training rows score higher"
     if rule["by"] == "false_alarm_rate":
         meaning = f"on average at most {100 * rule['value']:g}% of new normal rows score higher, by {n_rows}"
-        if card["notes"].get("series"):
+        if card["series"]:
             meaning = f"about {100 * rule['value']:g}% of new normal time steps score higher, if they are like {n_rows}"
+    elif card["series"] and rule["by"] == "contamination" and "folds" in card["series"]:
+        meaning = (
+            f"about {100 * rule['value']:g}% of future time steps score higher if the series goes on as it was, by "
+            f"{card['n_training_rows']:,} held-out steps; no promise"
+        )
     elif rule["by"] == "tail":
         meaning = (
             f"an estimated {100 * rule['value']:g}% of new normal rows score higher: an extrapolation beyond {n_rows}, "

@@ -12,8 +12,14 @@ from tollad.cli.shared import force_option, input_options, json_option, normal_o
 @click.command()
 @click.argument("model")
 @click.argument("data")
-@click.option("--label", required=True, metavar="COL", help="Column that says which rows are normal.")
+@click.option("--label", metavar="COL", help="Column that says which rows are normal.")
 @normal_option
+@click.option(
+    "--windows",
+    metavar="FILE",
+    help="Of a series, in place of --label: JSON with the begin and end of each anomaly, a list of pairs of time "
+    "stamps, or an object of such lists by file, as NAB has it.",
+)
 @click.option("--plot", metavar="FILE", help="Draw the distributions of the scores: a .png, .pdf or .svg file.")
 @input_options
 @force_option
@@ -21,8 +27,9 @@ from tollad.cli.shared import force_option, input_options, json_option, normal_o
 def evaluate(
     model: str,
     data: str,
-    label: str,
+    label: str | None,
     normal: tuple[str, ...],
+    windows: str | None,
     plot: str | None,
     header: bool | None,
     key: str | None,
@@ -33,31 +40,52 @@ def evaluate(
 ) -> None:
     """Measure MODEL on the labelled rows of DATA.
 
-    Rows of a label that is not --normal are anomalies.
+    Rows of a label that is not --normal are anomalies. Of a series events are counted, too: stretches of anomalous time
+    steps, which an alarm within them hits.
     """
-    if not normal:
+    if (label is None) == (windows is None):
+        raise click.UsageError("give either --label and --normal, or --windows.")
+    if label is not None and not normal:
         raise click.UsageError("--normal is missing: the values of --label that mean normal.")
     from tollad import metrics, plots
     from tollad.detector.estimator import TollDetector
     from tollad.detector.scored import expected_by, labels_and_scores, score_blocks
     from tollad.io.outputs import check_distinct, check_output
-    from tollad.series import files as inputs_series
+    from tollad.series.detector import SeriesDetector
+    from tollad.series.model import is_series
 
     check_distinct(plot, read=(model, data))
     if plot is not None:
         plots.picture_format(plot)
         check_output(plot, overwrite=force)
+    reading: dict[str, Any]
+    if is_series(model):
+        from tollad.cli import series
+
+        fitted = SeriesDetector.load(model).model_
+        reading = {"header": header, "key": key, "dialect": fitted.dialect.changed(**written)}
+        series.evaluate(
+            fitted,
+            data,
+            reading=reading,
+            label=label,
+            normal=normal,
+            windows=windows,
+            plot=plot,
+            force=force,
+            as_json=as_json,
+        )
+        return
+    if label is None:
+        raise click.UsageError("--windows is for series; give --label, and --normal, its values that mean normal.")
     detector = TollDetector.load(model)
     threshold = -detector.offset_
-    reading: dict[str, Any] = {
+    reading = {
         "header": header,
         "key": key,
         "dialect": expected_by(detector).dialect.changed(**written),
     }
-    if inputs_series.is_series(detector):
-        blocks = inputs_series.score_series(detector, data, column=label, **reading)
-    else:
-        blocks = score_blocks(detector, data, column=label, max_gib=max_gib, **reading)
+    blocks = score_blocks(detector, data, column=label, max_gib=max_gib, **reading)
     labels, scores = labels_and_scores(blocks, data, label, normal)
     alarms, anomalous = scores > threshold, labels == 1
     measured = metrics.measure_all(labels, scores=scores, alarms=alarms)

@@ -36,9 +36,11 @@ def fit(
     as_json: bool,
     size: tuple[int, int] | None,
     grey: bool,
-    window: int | None,
+    window: int | str | None,
     stride: int | None,
     time: str | None,
+    causal: bool,
+    adapt: bool,
     **parameters: Any,
 ) -> None:
     """Learn from the rows of TRAIN what is normal.
@@ -57,59 +59,42 @@ def fit(
     memory: it gives the same model.
 
     With --window TRAIN is one series, in order of time, of columns that are all numbers. score, evaluate and calibrate
-    then take series, too, and say of each time step what they say of each row of a table.
+    then take series, too, and say of each time step what they say of each row of a table. --contamination is then a
+    share of future time steps, by default 0.01, and --false-alarm-rate may also be "2 per day" or "1 per 1000 steps".
     """
     check_label(label, normal)
-    if window is None and (stride is not None or time is not None):
-        raise click.UsageError("--stride and --time are for series; give --window, too.")
+    if window is None and (stride is not None or time is not None or causal or adapt):
+        raise click.UsageError("--stride, --time, --causal and --adapt are for series; give --window, too.")
     from tollad.cli import card
     from tollad.detector.estimator import TollDetector
     from tollad.io.dialect import Dialect
     from tollad.io.outputs import check_distinct, check_output
     from tollad.io.training import read_training_rows
-    from tollad.series import files as inputs_series
 
     check_distinct(model, checkpoint, read=(train,))
     check_output(model, overwrite=force)
     if checkpoint is not None:
         check_output(checkpoint, overwrite=True)
-    kinds, dialect = parameters.pop("columns"), Dialect().changed(**written)
-    if window is None:
-        training = read_training_rows(
-            train,
-            header=header is not False,
-            key=key,
-            label=label,
-            normal=normal,
-            drop=drop,
-            kinds=kinds,
-            size=size,
-            grey=grey,
-            dialect=dialect,
-            max_gib=max_gib,
-        )
-    else:
+    kinds = parameters.pop("columns")
+    reading: dict[str, Any] = {
+        "header": header is not False,
+        "key": key,
+        "label": label,
+        "normal": normal,
+        "drop": drop,
+        "dialect": Dialect().changed(**written),
+    }
+    if window is not None:
         if kinds is not None:
             raise click.UsageError("--column is for tables; leave columns of a series out with --drop.")
         if size is not None or grey:
             raise click.UsageError("--size and --grey are for images.")
-        if parameters["network"] == "auto":
-            parameters["network"] = "conv1d"
-        rate, parameters["false_alarm_rate"] = parameters["false_alarm_rate"], None
-        training = inputs_series.read_training_series(
-            train,
-            header=header is not False,
-            key=key,
-            label=label,
-            normal=normal,
-            drop=drop,
-            window=window,
-            stride=stride,
-            time=time,
-            network=parameters["network"],
-            false_alarm_rate=rate,
-            dialect=dialect,
-        )
+        from tollad.cli import series
+
+        parameters |= {"window": window, "stride": stride, "time": time, "causal": causal, "adapt": adapt}
+        series.fit(train, model, parameters, reading=reading, checkpoint=checkpoint, force=force, as_json=as_json)
+        return
+    training = read_training_rows(train, kinds=kinds, size=size, grey=grey, max_gib=max_gib, **reading)
     notes = training.notes
     detector = TollDetector(columns=training.columns, **parameters)
     try:
@@ -117,8 +102,6 @@ def fit(
     except KeyboardInterrupt:
         kept = "" if checkpoint is None else f"; the same command goes on from {checkpoint}"
         raise KeyboardInterrupt(f"Interrupted{kept}") from None
-    if isinstance(training, inputs_series.TrainingSeries):
-        inputs_series.put_threshold(detector, training, rate)
     detector.save(model, notes=notes, overwrite=force)
     history, columns = detector.history_, getattr(detector, "columns_", [])
     result = {
@@ -134,9 +117,7 @@ def fit(
     }
     lines = {
         "rows": card.describe_rows(notes),
-        "columns": card.describe_columns(
-            detector.input_shape_, getattr(detector, "feature_names_in_", None), columns, notes.get("series")
-        ),
+        "columns": card.describe_columns(detector.input_shape_, getattr(detector, "feature_names_in_", None), columns),
         "steps": f"{detector.n_steps_}",
         "loss": f"{result['initial_loss']:.4g} at first, {result['loss']:.4g} at last",
         "threshold": card.describe_threshold(card.read_card(model)),

@@ -31,7 +31,18 @@ def _widths(text: str) -> str | tuple[int | float, ...]:
 
 
 def _rate(text: str) -> Any:
+    if " per " in text:
+        return text  # of a series, which checks it
     return None if text == "none" else _number(float, text)
+
+
+def _window(text: str) -> int | str:
+    if text == "auto":
+        return text
+    window = _number(int, text)
+    if window < 1:
+        raise click.BadParameter(f"{text} is no window; give a number of time steps, 1 or more, or auto.")
+    return int(window)
 
 
 def _kinds(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
@@ -62,15 +73,23 @@ def _option(flag: str, metavar: str, convert: Callable[[str], Any], default: str
 SERIES_OPTIONS = (
     click.Option(
         ["--window"],
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="TRAIN is a series, its rows are time steps: learn from windows of N of them.",
+        type=_window,
+        metavar="N|auto",
+        help="TRAIN is a series, its rows are time steps: learn from windows of N of them; auto is the period, or 64.",
     ),
     click.Option(
         ["--stride"],
         type=click.IntRange(min=1),
         metavar="N",
         help="Steps from one window to the next.  [default: a sixteenth of a window]",
+    ),
+    click.Option(
+        ["--causal"], is_flag=True, help="Score a time step by the window that it ends: at once, and never changed."
+    ),
+    click.Option(
+        ["--adapt"],
+        is_flag=True,
+        help="Let the threshold follow the series: few false alarms under drift, but what lasts stops to raise alarms.",
     ),
     click.Option(["--time"], metavar="COL", help="Column of the time stamps of a series; they are checked to ascend."),
 )

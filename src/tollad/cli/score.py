@@ -41,6 +41,12 @@ _MOST_IMAGES_DRAWN = 6
     help="Write the K columns of a table that contribute most to each score, and what was expected there.",
 )
 @click.option(
+    "--events",
+    metavar="FILE",
+    help="Of a series: write its alarms, each with begin, end, peak, score, p-value, channel and what was expected; "
+    "--explain K adds the K channels that contribute most.",
+)
+@click.option(
     "--plot",
     metavar="FILE",
     help="Draw why the row, or images, with the highest scores are anomalous: a .png, .pdf or .svg file.",
@@ -66,6 +72,7 @@ def score(
     fdr: float | None,
     drift: bool,
     n_reasons: int | None,
+    events: str | None,
     plot: str | None,
     on_error: str,
     skipped: str | None,
@@ -86,7 +93,7 @@ def score(
     With --on-error skip, rows with too few or too many values, or with a value that is not of the kind of its column,
     are left out; a CSV file lists each with its row, its line, what is wrong, and its text.
 
-    To a model of fit --window DATA is a series, a row a time step; --plot draws it with the odd stretches marked.
+    To a model of fit --window DATA is a series, a row a time step; --plot draws it with its alarms marked.
     """
     from tollad import plots
     from tollad.detector import results
@@ -94,7 +101,8 @@ def score(
     from tollad.detector.scored import expected_by, score_blocks
     from tollad.io import skipped as skipping
     from tollad.io.outputs import check_distinct, check_output, check_table_output, write_tables
-    from tollad.series import files as inputs_series
+    from tollad.series.detector import SeriesDetector
+    from tollad.series.model import is_series
 
     path = None if output == "-" else output
     if on_error == "fail" and skipped is not None:
@@ -103,22 +111,41 @@ def score(
         if path is None:
             raise click.UsageError("--on-error skip needs --skipped FILE, or -o OUT beside which to list the rows.")
         skipped = skipping.beside(path)
-    check_distinct(path, plot, skipped, read=(model, data))
-    if path is not None:
-        check_table_output(path, overwrite=force)
+    check_distinct(path, plot, skipped, events, read=(model, data))
+    for table in filter(None, (path, events)):
+        check_table_output(table, overwrite=force)
     if plot is not None:
         plots.picture_format(plot)
         check_output(plot, overwrite=force)
+    if is_series(model):
+        if drift or on_error == "skip":
+            raise click.UsageError("--drift and --on-error skip are for rows that are no time steps.")
+        if n_reasons and events is None:
+            raise click.UsageError("--explain gives the reasons for events of a series; give --events, too.")
+        from tollad.cli import series
+
+        fitted = SeriesDetector.load(model)
+        dialect = fitted.model_.dialect.changed(**written)
+        series.score(
+            fitted,
+            data,
+            path,
+            reading={"header": header, "key": key, "column": identifier, "dialect": dialect},
+            only_anomalies=only_anomalies,
+            fdr=fdr,
+            n_reasons=n_reasons or 0,
+            plot=plot,
+            events=events,
+            force=force,
+        )
+        return
+    if events is not None:
+        raise click.UsageError("--events is for series, and MODEL is one of rows.")
     detector = TollDetector.load(model)
     if (fdr is not None or drift) and not hasattr(detector, "calibration_scores_"):
         raise ValueError(
             f"{model}: has no calibration rows, which --fdr and --drift need; fit with --false-alarm-rate, "
             "or give it some with: tollad calibrate"
-        )
-    series = inputs_series.Recorder() if inputs_series.is_series(detector) else None
-    if series is not None and (drift or n_reasons or on_error == "skip"):
-        raise click.UsageError(
-            "--drift, --explain and --on-error skip are for rows that are no time steps; draw a series with --plot."
         )
     if on_error == "skip" and len(detector.input_shape_) > 1:
         raise click.UsageError("--on-error skip is for rows of tables; images and arrays are read whole or not at all.")
@@ -133,33 +160,18 @@ def score(
             "key": key,
             "dialect": expected_by(detector).dialect.changed(**written),
         }
-        if series is None:
-            blocks = score_blocks(detector, data, column=identifier, reject=bad, max_gib=max_gib, **reading)
-        else:
-            blocks = inputs_series.score_series(detector, data, column=identifier, **reading)
+        blocks = score_blocks(detector, data, column=identifier, reject=bad, max_gib=max_gib, **reading)
         if drift:
             blocks = results.watch_drift(blocks, detector.calibration_scores_)
         if plot is not None:
-            blocks = highest.watch(blocks) if series is None else series.watch(blocks)
+            blocks = highest.watch(blocks)
         tables = results.result_tables(
             detector, blocks, only_anomalies=only_anomalies, fdr=fdr, n_reasons=n_reasons or 0
         )
         write_tables(path, tables, overwrite=force)
     if bad is not None and bad.n:
         tell(f"Warning: {bad.n:,} row{'s' * (bad.n > 1)} could not be read; see {bad.path}")
-    if plot is not None and series is not None:
-        names, (time_name, time) = detector.notes_["series"]["columns"], series.time(detector)
-        plots.scored_series(
-            series.steps,
-            series.scores,
-            -detector.offset_,
-            plot,
-            names=names,
-            time=time,
-            time_name=time_name,
-            overwrite=force,
-        )
-    elif plot is not None:
+    if plot is not None:
         explanation, (_, row, _) = detector.explain(highest.rows), highest.found[0]
         title = f"row {row + 1} of {data}"
         if are_images:

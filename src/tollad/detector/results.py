@@ -61,7 +61,7 @@ def result_tables(
     UserWarning
         If `fdr` gives no alarm only because the calibration rows are too few.
     """
-    if len(detector.input_shape_) == 1:
+    if n_reasons and len(detector.input_shape_) == 1:
         n_reasons = min(n_reasons, detector.n_features_in_)
     held: list[tuple[pa.Table, NDArray[np.bool_], NDArray[np.float64]]] = []
     for block in blocks:

@@ -29,8 +29,8 @@ def iter_scores(
 
     Parameters
     ----------
-    detector : TollDetector
-        Fitted.
+    detector : TollDetector or SeriesDetector
+        Fitted. To one of a series, rows and blocks are successive time steps.
     source : path or iterable of array-like
         A file as ``tollad score`` reads it (CSV, also gzipped, Parquet, NPY, NPZ), "-" for standard input; or blocks of
         rows, each what `TollDetector.anomaly_score` takes. One array (such as a `numpy.memmap`) or frame is not a block
@@ -61,6 +61,10 @@ def iter_scores(
     >>> sum(int((scores > -detector.offset_).sum()) < 300 for scores in iter_scores(detector, blocks))
     5
     """
+    of_series: Any = getattr(detector, "iter_scores", None)
+    if of_series is not None:  # a step's score depends on the steps around it
+        yield from of_series(source, header=header, key=key)
+        return
     if isinstance(source, (str, os.PathLike)):
         for scored in score_blocks(detector, os.fspath(source), header=header, key=key, reject=reject):
             yield scored.scores

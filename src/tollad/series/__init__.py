@@ -1,6 +1,6 @@
-"""Series: time steps, the windows of them that a detector takes for rows, and windows' scores as scores of steps.
+"""Series: `SeriesDetector`, its clock, windows and scores of time steps, thresholds in time, events and streams.
 
-It uses a detector of rows as it is, and does not subclass it.
+It composes a detector of rows, whose rows are windows, and does not subclass it.
 """
 
 from tollad.series.window import check_window, score_steps, step_scores, window_starts, windows

@@ -7,14 +7,21 @@ would mark a whole window on either side of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["check_window", "score_steps", "step_scores", "window_starts", "windows"]
 
+# Windows, (n, C, window), to their scores, (n,).
+Score: TypeAlias = Callable[[NDArray[Any]], NDArray[np.float64]]
+
+# By default a time step is covered by this many windows: enough for its mean score to be smooth.
+_COVERS, _MOST_WINDOWS = 16, 20_000
+_WINDOW = 64
+_SHORTEST_PERIOD, _LONGEST_PERIOD, _LEAST_CORRELATION = 16, 128, 0.5
 # Values of the windows that are scored together: 32 MB as float64.
 _BLOCK_VALUES = 1 << 22
 
@@ -124,7 +131,7 @@ def step_scores(window_scores: ArrayLike, n_steps: int, window: int, stride: int
 
 
 def score_steps(
-    blocks: Iterable[NDArray[Any]], score: Callable[[NDArray[Any]], NDArray[np.float64]], window: int, stride: int = 1
+    blocks: Iterable[NDArray[Any]], score: Score, window: int, stride: int = 1
 ) -> Iterator[NDArray[np.float64]]:
     """Score the time steps of a series that comes block by block, keeping no more of it than a block and a window.
 
@@ -153,35 +160,95 @@ def score_steps(
     >>> [scores.tolist() for scores in score_steps(blocks, lambda windows: windows.mean((1, 2)), window=2)]
     [[0.0], [1.5, 3.0], [1.5, 0.0]]
     """
-    check_window(window, stride)
-    kept: NDArray[Any] = np.empty((0, 0))  # steps that windows still to come may cover
-    first_kept = n_seen = n_done = next_start = 0
-    starts, scores = np.empty(0, np.int64), np.empty(0)  # of the windows that cover steps still to be yielded
+    steps = MeanScores(score, window, stride)
     for block in blocks:
-        kept = np.concatenate([kept, block]) if len(kept) else block
-        n_seen += len(block)
-        new = np.arange(next_start, n_seen - window + 1, stride, dtype=np.int64)
+        yield steps.push(block)
+    yield steps.finish()
+
+
+class MeanScores:
+    """Scores of time steps that come block by block: the mean score of the windows that cover a step.
+
+    Parameters
+    ----------
+    score : callable
+        Windows, (n, C, window), to their scores, (n,).
+    window, stride : int
+        As in `windows`.
+    """
+
+    def __init__(self, score: Score, window: int, stride: int = 1) -> None:
+        check_window(window, stride)
+        self._score, self._window, self._stride = score, window, stride
+        self._kept: NDArray[Any] = np.empty((0, 0))  # steps that windows still to come may cover
+        self._first_kept = self._n_seen = self._n_done = self._next_start = 0
+        # Of the windows that cover steps still to be scored.
+        self._starts, self._scores = np.empty(0, np.int64), np.empty(0)
+
+    def push(self, steps: NDArray[Any]) -> NDArray[np.float64]:
+        """Take the next steps, (m, C) with m >= 1; return the scores of those that no later window covers, in order."""
+        window = self._window
+        self._kept = np.concatenate([self._kept, steps]) if len(self._kept) else steps
+        self._n_seen += len(steps)
+        new = np.arange(self._next_start, self._n_seen - window + 1, self._stride, dtype=np.int64)
         if len(new):
-            starts = np.append(starts, new)
-            scores = np.append(scores, _scored(score, kept, new - first_kept, window))
-            next_start = int(new[-1]) + stride
+            self._add(new)
+            self._next_start = int(new[-1]) + self._stride
         # Wherever the series ends, its last window begins no sooner than this.
-        n_final = max(n_seen - window, 0)
-        yield _means(starts, scores, window, n_done, n_final)
-        n_done = n_final
-        live = starts + window > n_done
-        starts, scores = starts[live], scores[live]
-        kept, first_kept = kept[min(next_start, n_done) - first_kept :], min(next_start, n_done)
-    last = window_starts(n_seen, window, stride)[-1:]
-    if next_start - stride < last[0]:
-        starts = np.append(starts, last)
-        scores = np.append(scores, _scored(score, kept, last - first_kept, window))
-    yield _means(starts, scores, window, n_done, n_seen)
+        n_final = max(self._n_seen - window, 0)
+        found = self._means(n_final)
+        live = self._starts + window > n_final
+        self._starts, self._scores = self._starts[live], self._scores[live]
+        first = min(self._next_start, n_final)
+        self._kept, self._first_kept = self._kept[first - self._first_kept :], first
+        return found
+
+    def finish(self) -> NDArray[np.float64]:
+        """Return the scores of the remaining steps; ValueError if there were fewer than a window has."""
+        last = window_starts(self._n_seen, self._window, self._stride)[-1:]
+        if self._next_start - self._stride < last[0]:
+            self._add(last)
+        return self._means(self._n_seen)
+
+    def _add(self, starts: NDArray[np.int64]) -> None:
+        self._starts = np.append(self._starts, starts)
+        scores = score_windows(self._score, self._kept, starts - self._first_kept, self._window)
+        self._scores = np.append(self._scores, scores)
+
+    def _means(self, end: int) -> NDArray[np.float64]:
+        begin, self._n_done = self._n_done, end
+        return _means(self._starts, self._scores, self._window, begin, end)
 
 
-def _scored(
-    score: Callable[[NDArray[Any]], NDArray[np.float64]], steps: NDArray[Any], starts: NDArray[np.int64], window: int
-) -> NDArray[np.float64]:
+class LastScores:
+    """Scores of time steps as they come: that of the window which a step ends, never changed by later steps.
+
+    Parameters
+    ----------
+    score, window
+        As in `MeanScores`.
+    """
+
+    def __init__(self, score: Score, window: int) -> None:
+        check_window(window, 1)
+        self._score, self._window = score, window
+        self.kept: NDArray[Any] = np.empty((0, 0))
+        """The last steps, at most a window less one: all that the scores of later steps depend on."""
+
+    def push(self, steps: NDArray[Any]) -> NDArray[np.float64]:
+        """Take the next steps, (m, C) with m >= 1; return their scores, (m,), NaN before the first whole window."""
+        known = np.concatenate([self.kept, steps]) if len(self.kept) else steps
+        starts = np.arange(max(0, len(known) - self._window + 1), dtype=np.int64)
+        found = score_windows(self._score, known, starts, self._window) if len(starts) else np.empty(0)
+        self.kept = known[max(0, len(known) - self._window + 1) :]
+        return np.concatenate([np.full(len(steps) - len(found), np.nan), found])
+
+    def finish(self) -> NDArray[np.float64]:
+        """Return nothing: every step has its score."""
+        return np.empty(0)
+
+
+def score_windows(score: Score, steps: NDArray[Any], starts: NDArray[np.int64], window: int) -> NDArray[np.float64]:
     """Return the scores of the windows that begin at some of the steps, (T, C)."""
     every = np.lib.stride_tricks.sliding_window_view(steps, window, axis=0)
     # Windows that overlap are many times as large as their steps.
@@ -202,3 +269,52 @@ def _means(
         covers = begin + k < stop
         sums[covers] += scores[(begin + k)[covers]]
     return sums / (stop - begin)
+
+
+def choose_window(stretches: Sequence[NDArray[np.float64]]) -> int:
+    """Return the window for stretches of a series, (T_i, C): near 64 steps, whole periods if it has clear ones.
+
+    Never more than a sixth of the longest stretch: the threshold needs three folds, each of two windows or more.
+    """
+    longest = max(stretches, key=len)
+    period = period_of(longest)
+    wanted = _WINDOW if period is None else period * max(1, round(_WINDOW / period))
+    return max(1, min(wanted, len(longest) // 6))
+
+
+def period_of(series: NDArray[np.float64]) -> int | None:
+    """Return the period of a series, (T, C), in steps, if there is a clear one from 16 to 128 steps.
+
+    It is the first lag at which the autocorrelation, the mean over the channels, has a peak of nearly the highest (nine
+    tenths of it), if that is a half or more. The series must hold six periods.
+
+    Examples
+    --------
+    >>> period_of(np.sin(2 * np.pi * np.arange(600.0) / 50)[:, None])
+    50
+    """
+    n = len(series)
+    most = min(_LONGEST_PERIOD, n // 6)
+    moved = series - series.mean(0)
+    power = np.abs(np.fft.rfft(moved, 2 * n, axis=0)) ** 2
+    raw = np.fft.irfft(power, axis=0)[: most + 2] / (n - np.arange(min(most + 2, n)))[:, None]
+    varying = raw[0] > 0
+    if most < _SHORTEST_PERIOD or not varying.any():
+        return None
+    correlation = (raw[:, varying] / raw[0, varying]).mean(1)
+    lags = np.arange(_SHORTEST_PERIOD, most + 1)
+    peaks = lags[(correlation[lags] >= correlation[lags - 1]) & (correlation[lags] > correlation[lags + 1])]
+    if not len(peaks):
+        return None
+    highest = correlation[peaks].max()
+    return int(peaks[correlation[peaks] >= 0.9 * highest][0]) if highest >= _LEAST_CORRELATION else None
+
+
+def choose_stride(n_steps: int, window: int) -> int:
+    """Return the steps from one window to the next: a sixteenth of a window, more for more than 20,000 windows."""
+    return min(max(1, window // _COVERS, n_steps // _MOST_WINDOWS), max(1, window // 4))
+
+
+def choose_steps(n_windows: int) -> int:
+    """Return the updates of a training with denoising collapse: more than 100 memorise a few hundred windows."""
+    return 100

@@ -1,0 +1,176 @@
+"""What the commands do with series: `SeriesDetector` by options."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, cast
+
+import click
+import numpy as np
+
+from tollad import metrics, plots
+from tollad.cli import card
+from tollad.cli.shared import print_result
+from tollad.detector.results import result_tables
+from tollad.io.outputs import write_tables
+from tollad.series.detector import SeriesDetector
+from tollad.series.events import event_table
+from tollad.series.measures import at_false_stretches, event_measures
+from tollad.series.model import SeriesModel
+from tollad.series.reading import (
+    EventLog,
+    Recorder,
+    labelled_series,
+    read_training_series,
+    score_series,
+)
+
+
+def fit(
+    train: str,
+    model: str,
+    parameters: dict[str, Any],
+    *,
+    reading: dict[str, Any],
+    checkpoint: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Fit on a series, save the model and say what was done."""
+    context = click.get_current_context()
+    given = {
+        name: value
+        for name, value in parameters.items()
+        if name in ("random_state", "verbose", "window")
+        or context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
+    training = read_training_series(train, time=parameters["time"], **reading)
+    detector = SeriesDetector(**given | {"time": training.steps.clock.column})
+    try:
+        detector.fit_steps(training.steps, training.kept, checkpoint=checkpoint, path=train)
+    except KeyboardInterrupt:
+        kept = "" if checkpoint is None else f"; the same command goes on from {checkpoint}"
+        raise KeyboardInterrupt(f"Interrupted{kept}") from None
+    detector.save(model, notes=training.notes | {"n_used": detector.model_.n_steps}, overwrite=force)
+    shown = card.read_card(model)
+    inner = detector.model_.detector
+    history = inner.history_
+    result = {
+        "model": model,
+        "rows_read": training.notes["n_read"],
+        "rows_used": detector.model_.n_steps,
+        "window": detector.model_.window,
+        "stride": detector.model_.stride,
+        "shape": list(inner.input_shape_),
+        "steps": inner.n_steps_,
+        "initial_loss": statistics.fmean(history.initial_loss),
+        "loss": statistics.fmean(history.loss[-1]),
+        "threshold": detector.threshold_,
+    }
+    lines = {
+        "rows": card.describe_rows(shown["notes"]),
+        "columns": card.describe_series(shown["series"]),
+        "steps": f"{inner.n_steps_}",
+        "loss": f"{result['initial_loss']:.4g} at first, {result['loss']:.4g} at last",
+        "threshold": card.describe_threshold(shown),
+        "model": model,
+    }
+    print_result(as_json, result, card.aligned(lines))
+
+
+def score(
+    detector: SeriesDetector,
+    data: str,
+    path: str | None,
+    *,
+    reading: dict[str, Any],
+    only_anomalies: bool,
+    fdr: float | None,
+    n_reasons: int,
+    plot: str | None,
+    events: str | None,
+    force: bool,
+) -> None:
+    """Score the time steps of a file; write its events and draw it, if asked to."""
+    if fdr is not None and detector.causal:
+        raise click.UsageError("--fdr decides about all time steps together; leave it out for a causal model.")
+    recorder, model = Recorder(), detector.model_
+    log = None if events is None else EventLog(model, n_reasons)
+    blocks = score_series(model, data, events=log, **reading)
+    if plot is not None:
+        blocks = recorder.watch(blocks)
+    tables = result_tables(cast(Any, detector), blocks, only_anomalies=only_anomalies, fdr=fdr)
+    write_tables(path, tables, overwrite=force)
+    if log is not None:
+        table = event_table(log.events, log.times if log.has_times else None)
+        write_tables(events, [table], overwrite=force)
+    if plot is not None:
+        time_name, time = recorder.time(model)
+        judged = recorder.judged
+        plots.scored_series(
+            recorder.steps,
+            judged.scores,
+            judged.thresholds,
+            plot,
+            names=model.columns,
+            alarms=judged.alarms,
+            time=time,
+            time_name=time_name,
+            overwrite=force,
+        )
+
+
+def evaluate(
+    model: SeriesModel,
+    data: str,
+    *,
+    reading: dict[str, Any],
+    label: str | None,
+    normal: Sequence[str],
+    windows: str | None,
+    plot: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Measure by time step and by event."""
+    labels, judged = labelled_series(model, data, label=label, normal=normal, windows=windows, **reading)
+    known = np.isfinite(judged.scores)
+    labels, scores, alarms = labels[known], judged.scores[known], judged.alarms[known]
+    by_event, at_one = event_measures(labels, alarms), at_false_stretches(labels, scores)
+    anomalous = labels == 1
+    result: dict[str, Any] = {
+        "auroc": metrics.auroc(labels, scores),
+        "average_precision": metrics.average_precision(labels, scores),
+        "f1": metrics.f1(labels, alarms),
+        "false_alarm_rate": metrics.false_alarm_rate(labels, alarms),
+        "threshold": model.decision.threshold,
+        "n_normal": int((~anomalous).sum()),
+        "n_anomalies": int(anomalous.sum()),
+        "n_false_alarms": int((alarms & ~anomalous).sum()),
+        "n_found": int((alarms & anomalous).sum()),
+        "events": {name: _finite(value) for name, value in asdict(by_event).items()},
+        "events_hit_at_one_false_stretch_per_1000": at_one.n_hit,
+    }
+    if plot is not None:
+        plots.score_distributions(
+            scores[~anomalous], scores[anomalous], model.decision.threshold, plot, overwrite=force
+        )
+    text = (
+        "AUROC {auroc:.3f}\n"
+        "average precision {average_precision:.3f}\n"
+        "F1 {f1:.3f} at the threshold {threshold:.4g}: {n_found} of {n_anomalies} anomalies found\n"
+        "false-alarm rate {false_alarm_rate:.3f}: {n_false_alarms} of {n_normal} normal rows\n"
+    ).format(**result)
+    delay = f", median delay {by_event.median_delay:g} steps" if by_event.n_hit else ""
+    text += (
+        f"events {by_event.n_hit} of {by_event.n_events} hit{delay}; {by_event.n_false_stretches} false stretches, "
+        f"{by_event.false_stretches_per_1000:.2g} per 1,000 steps\n"
+        f"events {at_one.n_hit} of {at_one.n_events} hit at one false stretch per 1,000 steps"
+    )
+    print_result(as_json, result, text)
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

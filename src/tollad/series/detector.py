@@ -1,0 +1,486 @@
+"""SeriesDetector: a series in order of time, learnt by windows and answered by time steps."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+
+import numpy as np
+from numpy.random import RandomState
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from tollad.calibration import Decision, overlap
+from tollad.calibration.checks import check_share
+from tollad.detector.estimator import TollDetector
+from tollad.series import model as files
+from tollad.series.events import Event, EventFinder, Judged
+from tollad.series.measures import runs
+from tollad.series.model import SeriesModel, as_rows
+from tollad.series.reading import score_series
+from tollad.series.steps import Steps, as_steps, long_enough
+from tollad.series.streaming import Stream, judge
+from tollad.series.thresholds import FalseAlarms, folds
+from tollad.series.window import check_window, choose_steps, choose_stride, choose_window, windows
+from tollad.warn import warn
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Auto: TypeAlias = Literal["auto"]
+Floats: TypeAlias = NDArray[np.float64]
+
+# The parameters of the series, and those of the detector of windows.
+_OF_SERIES = ("window", "stride", "time", "causal", "adapt", "contamination", "false_alarm_rate")
+_OF_WINDOWS = frozenset(
+    {"steps", "network", "beta", "norm", "target", "latent_dim", "hidden", "learning_rate", "batch_size", "n_members"}
+    | {"corruption", "preprocess", "early_stopping", "precision", "device", "random_state"}
+)
+
+
+class SeriesDetector(OutlierMixin, BaseEstimator):
+    """Anomaly detection in a time series by targeted collapse.
+
+    A `TollDetector` learns windows of the series. A time step has the mean score of the windows that cover it, or with
+    `causal` that of the window which it ends. The threshold is put on scores of steps that were held out.
+
+    Parameters
+    ----------
+    window : int >= 1 or "auto", default "auto"
+        Steps in a window. "auto" is 64, or near it a multiple of the period where the series has a clear one of 16 to
+        128 steps; at most a sixth of the series.
+    stride : int >= 1 or "auto", default "auto"
+        Steps from one window to the next. "auto" is a sixteenth of a window, and more for more than 20,000 windows.
+    time : str, optional
+        The column of a frame that holds the time stamps, numbers or dates, ascending. It is no feature.
+    causal : bool, default False
+        Whether a step is scored by the window that it ends, so that its score is known at once and never changes. The
+        steps before the first whole window have no score (NaN). Otherwise a step is known a window later, and the
+        ranking is better.
+    adapt : bool, default False
+        Whether the threshold follows the series: a quantile of the last 2,000 scores whose level is corrected by the
+        last alarms, see `tollad.series.thresholds.AdaptiveThreshold`. It keeps the share of alarms near `contamination`
+        when the series drifts; in return a change that lasts stops to raise alarms.
+    contamination : float in (0, 0.5], default 0.01
+        Share of future steps above the threshold, if the series goes on as it was. The threshold is the geometric mean
+        over three contiguous folds of the quantile of the held-out scores: an estimate, no promise, since neighbouring
+        steps say nearly the same and a series may drift.
+    false_alarm_rate : float in (0, 1) or str, optional
+        Wins over `contamination`: the share of new normal steps above the threshold at most, by the held-out scores of
+        all folds; or false stretches, as "2 per day" (of time stamps that are dates) or "1 per 1000 steps".
+    steps : int >= 1 or "auto", default "auto"
+        Updates of the training. "auto" is 100 with denoising collapse (flat windows): more memorise few windows.
+    network : str or (encoder, decoder), default "auto"
+        As in `TollDetector`; "auto" is "mlp_layernorm", which takes windows flat and trains by denoising collapse.
+        "conv1d" takes windows as they are.
+    beta, norm, target, latent_dim, hidden, learning_rate, batch_size, n_members, corruption, preprocess, \
+early_stopping, precision, device, random_state, verbose
+        As in `TollDetector`.
+
+    Attributes
+    ----------
+    model_ : tollad.series.model.SeriesModel
+        All that was learnt: the `TollDetector` of the windows, the window and the stride that were chosen, the
+        channels, the clock, and the threshold.
+    n_features_in_ : int
+        How many channels there are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> series = np.sin(np.arange(1200) / 5) + 0.05 * rng.normal(size=1200)
+    >>> detector = SeriesDetector(window=32, random_state=0).fit(series[:800])
+    >>> new = series[800:].copy()
+    >>> new[200:210] += 3
+    >>> [event.peak // 10 for event in detector.events(new)]
+    [20]
+    """
+
+    def __init__(
+        self,
+        *,
+        window: int | Auto = "auto",
+        stride: int | Auto = "auto",
+        time: str | None = None,
+        causal: bool = False,
+        adapt: bool = False,
+        contamination: float = 0.01,
+        false_alarm_rate: float | str | None = None,
+        steps: int | Auto = "auto",
+        network: str | tuple[nn.Module, nn.Module] = "auto",
+        beta: float | Auto = "auto",
+        norm: Literal["l1", "l2", "linf"] = "l2",
+        target: Literal["origin", "mean"] = "origin",
+        latent_dim: int | Auto = "auto",
+        hidden: Sequence[int] | Auto = "auto",
+        learning_rate: float | Auto = "auto",
+        batch_size: int | Auto = "auto",
+        n_members: int | Auto = "auto",
+        corruption: Literal["auto", "mixed"] | None = "auto",
+        preprocess: Literal["auto", "standard"] | None = "auto",
+        early_stopping: bool = False,
+        precision: Literal["float32", "float64", "bf16"] = "float32",
+        device: str | torch.device = "auto",
+        random_state: int | RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.window = window
+        self.stride = stride
+        self.time = time
+        self.causal = causal
+        self.adapt = adapt
+        self.contamination = contamination
+        self.false_alarm_rate = false_alarm_rate
+        self.steps = steps
+        self.network = network
+        self.beta = beta
+        self.norm = norm
+        self.target = target
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.n_members = n_members
+        self.corruption = corruption
+        self.preprocess = preprocess
+        self.early_stopping = early_stopping
+        self.precision = precision
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        *,
+        normal: ArrayLike | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Self:
+        """Learn what is normal in a series.
+
+        Parameters
+        ----------
+        X : array-like, (T,) or (T, C), or frame of pandas, polars or Arrow
+            Rows are time steps, in order of time.
+        y : ignored
+        normal : array-like of bool, (T,), optional
+            The steps to learn from; windows lie within stretches of them. By default all.
+        checkpoint : path, optional
+            As in `TollDetector.fit`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For parameters out of range, values that are missing or infinite, time stamps that do not ascend, or a
+            series that is shorter than a window.
+
+        Warns
+        -----
+        UserWarning
+            For a gap in the time stamps, and a series that is too short to hold steps out for the threshold.
+        """
+        steps = as_steps(X, self.time)
+        kept = np.ones(len(steps.values), np.bool_) if normal is None else np.asarray(normal, np.bool_)
+        if kept.shape != (len(steps.values),):
+            raise ValueError(f"normal has shape {kept.shape}, and the series has {len(steps.values)} time steps")
+        return self.fit_steps(steps, kept, checkpoint=checkpoint)
+
+    def fit_steps(
+        self,
+        steps: Steps,
+        kept: NDArray[np.bool_],
+        *,
+        checkpoint: str | os.PathLike[str] | None = None,
+        path: str = "the series",
+    ) -> Self:
+        """Learn from time steps that were read already, (T, C), those of `kept`, (T,): what `fit` does."""
+        allowed = None if self.false_alarm_rate is None else FalseAlarms.parse(self.false_alarm_rate)
+        check_share(self.contamination, "contamination")
+        every = [steps.values[begin:end] for begin, end in runs(kept)]
+        if not every:
+            raise ValueError(f"{path}: no time step is normal, so there is nothing to learn from")
+        window = choose_window(every) if self.window == "auto" else self.window
+        check_window(window, 1)
+        stretches = long_enough(every, window, path)
+        n_steps = sum(map(len, stretches))
+        stride = choose_stride(n_steps, window) if self.stride == "auto" else self.stride
+        check_window(window, stride)
+        detector = self._fitted(stretches, window, stride, self.verbose, checkpoint)
+        fitted = SeriesModel(
+            detector=detector,
+            columns=steps.names,
+            clock=steps.clock.anew(),
+            window=int(window),
+            stride=int(stride),
+            causal=bool(self.causal),
+            trims=not self.causal,
+            share=None,
+            decision=Decision(0.0, ("anomaly_score", 0.0), np.empty(0)),
+            folds=[],
+            n_steps=n_steps,
+        )
+        pieces, sizes = self._held_out_scores(fitted, stretches)
+        scores = np.concatenate(pieces)
+        start = Decision(0.0, ("anomaly_score", 0.0), scores, np.sort(scores))
+        fitted = replace(fitted, decision=start, folds=sizes)
+        if allowed is None:
+            fitted = fitted.with_contamination(self.contamination)
+        elif allowed.unit == "step":
+            fitted = replace(fitted, decision=start.with_threshold(false_alarm_rate=allowed.value))
+            fitted.warn_if_few(allowed.value)
+        else:
+            fitted = fitted.with_false_stretches(pieces, allowed)
+        if self.adapt:
+            by_step = allowed is not None and allowed.unit == "step"
+            fitted = replace(fitted, share=allowed.value if allowed and by_step else self.contamination)
+        self.model_, self.n_features_in_ = fitted, len(steps.names)
+        return self
+
+    def _fitted(
+        self,
+        stretches: Sequence[Floats],
+        window: int,
+        stride: int,
+        verbose: int,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> TollDetector:
+        """Return a detector of the windows of some stretches."""
+        own = {name: value for name, value in self.get_params(deep=False).items() if name in _OF_WINDOWS}
+        if own["network"] == "auto":
+            own["network"] = "mlp_layernorm"
+        rows = np.concatenate([as_rows(windows(piece, window, stride), own["network"]) for piece in stretches])
+        if self.steps == "auto" and own["network"] == "mlp_layernorm" and own["corruption"] == "auto":
+            own["steps"] = choose_steps(len(rows))
+        with warnings.catch_warnings():
+            # That is about the threshold of windows, which nobody asks.
+            warnings.filterwarnings("ignore", "contamination=")
+            return TollDetector(**own | {"verbose": verbose}).fit(rows, checkpoint=checkpoint)
+
+    def _held_out_scores(self, fitted: SeriesModel, stretches: Sequence[Floats]) -> tuple[list[Floats], list[int]]:
+        """Return scores of held-out steps, stretch by stretch, and how many are of each fold."""
+        pieces: list[Floats] = []
+        sizes: list[int] = []
+        for trained, held_out in folds(stretches, fitted.window):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the fit of all steps has said it
+                detector = self._fitted(trained, fitted.window, fitted.stride, 0)
+            found = replace(fitted, detector=detector).known_scores(held_out)
+            pieces += found
+            sizes.append(sum(map(len, found)))
+        if pieces:
+            return pieces, sizes
+        warn(
+            f"the series has {fitted.n_steps:,} time steps, too few to hold some out for windows of {fitted.window}; "
+            "the threshold rests on steps that were trained on, and more of new normal steps lie above it"
+        )
+        pieces = fitted.known_scores(stretches)
+        return pieces, [sum(map(len, pieces))]
+
+    def anomaly_score(self, X: ArrayLike) -> Floats:
+        """Return the anomaly score of each time step: (T,), high = anomalous; NaN before the first window if causal.
+
+        Raises
+        ------
+        ValueError
+            For a series that is shorter than a window, or not like that of the fit.
+        """
+        return self.model_.score_steps(self._values(X))
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return -1 for the time steps of an alarm and +1 for all others: (T,).
+
+        Raises
+        ------
+        ValueError
+            As `anomaly_score`.
+        """
+        return np.where(self.judge(X).alarms, -1, 1)
+
+    def judge(self, X: ArrayLike) -> Judged:
+        """Return scores, thresholds and alarms of all time steps."""
+        return judge(self.model_, self._values(X))
+
+    def events(self, X: ArrayLike, *, n_reasons: int = 0) -> list[Event]:
+        """Return the alarms as events, in order of time.
+
+        Parameters
+        ----------
+        X : array-like, (T,) or (T, C), or frame
+        n_reasons : int >= 0, default 0
+            How many channels to give in words.
+
+        Raises
+        ------
+        ValueError
+            As `anomaly_score`.
+        """
+        values = self._values(X)
+        stream, finder = Stream(self.model_), EventFinder(self.model_, n_reasons)
+        finder.see(values)
+        return [*finder.push(stream.push(values)), *finder.push(stream.finish()), *finder.finish()]
+
+    def p_value(self, X: ArrayLike) -> Floats:
+        """Return how often a normal step scores as high as each time step, by the held-out scores: (T,).
+
+        It rests on steps that say nearly the same as their neighbours: an estimate, no promise.
+        """
+        return self.decision_.p_values(self.anomaly_score(X))
+
+    def calibrate(self, X: ArrayLike, *, false_alarm_rate: float | None = None, tail: bool = False) -> Self:
+        """Calibrate after the fact on a normal series that was not trained on.
+
+        Parameters
+        ----------
+        X : array-like, (T,) or (T, C), or frame
+        false_alarm_rate : float in (0, 1), optional
+            Puts the threshold; by default it stays.
+        tail : bool, default False
+            As in `TollDetector.set_threshold`.
+
+        Raises
+        ------
+        ValueError
+            If the steps were trained on, or the rate needs more of them.
+
+        Warns
+        -----
+        UserWarning
+            If the steps are few for the rate.
+        """
+        return self.calibrate_steps([self._values(X)], false_alarm_rate=false_alarm_rate, tail=tail)
+
+    def calibrate_steps(
+        self, stretches: Sequence[Floats], *, false_alarm_rate: float | None = None, tail: bool = False
+    ) -> Self:
+        """Calibrate on stretches of normal time steps, (T_i, C), that were read already: what `calibrate` does."""
+        fitted = self.model_
+        known = np.unique(fitted.detector.training_scores_)
+        cut = [fitted.score_windows(windows(piece, fitted.window, fitted.stride)) for piece in stretches]
+        scores = np.concatenate(fitted.known_scores(stretches))
+        # A model of the first version has the scores of training steps instead of those of windows.
+        if any(overlap(np.unique(found), known) for found in (np.concatenate(cut), scores)):
+            raise ValueError(
+                "calibration series: more than half of the time steps have exactly the score of one that was trained "
+                "on; give a normal series that was not"
+            )
+        decision = fitted.decision.calibrated(scores, false_alarm_rate=false_alarm_rate, tail=tail)
+        self.model_ = replace(fitted, decision=decision)
+        if false_alarm_rate is not None and not tail:
+            self.model_.warn_if_few(false_alarm_rate)
+        return self
+
+    def set_threshold(self, *, contamination: float | None = None, anomaly_score: float | None = None) -> Self:
+        """Move the threshold without training. Give one of the two.
+
+        Parameters
+        ----------
+        contamination : float in (0, 0.5], optional
+            As the parameter of this name.
+        anomaly_score : float, optional
+            Steps above this score are anomalous.
+
+        Raises
+        ------
+        ValueError
+            For a value out of range.
+        """
+        check_is_fitted(self)
+        if (contamination is None) == (anomaly_score is None):
+            raise ValueError("set_threshold needs either contamination or anomaly_score")
+        if contamination is None:
+            decision = self.decision_.with_threshold(anomaly_score=anomaly_score)
+            self.model_ = replace(self.model_, decision=decision)
+        else:
+            self.model_ = self.model_.with_contamination(contamination)
+            self.contamination = contamination
+        return self
+
+    def save(
+        self, path: str | os.PathLike[str], *, notes: Mapping[str, Any] | None = None, overwrite: bool = True
+    ) -> None:
+        """Write the fitted detector as one safe file, see `TollDetector.save`.
+
+        Raises
+        ------
+        ValueError, TypeError, OSError
+            As there.
+        """
+        check_is_fitted(self)
+        parameters = {name: getattr(self, name) for name in _OF_SERIES}
+        kept = self.model_.notes if notes is None else notes
+        files.save(path, self.model_, parameters, kept, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, device: str | torch.device | None = None) -> Self:
+        """Read a detector written by `save`, or by ``tollad fit --window`` of the first version.
+
+        Raises
+        ------
+        ValueError
+            If the file is no model of a series, or is damaged or altered.
+        OSError
+            If the file cannot be read.
+        """
+        fitted, parameters = files.load(path, device)
+        own = {name: value for name, value in fitted.detector.get_params().items() if name in _OF_WINDOWS}
+        self = cls(**own | parameters)
+        self.model_, self.n_features_in_ = fitted, len(fitted.columns)
+        return self
+
+    def iter_scores(
+        self,
+        source: str | os.PathLike[str] | Iterable[ArrayLike],
+        *,
+        header: bool | None = None,
+        key: str | None = None,
+    ) -> Iterator[Floats]:
+        """Score more time steps than memory holds.
+
+        Parameters
+        ----------
+        source : path or iterable of array-like
+            A file as ``tollad score`` reads it, or blocks of successive steps, each (m,) or (m, C).
+        header, key
+            Of a file, as in `tollad.iter_scores`.
+
+        Yields
+        ------
+        ndarray of float64, (b,)
+            Scores of successive steps, those of `anomaly_score`: one array a block, perhaps empty, and one at the end.
+        """
+        check_is_fitted(self)
+        if isinstance(source, (str, os.PathLike)):
+            for scored in score_series(self.model_, os.fspath(source), header=header, key=key):
+                yield scored.scores
+            return
+        scorer = self.model_.scorer()
+        for block in source:
+            yield scorer.push(self._values(block))
+        yield scorer.finish()
+
+    @property
+    def decision_(self) -> Decision:
+        """The threshold of time steps, and the scores of held-out steps that it rests on."""
+        return self.model_.decision
+
+    @property
+    def calibration_scores_(self) -> Floats:
+        """Scores of held-out normal steps, ascending."""
+        assert self.decision_.calibration_scores is not None
+        return self.decision_.calibration_scores
+
+    @property
+    def threshold_(self) -> float:
+        """Steps with a score above this raise an alarm, unless the threshold is adaptive."""
+        return self.decision_.threshold
+
+    def _values(self, X: ArrayLike) -> Floats:
+        check_is_fitted(self)
+        return as_steps(X, self.time, names=self.model_.columns, clock=self.model_.clock.anew()).values

@@ -1,0 +1,130 @@
+"""Measures of alarms by event: an event is a stretch of anomalous time steps, and is hit by any alarm within it.
+
+They flatter long events and long alarms; so a random score belongs beside every figure. A false stretch that goes on is
+counted once more every `LONG` steps, or one alarm without an end would be the best of all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["EventMeasures", "at_false_stretches", "event_measures", "runs"]
+
+LONG = 100
+_N_THRESHOLDS = 400
+
+
+@dataclass(frozen=True)
+class EventMeasures:
+    """What alarms are worth by event.
+
+    Attributes
+    ----------
+    n_events, n_hit : int
+        Labelled events, and those with an alarm within them.
+    n_false_stretches : int
+        Alarms without a break outside of the events, counted once more every 100 steps.
+    false_stretches_per_1000 : float
+        The same for each 1,000 normal steps.
+    median_delay : float
+        Steps from the beginning of an event that is hit to its first alarm; NaN if none is.
+    median_delay_share : float
+        The same as a share of the event's length, in [0, 1).
+    precision, recall : float
+        Share of the alarm steps that lie within events, and share of the events' steps with an alarm, the mean over the
+        events; precision is NaN without alarms, recall without events.
+    """
+
+    n_events: int
+    n_hit: int
+    n_false_stretches: int
+    false_stretches_per_1000: float
+    median_delay: float
+    median_delay_share: float
+    precision: float
+    recall: float
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of the events that are hit; NaN without events."""
+        return self.n_hit / self.n_events if self.n_events else float("nan")
+
+
+def runs(mask: ArrayLike) -> NDArray[np.int64]:
+    """Return the stretches of true values: (n, 2), the first step of each and the step after its last.
+
+    Examples
+    --------
+    >>> runs([False, True, True, False, True]).tolist()
+    [[1, 3], [4, 5]]
+    """
+    return np.flatnonzero(np.diff(np.asarray(mask, np.int8), prepend=0, append=0)).reshape(-1, 2)
+
+
+def event_measures(labels: ArrayLike, alarms: ArrayLike) -> EventMeasures:
+    """Measure alarms by event.
+
+    Parameters
+    ----------
+    labels : array-like of {0, 1}, (T,)
+        1 = anomalous; each stretch of them is an event.
+    alarms : array-like of bool, (T,)
+
+    Raises
+    ------
+    ValueError
+        If there is not one alarm value for each label.
+
+    Examples
+    --------
+    >>> found = event_measures([0, 0, 0, 1, 1, 1, 0, 1], [1, 0, 0, 0, 1, 1, 0, 0])
+    >>> found.n_hit, found.n_events, found.n_false_stretches, found.median_delay
+    (1, 2, 1, 1.0)
+    """
+    anomalous, alarm = np.asarray(labels) == 1, np.asarray(alarms, np.bool_)
+    if anomalous.shape != alarm.shape or anomalous.ndim != 1:
+        raise ValueError(f"labels of shape {anomalous.shape} do not fit alarms of shape {alarm.shape}")
+    events = runs(anomalous)
+    within = [alarm[begin:end] for begin, end in events]
+    delays = [(int(part.argmax()), len(part)) for part in within if part.any()]
+    false = runs(alarm & ~anomalous)
+    n_false = int(np.ceil(np.diff(false, axis=1) / LONG).sum())
+    n_normal = int((~anomalous).sum())
+    return EventMeasures(
+        n_events=len(events),
+        n_hit=len(delays),
+        n_false_stretches=n_false,
+        false_stretches_per_1000=1000 * n_false / n_normal if n_normal else float("nan"),
+        median_delay=float(np.median([delay for delay, _ in delays])) if delays else float("nan"),
+        median_delay_share=float(np.median([delay / n for delay, n in delays])) if delays else float("nan"),
+        precision=float(anomalous[alarm].mean()) if alarm.any() else float("nan"),
+        recall=float(np.mean([part.mean() for part in within])) if within else float("nan"),
+    )
+
+
+def at_false_stretches(labels: ArrayLike, scores: ArrayLike, per_1000: float = 1.0) -> EventMeasures:
+    """Measure scores at the lowest of 400 thresholds at which, and above which, false stretches are rare enough.
+
+    Parameters
+    ----------
+    labels : array-like of {0, 1}, (T,)
+    scores : array-like of float, (T,)
+    per_1000 : float > 0, default 1
+        The most false stretches in 1,000 normal steps.
+
+    Notes
+    -----
+    The threshold is chosen with the labels: it compares rankings, and is none that a user could have set.
+    """
+    values = np.asarray(scores, np.float64)
+    best = event_measures(labels, np.zeros(len(values), np.bool_))
+    shares = np.geomspace(1 / len(values), 1, _N_THRESHOLDS)
+    for threshold in np.unique(np.quantile(values, 1 - shares))[::-1]:
+        found = event_measures(labels, values > threshold)
+        if found.false_stretches_per_1000 > per_1000:
+            break
+        best = found
+    return best

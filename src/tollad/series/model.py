@@ -1,0 +1,261 @@
+"""What a fitted series is, and its model file: that of the windows, with a part of its own beside it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tollad.calibration import Decision, rows_needed
+from tollad.detector.estimator import TollDetector
+from tollad.io import artifact
+from tollad.io.dialect import Dialect
+from tollad.method.networks import traits_of
+from tollad.series.clock import Clock
+from tollad.series.thresholds import FalseAlarms, fold_threshold, stretch_threshold
+from tollad.series.window import LastScores, MeanScores
+from tollad.warn import warn
+
+Floats: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesModel:
+    """All that is needed to score time steps and to judge them.
+
+    Attributes
+    ----------
+    detector : TollDetector
+        Of the windows.
+    columns : list of str
+        The channels.
+    clock : Clock
+    window, stride : int
+    causal : bool
+        Whether a step has the score of the window that it ends, rather than the mean score of all that cover it.
+    trims : bool
+        Whether alarms are cut to the part around their peak.
+    share : float or None
+        The share of alarms that an adaptive threshold aims at; None for a fixed one.
+    decision : Decision
+        Of time steps. Its training scores are those of held-out steps, fold by fold, in order of time.
+    folds : list of int
+        How many of these scores are of each fold.
+    n_steps : int
+        Time steps learnt from.
+    notes : dict of JSON values
+    """
+
+    detector: TollDetector
+    columns: list[str]
+    clock: Clock
+    window: int
+    stride: int
+    causal: bool
+    trims: bool
+    share: float | None
+    decision: Decision
+    folds: list[int]
+    n_steps: int
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the text of the fit was written."""
+        return Dialect.from_json(self.notes.get("dialect", {}))
+
+    def score_windows(self, cut: NDArray[Any]) -> Floats:
+        """Return the scores of windows, (n, C, window): (n,)."""
+        return self.detector.anomaly_score(as_rows(cut, self.detector.network))
+
+    def scorer(self) -> MeanScores | LastScores:
+        """Return what scores successive time steps."""
+        if self.causal:
+            return LastScores(self.score_windows, self.window)
+        return MeanScores(self.score_windows, self.window, self.stride)
+
+    def score_steps(self, values: Floats) -> Floats:
+        """Return the scores of all time steps of a series, (T, C): (T,), NaN where there is no whole window yet."""
+        scorer = self.scorer()
+        return np.concatenate([scorer.push(values), scorer.finish()])
+
+    def known_scores(self, stretches: Sequence[Floats]) -> list[Floats]:
+        """Return the scores of each stretch, (T_i, C), of those steps that have one."""
+        found = [self.score_steps(values) for values in stretches]
+        return [scores[np.isfinite(scores)] for scores in found]
+
+    def with_contamination(self, share: float) -> SeriesModel:
+        """Return the model with the threshold that a share of the held-out steps exceeds, a mean over the folds."""
+        pieces = np.split(self.decision.training_scores, np.cumsum(self.folds)[:-1])
+        decision = replace(self.decision, offset=-fold_threshold(pieces, share), rule=("contamination", float(share)))
+        return replace(self, decision=decision)
+
+    def with_false_stretches(self, pieces: Sequence[Floats], allowed: FalseAlarms) -> SeriesModel:
+        """Return the model with the lowest threshold that has few enough stretches of held-out scores above it.
+
+        Raises
+        ------
+        ValueError
+            For false stretches a day without time stamps that are dates.
+
+        Warns
+        -----
+        UserWarning
+            If the held-out steps are so few that no stretch is allowed among them.
+        """
+        n_steps = sum(map(len, pieces))
+        most = allowed.value * n_steps / 1000
+        if allowed.unit == "day":
+            if self.clock.kind != "date" or not self.clock.usual:
+                raise ValueError("false stretches per day need time stamps that are dates; give their column as time")
+            most = allowed.value * n_steps * self.clock.usual
+        if most < 1:
+            warn(
+                f"{allowed.value:g} false stretches per {allowed.unit} are fewer than one in the {n_steps:,} steps "
+                "held out, so the threshold is their highest score; give a longer series"
+            )
+        threshold = stretch_threshold(pieces, most)
+        return replace(self, decision=self.decision.with_threshold(anomaly_score=threshold))
+
+    def warn_if_few(self, rate: float) -> None:
+        """Warn when the calibration steps, of which those of one window say nearly the same, are too few for a rate."""
+        scores = self.decision.calibration_scores
+        n_steps, needed = 0 if scores is None else len(scores), rows_needed(rate) * self.window
+        if n_steps < needed:
+            warn(
+                f"the false-alarm rate of {rate:g} is a rough guess: {n_steps:,} calibration steps are only "
+                f"{n_steps / self.window:.3g} windows side by side; calibrate on a normal series of {needed:,} steps "
+                "or more"
+            )
+
+
+def as_rows(cut: NDArray[Any], network: Any) -> NDArray[Any]:
+    """Return windows, (n, C, window), as a network takes them: as they are, or flat."""
+    return cut if traits_of(network).n_axes == 2 else cut.reshape(len(cut), -1)
+
+
+def save(
+    path: str | os.PathLike[str],
+    model: SeriesModel,
+    parameters: Mapping[str, Any],
+    notes: Mapping[str, Any],
+    *,
+    overwrite: bool,
+) -> None:
+    """Write a model file.
+
+    Parameters
+    ----------
+    path, overwrite
+        As in `tollad.TollDetector.save`.
+    parameters : mapping of JSON values
+        Those of the series; those of the windows are written with these.
+    notes : mapping of JSON values
+    """
+    with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
+        part = Path(folder, "windows.tollad")
+        model.detector.save(part, notes=notes)
+        metadata, tensors = artifact.load(part, "model")
+    metadata["series"] = {
+        "parameters": dict(parameters),
+        "columns": model.columns,
+        "time": model.clock.to_json(),
+        "window": model.window,
+        "stride": model.stride,
+        "causal": model.causal,
+        "trims": model.trims,
+        "share": model.share,
+        "n_steps": model.n_steps,
+        "folds": model.folds,
+        "offset": model.decision.offset,
+        "threshold_rule": list(model.decision.rule),
+    }
+    tensors["series.training_scores"] = model.decision.training_scores
+    if model.decision.calibration_scores is not None:
+        tensors["series.calibration_scores"] = model.decision.calibration_scores
+    artifact.save(path, "model", metadata, tensors, overwrite=overwrite)
+
+
+def is_series(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a model file is one of a series.
+
+    Raises
+    ------
+    ValueError, OSError
+        If there is no readable model.
+    """
+    metadata, _ = artifact.load(path, "model")
+    return "series" in metadata or _is_old(metadata)
+
+
+def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel, dict[str, Any]]:
+    """Read a model file: the way back from `save`, and the parameters of the series.
+
+    Raises
+    ------
+    ValueError
+        If the file is no model of a series, or is damaged or altered.
+    OSError
+        If the file cannot be read.
+    """
+    metadata, tensors = artifact.load(path, "model")
+    old = _is_old(metadata)
+    if "series" not in metadata and not old:
+        raise ValueError(f"{os.fspath(path)}: is a model of rows, not of a series; load it with TollDetector.load")
+    detector = TollDetector.load(path, device=device)
+    try:
+        if old:
+            return _of_first_version(detector)
+        record = metadata["series"]
+        rule, value = record["threshold_rule"]
+        training, calibration = tensors["series.training_scores"], tensors.get("series.calibration_scores")
+        model = SeriesModel(
+            detector=detector,
+            clock=Clock.from_json(record["time"]),
+            decision=Decision(record["offset"], (rule, value), training, calibration),
+            notes=detector.notes_,
+            **{name: record[name] for name in _PLAIN},
+        )
+        return model, record["parameters"]
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise artifact.unknown(path, error) from error
+
+
+_PLAIN = ("columns", "window", "stride", "causal", "trims", "share", "folds", "n_steps")
+
+
+def _of_first_version(detector: TollDetector) -> tuple[SeriesModel, dict[str, Any]]:
+    """The first version kept the decision of the steps in place of that of the windows, and alarms as they were."""
+    record = detector.notes_["series"]
+    scores = detector.training_scores_
+    calibration = getattr(detector, "calibration_scores_", None)
+    model = SeriesModel(
+        detector=detector,
+        columns=record["columns"],
+        clock=Clock.from_json(record["time"]),
+        window=record["window"],
+        stride=record["stride"],
+        causal=False,
+        trims=False,
+        share=None,
+        decision=Decision(detector.offset_, detector.threshold_rule_, scores, calibration),
+        folds=[len(scores)],
+        n_steps=len(scores),
+        notes=detector.notes_,
+    )
+    time = None if record["time"] is None else record["time"]["column"]
+    asked = {name: getattr(detector, name) for name in ("contamination", "false_alarm_rate")}
+    return model, {"window": record["window"], "stride": record["stride"], "time": time, **asked}
+
+
+def _is_old(metadata: Mapping[str, Any]) -> bool:
+    """The first version kept what a series was among the notes of the user."""
+    notes = metadata.get("notes")
+    record = notes.get("series") if isinstance(notes, dict) and "series" not in metadata else None
+    return isinstance(record, dict) and set(record) == {"columns", "window", "stride", "time"}

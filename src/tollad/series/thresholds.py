@@ -1,0 +1,212 @@
+"""Thresholds of time steps: from scores of steps that were held out, fold by fold, fixed or following the series."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from tollad.calibration.checks import check_share
+
+Floats: TypeAlias = NDArray[np.float64]
+
+N_FOLDS = 3
+# Of the adaptive threshold: how many of the last scores it is a quantile of, and how far an alarm moves its level.
+RECENT, STEP = 2000, 0.005
+# Each alarm too many (a step of the level) puts the threshold another tenth above the highest score.
+_BEYOND = 20.0
+# For so many steps an alarm is judged by the threshold at which it began, or its rise would lift it above the peak.
+_HELD = 8
+
+
+def folds(stretches: Sequence[Floats], window: int) -> Iterator[tuple[list[Floats], list[Floats]]]:
+    """Cut stretches of a series into three contiguous parts; each is held out once, with a window's gap on either side.
+
+    Steps drawn at random would lie in the windows of their neighbours, which the network has seen.
+
+    Parameters
+    ----------
+    stretches : sequence of ndarray, (T_i, C)
+    window : int
+        Pieces that are shorter are left out.
+
+    Yields
+    ------
+    trained, held_out : list of ndarray, (T_j, C)
+        A fold of which either is empty is left out.
+
+    Examples
+    --------
+    >>> [(len(trained[0]), len(held_out[0])) for trained, held_out in folds([np.zeros((90, 1))], window=10)]
+    [(50, 30), (20, 30), (50, 30)]
+    """
+    starts = np.cumsum([0, *map(len, stretches)])
+    for first, stop in itertools.pairwise(np.linspace(0, starts[-1], N_FOLDS + 1).astype(int)):
+        trained: list[Floats] = []
+        held_out: list[Floats] = []
+        for start, steps in zip(starts, stretches, strict=False):
+            begin, end = np.clip([first - start, stop - start], 0, len(steps))
+            gap = window if begin < end else 0
+            trained += [steps[: max(0, begin - gap)], steps[end + gap :]] if gap else [steps]
+            held_out.append(steps[begin:end])
+        trained, held_out = ([piece for piece in part if len(piece) >= window] for part in (trained, held_out))
+        if trained and held_out:
+            yield trained, held_out
+
+
+def fold_threshold(pieces: Sequence[Floats], share: float) -> float:
+    """Return the geometric mean over folds of the score that a share of the steps of each exceeds.
+
+    Pooled, the fold that is least like the others would place the threshold alone.
+
+    Parameters
+    ----------
+    pieces : sequence of ndarray, (T_i,)
+        Scores of held-out steps of each fold.
+    share : float in (0, 0.5]
+
+    Examples
+    --------
+    >>> round(fold_threshold([np.full(10, 2.0), np.full(10, 8.0)], share=0.1), 9)
+    4.0
+    """
+    check_share(share, "contamination")
+    each = [np.quantile(scores, 1 - share) for scores in pieces]
+    return float(stats.gmean(np.maximum(each, 0.0)))
+
+
+@dataclass(frozen=True)
+class FalseAlarms:
+    """How many false alarms are allowed, as a user says it.
+
+    Attributes
+    ----------
+    value : float
+    unit : {"step", "1000 steps", "day"}
+        A share of the steps, or false stretches (alarms without a break) in 1,000 steps or a day.
+    """
+
+    value: float
+    unit: str
+
+    @classmethod
+    def parse(cls, rate: float | str) -> FalseAlarms:
+        """Return the rate of a number, a share of the steps, or of text such as "2 per day" or "1 per 1000 steps".
+
+        Raises
+        ------
+        ValueError
+            For any other text, or a value out of range.
+
+        Examples
+        --------
+        >>> FalseAlarms.parse("2 per day")
+        FalseAlarms(value=2.0, unit='day')
+        """
+        if isinstance(rate, str):
+            found = re.fullmatch(r"([0-9.]+) per (day|1000 steps)", rate.strip())
+            value = float(found[1]) if found and re.fullmatch(r"[0-9]*\.?[0-9]+", found[1]) else 0.0
+            if not found or value <= 0:
+                raise ValueError(
+                    f"false_alarm_rate must be a share of the time steps, such as 0.01, or false stretches, such as "
+                    f"'2 per day' or '1 per 1000 steps', not {rate!r}"
+                )
+            return cls(value, found[2])
+        if isinstance(rate, bool) or not 0 < rate < 1:
+            raise ValueError(f"false_alarm_rate must lie between 0 and 1, both excluded, not {rate!r}")
+        return cls(float(rate), "step")
+
+
+def stretch_threshold(pieces: Iterable[Floats], most: float) -> float:
+    """Return the lowest threshold at which scores, and at any higher one, have at most so many stretches above it.
+
+    Parameters
+    ----------
+    pieces : iterable of ndarray, (T_i,)
+        Scores of stretches of normal steps.
+    most : float >= 0
+
+    Examples
+    --------
+    >>> stretch_threshold([np.array([1.0, 5.0, 4.0, 1.0, 3.0, 1.0])], most=1)
+    3.0
+    """
+    # A stretch begins at a step whose predecessor is not above: going down, each such rise adds one.
+    rises: list[tuple[float, int]] = []
+    for scores in pieces:
+        before = np.concatenate([[-np.inf], scores[:-1]])
+        rising = scores > before
+        # Above any threshold between the two scores there is one stretch more.
+        rises += [(float(high), 1) for high in scores[rising]] + [(float(low), -1) for low in before[rising]]
+    rises.sort(key=lambda rise: -rise[0])
+    n_stretches = 0
+    for score, group in itertools.groupby(rises, key=lambda rise: rise[0]):
+        n_stretches += sum(change for _, change in group)
+        if n_stretches > most:
+            return score
+    return float(rises[-1][0]) if rises and np.isfinite(rises[-1][0]) else 0.0
+
+
+class AdaptiveThreshold:
+    """A threshold that follows the series: a quantile of the last scores, its level corrected by the last alarms.
+
+    The share above is kept near `share` in the long run whatever the scores do (adaptive conformal inference: Gibbs and
+    Candes, NeurIPS 2021, equation 2). In return a change that lasts stops to raise alarms, and a series that is
+    anomalous from its beginning is taken for normal.
+
+    Parameters
+    ----------
+    scores : array-like of float, (n,)
+        Of steps before; the last 2,000 count.
+    share : float in (0, 1)
+        Share of the steps to lie above.
+    level : float, optional
+        Where the level stands; `share` at the beginning.
+
+    Examples
+    --------
+    >>> threshold = AdaptiveThreshold(np.arange(100.0), share=0.1)
+    >>> threshold.follow(np.array([50.0, 95.0, 95.0])).round(1).tolist()
+    [89.1, 89.0, 89.0]
+    """
+
+    def __init__(self, scores: ArrayLike, share: float, level: float | None = None) -> None:
+        self.share = share
+        self.level = share if level is None else level
+        self.recent: deque[float] = deque(np.asarray(scores, np.float64)[-RECENT:].tolist())
+        self._ranked = sorted(self.recent)
+        self._at, self._n_held = 0.0, 0  # the threshold at which an alarm began, and its steps so far
+
+    def follow(self, scores: Floats) -> Floats:
+        """Return the threshold of each of the next scores, (m,), as it was before that score; NaN changes nothing."""
+        return np.array([self._next(score) for score in scores.tolist()], np.float64)
+
+    def _next(self, score: float) -> float:
+        threshold = self._at if self._n_held % _HELD else self._quantile()
+        if score == score:  # not NaN
+            began = self._n_held % _HELD
+            self._at, self._n_held = threshold, began + 1 if score > threshold else 0
+            self.level += STEP * (self.share - (score > threshold))
+            self.recent.append(score)
+            bisect.insort(self._ranked, score)
+            if len(self.recent) > RECENT:
+                del self._ranked[bisect.bisect_left(self._ranked, self.recent.popleft())]
+        return threshold
+
+    def _quantile(self) -> float:
+        """Return the quantile by linear interpolation; beyond the highest score once the level is used up."""
+        highest = self._ranked[-1]
+        if self.level <= 0:
+            return highest * (1 - _BEYOND * self.level)
+        place = (1 - min(self.level, 1.0)) * (len(self._ranked) - 1)
+        below = int(place)
+        low = self._ranked[below]
+        return low if below == place else low + (place - below) * (self._ranked[below + 1] - low)

@@ -1,0 +1,174 @@
+"""SeriesDetector: one number for a time step, however it is asked for."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.base import clone
+
+from tollad import SeriesDetector, TollDetector, iter_scores
+
+SMALL: dict[str, Any] = {"window": 16, "hidden": (8,), "latent_dim": 4, "n_members": 2, "steps": 60, "random_state": 0}
+
+
+def wave(n: int, seed: int = 0, odd: slice | None = None) -> np.ndarray[Any, Any]:
+    rng = np.random.default_rng(seed)
+    steps = np.sin(np.arange(n)[:, None] / [3, 5]) + 0.05 * rng.normal(size=(n, 2))
+    if odd is not None:
+        steps[odd, 1] += 3
+    return steps
+
+
+KINDS = [{}, {"causal": True}, {"adapt": True}, {"causal": True, "adapt": True}, {"network": "conv1d", "stride": 3}]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=str)
+def fitted(request: pytest.FixtureRequest) -> SeriesDetector:
+    options = SMALL | request.param
+    if options.get("network") == "conv1d":
+        del options["n_members"]
+    return SeriesDetector(**options).fit(wave(400))
+
+
+NEW = wave(300, seed=1, odd=slice(200, 215))
+
+
+def test_parameters_of_the_windows_are_those_of_toll_detector() -> None:
+    here, there = (inspect.signature(cls).parameters for cls in (SeriesDetector, TollDetector))
+    assert set(there) - set(here) == {"columns"}
+    for name in set(here) & set(there) - {"contamination"}:
+        assert here[name].default == there[name].default
+    assert clone(SeriesDetector(window=9)).window == 9
+
+
+def test_an_odd_stretch_is_an_event(fitted: SeriesDetector) -> None:
+    events = fitted.events(NEW, n_reasons=2)
+    assert [event for event in events if event.begin <= 214 + 16 and event.end >= 200 - 16]
+    top = max(events, key=lambda event: event.score)
+    assert 200 - 16 <= top.peak < 214 + 16
+    assert top.channel == "x2"
+    assert top.reasons[0].startswith("x2: ")
+    assert top.seen - top.expected > 1
+    assert 0 < top.p_value <= 0.05
+    mask = np.zeros(300, np.bool_)
+    for event in events:
+        mask[event.begin : event.end + 1] = True
+    np.testing.assert_array_equal(mask, fitted.predict(NEW) == -1)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_blocks_give_the_scores_of_the_whole(fitted: SeriesDetector, size: int) -> None:
+    blocks = [NEW[first : first + size] for first in range(0, 300, size)]
+    np.testing.assert_allclose(np.concatenate([*iter_scores(fitted, blocks)]), fitted.anomaly_score(NEW), rtol=1e-5)
+
+
+def test_a_saved_detector_says_the_same(fitted: SeriesDetector, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "m.tollad", notes={"series": "of the user", "n": 1})
+    found = SeriesDetector.load(tmp_path / "m.tollad")
+    assert found.get_params()["window"] == 16
+    assert found.model_.notes == {"series": "of the user", "n": 1}
+    np.testing.assert_array_equal(found.anomaly_score(NEW), fitted.anomaly_score(NEW))
+    np.testing.assert_array_equal(found.predict(NEW), fitted.predict(NEW))
+    assert found.events(NEW) == fitted.events(NEW)
+
+
+def test_a_causal_score_depends_on_the_window_before_it_alone() -> None:
+    detector = SeriesDetector(**SMALL, causal=True).fit(wave(400))
+    whole = detector.anomaly_score(NEW)
+    assert np.isnan(whole[:15]).all()
+    assert np.isfinite(whole[15:]).all()
+    np.testing.assert_allclose(detector.anomaly_score(NEW[:150])[15:], whole[15:150], rtol=1e-5)
+    np.testing.assert_allclose(detector.anomaly_score(NEW[120:])[15:], whole[135:], rtol=1e-5)
+
+
+def test_one_odd_step_is_one_short_alarm() -> None:
+    detector = SeriesDetector(**SMALL | {"window": 32}).fit(wave(800))
+    new = wave(300, seed=1)
+    new[150] += 4
+    event = max(detector.events(new), key=lambda event: event.score)
+    assert event.begin <= 150 <= event.end
+    assert event.end - event.begin < 8
+
+
+def test_contamination_is_a_share_of_future_steps() -> None:
+    detector = SeriesDetector(**SMALL, contamination=0.05).fit(wave(2000))
+    judged = detector.judge(wave(2000, seed=5))
+    assert 0.01 < (judged.scores > judged.thresholds).mean() < 0.12
+
+
+def test_an_adaptive_threshold_keeps_the_share_when_the_series_drifts() -> None:
+    train, new = wave(1000), wave(3000, seed=3) * np.linspace(1, 3, 3000)[:, None]
+    fixed, adaptive = (SeriesDetector(**SMALL, adapt=adapt).fit(train).judge(new) for adapt in (False, True))
+    np.testing.assert_array_equal(fixed.scores, adaptive.scores)
+    assert (fixed.scores > fixed.thresholds).mean() > 0.3
+    assert (adaptive.scores > adaptive.thresholds).mean() < 0.02
+
+
+def test_frames_are_read_by_name() -> None:
+    names = {"t": np.arange(400.0), "a": wave(400)[:, 0], "b": wave(400)[:, 1]}
+    detector = SeriesDetector(**SMALL, time="t").fit(pa.table(names))
+    assert detector.model_.columns == ["a", "b"]
+    other = pa.table({"b": NEW[:, 1], "t": np.arange(300.0), "a": NEW[:, 0]})
+    np.testing.assert_array_equal(detector.anomaly_score(other), detector.anomaly_score(NEW))
+    with pytest.raises(ValueError, match="lacks columns that the model was fitted on: 'b'"):
+        detector.predict(other.drop_columns(["b"]))
+    with pytest.raises(ValueError, match="the series has 1 channels, but the model was fitted on 2"):
+        detector.predict(NEW[:, 0])
+
+
+def test_one_channel_needs_no_second_axis() -> None:
+    detector = SeriesDetector(**SMALL).fit(wave(400)[:, 0])
+    assert detector.anomaly_score(NEW[:, 0]).shape == (300,)
+
+
+def test_calibration_rows_must_be_new() -> None:
+    detector = SeriesDetector(**SMALL).fit(wave(400))
+    with pytest.raises(ValueError, match="more than half of the time steps have exactly the score"):
+        detector.calibrate(wave(400))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert len(detector.calibrate(wave(600, seed=4), false_alarm_rate=0.05).calibration_scores_) == 600
+
+
+def test_normal_steps_alone_are_learnt_from() -> None:
+    odd = wave(400, odd=slice(100, 110))
+    normal = np.ones(400, np.bool_)
+    normal[100:110] = False
+    assert SeriesDetector(**SMALL).fit(odd, normal=normal).model_.n_steps == 390
+
+
+@pytest.mark.parametrize(
+    ("options", "X", "error", "words"),
+    [
+        ({"window": 0}, wave(100), ValueError, "window must be an integer >= 1"),
+        ({"window": 16, "stride": 20}, wave(100), ValueError, "a stride of 20 is longer than the window of 16"),
+        ({"window": 200}, wave(100), ValueError, "has 100 time steps, fewer than a window of 200"),
+        ({"contamination": 0.7}, wave(100), ValueError, "contamination must be"),
+        ({"false_alarm_rate": "2 a day"}, wave(100), ValueError, "must be a share of the time steps"),
+        ({"false_alarm_rate": "2 per day"}, wave(100), ValueError, "need time stamps that are dates"),
+        ({"time": "t"}, wave(100), ValueError, "give a frame"),
+        ({}, [[0.0, np.nan]] * 100, ValueError, "step 0 in channel 1 .* is missing"),
+        ({}, np.zeros((9, 2, 2)), ValueError, r"a series has shape \(T,\) or \(T, C\)"),
+        ({}, ["a", "b"], ValueError, "a series is made of numbers"),
+    ],
+)
+def test_what_cannot_be_is_refused(options: dict[str, Any], X: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        SeriesDetector(**SMALL | options).fit(X)
+
+
+def test_a_series_too_short_to_hold_steps_out_is_told() -> None:
+    with pytest.warns(UserWarning, match="too few to hold some out for windows of 16"):
+        SeriesDetector(**SMALL).fit(wave(30))
+
+
+def test_a_model_of_rows_is_none_of_a_series(tmp_path: Path) -> None:
+    TollDetector(steps=5, random_state=0).fit(wave(50)).save(tmp_path / "m", notes={"series": "x"})
+    with pytest.raises(ValueError, match="is a model of rows, not of a series"):
+        SeriesDetector.load(tmp_path / "m")

@@ -364,8 +364,8 @@ def _missing(table: Table, method: Method, by_cell: _Found) -> str:
 
 def _seeds(table: Table, method: Method, cell: str) -> range:
     """The repetitions of a cell; of a baseline the different ones only."""
-    column = table.cells[cell]
-    return range(column.seeds if method.baseline is None or "split_seed" in column.vary else 1)
+    once = method.baseline is not None and "split_seed" not in table.cells[cell].vary
+    return range(1) if once else table.repetitions(method, cell)
 
 
 def _own_recipe(table: Table, method: Method) -> _Recipe:

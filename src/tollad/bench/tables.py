@@ -152,10 +152,17 @@ class Table:
             for seed in wanted
             for method in (measured.values() if methods is None else [measured[name] for name in methods])
             for cell in chosen
-            if seed < self.cells[cell].seeds
+            if seed in self.repetitions(method, cell)
         ]
         # A baseline without random splits is the same for every seed.
         return list(dict.fromkeys(found))
+
+    def repetitions(self, method: Method, cell: str) -> range:
+        """Return the numbers of a method's repetitions of a cell, none where it has nothing that the cell varies."""
+        column = self.cells[cell]
+        if method.trial is not None and "batch_seed" in column.vary:
+            return range(0)  # the one seed of a trial decides its batches, too: the cell without is the same
+        return range(column.seeds)
 
     def repetition(
         self,

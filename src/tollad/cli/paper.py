@@ -232,6 +232,24 @@ def report(table: str | None, form: str, output: str | None, folder: str) -> Non
 
 
 @paper.command()
+@click.option("-o", "--output", metavar="FILE", help="Where to write.  [default: standard output]")
+@_results_option
+def compare(output: str | None, folder: str) -> None:
+    """Compare the methods that the paper quotes: measured beside published, as Markdown."""
+    from tollad.bench.comparison import to_page
+    from tollad.bench.results import Results
+    from tollad.bench.tables import names, read_table
+    from tollad.io import files
+
+    text = to_page(map(read_table, names()), list(Results(folder)))
+    if output is None:
+        say(text, end="")
+        return
+    with files.atomic_write(output) as file:
+        file.write(text.encode())
+
+
+@paper.command()
 @click.argument("what", type=click.Choice(["figure2", "figure4", "curves"]))
 @click.option("-o", "--output", metavar="FILE", help="The picture.  [default: WHAT.png]")
 @click.option("--table", metavar="TABLE", help="Whose curves to draw; for figure4 another table like it.")

@@ -1,0 +1,129 @@
+"""The page `docs/comparison.md`: the methods that the paper quotes, measured under one protocol, and what that shows.
+
+Every sentence of its conclusions is made from cells and names them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tollad.bench import report as reports
+from tollad.bench.recipes import BUDGETS, Recipe, read_recipe
+from tollad.bench.report import Line, Report
+from tollad.bench.results import Row
+from tollad.bench.tables import AVERAGE, Method, Table
+
+_PREFACE = Path(__file__).parent / "comparison.md"
+# A cell is reproduced within so many published deviations and points.
+_DEVIATIONS, _POINTS = 2.0, 1.0
+# Of a cell of random splits, fewer than this say nothing.
+_LEAST_SPLITS = 10
+
+
+def to_page(tables: Iterable[Table], rows: Sequence[Row]) -> str:
+    """Return the page of Markdown: a section for each table of which another method was measured."""
+    sections = [_section(table, rows) for table in tables if any(method.trial for method in table.methods)]
+    return "\n".join([_PREFACE.read_text(encoding="utf-8"), *(section for section in sections if section)])
+
+
+def _section(table: Table, rows: Sequence[Row]) -> str:
+    report = reports.collect(table, rows)
+    measured = {line.method for line in report.lines if line.recipe and _trial_of(table, line.method)}
+    if not measured:
+        return ""
+    quoted_only = {method.name for method in table.methods if not method.is_measured}
+    lines = tuple(line for line in report.lines if line.method in measured or _is_line(table, line))
+    remarks = tuple(remark for remark in report.remarks if remark.startswith("Not run yet"))
+    shown = dataclasses.replace(report, lines=lines, remarks=remarks)
+    parts = [reports.to_markdown([shown])]
+    if quoted_only:
+        parts.append(f"Quoted only, no code here yet: {', '.join(sorted(quoted_only))}.\n")
+    parts.append("### Protocols and cost\n\n" + "".join(_protocols(table, measured, rows)))
+    parts.append("### What the comparison shows\n\n" + "".join(f"- {text}\n" for text in conclusions(report)))
+    return "\n".join(parts)
+
+
+def _trial_of(table: Table, name: str) -> Method | None:
+    return next((method for method in table.methods if method.name == name and method.trial), None)
+
+
+def _is_line(table: Table, line: Line) -> bool:
+    """Whether it is of the paper's own method or a reference line."""
+    method = next(method for method in table.methods if method.name == line.method)
+    return method.run is not None or method.baseline is not None
+
+
+def _protocols(table: Table, measured: set[str], rows: Sequence[Row]) -> Iterable[str]:
+    cost = _seconds(rows)
+    for method in table.methods:
+        if method.name not in measured or method.trial is None:
+            continue
+        recipe: Recipe = read_recipe(method.trial["recipe"])
+        dataset = table.run["dataset"]
+        notes = [recipe.note, recipe.sets[dataset].get("note", "")]
+        seconds = {
+            budget: [
+                cost[item.identity]
+                for cell in table.cells
+                for seed in range(table.cells[cell].seeds)
+                if (item := table.repetition(method, cell, seed, budget=budget)).identity in cost
+            ]
+            for budget in (BUDGETS if "reduced" in recipe.sets[dataset] else BUDGETS[:1])
+        }
+        spent = ", ".join(
+            f"{np.median(found):.2g} s of a processor a fit ({budget} budget)"
+            for budget, found in seconds.items()
+            if found
+        )
+        yield f"- {method.name}: {' '.join(part for part in (recipe.protocol, *notes) if part)} Here: {spent}.\n"
+
+
+def _seconds(rows: Iterable[Row]) -> Mapping[str, float]:
+    return {row["identity"]: row["seconds"]["cpu"] for row in rows if row["kind"] == "trial" and row["error"] is None}
+
+
+def conclusions(report: Report) -> list[str]:
+    """Return sentences on which published cells are reproduced, and which do not beat a line that costs seconds."""
+    found: list[str] = []
+    published = {line.method: line.values for line in report.lines if line.what == "published"}
+    references = [
+        line
+        for line in report.lines
+        if line.what == "last"
+        and any(method.name == line.method and method.baseline is not None for method in report.table.methods)
+    ]
+    for line in report.lines:
+        if line.what != "last" or _trial_of(report.table, line.method) is None:
+            continue
+        name = f"{line.method} ({line.recipe}, last step)"
+        near: list[str] = []
+        far: list[str] = []
+        beaten: list[str] = []
+        for cell, value in line.values.items():
+            if cell == AVERAGE or not _suffices(report.table, cell, value.n):
+                continue
+            said = f"{cell} {value.mean:.1f} ({value.n} seed{'s' * (value.n != 1)})"
+            printed = published.get(line.method, {}).get(cell)
+            if printed is not None:
+                close = abs(value.mean - printed.mean) <= _DEVIATIONS * (printed.std or 0) + _POINTS
+                (near if close else far).append(f"{said} for {printed.mean:.1f}")
+            known = [(ref.values[cell].mean, ref.method) for ref in references if cell in ref.values]
+            highest, reference = max(known, default=(-np.inf, ""))
+            if highest >= value.mean:
+                beaten.append(f"{said}, {reference} {highest:.1f}")
+        if near:
+            found.append(f"{name} reproduces the published value: {'; '.join(near)}.")
+        if far:
+            found.append(f"{name} does not reproduce the published value: {'; '.join(far)}.")
+        if beaten:
+            found.append(f"{name} does not beat a line that costs seconds: {'; '.join(beaten)}.")
+    return found
+
+
+def _suffices(table: Table, cell: str, n: int | None) -> bool:
+    """Whether so many repetitions say something: F1 on one split of few anomalies does not."""
+    return "split_seed" not in table.cells[cell].vary or (n or 0) >= _LEAST_SPLITS

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from bench.synthetic import table_text
+
+from tollad.bench import comparison
+from tollad.bench.comparison import conclusions, to_page
+from tollad.bench.report import collect
+from tollad.bench.tables import parse_table, read_table
+
+TABLE = parse_table(
+    "small",
+    table_text(
+        "zero = { normal = 0 }\none = { normal = 1 }\nsplits = { normal = 2, vary = ['seed', 'split_seed'] }",
+        """
+[[methods]]
+name = "IF"
+trial = { recipe = "isolation_forest" }
+[methods.published]
+zero = [80.0, 1.0]
+one = [70.0]
+[[methods]]
+name = "PCA"
+baseline = { method = "pca", n = 4, rows = "raw" }
+[[methods]]
+name = "Quoted"
+[methods.published]
+zero = [99.0]
+""",
+    ).replace("seeds = 3", "seeds = 12"),
+)
+FOREST, PCA, _ = TABLE.methods
+
+
+def row(method, cell, value, seed=0):
+    item = TABLE.repetition(method, cell, seed)
+    return {
+        "kind": type(item).__name__.lower(),
+        "identity": item.identity,
+        "run": dataclasses.asdict(item),
+        "error": None,
+        "last": {"step": None, "validation": None, "test": value},
+        "best_validation": None,
+        "seconds": {"wall": 9.0, "cpu": 2.5},
+        "device": "cpu",
+    }
+
+
+ROWS = [
+    row(FOREST, "zero", 0.82),
+    row(FOREST, "zero", 0.828, seed=1),
+    row(FOREST, "one", 0.6),
+    row(PCA, "zero", 0.5),
+    row(PCA, "one", 0.6),
+]
+
+
+def test_a_conclusion_names_its_cells():
+    found = conclusions(collect(TABLE, ROWS))
+
+    assert found == [
+        "IF (published budget, last step) reproduces the published value: zero 82.4 (2 seeds) for 80.0.",
+        "IF (published budget, last step) does not reproduce the published value: one 60.0 (1 seed) for 70.0.",
+        "IF (published budget, last step) does not beat a line that costs seconds: one 60.0 (1 seed), PCA 60.0.",
+    ]
+
+
+def test_a_few_random_splits_conclude_nothing():
+    splits = [row(method, "splits", 0.5, seed) for method in (FOREST, PCA) for seed in range(12)]
+
+    few, many = (conclusions(collect(TABLE, [*splits[:n], splits[12]])) for n in (9, 12))
+
+    assert few == []
+    assert len(many) == 1
+
+
+def test_the_page_shows_what_was_measured_under_which_protocol_at_what_cost():
+    page = to_page([TABLE, read_table("table5")], ROWS)
+
+    assert page.startswith("# Other methods under one protocol")
+    assert "| **IF** | last step (label-free), published budget | 1 to 2 | 82.4 ± 0.4 | 60.0 |  |" in page
+    assert "Quoted only, no code here yet: Quoted." in page
+    assert "| Quoted |" not in page
+    assert "no label" in page
+    assert "2.5 s of a processor a fit (published budget)." in page
+    assert "FITYMI" not in page
+
+
+def test_a_table_without_a_result_is_left_out():
+    assert to_page([TABLE], []).strip() == comparison._PREFACE.read_text(encoding="utf-8").strip()
+
+
+@pytest.mark.parametrize("name", ["table4", "table4_splits"])
+def test_a_trial_has_no_batches_of_its_own_to_vary(name):
+    table = read_table(name)
+    method = next(method for method in table.methods if method.trial)
+
+    assert len(table.repetitions(method, next(iter(table.cells)))) == 10
+    if "official, own batches" in table.cells:
+        assert len(table.repetitions(method, "official, own batches")) == 0

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from detectors import make, table
 
+from tollad import TollDetector
 from tollad.detector.explain import Explanation, split_error, sum_groups
 
 
@@ -73,3 +79,78 @@ def test_rounding_makes_no_latent_part_negative() -> None:
 @pytest.mark.parametrize(("groups", "summed"), [([0, 1, 0], [[4, 2]]), ([1, 1, 1], [[0, 6]])])
 def test_groups_are_summed(groups: list[int], summed: list[list[float]]) -> None:
     np.testing.assert_array_equal(sum_groups(np.array([[1.0, 2.0, 3.0]]), groups, 2), summed)
+
+
+N = 400
+
+
+def mixed():
+    rng = np.random.default_rng(0)
+    hours = rng.integers(0, 200, N) * 24 + rng.normal(13, 1, N)
+    streets = rng.permutation([*np.repeat(np.arange(60), 6), *range(60, 100)])
+    return pd.DataFrame(
+        {
+            "x": rng.normal(size=N),
+            "when": pd.Timestamp("2024-01-01", tz="Europe/Berlin") + pd.to_timedelta(hours, unit="h").floor("s"),
+            "weather": rng.permutation(["sun"] * 240 + ["rain"] * 156 + ["snow"] * 4),
+            "street": np.char.add("s", streets.astype(str)),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return make(steps=60).fit(mixed())
+
+
+class TestWording:
+    """What is unusual about values of mixed columns."""
+
+    def test_a_value_never_seen_is_said_to_be(self, detector):
+        explanation = detector.explain(mixed().iloc[:2].assign(street=["elsewhere", "s70"], weather="hail"))
+        assert explanation.finding(0, 3) == "street: elsewhere, seen in no training row"
+        assert explanation.finding(1, 3) == "street: s70, rare: 1 of 400 training rows"
+        assert re.fullmatch(
+            "weather: hail, seen in no training row, expected (sun|rain|snow)", explanation.finding(0, 2)
+        )
+
+    def test_a_value_that_is_expected_is_not_said_to_be_odd_by_itself(self, detector):
+        explanation = detector.explain(mixed())
+        sun = [explanation.finding(row, 2) for row in range(N) if explanation.seen[row, 2] == "sun"]
+        assert any(
+            re.fullmatch(r"weather: sun, 240 of 400 training rows, expected with probability \d\.\d\d", s) for s in sun
+        )
+        for row in range(N):
+            for finding in map(explanation.finding, [row] * 4, range(4)):
+                seen, _, expected = finding.partition(": ")[2].partition(", expected ")
+                assert seen != expected.removeprefix("about ")
+
+    def test_the_guilty_part_of_a_date_is_named_in_local_time(self, detector):
+        night = [pd.Timestamp("2024-05-05 03:10", tz="Europe/Berlin")]
+        finding = detector.explain(mixed().iloc[:1].assign(when=night)).finding(0, 1)
+        assert re.fullmatch(r"when: 2024-05-05 03:10:00\+02:00, hour 03, expected about \d\d", finding)
+        late = [pd.Timestamp("2034-05-05 13:00", tz="Europe/Berlin")]
+        finding = detector.explain(mixed().iloc[:1].assign(when=late)).finding(0, 1)
+        assert re.fullmatch(r"when: 2034-05-05 13:00:00\+02:00, expected 20\d\d-\d\d-\d\d", finding)
+
+    def test_parts_still_sum_to_the_score(self, detector):
+        explanation = detector.explain(mixed())
+        np.testing.assert_allclose(explanation.parts.sum(1) + explanation.latent, explanation.scores, rtol=1e-12)
+
+    def test_names_can_be_replaced(self, detector):
+        explanation = replace(detector.explain(mixed().iloc[:1]), names=("pressure, 3 steps ago", "b", "c", "d"))
+        assert explanation.finding(0, 0).startswith("pressure, 3 steps ago: ")
+
+
+def test_numbers_that_look_alike_are_shown_to_more_digits() -> None:
+    assert explained([1000.01], [1000.02], [1.0]).finding(0, 0) == "age: 1000.01, expected about 1000.02"
+    assert explained([3.0], [3.0], [1.0]).finding(0, 0) == "age: 3, as expected"
+
+
+def test_columns_named_by_numbers_keep_their_names(tmp_path: Path) -> None:
+    rows = pd.DataFrame(table())
+    detector = make().fit(rows)
+    detector.save(tmp_path / "m")
+    for fitted in (detector, TollDetector.load(tmp_path / "m")):
+        assert fitted.explain(rows).names == ("0", "1", "2", "3", "4")
+    assert make().fit(rows).fit(table()).explain(table()).names == ("x1", "x2", "x3", "x4", "x5")

@@ -27,6 +27,7 @@ from tollad.calibration import ThresholdRule
 from tollad.detector.explain import Explanation, split_error, sum_groups
 from tollad.detector.settings import NORMS, TARGETS, Settings, check_network, check_parameters, check_real, resolve
 from tollad.detector.state import State, as_json, load_state, save_state
+from tollad.detector.wording import Wording
 from tollad.io import artifact
 from tollad.method.networks import traits_of
 from tollad.method.objective import Objective
@@ -365,14 +366,16 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         parts, latent = (np.concatenate(part) for part in zip(*blocks, strict=True))
         seen: NDArray[Any] = rows
         expected: NDArray[Any] = self._reconstruct(rows)
-        encoded = encoding_of(self)
+        encoded, wording = encoding_of(self), None
+        by_output = parts[:, : rows.shape[1]]
         if rows.ndim == 2:
             origin = np.arange(rows.shape[1]) if encoded is None else encoded.origin
             parts = sum_groups(parts, [*origin, *origin[self.features_.flagged]], self.n_features_in_)
         if encoded is not None:
-            seen, expected = values_of(to_arrow(X), self.columns_), decode(expected, self.columns_)
+            seen, decoded = values_of(to_arrow(X), self.columns_), decode(expected, self.columns_)
+            wording, expected = Wording(self.columns_, rows, expected, by_output, seen, decoded), decoded
         scores = self._score(rows)
-        return Explanation(tuple(names_of(self)), scores, parts.reshape(seen.shape), latent, seen, expected)
+        return Explanation(tuple(names_of(self)), scores, parts.reshape(seen.shape), latent, seen, expected, wording)
 
     def p_value(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the conformal p-value of each row, (n,): how often a normal row scores as high or higher.
@@ -534,12 +537,14 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         parameters |= {"random_state": self._seed, "device": str(self.device)}
         if self.settings_.network == "custom":
             parameters["network"] = "custom"
-        names = getattr(self, "feature_names_in_", None)
+        named_by_numbers = hasattr(self, "_numbered_names")
+        names = self._numbered_names if named_by_numbers else getattr(self, "feature_names_in_", None)
         state = State(
             parameters={name: as_json(value) for name, value in parameters.items()},
             settings=self.settings_,
             input_shape=self.input_shape_,
             feature_names=None if names is None else [str(name) for name in names],
+            named_by_numbers=named_by_numbers,
             columns=getattr(self, "columns_", None),
             offset=self.offset_,
             threshold_rule=self.threshold_rule_,
@@ -609,7 +614,9 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         self.settings_ = state.settings
         self.input_shape_ = state.input_shape
         self.n_features_in_ = self.input_shape_[0]
-        if state.feature_names is not None:
+        if state.named_by_numbers:
+            self._numbered_names = state.feature_names
+        elif state.feature_names is not None:
             self.feature_names_in_ = np.array(state.feature_names, dtype=object)
         if state.columns is not None:
             self.columns_ = state.columns

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-_MOST_LETTERS = 40
+from tollad.detector.wording import compared
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,9 @@ class Explanation:
     seen, expected : ndarray, (n, *row shape)
         The rows, and what the network makes of them, in the rows' own units. A category is expected to be the level of
         the largest reconstruction.
+    wording : callable or None
+        ``(row, column) -> str``: what is unusual about a value, for rows whose parts say more than `seen` and
+        `expected`: rarities, and cycles of dates. `dataclasses.replace` gives another, or other names.
 
     Examples
     --------
@@ -51,6 +53,7 @@ class Explanation:
     latent: NDArray[np.float64]
     seen: NDArray[Any]
     expected: NDArray[Any]
+    wording: Callable[[int, int], str] | None = None
 
     def reasons(self, row: int, most: int = 3) -> list[str]:
         """Return the largest parts of one row of a table in words, the largest first.
@@ -80,9 +83,9 @@ class Explanation:
 
     def finding(self, row: int, column: int) -> str:
         """Return what was seen in a column of a table beside what was expected: ``"age: 3, expected about 41"``."""
-        seen, expected = self.seen[row, column], self.expected[row, column]
-        about = "" if isinstance(expected, str) else "about "
-        return f"{self.names[column]}: {_worded(seen)}, expected {about}{_worded(expected)}"
+        if self.wording is not None:
+            return f"{self.names[column]}: {self.wording(row, column)}"
+        return f"{self.names[column]}: {compared(self.seen[row, column], self.expected[row, column])}"
 
     def _reason(self, row: int, column: int) -> str:
         share = self.parts[row, column] / self.scores[row]
@@ -121,13 +124,3 @@ def sum_groups(parts: NDArray[np.float64], groups: Sequence[int], n_groups: int)
     for part, group in zip(parts.T, groups, strict=True):
         summed[:, group] += part
     return summed
-
-
-def _worded(value: Any) -> str:
-    is_number = isinstance(value, Real) and not isinstance(value, bool)  # NumPy's among them
-    if value is None or (is_number and np.isnan(value)):
-        return "missing"
-    if is_number:
-        return f"{float(value):.4g}"
-    text = str(value).removesuffix(" 00:00:00")  # a date without a time of day
-    return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 3] + "..."

@@ -34,6 +34,8 @@ class State:
         As the attributes of `tollad.TollDetector` of these names, without the underscore; so are the others below.
     input_shape : tuple of int
     feature_names : list of str or None
+    named_by_numbers : bool
+        Whether the names of the features were numbers, such as those that pandas gives.
     columns : list of Column or None
     offset : float
     threshold_rule : (str, float)
@@ -51,6 +53,7 @@ class State:
     settings: Settings
     input_shape: tuple[int, ...]
     feature_names: list[str] | None
+    named_by_numbers: bool
     columns: list[Column] | None
     offset: float
     threshold_rule: tuple[ThresholdRule, float]
@@ -72,6 +75,7 @@ def save_state(path: str | os.PathLike[str], state: State, *, overwrite: bool) -
         "settings": asdict(state.settings),
         "input_shape": list(state.input_shape),
         "feature_names": state.feature_names,
+        "named_by_numbers": state.named_by_numbers,
         "columns": None if state.columns is None else [column.to_json() for column in state.columns],
         "offset": state.offset,
         "threshold_rule": list(state.threshold_rule),
@@ -108,6 +112,7 @@ def load_state(path: str | os.PathLike[str]) -> State:
             settings=Settings(**settings | {"hidden": None if hidden is None else tuple(hidden)}),
             input_shape=tuple(metadata["input_shape"]),
             feature_names=metadata["feature_names"],
+            named_by_numbers=metadata.get("named_by_numbers", False),
             columns=None if columns is None else [Column.from_json(column) for column in columns],
             offset=metadata["offset"],
             threshold_rule=_threshold_rule(metadata),

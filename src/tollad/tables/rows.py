@@ -54,8 +54,9 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split)
     ValueError, TypeError
         For rows that nothing can be learnt from, with the place.
     """
-    if hasattr(estimator, "columns_"):
-        del estimator.columns_
+    for learnt in ("columns_", "_numbered_names"):
+        if hasattr(estimator, learnt):
+            delattr(estimator, learnt)
     if isinstance(X, LargeRows):
         return _learn_large(estimator, X, split)
     given: Any = _unmasked(X)
@@ -69,6 +70,9 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split)
         rows = as_large(_validated(estimator, given, reset=True), given)
         check_axes(rows.shape)
         estimator.input_shape_ = rows.shape[1:]
+        if table is not None and not hasattr(estimator, "feature_names_in_"):
+            # scikit-learn learns names that are text; those of a frame may be numbers.
+            estimator._numbered_names = table.column_names
         _refuse(estimator, rows)
         if rows.ndim == 2 and not isinstance(rows, LargeRows):
             warn_of_keys(rows if table is None else table, names_of(estimator))
@@ -162,9 +166,11 @@ def encoding_of(estimator: BaseEstimator) -> Encoding | None:
 
 
 def names_of(estimator: BaseEstimator) -> Sequence[str]:
-    """Return the names of the columns of the rows, x1 to xd where they had none."""
+    """Return the names of the columns of the rows as text, x1 to xd where they had none."""
     if hasattr(estimator, "columns_"):
         return [column.name for column in estimator.columns_]
+    if hasattr(estimator, "_numbered_names"):
+        return estimator._numbered_names
     return column_names(getattr(estimator, "feature_names_in_", None), estimator.n_features_in_)
 
 

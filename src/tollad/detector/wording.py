@@ -1,0 +1,134 @@
+"""What is unusual about one value of a table, in words: of a category its rarity, of a date the guilty cycle."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tollad.tables.schema import CYCLES, MAX_LEVELS, Column, Encoding, encoding
+
+_MOST_LETTERS = 40
+# The first day of the count of days, 1970-01-01, was one.
+_WEEKDAYS = ("Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday")
+
+
+def worded(value: Any, digits: int = 4) -> str:
+    """Return a value as text: numbers with so many digits, long texts cut."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)  # NumPy's among them
+    if value is None or (is_number and np.isnan(value)):
+        return "missing"
+    if is_number:
+        return f"{float(value):.{digits}g}"
+    text = str(value).removesuffix(" 00:00:00")  # a date without a time of day
+    return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 3] + "..."
+
+
+def compared(seen: Any, expected: Any) -> str:
+    """Return ``"3, expected about 41"``: with as many digits as it takes to tell the two apart.
+
+    Examples
+    --------
+    >>> compared(3.0, 41.234567), compared(1000.01, 1000.02), compared("Lima", "Bonn")
+    ('3, expected about 41.23', '1000.01, expected about 1000.02', 'Lima, expected Bonn')
+    """
+    about = "" if isinstance(expected, str) else "about "
+    for digits in (4, 6, 9, 17):
+        words = worded(seen, digits), worded(expected, digits)
+        if words[0] != words[1]:
+            return f"{words[0]}, expected {about}{words[1]}"
+    return f"{words[0]}, as expected"
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What is unusual about the values of a frame of mixed columns.
+
+    Attributes
+    ----------
+    columns : sequence of Column, (k,)
+    seen, expected : ndarray of float64, (n, m)
+        The encoded rows, and what the network makes of them.
+    parts : ndarray of float64, (n, m)
+        Share of each column of the matrices in the error.
+    values, decoded : ndarray of object, (n, k)
+        The rows as values, and the decoded reconstruction.
+    """
+
+    columns: Sequence[Column]
+    seen: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    parts: NDArray[np.float64]
+    values: NDArray[np.object_]
+    decoded: NDArray[np.object_]
+
+    def __call__(self, row: int, number: int) -> str:
+        """Return the words for one column of one row."""
+        column, value, decoded = self.columns[number], self.values[row, number], self.decoded[row, number]
+        outputs = np.flatnonzero(self._layout.origin == number)
+        if column.kind == "category":
+            if len(column.levels) > MAX_LEVELS:
+                return f"{worded(value)}, {_rarity(column, value)}"
+            if value is not None and value not in column.levels:
+                return f"{worded(value)}, seen in no training row, expected {worded(decoded)}"
+            if value == decoded:
+                share = np.clip(self.expected[row, outputs[column.levels.index(value)]], 0, 1)
+                return f"{worded(value)}, {_rarity(column, value)}, expected with probability {share:.2f}"
+        if column.kind == "date" and value is not None and column.cycles:
+            return self._date(row, column, outputs, value, decoded)
+        return compared(value, decoded)
+
+    @cached_property
+    def _layout(self) -> Encoding:
+        return encoding(self.columns)
+
+    def _date(self, row: int, column: Column, outputs: NDArray[np.intp], value: Any, decoded: Any) -> str:
+        """Say which part of a date is unusual: the day, or the place in one of its cycles, in local time."""
+        parts = self.parts[row, outputs]
+        by_cycle = {cycle: parts[1 + 2 * j : 3 + 2 * j].sum() for j, cycle in enumerate(column.cycles)}
+        cycle = max(by_cycle, key=by_cycle.__getitem__)
+        if by_cycle[cycle] <= parts[0]:
+            return compared(value, decoded)
+        waves = outputs[1 + 2 * column.cycles.index(cycle) :][:2]
+        seen, expected = (_phase(*matrix[row, waves]) for matrix in (self.seen, self.expected))
+        words = _place(cycle, seen), _place(cycle, expected)
+        if words[0] == words[1]:
+            return f"{worded(value)}, {words[0]} is unusual for such a row"
+        return f"{worded(value)}, {words[0]}, expected about {words[1].removeprefix('hour ')}"
+
+
+def _rarity(column: Column, value: Any) -> str:
+    counts = dict(zip(column.levels, column.counts, strict=True))
+    count, n = counts.get(value, 0), sum(column.counts)
+    if not count:
+        return "seen in no training row"
+    word = "rare: " if count <= max(1, n // 100) else ""
+    return f"{word}{count:,} of {n:,} training rows"
+
+
+def _phase(sine: float, cosine: float) -> float:
+    return float(np.arctan2(sine, cosine) / (2 * np.pi) % 1)
+
+
+def _place(cycle: str, phase: float) -> str:
+    """Return the place in a cycle in words.
+
+    Examples
+    --------
+    >>> _place("hour", 3 / 24), _place("weekday", 3 / 7), _place("day of year", 0.5)
+    ('hour 03', 'Sunday', 'early July')
+    """
+    # What stands for a whole hour or day may be a rounding below it.
+    if cycle == "hour":
+        return f"hour {int(phase * 24 + 1e-6) % 24:02}"
+    if cycle == "weekday":
+        return _WEEKDAYS[round(phase * 7) % 7]
+    day = dt.date(2001, 1, 1) + dt.timedelta(days=min(364, round(phase * CYCLES[cycle])))
+    third = ("early", "mid", "late")[min(2, (day.day - 1) // 10)]
+    return f"{third} {day:%B}"

@@ -2,3 +2,10 @@
 
 It takes prepared rows as numbers; it knows no table, no file format but the checkpoint's, and no estimator.
 """
+
+import os
+
+import torch
+
+# A forked process has none of the threads of its parent, and torch would wait for them for ever: it computes with one.
+os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))

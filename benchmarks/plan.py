@@ -19,7 +19,8 @@ import torch
 
 from tollad.bench import machine
 from tollad.bench.execute import measure_pace
-from tollad.bench.protocols import Preprocessing, Task
+from tollad.bench.preprocessing import Preprocessing
+from tollad.bench.protocols import Task
 from tollad.bench.spec import PRECISIONS, Run
 from tollad.training.build import find_device
 

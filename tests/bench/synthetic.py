@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tollad.bench.protocols import Preprocessing, Task
+from tollad.bench.preprocessing import Preprocessing
+from tollad.bench.protocols import Task
 from tollad.bench.spec import Run
 
 LABELS = np.repeat([0, 1], 20)

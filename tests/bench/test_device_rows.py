@@ -8,7 +8,8 @@ import torch
 from bench.synthetic import image_task, table_task
 
 from tollad.bench.device_rows import DeviceRows, Prepare
-from tollad.bench.protocols import Preprocessing, make_task
+from tollad.bench.preprocessing import Preprocessing
+from tollad.bench.protocols import make_task
 
 CPU = torch.device("cpu")
 

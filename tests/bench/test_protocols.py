@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from numpy.random import RandomState
 
 from tollad.bench import protocols
-from tollad.bench.protocols import PROTOCOLS, Preprocessing, make_task, split, validation_indices
+from tollad.bench.preprocessing import Preprocessing
+from tollad.bench.protocols import PROTOCOLS, make_task, validation_indices
+from tollad.bench.splits import split
 from tollad.datasets.catalogue import CATALOGUE
 from tollad.methods.scaling import contrast
 
@@ -80,7 +82,7 @@ class TestRecipes:
             assert np.array_equal(part, random.choice(np.where(labels == c)[0], n_each, replace=False))
 
     def test_of_no_images(self):
-        with pytest.raises(ValueError, match="no validation split of 'arrhythmia'; images are mnist, fashion_mnist"):
+        with pytest.raises(ValueError, match="arrhythmia holds no images, and the validation split is for mnist"):
             validation_indices("arrhythmia", np.zeros(452, np.int64))
 
 

@@ -64,7 +64,7 @@ def test_long_texts_are_cut() -> None:
 
 def test_an_error_is_split_exactly() -> None:
     x, x_hat = np.zeros((1, 3, 2)), np.array([[[3.0, 4.0], [0.0, 2.0], [0.0, 0.0]]])
-    parts, latent = split_error(x, x_hat, np.array([[6.0, 2.0, 0.5]]))
+    parts, latent = split_error(x, x_hat, np.array([[6.0, 2.0, 0.5]]), np.array([[5.0, 2.0, 0.0]]))
     np.testing.assert_allclose(parts, [[[1.8, 3.2], [0, 2], [0, 0]]])
     np.testing.assert_allclose(latent, [[1.0, 0.0, 0.5]])
 
@@ -72,7 +72,8 @@ def test_an_error_is_split_exactly() -> None:
 def test_rounding_makes_no_latent_part_negative() -> None:
     x, x_hat = np.zeros((1, 2, 3)), np.full((1, 2, 3), 0.1)
     error = np.sqrt(0.03)
-    _, latent = split_error(x, x_hat, np.array([[error * (1 - 1e-7), error * (1 + 1e-7)]]))
+    scores = np.array([[error * (1 - 1e-7), error * (1 + 1e-7)]])
+    _, latent = split_error(x, x_hat, scores, np.full((1, 2), error))
     assert latent[0, 0] == 0 < latent[0, 1]
 
 

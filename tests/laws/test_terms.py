@@ -16,6 +16,7 @@ from tollad.method import terms
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
+NORMS = [name for name in terms.__all__ if terms.degree_of(name) is not None]
 LATENT = [name for name in terms.__all__ if name.startswith("latent_")]
 RECONSTRUCTION = [name for name in terms.__all__ if not name.startswith("latent_")]
 
@@ -33,10 +34,6 @@ def value(name: str, difference: Tensor) -> Tensor:
     return term(difference) if name in LATENT else term(torch.zeros_like(difference), difference)
 
 
-def degree(name: str) -> int:
-    return 2 if "squared" in name else 1
-
-
 def test_public_functions_are_the_listed_ones_and_documented():
     public = {
         name
@@ -46,6 +43,14 @@ def test_public_functions_are_the_listed_ones_and_documented():
     assert set(terms.__all__) <= public
     for name in public:
         assert getattr(terms, name).__doc__
+
+
+def test_terms_declare_what_they_are():
+    assert {name: terms.degree_of(name) for name in ("l1", "latent_linf", "squared_l2")} == {
+        "l1": 1,
+        "latent_linf": 1,
+        "squared_l2": 2,
+    }
 
 
 @pytest.mark.parametrize("name", terms.__all__)
@@ -63,22 +68,22 @@ def test_one_value_a_sample_zero_only_for_no_difference(name, difference):
     assert (values >= 0).all()
 
 
-@pytest.mark.parametrize("name", terms.__all__)
+@pytest.mark.parametrize("name", NORMS)
 @given(difference=batches_of_differences, factor=st.floats(1e-3, 1e3))
 def test_homogeneous_and_symmetric(name, difference, factor):
     tensor = torch.from_numpy(difference)
     base = value(name, tensor)
-    torch.testing.assert_close(value(name, factor * tensor), factor ** degree(name) * base, rtol=1e-12, atol=0)
+    torch.testing.assert_close(value(name, factor * tensor), factor ** terms.degree_of(name) * base, rtol=1e-12, atol=0)
     torch.testing.assert_close(value(name, -tensor), base, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", terms.__all__)
+@pytest.mark.parametrize("name", NORMS)
 @given(difference=batches_of_differences, other=st.randoms(use_true_random=False))
 def test_triangle_inequality_of_the_norm(name, difference, other):
     """Squares apart, which are the norm's squares: ||a + b|| <= ||a|| + ||b||."""
     a = torch.from_numpy(difference)
     b = a.flatten()[torch.tensor(other.choices(range(a.numel()), k=a.numel()))].view_as(a)
-    together, one, two = (value(name, t) ** (1 / degree(name)) for t in (a + b, a, b))
+    together, one, two = (value(name, t) ** (1 / terms.degree_of(name)) for t in (a + b, a, b))
     assert (together <= (one + two) * (1 + 1e-12)).all()
 
 

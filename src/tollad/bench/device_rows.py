@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tollad.bench.protocols import Preprocessing, Task
+from tollad.bench.preprocessing import Preprocessing
+from tollad.bench.protocols import Task
 from tollad.training.batches import Batches
 
 Part: TypeAlias = Literal["validation", "test"]

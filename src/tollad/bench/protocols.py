@@ -8,12 +8,7 @@ in every version of NumPy.
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
-import os
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +17,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.datasets.catalogue import CATALOGUE, data_dir, data_set, load
+from tollad.bench.preprocessing import Preprocessing, standardising
+from tollad.datasets.adbench import read_npz
+from tollad.datasets.catalogue import CATALOGUE, Images, data_dir, data_set, load
 from tollad.methods.scaling import contrast
 
 Indices: TypeAlias = NDArray[np.int64]
@@ -30,63 +27,8 @@ Indices: TypeAlias = NDArray[np.int64]
 ARRHYTHMIA_ANOMALIES = (3, 4, 5, 7, 8, 9, 14, 15)
 """The classes of Arrhythmia that are anomalies: 66 of the 452 rows."""
 
-# What NumPy raises for a damaged file: of the zip archive, of its members (an encrypted one, an unknown method, a place
-# before the file), of an array's header.
-_DAMAGED_NPZ = (
-    ValueError,
-    TypeError,
-    KeyError,
-    EOFError,
-    RuntimeError,
-    OSError,
-    zipfile.BadZipFile,
-    zlib.error,
-    tokenize.TokenError,
-)
 # UCI's columns 11 to 15, the only ones with missing values.
 _INCOMPLETE = slice(10, 15)
-_IMAGE_VALUES = 255.0
-_SCALE = {"mnist": (0.1307, 0.3081), "fashion_mnist": (0.2860, 0.3530)}
-_CONTRAST = ("cifar10", "cifar100")
-_IMAGES = (*_SCALE, *_CONTRAST)
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How rows become the input of a network; constants were fitted on training rows, or are the paper's.
-
-    Attributes
-    ----------
-    kind : {"none", "standardise", "scale", "contrast"}
-        - "none": as they are.
-        - "standardise": (x - mean) / standard deviation of each column; constants are these two, a tuple each.
-        - "scale": (x / 255 - mean) / standard deviation; constants are these two numbers.
-        - "contrast": u = x / 255 less its mean over all values of the image, divided by the mean absolute value of what
-          is left; then (u - low) / (high - low), not clipped. Constants are low and high.
-    constants : tuple
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> Preprocessing("standardise", ((1.0, 5.0), (2.0, 1.0)))(np.array([[3.0, 5.0]]))
-    array([[1., 0.]])
-    """
-
-    kind: Literal["none", "standardise", "scale", "contrast"]
-    constants: tuple[float, ...] | tuple[tuple[float, ...], ...] = ()
-
-    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Return rows of uint8 (n, C, H, W) as float32, and rows of float64 (n, d) as float64, of the same shape."""
-        if self.kind == "none":
-            return np.asarray(x, float)
-        first, second = (np.asarray(constant) for constant in self.constants)
-        match self.kind:
-            case "standardise":
-                return (x - first) / second
-            case "scale":
-                return ((x / _IMAGE_VALUES - first) / second).astype(np.float32)
-            case "contrast":
-                return ((contrast(x) - first) / (second - first)).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,16 +86,16 @@ def one_class(dataset: str, normal: int) -> Task:
     ValueError
         If the set is unknown or holds no images, or has no such class, or a file is not the authors'.
     """
-    _check_images(dataset, "one_class")
-    names = _class_names(dataset)
+    _images_of(dataset, "protocol one_class")
+    names = class_names(dataset)
     if normal not in range(len(names)):
         raise ValueError(f"{dataset} has no class {normal}; its classes are 0 to {len(names) - 1}")
-    images, labels = _load_images(dataset, "train")
-    test, test_labels = _load_images(dataset, "test")
-    validation, validation_images = _validation(dataset, data_dir())
+    images, labels = load_images(dataset, "train")
+    test, test_labels = load_images(dataset, "test")
+    validation, validation_images = validation_of(dataset, data_dir())
     return Task(
         name=f"one_class/{dataset}/{normal}",
-        train=_fixed(images[_training_indices(labels, validation, normal)]),
+        train=_fixed(images[training_indices(labels, validation, normal)]),
         validation=validation_images,
         validation_labels=_is_not(labels[validation], normal),
         test=test,
@@ -209,7 +151,7 @@ def alad(dataset: str, seed: int = 0) -> Task:
 
     Errors as of `random_split`.
     """
-    rows, labels = _load_arrhythmia("alad", dataset)
+    rows, labels = load_arrhythmia("alad", dataset)
     order = np.random.RandomState(seed).permutation(len(rows))
     train, test = order[: len(rows) // 2], order[len(rows) // 2 :]
     return _table_task(f"alad/{dataset}/{seed}", rows, labels, train[labels[train] == 0], test, cut=0.85)
@@ -230,7 +172,7 @@ def goad(dataset: str) -> Task:
 
     Errors as of `official_split`.
     """
-    rows, labels = _load_arrhythmia("goad", dataset)
+    rows, labels = load_arrhythmia("goad", dataset)
     normals, anomalies = np.flatnonzero(labels == 0), np.flatnonzero(labels)
     half = len(normals) // 2
     test = np.concatenate([normals[half:], anomalies])
@@ -259,7 +201,7 @@ def random_half(dataset: str, seed: int = 0) -> Task:
     ValueError
         If the file is not such a table, or too small: it needs two normal rows and an anomaly.
     """
-    rows, labels = _load_npz(dataset)
+    rows, labels = read_npz(dataset)
     normals = np.flatnonzero(labels == 0)
     order = np.random.RandomState(seed).permutation(normals)
     n_train = min(len(normals) // 2, 10_000)
@@ -314,57 +256,6 @@ def make_task(protocol: str, dataset: str, *, normal: int | None = None, seed: i
     return PROTOCOLS[protocol](dataset, **chosen)
 
 
-def split(name: str) -> dict[str, Any]:
-    """Describe the official split of a set by sizes and digests, so that two implementations can be compared.
-
-    A digest is the SHA-256 of the indices as little-endian int64. Indices count the official training images, or the
-    rows of Arrhythmia, from 0. Training rows ascend, and so do those of the official test images; validation rows, and
-    the test rows of Arrhythmia, are in the order in which they were drawn.
-
-    Parameters
-    ----------
-    name : str
-        A key of `CATALOGUE`.
-
-    Returns
-    -------
-    dict
-        Plain values for JSON: for images what validates and tests, and for each class what trains and, for CIFAR, the
-        extremes; for Arrhythmia what trains, validates and tests.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the set is not there; the message says how to get it.
-    ValueError
-        If there is no such set.
-    """
-    data_set(name)
-    if name == "arrhythmia":
-        labels = _load_arrhythmia("official_split", name)[1]
-        parts = zip(("train", "validation", "test"), _fifths(labels, 300), strict=True)
-        return {
-            "dataset": name,
-            "protocol": "official_split",
-            **{part: {**_described(rows), "anomalies": int(labels[rows].sum())} for part, rows in parts},
-        }
-    labels = _load_images(name, "train")[1]
-    validation, _ = _validation(name, data_dir())
-    classes = []
-    for normal, title in enumerate(_class_names(name)):
-        entry = {"class": normal, "name": title, "train": _described(_training_indices(labels, validation, normal))}
-        if name in _CONTRAST:
-            entry["extremes"] = list(_extremes(name, normal))
-        classes.append(entry)
-    return {
-        "dataset": name,
-        "protocol": "one_class",
-        "validation": _described(validation),
-        "test": _described(np.arange(len(_load_images(name, "test")[1]))),
-        "classes": classes,
-    }
-
-
 def validation_indices(dataset: str, labels: Indices) -> Indices:
     """Return which training images validate: a sixth or a fifth of them, by the recipe of the authors' code.
 
@@ -384,55 +275,45 @@ def validation_indices(dataset: str, labels: Indices) -> Indices:
     ValueError
         If the set is unknown or holds no images, or there are fewer labels, in all or of a class, than are drawn.
     """
-    match dataset:
-        case "mnist":
-            return _distinct(np.random.RandomState(0), len(labels), 10000)
-        case "cifar10":
-            return _distinct(np.random.RandomState(1), len(labels), 10000)
-        case "fashion_mnist":
-            return _by_class(labels, n_classes=10, n_each=1000)
-        case "cifar100":
-            return _by_class(labels, n_classes=100, n_each=100)
-    raise ValueError(f"there is no validation split of {dataset!r}; images are {', '.join(_IMAGES)}")
-
-
-def _distinct(random: np.random.RandomState, n: int, size: int) -> Indices:
-    return random.choice(n, size, replace=False).astype(np.int64)
-
-
-def _by_class(labels: Indices, *, n_classes: int, n_each: int) -> Indices:
-    """Equally many of each class."""
-    random = np.random.RandomState(0)
-    drawn = [random.choice(np.flatnonzero(labels == c), n_each, replace=False) for c in range(n_classes)]
+    images = _images_of(dataset, "validation split")
+    random = np.random.RandomState(images.seed)
+    if not images.by_class:
+        return random.choice(len(labels), images.n_validation, replace=False).astype(np.int64)
+    names, *_ = CATALOGUE[dataset].classes.values()
+    n_each = images.n_validation // len(names)
+    drawn = [random.choice(np.flatnonzero(labels == c), n_each, replace=False) for c in range(len(names))]
     return np.concatenate(drawn).astype(np.int64)
 
 
-def _training_indices(labels: Indices, validation: Indices, normal: int) -> Indices:
+def training_indices(labels: Indices, validation: Indices, normal: int) -> Indices:
     """The images of the normal class that do not validate, ascending."""
     chosen = labels == normal
     chosen[validation] = False
     return np.flatnonzero(chosen)
 
 
-def _check_images(dataset: str, protocol: str) -> None:
-    if dataset not in _IMAGES:
-        data_set(dataset)
-        raise ValueError(f"{dataset} holds no images, and the protocol {protocol} is for {', '.join(_IMAGES)}")
+def _images_of(dataset: str, wanted: str) -> Images:
+    """How a set of images is taken; a ValueError for one that holds none."""
+    images = data_set(dataset).images
+    if images is None:
+        known = ", ".join(name for name, block in CATALOGUE.items() if block.images is not None)
+        raise ValueError(f"{dataset} holds no images, and the {wanted} is for {known}")
+    return images
 
 
-def _class_names(dataset: str) -> tuple[str, ...]:
+def class_names(dataset: str) -> tuple[str, ...]:
     """The classes of which one is normal."""
     classes = CATALOGUE[dataset].classes
     return classes.get("coarse") or classes["class"]
 
 
-def _load_images(dataset: str, part: str) -> tuple[NDArray[np.uint8], Indices]:
+def load_images(dataset: str, part: str) -> tuple[NDArray[np.uint8], Indices]:
     """Images, and the labels of which one is normal."""
-    return load(dataset, part, classes="coarse" if dataset == "cifar100" else None)
+    return load(dataset, part, classes="coarse" if "coarse" in CATALOGUE[dataset].classes else None)
 
 
 @functools.lru_cache(maxsize=2)
-def _validation(dataset: str, folder: Path) -> tuple[Indices, NDArray[np.uint8]]:
+def validation_of(dataset: str, folder: Path) -> tuple[Indices, NDArray[np.uint8]]:
     """Indices and images of the validation split, which all classes share. `folder` holds the sets: a key only."""
     images, labels = load(dataset, "train")
     indices = validation_indices(dataset, labels)
@@ -440,19 +321,18 @@ def _validation(dataset: str, folder: Path) -> tuple[Indices, NDArray[np.uint8]]
 
 
 def _image_preprocessing(dataset: str, normal: int) -> Preprocessing:
-    if dataset in _SCALE:
-        return Preprocessing("scale", _SCALE[dataset])
-    return Preprocessing("contrast", _extremes(dataset, normal))
+    scale = _images_of(dataset, "preprocessing").scale
+    return Preprocessing("contrast", extremes_of(dataset, normal)) if scale is None else Preprocessing("scale", scale)
 
 
-def _extremes(dataset: str, normal: int) -> tuple[float, float]:
+def extremes_of(dataset: str, normal: int) -> tuple[float, float]:
     """The least and the largest value of the normal class after `contrast`, images that validate included."""
-    images, labels = _load_images(dataset, "train")
+    images, labels = load_images(dataset, "train")
     values = contrast(images[labels == normal])
     return float(values.min()), float(values.max())
 
 
-def _load_arrhythmia(protocol: str, dataset: str) -> tuple[NDArray[np.float64], Indices]:
+def load_arrhythmia(protocol: str, dataset: str) -> tuple[NDArray[np.float64], Indices]:
     """The 274 complete attributes, and labels, 1 = anomaly."""
     if dataset != "arrhythmia":
         data_set(dataset)
@@ -462,12 +342,12 @@ def _load_arrhythmia(protocol: str, dataset: str) -> tuple[NDArray[np.float64], 
 
 
 def _arrhythmia_fifths(name: str, dataset: str, seed: int) -> Task:
-    rows, labels = _load_arrhythmia(name.partition("/")[0], dataset)
-    train, validation, test = _fifths(labels, seed)
+    rows, labels = load_arrhythmia(name.partition("/")[0], dataset)
+    train, validation, test = fifths(labels, seed)
     return _table_task(f"{name}/{dataset}", rows, labels, train, test, validation=validation, cut=0.854)
 
 
-def _fifths(labels: Indices, seed: int) -> tuple[Indices, Indices, Indices]:
+def fifths(labels: Indices, seed: int) -> tuple[Indices, Indices, Indices]:
     """Training, validation and test rows: of the normal rows and of the anomalies a fifth tests and a fifth validates.
 
     NOTE[DIFF]: the text has 30 % validate; the code, followed here, 20 %. The other anomalies are not used.
@@ -483,32 +363,6 @@ def _fifths(labels: Indices, seed: int) -> tuple[Indices, Indices, Indices]:
         if label == 0:
             train.append(np.sort(order[second:]))
     return np.concatenate(train), np.concatenate(validation), np.concatenate(test)
-
-
-def _load_npz(path: str) -> tuple[NDArray[np.float64], Indices]:
-    """Rows and labels of a table of ADBench."""
-    what = "an NPZ file with arrays X, real numbers (n, d), and y, (n,), of 0 and 1 = anomaly"
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"there is no file {path}; give the path of {what}")
-    # Opened here, since np.load leaves a file that is no zip archive open.
-    with open(path, "rb") as raw:
-        try:
-            with np.load(raw, allow_pickle=False) as file:
-                arrays = file["X"], file["y"]
-            if any(map(np.iscomplexobj, arrays)):
-                raise ValueError("numbers must be real")
-            rows, labels = np.asarray(arrays[0], float), np.asarray(arrays[1], float).reshape(-1)
-        except _DAMAGED_NPZ as error:
-            raise ValueError(f"{path} is not {what}") from error
-    if rows.ndim != 2 or not rows.shape[1] or len(rows) != len(labels) or not np.isin(labels, (0, 1)).all():
-        raise ValueError(f"{path} is not {what}")
-    if not np.isfinite(rows).all():
-        raise ValueError(f"{path} holds values that are missing or infinite; the table must be complete")
-    if (labels == 0).sum() < 2 or not labels.any():
-        raise ValueError(
-            f"{path} holds {(labels == 0).sum()} normal rows and {int(labels.sum())} anomalies; it needs 2 and 1"
-        )
-    return rows, labels.astype(np.int64)
 
 
 def _table_task(
@@ -530,17 +384,10 @@ def _table_task(
         validation_labels=None if validation is None else _fixed(labels[validation]),
         test=_fixed(rows[test]),
         test_labels=_fixed(labels[test]),
-        preprocessing=_standardising(rows[train]) if standardise else Preprocessing("none"),
+        preprocessing=standardising(rows[train]) if standardise else Preprocessing("none"),
         metric="auroc" if cut is None else "f1",
         cut=cut,
     )
-
-
-def _standardising(rows: NDArray[np.float64]) -> Preprocessing:
-    """Columns that are constant stay so."""
-    deviation = rows.std(0)
-    deviation[deviation == 0] = 1
-    return Preprocessing("standardise", (tuple(rows.mean(0).tolist()), tuple(deviation.tolist())))
 
 
 def _is_not(labels: Indices, normal: int) -> Indices:
@@ -550,7 +397,3 @@ def _is_not(labels: Indices, normal: int) -> Indices:
 def _fixed(array: NDArray[Any]) -> NDArray[Any]:
     array.flags.writeable = False
     return array
-
-
-def _described(indices: Indices) -> dict[str, Any]:
-    return {"size": len(indices), "sha256": hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest()}

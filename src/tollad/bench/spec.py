@@ -32,8 +32,8 @@ class Run:
         The autoencoder, see `tollad.method.networks`. `hidden` is None for the network's own widths.
     beta : float, >= 0
         Weight of the latent norm, in the loss and in the score.
-    norm : {"l2", "l1", "linf"}
-        Norm of the latent.
+    norm : str
+        Penalty of the latent: a term of `tollad.method.terms` without "latent_".
     learning_rate : float, > 0
         Step size of Adam, constant.
     batch_size, steps : int, >= 1
@@ -89,7 +89,7 @@ class Run:
         _need(math.isfinite(self.beta) and self.beta >= 0, self, "beta", "finite and not negative")
         _need(math.isfinite(self.learning_rate) and self.learning_rate > 0, self, "learning_rate", "above 0")
         _need(self.network in networks.__all__, self, "network", f"one of {', '.join(networks.__all__)}")
-        _need(f"latent_{self.norm}" in terms.__all__, self, "norm", "l2, l1, linf or squared_l2")
+        _need(self.norm in terms.latent_penalties(), self, "norm", f"one of {', '.join(terms.latent_penalties())}")
         _need(self.precision in PRECISIONS, self, "precision", f"one of {', '.join(PRECISIONS)}")
 
     @property

@@ -86,6 +86,6 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
 @click.argument("name")
 def split(name: str) -> None:
     """Print how the set NAME is split: sizes and SHA-256 of the indices, as JSON."""
-    from tollad.bench import protocols
+    from tollad.bench import splits
 
-    say(json.dumps(protocols.split(name), indent=2))
+    say(json.dumps(splits.split(name), indent=2))

@@ -96,7 +96,8 @@ SERIES_OPTIONS = (
 
 DETECTOR_OPTIONS = (
     _option("--beta", "X", _auto_or(float), "auto", "Weight of the latent norm against the reconstruction error."),
-    _option("--norm", "NAME", str, "l2", "Norm of the latent: l2, l1 or linf."),
+    _option("--norm", "NAME", str, "l2", "Penalty of the latent: l2, l1, linf or squared_l2."),
+    _option("--error", "NAME", str, "l2", "Reconstruction error: l2, l1 or squared_l2."),
     _option("--target", "NAME", str, "origin", "What latents collapse onto: origin or mean."),
     _option("--latent-dim", "N", _auto_or(int), "auto", "Length of the latent."),
     _option("--network", "NAME", str, "auto", "Builder of the network: mlp, conv, conv1d, ..."),

@@ -42,6 +42,29 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Images:
+    """How the protocols take a set of images.
+
+    Attributes
+    ----------
+    scale : (float, float), optional
+        Mean and standard deviation of the values in [0, 1], by which they are scaled; without it the contrast of each
+        image is normalised.
+    n_validation : int, default 10000
+        How many training images validate,
+    seed : int, default 0
+        drawn by this seed of ``numpy.random.RandomState``,
+    by_class : bool, default False
+        equally many of each of the usual classes, or from all.
+    """
+
+    scale: tuple[float, float] | None = None
+    n_validation: int = 10000
+    seed: int = 0
+    by_class: bool = False
+
+
+@dataclass(frozen=True)
 class DataSet:
     """One benchmark set.
 
@@ -61,6 +84,8 @@ class DataSet:
     read : callable
         Paths of the files of a split -> images (n, channels, height, width) or rows (n, d), and labels by kind of
         class.
+    images : Images, optional
+        For a set of images.
     """
 
     title: str
@@ -69,6 +94,7 @@ class DataSet:
     splits: Mapping[str, Split]
     classes: Mapping[str, tuple[str, ...]]
     read: Callable[..., Loaded]
+    images: Images | None = None
 
 
 def _idx(images: Path, labels: Path) -> Loaded:
@@ -128,6 +154,7 @@ CATALOGUE: dict[str, DataSet] = {
         splits=_IDX_SPLITS,
         classes={"class": ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")},
         read=_idx,
+        images=Images(scale=(0.1307, 0.3081)),
     ),
     "fashion_mnist": DataSet(
         title="Fashion-MNIST",
@@ -162,6 +189,7 @@ CATALOGUE: dict[str, DataSet] = {
             )
         },
         read=_idx,
+        images=Images(scale=(0.2860, 0.3530), by_class=True),
     ),
     "cifar10": DataSet(
         title="CIFAR-10",
@@ -193,6 +221,7 @@ CATALOGUE: dict[str, DataSet] = {
             )
         },
         read=_cifar10,
+        images=Images(seed=1),
     ),
     "cifar100": DataSet(
         title="CIFAR-100",
@@ -225,6 +254,7 @@ CATALOGUE: dict[str, DataSet] = {
             ),
         },
         read=_cifar100,
+        images=Images(by_class=True),
     ),
     "arrhythmia": DataSet(
         title="Arrhythmia",

@@ -25,10 +25,11 @@ from torch import Tensor, nn
 from tollad import calibration
 from tollad.calibration import ThresholdRule
 from tollad.detector.explain import Explanation, split_error, sum_groups
-from tollad.detector.settings import NORMS, TARGETS, Settings, check_network, check_parameters, check_real, resolve
+from tollad.detector.settings import TARGETS, Settings, check_network, check_parameters, check_real, resolve
 from tollad.detector.state import State, as_json, load_state, save_state
 from tollad.detector.wording import Wording
 from tollad.io import artifact
+from tollad.method import terms
 from tollad.method.networks import traits_of
 from tollad.method.objective import Objective
 from tollad.method.traits import Builder, Traits
@@ -64,8 +65,10 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     beta : float >= 0 or "auto", default "auto"
         Weight of the latent norm against the reconstruction error, both in the units of the inputs that the network
         sees. 0 is the plain autoencoder. "auto" is 1.
-    norm : {"l2", "l1", "linf"}, default "l2"
-        Norm of the latent (Table 8).
+    norm : {"l2", "l1", "linf", "squared_l2"}, default "l2"
+        Penalty of the latent: a norm (Table 8), or any other term of `tollad.method.terms` that begins with "latent_".
+    error : {"l2", "l1", "squared_l2"}, default "l2"
+        Reconstruction error: the paper's norm, or another term of `tollad.method.terms`.
     target : {"origin", "mean"}, default "origin"
         What the latents collapse onto. "mean" is the mean latent of the normal rows (section 4.1): of the batch while
         training, of all training rows when scoring. It is meant for encoders that were trained before.
@@ -176,7 +179,8 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         self,
         *,
         beta: float | Auto = "auto",
-        norm: Literal["l1", "l2", "linf"] = "l2",
+        norm: str = "l2",
+        error: str = "l2",
         target: Literal["origin", "mean"] = "origin",
         latent_dim: int | Auto = "auto",
         network: str | Builder | Modules = "auto",
@@ -198,6 +202,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     ) -> None:
         self.beta = beta
         self.norm = norm
+        self.error = error
         self.target = target
         self.latent_dim = latent_dim
         self.network = network
@@ -361,7 +366,8 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         blocks = []
         for x, x_hat, z in scoring.run(self._scorer, rows, self._prepare):
             by_member = self.objective_(x, x_hat, z, center=self._center)
-            parts, latent = split_error(*(t.double().cpu().numpy() for t in (x, x_hat, by_member)))
+            error = Objective({self.settings_.error: 1.0})(x, x_hat, z)
+            parts, latent = split_error(*(t.double().cpu().numpy() for t in (x, x_hat, by_member, error)))
             blocks.append((np.tensordot(weights, parts, 1), weights @ latent))
         parts, latent = (np.concatenate(part) for part in zip(*blocks, strict=True))
         seen: NDArray[Any] = rows
@@ -864,7 +870,8 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
 
 
 def _objective(settings: Settings) -> Objective:
-    return Objective({"l2": 1.0, NORMS[settings.norm]: settings.beta}, TARGETS[settings.target])
+    penalty = terms.latent_penalties()[settings.norm]
+    return Objective({settings.error: 1.0, penalty: settings.beta}, TARGETS[settings.target])
 
 
 def _member_weights(means: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -93,18 +93,22 @@ class Explanation:
 
 
 def split_error(
-    x: NDArray[np.float64], x_hat: NDArray[np.float64], scores: NDArray[np.float64]
+    x: NDArray[np.float64],
+    x_hat: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    error: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Split the scores of members into parts by value and a latent part.
 
     The error of equation (1) is a norm, not a sum; but ``||r|| = sum_j r_j^2 / ||r||``, and each summand is the share
-    of one value in it.
+    of one value in it. Other errors are shared out by the same squares.
 
     Parameters
     ----------
     x, x_hat : ndarray, (M, n, *shape)
         What the network was given and what it made of it.
-    scores : ndarray, (M, n)
+    scores, error : ndarray, (M, n)
+        And the reconstruction error in them.
 
     Returns
     -------
@@ -113,9 +117,9 @@ def split_error(
     """
     squared = np.square(x_hat - x)
     axes = tuple(range(2, x.ndim))
-    error = np.sqrt(squared.sum(axes, keepdims=True))
-    parts = np.divide(squared, error, out=np.zeros_like(squared), where=error > 0)
-    return parts, np.maximum(scores - error.reshape(scores.shape), 0.0)
+    total = squared.sum(axes, keepdims=True)
+    parts = np.divide(squared, total, out=np.zeros_like(squared), where=total > 0) * error.reshape(total.shape)
+    return parts, np.maximum(scores - error, 0.0)
 
 
 def sum_groups(parts: NDArray[np.float64], groups: Sequence[int], n_groups: int) -> NDArray[np.float64]:

@@ -11,11 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tollad.method import networks
+from tollad.method import networks, terms
 from tollad.method.objective import Target
 from tollad.training.loop import Precision
 
-NORMS = {"l1": "latent_l1", "l2": "latent_l2", "linf": "latent_linf"}
 TARGETS: dict[str, Target] = {"origin": "origin", "mean": "batch_mean"}
 PREPROCESS = ("auto", "standard", None)
 CORRUPTIONS = ("auto", "mixed", None)
@@ -43,6 +42,7 @@ class Settings:
     corruption : {"mixed"} or None
     schedule : {"constant", "cosine"}
         Of the learning rate: falling when rows are corrupted, else the paper's.
+    error : str
     """
 
     network: str
@@ -58,6 +58,7 @@ class Settings:
     n_members: int
     corruption: str | None
     schedule: Literal["constant", "cosine"]
+    error: str = "l2"
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -81,7 +82,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         check_real(p, "false_alarm_rate", "a share of the normal rows, 0 < false_alarm_rate < 1", lambda v: 0 < v < 1)
     if p["columns"] is not None and not isinstance(p["columns"], Mapping):
         raise TypeError(f"columns must be a mapping of column names to kinds or None, not {p['columns']!r}")
-    _check_choice(p, "norm", tuple(NORMS))
+    _check_choice(p, "norm", tuple(terms.latent_penalties()))
+    _check_choice(p, "error", terms.reconstruction_errors())
     _check_choice(p, "target", tuple(TARGETS))
     _check_choice(p, "preprocess", PREPROCESS)
     _check_choice(p, "corruption", CORRUPTIONS)
@@ -104,7 +106,8 @@ def check_settings(settings: Settings) -> None:
     values = vars(settings)
     if settings.network not in (*networks.__all__, "custom"):
         raise ValueError(f"unknown network {settings.network!r}")
-    _check_choice(values, "norm", tuple(NORMS))
+    _check_choice(values, "norm", tuple(terms.latent_penalties()))
+    _check_choice(values, "error", terms.reconstruction_errors())
     _check_choice(values, "target", tuple(TARGETS))
     _check_choice(values, "precision", PRECISIONS)
     _check_choice(values, "corruption", ("mixed", None))
@@ -155,6 +158,7 @@ def resolve(parameters: Mapping[str, Any], shape: Sequence[int], n_rows: int) ->
     return Settings(
         network=network,
         norm=p["norm"],
+        error=p["error"],
         target=p["target"],
         precision=p["precision"],
         beta=float(choose("beta")),

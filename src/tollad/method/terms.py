@@ -1,7 +1,8 @@
 """The terms of the objective: plain functions from tensors to one value a sample.
 
 A reconstruction error takes ``(x, x_hat)``; a latent penalty, whose name begins with ``latent_``, takes ``z``. Those
-two shapes are all that `tollad.method.objective.Objective` needs to know, so a new term is one function in this module.
+two shapes are all that `tollad.method.objective.Objective` needs to know, so a new term is one function in this module;
+`homogeneous` declares a norm.
 
 Each term also works alone, in a torch model that is not ours. Here the collapse term joins a classifier's loss:
 
@@ -18,12 +19,44 @@ value or gradient is changed, so there is no epsilon to tune and none to explain
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
 __all__ = ["l1", "l2", "latent_l1", "latent_l2", "latent_linf", "latent_squared_l2", "squared_l2"]
 
+_Term = TypeVar("_Term", bound=Callable[..., Tensor])
 
+
+def homogeneous(degree: int) -> Callable[[_Term], _Term]:
+    """Declare a norm (degree 1) or a norm's power: the laws of norms then hold it to that, see `degree_of`."""
+
+    def declare(term: _Term) -> _Term:
+        vars(term)["degree"] = degree
+        return term
+
+    return declare
+
+
+def degree_of(name: str) -> int | None:
+    """Return the degree that a term declares; None for one that is no power of a norm."""
+    degree: int | None = getattr(globals()[name], "degree", None)
+    return degree
+
+
+def latent_penalties() -> dict[str, str]:
+    """Return the latent penalties by the names that `tollad.TollDetector` takes as `norm`: "l2" is "latent_l2"."""
+    return {name.removeprefix("latent_"): name for name in __all__ if name.startswith("latent_")}
+
+
+def reconstruction_errors() -> list[str]:
+    """Return the names of the reconstruction errors."""
+    return [name for name in __all__ if not name.startswith("latent_")]
+
+
+@homogeneous(1)
 def l2(x: Tensor, x_hat: Tensor, *, batch_dims: int = 1) -> Tensor:
     """Euclidean reconstruction error ``||x_hat - x||_2``, equation (1).
 
@@ -42,16 +75,19 @@ def l2(x: Tensor, x_hat: Tensor, *, batch_dims: int = 1) -> Tensor:
     return torch.linalg.vector_norm(x_hat - x, 2, dim=_value_axes(x, batch_dims))
 
 
+@homogeneous(2)
 def squared_l2(x: Tensor, x_hat: Tensor, *, batch_dims: int = 1) -> Tensor:
     """Squared Euclidean reconstruction error, as in the analysis of section 3.3; shapes as in `l2`."""
     return (x_hat - x).square().sum(_value_axes(x, batch_dims))
 
 
+@homogeneous(1)
 def l1(x: Tensor, x_hat: Tensor, *, batch_dims: int = 1) -> Tensor:
     """Absolute reconstruction error ``||x_hat - x||_1``; shapes as in `l2`."""
     return torch.linalg.vector_norm(x_hat - x, 1, dim=_value_axes(x, batch_dims))
 
 
+@homogeneous(1)
 def latent_l2(z: Tensor) -> Tensor:
     """Euclidean norm of the latent ``||z||_2``, equation (2): the collapse term of the paper.
 
@@ -68,16 +104,19 @@ def latent_l2(z: Tensor) -> Tensor:
     return torch.linalg.vector_norm(z, 2, dim=-1)
 
 
+@homogeneous(1)
 def latent_l1(z: Tensor) -> Tensor:
     """Sum of absolute latents ``||z||_1`` (Table 8); shapes as in `latent_l2`."""
     return torch.linalg.vector_norm(z, 1, dim=-1)
 
 
+@homogeneous(1)
 def latent_linf(z: Tensor) -> Tensor:
     """Largest absolute latent, the L-infinity norm of `z` (Table 8); shapes as in `latent_l2`."""
     return torch.linalg.vector_norm(z, torch.inf, dim=-1)
 
 
+@homogeneous(2)
 def latent_squared_l2(z: Tensor) -> Tensor:
     """Squared Euclidean norm of the latent, as in equations (5) and (9); shapes as in `latent_l2`."""
     return z.square().sum(-1)

@@ -611,7 +611,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             if device is not None:
                 parameters["device"] = device
             self = cls(**parameters)
-            check_parameters(parameters)
+            check_parameters(self.get_params())  # of which an older file may lack some
         except (KeyError, TypeError) as error:
             raise artifact.unknown(path, error) from error
         return self._restore(state)

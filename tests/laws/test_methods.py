@@ -10,7 +10,7 @@ import pytest
 
 import tollad.methods
 from tollad.methods.neural import Neural
-from tollad.training.session import Checkpoint
+from tollad.training.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 

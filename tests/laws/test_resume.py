@@ -12,6 +12,7 @@ from tollad.method import networks
 from tollad.method.objective import Objective
 from tollad.training import session as fitting
 from tollad.training.batches import Batches
+from tollad.training.checkpoint import Checkpoint
 
 pytestmark = [
     pytest.mark.usefixtures("global_random_states_stay"),
@@ -22,7 +23,7 @@ pytestmark = [
 SEEDS = [1, 2]
 
 
-class InterruptedAt(fitting.Checkpoint):
+class InterruptedAt(Checkpoint):
     """Is due after one step, and Ctrl-C follows the save."""
 
     def __init__(self, path, interrupted_at=None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from tollad.io import artifact
 from tollad.method.objective import Objective
 from tollad.training import session as fitting
 from tollad.training.batches import Batches
+from tollad.training.checkpoint import Checkpoint
 from tollad.training.loop import Adam, train
-from tollad.training.session import Checkpoint, History, fit, warn_if_collapsed
+from tollad.training.session import History, fit, warn_if_collapsed
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
@@ -219,7 +221,7 @@ class TestCheckpoint:
 
     def test_due_after_a_second(self, tmp_path, monkeypatch):
         now = [100.0]
-        monkeypatch.setattr(fitting.time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(time, "monotonic", lambda: now[0])
         checkpoint = Checkpoint(tmp_path / "c", "a")
         assert not checkpoint.due
         now[0] += 1.1

@@ -25,8 +25,9 @@ from tollad.bench.spec import Run, Work, digest
 from tollad.method.objective import Objective
 from tollad.training import scoring
 from tollad.training.build import build_stack
+from tollad.training.checkpoint import Checkpoint
 from tollad.training.loop import Precision
-from tollad.training.session import Checkpoint, Session
+from tollad.training.session import Session
 from tollad.training.stack import Stack
 
 # Rows of each member that are scored at once. On a CPU the values between convolutions should stay in its cache.

@@ -42,9 +42,10 @@ from tollad.tables.schema import Column
 from tollad.training import scoring
 from tollad.training.batches import Batches
 from tollad.training.build import Modules, build_stack, custom_stack, find_device, member_seeds
+from tollad.training.checkpoint import Checkpoint
 from tollad.training.large import HeldOutLater, PreparedLater
 from tollad.training.loop import Precision
-from tollad.training.session import Checkpoint, fit, warn_if_collapsed
+from tollad.training.session import fit, warn_if_collapsed
 from tollad.training.stack import Stack
 
 Auto: TypeAlias = Literal["auto"]

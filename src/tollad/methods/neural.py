@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from tollad.methods.base import Comparator, Watched
 from tollad.methods.layers import Adam, seed_dropout
-from tollad.training.session import Checkpoint
+from tollad.training.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from types import FrameType
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -20,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tollad.io import artifact
 from tollad.method.objective import Objective
+from tollad.training.checkpoint import Checkpoint, deferred_interrupts
 from tollad.training.loop import Adam, Precision, train
 from tollad.training.progress import progress_of
 from tollad.training.scoring import mean_latent, score
@@ -66,53 +61,6 @@ class HeldOut(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
     def __getitem__(self, chosen: tuple[slice, NDArray[np.int64]], /) -> NDArray[Any]: ...
-
-
-class Checkpoint:
-    """Training state in a file, replaced whole every so often.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-    identity : str
-        What decides the outcome (parameters and data), as a digest. State of another identity is refused.
-    every : float, default 1
-        Seconds after which a save is due again.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], identity: str, every: float = 1.0) -> None:
-        self._path = path
-        self._identity = identity
-        self._every = every
-        self._saved_at = time.monotonic()
-
-    def load(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
-        """Return the saved (metadata, tensors), or None when there is no file yet.
-
-        Raises
-        ------
-        ValueError
-            If the file is no checkpoint, is damaged, or is of other data or parameters.
-        """
-        if not os.path.exists(self._path):
-            return None
-        metadata, tensors = artifact.load(self._path, "checkpoint")
-        if metadata.get("identity") != self._identity:
-            raise ValueError(
-                f"{os.fspath(self._path)}: this checkpoint is of other data or other parameters; "
-                "repeat the fit that began it, or give another file"
-            )
-        return metadata, tensors
-
-    def save(self, metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
-        """Replace the file."""
-        artifact.save(self._path, "checkpoint", {**metadata, "identity": self._identity}, tensors)
-        self._saved_at = time.monotonic()
-
-    @property
-    def due(self) -> bool:
-        """Whether the last save is so old that there should be another."""
-        return time.monotonic() - self._saved_at > self._every
 
 
 class Session:
@@ -238,7 +186,7 @@ class Session:
         """
         begin, end = self._first_step + self.step, self._first_step + (self.step if self.stopped else self.steps)
         try:
-            with _deferred_interrupts(checkpoint is not None) as interrupted:
+            with deferred_interrupts(checkpoint is not None) as interrupted:
                 for _, loss in self._train(start=begin, stop=end):
                     self._add(loss)
                     measured = self.step % self._every == 0 or self.step == self.steps
@@ -500,21 +448,3 @@ def warn_if_collapsed(x: Tensor, x_hat: Tensor) -> None:
             f"{members} collapsed to a point: reconstructions hardly differ between rows, so the score is little more "
             "than a distance to their mean; lower beta or raise steps"
         )
-
-
-@contextmanager
-def _deferred_interrupts(defer: bool) -> Iterator[Callable[[], bool]]:
-    """Within the block a Ctrl-C only sets a flag, so that state is saved between two steps and never within one."""
-    pressed = threading.Event()
-    if not defer or threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
-        return
-
-    def note(signum: int, frame: FrameType | None) -> None:
-        pressed.set()
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield pressed.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -1,6 +1,8 @@
 # make demo    fit, score and picture on real data
-# make test    the default tests; make test-slow and make test-data the others
+# make quick ROOM=tables    style, types and the tests of one room: seconds
+# make test    the default tests: minutes; make test-slow and make test-data the others
 # make lint    style and types
+# make hooks   style and types before every commit
 # make benchmark-tables ADBENCH=folder    quality beside other detectors on the tables (.npz) of ADBench
 # make benchmark-speed                    speed and memory beside PyOD
 # make benchmark-large                    more data than memory holds: speed and memory
@@ -10,10 +12,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow test-data lint benchmark-tables benchmark-speed benchmark-large clean
+.PHONY: demo quick test test-slow test-data lint hooks benchmark-tables benchmark-speed benchmark-large clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/tollad demo
+
+# A room is a folder of tests, such as tables, or a file of them, such as metrics.
+ROOM ?= contract
+ROOM_TESTS = $(or $(wildcard tests/$(ROOM) tests/test_$(ROOM).py),$(error there are no tests of a room $(ROOM)))
+quick: lint
+	PYTHONHASHSEED=0 $(BIN)/pytest --numprocesses 2 $(ROOM_TESTS)
 
 test: $(VENV)/dev.stamp
 	PYTHONHASHSEED=0 $(BIN)/pytest --numprocesses 2
@@ -29,6 +37,9 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+hooks: $(VENV)/dev.stamp
+	$(BIN)/pre-commit install
 
 # What has been measured already is not measured again: remove the results to begin anew.
 ADBENCH ?= $(TOLLAD_DATA)/adbench

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import itertools
 import json
@@ -10,6 +11,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Set
 from pathlib import Path
 
 import pytest
@@ -39,19 +41,22 @@ def rules() -> dict[str, tuple[set[str], set[str]]]:
 RULES = rules()
 
 
+@functools.cache
 def module_names() -> list[str]:
     """All modules, such as ``io.files``; a package has its own name, and the top one ``__init__``."""
     paths = (path.relative_to(SOURCE).with_suffix("") for path in SOURCE.rglob("*.py"))
     return sorted(".".join(path.parts).removesuffix(".__init__") for path in paths)
 
 
+@functools.cache
 def tree_of(module: str) -> ast.Module:
     path = SOURCE.joinpath(*module.split("."))
     file = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
     return ast.parse(file.read_text(encoding="utf-8"))
 
 
-def imports(module: str, *, top_level_only: bool = False) -> set[str]:
+@functools.cache
+def imports(module: str, *, top_level_only: bool = False) -> frozenset[str]:
     """Return what a module imports: ``tollad.x.y`` for modules of tollad, else the first part of the name."""
     tree = tree_of(module)
     nodes = _at_import(tree) if top_level_only else ast.walk(tree)
@@ -63,7 +68,7 @@ def imports(module: str, *, top_level_only: bool = False) -> set[str]:
             assert node.level == 0, f"{module}.py, line {node.lineno}: imports are absolute here"
             assert node.module is not None
             found |= {_name(f"{node.module}.{alias.name}") for alias in node.names}
-    return found - {"__future__"}
+    return frozenset(found - {"__future__"})
 
 
 def _at_import(tree: ast.Module) -> list[ast.AST]:
@@ -89,11 +94,11 @@ def _name(dotted: str) -> str:
     return f"tollad.{next((name for name in within if name in known), '__init__')}"
 
 
-def of_tollad(names: set[str]) -> set[str]:
+def of_tollad(names: Set[str]) -> set[str]:
     return {name.removeprefix("tollad.") for name in names if name.startswith("tollad.")}
 
 
-def of_others(names: set[str]) -> set[str]:
+def of_others(names: Set[str]) -> set[str]:
     """The projects of the packages that are neither tollad nor of the standard library."""
     others = {name for name in names if not name.startswith("tollad.")} - set(sys.stdlib_module_names)
     return {PROJECTS.get(name, name) for name in others}

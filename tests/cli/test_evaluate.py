@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,14 @@ def test_evaluate_needs_both_kinds_and_all_labels(fitted: Path, tmp_path: Path, 
     run = ("evaluate", fitted / "m.tollad", path, "--label", "kind", "--normal", "ok", "--plot", tmp_path / "p.png")
     assert f"{path}" in (message := refused_in(tmp_path, *run))
     assert words in message
+
+
+WARNING = "Warning: .*more than half of the normal rows have exactly the score of a training row"
+
+
+def test_rows_that_were_trained_on_are_warned_of(fitted: Path, tmp_path: Path, data: np.ndarray[Any, Any]) -> None:
+    run = ("--label", "kind", "--normal", "good", "--normal", "fine")
+    assert re.search(WARNING, done("evaluate", fitted / "m.tollad", fitted / "data.csv", *run).stderr)
+    kinds = ["good", "bad"] * 40
+    write_csv(tmp_path / "new.csv", dict(zip(COLUMNS, (data + 0.01).T.tolist(), strict=True)) | {"kind": kinds})
+    assert not re.search(WARNING, done("evaluate", fitted / "m.tollad", tmp_path / "new.csv", *run).stderr)

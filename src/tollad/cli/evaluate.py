@@ -48,11 +48,13 @@ def evaluate(
     if label is not None and not normal:
         raise click.UsageError("--normal is missing: the values of --label that mean normal.")
     from tollad import metrics, plots
+    from tollad.calibration import overlap
     from tollad.detector.estimator import TollDetector
     from tollad.detector.scored import expected_by, labels_and_scores, score_blocks
     from tollad.io.outputs import check_distinct, check_output
     from tollad.series.detector import SeriesDetector
     from tollad.series.model import is_series
+    from tollad.warn import warn
 
     check_distinct(plot, read=(model, data))
     if plot is not None:
@@ -88,6 +90,11 @@ def evaluate(
     blocks = score_blocks(detector, data, column=label, max_gib=max_gib, **reading)
     labels, scores = labels_and_scores(blocks, data, label, normal)
     alarms, anomalous = scores > threshold, labels == 1
+    if overlap(scores[~anomalous], detector.training_scores_):
+        warn(
+            f"{data}: more than half of the normal rows have exactly the score of a training row; what is measured on "
+            "rows that were trained on is better than on new ones: keep some rows apart, and evaluate on these"
+        )
     measured = metrics.measure_all(labels, scores=scores, alarms=alarms)
     result = {
         **measured,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tollad.io.files import atomic_write, read_bytes
+from tollad.io.files import atomic_write, open_regular
 
 
 def test_a_file_appears_whole_and_alone(tmp_path: Path) -> None:
@@ -267,20 +267,26 @@ def test_concurrent_writers_never_mix(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_read_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_regular(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "größe"
     path.write_bytes(b"x")
-    assert read_bytes(path) == read_bytes(str(path)) == b"x"
-    with pytest.raises(FileNotFoundError, match=r"cannot read .*absent: there is no such file"):
-        read_bytes(tmp_path / "absent")
-    with pytest.raises(FileNotFoundError, match="there is no such file"):
-        read_bytes(path / "below a file")
-    with pytest.raises(IsADirectoryError, match="it is a folder"):
-        read_bytes(tmp_path)
+    for name in (path, str(path)):
+        with open_regular(name) as file:
+            assert file.read() == b"x"
 
-    def refuse(_: Path) -> bytes:
+    def refused(name: Path, kind: type[OSError], words: str) -> None:
+        with pytest.raises(kind, match=words), open_regular(name):
+            pass
+
+    refused(tmp_path / "absent", FileNotFoundError, r"cannot read .*absent: there is no such file")
+    refused(path / "below a file", FileNotFoundError, "there is no such file")
+    refused(tmp_path, IsADirectoryError, "it is a folder")
+    os.mkfifo(tmp_path / "pipe")
+    for name in (tmp_path / "pipe", Path("/dev/zero")):  # either would be read for ever
+        refused(name, OSError, f"cannot read {name}: it is a device or a pipe; give the name of a file")
+
+    def refuse(*_: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(PermissionError, match=r"größe: no permission to read"):
-        read_bytes(path)
+    monkeypatch.setattr("builtins.open", refuse)
+    refused(path, PermissionError, r"größe: no permission to read")

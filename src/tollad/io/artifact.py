@@ -66,7 +66,9 @@ def save(
         file.write(data)
 
 
-def load(path: str | os.PathLike[str], kind: Kind) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+def load(
+    path: str | os.PathLike[str], kind: Kind, *, sha256: str | None = None
+) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """Read a file written by `save`.
 
     Parameters
@@ -75,6 +77,8 @@ def load(path: str | os.PathLike[str], kind: Kind) -> tuple[dict[str, Any], dict
         The file to read.
     kind : {"model", "image model", "checkpoint"}
         What the file has to hold.
+    sha256 : str, optional
+        Which file it has to be, see `tollad.io.files.read_packed`.
 
     Returns
     -------
@@ -89,12 +93,15 @@ def load(path: str | os.PathLike[str], kind: Kind) -> tuple[dict[str, Any], dict
     ValueError
         If the file is not a whole, unaltered tollad file, or is of the other kind.
     OSError
-        If the file cannot be read, see `tollad.io.files.read_bytes`.
+        If the file cannot be read, see `tollad.io.files.open_regular`.
     """
-    metadata, tensors = files.unpack(files.read_bytes(path), name=os.fspath(path))
+    metadata, tensors = files.read_packed(path, sha256=sha256)
     found = metadata.pop("kind", "unknown")
     if found != kind:
-        raise ValueError(f"{os.fspath(path)} is a tollad file of kind {found!r}; give a file of kind {kind!r}")
+        raise ValueError(f"{os.fspath(path)} is a tollad file of kind {found!r:.40}; give a file of kind {kind!r}")
+    versions = metadata.get("versions")
+    if not isinstance(versions, dict) or not all(isinstance(text, str) for text in versions.values()):
+        raise ValueError(f"{os.fspath(path)} does not say which versions wrote it; save it again")
     return metadata, tensors
 
 

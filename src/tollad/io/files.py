@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -37,6 +38,7 @@ _DIGEST = slice(8 + len(_START), 8 + len(_START) + 64)
 _BLANK = "0" * 64
 # safetensors reads headers of up to 100 MB, in which each quote of the metadata takes two bytes.
 _METADATA_LIMIT = 40_000_000
+_HEADER_LIMIT = 100_000_000
 _RESERVED = frozenset({"sha256", "format"})
 
 
@@ -136,17 +138,9 @@ def _check_absent(path: Path) -> None:
         raise FileExistsError(f"{path} already exists; {remedy}")
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Read a whole file.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The file to read.
-
-    Returns
-    -------
-    data : bytes
+@contextmanager
+def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file for reading; a device or a pipe, which may never end, is refused without being opened.
 
     Raises
     ------
@@ -156,16 +150,65 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         If `path` is a folder.
     PermissionError
         If the file may not be read.
+    OSError
+        If `path` is a device or a pipe.
     """
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"cannot read {path}: it is a folder; give the name of a file in it")
+    if path.exists() and not path.is_file():
+        raise OSError(f"cannot read {path}: it is a device or a pipe; give the name of a file")
     try:
-        return path.read_bytes()
+        file = open(path, "rb")  # noqa: SIM115 - errors of the block are not those of opening
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(f"cannot read {path}: there is no such file; check the name and the folder") from error
     except PermissionError as error:
         raise PermissionError(f"cannot read {path}: no permission to read this file") from error
+    with file:
+        yield file
+
+
+def read_packed(
+    path: str | os.PathLike[str], *, sha256: str | None = None
+) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Read a tollad file: the start, the header and the declared size are checked before the rest is read.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file to read.
+    sha256 : str, optional
+        What ``sha256sum`` says of the file that is wanted, 64 hex digits: any other file is refused. Unlike the digest
+        within the file, which whoever writes a file can compute, it says who the file is from.
+
+    Returns
+    -------
+    metadata, tensors
+        As `unpack` returns.
+
+    Raises
+    ------
+    ValueError
+        As `unpack`, or if the file is not the one that is wanted.
+    OSError
+        As `open_regular`.
+    """
+    name = os.fspath(path)
+    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise ValueError(f"sha256 must be 64 hex digits, as sha256sum prints them, not {sha256!r}")
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(_DIGEST.stop)
+        if not data.startswith(_START, 8):
+            raise ValueError(f"{name} {_describe_foreign(data + file.read(1024), size)}")
+        if _header_length(data) <= _HEADER_LIMIT:
+            data += file.read(8 + _header_length(data) - len(data))
+            if _declared_size(data) == size:
+                data += file.read(size - len(data))
+    found = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and found != sha256.lower():
+        raise ValueError(f"{name} is not the file that sha256= names: its SHA-256 is {found}; check where it is from")
+    return unpack(data, name=name, size=size)
 
 
 def pack(metadata: Mapping[str, JSON], tensors: Mapping[str, npt.NDArray[Any]]) -> bytes:
@@ -216,7 +259,7 @@ def pack(metadata: Mapping[str, JSON], tensors: Mapping[str, npt.NDArray[Any]]) 
     return bytes(data)
 
 
-def unpack(data: bytes, *, name: str) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+def unpack(data: bytes, *, name: str, size: int | None = None) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """Take apart what `pack` put together, after checking that every byte is as it was written.
 
     The digest protects from accidents. It is no signature: whoever can write the file can also compute a digest.
@@ -227,6 +270,8 @@ def unpack(data: bytes, *, name: str) -> tuple[dict[str, Any], dict[str, npt.NDA
         The content of a file.
     name : str
         The name of the file, for error messages.
+    size : int, optional
+        Bytes of the file; more than `data` if it was not worth reading to its end.
 
     Returns
     -------
@@ -241,14 +286,15 @@ def unpack(data: bytes, *, name: str) -> tuple[dict[str, Any], dict[str, npt.NDA
         Whatever is wrong with the bytes, in one sentence: the file is empty, a pickle or a zip archive, text,
         truncated, another program's, altered, or of a newer format.
     """
+    size = len(data) if size is None else size
     if not data.startswith(_START, 8):
-        raise ValueError(f"{name} {_describe_foreign(data)}")
-    if data[_DIGEST] != _digest(data):
-        raise ValueError(f"{name} {_describe_damage(data)}")
+        raise ValueError(f"{name} {_describe_foreign(data, size)}")
+    if len(data) < size or data[_DIGEST] != _digest(data):
+        raise ValueError(f"{name} {_describe_damage(data, size)}")
     malformed = f"{name} is not laid out as a tollad model file, though its digest is right; save the model again"
     try:
         header = json.loads(data[8 : 8 + _header_length(data)])
-        metadata = json.loads(header["__metadata__"]["tollad"])
+        metadata = json.loads(header["__metadata__"]["tollad"], parse_constant=_no_number, parse_float=_finite)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(malformed) from error
     match metadata:
@@ -281,12 +327,29 @@ def _header_length(data: bytes | bytearray) -> int:
     return int.from_bytes(data[:8], "little")
 
 
-def _describe_foreign(data: bytes) -> str:
+def _declared_size(data: bytes | bytearray) -> int:
+    """Return how long a file with this header is to be."""
+    header = data[8 : 8 + _header_length(data)]
+    # In a JSON text an unescaped quote cannot be part of a name, so these are the ends of the tensors.
+    ends = re.findall(rb'"data_offsets":\[\d{1,19},(\d{1,19})\]', header)
+    return 8 + _header_length(data) + max(map(int, ends), default=0)
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no finite number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+def _describe_foreign(data: bytes, size: int) -> str:
     """What bytes without the start of a tollad file are. Only the sentence depends on it: they are refused anyway."""
     if not data:
         return "is empty; save the model again"
     # A header length can begin with the bytes of a pickle or a zip archive, so safetensors comes first.
-    if data[8:9] == b"{" and 8 + _header_length(data) <= len(data):
+    if data[8:9] == b"{" and 8 + _header_length(data) <= size:
         return "is a safetensors file, but not one that tollad wrote; give a file saved by tollad"
     if data.startswith((b"\x80", b"PK")):
         return (
@@ -296,18 +359,15 @@ def _describe_foreign(data: bytes) -> str:
     if not re.search(rb"[\x00-\x08\x0e-\x1f\x7f]", data[:1024]):
         return "is not a tollad model file, it looks like text; give a file saved by tollad"
     if data[8:9] in (b"", b"{"):
-        return f"is truncated: only its first {len(data)} bytes are there; copy it or save the model again"
+        return f"is truncated: only its first {size} bytes are there; copy it or save the model again"
     return "is not a tollad model file; give a file saved by tollad"
 
 
-def _describe_damage(data: bytes) -> str:
+def _describe_damage(data: bytes, size: int) -> str:
     """Why the digest is wrong. The header is not to be trusted here, and decides only which sentence is said."""
-    header = data[8 : 8 + _header_length(data)]
-    # In a JSON text an unescaped quote cannot be part of a name, so these are the ends of the tensors.
-    ends = re.findall(rb'"data_offsets":\[\d{1,19},(\d{1,19})\]', header)
-    size = 8 + _header_length(data) + max(map(int, ends), default=0)
-    if size > len(data):
-        return f"is truncated: {len(data)} of {size} bytes are there; copy it or save the model again"
+    declared = _declared_size(data)
+    if declared > size:
+        return f"is truncated: {size} of {declared} bytes are there; copy it or save the model again"
     return "was altered after tollad wrote it (its SHA-256 digest does not match); copy it or save the model again"
 
 

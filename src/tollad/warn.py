@@ -17,6 +17,19 @@ def warn(message: str) -> None:
     warnings.warn(message, stacklevel=level)
 
 
+def printable(text: str) -> str:
+    r"""Return text of a file on one line, so that it can neither steer a terminal nor look like another message.
+
+    Examples
+    --------
+    >>> print(printable("age\n\x1b[31mError: none"))
+    age\n\x1b[31mError: none
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def tell(text: str, end: str = "\n") -> None:
     """Print on standard error if it can be: that nobody reads it, or a full disk behind it, never ends the work."""
     stream: TextIO | None = sys.stderr  # None where it was closed from the beginning

@@ -352,3 +352,34 @@ def test_damage_is_one_sentence_or_other_pixels(
     assert not message or re.fullmatch(rf"{re.escape(str(path))}: [^\n]+; [^\n]+", message)
     assert read.min() >= 0
     assert read.max() <= 1
+
+
+class TestLargeImages:
+    """They are made smaller before they become floats, and look the same."""
+
+    @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I;16", "1", "LA"])
+    @pytest.mark.parametrize("kind", ["png", "jpg"])
+    def test_look_the_same(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, kind: str) -> None:
+        if kind == "jpg" and mode not in ("L", "RGB"):
+            pytest.skip("JPEG has no such images")
+        y, x = np.mgrid[:400, :320]
+        waves = np.stack([np.sin(x / 50), np.cos(y / 40), np.sin((x + y) / 60)], axis=2) * 120 + 127
+        image = Image.fromarray(waves.astype(np.uint8))
+        wide = Image.fromarray((waves[:, :, 0] * 256).astype(np.uint16))
+        image = wide if mode == "I;16" else image.convert(mode)
+        exif = Image.Exif()
+        exif[274] = 6
+        image.save(tmp_path / f"a.{kind}", exif=exif)
+        monkeypatch.setattr("tollad.io.images._MANY_PIXELS", 0)
+        small = open_images(tmp_path, size=(20, 25)).take([0])
+        monkeypatch.setattr("tollad.io.images._reduced", lambda image, size: image)
+        exact = open_images(tmp_path, size=(20, 25)).take([0])
+        assert small.shape == exact.shape
+        np.testing.assert_allclose(small, exact, atol=0.02)
+
+    def test_others_are_the_same_to_the_bit(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "a.png")
+        small = open_images(tmp_path, size=(16, 23)).take([0])
+        monkeypatch.setattr("tollad.io.images._reduced", lambda image, size: image)
+        np.testing.assert_array_equal(small, open_images(tmp_path, size=(16, 23)).take([0]))

@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-from tollad.cli.shared import check_label, force_option, input_options, json_option, normal_option, print_result
+from tollad.cli.shared import (
+    check_label,
+    device_option,
+    force_option,
+    input_options,
+    json_option,
+    normal_option,
+    print_result,
+)
 
 
 @click.command()
@@ -20,6 +28,7 @@ from tollad.cli.shared import check_label, force_option, input_options, json_opt
 @click.option("--label", metavar="COL", help="Column that says which rows are normal.")
 @normal_option
 @input_options
+@device_option
 @force_option
 @json_option
 def calibrate(
@@ -33,6 +42,7 @@ def calibrate(
     header: bool | None,
     key: str | None,
     written: dict[str, Any],
+    device: str | None,
     max_gib: float,
     force: bool,
     as_json: bool,
@@ -57,12 +67,12 @@ def calibrate(
     reading: dict[str, Any] = {"header": header, "key": key, "label": label, "normal": normal}
     detector: TollDetector | SeriesDetector
     if is_series(model):
-        detector = SeriesDetector.load(model)
+        detector = SeriesDetector.load(model, device=device)
         dialect = detector.model_.dialect.changed(**written)
         stretches = normal_stretches(detector.model_, normals, dialect=dialect, **reading)
         detector.calibrate_steps(stretches, false_alarm_rate=rate, tail=tail)
     else:
-        detector = TollDetector.load(model)
+        detector = TollDetector.load(model, device=device)
         expected = expected_by(detector)
         rows = read_rows(expected, normals, dialect=expected.dialect.changed(**written), max_gib=max_gib, **reading)
         detector.calibrate(rows, false_alarm_rate=rate, tail=tail)

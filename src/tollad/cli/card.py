@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tollad.io import artifact
 from tollad.tables.schema import Column, describe
+from tollad.warn import printable
 
 _MOST_NAMES = 5
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -65,8 +66,8 @@ def format_card(card: Mapping[str, Any]) -> str:
         shown = describe_series(card["series"])
         chosen |= card["series"].get("parameters", {})
     lines = {
-        "model": card["model"],
-        "data": notes.get("source", "unknown"),
+        "model": printable(card["model"]),
+        "data": printable(notes.get("source", "unknown")),
         "rows": describe_rows(notes) if "n_read" in notes else str(card["n_training_rows"]),
         "columns": shown,
         "left out": _shortened(notes.get("drop", ())) or "none",
@@ -76,7 +77,7 @@ def format_card(card: Mapping[str, Any]) -> str:
         "": sparkline(losses),
         "weights": f"{card['n_weights']:,}",
         **{name: _plain(value) for name, value in chosen.items()},
-        "written by": ", ".join(f"{package} {version}" for package, version in card["versions"].items()),
+        "written by": printable(", ".join(f"{package} {version}" for package, version in card["versions"].items())),
     }
     return aligned(lines)
 
@@ -84,6 +85,7 @@ def format_card(card: Mapping[str, Any]) -> str:
 def describe_rows(notes: Mapping[str, Any]) -> str:
     """Return how many rows were used, and which."""
     chosen = f" ({notes['label']} is {' or '.join(notes['normal'])})" if notes.get("label") else ""
+    chosen = printable(chosen)
     return f"{notes['n_used']} of {notes['n_read']}{chosen}"
 
 
@@ -99,13 +101,13 @@ def describe_columns(
     if len(shape) > 1:
         return f"none; each row is an array of shape {tuple(shape)}"
     counted = f"{shape[0]}" + (f": {_shortened(names)}" if names is not None else " without names")
-    others = describe([column for column in columns if column.kind != "number"])
+    others = [printable(line) for line in describe([column for column in columns if column.kind != "number"])]
     return "\n".join([f"{counted}; all numbers but", *others] if others else [counted])
 
 
 def describe_series(series: Mapping[str, Any]) -> str:
     """Return the channels of a series, and how it is cut."""
-    time = f"; time: {series['time']['column']}" if series["time"] else ""
+    time = f"; time: {printable(series['time']['column'])}" if series["time"] else ""
     cut = f"windows of {series['window']} steps, a new one every {series['stride']}{time}"
     asked = series.get("parameters", {})
     how = [name for name, said in (("causal", "causal"), ("adapt", "adaptive threshold")) if asked.get(name)]
@@ -161,8 +163,8 @@ def aligned(lines: Mapping[str, str]) -> str:
 
 
 def _shortened(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+    return ", ".join(map(printable, names[:_MOST_NAMES])) + (", ..." if len(names) > _MOST_NAMES else "")
 
 
 def _plain(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value).lower()
+    return printable(", ".join(map(str, value)) if isinstance(value, list) else str(value).lower())

@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-from tollad.cli.shared import force_option, input_options, json_option, normal_option, print_result
+from tollad.cli.shared import (
+    device_option,
+    force_option,
+    input_options,
+    json_option,
+    normal_option,
+    print_result,
+    threshold_options,
+)
 
 
 @click.command()
@@ -22,6 +30,8 @@ from tollad.cli.shared import force_option, input_options, json_option, normal_o
 )
 @click.option("--plot", metavar="FILE", help="Draw the distributions of the scores: a .png, .pdf or .svg file.")
 @input_options
+@device_option
+@threshold_options
 @force_option
 @json_option
 def evaluate(
@@ -34,6 +44,8 @@ def evaluate(
     header: bool | None,
     key: str | None,
     written: dict[str, Any],
+    device: str | None,
+    moved: dict[str, Any],
     max_gib: float,
     force: bool,
     as_json: bool,
@@ -62,9 +74,14 @@ def evaluate(
         check_output(plot, overwrite=force)
     reading: dict[str, Any]
     if is_series(model):
+        if "false_alarm_rate" in moved:
+            raise click.UsageError("--false-alarm-rate is for rows that are no time steps.")
         from tollad.cli import series
 
-        fitted = SeriesDetector.load(model).model_
+        loaded = SeriesDetector.load(model, device=device)
+        if moved:
+            loaded.set_threshold(**moved)
+        fitted = loaded.model_
         reading = {"header": header, "key": key, "dialect": fitted.dialect.changed(**written)}
         series.evaluate(
             fitted,
@@ -80,7 +97,9 @@ def evaluate(
         return
     if label is None:
         raise click.UsageError("--windows is for series; give --label, and --normal, its values that mean normal.")
-    detector = TollDetector.load(model)
+    detector = TollDetector.load(model, device=device)
+    if moved:
+        detector.set_threshold(**moved)
     threshold = -detector.offset_
     reading = {
         "header": header,

@@ -5,8 +5,8 @@ Nothing heavy is imported here; each command imports what it needs when it runs,
 
 from __future__ import annotations
 
+import signal
 import sys
-import threading
 import warnings
 from typing import Any
 
@@ -22,10 +22,10 @@ from tollad.cli.hints import in_options
 from tollad.cli.info import info
 from tollad.cli.paper import paper
 from tollad.cli.score import score
-from tollad.cli.signals import ended_by_sigterm
+from tollad.cli.signals import ended_by_signals
 from tollad.cli.terminal import drop_lost_output
 from tollad.io.streams import standard_output
-from tollad.warn import tell
+from tollad.warn import printable, tell
 
 # What the work raises about its input, each with a sentence for the user; anything else is a defect and is shown whole.
 _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, MemoryError, ImportError)
@@ -48,9 +48,9 @@ class _Commands(click.Group):
             drop_lost_output()
 
     def invoke(self, ctx: click.Context) -> Any:
-        terminated = threading.Event()
+        ended: list[int] = []
         try:
-            with warnings.catch_warnings(), ended_by_sigterm(terminated):
+            with warnings.catch_warnings(), ended_by_signals(ended):
                 warnings.simplefilter("default", UserWarning)
                 warnings.showwarning = _show_warning
                 return super().invoke(ctx)
@@ -58,15 +58,23 @@ class _Commands(click.Group):
             if sys.stderr is not None and sys.stderr.isatty():
                 tell("")  # leave the line of the progress bar
             tell(str(interrupt) or "Interrupted")
-            ctx.exit(143 if terminated.is_set() else 130)
+            ctx.exit(128 + (ended[0] if ended else signal.SIGINT))
         except BrokenPipeError:
             pass  # whoever reads standard output, `head` perhaps, has enough; the other streams never end the work
+        except MemoryError as error:
+            need = str(error) or "the work needs more than there is"
+            raise click.ClickException(printable(f"not enough memory: {need}")) from error
         except _USER_ERRORS as error:
-            raise click.ClickException(in_options(str(error)) or type(error).__name__) from error
+            raise click.ClickException(_lines(in_options(str(error)) or type(error).__name__)) from error
+
+
+def _lines(message: str) -> str:
+    """Return a message, which may have several lines, as it can be shown: names of files quote their line breaks."""
+    return "\n".join(map(printable, message.split("\n")))
 
 
 def _show_warning(message: Warning | str, *_where: object, **_how: object) -> None:
-    tell(f"Warning: {in_options(str(message))}")
+    tell(f"Warning: {printable(in_options(str(message)))}")
 
 
 COMMANDS = {

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tollad.cli.shared import force_option, input_options
-from tollad.warn import tell
+from tollad.cli.shared import device_option, force_option, input_options, json_option, print_result, threshold_options
+from tollad.warn import printable, tell
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _MOST_IMAGES_DRAWN = 6
 
@@ -24,7 +28,13 @@ _MOST_IMAGES_DRAWN = 6
     help="A .csv, .jsonl or .parquet file; - is CSV on standard output, the default.",
 )
 @click.option("--only-anomalies", is_flag=True, help="Write only the rows called anomalous.")
-@click.option("--id", "identifier", metavar="COL", help="A column to write beside the scores; it need be no feature.")
+@click.option(
+    "--id",
+    "identifiers",
+    multiple=True,
+    metavar="COL",
+    help="A column to write beside the scores; it need be no feature; may repeat.",
+)
 @click.option(
     "--fdr",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -62,13 +72,16 @@ _MOST_IMAGES_DRAWN = 6
     "--skipped", metavar="FILE", help="The list of --on-error skip.  [default: OUT with the ending .skipped.csv]"
 )
 @input_options
+@device_option
+@threshold_options
 @force_option
+@json_option
 def score(
     model: str,
     data: str,
     output: str,
     only_anomalies: bool,
-    identifier: str | None,
+    identifiers: tuple[str, ...],
     fdr: float | None,
     drift: bool,
     n_reasons: int | None,
@@ -79,8 +92,11 @@ def score(
     header: bool | None,
     key: str | None,
     written: dict[str, Any],
+    device: str | None,
+    moved: dict[str, Any],
     max_gib: float,
     force: bool,
+    as_json: bool,
 ) -> None:
     """Score the rows of DATA with MODEL.
 
@@ -105,6 +121,8 @@ def score(
     from tollad.series.model import is_series
 
     path = None if output == "-" else output
+    if as_json and path is None:
+        raise click.UsageError("--json needs -o OUT, for the scores would stand before it.")
     if on_error == "fail" and skipped is not None:
         raise click.UsageError("--skipped is the list of --on-error skip.")
     if on_error == "skip" and skipped is None:
@@ -117,14 +135,19 @@ def score(
     if plot is not None:
         plots.picture_format(plot)
         check_output(plot, overwrite=force)
+    identifier, *beside = identifiers or (None,)
     if is_series(model):
         if drift or on_error == "skip":
             raise click.UsageError("--drift and --on-error skip are for rows that are no time steps.")
+        if as_json or beside or "false_alarm_rate" in moved:
+            raise click.UsageError("--json, several --id and --false-alarm-rate are for rows that are no time steps.")
         if n_reasons and events is None:
             raise click.UsageError("--explain gives the reasons for events of a series; give --events, too.")
         from tollad.cli import series
 
-        fitted = SeriesDetector.load(model)
+        fitted = SeriesDetector.load(model, device=device)
+        if moved:
+            fitted.set_threshold(**moved)
         dialect = fitted.model_.dialect.changed(**written)
         series.score(
             fitted,
@@ -141,7 +164,9 @@ def score(
         return
     if events is not None:
         raise click.UsageError("--events is for series, and MODEL is one of rows.")
-    detector = TollDetector.load(model)
+    detector = TollDetector.load(model, device=device)
+    if moved:
+        detector.set_threshold(**moved)
     if (fdr is not None or drift) and not hasattr(detector, "calibration_scores_"):
         raise ValueError(
             f"{model}: has no calibration rows, which --fdr and --drift need; fit with --false-alarm-rate, "
@@ -160,7 +185,7 @@ def score(
             "key": key,
             "dialect": expected_by(detector).dialect.changed(**written),
         }
-        blocks = score_blocks(detector, data, column=identifier, reject=bad, max_gib=max_gib, **reading)
+        blocks = score_blocks(detector, data, column=identifier, beside=beside, reject=bad, max_gib=max_gib, **reading)
         if drift:
             blocks = results.watch_drift(blocks, detector.calibration_scores_)
         if plot is not None:
@@ -168,12 +193,30 @@ def score(
         tables = results.result_tables(
             detector, blocks, only_anomalies=only_anomalies, fdr=fdr, n_reasons=n_reasons or 0
         )
-        write_tables(path, tables, overwrite=force)
+        n_rows = n_anomalies = 0
+
+        def counted() -> Iterator[pa.Table]:
+            nonlocal n_rows, n_anomalies
+            for table in tables:
+                n_rows += table.num_rows
+                n_anomalies += table["verdict"].to_pylist().count("anomaly")
+                yield table
+
+        write_tables(path, counted() if as_json else tables, overwrite=force)
+    if as_json:
+        result = {
+            "output": path,
+            "rows_written": n_rows,
+            "anomalies": n_anomalies,
+            "rows_skipped": 0 if bad is None else bad.n,
+            "threshold": -detector.offset_,
+        }
+        print_result(True, result, "")
     if bad is not None and bad.n:
         tell(f"Warning: {bad.n:,} row{'s' * (bad.n > 1)} could not be read; see {bad.path}")
     if plot is not None:
         explanation, (_, row, _) = detector.explain(highest.rows), highest.found[0]
-        title = f"row {row + 1} of {data}"
+        title = f"row {row + 1} of {printable(data)}"
         if are_images:
             names = [value or f"row {row + 1}" for _, row, value in highest.found]
             plots.part_maps(explanation, names, plot, overwrite=force)

@@ -77,6 +77,32 @@ force_option = click.option("--force", is_flag=True, help="Replace files that ex
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
+device_option = click.option(
+    "--device", metavar="NAME", help="Where to score: cpu, cuda, mps, cuda:1, ...  [default: as at fit]"
+)
+_THRESHOLD_OPTIONS = (
+    click.option("--threshold", "anomaly_score", type=float, metavar="X", help="Call rows above this score anomalous."),
+    click.option("--contamination", type=float, metavar="X", help="Share of the training rows above the threshold."),
+    click.option("--false-alarm-rate", type=float, metavar="X", help="Share of new normal rows to call anomalous."),
+)
+
+
+def threshold_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that move the threshold of a model for this time: one of them at most, as `moved`, a dict."""
+
+    @functools.wraps(command)
+    def gathered(**given: Any) -> Any:
+        names = ("anomaly_score", "contamination", "false_alarm_rate")
+        moved = {name: value for name in names if (value := given.pop(name)) is not None}
+        if len(moved) > 1:
+            raise click.UsageError("--threshold, --contamination and --false-alarm-rate exclude each other.")
+        return command(moved=moved, **given)
+
+    for option in reversed(_THRESHOLD_OPTIONS):
+        gathered = option(gathered)
+    return gathered
+
+
 def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of every command that reads rows.
 

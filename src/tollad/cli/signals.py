@@ -8,23 +8,30 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+# A closed terminal sends SIGHUP; Windows has none.
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 
 @contextlib.contextmanager
-def ended_by_sigterm(came: threading.Event) -> Iterator[None]:
-    """Within the block SIGTERM does what Ctrl-C does at the time, so that it leaves nothing behind, and sets `came`."""
+def ended_by_signals(came: list[int]) -> Iterator[None]:
+    """Within the block SIGTERM and SIGHUP do what Ctrl-C does, so that they leave nothing behind, and are noted."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        came.set()
+        came.append(signum)
         on_ctrl_c = signal.getsignal(signal.SIGINT)
         if not callable(on_ctrl_c):  # it is switched off in the background of a shell
             raise KeyboardInterrupt
         on_ctrl_c(signal.SIGINT, frame)
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    # nohup ignores SIGHUP, and so does what it starts.
+    before = {
+        number: signal.signal(number, interrupt) for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

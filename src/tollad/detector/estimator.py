@@ -41,7 +41,7 @@ from tollad.tables.rows import check_rows, divide, encoding_of, learn_rows, name
 from tollad.tables.schema import Column
 from tollad.training import scoring
 from tollad.training.batches import Batches
-from tollad.training.build import Modules, build_stack, custom_stack, find_device, member_seeds
+from tollad.training.build import Modules, build_stack, custom_stack, find_device, find_saved_device, member_seeds
 from tollad.training.checkpoint import Checkpoint
 from tollad.training.large import HeldOutLater, PreparedLater
 from tollad.training.loop import Precision
@@ -581,7 +581,8 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         ----------
         path : path
         device : str or torch.device, optional
-            Where to run; by default the parameter `device` of the saved detector.
+            Where to run; by default the parameter `device` of the saved detector, or the CPU with a warning if this
+            machine has no such device.
         network : builder, nn.Module or (encoder, decoder), optional
             For a detector with a network of your own: one of the same architecture. Its weights are replaced.
 
@@ -609,8 +610,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
                 parameters["network"] = network
             elif network is not None:
                 raise ValueError(f"{os.fspath(path)} holds network {parameters['network']!r}; load it without network=")
-            if device is not None:
-                parameters["device"] = device
+            parameters["device"] = find_saved_device(path, parameters["device"]) if device is None else device
             self = cls(**parameters)
             check_parameters(self.get_params())  # of which an older file may lack some
         except (KeyError, TypeError) as error:
@@ -648,6 +648,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         return tags
 
     @property

@@ -145,13 +145,16 @@ def _described(
     columns: list[tuple[str, pa.Array]] = [("row", pa.array(block.row_numbers()[kept] + 1))]
     if block.column is not None:
         columns.append((block.column, pa.array(block.values, pa.string()).filter(pa.array(kept))))
+    for name, values in block.beside.items():
+        columns.append((name, pa.array(values, pa.string()).filter(pa.array(kept))))
     columns.append(("score", pa.array(block.scores[kept])))
     if p is not None:
         columns.append(("p_value", pa.array(p[kept])))
     columns += _reasons(detector, chosen(block.rows, kept), n_reasons)
     names = [name for name, _ in columns]
-    if block.column is not None and [*names, "verdict"].count(block.column) > 1:
-        raise ValueError(f"the name of column {block.column!r} is taken by the output; rename the column")
+    for name in filter(None, (block.column, *block.beside)):
+        if [*names, "verdict"].count(name) > 1:
+            raise ValueError(f"the name of column {name!r} is taken by the output; rename the column")
     return pa.table([column for _, column in columns], names=names)
 
 

@@ -66,6 +66,7 @@ def score_blocks(
     header: bool | None,
     key: str | None,
     column: str | None = None,
+    beside: Sequence[str] = (),
     reject: Reject | None = None,
     dialect: Dialect | None = None,
     max_gib: float = MAX_GIB,
@@ -73,7 +74,15 @@ def score_blocks(
     """Score the rows of a file, reading it block by block: as `tollad.io.inputs.row_blocks`, with the scores."""
     expected = expected_by(detector)
     for block in row_blocks(
-        expected, path, header=header, key=key, column=column, reject=reject, dialect=dialect, max_gib=max_gib
+        expected,
+        path,
+        header=header,
+        key=key,
+        column=column,
+        beside=beside,
+        reject=reject,
+        dialect=dialect,
+        max_gib=max_gib,
     ):
         scores = detector.anomaly_score(block.rows)
         yield Scored(**vars(block), scores=scores, alarms=scores > -detector.offset_)

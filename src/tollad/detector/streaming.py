@@ -81,8 +81,8 @@ def iter_scores(
 
 
 def _cut(rows: Any) -> Iterator[Any]:
-    """Yield blocks of an array, or of a frame of pandas, polars or Arrow."""
+    """Yield blocks of an array, of a frame of pandas, polars or Arrow, or of a sparse matrix of SciPy."""
     size = rows_in_block(rows.shape[1:])
-    sliceable = getattr(rows, "iloc", rows)
-    for start in range(0, len(rows), size):
+    sliceable = rows.tocsr() if hasattr(rows, "tocsr") else getattr(rows, "iloc", rows)
+    for start in range(0, rows.shape[0], size):
         yield sliceable[start : start + size]

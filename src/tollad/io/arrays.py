@@ -145,7 +145,7 @@ def _from_npz(path: str, key: str | None, max_gib: float) -> NDArray[Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
-    except DAMAGED as error:
+    except (*DAMAGED, OSError) as error:
         raise damaged(path, "NPZ", error) from error
     member = _chosen(path, members, key)
     check_archive(path, [member], max_gib, "NPZ")
@@ -157,7 +157,7 @@ def _from_npz(path: str, key: str | None, max_gib: float) -> NDArray[Any]:
             data = _filled(stream, there) if plain else np.empty(0, np.uint8)
     except MemoryError:
         raise MemoryError(f"{path}: takes {member.file_size / 2**30:.3g} GiB of memory, more than there is") from None
-    except DAMAGED as error:
+    except (*DAMAGED, OSError) as error:
         raise damaged(path, "NPZ", error) from error
     _check(path, header)
     if not plain:

@@ -96,7 +96,7 @@ def _rows(path: str, sheet: str | None, max_gib: float) -> Iterator[tuple[int, l
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except DAMAGED as error:
+    except (*DAMAGED, OSError) as error:
         raise damaged(path, "Excel", error) from error
     check_archive(path, members, max_gib, "Excel")
     with open(path, "rb") as file:
@@ -105,7 +105,7 @@ def _rows(path: str, sheet: str | None, max_gib: float) -> Iterator[tuple[int, l
                 warnings.simplefilter("ignore")  # of styles and forms, which hold no values
                 workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
             titles = [worksheet.title for worksheet in workbook.worksheets]
-        except DAMAGED as error:
+        except (*DAMAGED, OSError) as error:
             raise damaged(path, "Excel", error) from error
         if sheet not in titles if sheet is not None else len(titles) != 1:
             problem = "holds several sheets" if sheet is None else f"holds no sheet {sheet!r}"
@@ -119,7 +119,7 @@ def _rows(path: str, sheet: str | None, max_gib: float) -> Iterator[tuple[int, l
                     row.pop()
                 if row:
                     yield line, row
-        except DAMAGED as error:
+        except (*DAMAGED, OSError) as error:
             raise damaged(path, "Excel", error) from error
 
 

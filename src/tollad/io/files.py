@@ -8,6 +8,7 @@ newer tollad can thus be told from an altered one. Nothing is ever unpickled.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -16,15 +17,20 @@ import os
 import re
 import secrets
 import shutil
+import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import IO, Any, BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
+
+if sys.platform != "win32":
+    import fcntl
 
 FORMAT = 1
 """Version of the file format that this tollad writes, and the newest that it reads."""
@@ -42,13 +48,19 @@ _HEADER_LIMIT = 100_000_000
 _RESERVED = frozenset({"sha256", "format"})
 
 
+# Hidden files that `atomic_write` writes to; those so many seconds old that nobody writes to are left by the killed.
+_HIDDEN = re.compile(r"\..{1,40}\.[0-9a-f]{16}\.tmp", re.DOTALL)
+_ABANDONED_AFTER = 60
+
+
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[BinaryIO]:
     """Open a binary file that appears under its name only when it is whole.
 
     The bytes go to a hidden file in the same folder, which is renamed over `path` when the block ends without an
     exception. After any exception, ``KeyboardInterrupt`` included, the hidden file is gone and an older file is as it
-    was. A killed process can leave the hidden file behind, never a part of `path`.
+    was. A killed process can leave the hidden file behind, never a part of `path`; the next write to that folder that
+    comes a minute later removes it.
 
     Parameters
     ----------
@@ -93,8 +105,11 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Ite
         _check_absent(shown)
     # The cut keeps a name that is as long as the file system allows from becoming too long.
     temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
+    _sweep(target.parent)
     try:
         with open(temporary, "xb", buffering=0) as raw:
+            with contextlib.suppress(OSError):
+                _lock(raw)
             # Closing the yielded file flushes it but leaves the descriptor open, so it can still be synced.
             with open(raw.fileno(), "wb", closefd=False) as file:
                 yield file
@@ -107,6 +122,8 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Ite
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             problem = "the disk is full; free some space or choose another folder"
+        elif error.errno == errno.EFBIG:
+            problem = "it is larger than the disk, or a limit of the shell (ulimit -f), takes; choose another folder"
         elif error.filename == os.fspath(temporary):  # there are folders, such as /proc, that take no files
             problem = f"its folder takes no new file ({error.strerror}); choose another folder"
         else:
@@ -116,6 +133,26 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Ite
         raise refusal from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the hidden files of writers that were killed: those that nobody holds a lock on, and that are not new."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not _HIDDEN.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
+                continue
+            with contextlib.suppress(OSError):
+                if time.time() - entry.stat().st_mtime > _ABANDONED_AFTER:
+                    with open(entry.path, "rb") as file:
+                        _lock(file)
+                        os.unlink(entry.path)
+
+
+def _lock(file: IO[bytes]) -> None:
+    """Lock a file until it is closed; BlockingIOError if another process holds the lock."""
+    if sys.platform != "win32":
+        # Some network disks have no locks: there nothing is swept, but files are written all the same.
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _check_writable(path: Path, folder: Path) -> None:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# An image of more pixels is made smaller before it is turned into floats.
+_MANY_PIXELS = 1 << 22
+
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".pgm", ".ppm")
 # Nothing else may open a file: some of Pillow's readers start other programs.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM")
@@ -196,7 +199,7 @@ def _open_folder(path: str, size: tuple[int, int] | None, grey: bool) -> ImageSo
     shape = (3 if colourful[0] else 1, *sizes[0])
 
     def read(row: int) -> NDArray[np.float32]:
-        pixels = _using(paths[row], lambda image: _pixels(image, in_colour=colourful[0]))
+        pixels = _using(paths[row], lambda image: _pixels(_reduced(image, size), in_colour=colourful[0]))
         return pixels if size is None else _resized(pixels, size)
 
     folders = [file.partition("/")[0] if "/" in file else "." for file in files]
@@ -319,6 +322,29 @@ def _orientation(image: Image) -> int:
     if image.format == "PNG" and "exif" not in image.info:
         return 1
     return int(image.getexif().get(_ORIENTATION, 1))
+
+
+def _reduced(image: Image, size: tuple[int, int] | None) -> Image:
+    """Return a very large image that is to be resized, no larger than needed: as floats it takes four times as much.
+
+    It stays at least twice as large as it is to be. All others are left as they are: whole grey levels round.
+    """
+    if size is None or image.width * image.height < _MANY_PIXELS:
+        return image
+    height, width = size if _orientation(image) not in _ON_ITS_SIDE else size[::-1]
+    if min(image.width // width, image.height // height) >= 4 and image.format == "JPEG":
+        image.draft(None, (2 * width, 2 * height))  # the decoder skips what is not needed
+    factor = min(image.width // width, image.height // height) // 2
+    if factor < 2:
+        return image
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    if image.mode in ("I;16", "I;16B", "I;16L"):
+        image = image.convert("I")
+    elif image.mode in ("1", "P", "PA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB" if _in_colour(image) else "L")
+    small = image.reduce(factor)
+    small.getexif()[_ORIENTATION] = orientation
+    return small
 
 
 def _pixels(image: Image, *, in_colour: bool) -> NDArray[np.float32]:

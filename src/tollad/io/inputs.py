@@ -41,6 +41,7 @@ def row_blocks(
     header: bool | None,
     key: str | None,
     column: str | None = None,
+    beside: Sequence[str] = (),
     reject: Reject | None = None,
     dialect: Dialect | None = None,
     max_gib: float = MAX_GIB,
@@ -60,6 +61,8 @@ def row_blocks(
     column : str, optional
         A column to hand on as text, such as a label or an identifier; it need not be a feature. Of a folder of images
         it is `file` if none is asked for.
+    beside : sequence of str
+        More such columns.
     reject : callable, optional
         As in `tollad.io.sources.open_table`; and rows of a table with a value that is not of the kind of its column are
         left out, too.
@@ -80,7 +83,7 @@ def row_blocks(
         column. With `reject`, if no row of the file can be read, or none of its first block: it is another file then.
     """
     if is_images(path):
-        yield from _image_blocks(expected, path, column)
+        yield from _image_blocks(expected, path, column, beside)
         return
     array = read_images_array(path, key, max_gib, has_columns=column is not None)
     if array is not None:
@@ -101,11 +104,14 @@ def row_blocks(
         )
     if column is not None:
         column = resolve_column(source.path, source.names, column)
+    beside = [resolve_column(source.path, source.names, name) for name in beside]
     columns, names = expected.columns, expected.names
     dropped = {known.name for known in columns} - {*names}
-    check_columns(source, names, {column, *expected.ignored, *dropped})
+    check_columns(source, names, {column, *beside, *expected.ignored, *dropped})
     understand = typed if expected.named else encode
-    source.numeric.update(known.name for known in columns if known.kind == "number" and known.name != column)
+    source.numeric.update(
+        known.name for known in columns if known.kind == "number" and known.name not in (column, *beside)
+    )
     any_read = False
     for block in source:
         if reject is not None:
@@ -115,7 +121,8 @@ def row_blocks(
         any_read = True
         rows = understand(block.select(names), columns, where=block.where)
         values = [] if column is None else column_as_strings(block, column)
-        yield RowBlock(block.first_row, rows, column, values, numbers=block.numbers, lines=block.lines)
+        others = {name: column_as_strings(block, name) for name in beside}
+        yield RowBlock(block.first_row, rows, column, values, beside=others, numbers=block.numbers, lines=block.lines)
     if not any_read:
         raise ValueError(f"{source.path}: not one of its rows can be read; leave none out to see why")
 
@@ -205,7 +212,7 @@ def read_rows(
     return joined(parts)
 
 
-def _image_blocks(expected: Expected, path: str, column: str | None) -> Iterator[RowBlock]:
+def _image_blocks(expected: Expected, path: str, column: str | None, beside: Sequence[str]) -> Iterator[RowBlock]:
     if expected.images is None:
         raise ValueError(
             f"{path}: holds images, whose pixels are read as 0 to 1, but the model was not fitted on such; fit on a "
@@ -220,9 +227,13 @@ def _image_blocks(expected: Expected, path: str, column: str | None) -> Iterator
         )
     column = "file" if column is None and "file" in source.columns else column
     column = None if column is None else column_of_images(source, column)
+    beside = [column_of_images(source, name) for name in beside]
     for start, images in source.blocks(rows_in_block(source.shape)):
         values: list[str | None] = [] if column is None else [*source.columns[column][start : start + len(images)]]
-        yield RowBlock(start, images, column, values)
+        others: dict[str, list[str | None]] = {
+            name: [*source.columns[name][start : start + len(images)]] for name in beside
+        }
+        yield RowBlock(start, images, column, values, beside=others)
 
 
 def column_of_images(source: ImageSource, wanted: str) -> str:

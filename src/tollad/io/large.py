@@ -65,7 +65,8 @@ def is_large(path: str, spooled: BinaryIO | None = None) -> bool:
     if path.lower().endswith((".parquet", ".pq")):
         from pyarrow import parquet  # slow to import: it brings clients of cloud storage
 
-        metadata = parquet.read_metadata(path)
+        with open(path, "rb") as file:
+            metadata = parquet.read_metadata(file)
         return 8 * metadata.num_rows * metadata.num_columns > stored.IN_MEMORY_BYTES
     if spooled is None:
         size, zipped = os.path.getsize(path), path.lower().endswith(".gz")

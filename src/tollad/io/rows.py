@@ -31,6 +31,8 @@ class RowBlock:
         Name of the column that was asked for.
     values : list of n str or None
         Its values, None where missing; empty if there was none asked for.
+    beside : dict of str to list of n str or None
+        More columns that were asked for, by name.
     numbers : ndarray of int64, (n,), or None
         Number of each row in the file, where rows were left out; None if they follow `first_row`.
     lines : ndarray of int64, (n,), or None
@@ -41,6 +43,7 @@ class RowBlock:
     rows: Rows
     column: str | None
     values: list[str | None]
+    beside: dict[str, list[str | None]] = field(default_factory=dict, kw_only=True)
     numbers: NDArray[np.int64] | None = field(default=None, kw_only=True)
     lines: NDArray[np.int64] | None = field(default=None, kw_only=True)
 

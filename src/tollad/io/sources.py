@@ -320,7 +320,8 @@ def _parquet_parts(path: str, block_rows: int) -> Iterator[Part]:
 
     try:
         # Buffered, a row group is read piece by piece; otherwise whole, and it may be the whole file.
-        with parquet.ParquetFile(path, buffer_size=1 << 16, pre_buffer=False) as file:
+        # Opened here: Arrow takes no names that are no UTF-8.
+        with open(path, "rb") as raw, parquet.ParquetFile(raw, buffer_size=1 << 16, pre_buffer=False) as file:
             names = distinct_names(path, file.schema_arrow.names)
             for batch in file.iter_batches(block_rows):
                 yield Part(pa.table(batch.columns, names=names, metadata=file.schema_arrow.metadata))

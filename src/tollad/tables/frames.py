@@ -5,15 +5,49 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from tollad.tables.schema import Column, listed
 
 # What pandas writes, and reads, where a column has no name: in text, and for an index in Parquet and Arrow.
 _NAMELESS = re.compile(r"|Unnamed: [0-9]+|__index_level_[0-9]+__")
+
+
+def as_rows(X: Any) -> Any:
+    """Return rows in one of the forms that `to_arrow` or NumPy takes, without copying those that have it already.
+
+    A dict of values and a pandas Series with named values are one row, a list of dicts is a row each, a structured
+    array is a table, and a sparse matrix of SciPy is made dense: a block at a time where it is read in blocks.
+
+    Raises
+    ------
+    TypeError
+        For a lazy frame of polars.
+
+    Examples
+    --------
+    >>> as_rows({"age": 31, "city": "Bonn"}).to_pylist()
+    [{'age': 31, 'city': 'Bonn'}]
+    """
+    if hasattr(X, "collect_schema") and not hasattr(X, "get_columns"):
+        raise TypeError("the rows are a lazy frame, which holds none yet; call collect() on it first")
+    if hasattr(X, "tocsr") and hasattr(X, "toarray"):
+        return X.toarray()
+    if isinstance(X, Mapping):
+        X = [X]
+    elif hasattr(X, "iloc") and not hasattr(X, "columns") and not all(isinstance(name, int) for name in X.index):
+        X = [dict(zip(map(str, X.index), X.tolist(), strict=True))]
+    if isinstance(X, (list, tuple)) and X and all(isinstance(row, Mapping) for row in X):
+        names = dict.fromkeys(str(name) for row in X for name in row)
+        by_name = [{str(name): value for name, value in row.items()} for row in X]
+        return pa.table([_to_array(name, [row.get(name) for row in by_name]) for name in names], names=list(names))
+    if isinstance(X, np.ndarray) and X.dtype.names:
+        return pa.table([_to_array(name, X[name]) for name in X.dtype.names], names=list(X.dtype.names))
+    return X
 
 
 def to_arrow(X: Any) -> pa.Table | None:
@@ -81,12 +115,14 @@ def known_columns(table: pa.Table, columns: Sequence[Column]) -> dict[str, pa.Ch
 
 def _to_array(name: str, series: Any) -> Any:
     try:
+        if hasattr(series, "to_arrow"):
+            return series.to_arrow()
         # from_pandas: a NaN among objects is a missing value and no float.
-        return pa.array(series, from_pandas=True) if hasattr(series, "iloc") else series.to_arrow()
+        return pa.array(series.sparse.to_dense() if hasattr(series, "sparse") else series, from_pandas=True)
     except (pa.ArrowException, OverflowError) as error:
-        types = {str(series.dtype)}
+        types = {str(getattr(series, "dtype", "object"))}
         if types == {"object"}:
-            types = {type(value).__name__ for value in series.dropna()}
+            types = {type(value).__name__ for value in series if value is not None and value == value}
         raise ValueError(
             f"column {name!r} holds values of type {' and '.join(sorted(types))}, which cannot be read "
             f"({' '.join(str(error).split())}); make them all numbers, text or dates, or remove the column"

@@ -18,7 +18,7 @@ from sklearn.utils.validation import validate_data
 
 from tollad.tables.encode import encode, encode_codes, recode, recount, to_codes
 from tollad.tables.features import check_axes, column_names, refuse_infinite, refuse_missing
-from tollad.tables.frames import all_numbers, is_nameless, to_arrow
+from tollad.tables.frames import all_numbers, as_rows, is_nameless, to_arrow
 from tollad.tables.keys import warn_of_keys
 from tollad.tables.large import LargeRows, Rows, as_large, in_blocks, take
 from tollad.tables.schema import Column, Encoding, encoding
@@ -142,7 +142,8 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
     """
     if isinstance(X, np.ndarray) and _is_plain(estimator, X):
         return X
-    X, table = _unmasked(X), to_arrow(X)
+    X = _unmasked(X)
+    table = to_arrow(X)
     if table is not None and not table.num_rows:
         raise ValueError("the table has no rows; give at least one")
     if hasattr(estimator, "columns_"):
@@ -175,7 +176,8 @@ def names_of(estimator: BaseEstimator) -> Sequence[str]:
 
 
 def _unmasked(X: Any) -> Any:
-    """Return what is masked as missing: scikit-learn would take the values under the mask."""
+    """Return rows in a form that all of this knows, what is masked as missing: scikit-learn would take these values."""
+    X = as_rows(X)
     return np.ma.filled(X.astype(np.float64), np.nan) if isinstance(X, np.ma.MaskedArray) else X
 
 

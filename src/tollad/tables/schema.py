@@ -14,7 +14,10 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
+MISSING = (
+    *("", "?", "-", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>"),
+    *("NaN", "nan", "-nan", "-NaN", "NaT", "null", "NULL", "None"),
+)
 """Words that stand for a missing value."""
 
 Kind: TypeAlias = Literal["number", "category", "date", "drop"]

@@ -17,6 +17,7 @@ from tollad.method import networks
 from tollad.method.networks import Autoencoder
 from tollad.method.traits import Builder
 from tollad.training.stack import Stack
+from tollad.warn import warn
 
 Modules: TypeAlias = nn.Module | tuple[nn.Module, nn.Module]
 
@@ -43,6 +44,24 @@ def find_device(device: str | torch.device) -> torch.device:
     if (found.index or 0) >= counts.get(found.type, 0):
         raise ValueError(f"device {str(device)!r} is not on this machine, or not in this torch; use device='auto'")
     return found
+
+
+def find_saved_device(path: str | os.PathLike[str], device: str) -> str:
+    """Return the device that a model was saved with, or the CPU with a warning if this machine lacks it.
+
+    Raises
+    ------
+    ValueError
+        For a name that torch does not know.
+    """
+    try:
+        find_device(device)
+    except ValueError:
+        if torch.device(device).type in ("cpu", "meta"):
+            raise
+        warn(f"{os.fspath(path)}: was fitted on {device}, which is not on this machine; it runs on the CPU")
+        return "cpu"
+    return device
 
 
 def member_seeds(seed: int, member: int) -> tuple[int, int]:

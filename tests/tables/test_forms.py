@@ -1,0 +1,71 @@
+"""Rows in the forms that Python has them in: the same rows, the same scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy import sparse
+
+from tollad import TollDetector, iter_scores
+
+ROWS = np.random.default_rng(0).normal(size=(40, 3)).round(2) * (np.random.default_rng(1).random((40, 3)) < 0.5)
+FRAME = pd.DataFrame(ROWS, columns=["a", "b", "c"]).assign(k=["x", "y"] * 20)
+
+
+def fitted(rows) -> TollDetector:
+    return TollDetector(steps=3, n_members=1, random_state=0).fit(rows)
+
+
+@pytest.fixture(scope="module")
+def of_frame() -> TollDetector:
+    return fitted(FRAME)
+
+
+def test_one_row(of_frame):
+    expected = of_frame.anomaly_score(FRAME[:1])
+    series = FRAME.iloc[0]
+    for row in (series, series.to_dict(), [series.to_dict()], (series.to_dict(),)):
+        np.testing.assert_array_equal(of_frame.anomaly_score(row), expected)
+
+
+def test_a_list_of_dicts(of_frame):
+    records = FRAME.to_dict("records")
+    np.testing.assert_array_equal(of_frame.anomaly_score(records), of_frame.anomaly_score(FRAME))
+    np.testing.assert_array_equal(fitted(records).anomaly_score(FRAME), of_frame.anomaly_score(FRAME))
+    del records[3]["a"]
+    missing = FRAME.copy()
+    missing.loc[3, "a"] = np.nan
+    with pytest.warns(UserWarning, match="column 'a' has missing values"):
+        np.testing.assert_array_equal(of_frame.anomaly_score(records), of_frame.anomaly_score(missing))
+
+
+def test_a_structured_array(of_frame):
+    rows = FRAME.to_records(index=False)
+    np.testing.assert_array_equal(of_frame.anomaly_score(np.asarray(rows)), of_frame.anomaly_score(FRAME))
+
+
+def test_a_lazy_frame(of_frame):
+    with pytest.raises(TypeError, match=r"lazy frame, which holds none yet; call collect\(\) on it"):
+        of_frame.anomaly_score(pl.from_pandas(FRAME).lazy())
+
+
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_array, sparse.coo_array, sparse.lil_matrix])
+def test_sparse_matrices(form):
+    dense = fitted(ROWS)
+    expected = dense.anomaly_score(ROWS)
+    np.testing.assert_array_equal(dense.anomaly_score(form(ROWS)), expected)
+    np.testing.assert_array_equal(fitted(form(ROWS)).anomaly_score(ROWS), expected)
+    np.testing.assert_array_equal(np.concatenate([*iter_scores(dense, form(ROWS))]), expected)
+
+
+def test_sparse_frames(of_frame):
+    thin = FRAME.astype({name: pd.SparseDtype(float, 0.0) for name in "abc"})
+    np.testing.assert_array_equal(of_frame.anomaly_score(thin), of_frame.anomaly_score(FRAME))
+    np.testing.assert_array_equal(fitted(thin).anomaly_score(FRAME), of_frame.anomaly_score(FRAME))
+
+
+def test_a_column_of_several_types_is_named(of_frame):
+    with pytest.raises(ValueError, match=r"column 'a' holds values of type (float and str|str and float)"):
+        of_frame.anomaly_score([{"a": 1.0, "b": 1, "c": 1, "k": "x"}, {"a": "no", "b": 1, "c": 1, "k": "x"}])

@@ -29,6 +29,7 @@ from tollad.tables.values import (
     refusal,
     texts_of,
 )
+from tollad.tables.written import numbers_with_units
 from tollad.warn import warn
 
 # A column of `ENOUGH` values nearly all of one kind is taken for that kind with slips, and one of nearly nothing but
@@ -351,6 +352,8 @@ class Survey:
     def _refuse_slips(self) -> None:
         """Raise for a column of nearly nothing but numbers, or dates: more likely with slips than a category."""
         texts = {level: count for level, count in self._counts.items() if level is not None}
+        if (error := numbers_with_units(self.name, texts)) is not None:
+            raise error
         levels, counts = pa.array(texts, TEXT), np.fromiter(texts.values(), np.int64)
         for kind, pattern in _WRITTEN.items():
             written = pc.match_substring_regex(levels, pattern).to_numpy(zero_copy_only=False)

@@ -247,7 +247,7 @@ class TestCheckpoint:
         elif damage == "cut short":
             path.write_bytes(path.read_bytes()[:-20])
         else:
-            metadata = {name: metadata[name] for name in ("identity", "step", "stopped", "notes")}
+            metadata = {name: metadata[name] for name in ("seal", "step", "stopped", "notes")}
             name = next(name for name in tensors if name.endswith("weight"))
             if damage == "of another version":
                 del metadata["notes"]

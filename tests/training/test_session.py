@@ -232,7 +232,7 @@ class TestCheckpoint:
     def test_of_another_fit_is_refused(self, tmp_path):
         Checkpoint(tmp_path / "c", "a").save({}, {})
         with pytest.raises(
-            ValueError, match=r"c: this checkpoint is of other data or other parameters; .* another file"
+            ValueError, match=r"c: this checkpoint is of other data or other parameters, .* another file"
         ):
             Checkpoint(tmp_path / "c", "b").load()
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hmac
+import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from tollad.io import artifact
@@ -23,7 +26,8 @@ class Checkpoint:
     ----------
     path : str or os.PathLike
     identity : str
-        What decides the outcome (parameters and data), as a digest. State of another identity is refused.
+        What decides the outcome (parameters and data), as a digest. State of another identity is refused. It is no part
+        of the file, which is sealed with it: whoever changes the file, with a right digest too, would need the data.
     every : float, default 1
         Seconds after which a save is due again.
     """
@@ -45,17 +49,26 @@ class Checkpoint:
         if not os.path.exists(self._path):
             return None
         metadata, tensors = artifact.load(self._path, "checkpoint")
-        if metadata.get("identity") != self._identity:
+        del metadata["versions"]
+        seal = metadata.pop("seal", None)
+        if seal != self._seal(metadata, tensors):
             raise ValueError(
-                f"{os.fspath(self._path)}: this checkpoint is of other data or other parameters; "
+                f"{os.fspath(self._path)}: this checkpoint is of other data or other parameters, or was altered; "
                 "repeat the fit that began it, or give another file"
             )
         return metadata, tensors
 
     def save(self, metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
         """Replace the file."""
-        artifact.save(self._path, "checkpoint", {**metadata, "identity": self._identity}, tensors)
+        artifact.save(self._path, "checkpoint", {**metadata, "seal": self._seal(metadata, tensors)}, tensors)
         self._saved_at = time.monotonic()
+
+    def _seal(self, metadata: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> str:
+        seal = hmac.new(self._identity.encode(), json.dumps(metadata).encode(), "sha256")
+        for name, array in sorted(tensors.items()):
+            seal.update(f"{name} {array.dtype} {array.shape}".encode())
+            seal.update(np.ascontiguousarray(array).data)
+        return seal.hexdigest()
 
     @property
     def due(self) -> bool:

@@ -30,6 +30,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 CONTAMINATION = 0.01
+# What scores windows, and the scores of those trained on.
+Fitted = tuple[Callable[[Floats], Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def causal_answers(series: Series) -> dict[str, Answer]:
     return found
 
 
-def of_windows(name: str, fit: Callable[[Floats], Callable[[Floats], Floats]]) -> Callable[[Series], dict[str, Answer]]:
+def of_windows(name: str, fit: Callable[[Floats], Fitted]) -> Callable[[Series], dict[str, Answer]]:
     """Return a method that scores flat windows."""
 
     def answers(series: Series) -> dict[str, Answer]:
@@ -121,8 +123,8 @@ def of_windows(name: str, fit: Callable[[Floats], Callable[[Floats], Floats]]) -
             return found.reshape(len(found), -1)
 
         trained, tested = values[: series.n_trained], values[series.n_trained - window + 1 :]
-        score = fit(cut(trained))
-        known = step_scores(score(cut(trained)), len(trained), window, stride)
+        score, of_trained = fit(cut(trained))
+        known = step_scores(of_trained, len(trained), window, stride)
         scores = step_scores(score(cut(tested)), len(tested), window, stride)[window - 1 :]
         return {name: at_quantile(scores, known)}
 
@@ -139,39 +141,40 @@ def at_quantile(scores: Floats, known: Floats) -> Answer:
     return Answer(scores, scores > np.quantile(known, 1 - CONTAMINATION))
 
 
-def nearest(rows: Floats) -> Callable[[Floats], Floats]:
+def nearest(rows: Floats) -> Fitted:
     from sklearn.neighbors import NearestNeighbors
 
     index = NearestNeighbors(n_neighbors=1).fit(rows)
-    return lambda new: index.kneighbors(new)[0][:, 0]
+    # Without rows to ask for, no window is its own neighbour.
+    return lambda new: index.kneighbors(new)[0][:, 0], index.kneighbors()[0][:, 0]
 
 
-def lof(rows: Floats) -> Callable[[Floats], Floats]:
+def lof(rows: Floats) -> Fitted:
     from sklearn.neighbors import LocalOutlierFactor
 
     model = LocalOutlierFactor(n_neighbors=min(20, len(rows) - 1), novelty=True).fit(rows)
-    return lambda new: -model.score_samples(new)
+    return lambda new: -model.score_samples(new), -model.negative_outlier_factor_
 
 
-def isolation_forest(rows: Floats) -> Callable[[Floats], Floats]:
+def isolation_forest(rows: Floats) -> Fitted:
     from sklearn.ensemble import IsolationForest
 
     model = IsolationForest(random_state=0).fit(rows)
-    return lambda new: -model.score_samples(new)
+    return lambda new: -model.score_samples(new), -model.score_samples(rows)
 
 
-def mahalanobis(rows: Floats) -> Callable[[Floats], Floats]:
+def mahalanobis(rows: Floats) -> Fitted:
     from sklearn.covariance import LedoitWolf
 
     model = LedoitWolf().fit(rows)
-    return lambda new: np.sqrt(model.mahalanobis(new))
+    return lambda new: np.sqrt(model.mahalanobis(new)), np.sqrt(model.mahalanobis(rows))
 
 
-def ecod(rows: Floats) -> Callable[[Floats], Floats]:
+def ecod(rows: Floats) -> Fitted:
     from pyod.models.ecod import ECOD
 
     model = ECOD().fit(rows)
-    return lambda new: np.asarray(model.decision_function(new))
+    return lambda new: np.asarray(model.decision_function(new)), np.asarray(model.decision_scores_)
 
 
 def moving_z(series: Series) -> dict[str, Answer]:
@@ -230,8 +233,8 @@ METHODS: dict[tuple[str, ...], Callable[[Series], dict[str, Answer]]] = {
     ("moving z-score",): moving_z,
     ("seasonal naive",): seasonal_naive,
     ("random noise",): noise,
-    ("tollad, causal", "tollad, causal and adapt"): causal_answers,
     ("matrix profile",): matrix_profile,
+    ("tollad, causal", "tollad, causal and adapt"): causal_answers,
 }
 
 

@@ -56,6 +56,12 @@ _MOST_IMAGES_DRAWN = 6
     help="Of a series: write its alarms, each with begin, end, peak, score, p-value, channel and what was expected; "
     "--explain K adds the K channels that contribute most.",
 )
+@click.option("--causal", is_flag=True, help="Of a series: make sure that MODEL answers each time step at once.")
+@click.option(
+    "--state",
+    metavar="FILE",
+    help="Of a causal series: go on from the time steps of an earlier call, of which FILE holds the last window.",
+)
 @click.option(
     "--plot",
     metavar="FILE",
@@ -86,6 +92,8 @@ def score(
     drift: bool,
     n_reasons: int | None,
     events: str | None,
+    causal: bool,
+    state: str | None,
     plot: str | None,
     on_error: str,
     skipped: str | None,
@@ -129,7 +137,7 @@ def score(
         if path is None:
             raise click.UsageError("--on-error skip needs --skipped FILE, or -o OUT beside which to list the rows.")
         skipped = skipping.beside(path)
-    check_distinct(path, plot, skipped, events, read=(model, data))
+    check_distinct(path, plot, skipped, events, state, read=(model, data))
     for table in filter(None, (path, events)):
         check_table_output(table, overwrite=force)
     if plot is not None:
@@ -146,6 +154,11 @@ def score(
         from tollad.cli import series
 
         fitted = SeriesDetector.load(model, device=device)
+        if (causal or state is not None) and not fitted.model_.causal:
+            raise ValueError(
+                f"{model}: is not causal: it knows a time step only a window later; fit with --causal, or leave out "
+                "--causal and --state"
+            )
         if moved:
             fitted.set_threshold(**moved)
         dialect = fitted.model_.dialect.changed(**written)
@@ -159,11 +172,12 @@ def score(
             n_reasons=n_reasons or 0,
             plot=plot,
             events=events,
+            state=state,
             force=force,
         )
         return
-    if events is not None:
-        raise click.UsageError("--events is for series, and MODEL is one of rows.")
+    if events is not None or causal or state is not None:
+        raise click.UsageError("--events, --causal and --state are for series, and MODEL is one of rows.")
     detector = TollDetector.load(model, device=device)
     if moved:
         detector.set_threshold(**moved)

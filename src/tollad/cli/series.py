@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -19,9 +19,11 @@ from tollad.series.detector import SeriesDetector
 from tollad.series.events import event_table
 from tollad.series.measures import at_false_stretches, event_measures
 from tollad.series.model import SeriesModel
+from tollad.series.progress import Progress
 from tollad.series.reading import (
     EventLog,
     Recorder,
+    ScoredSteps,
     labelled_series,
     read_training_series,
     score_series,
@@ -91,6 +93,7 @@ def score(
     n_reasons: int,
     plot: str | None,
     events: str | None,
+    state: str | None,
     force: bool,
 ) -> None:
     """Score the time steps of a file; write its events and draw it, if asked to."""
@@ -98,11 +101,16 @@ def score(
         raise click.UsageError("--fdr decides about all time steps together; leave it out for a causal model.")
     recorder, model = Recorder(), detector.model_
     log = None if events is None else EventLog(model, n_reasons)
-    blocks = score_series(model, data, events=log, **reading)
+    progress = None if state is None else Progress(model, state)
+    blocks = score_series(model, data, events=log, progress=progress, **reading)
+    if progress is not None and path is None:
+        blocks = _saved_after_each(blocks, progress)
     if plot is not None:
         blocks = recorder.watch(blocks)
     tables = result_tables(cast(Any, detector), blocks, only_anomalies=only_anomalies, fdr=fdr)
     write_tables(path, tables, overwrite=force)
+    if progress is not None:
+        progress.save()
     if log is not None:
         table = event_table(log.events, log.times if log.has_times else None)
         write_tables(events, [table], overwrite=force)
@@ -170,6 +178,13 @@ def evaluate(
         f"events {at_one.n_hit} of {at_one.n_events} hit at one false stretch per 1,000 steps"
     )
     print_result(as_json, result, text)
+
+
+def _saved_after_each(blocks: Iterable[ScoredSteps], progress: Progress) -> Iterator[ScoredSteps]:
+    """Hand on scored steps; once they are written, so is the state."""
+    for block in blocks:
+        yield block
+        progress.save()
 
 
 def _finite(value: float) -> float | None:

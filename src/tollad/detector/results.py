@@ -147,7 +147,7 @@ def _described(
         columns.append((block.column, pa.array(block.values, pa.string()).filter(pa.array(kept))))
     for name, values in block.beside.items():
         columns.append((name, pa.array(values, pa.string()).filter(pa.array(kept))))
-    columns.append(("score", pa.array(block.scores[kept])))
+    columns.append(("score", pa.array(block.scores[kept], from_pandas=True)))
     if p is not None:
         columns.append(("p_value", pa.array(p[kept])))
     columns += _reasons(detector, chosen(block.rows, kept), n_reasons)

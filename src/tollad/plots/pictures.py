@@ -384,6 +384,8 @@ def scored_series(
         panels[0, 1].set_title("the alarm of the highest score", loc="left", fontsize="medium")
         if at.dtype.kind != "M":
             panels[-1, 1].locator_params(axis="x", nbins=4)
+        else:
+            _few_dates(panels[-1, 1].xaxis)
     _save(figure, path, picture, overwrite=overwrite)
 
 
@@ -398,6 +400,16 @@ def _close_up(odd: NDArray[np.int64], scores: NDArray[np.float64]) -> list[slice
             view = slice(max(0, begin - context), min(len(scores), end + context))
             return [view] if 4 * (view.stop - view.start) < len(scores) else []
     return []
+
+
+def _few_dates(axis: Axis) -> None:
+    """Put few dates at an axis, so that they do not run into each other."""
+    from matplotlib import dates
+
+    typed: Any = dates  # it has no annotations
+    locator = typed.AutoDateLocator(minticks=2, maxticks=4)
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(typed.ConciseDateFormatter(locator))
 
 
 def _number_events(axes: Any, at: NDArray[Any], odd: NDArray[np.int64], view: slice) -> None:

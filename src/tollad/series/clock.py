@@ -6,6 +6,7 @@ import contextlib
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -37,7 +38,7 @@ class Clock:
 
     def __init__(self, column: str | None, kind: TimeKind = "number", usual: float | None = None) -> None:
         self.column, self.kind, self.usual = column, kind, usual
-        self._last, self._told = -math.inf, False
+        self.last, self._told = -math.inf, False
 
     @classmethod
     def learn(cls, block: Block, column: str) -> Self:
@@ -79,12 +80,21 @@ class Clock:
             encoded = encode(table.select([time.name]), columns, where=where)
         return np.where(encoded[:, -1] == 1, np.nan, encoded[:, 0]) if time.kind == "date" else encoded[:, 0]
 
+    def unseen(self, block: Block) -> Block:
+        """Return the rows of a block from the first on that comes after the last step; all without time stamps."""
+        if self.column is None or not math.isfinite(self.last):
+            return block
+        after = np.flatnonzero(~(self.read(block.table, block.where) <= self.last))
+        first = int(after[0]) if len(after) else len(block)
+        lines = None if block.lines is None else block.lines[first:]
+        return replace(block, first_row=block.first_row + first, table=block.table.slice(first), lines=lines)
+
     def check(self, block: Block) -> Floats:
         """Return the time stamps of the next steps, (m,); ValueError for one that is missing or does not ascend."""
         if self.column is None:
             return np.empty(0)
         times = self.read(block.table, block.where)
-        steps = np.diff(times, prepend=self._last)
+        steps = np.diff(times, prepend=self.last)
         wrong = np.flatnonzero(~(steps > 0))
         if len(wrong):
             raise self._refusal(block, int(wrong[0]), times, steps)
@@ -96,7 +106,7 @@ class Clock:
                 "windows across a gap mix what lies apart, so fill it, or cut the series there",
                 stacklevel=2,
             )
-        self._last = float(times[-1])
+        self.last = float(times[-1])
         return times
 
     def _refusal(self, block: Block, row: int, times: Floats, steps: Floats) -> ValueError:

@@ -307,6 +307,43 @@ early_stopping, precision, device, random_state, verbose
         """Return scores, thresholds and alarms of all time steps."""
         return judge(self.model_, self._values(X))
 
+    def update(self, row: ArrayLike) -> Judged:
+        """Take the next time step of a stream, and say of it what `judge` does.
+
+        The first call begins a stream; it goes on until the next fit. Nothing is learnt.
+
+        Parameters
+        ----------
+        row : float or array-like, (C,)
+
+        Returns
+        -------
+        Judged
+            Of one step: its score (NaN before there is a whole window), its threshold, and whether it raises an alarm.
+
+        Raises
+        ------
+        ValueError
+            For a model that is not causal: it knows a step only a window later.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> wave = np.sin(np.arange(700) / 5)
+        >>> detector = SeriesDetector(window=16, causal=True, random_state=0).fit(wave[:600])
+        >>> [bool(detector.update(value).alarms[0]) for value in [*wave[600:620], 9.0]][-2:]
+        [False, True]
+        """
+        check_is_fitted(self)
+        if not self.model_.causal:
+            raise ValueError("a step can only be judged at once by a causal model; fit with causal=True")
+        step = np.asarray(row, np.float64).reshape(1, -1)
+        if step.shape[1] != self.n_features_in_ or not np.isfinite(step).all():
+            raise ValueError(f"a step has {self.n_features_in_} finite numbers, not {row!r}")
+        if getattr(self, "_stream", (None, None))[0] is not self.model_:
+            self._stream = self.model_, Stream(self.model_)
+        return self._stream[1].push(step)
+
     def events(self, X: ArrayLike, *, n_reasons: int = 0) -> list[Event]:
         """Return the alarms as events, in order of time.
 

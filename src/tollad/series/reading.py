@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +18,25 @@ from tollad.detector.scored import Scored, labels_and_scores
 from tollad.io.dialect import Dialect
 from tollad.io.inputs import check_columns
 from tollad.io.labels import labelled
-from tollad.io.sources import TableSource, column_as_strings, open_table, read_table, resolve_column, warn_of_lost_row
+from tollad.io.records import standard_input
+from tollad.io.sources import (
+    Block,
+    TableSource,
+    column_as_strings,
+    open_table,
+    read_table,
+    resolve_column,
+    warn_of_lost_row,
+)
 from tollad.series.clock import Clock
 from tollad.series.events import Event, EventFinder, Judged
 from tollad.series.measures import runs
 from tollad.series.model import SeriesModel
+from tollad.series.progress import Progress
 from tollad.series.steps import Floats, Steps, long_enough, numbers
 from tollad.series.streaming import Stream
+
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -131,6 +145,7 @@ def score_series(
     column: str | None = None,
     dialect: Dialect | None = None,
     events: EventLog | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[ScoredSteps]:
     """Score the time steps of a file, reading it block by block: no more of it is kept than a block and a window.
 
@@ -141,6 +156,9 @@ def score_series(
         As in `tollad.io.inputs.row_blocks`; by default `column` is that of the time stamps, if there is one.
     events : EventLog, optional
         Is told of the events.
+    progress : Progress, optional
+        Goes on from the steps of an earlier call, of a causal model. Rows up to its last time stamp are left out. The
+        state is for the caller to save.
 
     Yields
     ------
@@ -157,9 +175,13 @@ def score_series(
     UserWarning
         For the first gap in the time stamps.
     """
-    source = _open_like_fit(model, path, header, key, column, dialect)
-    clock, stream = model.clock.anew(), Stream(model)
-    column = clock.column if column is None else resolve_column(source.path, source.names, column)
+    live = path == "-" and model.causal
+    source = _LiveTable(model, header, dialect) if live else _open_like_fit(model, path, header, key, column, dialect)
+    clock, stream = (model.clock.anew(), Stream(model)) if progress is None else (progress.clock, progress.stream)
+    if column is None or live:  # what names there are, a live table knows with its first rows
+        column = clock.column if column is None else column
+    else:
+        column = resolve_column(source.path, source.names, column)
     steps: Floats = np.empty((0, len(model.columns)))
     values: list[str | None] = []
     first_row = 0
@@ -182,7 +204,10 @@ def score_series(
             first_row, steps = first_row + n, steps[n:]
             del values[:n]
 
-    for block in source:
+    for whole in source:
+        block = whole if progress is None else clock.unseen(whole)
+        if not len(block):
+            continue
         clock.check(block)
         new = numbers(block, model.columns)
         steps = np.concatenate([steps, new])
@@ -395,6 +420,46 @@ class Recorder:
         return clock.column, (times * 86400e6).astype("datetime64[us]") if clock.kind == "date" else times
 
 
+class _LiveTable:
+    """Text on standard input as blocks of the rows that are there: a row is not kept waiting for those after it."""
+
+    path = "standard input"
+
+    def __init__(self, model: SeriesModel, header: bool | None, dialect: Dialect | None) -> None:
+        self._model, self._dialect = model, dialect
+        self._header = model.notes.get("header", True) if header is None else header
+        self._given = cast(io.BufferedReader, standard_input())
+        self._first = self._given.readline() if self._header else b""
+        self.names: tuple[str, ...] = (*model.columns,)
+
+    def __iter__(self) -> Iterator[Block]:
+        n_lines, rest = int(self._header), b""
+        while chunk := self._given.read1(_CHUNK_BYTES):
+            lines, line_break, rest = (rest + chunk).rpartition(b"\n")
+            if line_break:
+                yield from self._blocks(lines + line_break, n_lines)
+                n_lines += lines.count(b"\n") + 1
+        if rest.strip():
+            yield from self._blocks(rest, n_lines)
+
+    def _blocks(self, lines: bytes, n_before: int) -> Iterator[Block]:
+        """Read whole lines as a table of their own, and number them as they come."""
+        moved = n_before - int(self._header)
+        if not lines.strip():
+            return
+        try:
+            source = _open_like_fit(
+                self._model, "-", self._header, None, None, self._dialect, io.BytesIO(self._first + lines)
+            )
+            self.names = source.names
+            for block in source:
+                assert block.lines is not None
+                yield replace(block, first_row=block.first_row + moved, lines=block.lines + moved)
+        except ValueError as error:
+            place = re.compile("(?<=standard input, line )[0-9]+")
+            raise ValueError(place.sub(lambda found: str(int(found[0]) + moved), str(error), count=1)) from None
+
+
 def _open_like_fit(
     model: SeriesModel,
     path: str,
@@ -402,11 +467,13 @@ def _open_like_fit(
     key: str | None,
     column: str | None,
     dialect: Dialect | None,
+    spooled: BinaryIO | None = None,
 ) -> TableSource:
     """Open a file that has the columns of the fit; besides them it may have those left out then, and `column`."""
     notes, clock = model.notes, model.clock
     header = notes.get("header", True) if header is None else header
-    source = open_table(path, header=header, key=key, dialect=model.dialect if dialect is None else dialect)
+    dialect = model.dialect if dialect is None else dialect
+    source = open_table(path, header=header, key=key, dialect=dialect, spooled=spooled)
     if column is not None:
         column = resolve_column(source.path, source.names, column)
     time = [] if clock.column is None else [clock.column]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tollad.io.files import JSON
 from tollad.series.events import Judge, Judged
 from tollad.series.model import SeriesModel
 from tollad.series.thresholds import AdaptiveThreshold
+from tollad.series.window import LastScores
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -47,6 +50,23 @@ class Stream:
     def finish(self) -> Judged:
         """Return the steps that are left; ValueError if a model that is not causal has seen no whole window."""
         return Judged.join([self._judge.push(self._scores.finish()), self._judge.finish()])
+
+    def state(self) -> tuple[dict[str, JSON], dict[str, Floats]]:
+        """Return all that later scores and alarms depend on: plain values and arrays. Of causal models only."""
+        assert isinstance(self._scores, LastScores)
+        arrays = {"kept": np.ascontiguousarray(self._scores.kept, np.float64)}
+        plain: dict[str, JSON] = {"n_seen": self.n_seen}
+        if self._follow is not None:
+            arrays["recent"] = np.array(self._follow.recent)
+            plain |= self._follow.state()
+        return plain, arrays
+
+    def restore(self, plain: Mapping[str, Any], arrays: Mapping[str, Floats]) -> None:
+        """Go on from a state."""
+        assert isinstance(self._scores, LastScores)
+        self.n_seen, self._scores.kept = plain["n_seen"], arrays["kept"]
+        if self._follow is not None:
+            self._follow = AdaptiveThreshold.resumed(arrays["recent"], self._follow.share, plain)
 
     def _thresholds(self, scores: Floats) -> Floats:
         return np.full(len(scores), self._fixed) if self._follow is None else self._follow.follow(scores)

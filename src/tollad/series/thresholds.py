@@ -6,15 +6,16 @@ import bisect
 import itertools
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from tollad.calibration.checks import check_share
+from tollad.io.files import JSON
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -184,6 +185,17 @@ class AdaptiveThreshold:
         self.recent: deque[float] = deque(np.asarray(scores, np.float64)[-RECENT:].tolist())
         self._ranked = sorted(self.recent)
         self._at, self._n_held = 0.0, 0  # the threshold at which an alarm began, and its steps so far
+
+    def state(self) -> dict[str, JSON]:
+        """Return what the next thresholds depend on beside the last scores."""
+        return {"level": self.level, "at": self._at, "n_held": self._n_held}
+
+    @classmethod
+    def resumed(cls, recent: ArrayLike, share: float, state: Mapping[str, Any]) -> AdaptiveThreshold:
+        """Return the threshold that stood at a state."""
+        self = cls(recent, share, state["level"])
+        self._at, self._n_held = state["at"], state["n_held"]
+        return self
 
     def follow(self, scores: Floats) -> Floats:
         """Return the threshold of each of the next scores, (m,), as it was before that score; NaN changes nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tollad.plots import pictures as plots
+from tollad.plots import series as plots
 
 
 def scored(n: int = 2000, columns: int = 1) -> dict:
@@ -24,13 +24,13 @@ def scored(n: int = 2000, columns: int = 1) -> dict:
 def axes(monkeypatch):
     """The axes of the figure that is drawn last."""
     figures = []
-    new = plots._new_figure
+    new = plots.new_figure
 
     def keep(*size):
         figures.append(new(*size))
         return figures[-1]
 
-    monkeypatch.setattr(plots, "_new_figure", keep)
+    monkeypatch.setattr(plots, "new_figure", keep)
     return lambda: figures[-1].axes
 
 

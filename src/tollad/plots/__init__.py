@@ -6,9 +6,9 @@ from tollad.plots.pictures import (
     picture_format,
     reason_bars,
     score_distributions,
-    scored_series,
     two_term_map,
 )
+from tollad.plots.series import scored_series
 
 __all__ = [
     "part_map",

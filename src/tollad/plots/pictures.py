@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from tollad import metrics
 from tollad.io import files
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tollad.detector.explain import Explanation
 
 # Blue and vermilion of Okabe and Ito: told apart with any colour vision, and in grey by their lightness.
-_NORMAL, _ANOMALY, _NEUTRAL, _INK = "#0072B2", "#D55E00", "#999999", "#333333"
+NORMAL, ANOMALY, _NEUTRAL, INK = "#0072B2", "#D55E00", "#999999", "#333333"
 # matplotlib knows more, but some need other programs, and some fail at the end of the work.
 _ENDINGS = (".png", ".pdf", ".svg")
 _BINS = 40
@@ -29,14 +29,8 @@ _BINS = 40
 _MOST_NAMED = 12
 _MOST_LETTERS = 80
 _MOST_LETTERS_ABOVE = 18
-# Columns of a scored series that have a panel each, and points that a line across a page can show.
-_MOST_PANELS = 4
-_MOST_NUMBERS = 20
-_MOST_POINTS = 4000
-# Beyond it the room above a line of greatest numbers is no number any more.
-_LARGEST = 1e100
 # Beyond this ratio of the largest to the smallest score, equal steps would crowd most rows into a few bins.
-_LOG_RATIO = 20.0
+LOG_RATIO = 20.0
 
 
 def picture_format(path: str | os.PathLike[str]) -> str:
@@ -49,7 +43,7 @@ def picture_format(path: str | os.PathLike[str]) -> str:
     ValueError
         If the ending is none of .png, .pdf and .svg.
     """
-    _new_figure()
+    new_figure()
     ending = PurePath(path).suffix.lower()
     if ending not in _ENDINGS:
         raise ValueError(
@@ -97,23 +91,23 @@ def score_distributions(
         raise ValueError("the picture needs finite scores of both normal rows and anomalies")
     picture = picture_format(path)
     labels = np.repeat([0, 1], [len(normals), len(anomalies)])
-    figure = _new_figure()
+    figure = new_figure()
     axes = figure.subplots()
-    logarithmic = min(low := float(scores.min()), threshold) > 0 and scores.max() / low > _LOG_RATIO
+    logarithmic = min(low := float(scores.min()), threshold) > 0 and scores.max() / low > LOG_RATIO
     if logarithmic:
         axes.set_xscale("log")
-        _number_decades(axes.xaxis, np.log10(scores.max() / low))
+        number_decades(axes.xaxis, np.log10(scores.max() / low))
     spaced = np.geomspace(low, scores.max(), _BINS + 1) if logarithmic else np.histogram_bin_edges(scores, _BINS)
     edges = spaced.tolist()
-    for values, colour, name in ((normals, _NORMAL, "normal rows"), (anomalies, _ANOMALY, "anomalies")):
+    for values, colour, name in ((normals, NORMAL, "normal rows"), (anomalies, ANOMALY, "anomalies")):
         shares = np.full(len(values), 100 / len(values))
         axes.hist(values, edges, weights=shares, color=colour, alpha=0.45, label=f"{name} ({len(values):,})")
         axes.hist(values, edges, weights=shares, color=colour, histtype="step", linewidth=1.2)
-    axes.axvline(threshold, color=_INK, linestyle="--", linewidth=1.2)
+    axes.axvline(threshold, color=INK, linestyle="--", linewidth=1.2)
     # Above the axes, where it covers no bar.
     top = axes.get_xaxis_transform()
     axes.annotate(
-        f"threshold {threshold:.3g}", (threshold, 1), (0, 3), top, "offset points", ha="center", va="bottom", color=_INK
+        f"threshold {threshold:.3g}", (threshold, 1), (0, 3), top, "offset points", ha="center", va="bottom", color=INK
     )
     axes.set_xlabel("anomaly score")
     axes.set_ylabel("share of the group (%)")
@@ -121,7 +115,7 @@ def score_distributions(
     axes.plot([], linestyle="none", label=f"AUROC {metrics.auroc(labels, scores):.3f}")
     # Outside, since the groups may fill the axes.
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
-    _save(figure, path, picture, overwrite=overwrite)
+    save(figure, path, picture, overwrite=overwrite)
 
 
 def reason_bars(
@@ -160,17 +154,15 @@ def reason_bars(
     picture = picture_format(path)
     parts, score = explanation.parts[row], float(explanation.scores[row])
     order = [int(column) for column in np.argsort(-parts, kind="stable") if parts[column] > 0]
-    bars = [(_label(explanation.finding(row, column)), float(parts[column]), _ANOMALY) for column in order[:most]]
+    bars = [(label(explanation.finding(row, column)), float(parts[column]), ANOMALY) for column in order[:most]]
     if rest := order[most:]:
         bars.append((f"{len(rest)} other column{'s' * (len(rest) > 1)}", float(parts[rest].sum()), _NEUTRAL))
-    bars.append(("latent: the row as a whole", float(explanation.latent[row]), _NORMAL))
+    bars.append(("latent: the row as a whole", float(explanation.latent[row]), NORMAL))
     names, lengths, colours = zip(*bars, strict=True)
-    figure = _new_figure(width=7.6, height=0.9 + 0.32 * len(bars))
+    figure = new_figure(width=7.6, height=0.9 + 0.32 * len(bars))
     axes = figure.subplots()
     drawn = axes.barh(range(len(bars)), lengths, color=colours, height=0.72)
-    axes.bar_label(
-        drawn, [f"{100 * length / score if score else 0:.0f} %" for length in lengths], padding=3, color=_INK
-    )
+    axes.bar_label(drawn, [f"{100 * length / score if score else 0:.0f} %" for length in lengths], padding=3, color=INK)
     axes.set_yticks(range(len(bars)), names)
     axes.invert_yaxis()
     axes.margins(x=0.14)
@@ -178,7 +170,7 @@ def reason_bars(
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     figure.suptitle(_titled(title, score), x=0.01, ha="left", fontsize="medium")
-    _save(figure, path, picture, overwrite=overwrite)
+    save(figure, path, picture, overwrite=overwrite)
 
 
 def part_map(
@@ -215,7 +207,7 @@ def part_map(
     low, high = float(seen.min()), float(seen.max())
     height, width = parts.shape
     wide = width > 2 * height
-    figure = _new_figure(*((7.6, 5.2) if wide else (8.4, 3.0)))
+    figure = new_figure(*((7.6, 5.2) if wide else (8.4, 3.0)))
     panels = figure.subplots(3, 1) if wide else figure.subplots(1, 3)
     # A few channels of a long series would be thin lines if time steps were squares.
     aspect = "auto" if wide else "equal"
@@ -236,7 +228,7 @@ def part_map(
     share = explanation.latent[row] / score if score else 0.0
     text = f"{_titled(title, score)}, of which {100 * share:.0f} % is the latent part"
     figure.suptitle(text, x=0.01, ha="left", fontsize="medium")
-    _save(figure, path, picture, overwrite=overwrite)
+    save(figure, path, picture, overwrite=overwrite)
 
 
 def part_maps(
@@ -277,7 +269,7 @@ def part_maps(
     # Pixels from 0 to 1 look as they do elsewhere, and others as they are spread.
     low, high = min(0.0, float(seen.min())), max(1.0, float(seen.max()))
     panel = min(1.5, 9.0 / n)
-    figure = _new_figure(n * panel + 1.7, 3 * panel * height / width + 0.8)
+    figure = new_figure(n * panel + 1.7, 3 * panel * height / width + 0.8)
     grid = figure.subplots(3, n, squeeze=False)
     for column, name in enumerate(names):
         grid[0, column].set_title(f"{_name(name)}\nscore {explanation.scores[column]:.3g}", fontsize="small")
@@ -292,152 +284,7 @@ def part_maps(
     for axes, what in zip(grid[:, 0], ("seen", "expected", "part of\nthe score"), strict=True):
         axes.set_ylabel(what, rotation="horizontal", ha="right", va="center")
     figure.colorbar(heat, ax=[*grid[2]], shrink=0.9, aspect=12, pad=0.02)
-    _save(figure, path, picture, overwrite=overwrite)
-
-
-def scored_series(
-    series: ArrayLike,
-    scores: ArrayLike,
-    threshold: ArrayLike,
-    path: str | os.PathLike[str],
-    *,
-    names: Sequence[str],
-    alarms: ArrayLike | None = None,
-    time: ArrayLike | None = None,
-    time_name: str = "row",
-    overwrite: bool = True,
-) -> None:
-    """Draw a series above the scores of its time steps and their threshold, the alarms shaded and numbered.
-
-    The oddest stretch is drawn once more, large, unless it fills much of the picture anyway.
-
-    Parameters
-    ----------
-    series : array-like, (T, C)
-        Of more than four columns the first four are drawn. Values beyond 1e100 are drawn there.
-    scores : array-like of float, (T,)
-        NaN where a step has none.
-    threshold : float or array-like of float, (T,)
-        Steps above it are odd. It may move.
-    path, overwrite
-        As in `score_distributions`.
-    names : sequence of C str
-        What to call the columns.
-    alarms : array-like of bool, (T,), optional
-        Steps of an alarm; by default those above the threshold.
-    time : array-like of float or datetime64, (T,), optional
-        Ascending; by default the number of the row, from 1.
-    time_name : str, default "row"
-
-    Raises
-    ------
-    ImportError, OSError
-        As `score_distributions` does.
-    ValueError
-        If there is not a name for each column and a score and a time for each step, or the format is unknown.
-    """
-    values, heights = (np.clip(np.asarray(a, np.float64), -_LARGEST, _LARGEST) for a in (series, scores))
-    limits = np.broadcast_to(np.asarray(threshold, np.float64), heights.shape)
-    alarm = heights > limits if alarms is None else np.asarray(alarms, np.bool_)
-    at = np.arange(1, 1 + len(heights)) if time is None else np.asarray(time)
-    if values.shape != (len(heights), len(names)) or at.shape != heights.shape or not len(heights):
-        raise ValueError(
-            "the picture needs a name for each column and a score and a time for each step; the series is of shape "
-            f"{values.shape}, with {len(names)} names, {len(heights)} scores and times of shape {at.shape}"
-        )
-    picture = picture_format(path)
-    names = names[:_MOST_PANELS]
-    odd = np.flatnonzero(np.diff(alarm, prepend=False, append=False)).reshape(-1, 2)
-    views = [slice(0, len(at)), *_close_up(odd, heights)]
-    figure = _new_figure(9.0, 2.4 + 1.2 * len(names))
-    panels = figure.subplots(
-        len(names) + 1, len(views), sharex="col", sharey="row", squeeze=False, width_ratios=[2.6, 1][: len(views)]
-    )
-    for view, column in zip(views, panels.T, strict=True):
-        for axes, line in zip(column, [*values.T[:_MOST_PANELS], heights], strict=True):
-            for begin, end in odd:
-                if begin < view.stop and end > view.start:
-                    # The edge keeps a stretch visible that is narrower than a pixel.
-                    axes.axvspan(at[begin], at[end - 1], color=_ANOMALY, alpha=0.25, linewidth=0.8)
-            axes.plot(*_thinned(at[view], line[view]), color=_NORMAL, linewidth=0.8)
-            axes.set_xlim(at[view][0], at[view][-1])
-            axes.spines[["top", "right"]].set_visible(False)
-        moves = len(limits) and limits.min() < limits.max()
-        label = "threshold" if moves else f"threshold {limits[0]:.3g}"
-        column[-1].plot(*_thinned(at[view], limits[view]), color=_INK, linestyle="--", linewidth=1.0, label=label)
-        _number_events(column[0], at, odd, view)
-        column[-1].set_xlabel(_label(time_name))
-    for axes, name in zip(panels[:, 0], [*names, "score"], strict=True):
-        axes.set_ylabel(_label(name))
-    bottom, low = panels[-1, 0], min(float(np.nanmin(heights)), float(limits.min()))
-    if low > 0 and np.nanmax(heights) / low > _LOG_RATIO:
-        bottom.set_yscale("log")
-        _number_decades(bottom.yaxis, np.log10(np.nanmax(heights) / low))
-    # Above the axes, where it covers no score.
-    bottom.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize="small", borderaxespad=0, frameon=False)
-    left_out = values.shape[1] - len(names)
-    more = f"; {left_out} more column{'s' * (left_out > 1)} not shown" if left_out else ""
-    share = 100 * float(alarm.mean())
-    text = f"{len(odd):,} alarm{'s' * (len(odd) != 1)}, {share:.2g} % of the time steps{more}"
-    panels[0, 0].set_title(text, loc="left", fontsize="medium")
-    if len(views) > 1:
-        panels[0, 1].set_title("the alarm of the highest score", loc="left", fontsize="medium")
-        if at.dtype.kind != "M":
-            panels[-1, 1].locator_params(axis="x", nbins=4)
-        else:
-            _few_dates(panels[-1, 1].xaxis)
-    _save(figure, path, picture, overwrite=overwrite)
-
-
-def _close_up(odd: NDArray[np.int64], scores: NDArray[np.float64]) -> list[slice]:
-    """Return the part of a series around the stretch with the highest score, if it is a small part."""
-    if not len(odd):
-        return []
-    top = max((int(begin + scores[begin:end].argmax()) for begin, end in odd), key=scores.__getitem__)
-    for begin, end in odd.tolist():
-        if begin <= top < end:
-            context = max(end - begin, len(scores) // 100)
-            view = slice(max(0, begin - context), min(len(scores), end + context))
-            return [view] if 4 * (view.stop - view.start) < len(scores) else []
-    return []
-
-
-def _few_dates(axis: Axis) -> None:
-    """Put few dates at an axis, so that they do not run into each other."""
-    from matplotlib import dates
-
-    typed: Any = dates  # it has no annotations
-    locator = typed.AutoDateLocator(minticks=2, maxticks=4)
-    axis.set_major_locator(locator)
-    axis.set_major_formatter(typed.ConciseDateFormatter(locator))
-
-
-def _number_events(axes: Any, at: NDArray[Any], odd: NDArray[np.int64], view: slice) -> None:
-    """Write the numbers of the alarms above them, unless they are too many to be read."""
-    seen = [(number, begin, end) for number, (begin, end) in enumerate(odd.tolist(), 1)]
-    seen = [(number, begin, end) for number, begin, end in seen if begin < view.stop and end > view.start]
-    if len(seen) > _MOST_NUMBERS:
-        return
-    for number, begin, end in seen:
-        middle = at[(max(begin, view.start) + min(end, view.stop) - 1) // 2]
-        axes.annotate(
-            str(number),
-            (middle, 1),
-            xycoords=("data", "axes fraction"),
-            ha="center",
-            va="top",
-            fontsize="small",
-            color=_ANOMALY,
-        )
-
-
-def _thinned(x: NDArray[Any], y: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return the points of a line that can be seen: the lowest and the highest of each piece of it."""
-    if len(x) <= _MOST_POINTS:
-        return x, y
-    pieces = np.array_split(np.arange(len(x)), _MOST_POINTS // 2)
-    seen = np.unique([place for piece in pieces for place in (piece[y[piece].argmin()], piece[y[piece].argmax()])])
-    return x[seen], y[seen]
+    save(figure, path, picture, overwrite=overwrite)
 
 
 def two_term_map(
@@ -472,15 +319,15 @@ def two_term_map(
         raise ValueError(f"anomalous has shape {truth.shape}; it needs one truth for each of the rows")
     picture = picture_format(path)
     latent, error = explanation.latent, explanation.scores - explanation.latent
-    figure = _new_figure(6.0, 5.0)
+    figure = new_figure(6.0, 5.0)
     axes = figure.subplots()
     for axis, values in (("x", latent), ("y", error)):
         low, high = float(values.min()) / 1.3, float(values.max()) * 1.3 or 1.0
-        if logarithmic := low > 0 and high / low > _LOG_RATIO:
+        if logarithmic := low > 0 and high / low > LOG_RATIO:
             axes.set(**{f"{axis}scale": "log"})
-            _number_decades(getattr(axes, f"{axis}axis"), np.log10(high / low))
+            number_decades(getattr(axes, f"{axis}axis"), np.log10(high / low))
         axes.set(**{f"{axis}lim": (low if logarithmic else 0.0, high)})
-    groups = ((~truth, _NORMAL, "o", "normal rows"), (truth, _ANOMALY, "^", "anomalies"))
+    groups = ((~truth, NORMAL, "o", "normal rows"), (truth, ANOMALY, "^", "anomalies"))
     for chosen, colour, marker, name in groups:
         x, y, label = latent[chosen], error[chosen], f"{name} ({chosen.sum():,})"
         axes.scatter(x, y, s=14, c=colour, marker=marker, alpha=0.55, linewidths=0, label=label)
@@ -490,7 +337,7 @@ def two_term_map(
     axes.set_ylabel("reconstruction error, in units of the score")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, columnspacing=1.2, handletextpad=0.5)
-    _save(figure, path, picture, overwrite=overwrite)
+    save(figure, path, picture, overwrite=overwrite)
 
 
 def _add_equal_score(axes: Axes, threshold: float, score: float) -> None:
@@ -504,15 +351,15 @@ def _add_equal_score(axes: Axes, threshold: float, score: float) -> None:
     x = np.sort(np.concatenate([x, score - y]))
     x = x[(x >= left) & (x <= right) & (score - x >= bottom) & (score - x <= top)]
     if score == threshold:
-        axes.plot(x, score - x, "--", color=_INK, linewidth=1.4, label=f"threshold {threshold:.3g}")
+        axes.plot(x, score - x, "--", color=INK, linewidth=1.4, label=f"threshold {threshold:.3g}")
         return
-    axes.plot(x, score - x, "-", color=_INK, linewidth=0.6, alpha=0.6, zorder=1)
+    axes.plot(x, score - x, "-", color=INK, linewidth=0.6, alpha=0.6, zorder=1)
     axes.annotate(
-        f"{score:.3g}", (x[0], score - x[0]), (2, 2), textcoords="offset points", fontsize="x-small", color=_INK
+        f"{score:.3g}", (x[0], score - x[0]), (2, 2), textcoords="offset points", fontsize="x-small", color=INK
     )
 
 
-def _number_decades(axis: Axis, decades: float) -> None:
+def number_decades(axis: Axis, decades: float) -> None:
     """Give a logarithmic axis plain numbers, at 2 and 5 as well if it is short."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -522,25 +369,27 @@ def _number_decades(axis: Axis, decades: float) -> None:
 
 
 def _titled(title: str, score: float) -> str:
-    return _label(f"{title}: score {score:.3g}" if title else f"score {score:.3g}")
+    return label(f"{title}: score {score:.3g}" if title else f"score {score:.3g}")
 
 
-def _label(text: str) -> str:
+def label(text: str) -> str:
     """Return a text of the user's as matplotlib shows it: dollars begin no formula, and the axes keep some room."""
     return (text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 3] + "...").replace("$", r"\$")
 
 
 def _name(text: str) -> str:
     """Return the end of a path, which tells one image from the next, short enough to stand above it."""
-    return _label(text if len(text) <= _MOST_LETTERS_ABOVE else "..." + text[3 - _MOST_LETTERS_ABOVE :])
+    return label(text if len(text) <= _MOST_LETTERS_ABOVE else "..." + text[3 - _MOST_LETTERS_ABOVE :])
 
 
-def _save(figure: Figure, path: str | os.PathLike[str], picture: str, *, overwrite: bool) -> None:
+def save(figure: Figure, path: str | os.PathLike[str], picture: str, *, overwrite: bool) -> None:
+    """Write a figure in a format of `picture_format`, whole or not at all."""
     with files.atomic_write(path, overwrite=overwrite) as file:
         figure.savefig(file, format=picture, dpi=150)
 
 
-def _new_figure(width: float = 6.4, height: float = 4.0) -> Figure:
+def new_figure(width: float = 6.4, height: float = 4.0) -> Figure:
+    """Return an empty figure, of a size in inches; ImportError without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

@@ -20,13 +20,12 @@ from tollad.detector.estimator import TollDetector
 from tollad.series import model as files
 from tollad.series.events import Event, EventFinder, Judged
 from tollad.series.measures import runs
-from tollad.series.model import SeriesModel, as_rows
+from tollad.series.model import SeriesModel, as_rows, held_out_scores
 from tollad.series.reading import score_series
 from tollad.series.steps import Steps, as_steps, long_enough
 from tollad.series.streaming import Stream, judge
-from tollad.series.thresholds import FalseAlarms, folds
-from tollad.series.window import check_window, choose_steps, choose_stride, choose_window, windows
-from tollad.warn import warn
+from tollad.series.thresholds import FalseAlarms
+from tollad.series.window import check_window, choose_stride, choose_window, windows
 
 if TYPE_CHECKING:
     import torch
@@ -38,9 +37,25 @@ Floats: TypeAlias = NDArray[np.float64]
 # The parameters of the series, and those of the detector of windows.
 _OF_SERIES = ("window", "stride", "time", "causal", "adapt", "contamination", "false_alarm_rate")
 _OF_WINDOWS = frozenset(
-    {"steps", "network", "beta", "norm", "target", "latent_dim", "hidden", "learning_rate", "batch_size", "n_members"}
+    {
+        "steps",
+        "network",
+        "beta",
+        "norm",
+        "target",
+        "error",
+        "latent_dim",
+        "hidden",
+        "learning_rate",
+        "batch_size",
+        "n_members",
+    }
     | {"corruption", "preprocess", "early_stopping", "precision", "device", "random_state"}
 )
+
+
+# More updates memorise a few hundred windows; on those of NAB and SKAB they gained nothing.
+_STEPS = 100
 
 
 class SeriesDetector(OutlierMixin, BaseEstimator):
@@ -78,7 +93,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
     network : str or (encoder, decoder), default "auto"
         As in `TollDetector`; "auto" is "mlp_layernorm", which takes windows flat and trains by denoising collapse.
         "conv1d" takes windows as they are.
-    beta, norm, target, latent_dim, hidden, learning_rate, batch_size, n_members, corruption, preprocess, \
+    beta, norm, target, error, latent_dim, hidden, learning_rate, batch_size, n_members, corruption, preprocess, \
 early_stopping, precision, device, random_state, verbose
         As in `TollDetector`.
 
@@ -117,6 +132,7 @@ early_stopping, precision, device, random_state, verbose
         beta: float | Auto = "auto",
         norm: Literal["l1", "l2", "linf"] = "l2",
         target: Literal["origin", "mean"] = "origin",
+        error: str = "l2",
         latent_dim: int | Auto = "auto",
         hidden: Sequence[int] | Auto = "auto",
         learning_rate: float | Auto = "auto",
@@ -142,6 +158,7 @@ early_stopping, precision, device, random_state, verbose
         self.beta = beta
         self.norm = norm
         self.target = target
+        self.error = error
         self.latent_dim = latent_dim
         self.hidden = hidden
         self.learning_rate = learning_rate
@@ -226,7 +243,9 @@ early_stopping, precision, device, random_state, verbose
             folds=[],
             n_steps=n_steps,
         )
-        pieces, sizes = self._held_out_scores(fitted, stretches)
+        pieces, sizes = held_out_scores(
+            fitted, stretches, lambda trained: self._fitted(trained, fitted.window, fitted.stride, 0)
+        )
         scores = np.concatenate(pieces)
         start = Decision(0.0, ("anomaly_score", 0.0), scores, np.sort(scores))
         fitted = replace(fitted, decision=start, folds=sizes)
@@ -257,31 +276,11 @@ early_stopping, precision, device, random_state, verbose
             own["network"] = "mlp_layernorm"
         rows = np.concatenate([as_rows(windows(piece, window, stride), own["network"]) for piece in stretches])
         if self.steps == "auto" and own["network"] == "mlp_layernorm" and own["corruption"] == "auto":
-            own["steps"] = choose_steps(len(rows))
+            own["steps"] = _STEPS
         with warnings.catch_warnings():
             # That is about the threshold of windows, which nobody asks.
             warnings.filterwarnings("ignore", "contamination=")
             return TollDetector(**own | {"verbose": verbose}).fit(rows, checkpoint=checkpoint)
-
-    def _held_out_scores(self, fitted: SeriesModel, stretches: Sequence[Floats]) -> tuple[list[Floats], list[int]]:
-        """Return scores of held-out steps, stretch by stretch, and how many are of each fold."""
-        pieces: list[Floats] = []
-        sizes: list[int] = []
-        for trained, held_out in folds(stretches, fitted.window):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the fit of all steps has said it
-                detector = self._fitted(trained, fitted.window, fitted.stride, 0)
-            found = replace(fitted, detector=detector).known_scores(held_out)
-            pieces += found
-            sizes.append(sum(map(len, found)))
-        if pieces:
-            return pieces, sizes
-        warn(
-            f"the series has {fitted.n_steps:,} time steps, too few to hold some out for windows of {fitted.window}; "
-            "the threshold rests on steps that were trained on, and more of new normal steps lie above it"
-        )
-        pieces = fitted.known_scores(stretches)
-        return pieces, [sum(map(len, pieces))]
 
     def anomaly_score(self, X: ArrayLike) -> Floats:
         """Return the anomaly score of each time step: (T,), high = anomalous; NaN before the first window if causal.
@@ -291,7 +290,8 @@ early_stopping, precision, device, random_state, verbose
         ValueError
             For a series that is shorter than a window, or not like that of the fit.
         """
-        return self.model_.score_steps(self._values(X))
+        values = self._values(X)
+        return self.model_.score_steps(values)
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return -1 for the time steps of an alarm and +1 for all others: (T,).
@@ -305,7 +305,8 @@ early_stopping, precision, device, random_state, verbose
 
     def judge(self, X: ArrayLike) -> Judged:
         """Return scores, thresholds and alarms of all time steps."""
-        return judge(self.model_, self._values(X))
+        values = self._values(X)
+        return judge(self.model_, values)
 
     def update(self, row: ArrayLike) -> Judged:
         """Take the next time step of a stream, and say of it what `judge` does.
@@ -368,7 +369,8 @@ early_stopping, precision, device, random_state, verbose
 
         It rests on steps that say nearly the same as their neighbours: an estimate, no promise.
         """
-        return self.decision_.p_values(self.anomaly_score(X))
+        scores = self.anomaly_score(X)
+        return self.decision_.p_values(scores)
 
     def calibrate(self, X: ArrayLike, *, false_alarm_rate: float | None = None, tail: bool = False) -> Self:
         """Calibrate after the fact on a normal series that was not trained on.

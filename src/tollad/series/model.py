@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,7 +19,7 @@ from tollad.io import artifact
 from tollad.io.dialect import Dialect
 from tollad.method.networks import traits_of
 from tollad.series.clock import Clock
-from tollad.series.thresholds import FalseAlarms, fold_threshold, stretch_threshold
+from tollad.series.thresholds import FalseAlarms, fold_threshold, folds, stretch_threshold
 from tollad.series.window import LastScores, MeanScores
 from tollad.warn import warn
 
@@ -133,6 +134,50 @@ class SeriesModel:
                 f"{n_steps / self.window:.3g} windows side by side; calibrate on a normal series of {needed:,} steps "
                 "or more"
             )
+
+
+def held_out_scores(
+    model: SeriesModel, stretches: Sequence[Floats], fit: Callable[[Sequence[Floats]], TollDetector]
+) -> tuple[list[Floats], list[int]]:
+    """Score each fold by a detector that has not seen it.
+
+    Parameters
+    ----------
+    model : SeriesModel
+        Of all stretches; it says how steps are scored.
+    stretches : sequence of ndarray, (T_i, C)
+    fit : callable
+        Stretches to a detector of their windows.
+
+    Returns
+    -------
+    pieces : list of ndarray, (T_j,)
+        Scores, held-out piece by piece.
+    sizes : list of int
+        How many are of each fold.
+
+    Warns
+    -----
+    UserWarning
+        If there are too few steps for folds: the scores are then those of steps that were trained on.
+    """
+    pieces: list[Floats] = []
+    sizes: list[int] = []
+    for trained, held_out in folds(stretches, model.window):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the fit of all steps has said it
+            detector = fit(trained)
+        found = replace(model, detector=detector).known_scores(held_out)
+        pieces += found
+        sizes.append(sum(map(len, found)))
+    if pieces:
+        return pieces, sizes
+    warn(
+        f"the series has {model.n_steps:,} time steps, too few to hold some out for windows of {model.window}; "
+        "the threshold rests on steps that were trained on, and more of new normal steps lie above it"
+    )
+    pieces = model.known_scores(stretches)
+    return pieces, [sum(map(len, pieces))]
 
 
 def as_rows(cut: NDArray[Any], network: Any) -> NDArray[Any]:

@@ -40,7 +40,7 @@ class Progress:
         if not os.path.exists(path):
             return
         name = os.fspath(path)
-        metadata, tensors = files.unpack(files.read_bytes(path), name=name)
+        metadata, tensors = files.read_packed(path)
         if metadata.get("kind") != "series state":
             raise ValueError(f"{name}: is no state of a series; give a file that an earlier call wrote")
         if metadata["model"] != self._model:

@@ -313,8 +313,3 @@ def period_of(series: NDArray[np.float64]) -> int | None:
 def choose_stride(n_steps: int, window: int) -> int:
     """Return the steps from one window to the next: a sixteenth of a window, more for more than 20,000 windows."""
     return min(max(1, window // _COVERS, n_steps // _MOST_WINDOWS), max(1, window // 4))
-
-
-def choose_steps(n_windows: int) -> int:
-    """Return the updates of a training with denoising collapse: more than 100 memorise a few hundred windows."""
-    return 100

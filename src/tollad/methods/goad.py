@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tollad.methods.layers import Adam, Drawn, build, default, mlp
-from tollad.methods.neural import Neural, Phase, need_axes
+from tollad.methods.neural import Neural, Phase, need_table
 
 
 class _Maps(Drawn):
@@ -113,7 +113,7 @@ class GOAD(Neural):
     title: ClassVar[str] = "GOAD"
 
     def _build(self, shape: tuple[int, ...]) -> nn.Module:
-        (d,) = need_axes(shape, 1, self.title)
+        d = need_table(shape, self.title)
         return build(lambda: _Networks(d, self.n_maps, self.map_dim, self.widths), self.seed, default)
 
     @property

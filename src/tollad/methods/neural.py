@@ -217,12 +217,11 @@ class Neural(Comparator):
         self._net.eval()
 
 
-def need_axes(shape: tuple[int, ...], n_axes: int, title: str) -> tuple[int, ...]:
-    """Return the shape if it is that of a table (1) or of images (3); the error says what the method takes."""
-    if len(shape) != n_axes:
-        takes = {1: "tables of shape (n, columns)", 3: "images of shape (n, channels, height, width)"}[n_axes]
-        raise ValueError(f"{title} takes {takes} with this network, not rows of shape {shape}")
-    return shape
+def need_table(shape: tuple[int, ...], title: str) -> int:
+    """Return the number of columns of rows of a shape; a ValueError says what the method takes."""
+    if len(shape) != 1:
+        raise ValueError(f"{title} takes tables of shape (n, columns), not rows of shape {shape}")
+    return shape[0]
 
 
 def effective_rank(z: Tensor) -> float:

@@ -70,6 +70,9 @@ def test_devices(home, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("the machine has the device that is to be missing")
     model = TollDetector.load(home / "m")
+    model.device = "abacus"
+    model.save(tmp_path / "m")
+    assert "unknown device 'abacus'" in refused("score", tmp_path / "m", home / "rows.csv")
     model.device = "cuda"
     model.save(tmp_path / "m")
     result = done("score", tmp_path / "m", home / "rows.csv")

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from tollad.io.dialect import Recoded
 
 _CHUNK_BYTES = 1 << 22
+# What comments, names and the separator are told by.
+_BEGIN_BYTES = 1 << 16
 _MAX_RECORD_BYTES = 1 << 26
 _LOOKS_LIKE = {
     b"PAR1": "it looks like a Parquet file",
@@ -74,18 +76,30 @@ def byte_stream(path: str, spooled: BinaryIO | None, encoding: str | None) -> It
         yield raw if encoding is None else Recoded(raw, encoding)
 
 
-def first_lines(stream: Stream, label: str, *, header: bool, skip: bool) -> tuple[bytes, int]:
-    """Return the beginning of a text without a byte order mark and leading comments, and the line that it begins on.
+class _Begun:
+    """A stream of which the beginning was read before."""
+
+    def __init__(self, begin: bytes, stream: Stream) -> None:
+        self._begin, self._stream = begin, stream
+
+    def read(self, size: int) -> bytes:
+        begin, self._begin = self._begin[:size], self._begin[size:]
+        return begin or self._stream.read(size)
+
+
+def begun(stream: Stream, label: str, *, header: bool, skip: bool) -> tuple[Stream, bytes, int]:
+    """Return a text without a byte order mark and leading comments, its beginning, and the line that it begins on.
 
     Comments begin with ``#``. One that has as many values as the line after it holds the names of the columns if that
     line holds a number, or if no space follows the ``#``.
     """
-    text = _read(stream, label, _CHUNK_BYTES, skip=skip).removeprefix(b"\xef\xbb\xbf")
+    text = _read(stream, label, _BEGIN_BYTES, skip=skip).removeprefix(b"\xef\xbb\xbf")
     start, line, names = 0, 1, (0, 1)
     while text.startswith((b"#", b"\r", b"\n"), start):
         found = LINE_BREAK.search(text, start)
         if found is None:
-            return (b"", line) if text.startswith(b"#", start) else (text, line)
+            start += len(text[start:]) if text.startswith(b"#", start) else 0
+            break
         if text.startswith(b"#", start):
             names = start, line
         start, line = found.end(), line + 1
@@ -93,7 +107,7 @@ def first_lines(stream: Stream, label: str, *, header: bool, skip: bool) -> tupl
     following = text[start:].partition(b"\n")[0].partition(b"\r")[0]
     if header and comment.startswith(b"#") and _are_names(comment, following):
         start, line = names
-    return text[start:], line
+    return _Begun(text[start:], stream), text[start:], line
 
 
 def _are_names(comment: bytes, following: bytes) -> bool:
@@ -103,7 +117,7 @@ def _are_names(comment: bytes, following: bytes) -> bool:
 
 
 def chunks(
-    stream: Stream, label: str, separator: str, text: bytes, line: int, *, skip: bool
+    stream: Stream, label: str, separator: str, line: int, *, skip: bool
 ) -> Iterator[tuple[int, bytes, bytes, str]]:
     """Cut a text into runs of whole records: (line it begins on, text, text with quoted line breaks masked, "").
 
@@ -111,16 +125,17 @@ def chunks(
 
     Parameters
     ----------
-    stream, label
-        As in `first_lines`.
+    stream, line
+        From `begun`.
+    label : str
+        What messages call the file.
     separator : str
         One character.
-    text, line : bytes and int
-        From `first_lines`.
     skip : bool
         Whether what cannot be read is left to the caller rather than an error.
     """
-    more, head = text, text[:8]
+    more = text = _read(stream, label, _CHUNK_BYTES, skip=skip)
+    head = text[:8]
     while text:
         if b"\0" in text:
             raise ValueError(f"{label}: is no text; {guess(head)}")

@@ -23,9 +23,9 @@ from tollad.io.dialect import NUMBER, SEPARATORS, Dialect, guess_separator
 from tollad.io.records import (
     LINE_BREAK,
     as_text,
+    begun,
     byte_stream,
     chunks,
-    first_lines,
     guess,
     mask_quoted_breaks,
     record_lines,
@@ -37,9 +37,6 @@ from tollad.tables.schema import MISSING
 # What is done with a row that cannot be read: its number in the file, from 0; its line, None where the file has no
 # lines; what is wrong with it; and its text.
 Reject: TypeAlias = Callable[[int, int | None, str, str], None]
-
-# Bytes that the separator is guessed by.
-_GUESSED_BY = 1 << 16
 
 
 class Part(NamedTuple):
@@ -98,10 +95,10 @@ def text_parts(
     n_before = 0
     skip, dialect = reject is not None, dialect or Dialect()
     with byte_stream(path, spooled, dialect.encoding) as stream:
-        start, line = first_lines(stream, label, header=header, skip=skip)
-        separator = dialect.separator or _guessed(start, usual)
+        text_stream, begin, line = begun(stream, label, header=header, skip=skip)
+        separator = dialect.separator or _guessed(begin, usual)
         dialect = replace(dialect, separator=separator)
-        for first_line, text, masked, problem in chunks(stream, label, separator, start, line, skip=skip):
+        for first_line, text, masked, problem in chunks(text_stream, label, separator, line, skip=skip):
             if problem:
                 if reject is None or not names:
                     raise ValueError(f"{label}, line {first_line}: {problem}; correct the line")
@@ -153,12 +150,10 @@ def _names(
     return distinct_names(label, names) if header else numbered(len(names)), end
 
 
-def _guessed(start: bytes, usual: str) -> str:
-    """Return the separator by the whole lines at the beginning of a text."""
-    lines = start[:_GUESSED_BY]
-    if len(start) > _GUESSED_BY:
-        lines = lines[: max(lines.rfind(b"\n"), lines.rfind(b"\r")) + 1] or lines
-    return guess_separator(lines.decode(errors="replace"), usual)
+def _guessed(begin: bytes, usual: str) -> str:
+    """Return the separator by the beginning of a text, whose last line may be cut."""
+    end = max(begin.rfind(b"\n"), begin.rfind(b"\r")) + 1
+    return guess_separator(begin[: end or len(begin)].decode(errors="replace"), usual)
 
 
 def _check_separator(record: str, label: str, separator: str) -> None:

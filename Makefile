@@ -4,6 +4,7 @@
 # make lint    style and types
 # make hooks   style and types before every commit
 # make benchmark-tables ADBENCH=folder    quality beside other detectors on the tables (.npz) of ADBench
+# make benchmark-series SERIES=folder      series beside other detectors on NAB and SKAB
 # make benchmark-speed                    speed and memory beside PyOD
 # make benchmark-large                    more data than memory holds: speed and memory
 # Each sets up .venv by itself. PYTHON=python3.12 make test uses another interpreter.
@@ -12,7 +13,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo quick test test-slow test-data lint hooks benchmark-tables benchmark-speed benchmark-large clean
+.PHONY: demo quick test test-slow test-data lint hooks benchmark-tables benchmark-series benchmark-series benchmark-speed benchmark-large clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/tollad demo
@@ -43,6 +44,7 @@ hooks: $(VENV)/dev.stamp
 
 # What has been measured already is not measured again: remove the results to begin anew.
 ADBENCH ?= $(TOLLAD_DATA)/adbench
+SERIES ?= $(TOLLAD_DATA)
 RESULTS := benchmarks/results
 benchmark-tables: $(VENV)/benchmark.stamp
 	$(BIN)/python benchmarks/quality.py "$(ADBENCH)" --out $(RESULTS)/quality.jsonl
@@ -71,7 +73,7 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt
 
 $(VENV)/benchmark.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[plot,pyod]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[plot,pyod]' stumpy
 	touch $@
 
 clean:

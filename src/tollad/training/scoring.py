@@ -1,14 +1,14 @@
 """Scores, latents and reconstructions of a stack over any number of rows, in constant memory.
 
-A sample's score must not depend on the rows it comes with, yet a matrix product in single precision rounds differently
-for different numbers of rows. So dense networks, which cost little, run in double precision, where the difference is
-beyond all notice; others run in single precision on blocks of one size, the last one filled up with zeros.
+A sample's score must not depend on the rows it comes with, to the last bit, yet a matrix product rounds differently for
+different numbers of rows. So rows run in blocks of fixed sizes, filled up with zeros: dense networks, which cost
+little, in double precision (`tollad.training.rowwise`), others in single precision.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tollad.method.objective import Objective
 from tollad.training.loop import Precision
+from tollad.training.rowwise import RowWise
 from tollad.training.stack import Stack
 
 Prepare = Callable[[Any], NDArray[Any] | Tensor]
@@ -29,27 +30,30 @@ class Sliced(Protocol):
     def __getitem__(self, chosen: slice, /) -> Any: ...
 
 
+# Rows that are prepared together.
+_ROWS = 1024
 # Rows in a block: enough to keep a processor busy, few enough that one image is not padded to many.
-_DENSE_BLOCK = 1024
 _BLOCK = 16
 _BLOCK_ON_GPU = 256
+_DENSE_BLOCK = 1024
+
+Network: TypeAlias = Stack | RowWise
+"""What scores: a stack in evaluation mode, or the exact form of a dense one."""
 
 
-def scoring_copy(stack: Stack) -> Stack:
-    """Return the stack as it should score, in evaluation mode: a dense one as a float64 copy, where the device can."""
-    if stack.is_dense and stack.device.type != "mps":
-        return stack.to(dtype=torch.float64).eval()
-    return stack.eval()
+def scoring_copy(stack: Stack) -> Network:
+    """Return the stack as it should score, in evaluation mode: a dense one in double precision, if the device can."""
+    return RowWise(stack) if stack.is_dense and stack.device.type != "mps" else stack.eval()
 
 
 def run(
-    stack: Stack, rows: Sliced, prepare: Prepare, *, block: int | None = None, precision: Precision = "float32"
+    stack: Network, rows: Sliced, prepare: Prepare, *, block: int | None = None, precision: Precision = "float32"
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Run a stack over rows, block by block.
 
     Parameters
     ----------
-    stack : Stack
+    stack : Stack or RowWise
         In evaluation mode, such as `scoring_copy` returns.
     rows : ndarray, (n, ...), n >= 1
         As the user has them; or what gives such rows slice by slice, beyond memory.
@@ -66,25 +70,36 @@ def run(
     x, x_hat, z : Tensor, (M, b, *shape), (M, b, *shape), (M, b, latent_dim)
         Of one block, in the order of the rows.
     """
-    padded = block is None and stack.dtype != torch.float64
-    size = block or (_DENSE_BLOCK if stack.is_dense else _BLOCK if stack.device.type == "cpu" else _BLOCK_ON_GPU)
-    for start in range(0, len(rows), size):
-        prepared = prepare(rows[start : start + size])
+    for start in range(0, len(rows), block or _ROWS):
+        prepared = prepare(rows[start : start + (block or _ROWS)])
         if not isinstance(prepared, Tensor):
             # A copy, since the rows may be read-only or the caller's own; for one row torch.tensor takes twice as long.
             prepared = torch.from_numpy(np.array(prepared))
         x = prepared.to(stack.device, stack.dtype)
-        n = x.shape[1]
-        if padded and n < size:
-            x = torch.cat([x, x.new_zeros(len(x), size - n, *x.shape[2:])], 1)
-        x = x.expand(len(stack), *x.shape[1:])
-        with torch.no_grad(), torch.autocast(stack.device.type, torch.bfloat16, enabled=precision == "bf16"):
-            x_hat, z = stack(x)
-        yield x[:, :n], x_hat[:, :n], z[:, :n]
+        for first, n, size in _blocks(stack, x.shape[1], block):
+            part = x[:, first : first + n]
+            if n < size:
+                part = torch.cat([part, part.new_zeros(len(x), size - n, *x.shape[2:])], 1)
+            part = part.expand(len(stack), *part.shape[1:])
+            with torch.no_grad(), torch.autocast(stack.device.type, torch.bfloat16, enabled=precision == "bf16"):
+                x_hat, z = stack(part)
+            yield part[:, :n], x_hat[:, :n], z[:, :n]
+
+
+def _blocks(stack: Network, n_rows: int, block: int | None) -> Iterator[tuple[int, int, int]]:
+    """Yield ``(first row, rows, size to fill up to)`` of each block of rows."""
+    if block is not None:
+        yield 0, n_rows, n_rows
+    elif isinstance(stack, RowWise):
+        yield from stack.blocks(n_rows)
+    else:
+        size = _DENSE_BLOCK if stack.is_dense else _BLOCK if stack.device.type == "cpu" else _BLOCK_ON_GPU
+        for first in range(0, n_rows, size):
+            yield first, min(size, n_rows - first), size
 
 
 def score(
-    stack: Stack, objective: Objective, rows: Sliced, prepare: Prepare, center: Tensor | None = None
+    stack: Network, objective: Objective, rows: Sliced, prepare: Prepare, center: Tensor | None = None
 ) -> NDArray[np.float64]:
     """Return the anomaly score of each row by each member, equation (3): (n, M), high = anomalous.
 
@@ -100,17 +115,17 @@ def score(
     return _gather(objective(x, x_hat, z, center=center).T for x, x_hat, z in run(stack, rows, prepare))
 
 
-def encode(stack: Stack, rows: Sliced, prepare: Prepare) -> NDArray[np.float64]:
+def encode(stack: Network, rows: Sliced, prepare: Prepare) -> NDArray[np.float64]:
     """Return the latents of each row by each member: (n, M, latent_dim)."""
     return _gather(z.transpose(0, 1) for _, _, z in run(stack, rows, prepare))
 
 
-def reconstruct(stack: Stack, rows: Sliced, prepare: Prepare) -> NDArray[np.float64]:
+def reconstruct(stack: Network, rows: Sliced, prepare: Prepare) -> NDArray[np.float64]:
     """Return the reconstruction of each row by each member: (n, M, *shape), in the form that `prepare` gives rows."""
     return _gather(x_hat.transpose(0, 1) for _, x_hat, _ in run(stack, rows, prepare))
 
 
-def mean_latent(stack: Stack, rows: Sliced, prepare: Prepare) -> Tensor:
+def mean_latent(stack: Network, rows: Sliced, prepare: Prepare) -> Tensor:
     """Return the mean latent over the rows: (M, latent_dim), on the stack's device."""
     sums = torch.stack([z.sum(1) for _, _, z in run(stack, rows, prepare)])
     return sums.sum(0) / len(rows)

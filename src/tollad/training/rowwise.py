@@ -1,0 +1,145 @@
+"""Dense networks in evaluation mode, in which the outputs of a sample never depend on the samples it comes with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tollad.training.stack import Stack
+
+# A matrix product rounds by how many rows it has and by where a row stands. Kernels differ at the edges, where a width
+# is odd or small. Zeros that widen matrices keep rows away from the edges.
+_MULTIPLE, _LEAST_INNER = 16, 64
+# Rows of a product. Few sizes, so that all of them can be compared.
+_SIZES = (256, 32, 4)
+
+
+class RowWise:
+    """A dense stack in double precision and evaluation mode: to the bit the same outputs for a row in any company.
+
+    Rows are run in blocks of a few fixed sizes, filled up with zeros. Before rows first share a block, the sizes are
+    compared on the machine at hand, and each row gets a block of its own should they differ.
+
+    Parameters
+    ----------
+    stack : Stack
+        Of which `is_dense` is true. Its weights are copied.
+
+    Attributes
+    ----------
+    device : torch.device
+    dtype : torch.dtype
+    """
+
+    dtype = torch.float64
+
+    def __init__(self, stack: Stack) -> None:
+        copied = stack.to(dtype=self.dtype).eval()
+        self.device = stack.device
+        self._n_members = len(stack)
+        self._parts = [[*_layers(copied, part)] for part in ("encoder", "decoder")]
+        self._width = next(layer for layer in self._parts[0] if isinstance(layer, _Linear)).n_inputs
+        self._n_threads = 0  # that the sizes were compared with
+        self._alone = False
+
+    def __len__(self) -> int:
+        return self._n_members
+
+    def blocks(self, n_rows: int) -> Iterator[tuple[int, int, int]]:
+        """Yield ``(first row, rows, size)`` of each block of `n_rows` rows, the size being that to fill it up to."""
+        if n_rows > 1 and self._n_threads != torch.get_num_threads():
+            self._compare()
+        if self._alone:
+            yield from ((row, 1, _SIZES[-1]) for row in range(n_rows))
+            return
+        first = 0
+        while first < n_rows:
+            left = n_rows - first
+            size = _SIZES[0]
+            for smaller in _SIZES[1:]:
+                size = smaller if left <= smaller else size
+            yield first, min(left, size), size
+            first += size
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``(x_hat, z)`` for one block: (M, size, d) and (M, size, latent_dim) for (M or 1, size, d)."""
+        outputs = []
+        for part in self._parts:
+            for layer in part:
+                x = layer(x)
+            outputs.append(x)
+        z, x_hat = outputs
+        return x_hat.expand(self._n_members, *x_hat.shape[1:]), z.expand(self._n_members, *z.shape[1:])
+
+    def _compare(self) -> None:
+        """Note whether a row comes out the same in blocks of all sizes, wherever in them it stands."""
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(1, _SIZES[0], self._width, generator=generator, dtype=self.dtype).to(self.device)
+        given = self(x)
+        turned = self(x.flip(1))
+        smaller = [self(x[:, :size]) for size in _SIZES[1:]]
+        self._alone = not all(
+            torch.equal(whole, back.flip(1)) and all(torch.equal(whole[:, : part.shape[1]], part) for part in parts)
+            for whole, back, *parts in zip(given, turned, *smaller, strict=True)
+        )
+        self._n_threads = torch.get_num_threads()
+
+
+class _Linear:
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        n_members, self._n_outputs, self.n_inputs = weight.shape
+        inner = max(_LEAST_INNER, _rounded_up(self.n_inputs))
+        outer = _rounded_up(self._n_outputs)
+        self._added = inner - self.n_inputs
+        self._weight = weight.new_zeros(n_members, inner, outer)
+        self._weight[:, : self.n_inputs, : self._n_outputs] = weight.transpose(1, 2)
+        self._bias = bias.new_zeros(n_members, 1, outer)
+        self._bias[:, 0, : self._n_outputs] = bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self._added:
+            x = functional.pad(x, (0, self._added))
+        y = torch.baddbmm(self._bias, x.expand(len(self._weight), *x.shape[1:]), self._weight)
+        return y[..., : self._n_outputs]
+
+
+def _rounded_up(width: int) -> int:
+    return -(-width // _MULTIPLE) * _MULTIPLE
+
+
+class _LayerNorm:
+    def __init__(self, module: nn.LayerNorm, weight: Tensor, bias: Tensor) -> None:
+        self._shape, self._eps = module.normalized_shape, module.eps
+        self._weight, self._bias = weight.unsqueeze(1), bias.unsqueeze(1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        normalised = functional.layer_norm(x, self._shape, eps=self._eps)
+        return torch.addcmul(self._bias, normalised, self._weight)
+
+
+class _BatchNorm:
+    def __init__(self, module: nn.BatchNorm1d, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor) -> None:
+        self._scale = (weight * (variance + module.eps).rsqrt()).unsqueeze(1)
+        self._mean, self._bias = mean.unsqueeze(1), bias.unsqueeze(1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.addcmul(self._bias, x - self._mean, self._scale)
+
+
+def _layers(stack: Stack, part: str) -> Iterator[Callable[[Tensor], Tensor]]:
+    """Yield the layers of the encoder or decoder, all members at once."""
+    tensors = stack.state()
+    for name, module in getattr(stack[0], part).named_children():
+        prefix = f"{part}.{name}."
+        if isinstance(module, nn.Linear):
+            yield _Linear(tensors[f"{prefix}weight"], tensors[f"{prefix}bias"])
+        elif isinstance(module, nn.LayerNorm):
+            yield _LayerNorm(module, tensors[f"{prefix}weight"], tensors[f"{prefix}bias"])
+        elif isinstance(module, nn.BatchNorm1d):
+            names = ("weight", "bias", "running_mean", "running_var")
+            yield _BatchNorm(module, *(tensors[prefix + name] for name in names))
+        else:
+            yield torch.relu

@@ -35,7 +35,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "settings": "detector.settings",
     "sources": "io.sources",
     "stack": "training.stack",
-    "state": "detector.state",
+    "state": "detector.model",
     "streaming": "detector.streaming",
     "tables.columns": _COLUMNS,
     "terms": "method.terms",

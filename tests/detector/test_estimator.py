@@ -39,7 +39,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import tollad.detector.estimator
+import tollad.detector.fitting
 from tollad import TollDetector
 from tollad.io import artifact
 from tollad.training.batches import Batches
@@ -335,7 +335,7 @@ class TestPartialFit:
                 drawn.append(step)
                 return super().__call__(step)
 
-        monkeypatch.setattr(tollad.detector.estimator, "Batches", Watched)
+        monkeypatch.setattr(tollad.detector.fitting, "Batches", Watched)
         make("mlp").partial_fit(table()).partial_fit(table())
         assert drawn == list(range(2 * STEPS))
 
@@ -377,7 +377,7 @@ class TestFailures:
                     raise KeyboardInterrupt
                 return super().__call__(at)
 
-        monkeypatch.setattr(tollad.detector.estimator, "Batches", Interrupted)
+        monkeypatch.setattr(tollad.detector.fitting, "Batches", Interrupted)
 
     def test_interrupted_first_fit_is_not_fitted(self, monkeypatch):
         self.interrupt(monkeypatch)
@@ -674,7 +674,7 @@ class TestCheckpoint:
     def test_interrupted_and_continued(self, fitted, kind, tmp_path, monkeypatch):
         rows = KINDS[kind][0]
         with monkeypatch.context() as patch:
-            patch.setattr(tollad.detector.estimator, "Batches", PressedAt)
+            patch.setattr(tollad.detector.fitting, "Batches", PressedAt)
             with pytest.raises(KeyboardInterrupt):
                 make(kind).fit(rows, checkpoint=tmp_path / "c")
         continued = make(kind).fit(rows, checkpoint=tmp_path / "c")
@@ -688,7 +688,7 @@ class TestCheckpoint:
 
         wanted = fit()
         with monkeypatch.context() as patch:
-            patch.setattr(tollad.detector.estimator, "Batches", PressedAt)
+            patch.setattr(tollad.detector.fitting, "Batches", PressedAt)
             with pytest.raises(KeyboardInterrupt):
                 fit(checkpoint=tmp_path / "c")
         assert_same_bits(fit(checkpoint=tmp_path / "c"), wanted, table())
@@ -775,7 +775,7 @@ class TestCheckpoint:
         # Slow enough to be killed in the middle, whatever the machine.
         script = (
             "import sys, time, numpy as np, torch\n"
-            "from tollad import TollDetector\nfrom tollad.detector import estimator as detector\n"
+            "from tollad import TollDetector\nfrom tollad.detector import fitting as detector\n"
             "torch.set_num_threads(1)\n"
             "class Slow(detector.Batches):\n"
             "    def __call__(self, step):\n"

@@ -115,6 +115,7 @@ class TestCalibration:
         assert detector.offset_ == fitted["mlp"].offset_
         assert not hasattr(detector, "calibration_scores_")
 
+    @pytest.mark.filterwarnings("ignore:contamination")
     def test_tables_of_few_values_can_be_calibrated(self):
         """Whose new rows coincide with training rows, and these with one another, however fresh they are."""
         rng = np.random.default_rng(0)

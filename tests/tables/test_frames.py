@@ -12,7 +12,7 @@ import pytest
 from detectors import NAN, STEPS, PressedAt, assert_same_bits, make, people, pickled, table, train
 from sklearn.base import clone
 
-import tollad.detector.estimator
+import tollad.detector.fitting
 from tollad import TollDetector
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
@@ -146,7 +146,7 @@ class TestFrames:
         streets = np.random.default_rng(0).integers(300, size=200).astype(str)
         frame = people(200).assign(city=np.char.add("s", streets)).drop(columns="seen")
         detector = make(false_alarm_rate=0.1).fit(frame)
-        trained, held_out = detector._held_out(len(frame))
+        trained, held_out = detector._calibration_split(len(frame))
         straight = make().fit(frame.iloc[trained])
         assert detector.columns_ == straight.columns_
         assert_same_bits(detector, straight.calibrate(frame.iloc[held_out], false_alarm_rate=0.1), frame)
@@ -217,7 +217,7 @@ class TestFrames:
 
     def test_checkpoint(self, of_people, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
-            patch.setattr(tollad.detector.estimator, "Batches", PressedAt)
+            patch.setattr(tollad.detector.fitting, "Batches", PressedAt)
             with pytest.raises(KeyboardInterrupt):
                 make(steps=40).fit(people(), checkpoint=tmp_path / "c")
         assert_same_bits(make(steps=40).fit(people(), checkpoint=tmp_path / "c"), of_people, people())

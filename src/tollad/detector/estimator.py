@@ -2,56 +2,45 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
 from numbers import Integral
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
-from numpy.random import RandomState, SeedSequence
+from numpy.random import RandomState
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, OutlierMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
 
-from tollad import calibration
-from tollad.calibration import ThresholdRule
-from tollad.detector.explain import Explanation, split_error, sum_groups
-from tollad.detector.settings import TARGETS, Settings, check_network, check_parameters, check_real, resolve
-from tollad.detector.state import State, as_json, load_state, save_state
+from tollad.calibration import Decision, ThresholdRule
+from tollad.detector import fitting
+from tollad.detector.explain import Explanation, sum_groups
+from tollad.detector.model import Model, Record
+from tollad.detector.preparation import Preparation, with_channels
+from tollad.detector.scorer import Scorer
+from tollad.detector.settings import Settings, as_json, check_network, check_parameters, resolve
 from tollad.detector.wording import Wording
 from tollad.io import artifact
-from tollad.method import terms
 from tollad.method.networks import traits_of
 from tollad.method.objective import Objective
-from tollad.method.traits import Builder, Traits
+from tollad.method.traits import Builder
 from tollad.tables.decode import decode, values_of
-from tollad.tables.features import Preprocess, fit_features, mean_of_rows
+from tollad.tables.features import Features, Preprocess
 from tollad.tables.frames import to_arrow
-from tollad.tables.large import LargeRows, RowFile, Rows, as_large, in_blocks, take
+from tollad.tables.large import LargeRows, Rows, as_large
 from tollad.tables.rows import check_rows, divide, encoding_of, learn_rows, names_of
 from tollad.tables.schema import Column
-from tollad.training import scoring
-from tollad.training.batches import Batches
-from tollad.training.build import Modules, build_stack, custom_stack, find_device, find_saved_device, member_seeds
+from tollad.training.build import Modules, find_device
 from tollad.training.checkpoint import Checkpoint
-from tollad.training.large import HeldOutLater, PreparedLater
 from tollad.training.loop import Precision
-from tollad.training.session import fit, warn_if_collapsed
+from tollad.training.session import History, warn_if_collapsed
 from tollad.training.stack import Stack
 
 Auto: TypeAlias = Literal["auto"]
-
-# Modules of the user draw from torch's global state: one fit at a time, or threads would draw from one another.
-_GLOBAL_RANDOMNESS = threading.Lock()
 
 
 class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator):
@@ -172,9 +161,13 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
 
     columns_: list[Column]
     notes_: dict[str, Any]
-    threshold_rule_: tuple[ThresholdRule, float]
-    training_scores_: NDArray[np.float64]
-    calibration_scores_: NDArray[np.float64]
+    settings_: Settings
+    history_: History
+    n_steps_: int
+    input_shape_: tuple[int, ...]
+    _preparation: Preparation
+    _scorer: Scorer
+    _decision: Decision
 
     def __init__(
         self,
@@ -257,22 +250,30 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             return self._fit(X, device, checkpoint)
 
     def _fit(self, X: ArrayLike | LargeRows, device: torch.device, checkpoint: str | os.PathLike[str] | None) -> Self:
-        self._seed = _draw_seed(self.random_state)
-        rows, held = learn_rows(self, X, self._held_out)
-        with_channels = partial(_with_channels, series=traits_of(self.network).n_axes == 2)
-        shaped = rows.changed(with_channels) if isinstance(rows, LargeRows) else with_channels(rows)
-        settings = resolve(self.get_params(), shaped.shape[1:], len(rows))
-        arcsinh = settings.corruption is not None and settings.n_members > 1
-        encoded = encoding_of(self)
-        names, indicator = (names_of(self), None) if encoded is None else (encoded.names, encoded.indicator)
-        self.features_ = fit_features(shaped, self.preprocess, names, indicator=indicator, arcsinh=arcsinh)
-        self.settings_ = settings
-        self.notes_ = {}
-        self.n_steps_ = 0
-        self.stack_ = self._build(device)
-        self.objective_ = _objective(settings)
-        guard = None if checkpoint is None else Checkpoint(checkpoint, self._identity(rows))
-        return self._train(rows, held, guard)
+        self._seed = fitting.draw_seed(self.random_state)
+        rows, held = learn_rows(self, X, self._calibration_split)
+        traits = traits_of(self.network)
+        settings = resolve(self.get_params(), with_channels(rows, traits).shape[1:], len(rows))
+        if settings.network != "custom":
+            traits = traits_of(settings.network)
+        self._preparation = Preparation.learn(
+            rows,
+            preprocess=self.preprocess,
+            names=names_of(self),
+            encoding=encoding_of(self),
+            traits=traits,
+            n_members=settings.n_members,
+            arcsinh=settings.corruption is not None and settings.n_members > 1,
+        )
+        self.notes_, self.n_steps_ = {}, 0
+        stack, self.settings_ = fitting.build(
+            self.network, settings, self._preparation, self.input_shape_, self._seed, device
+        )
+        guard = None
+        if checkpoint is not None:
+            decisive = fitting.identity(self.get_params(), self._seed, names_of(self), rows, stack)
+            guard = Checkpoint(checkpoint, decisive)
+        return self._train(stack, rows, held, guard)
 
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Go on training with new normal rows; the first call is `fit`.
@@ -299,13 +300,12 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         FloatingPointError
             When the loss is no longer finite.
         """
-        if not hasattr(self, "stack_"):
+        if not hasattr(self, "_scorer"):
             return self.fit(X)
         check_parameters(self.get_params())
         rows = self._rows(X)
         with self._all_or_nothing():
-            self.stack_ = self.stack_.to()
-            return self._train(*divide(as_large(rows, X), self._held_out), None)
+            return self._train(self.stack_.to(), *divide(as_large(rows, X), self._calibration_split), None)
 
     def anomaly_score(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return a(x) of equation (3), in the units of the preprocessed inputs: (n,), high = anomalous.
@@ -313,7 +313,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         A row's score does not depend on the rows it comes with.
         """
         check_is_fitted(self)
-        return self._score(self._rows(X))
+        return self._scorer.scores(self._rows(X), self._preparation)
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the negative of `anomaly_score`, as scikit-learn has it: (n,), low = anomalous."""
@@ -330,7 +330,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the latents, (n, latent_dim), or those of all members side by side, (n, n_members * latent_dim)."""
         check_is_fitted(self)
-        latents = scoring.encode(self._scorer, self._rows(X), self._prepare)
+        latents = self._scorer.latents(self._rows(X), self._preparation)
         return latents.reshape(len(latents), -1)
 
     def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
@@ -339,15 +339,10 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         Of a frame with categories or dates it is an array of objects, see `tollad.tables.decode.decode`.
         """
         check_is_fitted(self)
-        rows = self._reconstruct(self._rows(X))
-        return decode(rows, self.columns_) if hasattr(self, "columns_") else rows
-
-    def _reconstruct(self, rows: NDArray[Any]) -> NDArray[np.float64]:
-        outputs = scoring.reconstruct(self._scorer, rows, self._prepare)
-        shape = _with_channels(rows, series=self._traits.n_axes == 2).shape if rows.ndim > 2 else outputs[:, 0].shape
-        views = self._views()
-        members = [self.features_.inverse(outputs[:, m].reshape(shape), view) for m, view in enumerate(views)]
-        return np.mean(members, axis=0).reshape(rows.shape)
+        rows = self._rows(X)
+        x_hat = self._scorer.reconstructions(rows, self._preparation)
+        expected = self._preparation.reconstructed(x_hat, rows)
+        return decode(expected, self.columns_) if hasattr(self, "columns_") else expected
 
     def explain(self, X: ArrayLike) -> Explanation:
         """Split the score of each row exactly: parts by column, pixel or time step, and the latent part.
@@ -363,26 +358,17 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         """
         check_is_fitted(self)
         rows = self._rows(X)
-        weights = self._member_weights
-        blocks = []
-        for x, x_hat, z in scoring.run(self._scorer, rows, self._prepare):
-            by_member = self.objective_(x, x_hat, z, center=self._center)
-            error = Objective({self.settings_.error: 1.0})(x, x_hat, z)
-            parts, latent = split_error(*(t.double().cpu().numpy() for t in (x, x_hat, by_member, error)))
-            blocks.append((np.tensordot(weights, parts, 1), weights @ latent))
-        parts, latent = (np.concatenate(part) for part in zip(*blocks, strict=True))
-        seen: NDArray[Any] = rows
-        expected: NDArray[Any] = self._reconstruct(rows)
-        encoded, wording = encoding_of(self), None
-        by_output = parts[:, : rows.shape[1]]
+        passed = self._scorer.explained(rows, self._preparation)
+        parts, seen, wording = passed.parts, rows, None
+        expected: NDArray[Any] = self._preparation.reconstructed(passed.x_hat, rows)
         if rows.ndim == 2:
-            origin = np.arange(rows.shape[1]) if encoded is None else encoded.origin
-            parts = sum_groups(parts, [*origin, *origin[self.features_.flagged]], self.n_features_in_)
-        if encoded is not None:
+            parts = sum_groups(parts, self._preparation.origin.tolist(), self.n_features_in_)
+        if self._preparation.encoding is not None:
             seen, decoded = values_of(to_arrow(X), self.columns_), decode(expected, self.columns_)
+            by_output = passed.parts[:, : rows.shape[1]]
             wording, expected = Wording(self.columns_, rows, expected, by_output, seen, decoded), decoded
-        scores = self._score(rows)
-        return Explanation(tuple(names_of(self)), scores, parts.reshape(seen.shape), latent, seen, expected, wording)
+        names = self._preparation.names
+        return Explanation(names, passed.scores, parts.reshape(seen.shape), passed.latent, seen, expected, wording)
 
     def p_value(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the conformal p-value of each row, (n,): how often a normal row scores as high or higher.
@@ -395,7 +381,8 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         ValueError
             Without calibration rows.
         """
-        return calibration.p_values(self._calibration_scores(), self.anomaly_score(X))
+        scores = self.anomaly_score(X)
+        return self._decision.p_values(scores)
 
     def alarms(self, X: ArrayLike, *, fdr: float = 0.05) -> NDArray[np.bool_]:
         """Return which rows of one batch to call anomalous so that few of them are false alarms.
@@ -416,7 +403,8 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         ValueError
             For a rate out of range, or without calibration rows.
         """
-        return calibration.benjamini_hochberg(self.p_value(X), fdr)
+        scores = self.anomaly_score(X)
+        return self._decision.alarms(scores, fdr)
 
     def calibrate(self, X: ArrayLike, *, false_alarm_rate: float | None = None, tail: bool = False) -> Self:
         """Calibrate after the fact on normal rows that were not trained on.
@@ -437,16 +425,15 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             If the rate needs more rows, or the rows are among those trained on.
         """
         rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
-        scores = np.sort(self.anomaly_score(X))
-        if calibration.overlap(scores, self.training_scores_):
+        scores = self.anomaly_score(X)
+        if self._decision.overlaps(scores):
             raise ValueError(
                 "calibration rows: more than half have exactly the score of a training row; "
                 "give normal rows that were not trained on"
             )
-        with self._all_or_nothing():
-            self.calibration_scores_ = scores
-            if rate is not None or tail:
-                self.set_threshold(false_alarm_rate=rate, tail=tail)
+        self._decision = self._decision.calibrated(scores, false_alarm_rate=rate, tail=tail)
+        if rate is not None and not tail:
+            self.false_alarm_rate = rate
         return self
 
     def set_threshold(
@@ -478,34 +465,13 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             For a value out of range; for a rate without calibration rows, or one that needs more of them.
         """
         check_is_fitted(self)
-        if tail and false_alarm_rate is None:
-            raise ValueError("tail=True extrapolates a false-alarm rate; give false_alarm_rate")
-        rules: dict[ThresholdRule, float | None] = {
-            "contamination": contamination,
-            "tail" if tail else "false_alarm_rate": false_alarm_rate,
-            "anomaly_score": anomaly_score,
-        }
-        given = [(rule, value) for rule, value in rules.items() if value is not None]
-        if len(given) != 1:
-            raise ValueError("set_threshold needs either contamination or false_alarm_rate or anomaly_score")
-        rule, value = given[0]
-        self._put_threshold(rule, value)
+        self._decision = self._decision.with_threshold(
+            contamination=contamination, false_alarm_rate=false_alarm_rate, anomaly_score=anomaly_score, tail=tail
+        )
+        rule, value = self._decision.rule
         if rule in ("contamination", "false_alarm_rate"):
             setattr(self, rule, value)
         return self
-
-    def _put_threshold(self, rule: ThresholdRule, value: float) -> None:
-        if rule == "contamination":
-            check_parameters({**self.get_params(), "contamination": value})
-            self.offset_ = _offset(self.training_scores_, value)
-        elif rule == "anomaly_score":
-            check_real({rule: value}, rule)
-            self.offset_ = -float(value)
-        else:
-            scores = self._calibration_scores()
-            tail = calibration.fit_tail(scores) if rule == "tail" else None
-            self.offset_ = -(tail.threshold(value) if tail else calibration.threshold(scores, value))
-        self.threshold_rule_ = (rule, float(value))
 
     def save(
         self, path: str | os.PathLike[str], *, notes: Mapping[str, Any] | None = None, overwrite: bool = True
@@ -546,26 +512,18 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             parameters["network"] = "custom"
         named_by_numbers = hasattr(self, "_numbered_names")
         names = self._numbered_names if named_by_numbers else getattr(self, "feature_names_in_", None)
-        state = State(
+        record = Record(
             parameters={name: as_json(value) for name, value in parameters.items()},
             settings=self.settings_,
             input_shape=self.input_shape_,
             feature_names=None if names is None else [str(name) for name in names],
             named_by_numbers=named_by_numbers,
             columns=getattr(self, "columns_", None),
-            offset=self.offset_,
-            threshold_rule=self.threshold_rule_,
             n_steps=self.n_steps_,
             history=self.history_,
             notes=dict(self.notes_ if notes is None else notes),
-            features=self.features_,
-            weights={name: tensor.cpu().numpy() for name, tensor in self.stack_.state().items()},
-            member_means=self._member_means,
-            training_scores=self.training_scores_,
-            calibration_scores=getattr(self, "calibration_scores_", None),
-            center=None if self._center is None else self._center.cpu().numpy(),
         )
-        save_state(path, state, overwrite=overwrite)
+        Model(self._preparation, self._scorer, self._decision, record).save(path, overwrite=overwrite)
 
     @classmethod
     def load(
@@ -599,51 +557,35 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             check_network(network)
             if isinstance(network, str):
                 raise TypeError("network must be a builder or torch modules of your own; the file knows the names")
-        state = load_state(path)
-        parameters = dict(state.parameters)
+        model = Model.load(path, device=device, network=network)
+        parameters = dict(model.record.parameters)
+        if network is not None:
+            parameters["network"] = network
         try:
-            if parameters["network"] == "custom":
-                if network is None:
-                    raise ValueError(
-                        f"{os.fspath(path)} holds weights of modules of your own; pass network=(encoder, decoder)"
-                    )
-                parameters["network"] = network
-            elif network is not None:
-                raise ValueError(f"{os.fspath(path)} holds network {parameters['network']!r}; load it without network=")
-            parameters["device"] = find_saved_device(path, parameters["device"]) if device is None else device
             self = cls(**parameters)
             check_parameters(self.get_params())  # of which an older file may lack some
         except (KeyError, TypeError) as error:
             raise artifact.unknown(path, error) from error
-        return self._restore(state)
+        return self._take(model)
 
-    def _restore(self, state: State) -> Self:
-        self.settings_ = state.settings
-        self.input_shape_ = state.input_shape
+    def _take(self, model: Model) -> Self:
+        """Become a detector that was saved."""
+        record = model.record
+        self._preparation, self._scorer, self._decision = model.preparation, model.scorer, model.decision
+        self.settings_, self.history_, self.notes_ = record.settings, record.history, record.notes
+        self.n_steps_, self.input_shape_ = record.n_steps, record.input_shape
         self.n_features_in_ = self.input_shape_[0]
-        if state.named_by_numbers:
-            self._numbered_names = state.feature_names
-        elif state.feature_names is not None:
-            self.feature_names_in_ = np.array(state.feature_names, dtype=object)
-        if state.columns is not None:
-            self.columns_ = state.columns
-        if state.calibration_scores is not None:
-            self.calibration_scores_ = state.calibration_scores
-        self.offset_, self.threshold_rule_ = state.offset, state.threshold_rule
-        self.n_steps_ = state.n_steps
-        self.history_ = state.history
-        self.notes_ = state.notes
-        self.training_scores_, self._member_means = state.training_scores, state.member_means
-        self._member_weights = _member_weights(self._member_means)
-        self._seed = state.parameters["random_state"]
-        self.features_ = state.features
-        self.objective_ = _objective(self.settings_)
-        place = find_device(self.device)
-        self.stack_ = self._build(place).eval()
-        self.stack_.load_state({name: torch.from_numpy(array) for name, array in state.weights.items()})
-        self._center = None if state.center is None else torch.from_numpy(state.center).to(place)
-        self._scorer = scoring.scoring_copy(self.stack_)
+        if record.named_by_numbers:
+            self._numbered_names = record.feature_names
+        elif record.feature_names is not None:
+            self.feature_names_in_ = np.array(record.feature_names, dtype=object)
+        if record.columns is not None:
+            self.columns_ = record.columns
+        self._seed = record.parameters["random_state"]
         return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_scorer")
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -655,151 +597,70 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     def _n_features_out(self) -> int:
         return len(self.stack_) * self.settings_.latent_dim
 
+    @property
+    def offset_(self) -> float:
+        return self._decision.offset
+
+    @property
+    def threshold_rule_(self) -> tuple[ThresholdRule, float]:
+        return self._decision.rule
+
+    @property
+    def training_scores_(self) -> NDArray[np.float64]:
+        return self._decision.training_scores
+
+    @property
+    def calibration_scores_(self) -> NDArray[np.float64]:
+        if self._decision.calibration_scores is None:
+            raise AttributeError("there are no calibration rows: set false_alarm_rate before the fit, or calibrate")
+        return self._decision.calibration_scores
+
+    @property
+    def features_(self) -> Features:
+        return self._preparation.features
+
+    @property
+    def stack_(self) -> Stack:
+        return self._scorer.stack
+
+    @property
+    def objective_(self) -> Objective:
+        return self._scorer.objective
+
     def _rows(self, X: ArrayLike) -> NDArray[Any]:
         """Return rows as those of the fit, and warn of gaps that were none then."""
         rows = check_rows(self, X)
-        seen = as_large(rows, X)
-        if any(np.isnan(block).any() for block in in_blocks(seen)):
-            encoded = encoding_of(self)
-            self.features_.warn_unflagged(seen, names_of(self) if encoded is None else encoded.names)
+        self._preparation.warn_of_new_gaps(rows, X)
         return rows
 
-    def _held_out(self, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-        """Return which of n rows to train on and, for a false-alarm rate, which to calibrate on; else None."""
-        if self.false_alarm_rate is None:
-            return None
-        needed = calibration.rows_needed(self.false_alarm_rate)
-        n_trained = max(2, needed)
-        n_held_out = max(needed, n // 5)
-        if n - n_held_out < n_trained:
-            raise ValueError(
-                f"false_alarm_rate={self.false_alarm_rate} needs {needed} calibration rows and {n_trained} to train "
-                f"on, {needed + n_trained} in all; there are {n}"
-            )
-        order = np.random.default_rng([self._seed, 1]).permutation(n)
-        return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+    def _calibration_split(self, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        return fitting.calibration_split(n, self.false_alarm_rate, self._seed)
 
-    def _calibration_scores(self) -> NDArray[np.float64]:
-        check_is_fitted(self)
-        if not hasattr(self, "calibration_scores_"):
-            raise ValueError(
-                "p-values and false-alarm rates need normal rows that were not trained on: set false_alarm_rate before "
-                "the fit, or call calibrate(X_normal)"
-            )
-        return self.calibration_scores_
-
-    def _views(self) -> list[int]:
-        """Return which view of the features each member takes."""
-        return [member % self.features_.n_views for member in range(self.settings_.n_members)]
-
-    @property
-    def _traits(self) -> Traits:
-        """Of the network of the fit, whatever `set_params` says meanwhile."""
-        name = self.settings_.network
-        return traits_of(self.network if name == "custom" else name)
-
-    def _prepare_views(self, rows: NDArray[Any]) -> NDArray[np.float64]:
-        """Return each view of some rows in the shape that the network takes: (n_views, n, *shape)."""
-        views = self.features_.transform(_with_channels(rows, series=self._traits.n_axes == 2))
-        return views.reshape(*views.shape[:2], -1) if self._traits.n_axes == 1 else views
-
-    def _prepare(self, rows: NDArray[Any]) -> NDArray[np.float64]:
-        """Return what each member takes for some rows: (M, n, *shape), or (1, n, *shape) if all take the same."""
-        views = self._prepare_views(rows)
-        return views if len(views) == 1 else views[self._views()]
-
-    def _build(self, device: torch.device) -> Stack:
-        settings = self.settings_
-        encoded = encoding_of(self)
-        row = self.input_shape_ if encoded is None else (len(encoded.names),)
-        shape = self._prepare_views(np.zeros((1, *row))).shape[2:]
-        if isinstance(self.network, nn.Module | tuple):
-            try:
-                stack, latent_dim = custom_stack(self.network, shape, settings.n_members, device)
-            except ValueError as error:
-                if not len(self.features_.flagged):
-                    raise
-                added = len(self.features_.flagged)
-                raise ValueError(f"{error} (of these columns {added} say where values are missing)") from error
-            self.settings_ = replace(settings, latent_dim=latent_dim)
-        else:
-            network = self.network if settings.network == "custom" else settings.network
-            seeds = [member_seeds(self._seed, member)[0] for member in range(settings.n_members)]
-            latent_dim, hidden = settings.latent_dim, settings.hidden
-            stack = build_stack(network, shape, latent_dim, hidden, seeds, settings.batch_size, device)
-        dtype = torch.float64 if settings.precision == "float64" else torch.float32
-        return stack if (stack.device, stack.dtype) == (device, dtype) else stack.to(device=device, dtype=dtype)
-
-    def _batches(self, rows: Rows) -> Batches:
-        settings = self.settings_
-        seeds = [member_seeds(self._seed, member)[1] for member in range(settings.n_members)]
-        corrupt = settings.corruption is not None
-        if isinstance(rows, LargeRows):
-            later = PreparedLater(rows, self._prepare_views, self._views(), self.stack_.device, self.stack_.dtype)
-            return Batches(later, settings.batch_size, seeds, corrupt=corrupt)
-        n, (n_views, _, *shape) = len(rows), self._prepare_views(rows[:1]).shape
-        prepared = torch.empty(n_views, n, *shape, dtype=self.stack_.dtype, device=self.stack_.device)
-        start = 0
-        for block in in_blocks(rows):
-            prepared[:, start : start + len(block)] = torch.tensor(self._prepare_views(block))
-            start += len(block)
-        subsets = None if n_views == 1 else [np.arange(view * n, (view + 1) * n) for view in self._views()]
-        return Batches(prepared.flatten(0, 1), settings.batch_size, seeds, subsets, corrupt=corrupt)
-
-    def _train(self, rows: Rows, held: Rows | None, checkpoint: Checkpoint | None) -> Self:
-        settings = self.settings_
-        trained, held_out = self._split(len(rows))
-        batches = self._batches(rows if trained is None else take(rows, trained))
-
-        def reseeded(step: int) -> tuple[Tensor, Tensor]:
-            torch.manual_seed(member_seeds(self._seed, step)[0])
-            return batches(step)
-
-        with self._own_randomness():
-            self.history_ = fit(
-                self.stack_,
-                self.objective_,
-                reseeded if settings.network == "custom" else batches,
-                steps=settings.steps,
-                learning_rate=settings.learning_rate,
-                schedule=settings.schedule,
-                first_step=self.n_steps_,
-                precision=settings.precision,
-                held_out=None if held_out is None else self._prepared(take(rows, held_out)),
-                checkpoint=checkpoint,
-                verbose=self.verbose,
-            )
+    def _train(self, stack: Stack, rows: Rows, held: Rows | None, checkpoint: Checkpoint | None) -> Self:
+        objective, preparation = fitting.objective_of(self.settings_), self._preparation
+        self.history_ = fitting.train(
+            stack,
+            objective,
+            preparation,
+            self.settings_,
+            rows,
+            seed=self._seed,
+            early_stopping=self.early_stopping,
+            first_step=self.n_steps_,
+            checkpoint=checkpoint,
+            verbose=self.verbose,
+        )
         self.n_steps_ += self.history_.step[-1]
-        self._scorer = scoring.scoring_copy(self.stack_)
-        self._center = None
-        if settings.target == "mean":
-            self._center = scoring.mean_latent(self._scorer, rows, self._prepare)
-        by_member = self._score_members(rows)
-        self._member_means = mean_of_rows(by_member)
-        self._member_weights = _member_weights(self._member_means)
-        self.training_scores_ = self._joined(by_member)
-        if hasattr(self, "calibration_scores_"):
-            del self.calibration_scores_  # scores of other weights
-        if held is not None and self.false_alarm_rate is not None:
-            self.calibration_scores_ = np.sort(self._score(held))
-            self._put_threshold("false_alarm_rate", self.false_alarm_rate)
-        else:
-            self._put_threshold("contamination", self.contamination)
-        x, x_hat, _ = next(scoring.run(self._scorer, rows, self._prepare))
+        self._scorer, training_scores = Scorer.learn(stack, objective, preparation, rows)
+        self._decision = Decision.learn(
+            training_scores,
+            contamination=self.contamination,
+            false_alarm_rate=None if held is None else self.false_alarm_rate,
+            calibration_scores=None if held is None else self._scorer.scores(held, preparation),
+        )
+        x, x_hat, _ = next(self._scorer.run(rows, preparation))
         warn_if_collapsed(x, x_hat)
         return self
-
-    def _split(self, n_rows: int) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
-        """Return which rows to train on, None for all, and for early stopping the tenth that is held out."""
-        if not self.early_stopping:
-            return None, None
-        if n_rows < 3:
-            raise ValueError(
-                "early_stopping holds out a tenth of the rows and needs 3 or more; set early_stopping=False"
-            )
-        order = np.random.default_rng(self._seed).permutation(n_rows)
-        n_held_out = max(1, n_rows // 10)
-        return order[n_held_out:], order[:n_held_out]
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
@@ -810,96 +671,3 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         except BaseException:
             self.__dict__ = before
             raise
-
-    @contextmanager
-    def _own_randomness(self) -> Iterator[None]:
-        """Let modules of the user, which may hold dropout, draw from the seed; torch's global state stays as it was."""
-        if self.settings_.network != "custom":
-            yield
-            return
-        device = self.stack_.device
-        with _GLOBAL_RANDOMNESS, torch.random.fork_rng([device] if device.type == "cuda" else []):
-            yield
-
-    def _prepared(self, rows: Rows) -> NDArray[np.float64] | HeldOutLater:
-        return HeldOutLater(rows, self._prepare) if isinstance(rows, LargeRows) else self._prepare(rows)
-
-    def _score(self, rows: Rows) -> NDArray[np.float64]:
-        return self._joined(self._score_members(rows))
-
-    def _score_members(self, rows: Rows) -> Rows:
-        """Return the score of each row by each member, (n, M): beyond memory if the rows are."""
-        score = partial(scoring.score, self._scorer, self.objective_, prepare=self._prepare, center=self._center)
-        if not isinstance(rows, LargeRows):
-            return score(rows)
-        kept = RowFile(len(self.stack_), len(rows))
-        for block in in_blocks(rows):
-            kept.append(score(block))
-        return LargeRows(kept)
-
-    def _joined(self, by_member: Rows) -> NDArray[np.float64]:
-        if not isinstance(by_member, LargeRows):
-            return self._join(by_member)
-        return np.concatenate([self._join(block) for block in in_blocks(by_member)])
-
-    def _join(self, by_member: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return one score a row from those of the members, (n, M).
-
-        Values that are taken as they are may be too large to square: such a row is as odd as a number can say.
-        """
-        with np.errstate(over="ignore", invalid="ignore"):
-            joined: NDArray[np.float64] = (by_member * self._member_weights).sum(1)
-        most = np.finfo(np.float64).max
-        return np.nan_to_num(joined, copy=False, nan=most, posinf=most)
-
-    def _identity(self, rows: Rows) -> str:
-        """Return a digest of everything that decides the outcome of a fit."""
-        parameters = {name: as_json(value) for name, value in self.get_params().items() if name != "verbose"}
-        decisive = {
-            "parameters": parameters,
-            "seed": self._seed,
-            "names": list(names_of(self)),
-            "shape": rows.shape,
-            "type": str(rows.dtype),
-        }
-        digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
-        for block in in_blocks(rows):
-            digest.update(np.ascontiguousarray(block).data)
-        for name, tensor in self.stack_.state().items():
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(tensor.cpu()).data)
-        return digest.hexdigest()
-
-
-def _objective(settings: Settings) -> Objective:
-    penalty = terms.latent_penalties()[settings.norm]
-    return Objective({settings.error: 1.0, penalty: settings.beta}, TARGETS[settings.target])
-
-
-def _member_weights(means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return 1 for one member; of several, what makes the score the mean of each in units of its training mean."""
-    return np.ones(1) if len(means) == 1 else 1 / (len(means) * np.where(means > 0, means, 1.0))
-
-
-def _with_channels(rows: NDArray[Any], *, series: bool) -> NDArray[Any]:
-    """Return rows with a channel axis: 3-d rows are grey images (n, H, W), unless they are series (n, C, T)."""
-    return rows[:, None] if rows.ndim == 3 and not series else rows
-
-
-def _offset(training_scores: NDArray[np.float64], contamination: float) -> float:
-    """Return the offset that has ``round(contamination * n)`` of the training rows below it."""
-    samples = -training_scores
-    samples.sort()
-    below = round(contamination * len(samples))
-    # Half-way between two rows, so that the rounding of a score cannot move a training row across.
-    return float((samples[below - 1] + samples[below]) / 2 if below else np.nextafter(samples[0], -np.inf))
-
-
-def _draw_seed(random_state: Any) -> int:
-    if random_state is None:
-        return int(SeedSequence().generate_state(1, np.uint32)[0])
-    if isinstance(random_state, RandomState):
-        return int(random_state.randint(2**31))
-    if not isinstance(random_state, Integral) or random_state < 0:
-        raise ValueError(f"random_state must be an integer >= 0, a numpy RandomState or None, not {random_state!r}")
-    return int(random_state)

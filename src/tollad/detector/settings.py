@@ -7,9 +7,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
+from types import FunctionType
 from typing import Any, Literal
 
 import numpy as np
+from torch import nn
 
 from tollad.method import networks, terms
 from tollad.method.objective import Target
@@ -242,3 +244,20 @@ def check_hidden(hidden: Any) -> None:
         raise TypeError(f"hidden must be a sequence of widths or 'auto', not {hidden!r}")
     for width in hidden:
         _check_integer("each width of hidden", width, 1)
+
+
+def as_json(value: Any) -> Any:
+    """Return a parameter of a detector as JSON can hold it; what it cannot hold becomes text."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (list, tuple)) and not any(isinstance(part, nn.Module) for part in value):
+        return [as_json(part) for part in value]
+    if isinstance(value, Mapping):
+        return {str(name): as_json(part) for name, part in value.items()}
+    if isinstance(value, (str, bool, type(None))):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, FunctionType):  # a builder of a network, whose text would name a place in memory
+        return f"{value.__module__}.{value.__qualname__}"
+    return float(value) if isinstance(value, Real) else str(value)

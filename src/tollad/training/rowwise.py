@@ -14,7 +14,7 @@ from tollad.training.stack import Stack
 # is odd or small. Zeros that widen matrices keep rows away from the edges.
 _MULTIPLE, _LEAST_INNER = 16, 64
 # Rows of a product. Few sizes, so that all of them can be compared.
-_SIZES = (256, 32, 4)
+_SIZES = (256, 64, 16, 4)
 
 
 class RowWise:
@@ -58,9 +58,7 @@ class RowWise:
         first = 0
         while first < n_rows:
             left = n_rows - first
-            size = _SIZES[0]
-            for smaller in _SIZES[1:]:
-                size = smaller if left <= smaller else size
+            size = next((size for size in _SIZES if size <= left), _SIZES[-1])
             yield first, min(left, size), size
             first += size
 

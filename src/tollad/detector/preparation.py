@@ -1,0 +1,113 @@
+"""Preparation: rows as a user has them to what the members of a stack take, and reconstructions back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tollad.method.traits import Traits
+from tollad.tables.features import Features, Preprocess, fit_features
+from tollad.tables.large import LargeRows, Rows, as_large, in_blocks
+from tollad.tables.schema import Encoding
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """What was learnt of the training rows before a network saw any.
+
+    It takes rows as `tollad.tables.rows.check_rows` returns them: numbers, those of a frame of mixed columns encoded.
+
+    Attributes
+    ----------
+    features : tollad.tables.features.Features
+        The constants of the preprocessing.
+    names : tuple of str
+        Of the columns of the rows, or of the channels of images and series.
+    encoding : tollad.tables.schema.Encoding or None
+        What the columns of the numbers are, if the rows were a frame of mixed columns.
+    n_axes : {1, 2, 3} or None
+        Axes of a row that the network takes, see `tollad.method.traits.Traits`.
+    n_members : int
+        Members of the stack, which take the views of the features in turn.
+    """
+
+    features: Features
+    names: tuple[str, ...]
+    encoding: Encoding | None
+    n_axes: int | None
+    n_members: int
+
+    @classmethod
+    def learn(
+        cls,
+        rows: Rows,
+        *,
+        preprocess: Preprocess,
+        names: Sequence[str],
+        encoding: Encoding | None,
+        traits: Traits,
+        n_members: int,
+        arcsinh: bool,
+    ) -> Preparation:
+        """Return the preparation learnt from training rows; `arcsinh` asks for a second view of tables."""
+        shaped = with_channels(rows, traits)
+        columns, indicator = (names, None) if encoding is None else (encoding.names, encoding.indicator)
+        features = fit_features(shaped, preprocess, columns, indicator=indicator, arcsinh=arcsinh)
+        return cls(features, tuple(names), encoding, traits.n_axes, n_members)
+
+    @property
+    def views_of_members(self) -> list[int]:
+        """Which view of the features each member takes."""
+        return [member % self.features.n_views for member in range(self.n_members)]
+
+    def views(self, rows: NDArray[Any]) -> NDArray[np.float64]:
+        """Return each view of rows in the shape that the network takes: (n, ...) to (n_views, n, *shape)."""
+        views = self.features.transform(_with_channels(rows, self.n_axes))
+        return views.reshape(*views.shape[:2], -1) if self.n_axes == 1 else views
+
+    def __call__(self, rows: NDArray[Any]) -> NDArray[np.float64]:
+        """Return what each member takes: (n, ...) to (M, n, *shape), or (1, n, *shape) if all take the same."""
+        views = self.views(rows)
+        return views if len(views) == 1 else views[self.views_of_members]
+
+    def input_shape(self, row_shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the shape that the network takes for rows of one shape."""
+        shape = row_shape if self.encoding is None else (len(self.encoding.names),)
+        return self.views(np.zeros((1, *shape))).shape[2:]
+
+    def reconstructed(self, x_hat: NDArray[np.float64], rows: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the members' reconstructions, (M, n, *shape), as rows in their own shape and units: their mean."""
+        shape = _with_channels(rows, self.n_axes).shape if rows.ndim > 2 else x_hat.shape[1:]
+        members = [
+            self.features.inverse(outputs.reshape(shape), view)
+            for outputs, view in zip(x_hat, self.views_of_members, strict=True)
+        ]
+        return np.mean(members, axis=0).reshape(rows.shape)
+
+    @property
+    def origin(self) -> NDArray[np.int64]:
+        """The column of the user's table that each input of the network belongs to, flags of missing values too."""
+        n_columns = len(self.features.fill)
+        origin = np.arange(n_columns) if self.encoding is None else np.asarray(self.encoding.origin)
+        return np.concatenate([origin, origin[self.features.flagged]])
+
+    def warn_of_new_gaps(self, rows: NDArray[Any], given: object) -> None:
+        """Warn of missing values in columns that had none among the training rows; `given` is what the user gave."""
+        seen = as_large(rows, given)
+        if any(np.isnan(block).any() for block in in_blocks(seen)):
+            self.features.warn_unflagged(seen, self.names if self.encoding is None else self.encoding.names)
+
+
+def with_channels(rows: Rows, traits: Traits) -> Rows:
+    """Return rows with a channel axis: 3-d rows are grey images (n, H, W), unless they are series (n, C, T)."""
+    add = partial(_with_channels, n_axes=traits.n_axes)
+    return rows.changed(add) if isinstance(rows, LargeRows) else add(rows)
+
+
+def _with_channels(rows: NDArray[Any], n_axes: int | None) -> NDArray[Any]:
+    return rows[:, None] if rows.ndim == 3 and n_axes != 2 else rows

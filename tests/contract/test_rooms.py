@@ -178,7 +178,8 @@ def test_files_and_sources_do_without_torch():
 
 class TestCommandLine:
     @pytest.mark.parametrize(
-        "module", [name for name in of_tollad(imports("cli.main", top_level_only=True)) if name.startswith("cli.")]
+        "module",
+        sorted(name for name in of_tollad(imports("cli.main", top_level_only=True)) if name.startswith("cli.")),
     )
     def test_commands_import_only_click_at_the_top(self, module):
         found = imports(module, top_level_only=True)

@@ -141,6 +141,7 @@ class TestFrames:
         nothing = people().iloc[:2].assign(age=None, city=None, seen=None, member=None)
         assert np.isfinite(of_people.anomaly_score(nothing)).all()
 
+    @pytest.mark.filterwarnings("ignore:contamination")
     def test_rows_held_out_for_a_rate_are_to_the_detector_what_later_rows_are(self):
         """A level that only they have is unknown: were it counted, they would look more usual than new rows."""
         streets = np.random.default_rng(0).integers(300, size=200).astype(str)

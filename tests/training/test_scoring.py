@@ -82,10 +82,13 @@ class TestScoringCopy:
         stack = small.stack(name, dtype=torch.float32).train()
         copied = scoring.scoring_copy(stack)
         assert copied.dtype == torch.float64
-        assert not copied[0].training
         assert stack.dtype == torch.float32
-        copied.weights.detach().zero_()
-        assert stack.weights.abs().max() > 0
+        x = torch.as_tensor(small.rows(name, 4)).expand(len(stack), -1, -1)
+        x_hat, z = copied(x.double())
+        expected = stack.to(dtype=torch.float64).eval()(x.double())
+        torch.testing.assert_close((x_hat, z), expected, rtol=1e-12, atol=1e-12)
+        stack.weights.detach().zero_()
+        assert torch.equal(copied(x.double())[1], z)
 
     def test_others_score_as_they_are(self):
         stack = small.stack("conv1d", dtype=torch.float32).train()

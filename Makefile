@@ -13,7 +13,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo quick test test-slow test-data lint hooks benchmark-tables benchmark-series benchmark-series benchmark-speed benchmark-large clean
+.PHONY: demo quick test test-slow test-data lint hooks benchmark-tables benchmark-series benchmark-speed benchmark-large clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/tollad demo

@@ -1,14 +1,9 @@
 """Pictures: scores, reasons, images, series, theory and the tables of the paper. Only here is matplotlib imported."""
 
-from tollad.plots.pictures import (
-    part_map,
-    part_maps,
-    picture_format,
-    reason_bars,
-    score_distributions,
-    two_term_map,
-)
+from tollad.plots.images import part_map, part_maps
+from tollad.plots.scores import reason_bars, score_distributions, two_term_map
 from tollad.plots.series import scored_series
+from tollad.plots.style import picture_format
 
 __all__ = [
     "part_map",

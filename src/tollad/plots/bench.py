@@ -11,24 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad import plots
 from tollad.bench.report import SELECTIONS, Group, Line, Report, groups
 from tollad.bench.results import Row
 from tollad.bench.spec import Run
 from tollad.bench.tables import Table
-from tollad.io import files
+from tollad.plots.style import COLOURS, INK, new_figure, picture_format, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Blue, vermilion, green, purple, orange and sky blue of Okabe and Ito: told apart with any colour vision.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_INK, _GREY, _PALE, _BAND = "#333333", "#767676", "#BBBBBB", "#F4F4F4"
+_GREY, _PALE, _BAND = "#767676", "#BBBBBB", "#F4F4F4"
 _SELECTED = {"best_validation": "o", "last": "s"}
 _BASELINES = ("v", "^", "<", ">", "X", "P")
 _STYLES = ("-", "--", ":")
-_DOTS = 150
 # Inches; what a name of the legend and each of its lines add to the height.
 _WIDTH, _HEIGHT = 8.0, 4.3
 _NAME, _LINE = 0.06, 0.14
@@ -100,11 +96,11 @@ def _looks(lines: Sequence[Line]) -> Iterator[dict[str, str]]:
     names = list(dict.fromkeys((line.method, line.recipe) for line in lines if line.recipe))
     methods = list(dict.fromkeys(line.method for line in lines))
     names += [(method, "") for method in methods if method not in {name for name, _ in names}]
-    colours = dict(zip(names, cycle(_COLOURS), strict=False))
+    colours = dict(zip(names, cycle(COLOURS), strict=False))
     for line in lines:
         if line.what == "published":
             first = next(colour for (method, _), colour in colours.items() if method == line.method)
-            yield {"color": first if len(methods) > 1 else _INK, "marker": "D"}
+            yield {"color": first if len(methods) > 1 else INK, "marker": "D"}
         else:
             colour = colours[line.method, line.recipe]
             face = colour if line.what == "best_validation" else "white"
@@ -136,7 +132,7 @@ def draw_by_beta(
     figure, axes = _new_figure(path, _HEIGHT)
     betas: set[float] = set()
     names = list(dict.fromkeys((group.method, group.recipe) for group in found))
-    for name, colour in zip(names, cycle(_COLOURS), strict=False):
+    for name, colour in zip(names, cycle(COLOURS), strict=False):
         own = sorted((g for g in found if (g.method, g.recipe) == name), key=_beta_of)
         betas |= set(map(_beta_of, own))
         for selection, explained in SELECTIONS.items():
@@ -186,7 +182,7 @@ def draw_curves(
     if not found:
         raise ValueError(f"there is no validation curve of {table.name}: its protocol has no validation rows")
     figure, axes = _new_figure(path, _HEIGHT)
-    looks = ((colour, style) for style in cycle(_STYLES) for colour in _COLOURS)
+    looks = ((colour, style) for style in cycle(_STYLES) for colour in COLOURS)
     for group, (colour, style) in zip(found, looks, strict=False):
         steps, curves = group.rows[0]["curve"]["step"], _curves(group)
         seeds = f"{len(curves)} seed{'s' * (len(curves) > 1)}"
@@ -197,7 +193,7 @@ def draw_curves(
         best = [row["best_validation"] for row in group.rows]
         x, y = [b["step"] for b in best], [100 * b["validation"] for b in best]
         axes.plot(x, y, "o", color=colour, markersize=5, alpha=0.8, markeredgewidth=0)
-    axes.plot([], "o", color=_INK, markersize=5, label="the earliest best of a seed, which is chosen")
+    axes.plot([], "o", color=INK, markersize=5, label="the earliest best of a seed, which is chosen")
     axes.set_xlim(0, 1.01 * axes.dataLim.x1)
     axes.set_xlabel("step")
     axes.set_ylabel(f"{_METRICS.get(table.metric, table.metric)} of the validation rows")
@@ -231,10 +227,8 @@ def _curves(group: Group) -> NDArray[np.float64]:
 
 
 def _new_figure(path: str | os.PathLike[str], height: float) -> tuple[Figure, Axes]:
-    plots.picture_format(path)  # refuses a name that could not be written in the end, and says if matplotlib is missing
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    picture_format(path)  # refuses a name that could not be written in the end
+    figure = new_figure(_WIDTH, height)
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
@@ -249,6 +243,4 @@ def _save(figure: Figure, axes: Axes, title: str, path: str | os.PathLike[str]) 
         n_lines = sum(label.count("\n") + 1 for label in wrapped)
         figure.set_figheight(figure.get_figheight() + _NAME * len(wrapped) + _LINE * n_lines)
         figure.legend(lines, wrapped, loc="outside lower center", ncols=1, frameon=False, fontsize="small")
-    picture = plots.picture_format(path)
-    with files.atomic_write(path) as file:
-        figure.savefig(file, format=picture, dpi=_DOTS)
+    save_figure(figure, path, picture_format(path), overwrite=True)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tollad.plots.pictures import (
+from tollad.plots.style import (
     ANOMALY,
     INK,
     LOG_RATIO,
     NORMAL,
-    label,
+    as_label,
     new_figure,
     number_decades,
     picture_format,
-    save,
+    save_figure,
 )
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ def scored_series(
         text = "threshold" if moves else f"threshold {limits[0]:.3g}"
         column[-1].plot(*_thinned(at[view], limits[view]), color=INK, linestyle="--", linewidth=1.0, label=text)
         _number_events(column[0], at, odd, view)
-        column[-1].set_xlabel(label(time_name))
+        column[-1].set_xlabel(as_label(time_name))
     for axes, name in zip(panels[:, 0], [*names, "score"], strict=True):
-        axes.set_ylabel(label(name))
+        axes.set_ylabel(as_label(name))
     bottom, low = panels[-1, 0], min(float(np.nanmin(heights)), float(limits.min()))
     if low > 0 and np.nanmax(heights) / low > LOG_RATIO:
         bottom.set_yscale("log")
@@ -121,7 +121,7 @@ def scored_series(
             panels[-1, 1].locator_params(axis="x", nbins=4)
         else:
             _few_dates(panels[-1, 1].xaxis)
-    save(figure, path, picture, overwrite=overwrite)
+    save_figure(figure, path, picture, overwrite=overwrite)
 
 
 def _close_up(odd: NDArray[np.int64], scores: NDArray[np.float64]) -> list[slice]:

@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tollad import plots, theory
-from tollad.io import files
+from tollad import theory
+from tollad.plots.style import COLOURS, INK, new_figure, picture_format, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-# Blue, vermilion, green and purple of Okabe and Ito: told apart with any colour vision.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-_POINT, _INK = "#F0E442", "#333333"
-_DOTS = 150  # of a picture, per inch
+_POINT = "#F0E442"
 # Below, the tilt is no more than the solver's error.
 _LEAST_TILT = 1e-10
 _LAST_ROOT = 20.0
@@ -48,8 +44,8 @@ def draw_figure2(result: theory.Figure2, path: str | os.PathLike[str], *, overwr
     OSError
         If the file cannot be written, see `tollad.io.files.atomic_write`.
     """
-    picture = plots.picture_format(path)
-    figure = _new_figure(9.6, 7.2)
+    picture = picture_format(path)
+    figure = new_figure(9.6, 7.2)
     grid = figure.add_gridspec(2, 6, height_ratios=(1, 1.05), hspace=0.08)
     middle = len(result.times) // 2
     best = result.best[:, middle]
@@ -77,8 +73,7 @@ def draw_figure2(result: theory.Figure2, path: str | os.PathLike[str], *, overwr
             axes.legend(loc="lower right", frameon=False, title=starts)
         else:
             axes.tick_params(labelleft=False)
-    with files.atomic_write(path, overwrite=overwrite) as file:
-        figure.savefig(file, format=picture, dpi=_DOTS)
+    save_figure(figure, path, picture, overwrite=overwrite)
 
 
 def draw_collapse(result: theory.Collapse, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
@@ -95,12 +90,12 @@ def draw_collapse(result: theory.Collapse, path: str | os.PathLike[str], *, over
     ImportError, ValueError, OSError
         As in `draw_figure2`.
     """
-    picture = plots.picture_format(path)
-    figure = _new_figure(9.6, 3.6)
+    picture = picture_format(path)
+    figure = new_figure(9.6, 3.6)
     norms, errors, tilts = figure.subplots(1, 3)
     largest, second = result.variances
     root_times = np.sqrt(result.times)
-    for member, (colour, beta) in enumerate(zip(cycle(_COLOURS), result.betas, strict=False)):
+    for member, (colour, beta) in enumerate(zip(cycle(COLOURS), result.betas, strict=False)):
         norms.plot(result.times, result.decoders[:, member], color=colour)
         norms.plot(result.times, result.encoders[:, member], color=colour)
         tilt = result.tilts[:, member]
@@ -111,7 +106,7 @@ def draw_collapse(result: theory.Collapse, path: str | os.PathLike[str], *, over
         laws = theory.power_law(largest, beta, result.times)
         late = laws[2] < 1
         for axes, law in zip((norms, norms, errors), laws, strict=True):
-            axes.plot(result.times[late], law[late], color=_INK, linestyle=":", linewidth=1)
+            axes.plot(result.times[late], law[late], color=INK, linestyle=":", linewidth=1)
         # The law gives the slope alone: the line is laid through the last point that is drawn.
         slope = -(largest - second) / np.sqrt(beta * largest)
         drawn = np.flatnonzero(tilt > _LEAST_TILT)
@@ -119,9 +114,9 @@ def draw_collapse(result: theory.Collapse, path: str | os.PathLike[str], *, over
             continue
         last = drawn[-1]
         law = tilt[last] * np.exp(slope * (root_times - root_times[last]))
-        tilts.plot(root_times, law, color=_INK, linestyle=":", linewidth=1)
-    norms.annotate("decoder", (0.5, 0.9), xycoords="axes fraction", color=_INK)
-    norms.annotate("encoder", (0.5, 0.06), xycoords="axes fraction", color=_INK)
+        tilts.plot(root_times, law, color=INK, linestyle=":", linewidth=1)
+    norms.annotate("decoder", (0.5, 0.9), xycoords="axes fraction", color=INK)
+    norms.annotate("encoder", (0.5, 0.06), xycoords="axes fraction", color=INK)
     for axes, title in (
         (norms, "norm of the weights"),
         (errors, "$1 - (W_2 W_1)_{11}$"),
@@ -136,10 +131,9 @@ def draw_collapse(result: theory.Collapse, path: str | os.PathLike[str], *, over
     tilts.set_xlabel("$\\sqrt{t}$")
     tilts.set_xlim(0, _LAST_ROOT)
     tilts.set_ylim(_LEAST_TILT, 3)
-    tilts.plot([], color=_INK, linestyle=":", linewidth=1, label="proved, leading order for large t")
+    tilts.plot([], color=INK, linestyle=":", linewidth=1, label="proved, leading order for large t")
     figure.legend(loc="outside lower center", ncols=len(result.betas) + 1, frameon=False)
-    with files.atomic_write(path, overwrite=overwrite) as file:
-        figure.savefig(file, format=picture, dpi=_DOTS)
+    save_figure(figure, path, picture, overwrite=overwrite)
 
 
 def _draw_contours(axes: Axes, result: theory.Figure2, time: int, beta: int, *, squared: bool) -> None:
@@ -158,7 +152,7 @@ def _draw_contours(axes: Axes, result: theory.Figure2, time: int, beta: int, *, 
     axes.plot(*result.points, ".", color=_POINT, markersize=1.5, alpha=0.7)
     circle = np.linspace(0, 2 * np.pi, 181)
     for radius in (1, 2, 3):
-        axes.plot(2 * radius * np.cos(circle), radius * np.sin(circle), color=_COLOURS[1], linestyle="--", linewidth=1)
+        axes.plot(2 * radius * np.cos(circle), radius * np.sin(circle), color=COLOURS[1], linestyle="--", linewidth=1)
     ticks = np.arange(-6, 7, 2)
     axes.set(aspect="equal", xlim=(-half, half), ylim=(-half, half), xticks=ticks, yticks=ticks)
     axes.set_xlabel("$x_1$, variance 4")
@@ -166,7 +160,7 @@ def _draw_contours(axes: Axes, result: theory.Figure2, time: int, beta: int, *, 
 
 def _draw_correlations(axes: Axes, result: theory.Figure2, score: int) -> None:
     for colour, time, values, best in zip(
-        _COLOURS, result.times, result.correlations[score], result.best[score], strict=False
+        COLOURS, result.times, result.correlations[score], result.best[score], strict=False
     ):
         median = np.median(values, axis=0)
         axes.fill_between(result.betas, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
@@ -174,9 +168,3 @@ def _draw_correlations(axes: Axes, result: theory.Figure2, score: int) -> None:
         axes.plot(result.betas[best], median[best], "o", color=colour)
     axes.set_xlabel("$\\beta$")
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _new_figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")

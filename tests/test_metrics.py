@@ -120,3 +120,33 @@ def test_false_alarm_rate_needs_no_anomaly():
 @pytest.mark.parametrize("name", metrics.__all__)
 def test_listed_measures_are_documented(name):
     assert getattr(metrics, name).__doc__
+
+
+class TestPro:
+    MASKS = np.zeros((1, 4, 8), int)
+    MASKS[0, 0, :4] = MASKS[0, 3, 7] = 1  # a large defect and a small one
+
+    def test_small_defects_count_like_large_ones(self):
+        heat = self.MASKS * 1.0
+        heat[0, 3, 7] = 0  # the small one is not found: half of the defects at no false alarm
+        assert metrics.pro(self.MASKS, heat, limit=0.01) == pytest.approx(0.5, abs=0.02)
+
+    def test_chance_is_half_of_the_limit(self):
+        heat = np.random.default_rng(0).uniform(size=(2000, 4, 8))
+        assert metrics.pro(np.repeat(self.MASKS, 2000, 0), heat, limit=0.3) == pytest.approx(0.15, abs=0.02)
+
+    def test_map_that_says_nothing(self):
+        assert metrics.pro(self.MASKS, np.zeros((1, 4, 8)), limit=0.3) == pytest.approx(0.15)
+
+    @pytest.mark.parametrize(
+        ("masks", "maps", "limit", "message"),
+        [
+            (MASKS, np.zeros((1, 4, 7)), 0.3, "must both be"),
+            (MASKS * 0, np.zeros((1, 4, 8)), 0.3, "both at least once"),
+            (MASKS, np.full((1, 4, 8), np.nan), 0.3, "finite"),
+            (MASKS, np.zeros((1, 4, 8)), 0, "limit must lie in"),
+        ],
+    )
+    def test_bad_input(self, masks, maps, limit, message):
+        with pytest.raises(ValueError, match=message):
+            metrics.pro(masks, maps, limit=limit)

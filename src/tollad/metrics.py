@@ -6,10 +6,11 @@ import inspect
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from sklearn.utils import check_consistent_length
 
-__all__ = ["auroc", "average_precision", "f1", "f1_at_share", "false_alarm_rate"]
+__all__ = ["auroc", "average_precision", "f1", "f1_at_share", "false_alarm_rate", "pro"]
 
 
 def measure_all(labels: ArrayLike, **given: ArrayLike) -> dict[str, float]:
@@ -142,6 +143,55 @@ def false_alarm_rate(labels: ArrayLike, alarms: ArrayLike) -> float:
     if not normal.any():
         raise ValueError("a false-alarm rate needs normal rows (0)")
     return float(called[normal].mean())
+
+
+def pro(masks: ArrayLike, maps: ArrayLike, *, limit: float = 0.3) -> float:
+    """Per-region overlap, in [0, 1]: how much of each defect is found, small and large ones counting alike.
+
+    The mean share of a connected defect that lies above a threshold, averaged over the thresholds at which at most
+    `limit` of all good pixels do (Bergmann et al., "The MVTec anomaly detection dataset", 2021).
+
+    Parameters
+    ----------
+    masks : array-like of {0, 1}, (n, H, W)
+        1 = defect; both must occur. Pixels that touch, also at a corner, are one defect.
+    maps : array-like of float, (n, H, W)
+        High = anomalous.
+    limit : float in (0, 1], default 0.3
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, only good pixels or only defects occur, a map is not finite, or the limit is out of range.
+
+    Examples
+    --------
+    >>> pro([[[0, 0, 1, 1]]], [[[0.1, 0.4, 0.9, 0.8]]])
+    1.0
+    """
+    defects, heat = _checked(masks) == 1, np.asarray(maps, np.float64)
+    if defects.ndim != 3 or defects.shape != heat.shape:
+        raise ValueError(f"masks and maps must both be (n, H, W), not {defects.shape} and {heat.shape}")
+    if not 0 < limit <= 1:
+        raise ValueError(f"limit must lie in (0, 1], not {limit!r}")
+    if not np.isfinite(heat).all():
+        raise ValueError("maps must be finite")
+    if defects.all() or not defects.any():
+        raise ValueError("masks must hold good pixels (0) and defects (1), both at least once")
+    share, n_regions = np.zeros(heat.shape), 0
+    for place, mask in zip(share, defects, strict=True):
+        regions, n = ndimage.label(mask, np.ones((3, 3)))
+        sizes = np.bincount(regions.ravel(), minlength=n + 1)
+        place[mask] = 1 / sizes[regions[mask]]
+        n_regions += n
+    order = np.argsort(-heat, axis=None, kind="stable")
+    # The curve at each distinct threshold, from the highest: (share of good pixels above, mean share of a defect).
+    last = np.append(np.flatnonzero(np.diff(heat.ravel()[order])), heat.size - 1)
+    false = np.append(0, np.cumsum(~defects.ravel()[order])[last] / (~defects).sum())
+    found = np.append(0, np.cumsum(share.ravel()[order])[last] / n_regions)
+    at_limit = np.interp(limit, false, found)
+    within = false < limit
+    return float(np.trapezoid(np.append(found[within], at_limit), np.append(false[within], limit)) / limit)
 
 
 def _alarms(alarms: ArrayLike) -> NDArray[np.bool_]:

@@ -75,11 +75,11 @@ def test_score_does_not_depend_on_its_batch(fitted):
     np.testing.assert_array_equal(fitted.anomaly_map(images)[3], fitted.anomaly_map(images[3:4])[0])
 
 
-def test_parts_add_up(fitted):
+def test_score_is_the_geometric_mean_of_its_levels(fitted):
     explanation = fitted.explain(stripes(5, across=True, seed=2))
-    np.testing.assert_allclose(explanation.parts.sum(1), explanation.scores)
+    np.testing.assert_allclose(explanation.by_level.prod(1) ** (1 / len(explanation.levels)), explanation.scores)
     np.testing.assert_array_equal(explanation.scores, fitted.anomaly_score(stripes(5, across=True, seed=2)))
-    assert explanation.parts.shape == (5, len(explanation.levels))
+    assert explanation.by_level.shape == (5, len(explanation.levels))
     assert explanation.maps.shape == (5, 28, 28)
 
 
@@ -138,6 +138,18 @@ def test_levels_of_places_find_out_whether_objects_are_aligned():
     assert texture._places[0].middle.shape[:2] == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("levels", "names"),
+    [("both", ("texture", "positions")), ("image", ("texture",)), ("positions", ("positions",))],
+)
+def test_levels(levels, names, tmp_path):
+    detector = ImageDetector(Blurred(), levels=levels, random_state=0).fit(stripes(20, across=False, seed=0))
+    assert detector.levels_ == names
+    assert detector.anomaly_map(stripes(2, across=False, seed=1)).shape == (2, 28, 28)
+    detector.save(tmp_path / "m")
+    assert ImageDetector.load(tmp_path / "m", representation=Blurred()).levels_ == names
+
+
 class TestBadInput:
     images = stripes(20, across=False, seed=0)
 
@@ -169,7 +181,7 @@ class TestBadInput:
             detector.anomaly_score(self.images[:, :20])
 
     def test_failed_fit_leaves_the_detector_as_it_was(self):
-        detector = ImageDetector(random_state=0).fit(self.images)
+        detector = ImageDetector("gradients", random_state=0).fit(self.images)
         before = detector.anomaly_score(self.images)
         with pytest.raises(ValueError, match="needs"):
             detector.fit(self.images[:, :, :12])
@@ -180,6 +192,7 @@ class TestBadInput:
         [
             ({"representation": "resnet"}, "unknown representation 'resnet'; there are efficientnet_lite2, gradients"),
             ({"head": "svm"}, "head must be one of auto, ledoit_wolf, nearest, collapse"),
+            ({"levels": "all"}, "levels must be both, image or positions"),
             ({"contamination": 0.6}, "contamination must be a share"),
             ({"false_alarm_rate": 2}, "false_alarm_rate must lie between 0 and 1"),
             ({"false_alarm_rate": 0.01}, "needs 99 images to calibrate on"),

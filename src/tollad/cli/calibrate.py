@@ -12,7 +12,9 @@ from tollad.cli.shared import (
     force_option,
     input_options,
     json_option,
+    load_detector,
     normal_option,
+    of_images,
     print_result,
 )
 
@@ -53,8 +55,7 @@ def calibrate(
     p-values, --fdr and --drift then refer to them, and --false-alarm-rate puts the threshold on their scores.
     """
     check_label(label, normal)
-    from tollad.cli import card
-    from tollad.detector.estimator import TollDetector
+    from tollad.cli import card, images
     from tollad.detector.scored import expected_by
     from tollad.io.inputs import read_rows
     from tollad.io.outputs import check_distinct, check_output
@@ -65,18 +66,22 @@ def calibrate(
     check_distinct(output, read=(normals,))  # MODEL may be calibrated in its place
     check_output(output, overwrite=force)
     reading: dict[str, Any] = {"header": header, "key": key, "label": label, "normal": normal}
-    detector: TollDetector | SeriesDetector
-    if is_series(model):
+    detector: Any
+    if not of_images(model) and is_series(model):
         detector = SeriesDetector.load(model, device=device)
         dialect = detector.model_.dialect.changed(**written)
         stretches = normal_stretches(detector.model_, normals, dialect=dialect, **reading)
         detector.calibrate_steps(stretches, false_alarm_rate=rate, tail=tail)
     else:
-        detector = TollDetector.load(model, device=device)
+        detector = load_detector(model, device=device)
         expected = expected_by(detector)
         rows = read_rows(expected, normals, dialect=expected.dialect.changed(**written), max_gib=max_gib, **reading)
         detector.calibrate(rows, false_alarm_rate=rate, tail=tail)
     detector.save(output, overwrite=force)
+    if not hasattr(detector, "stack_"):
+        shown = images.read_card(output)
+        print_result(as_json, shown, images.format_card(shown))
+        return
     shown = card.read_card(output)
     result = {name: shown[name] for name in ("model", "n_calibration_rows", "threshold", "threshold_rule")}
     lines = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -11,7 +12,9 @@ from tollad.cli.shared import (
     force_option,
     input_options,
     json_option,
+    load_detector,
     normal_option,
+    of_images,
     print_result,
     threshold_options,
 )
@@ -29,6 +32,11 @@ from tollad.cli.shared import (
     "stamps, or an object of such lists by file, as NAB has it.",
 )
 @click.option("--plot", metavar="FILE", help="Draw the distributions of the scores: a .png, .pdf or .svg file.")
+@click.option(
+    "--masks",
+    metavar="DIR",
+    help="Of a folder of images: masks of the defects, LABEL/NAME.png, white on black; measures the maps, too.",
+)
 @input_options
 @device_option
 @threshold_options
@@ -41,6 +49,7 @@ def evaluate(
     normal: tuple[str, ...],
     windows: str | None,
     plot: str | None,
+    masks: str | None,
     header: bool | None,
     key: str | None,
     written: dict[str, Any],
@@ -53,7 +62,7 @@ def evaluate(
     """Measure MODEL on the labelled rows of DATA.
 
     Rows of a label that is not --normal are anomalies. Of a series events are counted, too: stretches of anomalous time
-    steps, which an alarm within them hits.
+    steps, which an alarm within them hits. Of images each kind of anomaly is measured by itself, too.
     """
     if (label is None) == (windows is None):
         raise click.UsageError("give either --label and --normal, or --windows.")
@@ -61,7 +70,7 @@ def evaluate(
         raise click.UsageError("--normal is missing: the values of --label that mean normal.")
     from tollad import metrics, plots
     from tollad.calibration import overlap
-    from tollad.detector.estimator import TollDetector
+    from tollad.cli import images
     from tollad.detector.scored import expected_by, labels_and_scores, score_blocks
     from tollad.io.outputs import check_distinct, check_output
     from tollad.series.detector import SeriesDetector
@@ -73,7 +82,7 @@ def evaluate(
         plots.picture_format(plot)
         check_output(plot, overwrite=force)
     reading: dict[str, Any]
-    if is_series(model):
+    if not of_images(model) and is_series(model):
         if "false_alarm_rate" in moved:
             raise click.UsageError("--false-alarm-rate is for rows that are no time steps.")
         from tollad.cli import series
@@ -97,9 +106,11 @@ def evaluate(
         return
     if label is None:
         raise click.UsageError("--windows is for series; give --label, and --normal, its values that mean normal.")
-    detector = TollDetector.load(model, device=device)
+    detector = load_detector(model, device=device)
     if moved:
         detector.set_threshold(**moved)
+    if masks is not None and (hasattr(detector, "stack_") or not os.path.isdir(data)):
+        raise click.UsageError("--masks is for folders of images, and a model of images other than of their pixels.")
     threshold = -detector.offset_
     reading = {
         "header": header,
@@ -123,6 +134,8 @@ def evaluate(
         "n_false_alarms": int((alarms & ~anomalous).sum()),
         "n_found": int((alarms & anomalous).sum()),
     }
+    if not hasattr(detector, "stack_"):
+        result |= images.measured_by_kind(detector, data, label, normal, masks)
     if plot is not None:
         plots.score_distributions(scores[~anomalous], scores[anomalous], threshold, plot, overwrite=force)
     text = (
@@ -134,4 +147,4 @@ def evaluate(
     others = "".join(
         f"\n{name.replace('_', ' ')} {measured[name]:.3f}" for name in measured if f"{{{name}:" not in text
     )
-    print_result(as_json, result, text.format(**result) + others)
+    print_result(as_json, result, text.format(**result) + others + images.described(result))

@@ -34,6 +34,7 @@ def fit(
     checkpoint: str | None,
     force: bool,
     as_json: bool,
+    representation: str | None,
     size: tuple[int, int] | None,
     grey: bool,
     window: int | str | None,
@@ -50,7 +51,8 @@ def fit(
     last, -2 for the one before.
 
     A folder of images or an IDX file will do, too. --label is then `folder`, the sub-folder that an image lies in, or
-    `label`, the IDX file of labels beside that of the images.
+    `label`, the IDX file of labels beside that of the images. What is seen of them is chosen by what they are; options
+    of the network, such as --steps, ask for the autoencoder on pixels.
 
     Text is what all values of its column are: numbers, dates as in 2024-12-31, or else categories; fields that are
     empty or ? or NA are missing values. --column chooses for single columns.
@@ -65,9 +67,10 @@ def fit(
     check_label(label, normal)
     if window is None and (stride is not None or time is not None or causal or adapt):
         raise click.UsageError("--stride, --time, --causal and --adapt are for series; give --window, too.")
-    from tollad.cli import card
+    from tollad.cli import card, images
     from tollad.detector.estimator import TollDetector
     from tollad.io.dialect import Dialect
+    from tollad.io.images import is_images
     from tollad.io.outputs import check_distinct, check_output
     from tollad.io.training import read_training_rows
 
@@ -96,6 +99,15 @@ def fit(
         return
     training = read_training_rows(train, kinds=kinds, size=size, grey=grey, max_gib=max_gib, **reading)
     notes = training.notes
+    if representation is not None and not is_images(train):
+        raise click.UsageError("--representation is for folders of images and IDX files.")
+    if is_images(train) and representation != "pixels":
+        asked = images.network_options()
+        if asked and representation is not None:
+            raise click.UsageError(f"{asked[0]} is for --representation pixels.")
+        if not asked:
+            images.fit(training, model, representation or "auto", parameters, force=force, as_json=as_json)
+            return
     detector = TollDetector(columns=training.columns, **parameters)
     try:
         detector.fit(training.rows, checkpoint=checkpoint)

@@ -12,7 +12,9 @@ from tollad.cli.shared import json_option, print_result
 @json_option
 def info(model: str, as_json: bool) -> None:
     """Show what a model file says about itself."""
-    from tollad.cli.card import format_card, read_card
+    from tollad.cli import card, images
+    from tollad.io import artifact
 
-    card = read_card(model)
-    print_result(as_json, card, format_card(card))
+    shows = images if artifact.kind_of(model) == "image model" else card
+    shown = shows.read_card(model)
+    print_result(as_json, shown, shows.format_card(shown))

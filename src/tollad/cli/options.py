@@ -126,6 +126,12 @@ DETECTOR_OPTIONS = (
 
 IMAGE_OPTIONS = (
     click.Option(
+        ["--representation"],
+        metavar="NAME",
+        help="What is seen of images: gradients, efficientnet_lite2 (extra vision), or pixels, by an autoencoder with "
+        "the options below.  [default: auto, or pixels with one of those options]",
+    ),
+    click.Option(
         ["--size"],
         type=_size,
         metavar="N|HxW",

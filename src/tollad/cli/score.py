@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tollad.cli.shared import device_option, force_option, input_options, json_option, print_result, threshold_options
+from tollad.cli.shared import (
+    device_option,
+    force_option,
+    input_options,
+    json_option,
+    load_detector,
+    of_images,
+    print_result,
+    threshold_options,
+)
 from tollad.warn import printable, tell
 
 if TYPE_CHECKING:
@@ -68,6 +77,9 @@ _MOST_IMAGES_DRAWN = 6
     help="Draw why the row, or images, with the highest scores are anomalous: a .png, .pdf or .svg file.",
 )
 @click.option(
+    "--maps", metavar="DIR", help="Write a map for each image: NAME.heat.png to look at, NAME.map.png in 16 bits."
+)
+@click.option(
     "--on-error",
     type=click.Choice(["fail", "skip"]),
     default="fail",
@@ -95,6 +107,7 @@ def score(
     causal: bool,
     state: str | None,
     plot: str | None,
+    maps: str | None,
     on_error: str,
     skipped: str | None,
     header: bool | None,
@@ -120,8 +133,8 @@ def score(
     To a model of fit --window DATA is a series, a row a time step; --plot draws it with its alarms marked.
     """
     from tollad import plots
+    from tollad.cli import images
     from tollad.detector import results
-    from tollad.detector.estimator import TollDetector
     from tollad.detector.scored import expected_by, score_blocks
     from tollad.io import skipped as skipping
     from tollad.io.outputs import check_distinct, check_output, check_table_output, write_tables
@@ -144,7 +157,7 @@ def score(
         plots.picture_format(plot)
         check_output(plot, overwrite=force)
     identifier, *beside = identifiers or (None,)
-    if is_series(model):
+    if not of_images(model) and is_series(model):
         if drift or on_error == "skip":
             raise click.UsageError("--drift and --on-error skip are for rows that are no time steps.")
         if as_json or beside or "false_alarm_rate" in moved:
@@ -178,7 +191,7 @@ def score(
         return
     if events is not None or causal or state is not None:
         raise click.UsageError("--events, --causal and --state are for series, and MODEL is one of rows.")
-    detector = TollDetector.load(model, device=device)
+    detector = load_detector(model, device=device)
     if moved:
         detector.set_threshold(**moved)
     if (fdr is not None or drift) and not hasattr(detector, "calibration_scores_"):
@@ -188,6 +201,13 @@ def score(
         )
     if on_error == "skip" and len(detector.input_shape_) > 1:
         raise click.UsageError("--on-error skip is for rows of tables; images and arrays are read whole or not at all.")
+    is_of_images = not hasattr(detector, "stack_")
+    if n_reasons and is_of_images:
+        raise click.UsageError("--explain is for rows of tables; draw images with --plot or --maps.")
+    if maps is not None and not is_of_images:
+        raise click.UsageError("--maps needs a model of images other than of their pixels.")
+    if maps is not None and identifier not in (None, "file"):
+        raise click.UsageError("--maps names its files by the images; leave out --id.")
     are_images = len(detector.input_shape_) == 3
     highest = results.MostAnomalous(_MOST_IMAGES_DRAWN if are_images else 1)
     with contextlib.ExitStack() as stack:
@@ -202,6 +222,8 @@ def score(
         blocks = score_blocks(detector, data, column=identifier, beside=beside, reject=bad, max_gib=max_gib, **reading)
         if drift:
             blocks = results.watch_drift(blocks, detector.calibration_scores_)
+        if maps is not None:
+            blocks = images.with_maps(detector, blocks, maps, overwrite=force)
         if plot is not None:
             blocks = highest.watch(blocks)
         tables = results.result_tables(
@@ -231,7 +253,10 @@ def score(
     if plot is not None:
         explanation, (_, row, _) = detector.explain(highest.rows), highest.found[0]
         title = f"row {row + 1} of {printable(data)}"
-        if are_images:
+        if is_of_images:
+            names = [value or f"image {row + 1}" for _, row, value in highest.found]
+            plots.image_maps(highest.rows, explanation.maps, explanation.scores, names, plot, overwrite=force)
+        elif are_images:
             names = [value or f"row {row + 1}" for _, row, value in highest.found]
             plots.part_maps(explanation, names, plot, overwrite=force)
         elif len(detector.input_shape_) > 1:

@@ -125,6 +125,21 @@ def check_label(label: str | None, normal: tuple[str, ...]) -> None:
         raise click.UsageError("--label and --normal belong together: a column, and its values that mean normal.")
 
 
+def of_images(path: str) -> bool:
+    """Return whether a model file is one of images, other than of their pixels."""
+    from tollad.io import artifact
+
+    return artifact.kind_of(path) == "image model"
+
+
+def load_detector(path: str, device: str | None = None) -> Any:
+    """Return the detector of a model file, one of rows or one of images."""
+    from tollad.detector.estimator import TollDetector
+    from tollad.images.detector import ImageDetector
+
+    return ImageDetector.load(path) if of_images(path) else TollDetector.load(path, device=device)
+
+
 def print_result(as_json: bool, result: Mapping[str, Any], text: str) -> None:
     """Print a result as one JSON object, or as text."""
     say(json.dumps(result, indent=2) if as_json else text)

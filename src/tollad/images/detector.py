@@ -27,6 +27,7 @@ _LEAST_IMAGES = 5
 _MOST_WITH_PLACES = 300
 _BLOCK = 64
 _POSITIONS = "positions"
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,15 @@ class ImageExplanation:
     scores : ndarray of float64, (n,)
     levels : tuple of str
         The whole image as one or two levels, and ``"positions"`` for the places in it.
-    parts : ndarray of float64, (n, n_levels)
-        What each level adds to the score; they sum up to it.
+    by_level : ndarray of float64, (n, n_levels)
+        Score of each level, in units of good images, whose median has 1; the score is their geometric mean.
     maps : ndarray of float64, (n, H, W), or None
         As `ImageDetector.anomaly_map` gives them; None if the detector has none.
     """
 
     scores: Floats
     levels: tuple[str, ...]
-    parts: Floats
+    by_level: Floats
     maps: Floats | None
 
 
@@ -66,6 +67,9 @@ class ImageDetector(OutlierMixin, BaseEstimator):
         How the whole image is judged, see `tollad.images.heads`: by its Mahalanobis distance, which is there at once;
         by its nearest good images; or by an autoencoder with targeted collapse. "auto" is what suits the
         representation.
+    levels : {"both", "image", "positions"}, default "both"
+        Whether to judge the whole image, places in it, or both, of a representation that has places. The whole finds
+        what is of another kind or changed all over, places find small defects.
     collapse : mapping, optional
         Parameters of `tollad.TollDetector` for the head "collapse", such as ``{"steps": 600}``.
     contamination : float in (0, 0.5], default 0.1
@@ -116,6 +120,7 @@ class ImageDetector(OutlierMixin, BaseEstimator):
         representation: str | nn.Module = "auto",
         *,
         head: Literal["auto", "ledoit_wolf", "nearest", "collapse"] = "auto",
+        levels: Literal["both", "image", "positions"] = "both",
         collapse: Mapping[str, Any] | None = None,
         contamination: float = 0.1,
         false_alarm_rate: float | None = None,
@@ -123,6 +128,7 @@ class ImageDetector(OutlierMixin, BaseEstimator):
     ) -> None:
         self.representation = representation
         self.head = head
+        self.levels = levels
         self.collapse = collapse
         self.contamination = contamination
         self.false_alarm_rate = false_alarm_rate
@@ -182,7 +188,7 @@ class ImageDetector(OutlierMixin, BaseEstimator):
 
         An image's score does not depend on the images it comes with.
         """
-        return np.concatenate([self._join(self._parts(seen)) for seen in self._look(X)])
+        return np.concatenate([_joined(self._by_level(seen)) for seen in self._look(X)])
 
     def score_samples(self, X: ArrayLike | ImageSource) -> Floats:
         """Return the negative of `anomaly_score`, as scikit-learn has it: (n,), low = anomalous."""
@@ -199,7 +205,7 @@ class ImageDetector(OutlierMixin, BaseEstimator):
     def anomaly_map(self, X: ArrayLike | ImageSource) -> Floats:
         """Return where images are unlike good ones: (n, H, W), >= 0, high = anomalous.
 
-        In units of good images, so that maps of different images compare.
+        An average place of a good image has about 1, so maps of different images compare.
 
         Raises
         ------
@@ -217,13 +223,13 @@ class ImageDetector(OutlierMixin, BaseEstimator):
     def explain(self, X: ArrayLike | ImageSource) -> ImageExplanation:
         """Split the score of each image by level, and show where it is anomalous."""
         check_is_fitted(self)
-        parts, maps = [], []
+        by_level, maps = [], []
         for seen in self._look(X):
-            parts.append(self._parts(seen) / len(self.levels_))
+            by_level.append(self._by_level(seen))
             if self._has_maps:
                 maps.append(self._maps(seen))
-        joined = np.concatenate(parts)
-        return ImageExplanation(joined.sum(1), self.levels_, joined, np.concatenate(maps) if maps else None)
+        scores = np.concatenate(by_level)
+        return ImageExplanation(_joined(scores), self.levels_, scores, np.concatenate(maps) if maps else None)
 
     @property
     def offset_(self) -> float:
@@ -233,7 +239,24 @@ class ImageDetector(OutlierMixin, BaseEstimator):
     @property
     def levels_(self) -> tuple[str, ...]:
         """Names of the levels."""
-        return (*(level.name for level in self._wholes), *([_POSITIONS] if self._places else []))
+        return (*(level.name for level in self._wholes), *([_POSITIONS] if self._judges_places else []))
+
+    @property
+    def n_features_in_(self) -> int:
+        """``input_shape_[0]``: channels."""
+        return self.input_shape_[0]
+
+    @property
+    def training_scores_(self) -> Floats:
+        """Scores of the training images by heads that were not fitted on them: (n,)."""
+        return self.decision_.training_scores
+
+    @property
+    def calibration_scores_(self) -> Floats:
+        """Scores of the images held out, ascending; only with `false_alarm_rate` or after `calibrate`."""
+        if self.decision_.calibration_scores is None:
+            raise AttributeError("there are no calibration scores: give false_alarm_rate, or call calibrate")
+        return self.decision_.calibration_scores
 
     def p_value(self, X: ArrayLike | ImageSource) -> Floats:
         """Return the conformal p-value of each image, see `tollad.TollDetector.p_value`: (n,)."""
@@ -367,6 +390,8 @@ class ImageDetector(OutlierMixin, BaseEstimator):
             for name, maps in seen.places.items():
                 places.setdefault(name, []).append(maps[kept])
         fit = fit_head(self.head_, self._seed, self.collapse or {})
+        if self.levels == _POSITIONS and places:
+            whole = {}
         fitted = [fit_whole(name, self.head_, np.concatenate(rows), fit) for name, rows in whole.items()]
         self._wholes = [level for level, _ in fitted]
         scores = [scores for _, scores in fitted]
@@ -375,9 +400,12 @@ class ImageDetector(OutlierMixin, BaseEstimator):
             self._places, self._map_unit, of_places = fit_places(
                 {name: np.concatenate(maps) for name, maps in places.items()}
             )
-            # Images beyond the bound have no score by places that they were not fitted on: they are left out.
-            scores = [*(one[with_places] for one in scores), of_places]
-        return np.mean(scores, axis=0)
+            if self._judges_places:
+                # Images beyond the bound have no score by places that they were not fitted on: they are left out.
+                scores = [*(one[with_places] for one in scores), of_places]
+        elif self._has_maps:
+            self._map_unit = max(_TINY, float(self._maps(Seen({n: r[0] for n, r in whole.items()}, {})).mean()))
+        return _joined(np.stack(scores, 1))
 
     def _look(self, X: ArrayLike | ImageSource) -> Iterator[Seen]:
         check_is_fitted(self)
@@ -393,17 +421,18 @@ class ImageDetector(OutlierMixin, BaseEstimator):
 
     def _score_of(self, images: NDArray[np.float32] | ImageSource, chosen: NDArray[np.intp]) -> Floats:
         blocks = [chosen[start : start + _BLOCK] for start in range(0, len(chosen), _BLOCK)]
-        return np.concatenate([self._join(self._parts(self._looks.look(_taken(images, block)))) for block in blocks])
+        return np.concatenate([_joined(self._by_level(self._looks.look(_taken(images, block)))) for block in blocks])
 
-    def _parts(self, seen: Seen) -> Floats:
+    def _by_level(self, seen: Seen) -> Floats:
         """Return the scores by level: (n, n_levels)."""
         columns = [level.score(seen.whole[level.name]) for level in self._wholes]
-        if self._places:
+        if self._judges_places:
             columns.append(highest(joined_map(self._places, seen.places)) / self._map_unit)
         return np.stack(columns, 1)
 
-    def _join(self, parts: Floats) -> Floats:
-        return (parts / len(self.levels_)).sum(1)
+    @property
+    def _judges_places(self) -> bool:
+        return bool(self._places) and self.levels != "image"
 
     @property
     def _has_maps(self) -> bool:
@@ -416,8 +445,14 @@ class ImageDetector(OutlierMixin, BaseEstimator):
         (level,) = self._wholes
         parts = level.split(seen.whole[level.name])
         if self._looks.cells is not None:
-            return enlarged(parts.reshape(len(parts), *self._looks.cells).sum(3), size)
-        return parts.sum(1)
+            return enlarged(parts.reshape(len(parts), *self._looks.cells).sum(3), size) / self._map_unit
+        return parts.sum(1) / self._map_unit
+
+
+def _joined(by_level: Floats) -> Floats:
+    """Return the geometric mean over the levels: (n, n_levels) -> (n,)."""
+    joined: Floats = np.exp(np.log(np.maximum(by_level, _TINY)).mean(1))
+    return joined
 
 
 def _taken(images: NDArray[np.float32] | ImageSource, chosen: NDArray[np.intp]) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """Levels: the whole image (is it another kind of thing?) and places in it (where is a defect?), and how to join them.
 
-No label is used. Each level is measured in units of good images that it was not fitted on, five folds in turn, and the
-score of an image is the mean over its levels.
+No label is used. Each level is measured in units of good images that it was not fitted on, five folds in turn, so that
+the median of them has 1; the score of an image is the geometric mean over its levels.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Whole:
         Name of the head in `tollad.images.heads.HEADS`.
     head : Head
     unit : float
-        Standard deviation of its scores of good images.
+        Median of its scores of good images.
     """
 
     name: str
@@ -76,7 +76,7 @@ def fit_whole(name: str, kind: str, rows: NDArray[Any], fit: Callable[[NDArray[A
         scores = np.empty(len(rows))
         for held in folds(len(rows)):
             scores[held] = fit(rows[~held]).score(rows[held])
-    unit = max(_TINY, float(scores.std()))
+    unit = max(_TINY, float(np.median(scores)))
     return Whole(name, kind, head, unit), scores / unit
 
 
@@ -138,7 +138,7 @@ def fit_places(places: Mapping[str, NDArray[Any]]) -> tuple[list[Place], float, 
     -------
     levels : list of Place
     unit : float
-        Standard deviation of the scores of held-out images.
+        Median of the scores of held-out images.
     scores : ndarray of float64, (n,)
         Of each image by levels that were not fitted on it, in that unit.
     """
@@ -153,7 +153,7 @@ def fit_places(places: Mapping[str, NDArray[Any]]) -> tuple[list[Place], float, 
     for held in folds(n):
         levels = [Place.fit(name, maps[~held], is_aligned=aligned[name]) for name, maps in places.items()]
         scores[held] = highest(joined_map(levels, {name: maps[held] for name, maps in places.items()}))
-    unit = max(_TINY, float(scores.std()))
+    unit = max(_TINY, float(np.median(scores)))
     levels = [Place.fit(name, maps, is_aligned=aligned[name]) for name, maps in places.items()]
     return levels, unit, scores / unit
 

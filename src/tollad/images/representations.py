@@ -24,8 +24,9 @@ __all__ = ["efficientnet_lite2", "gradients", "pixels"]
 
 # Images run through a network together: always as many, so that what is seen of one never depends on others.
 _BLOCK = 4
-# Blocks 6, 10, 14, 19 and 20, from 0: strides 8, 16, 16, 32 and 32, together 816 channels.
+# Numbered from 0: strides 8, 16, 16, 32 and 32, together 816 channels. Deeper ones blur where a defect is.
 _BLOCKS = (6, 10, 14, 19, 20)
+_WITH_PLACES = (6, 10, 14)
 # Smaller images show kinds of things, larger ones things with parts; the former are shown enlarged.
 _SMALL, _LEAST_SHOWN, _MOST_SHOWN = 64, 128, 256
 
@@ -100,14 +101,14 @@ def gradients(images: NDArray[np.float32]) -> Seen:
 def efficientnet_lite2(images: NDArray[np.float32]) -> Seen:
     """A network trained on a million photos, see `tollad.images.backbones`: for colour, and for defects.
 
-    "texture": means and standard deviations of five blocks over all positions, together of length 1. "kind": averages
-    of the last layer, of length 1; of images below 64 pixels only, which show a thing and no parts of it. Else the five
-    blocks by position, each averaged over 3 x 3 places.
+    Levels: "texture", means and standard deviations of five blocks over all positions, together of length 1. Of
+    images below 64 pixels, which show a thing and no parts of it, also "kind", averages of the last layer, of length 1.
+    Of larger ones the first three blocks by position, each averaged over 3 x 3 places, of length 1.
     """
     network, _ = backbones.load_efficientnet_lite2()
     is_small = min(images.shape[2:]) < _SMALL
     kinds, textures = [], []
-    places: list[list[NDArray[np.float32]]] = [[] for _ in _BLOCKS]
+    places: list[list[NDArray[np.float32]]] = [[] for _ in _WITH_PLACES]
     for block, n in _blocks(images):
         with torch.inference_mode():
             pooled, outputs = network(_shown(block), _BLOCKS)
@@ -115,13 +116,15 @@ def efficientnet_lite2(images: NDArray[np.float32]) -> Seen:
             kinds.append(_of_length_1(pooled)[:n])
             textures.append(_of_length_1(torch.cat(moments, 1))[:n])
             if not is_small:
-                for kept, output in zip(places, outputs, strict=True):
-                    near = functional.avg_pool2d(output, 3, 1, 1, count_include_pad=False)
+                for kept, output in zip(places, outputs, strict=False):
+                    near = _of_length_1(functional.avg_pool2d(output, 3, 1, 1, count_include_pad=False))
                     kept.append(near[:n].permute(0, 2, 3, 1).numpy().copy())
     whole = {"texture": np.concatenate(textures)}
     if is_small:
         return Seen({**whole, "kind": np.concatenate(kinds)}, {})
-    return Seen(whole, {f"block {number}": np.concatenate(kept) for number, kept in zip(_BLOCKS, places, strict=True)})
+    return Seen(
+        whole, {f"block {number}": np.concatenate(kept) for number, kept in zip(_WITH_PLACES, places, strict=True)}
+    )
 
 
 def of_name(name: str) -> Representation:
@@ -181,12 +184,14 @@ def of_module(module: nn.Module) -> Representation:
 def choose(shape: tuple[int, int, int]) -> tuple[str, str]:
     """Choose a representation for images of a shape, (C, H, W), and say in words why and what would be better."""
     channels, *sides = shape
+    if min(sides) < _KNOWN["gradients"].least_side:
+        return "pixels", "images this small are best taken as they are"
     if channels == 1 and min(sides) < _SMALL:
         return "gradients", "small grey images are best seen by their gradients: under a millisecond each"
     if backbones.has_efficientnet_lite2():
         return "efficientnet_lite2", "a pre-trained network: about 10 ms an image of 128 x 128 pixels on one core"
     return (
-        "gradients" if min(sides) >= _KNOWN["gradients"].least_side else "pixels",
+        "gradients",
         "in colour, or of 64 pixels and more, images are far better seen by a pre-trained network; "
         "install it with: pip install 'tollad[vision]'",
     )
@@ -221,4 +226,5 @@ def _deviations(maps: Tensor) -> Tensor:
 
 
 def _of_length_1(rows: Tensor) -> Tensor:
+    """Return vectors along the second axis at length 1."""
     return functional.normalize(rows, dim=1)

@@ -105,6 +105,12 @@ def load(
     return metadata, tensors
 
 
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """Return the kind of a file written by `save`; errors as of `load`."""
+    metadata, _ = files.read_packed(path)
+    return str(metadata.get("kind", "unknown"))
+
+
 def unknown(path: str | os.PathLike[str], error: Exception) -> ValueError:
     """Return what to raise when a model file turns out to hold something else than this tollad writes."""
     return ValueError(f"{os.fspath(path)}: is no model that this tollad knows ({error}); fit it again")

@@ -179,7 +179,7 @@ class _Look(NamedTuple):
 
 
 def _open_folder(path: str, size: tuple[int, int] | None, grey: bool) -> ImageSource:
-    _import_pillow()
+    import_pillow()
     files = _find(path)
     paths = [os.path.join(path, file) for file in files]
     looks = [_look(file) for file in paths]
@@ -289,7 +289,7 @@ def _look(path: str) -> _Look:
 
 def _using(path: str, use: Callable[[Image], T]) -> T:
     """Return what `use` makes of an image file; whatever is wrong with the file is one sentence."""
-    pillow = _import_pillow()
+    pillow = import_pillow()
     try:
         with pillow.open(path, formats=_FORMATS) as image:
             return use(image)
@@ -349,7 +349,7 @@ def _reduced(image: Image, size: tuple[int, int] | None) -> Image:
 
 def _pixels(image: Image, *, in_colour: bool) -> NDArray[np.float32]:
     """Return an image, upright, from 0 to 1: (3, H, W) in colour, else (1, H, W)."""
-    pillow = _import_pillow()
+    pillow = import_pillow()
     way = _UPRIGHT.get(_orientation(image))
     image = image if way is None else image.transpose(pillow.Transpose[way])
     if image.mode in _GREY_16:
@@ -367,7 +367,7 @@ def _scaled(values: NDArray[Any], top: int) -> NDArray[np.float32]:
 
 def _resized(channels: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Return channels, (C, H, W), as (C, *size)."""
-    pillow = _import_pillow()
+    pillow = import_pillow()
     height, width = size
     planes = (pillow.fromarray(np.ascontiguousarray(channel)) for channel in channels)
     # Linear, since a filter with negative weights would leave the range of 0 to 1 at edges.
@@ -378,7 +378,8 @@ def _sized(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def _import_pillow() -> Any:
+def import_pillow() -> Any:
+    """Return the module `PIL.Image`; ImportError says how to install it."""
     try:
         from PIL import Image
     except ImportError as error:

@@ -1,0 +1,168 @@
+"""What the commands do with a model of images: fit, maps, measures by kind of defect, and the card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from tollad.cli.options import DETECTOR_OPTIONS
+from tollad.cli.shared import print_result
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tollad.detector.scored import Scored
+    from tollad.images.detector import ImageDetector
+    from tollad.io.training import Training
+
+# Options of a detector of rows that one of images has, too, or that change no result.
+_OF_IMAGES = {"contamination", "false_alarm_rate", "random_state", "verbose", "device"}
+
+
+def network_options() -> list[str]:
+    """Return the options that were given and are for the autoencoder on pixels only."""
+    context = click.get_current_context()
+    given = click.core.ParameterSource.COMMANDLINE
+    named = [option for option in DETECTOR_OPTIONS if option.name not in _OF_IMAGES]
+    return [option.opts[0] for option in named if context.get_parameter_source(str(option.name)) is given]
+
+
+def fit(
+    training: Training, path: str, representation: str, parameters: Mapping[str, Any], *, force: bool, as_json: bool
+) -> None:
+    """Fit a detector of images, save it, and say what it is."""
+    from tollad.images.detector import ImageDetector
+
+    detector = ImageDetector(
+        representation,
+        contamination=parameters["contamination"],
+        false_alarm_rate=parameters["false_alarm_rate"],
+        random_state=parameters["random_state"],
+    ).fit(cast("NDArray[Any]", training.rows))
+    detector.save(path, notes=training.notes, overwrite=force)
+    card = read_card(path)
+    print_result(as_json, card, format_card(card))
+
+
+def with_maps(detector: ImageDetector, blocks: Iterator[Scored], folder: str, *, overwrite: bool) -> Iterator[Scored]:
+    """Hand on scored images, and write the map of each."""
+    from tollad.io.maps import write_map
+
+    for block in blocks:
+        numbers = block.row_numbers()
+        names = block.values or [f"{number + 1:06}" for number in numbers]
+        for image, heat, name in zip(block.rows, detector.anomaly_map(block.rows), names, strict=True):
+            write_map(folder, str(name), image, heat, overwrite=overwrite)
+        yield block
+
+
+def measured_by_kind(
+    detector: ImageDetector, path: str, label: str, normal: Sequence[str], masks: str | None
+) -> dict[str, Any]:
+    """Return measures of each kind of anomaly, and with masks those of the maps, as JSON values."""
+    import numpy as np
+
+    from tollad import metrics
+    from tollad.detector.scored import expected_by, score_blocks
+    from tollad.io.images import open_images
+    from tollad.io.maps import read_mask
+
+    blocks = list(score_blocks(detector, path, header=None, key=None, column=label))
+    kinds = np.array([str(value) for block in blocks for value in block.values])
+    scores = np.concatenate([block.scores for block in blocks])
+    is_normal = np.isin(kinds, normal)
+    found: dict[str, Any] = {"by_kind": {}}
+    for kind in sorted({*kinds[~is_normal].tolist()}):
+        chosen = is_normal | (kinds == kind)
+        found["by_kind"][kind] = {
+            "n": int((kinds == kind).sum()),
+            "auroc": metrics.auroc(~is_normal[chosen], scores[chosen]),
+            "average_precision": metrics.average_precision(~is_normal[chosen], scores[chosen]),
+        }
+    if masks is None:
+        return found
+    expected = expected_by(detector)
+    size, grey = expected.images or (None, False)
+    names = open_images(path, size=size, grey=grey).columns["file"]
+    shape = detector.input_shape_[1:]
+    truth = np.zeros((len(names), *shape), np.bool_)
+    for number in np.flatnonzero(~is_normal).tolist():
+        truth[number] = read_mask(masks, f"{path}/{names[number]}", names[number], shape)
+    maps = np.concatenate([detector.anomaly_map(block.rows) for block in blocks]).astype(np.float32)
+    marked = is_normal | truth.any((1, 2))
+    for kind, measures in found["by_kind"].items():
+        chosen = marked & (is_normal | (kinds == kind))
+        measures |= _of_maps(truth[chosen], maps[chosen])
+    return {**found, **_of_maps(truth[marked], maps[marked])}
+
+
+def _of_maps(truth: Any, maps: Any) -> dict[str, float]:
+    from tollad import metrics
+
+    return {
+        "pixel_auroc": metrics.auroc(truth.ravel(), maps.ravel()),
+        "pro": metrics.pro(truth, maps),
+        "pro_5": metrics.pro(truth, maps, limit=0.05),
+    }
+
+
+def described(result: Mapping[str, Any]) -> str:
+    """Return the measures of `measured_by_kind` as lines that follow others; nothing if there are none."""
+    lines = []
+    if "pixel_auroc" in result:
+        lines.append("pixels: AUROC {pixel_auroc:.3f}, PRO {pro:.3f} (at 5 %: {pro_5:.3f})".format(**result))
+    for kind, measures in result.get("by_kind", {}).items():
+        pixels = ", pixels {pixel_auroc:.3f}, PRO {pro:.3f}".format(**measures) if "pro" in measures else ""
+        lines.append(f"{kind}: AUROC {measures['auroc']:.3f} ({measures['n']} images){pixels}")
+    return "".join(f"\n{line}" for line in lines)
+
+
+def read_card(path: str) -> dict[str, Any]:
+    """Return what a model file of images says about itself, as JSON values; errors as of `artifact.load`."""
+    from tollad.io import artifact
+
+    metadata, tensors = artifact.load(path, "image model")
+    scores, threshold = tensors["training_scores"], -metadata["offset"]
+    notes = metadata["notes"]
+    return {
+        "model": path,
+        "data": notes.get("source", "unknown"),
+        "rows_read": notes.get("n_read", len(scores)),
+        "rows_used": notes.get("n_used", len(scores)),
+        "shape": metadata["input_shape"],
+        "representation": metadata["parameters"]["representation"],
+        "choice": metadata["choice"],
+        "weights": metadata["weights"],
+        "head": metadata["head"],
+        "levels": [
+            *(name for name, _, _ in metadata["wholes"]),
+            *(["positions"] if metadata["places"] and metadata["parameters"]["levels"] != "image" else []),
+        ],
+        "threshold": threshold,
+        "threshold_rule": dict(zip(("by", "value"), metadata["rule"], strict=True)),
+        "n_calibration_rows": len(tensors.get("calibration_scores", ())),
+        "share_above_threshold": float((scores > threshold).mean()),
+        "versions": metadata["versions"],
+        "notes": notes,
+    }
+
+
+def format_card(card: Mapping[str, Any]) -> str:
+    """Return a card of `read_card` as lines for people to read."""
+    from tollad.cli.card import aligned, describe_threshold
+
+    channels, height, width = card["shape"]
+    weights = f", weights {card['weights'][:12]}..." if card["weights"] else ""
+    return aligned(
+        {
+            "data": card["data"],
+            "images": f"{card['rows_used']} of {card['rows_read']}, {'grey' if channels == 1 else 'colour'}, "
+            f"{height}x{width} pixels",
+            "seen by": f"{card['representation']}{weights}: {card['choice']}",
+            "judged by": f"{card['head']}; {', '.join(card['levels'])}",
+            "threshold": describe_threshold({**card, "series": None}),
+            "model": card["model"],
+        }
+    )

@@ -7,16 +7,12 @@ number, a tuple or None.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
 
-
-def _auto_or(number: type[int] | type[float]) -> Callable[[str], Any]:
-    def convert(text: str) -> Any:
-        return text if text == "auto" else _number(number, text)
-
-    return convert
+from tollad.detector.parameters import PARAMETERS, Parameter
 
 
 def _number(number: type[int] | type[float], text: str) -> int | float:
@@ -26,14 +22,14 @@ def _number(number: type[int] | type[float], text: str) -> int | float:
         raise click.BadParameter(f"{text!r} is not {'an integer' if number is int else 'a number'}.") from None
 
 
-def _widths(text: str) -> str | tuple[int | float, ...]:
-    return text if text == "auto" else tuple(_number(int, width) for width in text.split(","))
+def _widths(text: str) -> tuple[int | float, ...]:
+    return tuple(_number(int, width) for width in text.split(","))
 
 
 def _rate(text: str) -> Any:
     if " per " in text:
         return text  # of a series, which checks it
-    return None if text == "none" else _number(float, text)
+    return _number(float, text)
 
 
 def _window(text: str) -> int | str:
@@ -54,20 +50,12 @@ def _kinds(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     return named or None
 
 
-def _or_none(text: str) -> str | None:
-    return None if text == "none" else text
-
-
 def _size(text: str) -> tuple[int, int]:
     height, cross, width = text.partition("x")
     size = (_number(int, height), _number(int, width if cross else height))
     if min(size) < 1:
         raise click.BadParameter(f"{text!r} is no size; give pixels, such as 64, or 48x64 (height x width).")
     return int(size[0]), int(size[1])
-
-
-def _option(flag: str, metavar: str, convert: Callable[[str], Any], default: str, text: str) -> click.Option:
-    return click.Option([flag], type=convert, default=default, metavar=metavar, help=text, show_default=True)
 
 
 SERIES_OPTIONS = (
@@ -94,35 +82,57 @@ SERIES_OPTIONS = (
     click.Option(["--time"], metavar="COL", help="Column of the time stamps of a series; they are checked to ascend."),
 )
 
-DETECTOR_OPTIONS = (
-    _option("--beta", "X", _auto_or(float), "auto", "Weight of the latent norm against the reconstruction error."),
-    _option("--norm", "NAME", str, "l2", "Penalty of the latent: l2, l1, linf or squared_l2."),
-    _option("--error", "NAME", str, "l2", "Reconstruction error: l2, l1 or squared_l2."),
-    _option("--target", "NAME", str, "origin", "What latents collapse onto: origin or mean."),
-    _option("--latent-dim", "N", _auto_or(int), "auto", "Length of the latent."),
-    _option("--network", "NAME", str, "auto", "Builder of the network: mlp, conv, conv1d, ..."),
-    _option("--hidden", "N,N,...", _widths, "auto", "Widths of the hidden layers from the input to the latent."),
-    _option("--learning-rate", "X", _auto_or(float), "auto", "Step size of Adam."),
-    _option("--batch-size", "N", _auto_or(int), "auto", "Rows in a step."),
-    _option("--steps", "N", _auto_or(int), "auto", "Updates (not epochs)."),
-    _option("--n-members", "N", _auto_or(int), "auto", "Models trained side by side and averaged."),
-    _option("--corruption", "NAME", _or_none, "auto", "Corruption of the inputs in training: auto, mixed or none."),
-    _option("--preprocess", "NAME", _or_none, "auto", "Scaling of the columns: auto, standard or none."),
-    click.Option(
-        ["--column", "columns"],
-        multiple=True,
-        metavar="COL=KIND",
-        callback=_kinds,
-        help="The kind of a column: number, category, date or drop; may repeat.",
-    ),
-    _option("--contamination", "X", float, "0.1", "Share of the training rows to call anomalous, at most 0.5."),
-    _option("--false-alarm-rate", "X", _rate, "none", "Share of new normal rows to call anomalous; holds out rows."),
-    click.Option(["--early-stopping"], is_flag=True, help="Hold out a tenth of the rows and stop at their best score."),
-    _option("--precision", "NAME", str, "float32", "Of the training: float32, float64 or bf16."),
-    _option("--device", "NAME", str, "auto", "auto, cpu, cuda, mps, cuda:1, ..."),
-    _option("--random-state", "N", int, "0", "Seed: the same seed gives the same model."),
-    click.Option(["--verbose/--quiet"], default=True, help="Show the progress of the training.  [default: verbose]"),
-)
+_READERS: dict[str, Callable[[str], Any]] = {
+    "text": str,
+    "number": partial(_number, float),
+    "integer": partial(_number, int),
+    "widths": _widths,
+    "rate": _rate,
+}
+# Where the command line departs from Python: the same command makes the same model, and shows how far it is.
+_OWN = {
+    "columns": click.Option(["--column", "columns"], multiple=True, metavar="COL=KIND", callback=_kinds),
+    "random_state": click.Option(["--random-state"], type=int, default=0, metavar="N", show_default=True),
+    "verbose": click.Option(["--verbose/--quiet"], default=True),
+}
+
+
+def _option(parameter: Parameter) -> click.Option:
+    """Return the option of a parameter of the detector."""
+    own = _OWN.get(parameter.name)
+    if own is not None:
+        own.help = parameter.help
+        return own
+    flag = "--" + parameter.name.replace("_", "-")
+    if parameter.option == "flag":
+        return click.Option([flag], is_flag=True, help=parameter.help)
+    default = "none" if parameter.default is None else str(parameter.default)
+    return click.Option(
+        [flag],
+        type=_reader(parameter),
+        default=default,
+        metavar=parameter.metavar,
+        help=parameter.help,
+        show_default=True,
+    )
+
+
+def _reader(parameter: Parameter) -> Callable[[str], Any]:
+    """Return what turns the text of an option into the value of a parameter; "auto" and "none" where it knows them."""
+    read = _READERS[parameter.option]
+    words: dict[str, Any] = {}
+    if parameter.default == "auto":
+        words["auto"] = "auto"
+    if parameter.default is None or "None" in parameter.values:
+        words["none"] = None
+
+    def value(text: str) -> Any:
+        return words[text] if text in words else read(text)
+
+    return value
+
+
+DETECTOR_OPTIONS = tuple(_option(parameter) for parameter in PARAMETERS)
 
 IMAGE_OPTIONS = (
     click.Option(

@@ -17,12 +17,13 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from tollad.calibration import Decision, ThresholdRule
-from tollad.detector import fitting
+from tollad.detector import checks, fitting
 from tollad.detector.explain import Explanation, sum_groups
 from tollad.detector.model import Model, Record
+from tollad.detector.parameters import check_parameters, documented
 from tollad.detector.preparation import Preparation, with_channels
 from tollad.detector.scorer import Scorer
-from tollad.detector.settings import Settings, as_json, check_network, check_parameters, resolve
+from tollad.detector.settings import Settings, as_json, resolve
 from tollad.detector.wording import Wording
 from tollad.io import artifact
 from tollad.method.networks import traits_of
@@ -43,6 +44,7 @@ from tollad.training.stack import Stack
 Auto: TypeAlias = Literal["auto"]
 
 
+@documented
 class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator):
     """Anomaly detection by targeted collapse.
 
@@ -52,70 +54,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
 
     Parameters
     ----------
-    beta : float >= 0 or "auto", default "auto"
-        Weight of the latent norm against the reconstruction error, both in the units of the inputs that the network
-        sees. 0 is the plain autoencoder. "auto" is 1.
-    norm : {"l2", "l1", "linf", "squared_l2"}, default "l2"
-        Penalty of the latent: a norm (Table 8), or any other term of `tollad.method.terms` that begins with "latent_".
-    error : {"l2", "l1", "squared_l2"}, default "l2"
-        Reconstruction error: the paper's norm, or another term of `tollad.method.terms`.
-    target : {"origin", "mean"}, default "origin"
-        What the latents collapse onto. "mean" is the mean latent of the normal rows (section 4.1): of the batch while
-        training, of all training rows when scoring. It is meant for encoders that were trained before.
-    latent_dim : int >= 1 or "auto", default "auto"
-        Length of the latent. "auto" is 128 for the default network of tables, 64 for convolutions, and for "mlp" 16, or
-        half the columns when they are fewer than 32.
-    network : str, builder, nn.Module or (encoder, decoder), default "auto"
-        Name of a builder in `tollad.method.networks`, or a builder of your own, ``(shape, latent_dim) -> module``; or
-        modules, which are copied and start from the weights they have: one that returns ``(x_hat, z)``, so that it may
-        have skip connections, or two, (B, *shape) -> (B, latent_dim) and back. `shape` is that of a row, with one
-        channel before two axes, and a table has a column more for each with missing values. "auto" is "conv" for
-        images, "mlp_layernorm" for tables, or "mlp" for tables when nothing is corrupted.
-    hidden : sequence of int or "auto", default "auto"
-        Widths from the input towards the latent, which is not among them; the decoder mirrors them. "auto" is the
-        network's default, see `tollad.method.networks`.
-    learning_rate : float > 0 or "auto", default "auto"
-        Highest step size of Adam. With corruption it warms up and falls along a cosine, and "auto" is 2e-3; without it
-        is constant, and "auto" is 1e-3.
-    batch_size : int >= 2 or "auto", default "auto"
-        Rows drawn, without replacement, for a step; at most all. "auto" is 128.
-    steps : int >= 1 or "auto", default "auto"
-        Updates (not epochs). "auto" is a few hundred with corruption, more without; `settings_` has the number.
-    n_members : int >= 1 or "auto", default "auto"
-        Models that differ in initial weights and batches, trained as one stack. Of several, each member's score is
-        divided by its mean over the training rows, and the score is the mean. "auto" is 4 with corruption, else 1.
-    corruption : {"auto", "mixed"} or None, default "auto"
-        "mixed" is denoising collapse: the network is given a corrupted row, must return the clean one, and puts its
-        latent as far from the target as the row was moved,
-        ``||x_hat - x||_2 + beta * | ||z||_2 - ||x_corrupted - x||_2 |``. At a clean row, that is when scoring, this is
-        equation 3 as it stands. None is the paper's loss. "auto" is "mixed" for tables and network "auto" or
-        "mlp_layernorm", otherwise None; it decides what every other "auto" stands for.
-    preprocess : {"auto", "standard"} or None, default "auto"
-        "standard" subtracts the mean and divides by the standard deviation of the training rows, by column for tables
-        and by channel otherwise, and clips at 50; "auto" does the same; None takes values as they are. Missing values
-        in tables are always replaced by the training median and flagged in a column of their own.
-    columns : mapping of str to {"number", "category", "date", "drop"}, optional
-        Kinds of columns of a frame that should not be decided by their values, see `tollad.tables.survey.fit_columns`.
-        All others are numbers, dates or categories by their type, and text by what all of its values are.
-    contamination : float in (0, 0.5], default 0.1
-        Share of the training rows that `predict` is to call anomalous; it decides `offset_`. The network has seen these
-        rows, so more of new normal rows lie above: on small tables many more.
-    false_alarm_rate : float in (0, 1), optional
-        Share of new normal rows that `predict` may call anomalous. It wins over `contamination`: a fifth of the
-        training rows, or as many as the rate needs, is held out, and the threshold is put on their scores
-        (split-conformal). On average the promise holds for any rows that are exchangeable with those held out.
-    early_stopping : bool, default False
-        Hold out a tenth of the training rows, keep the weights with the lowest mean score on them, and stop when that
-        has not improved for a tenth of the steps. No label is used: the rows held out are normal ones.
-    precision : {"float32", "float64", "bf16"}, default "float32"
-        Of the training; "bf16" is mixed precision and pays for convolutions.
-    device : str or torch.device, default "auto"
-        "auto" is the first of cuda, mps and cpu that is there.
-    random_state : int, RandomState or None, default None
-        Decides initial weights, batches and held-out rows. An int gives the same bits on the same machine with the same
-        number of threads; None takes fresh entropy. Global random states are never touched.
-    verbose : int, default 0
-        1 shows progress on standard error.
+    {parameters}
 
     Attributes
     ----------
@@ -554,7 +493,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             If the file cannot be read.
         """
         if network is not None:
-            check_network(network)
+            checks.network("network", network)
             if isinstance(network, str):
                 raise TypeError("network must be a builder or torch modules of your own; the file knows the names")
         model = Model.load(path, device=device, network=network)

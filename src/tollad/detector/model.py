@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from tollad.calibration import Decision, ThresholdRule
+from tollad.detector import checks
 from tollad.detector.fitting import build, objective_of
 from tollad.detector.preparation import Preparation
 from tollad.detector.scorer import Scorer
-from tollad.detector.settings import Settings, check_real, check_settings
+from tollad.detector.settings import Settings, check_settings
 from tollad.io import artifact
 from tollad.method.networks import traits_of
 from tollad.method.traits import Builder
@@ -193,11 +194,11 @@ def _check(
     shape, n_members = record.input_shape, record.settings.n_members
     if not 1 <= len(shape) <= 3 or not all(isinstance(side, int) and side > 0 for side in shape):
         raise ValueError(f"rows of shape {shape}")
-    check_real(vars(decision), "offset")
+    checks.number()("offset", decision.offset)
     rule, value = decision.rule
     if rule not in get_args(ThresholdRule):
         raise ValueError(f"unknown rule {rule!r} of the threshold")
-    check_real({rule: value}, rule)
+    checks.number()(rule, value)
     names = (record.feature_names, record.columns)
     if any(part is not None and len(part) != shape[0] for part in names):
         raise ValueError(f"names of other columns than the {shape[0]} of the rows")

@@ -1,10 +1,10 @@
-"""What a detector's parameters mean: their checks, and the values that "auto" stands for."""
+"""Settings: the parameters of one fit, with the values that "auto" stands for."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from types import FunctionType
@@ -13,16 +13,12 @@ from typing import Any, Literal
 import numpy as np
 from torch import nn
 
-from tollad.method import networks, terms
+from tollad.detector import checks
+from tollad.method import networks
 from tollad.method.objective import Target
 from tollad.training.loop import Precision
 
 TARGETS: dict[str, Target] = {"origin": "origin", "mean": "batch_mean"}
-PREPROCESS = ("auto", "standard", None)
-CORRUPTIONS = ("auto", "mixed", None)
-_MOST_MEMBERS = 100_000
-_WITH_AUTO = ("beta", "learning_rate")
-PRECISIONS = ("float32", "float64", "bf16")
 
 
 @dataclass(frozen=True)
@@ -63,65 +59,29 @@ class Settings:
     error: str = "l2"
 
 
-def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Raise for the first parameter of a detector that is not what it may be.
-
-    Parameters
-    ----------
-    parameters : mapping of str
-        As ``TollDetector().get_params()`` returns.
-
-    Raises
-    ------
-    TypeError, ValueError
-        One sentence that names the parameter, what it may be, and what was given.
-    """
-    p = parameters
-    check_real(p, "beta", "a finite number >= 0", lambda v: v >= 0)
-    check_real(p, "learning_rate", "a finite number > 0", lambda v: v > 0)
-    check_real(p, "contamination", "a share of the rows, 0 < contamination <= 0.5", lambda v: 0 < v <= 0.5)
-    if p["false_alarm_rate"] is not None:
-        check_real(p, "false_alarm_rate", "a share of the normal rows, 0 < false_alarm_rate < 1", lambda v: 0 < v < 1)
-    if p["columns"] is not None and not isinstance(p["columns"], Mapping):
-        raise TypeError(f"columns must be a mapping of column names to kinds or None, not {p['columns']!r}")
-    _check_choice(p, "norm", tuple(terms.latent_penalties()))
-    _check_choice(p, "error", terms.reconstruction_errors())
-    _check_choice(p, "target", tuple(TARGETS))
-    _check_choice(p, "preprocess", PREPROCESS)
-    _check_choice(p, "corruption", CORRUPTIONS)
-    _check_choice(p, "precision", PRECISIONS)
-    for name, least in (("latent_dim", 1), ("batch_size", 2), ("steps", 1), ("n_members", 1)):
-        if not (isinstance(p[name], str) and p[name] == "auto"):
-            _check_integer(name, p[name], least, " or 'auto'")
-    if p["n_members"] != "auto" and p["n_members"] > _MOST_MEMBERS:
-        raise ValueError(f"n_members must be at most {_MOST_MEMBERS}, not {p['n_members']!r}; no memory holds more")
-    check_network(p["network"])
-    check_hidden(p["hidden"])
-    if not isinstance(p["early_stopping"], (bool, np.bool_)):
-        raise TypeError(f"early_stopping must be True or False, not {p['early_stopping']!r}")
-    if not isinstance(p["verbose"], Integral):
-        raise TypeError(f"verbose must be an integer, not {p['verbose']!r}")
-
-
 def check_settings(settings: Settings) -> None:
     """Raise ValueError or TypeError for settings that no fit has: those of a file may be any values."""
     values = vars(settings)
-    if settings.network not in (*networks.__all__, "custom"):
-        raise ValueError(f"unknown network {settings.network!r}")
-    _check_choice(values, "norm", tuple(terms.latent_penalties()))
-    _check_choice(values, "error", terms.reconstruction_errors())
-    _check_choice(values, "target", tuple(TARGETS))
-    _check_choice(values, "precision", PRECISIONS)
-    _check_choice(values, "corruption", ("mixed", None))
-    _check_choice(values, "schedule", ("constant", "cosine"))
-    for name, least in (("latent_dim", 0), ("batch_size", 1), ("steps", 1), ("n_members", 1)):
-        _check_integer(name, values[name], least)
-    for name in ("beta", "learning_rate"):
-        if isinstance(values[name], str):
-            raise TypeError(f"{name} must be a number, not {values[name]!r}")
-        check_real(values, name, "a finite number >= 0", lambda value: value >= 0)
-    if settings.hidden is not None:
-        check_hidden(settings.hidden)
+    for name, check in _CHECKS.items():
+        check(name, values[name])
+
+
+_CHECKS: dict[str, checks.Check] = {
+    "network": checks.choice(lambda: (*networks.__all__, "custom")),
+    "norm": checks.choice(checks.latent_penalties),
+    "error": checks.choice(checks.reconstruction_errors),
+    "target": checks.choice(tuple(TARGETS)),
+    "precision": checks.choice(("float32", "float64", "bf16")),
+    "corruption": checks.choice(("mixed", None)),
+    "schedule": checks.choice(("constant", "cosine")),
+    "latent_dim": checks.integer(0),
+    "batch_size": checks.integer(1),
+    "steps": checks.integer(1),
+    "n_members": checks.integer(1),
+    "beta": checks.number("a finite number >= 0", lambda value: value >= 0),
+    "learning_rate": checks.number("a finite number >= 0", lambda value: value >= 0),
+    "hidden": checks.optional(checks.hidden),
+}
 
 
 def resolve(parameters: Mapping[str, Any], shape: Sequence[int], n_rows: int) -> Settings:
@@ -130,7 +90,7 @@ def resolve(parameters: Mapping[str, Any], shape: Sequence[int], n_rows: int) ->
     Parameters
     ----------
     parameters : mapping of str
-        Checked by `check_parameters`.
+        Checked by `tollad.detector.parameters.check_parameters`.
     shape : sequence of int
         Of a row as a network that keeps its shape takes it: (d,), (C, T) or (C, H, W).
     n_rows : int
@@ -195,55 +155,6 @@ def _resolve_hidden(network: Any, hidden: Any) -> tuple[int, ...] | None:
         name = network if isinstance(network, str) else "custom"
         raise ValueError(f"hidden is given, but network {name!r} has no free widths; leave hidden='auto'")
     return tuple(int(width) for width in hidden)
-
-
-def check_real(
-    p: Mapping[str, Any], name: str, wanted: str = "a finite number", fits: Callable[[Any], bool] = lambda value: True
-) -> None:
-    """Raise for a value of `p` that is no finite number, or does not fit; `wanted` says what it may be."""
-    value = p[name]
-    if name in _WITH_AUTO and isinstance(value, str) and value == "auto":
-        return
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be {wanted}, not {value!r}")
-    if not math.isfinite(value) or not fits(value):
-        raise ValueError(f"{name} must be {wanted}, not {value!r}")
-
-
-def _check_integer(name: str, value: Any, least: int, otherwise: str = "") -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be an integer >= {least}{otherwise}, not {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be an integer >= {least}{otherwise}, not {value!r}")
-
-
-def _check_choice(p: Mapping[str, Any], name: str, known: Sequence[Any]) -> None:
-    if not any(p[name] is choice or (isinstance(p[name], str) and p[name] == choice) for choice in known):
-        raise ValueError(f"unknown {name} {p[name]!r}; the known ones are {', '.join(repr(k) for k in known)}")
-
-
-def check_network(network: Any) -> None:
-    """Raise for what is no name of a network, no builder and no modules."""
-    if isinstance(network, str):
-        if network != "auto" and network not in networks.__all__:
-            raise ValueError(f"unknown network {network!r}; the known ones are auto, {', '.join(networks.__all__)}")
-    elif not (networks.is_modules(network) or callable(network)):
-        raise TypeError(
-            "network must be a name, a builder (input_shape, latent_dim) -> module, a torch module that returns "
-            "(x_hat, z), or a pair (encoder, decoder) of torch modules"
-        )
-
-
-def check_hidden(hidden: Any) -> None:
-    """Raise for what is neither a sequence of widths nor "auto"."""
-    if isinstance(hidden, str):
-        if hidden != "auto":
-            raise ValueError(f"hidden must be a sequence of widths or 'auto', not {hidden!r}")
-        return
-    if not isinstance(hidden, Sequence):
-        raise TypeError(f"hidden must be a sequence of widths or 'auto', not {hidden!r}")
-    for width in hidden:
-        _check_integer("each width of hidden", width, 1)
 
 
 def as_json(value: Any) -> Any:

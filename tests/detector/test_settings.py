@@ -9,7 +9,8 @@ import pytest
 from torch import nn
 
 from tollad import TollDetector
-from tollad.detector.settings import Settings, check_parameters, resolve
+from tollad.detector.parameters import check_parameters
+from tollad.detector.settings import Settings, resolve
 from tollad.method import networks
 
 DEFAULTS = TollDetector().get_params()

@@ -16,8 +16,9 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Outlier
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from tollad.calibration import Decision, ThresholdRule
+from tollad.calibration import Decision
 from tollad.detector import checks, fitting
+from tollad.detector.deciding import Deciding
 from tollad.detector.explain import Explanation, sum_groups
 from tollad.detector.model import Model, Record
 from tollad.detector.parameters import check_parameters, documented
@@ -45,7 +46,7 @@ Auto: TypeAlias = Literal["auto"]
 
 
 @documented
-class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator):
+class TollDetector(Deciding, ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator):
     """Anomaly detection by targeted collapse.
 
     An autoencoder is trained on normal rows with the loss ``||x_hat - x||_2 + beta * ||z||_2`` (equation 2): it must
@@ -106,7 +107,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     input_shape_: tuple[int, ...]
     _preparation: Preparation
     _scorer: Scorer
-    _decision: Decision
+    decision_: Decision
 
     def __init__(
         self,
@@ -254,18 +255,6 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         check_is_fitted(self)
         return self._scorer.scores(self._rows(X), self._preparation)
 
-    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the negative of `anomaly_score`, as scikit-learn has it: (n,), low = anomalous."""
-        return -self.anomaly_score(X)
-
-    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return ``score_samples(X) - offset_``: (n,), negative = anomalous."""
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
-        """Return -1 for anomalies and +1 for normal rows: (n,)."""
-        return np.where(self.decision_function(X) < 0, -1, 1)
-
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the latents, (n, latent_dim), or those of all members side by side, (n, n_members * latent_dim)."""
         check_is_fitted(self)
@@ -308,109 +297,6 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             wording, expected = Wording(self.columns_, rows, expected, by_output, seen, decoded), decoded
         names = self._preparation.names
         return Explanation(names, passed.scores, parts.reshape(seen.shape), passed.latent, seen, expected, wording)
-
-    def p_value(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the conformal p-value of each row, (n,): how often a normal row scores as high or higher.
-
-        ``(1 + #{calibration scores >= score}) / (n_calibration + 1)``: of rows exchangeable with the calibration rows,
-        a share of at most alpha has a p-value of at most alpha, whatever the data are.
-
-        Raises
-        ------
-        ValueError
-            Without calibration rows.
-        """
-        scores = self.anomaly_score(X)
-        return self._decision.p_values(scores)
-
-    def alarms(self, X: ArrayLike, *, fdr: float = 0.05) -> NDArray[np.bool_]:
-        """Return which rows of one batch to call anomalous so that few of them are false alarms.
-
-        Parameters
-        ----------
-        X : array-like
-            Rows shaped as in `fit`, tested together (Benjamini-Hochberg on conformal p-values).
-        fdr : float in (0, 1), default 0.05
-            False discovery rate: the share of normal rows to expect among the alarms, at most.
-
-        Returns
-        -------
-        ndarray of bool, (n,)
-
-        Raises
-        ------
-        ValueError
-            For a rate out of range, or without calibration rows.
-        """
-        scores = self.anomaly_score(X)
-        return self._decision.alarms(scores, fdr)
-
-    def calibrate(self, X: ArrayLike, *, false_alarm_rate: float | None = None, tail: bool = False) -> Self:
-        """Calibrate after the fact on normal rows that were not trained on.
-
-        Parameters
-        ----------
-        X : array-like
-            Normal rows, shaped as in `fit`; the rows of an earlier calibration are forgotten.
-        false_alarm_rate : float in (0, 1), optional
-            Puts the threshold, as in `set_threshold`; by default the parameter of this name, and if it is None the
-            threshold stays.
-        tail : bool, default False
-            As in `set_threshold`.
-
-        Raises
-        ------
-        ValueError
-            If the rate needs more rows, or the rows are among those trained on.
-        """
-        rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
-        scores = self.anomaly_score(X)
-        if self._decision.overlaps(scores):
-            raise ValueError(
-                "calibration rows: more than half have exactly the score of a training row; "
-                "give normal rows that were not trained on"
-            )
-        self._decision = self._decision.calibrated(scores, false_alarm_rate=rate, tail=tail)
-        if rate is not None and not tail:
-            self.false_alarm_rate = rate
-        return self
-
-    def set_threshold(
-        self,
-        *,
-        contamination: float | None = None,
-        false_alarm_rate: float | None = None,
-        anomaly_score: float | None = None,
-        tail: bool = False,
-    ) -> Self:
-        """Move the threshold without training. Give one of the first three.
-
-        Parameters
-        ----------
-        contamination : float in (0, 0.5], optional
-            Share of the training rows to be called anomalous, as in the parameter of this name, which it replaces.
-        false_alarm_rate : float in (0, 1), optional
-            Share of new normal rows to be called anomalous, at most and on average, by the calibration rows. It
-            replaces the parameter of this name, unless `tail` is set.
-        anomaly_score : float, optional
-            Rows above this score are to be called anomalous.
-        tail : bool, default False
-            Whether to extrapolate beyond the n calibration rows, for a `false_alarm_rate` below 1 / (n + 1): an
-            estimate and no promise, see `tollad.calibration.fit_tail`. `threshold_rule_` says so.
-
-        Raises
-        ------
-        ValueError
-            For a value out of range; for a rate without calibration rows, or one that needs more of them.
-        """
-        check_is_fitted(self)
-        self._decision = self._decision.with_threshold(
-            contamination=contamination, false_alarm_rate=false_alarm_rate, anomaly_score=anomaly_score, tail=tail
-        )
-        rule, value = self._decision.rule
-        if rule in ("contamination", "false_alarm_rate"):
-            setattr(self, rule, value)
-        return self
 
     def save(
         self, path: str | os.PathLike[str], *, notes: Mapping[str, Any] | None = None, overwrite: bool = True
@@ -462,7 +348,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             history=self.history_,
             notes=dict(self.notes_ if notes is None else notes),
         )
-        Model(self._preparation, self._scorer, self._decision, record).save(path, overwrite=overwrite)
+        Model(self._preparation, self._scorer, self.decision_, record).save(path, overwrite=overwrite)
 
     @classmethod
     def load(
@@ -510,7 +396,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     def _take(self, model: Model) -> Self:
         """Become a detector that was saved."""
         record = model.record
-        self._preparation, self._scorer, self._decision = model.preparation, model.scorer, model.decision
+        self._preparation, self._scorer, self.decision_ = model.preparation, model.scorer, model.decision
         self.settings_, self.history_, self.notes_ = record.settings, record.history, record.notes
         self.n_steps_, self.input_shape_ = record.n_steps, record.input_shape
         self.n_features_in_ = self.input_shape_[0]
@@ -535,24 +421,6 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     @property
     def _n_features_out(self) -> int:
         return len(self.stack_) * self.settings_.latent_dim
-
-    @property
-    def offset_(self) -> float:
-        return self._decision.offset
-
-    @property
-    def threshold_rule_(self) -> tuple[ThresholdRule, float]:
-        return self._decision.rule
-
-    @property
-    def training_scores_(self) -> NDArray[np.float64]:
-        return self._decision.training_scores
-
-    @property
-    def calibration_scores_(self) -> NDArray[np.float64]:
-        if self._decision.calibration_scores is None:
-            raise AttributeError("there are no calibration rows: set false_alarm_rate before the fit, or calibrate")
-        return self._decision.calibration_scores
 
     @property
     def features_(self) -> Features:
@@ -591,7 +459,7 @@ class TollDetector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         )
         self.n_steps_ += self.history_.step[-1]
         self._scorer, training_scores = Scorer.learn(stack, objective, preparation, rows)
-        self._decision = Decision.learn(
+        self.decision_ = Decision.learn(
             training_scores,
             contamination=self.contamination,
             false_alarm_rate=None if held is None else self.false_alarm_rate,

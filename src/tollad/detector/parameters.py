@@ -71,7 +71,8 @@ PARAMETERS = (
         default="l2",
         values='{"l2", "l1", "linf", "squared_l2"}',
         meaning="""
-        Penalty of the latent: a norm (Table 8), or any other term of `tollad.method.terms` that begins with "latent_".""",
+        Penalty of the latent: a norm (Table 8), or any other term of `tollad.method.terms` that begins with
+        "latent_".""",
         check=checks.choice(checks.latent_penalties),
         option="text",
         metavar="NAME",

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from tollad.calibration import Decision, rows_needed
+from tollad.detector.deciding import Deciding
 from tollad.images import representations
 from tollad.images.checks import check_parameters, check_shape, draw_seed, floats_of
 from tollad.images.heads import Floats
@@ -51,7 +52,7 @@ class ImageExplanation:
     maps: Floats | None
 
 
-class ImageDetector(OutlierMixin, BaseEstimator):
+class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
     """Find images unlike the good ones, and where in them.
 
     A representation says what is seen of an image, a head how far that lies from good images. Nothing is learnt from
@@ -190,18 +191,6 @@ class ImageDetector(OutlierMixin, BaseEstimator):
         """
         return np.concatenate([_joined(self._by_level(seen)) for seen in self._look(X)])
 
-    def score_samples(self, X: ArrayLike | ImageSource) -> Floats:
-        """Return the negative of `anomaly_score`, as scikit-learn has it: (n,), low = anomalous."""
-        return -self.anomaly_score(X)
-
-    def decision_function(self, X: ArrayLike | ImageSource) -> Floats:
-        """Return ``score_samples(X) - offset_``: (n,), negative = anomalous."""
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: ArrayLike | ImageSource) -> NDArray[np.int64]:
-        """Return -1 for anomalies and +1 for good images: (n,)."""
-        return np.where(self.decision_.is_anomaly(self.anomaly_score(X)), -1, 1)
-
     def anomaly_map(self, X: ArrayLike | ImageSource) -> Floats:
         """Return where images are unlike good ones: (n, H, W), >= 0, high = anomalous.
 
@@ -232,11 +221,6 @@ class ImageDetector(OutlierMixin, BaseEstimator):
         return ImageExplanation(_joined(scores), self.levels_, scores, np.concatenate(maps) if maps else None)
 
     @property
-    def offset_(self) -> float:
-        """``decision_function = score_samples - offset_``."""
-        return self.decision_.offset
-
-    @property
     def levels_(self) -> tuple[str, ...]:
         """Names of the levels."""
         return (*(level.name for level in self._wholes), *([_POSITIONS] if self._judges_places else []))
@@ -257,37 +241,6 @@ class ImageDetector(OutlierMixin, BaseEstimator):
         if self.decision_.calibration_scores is None:
             raise AttributeError("there are no calibration scores: give false_alarm_rate, or call calibrate")
         return self.decision_.calibration_scores
-
-    def p_value(self, X: ArrayLike | ImageSource) -> Floats:
-        """Return the conformal p-value of each image, see `tollad.TollDetector.p_value`: (n,)."""
-        return self.decision_.p_values(self.anomaly_score(X))
-
-    def alarms(self, X: ArrayLike | ImageSource, *, fdr: float = 0.05) -> NDArray[np.bool_]:
-        """Return which images of one batch to call anomalous, see `tollad.TollDetector.alarms`: (n,)."""
-        return self.decision_.alarms(self.anomaly_score(X), fdr)
-
-    def calibrate(
-        self, X: ArrayLike | ImageSource, *, false_alarm_rate: float | None = None, tail: bool = False
-    ) -> Self:
-        """Calibrate after the fact on good images that were not trained on, see `tollad.TollDetector.calibrate`."""
-        rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
-        self.decision_ = self.decision_.calibrated(self.anomaly_score(X), false_alarm_rate=rate, tail=tail)
-        return self
-
-    def set_threshold(
-        self,
-        *,
-        contamination: float | None = None,
-        false_alarm_rate: float | None = None,
-        anomaly_score: float | None = None,
-        tail: bool = False,
-    ) -> Self:
-        """Move the threshold without training, see `tollad.TollDetector.set_threshold`."""
-        check_is_fitted(self)
-        self.decision_ = self.decision_.with_threshold(
-            contamination=contamination, false_alarm_rate=false_alarm_rate, anomaly_score=anomaly_score, tail=tail
-        )
-        return self
 
     def save(
         self, path: str | os.PathLike[str], *, notes: Mapping[str, Any] | None = None, overwrite: bool = True

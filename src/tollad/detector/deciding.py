@@ -1,0 +1,160 @@
+"""What every detector says of scores: labels, p-values, alarms, and where its threshold lies."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from tollad.calibration import Decision, ThresholdRule
+
+
+class Deciding:
+    """The answers of a detector, from its anomaly scores and its `decision_`."""
+
+    decision_: Decision
+    contamination: float
+    false_alarm_rate: float | None
+
+    def anomaly_score(self, X: Any) -> NDArray[np.float64]:
+        """Return the anomaly score of each sample: (n,), high = anomalous."""
+        raise NotImplementedError
+
+    def score_samples(self, X: Any) -> NDArray[np.float64]:
+        """Return the negative of `anomaly_score`, as scikit-learn has it: (n,), low = anomalous."""
+        return -self.anomaly_score(X)
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Return ``score_samples(X) - offset_``: (n,), negative = anomalous."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """Return -1 for anomalies and +1 for normal rows: (n,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def p_value(self, X: Any) -> NDArray[np.float64]:
+        """Return the conformal p-value of each row, (n,): how often a normal row scores as high or higher.
+
+        ``(1 + #{calibration scores >= score}) / (n_calibration + 1)``: of rows exchangeable with the calibration rows,
+        a share of at most alpha has a p-value of at most alpha, whatever the data are.
+
+        Raises
+        ------
+        ValueError
+            Without calibration rows.
+        """
+        scores = self.anomaly_score(X)
+        return self.decision_.p_values(scores)
+
+    def alarms(self, X: Any, *, fdr: float = 0.05) -> NDArray[np.bool_]:
+        """Return which rows of one batch to call anomalous so that few of them are false alarms.
+
+        Parameters
+        ----------
+        X : array-like
+            Rows shaped as in `fit`, tested together (Benjamini-Hochberg on conformal p-values).
+        fdr : float in (0, 1), default 0.05
+            False discovery rate: the share of normal rows to expect among the alarms, at most.
+
+        Returns
+        -------
+        ndarray of bool, (n,)
+
+        Raises
+        ------
+        ValueError
+            For a rate out of range, or without calibration rows.
+        """
+        scores = self.anomaly_score(X)
+        return self.decision_.alarms(scores, fdr)
+
+    def calibrate(self, X: Any, *, false_alarm_rate: float | None = None, tail: bool = False) -> Self:
+        """Calibrate after the fact on normal rows that were not trained on.
+
+        Parameters
+        ----------
+        X : array-like
+            Normal rows, shaped as in `fit`; the rows of an earlier calibration are forgotten.
+        false_alarm_rate : float in (0, 1), optional
+            Puts the threshold, as in `set_threshold`; by default the parameter of this name, and if it is None the
+            threshold stays.
+        tail : bool, default False
+            As in `set_threshold`.
+
+        Raises
+        ------
+        ValueError
+            If the rate needs more rows, or the rows are among those trained on.
+        """
+        rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
+        scores = self.anomaly_score(X)
+        if self.decision_.overlaps(scores):
+            raise ValueError(
+                "calibration rows: more than half have exactly the score of a training row; "
+                "give normal rows that were not trained on"
+            )
+        self.decision_ = self.decision_.calibrated(scores, false_alarm_rate=rate, tail=tail)
+        if rate is not None and not tail:
+            self.false_alarm_rate = rate
+        return self
+
+    def set_threshold(
+        self,
+        *,
+        contamination: float | None = None,
+        false_alarm_rate: float | None = None,
+        anomaly_score: float | None = None,
+        tail: bool = False,
+    ) -> Self:
+        """Move the threshold without training. Give one of the first three.
+
+        Parameters
+        ----------
+        contamination : float in (0, 0.5], optional
+            Share of the training rows to be called anomalous, as in the parameter of this name, which it replaces.
+        false_alarm_rate : float in (0, 1), optional
+            Share of new normal rows to be called anomalous, at most and on average, by the calibration rows. It
+            replaces the parameter of this name, unless `tail` is set.
+        anomaly_score : float, optional
+            Rows above this score are to be called anomalous.
+        tail : bool, default False
+            Whether to extrapolate beyond the n calibration rows, for a `false_alarm_rate` below 1 / (n + 1): an
+            estimate and no promise, see `tollad.calibration.fit_tail`. `threshold_rule_` says so.
+
+        Raises
+        ------
+        ValueError
+            For a value out of range; for a rate without calibration rows, or one that needs more of them.
+        """
+        check_is_fitted(self)
+        self.decision_ = self.decision_.with_threshold(
+            contamination=contamination, false_alarm_rate=false_alarm_rate, anomaly_score=anomaly_score, tail=tail
+        )
+        rule, value = self.decision_.rule
+        if rule in ("contamination", "false_alarm_rate"):
+            setattr(self, rule, value)
+        return self
+
+    @property
+    def offset_(self) -> float:
+        """``decision_function = score_samples - offset_``."""
+        return self.decision_.offset
+
+    @property
+    def threshold_rule_(self) -> tuple[ThresholdRule, float]:
+        """What decided `offset_`, see `tollad.calibration.Decision`."""
+        return self.decision_.rule
+
+    @property
+    def training_scores_(self) -> NDArray[np.float64]:
+        """Anomaly scores of the training rows: (n,)."""
+        return self.decision_.training_scores
+
+    @property
+    def calibration_scores_(self) -> NDArray[np.float64]:
+        """Anomaly scores of the rows held out, ascending; only with `false_alarm_rate` or after `calibrate`."""
+        if self.decision_.calibration_scores is None:
+            raise AttributeError("there are no calibration rows: set false_alarm_rate before the fit, or calibrate")
+        return self.decision_.calibration_scores

@@ -156,7 +156,7 @@ def test_a_label_that_no_row_has_is_warned_of(
     warning = f"Warning: {data}, column 'kind': no row is labelled 'god'; the labels are 'fine', 'good', 'broken'\n"
     fresh = write_csv(tmp_path / "x.csv", {name: np.arange(9) / 9 for name in COLUMNS} | {"kind": ["fine"] * 9})
     assert warning in done("fit", data, "-o", tmp_path / "m", "--drop", "id", *normal, *QUICK).stderr
-    assert done("evaluate", fitted / "m.tollad", data, *normal).stderr == warning
+    assert done("evaluate", fitted / "m.tollad", data, *normal).stderr.startswith(warning)
     missed = done("calibrate", fitted / "m.tollad", fresh, "-o", tmp_path / "c", *normal).stderr
     assert "no row is labelled 'god', 'good'; the labels are 'fine'" in missed
 

@@ -12,11 +12,11 @@ from bench.synthetic import image_run, image_task, table_run, table_task
 from click.testing import CliRunner
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tollad.bench import campaign
 from tollad.bench import execute as execution
-from tollad.bench.campaign import carry_out
+from tollad.bench import runner
 from tollad.bench.execute import execute
 from tollad.bench.results import Results
+from tollad.bench.runner import carry_out
 from tollad.cli.main import main
 from tollad.datasets.catalogue import CATALOGUE
 from tollad.io import files
@@ -134,7 +134,7 @@ class TestFullDisk:
 
     @pytest.fixture(autouse=True)
     def _tasks(self, monkeypatch):
-        monkeypatch.setattr(campaign, "make_task", lambda protocol, dataset, normal, seed: table_task(seed))
+        monkeypatch.setattr(runner, "make_task", lambda protocol, dataset, normal, seed: table_task(seed))
         monkeypatch.setattr(execution, "_SAVE_EVERY", 0.0)
 
     def carry(self, folder):

@@ -17,7 +17,7 @@ def test_the_peak_is_measured():
 def test_a_precision_that_is_only_imitated_is_warned_of(monkeypatch):
     speeds = {"float32": 70e9, "bf16": 1e9}
     monkeypatch.setattr(machine, "peak_flops", lambda device, precision: speeds[precision])
-    with pytest.warns(UserWarning, match=r"at 1 GFLOP/s in bf16 and at 70 in float32; use --precision float32"):
+    with pytest.warns(UserWarning, match=r"at 1 GFLOP/s in bf16 and at 70 in float32; use precision='float32'"):
         machine.warn_if_slow(CPU, "bf16")
     speeds["bf16"] = 140e9
     with warnings.catch_warnings():

@@ -6,13 +6,13 @@ import pytest
 import torch
 from bench.synthetic import image_run, image_task, table_run, table_task
 
-from tollad.bench import campaign, clock, projection
+from tollad.bench import clock, projection, runner
 from tollad.bench import execute as execution
-from tollad.bench.campaign import carry_out, checkpoint_of
 from tollad.bench.clock import Pace
 from tollad.bench.execute import execute, measure_pace
 from tollad.bench.projection import duration, project
 from tollad.bench.results import Results
+from tollad.bench.runner import carry_out, checkpoint_of
 from tollad.bench.spec import Baseline
 from tollad.io import artifact
 from tollad.training.batches import Batches
@@ -25,7 +25,7 @@ PACE = Pace(step=2.0, validation=30.0, test=60.0)
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     tasks = {"table": table_task(), "images": image_task()}
-    monkeypatch.setattr(campaign, "make_task", lambda protocol, dataset, normal, seed: tasks[dataset])
+    monkeypatch.setattr(runner, "make_task", lambda protocol, dataset, normal, seed: tasks[dataset])
     monkeypatch.setattr(clock, "_TIMED", 0.0)
 
 
@@ -103,7 +103,7 @@ def test_what_is_done_does_not_count(tmp_path, scripted, monkeypatch):
     assert lines(tmp_path, runs[:1], missing=True) == []
     # Stopped after 5 of its 40 steps, as a stack of its own.
     whole = execution.execute
-    monkeypatch.setattr(campaign, "execute", lambda *runs, **options: whole(*runs, **options | {"deadline": 0.0}))
+    monkeypatch.setattr(runner, "execute", lambda *runs, **options: whole(*runs, **options | {"deadline": 0.0}))
     carry_out(runs[1:2], Results(tmp_path / "results"), CPU, **options)
     (left,) = re.findall(r"([\d.]+) min left", lines(tmp_path, runs[1:2])[1])
     assert float(left) == pytest.approx((35 * 2 + 7 * 30 + 2 * 60) / 60, abs=0.05)

@@ -10,10 +10,10 @@ import torch
 from bench.synthetic import table_task, table_text
 
 from tollad import metrics
-from tollad.bench import campaign, trials
-from tollad.bench.campaign import carry_out
+from tollad.bench import runner, trials
 from tollad.bench.report import collect
 from tollad.bench.results import Results
+from tollad.bench.runner import carry_out
 from tollad.bench.spec import Trial
 from tollad.bench.tables import parse_table
 from tollad.methods import DCAE, OCSVM
@@ -121,8 +121,8 @@ def test_a_trial_that_ran_out_of_time_goes_on_to_the_same_row(tmp_path, monkeypa
         assert row[name] == whole[name]
 
 
-def test_a_campaign_keeps_trials_and_why_one_failed(tmp_path, monkeypatch):
-    monkeypatch.setattr(campaign, "make_task", lambda protocol, dataset, normal, seed: table_task(seed))
+def test_the_runner_keeps_trials_and_why_one_failed(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "make_task", lambda protocol, dataset, normal, seed: table_task(seed))
     results, lines = Results(tmp_path / "results"), []
     work = [trial(), trial(), trial(settings={**SETTINGS, "learning_rate": 1e30})]
 

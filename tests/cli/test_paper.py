@@ -10,7 +10,7 @@ import torch
 from bench.synthetic import RUN, table_task, table_text
 from click.testing import CliRunner
 
-from tollad.bench import campaign, clock, tables
+from tollad.bench import clock, runner, tables
 from tollad.bench.protocols import make_task
 from tollad.bench.results import Results
 from tollad.cli.paper import paper
@@ -37,7 +37,7 @@ def small(tmp_path, monkeypatch):
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "small.toml").write_text(TABLE)
     monkeypatch.setattr(tables, "_FOLDER", tmp_path / "tables")
-    monkeypatch.setattr(campaign, "make_task", lambda protocol, dataset, normal, seed: table_task(seed))
+    monkeypatch.setattr(runner, "make_task", lambda protocol, dataset, normal, seed: table_task(seed))
     monkeypatch.setattr(clock, "_TIMED", 0.0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -100,7 +100,7 @@ class TestRun:
 
     def test_an_imitated_precision_is_warned_of(self, monkeypatch):
         monkeypatch.setattr("tollad.bench.machine.peak_flops", lambda device, p: 1e9 if p == "bf16" else 2e9)
-        with pytest.warns(UserWarning, match="use --precision float32"):
+        with pytest.warns(UserWarning, match="use precision='float32'"):
             run_small("--seeds", "0", "--precision", "bf16")
         assert next(row for row in Results("results") if row["kind"] == "run")["run"]["precision"] == "bf16"
 
@@ -128,7 +128,7 @@ class TestRun:
         def execute(runs, tasks, device, **options):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-        monkeypatch.setattr(campaign, "execute", execute)
+        monkeypatch.setattr(runner, "execute", execute)
         assert "Error: 2 of 3 runs failed; why is above" in invoke("run", "small", "--seeds", "0-1", code=1).stderr
         assert (
             "Toll, float32: no result. Missing: seeds 2 of F1. Failed: F1, seed 0" in invoke("report", "small").stdout

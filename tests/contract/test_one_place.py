@@ -18,7 +18,7 @@ from commands import done
 from datasets.written import idx_bytes, write
 
 from tollad import TollDetector, methods, metrics
-from tollad.bench import campaign, clock, tables
+from tollad.bench import clock, runner, tables
 from tollad.bench.protocols import make_task
 from tollad.bench.report import collect, to_markdown
 from tollad.bench.results import Results
@@ -55,7 +55,7 @@ def run_table(tmp_path, monkeypatch):
     def run(text, task=table_task, *arguments):
         (tmp_path / "tables" / "added.toml").write_text(text)
         if task is not None:
-            monkeypatch.setattr(campaign, "make_task", lambda protocol, dataset, normal, seed: task(seed))
+            monkeypatch.setattr(runner, "make_task", lambda protocol, dataset, normal, seed: task(seed))
         results = str(tmp_path / "results")
         ran = CliRunner().invoke(paper, ["run", "added", "--seeds", "0", "--results", results, *arguments])
         assert ran.exit_code == 0, ran.output

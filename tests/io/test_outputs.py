@@ -51,7 +51,7 @@ def test_text_is_quoted_where_it_has_to_be(tmp_path_factory, texts):
 
 def test_standard_output_that_is_closed_is_one_sentence(monkeypatch):
     monkeypatch.setattr("sys.stdout", None)
-    with pytest.raises(OSError, match="standard output: it is closed; name a file with -o"):
+    with pytest.raises(OSError, match="standard output: it is closed; name a file to write to"):
         write_tables(None, [pa.table({"row": [1]})], overwrite=False)
 
 

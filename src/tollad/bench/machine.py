@@ -89,7 +89,7 @@ def warn_if_slow(device: torch.device, precision: Precision) -> None:
     if low < full:
         warnings.warn(
             f"{describe(device)} multiplies matrices at {low:.3g} GFLOP/s in {precision} and at {full:.3g} in float32; "
-            "use --precision float32 here",
+            "use precision='float32' here",
             stacklevel=2,
         )
 

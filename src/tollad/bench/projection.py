@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from tollad.bench import machine
-from tollad.bench.campaign import checkpoint_of, divide, left_of, tasks_of
 from tollad.bench.clock import Pace
 from tollad.bench.execute import measure_pace
 from tollad.bench.plan import kind_of
 from tollad.bench.results import Results
+from tollad.bench.runner import checkpoint_of, divide, left_of, tasks_of
 from tollad.bench.spec import Baseline, Run, Trial, Work
 from tollad.io import artifact
 
@@ -32,7 +32,7 @@ def project(
     Parameters
     ----------
     work, results, device, scratch, missing, n_members
-        As of `tollad.bench.campaign.carry_out`.
+        As of `tollad.bench.runner.carry_out`.
     compare : bool, default False
         Whether to measure a stack of another size as well: of one run where many are planned, of two where one is.
 

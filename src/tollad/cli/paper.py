@@ -159,9 +159,9 @@ def run(
     import torch
 
     from tollad.bench import machine
-    from tollad.bench.campaign import carry_out, default_scratch
     from tollad.bench.projection import project
     from tollad.bench.results import Results
+    from tollad.bench.runner import carry_out, default_scratch
     from tollad.bench.spec import Run
     from tollad.bench.tables import read_table
     from tollad.training.build import find_device

@@ -110,7 +110,7 @@ def carry_out(
                 # What torch raises when it fails, for lack of memory mostly: the next stack may be smaller.
                 rows = [failed_row(item, f"{type(error).__name__}: {error}") for item in members]
             if rows is None:
-                say(f"{_describe(members)}: time is up; the same command with --missing goes on from here")
+                say(f"{_describe(members)}: time is up; the next run of what is missing goes on from here")
                 return Outcome(done=False, n_failed=n_failed)
             results.append(_file_of(members), rows)
             for path in (checkpoint, trials.best_of(checkpoint)):

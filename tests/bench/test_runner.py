@@ -12,10 +12,10 @@ import pytest
 import torch
 from bench.synthetic import table_run, table_task
 
-from tollad.bench import campaign
 from tollad.bench import execute as execution
-from tollad.bench.campaign import carry_out
+from tollad.bench import runner
 from tollad.bench.results import Results, claim
+from tollad.bench.runner import carry_out
 from tollad.bench.spec import Baseline, digest
 from tollad.datasets.catalogue import user_cache
 
@@ -25,7 +25,7 @@ MEAN = Baseline("synthetic", "table", "mean", "raw")
 
 @pytest.fixture(autouse=True)
 def _tasks(monkeypatch):
-    monkeypatch.setattr(campaign, "make_task", lambda protocol, dataset, normal, seed: table_task(seed))
+    monkeypatch.setattr(runner, "make_task", lambda protocol, dataset, normal, seed: table_task(seed))
 
 
 def outcomes(folder):
@@ -54,7 +54,7 @@ def test_every_run_has_a_row_and_nothing_is_left_behind(tmp_path, monkeypatch):
 def test_what_is_in_flight_lies_in_the_user_s_cache_wherever_the_data_are(monkeypatch, tmp_path, platform):
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setenv("TOLLAD_DATA", str(tmp_path))
-    assert campaign.default_scratch() == user_cache() / "runs"
+    assert runner.default_scratch() == user_cache() / "runs"
 
 
 def test_missing_runs_only_what_has_no_result(tmp_path):
@@ -84,12 +84,12 @@ def test_time_that_is_up_stops_before_and_within_a_stack(tmp_path, monkeypatch):
     done, lines = carry(tmp_path, [table_run()], max_minutes=-1)
     assert (done, lines) == (False, [])
     whole = execution.execute
-    monkeypatch.setattr(campaign, "execute", lambda *runs, **options: whole(*runs, **options | {"deadline": 0.0}))
+    monkeypatch.setattr(runner, "execute", lambda *runs, **options: whole(*runs, **options | {"deadline": 0.0}))
     done, lines = carry(tmp_path, [table_run()])
     assert not done
-    assert lines[-1].endswith("time is up; the same command with --missing goes on from here")
+    assert lines[-1].endswith("time is up; the next run of what is missing goes on from here")
     assert len(list((tmp_path / "scratch").glob("*.tollad"))) == 1
-    monkeypatch.setattr(campaign, "execute", whole)
+    monkeypatch.setattr(runner, "execute", whole)
     done, lines = carry(tmp_path, [table_run()])
     assert done
     assert lines[0].endswith("goes on")
@@ -99,7 +99,7 @@ def test_data_that_cannot_be_had_are_no_failure_of_a_run(tmp_path, monkeypatch):
     def make_task(protocol, dataset, normal, seed):
         raise RuntimeError("no home")
 
-    monkeypatch.setattr(campaign, "make_task", make_task)
+    monkeypatch.setattr(runner, "make_task", make_task)
     with pytest.raises(RuntimeError, match="no home"):
         carry(tmp_path, [table_run()])
     assert outcomes(tmp_path / "results") == {}
@@ -111,9 +111,9 @@ def test_failures_are_rows_and_the_rest_goes_on(tmp_path, monkeypatch):
             raise torch.OutOfMemoryError("CUDA out of memory")
         return execution.execute(runs, tasks, device, **options)
 
-    monkeypatch.setattr(campaign, "execute", execute)
+    monkeypatch.setattr(runner, "execute", execute)
     broken = dataclasses.replace(table_task(), train=np.full((60, 6), np.nan))
-    monkeypatch.setattr(campaign, "make_task", lambda *names, normal, seed: broken if seed else table_task())
+    monkeypatch.setattr(runner, "make_task", lambda *names, normal, seed: broken if seed else table_task())
     work = [table_run(learning_rate=0.5), table_run(split_seed=1), table_run()]
     done, lines = carry(tmp_path, work)
     assert not done
@@ -147,14 +147,14 @@ def test_lack_of_memory_that_is_seen_beforehand_fails_its_stack_alone(tmp_path, 
 
 def test_what_was_interrupted_is_found_again_though_a_member_of_another_stack_failed(tmp_path, monkeypatch):
     broken = dataclasses.replace(table_task(), train=np.full((60, 6), np.nan))
-    monkeypatch.setattr(campaign, "make_task", lambda *names, normal, seed: table_task() if seed != 1 else broken)
+    monkeypatch.setattr(runner, "make_task", lambda *names, normal, seed: table_task() if seed != 1 else broken)
     whole, stacks = execution.execute, []
 
     def execute(runs, tasks, device, **options):
         stacks.append([run.split_seed for run in runs])
         return whole(runs, tasks, device, **options | ({"deadline": 0.0} if len(stacks) == 2 else {}))
 
-    monkeypatch.setattr(campaign, "execute", execute)
+    monkeypatch.setattr(runner, "execute", execute)
     work = [table_run(split_seed=seed) for seed in range(5)]
     carry(tmp_path, work, n_members=2, missing=True)
     _, lines = carry(tmp_path, work, n_members=2, missing=True)
@@ -175,10 +175,10 @@ from pathlib import Path
 import torch
 sys.path.insert(0, {tests!r})
 from bench.synthetic import table_run, table_task
-from tollad.bench import campaign, execute
+from tollad.bench import runner, execute
 from tollad.bench.results import Results
 torch.set_num_threads(1)
-campaign.make_task = lambda protocol, dataset, normal, seed: table_task(seed)
+runner.make_task = lambda protocol, dataset, normal, seed: table_task(seed)
 execute._SAVE_EVERY = 0.0
 folder = Path({folder!r})
 slow = {slow!r}
@@ -187,7 +187,7 @@ def say(line):
     time.sleep(slow)
 work = [table_run(seed=0), table_run(seed=1, beta=2)]
 options = {{"scratch": folder / "scratch", "missing": True, "say": say}}
-campaign.carry_out(work, Results(folder / "results"), torch.device("cpu"), **options)
+runner.carry_out(work, Results(folder / "results"), torch.device("cpu"), **options)
 """
 
 

@@ -1,4 +1,4 @@
-"""What is said on the side: warnings that point at the line of the user, not at one of this package, and progress."""
+"""What is said on the side: warnings that point at the line of the user, progress, and names as messages list them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import TextIO
 
 
@@ -28,6 +29,18 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Return names for a message, at most so many of them.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"], most=2)
+    "'a', 'b' and 1 more"
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
 
 
 def tell(text: str, end: str = "\n") -> None:

@@ -12,18 +12,18 @@ from scipy import stats
 
 from tollad.calibration.checks import Floats, calibration_scores_of, check_rate, finite_scores
 
-Kind: TypeAlias = Literal["higher", "lower", "wider", "narrower", "upper tail"]
+Change: TypeAlias = Literal["higher", "lower", "wider", "narrower", "upper tail"]
 
 _CUTS = np.array([0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99])
 _SHIFTS = (-1.0, -0.5, -0.25, 0.25, 0.5, 1.0)
 _FACTORS = (0.5, 0.75, 4 / 3, 2.0)
 _ANOMALIES = 0.05
-_KINDS: tuple[Kind, ...] = (
+_KINDS: tuple[Change, ...] = (
     *("lower" if shift < 0 else "higher" for shift in _SHIFTS),
     *("narrower" if factor < 1 else "wider" for factor in _FACTORS),
     "upper tail",
 )
-_SENTENCES: dict[Kind, str] = {
+_SENTENCES: dict[Change, str] = {
     "higher": "scores are higher than those of the calibration rows",
     "lower": "scores are lower than those of the calibration rows",
     "wider": "scores are spread wider than those of the calibration rows",
@@ -50,7 +50,7 @@ class Drift:
     """
 
     row: int
-    kind: Kind
+    kind: Change
     evidence: float
     alpha: float
 

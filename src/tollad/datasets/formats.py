@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tollad.io.idx import Images, PathLike, read_content, read_idx
 
 Labels: TypeAlias = NDArray[np.int64]
-Rows: TypeAlias = NDArray[np.float64]
+Samples: TypeAlias = NDArray[np.float64]
 
 N_ATTRIBUTES = 279
 """Attributes of a row of Arrhythmia, before the class."""
@@ -112,7 +112,7 @@ def read_cifar100(path: PathLike) -> tuple[Images, Labels, Labels]:
     return images, _checked_labels(path, labels[:, 1], 100), _checked_labels(path, labels[:, 0], 20)
 
 
-def read_arrhythmia(path: PathLike) -> tuple[Rows, Labels]:
+def read_arrhythmia(path: PathLike) -> tuple[Samples, Labels]:
     """Read UCI's ``arrhythmia.data``: lines of 279 attributes and the class, separated by commas.
 
     Parameters

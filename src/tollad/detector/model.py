@@ -18,6 +18,7 @@ from tollad.detector.preparation import Preparation
 from tollad.detector.scorer import Scorer
 from tollad.detector.settings import Settings, check_settings
 from tollad.io import artifact
+from tollad.io.artifact import group
 from tollad.method.networks import traits_of
 from tollad.method.traits import Builder
 from tollad.tables.features import Features, column_names
@@ -128,12 +129,12 @@ class Model:
         metadata, arrays = artifact.load(path, "model")
         try:
             record = _record(metadata)
-            features = Features.from_arrays(_group(arrays, "features."))
+            features = Features.from_arrays(group(arrays, "features."))
             rule, value = _threshold_rule(metadata)
             decision = Decision(
                 metadata["offset"], (rule, value), arrays["training_scores"], arrays.get("calibration_scores")
             )
-            weights, means = _group(arrays, "stack."), arrays["member_means"]
+            weights, means = group(arrays, "stack."), arrays["member_means"]
             _check(record, features, decision, weights, means)
             known = record.parameters["network"]
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -223,7 +224,3 @@ def _threshold_rule(metadata: Mapping[str, Any]) -> tuple[ThresholdRule, float]:
     # The first files do not say by which rule, but then these were the only two.
     rule, value = metadata.get("threshold_rule", (by, parameters[by]))
     return rule, value
-
-
-def _group(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

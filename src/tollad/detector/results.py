@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tollad.calibration import DriftMonitor, benjamini_hochberg, p_values
 from tollad.detector.scored import Scored
-from tollad.io.rows import Rows, chosen, joined, taken
+from tollad.io.rows import TableOrArray, chosen, joined, taken
 
 if TYPE_CHECKING:
     from tollad.detector.estimator import TollDetector
@@ -112,7 +112,7 @@ class MostAnomalous:
         The rows as the detector takes them. They are there once a row has passed by.
     """
 
-    rows: Rows
+    rows: TableOrArray
 
     def __init__(self, most: int = 1) -> None:
         self.most = most
@@ -158,7 +158,7 @@ def _described(
     return pa.table([column for _, column in columns], names=names)
 
 
-def _reasons(detector: TollDetector, rows: Rows, n_reasons: int) -> list[tuple[str, pa.Array]]:
+def _reasons(detector: TollDetector, rows: TableOrArray, n_reasons: int) -> list[tuple[str, pa.Array]]:
     given: list[list[str]] = []
     if n_reasons and len(rows):
         explanation = detector.explain(rows)

@@ -111,7 +111,7 @@ def efficientnet_lite2(images: NDArray[np.float32]) -> Seen:
     places: list[list[NDArray[np.float32]]] = [[] for _ in _WITH_PLACES]
     for block, n in _blocks(images):
         with torch.inference_mode():
-            pooled, outputs = network(_shown(block), _BLOCKS)
+            pooled, outputs = network(_resized(block), _BLOCKS)
             moments = [part(output) for output in outputs for part in (_means, _deviations)]
             kinds.append(_of_length_1(pooled)[:n])
             textures.append(_of_length_1(torch.cat(moments, 1))[:n])
@@ -206,7 +206,7 @@ def _blocks(images: NDArray[np.float32]) -> Any:
         yield block, n
 
 
-def _shown(images: Tensor) -> Tensor:
+def _resized(images: Tensor) -> Tensor:
     """Return images in colour, as large as the network is to see them: the shorter side from 128 to 256 pixels."""
     height, width = images.shape[2:]
     shorter = min(height, width)

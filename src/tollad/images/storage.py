@@ -13,8 +13,9 @@ from tollad.calibration import Decision
 from tollad.images.heads import HEADS, Whitening
 from tollad.images.levels import Place, Whole
 from tollad.io import artifact
+from tollad.io.artifact import group
 
-_KIND: artifact.Kind = "image model"
+_KIND: artifact.FileKind = "image model"
 
 
 def save_state(
@@ -62,12 +63,12 @@ def load_state(
     metadata, tensors = artifact.load(path, _KIND)
     try:
         wholes = [
-            Whole(name, kind, HEADS[kind].from_arrays(_group(tensors, f"whole.{number}.")), unit)
+            Whole(name, kind, HEADS[kind].from_arrays(group(tensors, f"whole.{number}.")), unit)
             for number, (name, kind, unit) in enumerate(metadata["wholes"])
         ]
         places = []
         for number, (name, unit) in enumerate(metadata["places"]):
-            arrays = _group(tensors, f"place.{number}.")
+            arrays = group(tensors, f"place.{number}.")
             middle = arrays.pop("middle").astype(np.float64)
             places.append(Place(name, Whitening.from_arrays(arrays), middle, unit))
         rule, value = metadata["rule"]
@@ -78,7 +79,3 @@ def load_state(
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise artifact.unknown(path, error) from error
     return metadata, wholes, places, metadata["map_unit"], decision
-
-
-def _group(tensors: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}

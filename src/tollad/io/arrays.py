@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tollad.io.text import Part, numbered
+from tollad.io.text import Piece, numbered
 
 MAX_GIB = 1.0
 """What a compressed file may be unpacked to, in GiB, if nobody says otherwise."""
@@ -105,7 +105,7 @@ def read_array(path: str | os.PathLike[str], key: str | None = None, *, max_gib:
     return np.memmap(path, header.dtype, "r", offset, header.shape, order)  # type: ignore[call-overload]
 
 
-def array_parts(path: str, array: NDArray[Any], block_rows: int) -> Iterator[Part]:
+def array_parts(path: str, array: NDArray[Any], block_rows: int) -> Iterator[Piece]:
     """Yield successive rows of an array of two dimensions as tables, whose columns are x1, x2, ..."""
     if array.ndim != 2:
         raise ValueError(f"{path}: holds an array of shape {array.shape}; a table has two dimensions")
@@ -114,7 +114,7 @@ def array_parts(path: str, array: NDArray[Any], block_rows: int) -> Iterator[Par
     names = numbered(array.shape[1])
     for start in range(0, len(array), block_rows):
         columns = np.ascontiguousarray(array[start : start + block_rows].T, dtype=dtype)
-        yield Part(pa.table([pa.array(column) for column in columns], names=names))
+        yield Piece(pa.table([pa.array(column) for column in columns], names=names))
 
 
 def damaged(path: str, kind: str, reason: object) -> ValueError:

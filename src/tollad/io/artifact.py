@@ -6,18 +6,19 @@ import os
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy.typing as npt
 
 from tollad.io import files
 
-Kind: TypeAlias = Literal["model", "image model", "checkpoint"]
+T = TypeVar("T")
+FileKind: TypeAlias = Literal["model", "image model", "checkpoint"]
 
 
 def save(
     path: str | os.PathLike[str],
-    kind: Kind,
+    kind: FileKind,
     metadata: Mapping[str, files.JSON],
     tensors: Mapping[str, npt.NDArray[Any]],
     *,
@@ -67,7 +68,7 @@ def save(
 
 
 def load(
-    path: str | os.PathLike[str], kind: Kind, *, sha256: str | None = None
+    path: str | os.PathLike[str], kind: FileKind, *, sha256: str | None = None
 ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """Read a file written by `save`.
 
@@ -109,6 +110,17 @@ def kind_of(path: str | os.PathLike[str]) -> str:
     """Return the kind of a file written by `save`; errors as of `load`."""
     metadata, _ = files.read_packed(path)
     return str(metadata.get("kind", "unknown"))
+
+
+def group(tensors: Mapping[str, T], prefix: str) -> dict[str, T]:
+    """Return the tensors whose names begin with a prefix, named by what follows it.
+
+    Examples
+    --------
+    >>> group({"stack.weight": 1, "stack.bias": 2, "adam.step": 3}, "stack.")
+    {'weight': 1, 'bias': 2}
+    """
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def unknown(path: str | os.PathLike[str], error: Exception) -> ValueError:

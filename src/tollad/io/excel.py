@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from tollad.io.arrays import DAMAGED, MAX_GIB, check_archive, damaged
-from tollad.io.text import Part, Reject, distinct_names, numbered
+from tollad.io.text import Piece, Reject, distinct_names, numbered
 
 # More rows are in no sheet: a file that says so is damaged.
 _MOST_ROWS = 1 << 20
@@ -26,7 +26,7 @@ def excel_parts(
     sheet: str | None = None,
     reject: Reject | None = None,
     max_gib: float = MAX_GIB,
-) -> Iterator[Part]:
+) -> Iterator[Piece]:
     """Yield successive pieces of a sheet as columns of text; their lines are the rows that Excel shows.
 
     Cells hold values, not text: a number is written with all its digits, a date as in 2024-12-31 17:30:00, a time of
@@ -82,9 +82,9 @@ def excel_parts(
         yield _part(names, rows, lines, numbers)
 
 
-def _part(names: Sequence[str], rows: list[list[str | None]], lines: list[int], numbers: list[int]) -> Part:
+def _part(names: Sequence[str], rows: list[list[str | None]], lines: list[int], numbers: list[int]) -> Piece:
     columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
-    return Part(pa.table(columns, names=list(names)), np.array(lines), np.array(numbers))
+    return Piece(pa.table(columns, names=list(names)), np.array(lines), np.array(numbers))
 
 
 def _rows(path: str, sheet: str | None, max_gib: float) -> Iterator[tuple[int, list[str | None]]]:

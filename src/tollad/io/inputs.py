@@ -16,7 +16,7 @@ from tollad.io.dialect import Dialect, contradicting, why_contradicting
 from tollad.io.expected import Expected
 from tollad.io.images import ImageSource, is_images, open_images
 from tollad.io.labels import check_normal, listed, matches, unmatched
-from tollad.io.rows import RowBlock, Rows, chosen, joined, rows_in_block
+from tollad.io.rows import RowBlock, TableOrArray, chosen, joined, rows_in_block
 from tollad.io.sources import (
     Block,
     TableSource,
@@ -185,7 +185,7 @@ def read_rows(
     normal: Sequence[str],
     dialect: Dialect | None = None,
     max_gib: float = MAX_GIB,
-) -> Rows:
+) -> TableOrArray:
     """Read the rows of a file as a model takes them, all into memory: those labelled normal, or all of them.
 
     Parameters
@@ -202,7 +202,7 @@ def read_rows(
     ValueError, OSError
         As `row_blocks`, or if no row is left.
     """
-    parts: list[Rows] = []
+    parts: list[TableOrArray] = []
     seen: dict[str | None, None] = {}
     for block in row_blocks(expected, path, header=header, key=key, column=label, dialect=dialect, max_gib=max_gib):
         seen |= dict.fromkeys(block.values)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from tollad.io.records import byte_stream, whole_lines
-from tollad.io.text import Part, Reject, distinct_names
+from tollad.io.text import Piece, Reject, distinct_names
+from tollad.warn import listed
 
 
-def json_parts(path: str, block_rows: int, reject: Reject | None = None) -> Iterator[Part]:
+def json_parts(path: str, block_rows: int, reject: Reject | None = None) -> Iterator[Piece]:
     """Yield successive pieces of a file of JSON lines as columns of text.
 
     Numbers keep their digits, true and false are these words, and null and keys that a line lacks are missing values.
@@ -39,9 +40,9 @@ def json_parts(path: str, block_rows: int, reject: Reject | None = None) -> Iter
     numbers: list[int] = []
     n_before = 0
 
-    def part() -> Part:
+    def part() -> Piece:
         columns = [pa.array([record.get(name) for record in records], pa.string()) for name in names]
-        return Part(pa.table(columns, names=distinct_names(path, names)), np.array(lines), np.array(numbers))
+        return Piece(pa.table(columns, names=distinct_names(path, names)), np.array(lines), np.array(numbers))
 
     with byte_stream(path, None, None) as stream:
         for line, text in enumerate(whole_lines(stream, path), 1):
@@ -51,7 +52,8 @@ def json_parts(path: str, block_rows: int, reject: Reject | None = None) -> Iter
                 record = _record(text)
                 unknown = [name for name in record if names and name not in names]
                 if unknown:
-                    raise ValueError(f"the key {unknown[0]!r} is not among those of the first lines: {_listed(names)}")
+                    known = listed(names, most=10)
+                    raise ValueError(f"the key {unknown[0]!r} is not among those of the first lines: {known}")
             except ValueError as error:
                 if reject is None:
                     raise ValueError(f"{path}, line {line}: {error}; correct the line") from None
@@ -94,7 +96,3 @@ def _value(name: str, value: Any) -> str | None:
 
 def _named(value: object) -> str:
     return {dict: "an object", list: "a list", bool: "a truth value", type(None): "null"}.get(type(value), "a value")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")

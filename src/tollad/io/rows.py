@@ -1,4 +1,4 @@
-"""Rows of a file as a detector takes them, block by block: a table, or an array."""
+"""TableOrArray of a file as a detector takes them, block by block: a table, or an array."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 # Values of a block of images or series: 32 MB as float64.
 _BLOCK_VALUES = 1 << 22
 
-Rows: TypeAlias = "pa.Table | NDArray[Any]"
+TableOrArray: TypeAlias = "pa.Table | NDArray[Any]"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class RowBlock:
     """
 
     first_row: int
-    rows: Rows
+    rows: TableOrArray
     column: str | None
     values: list[str | None]
     beside: dict[str, list[str | None]] = field(default_factory=dict, kw_only=True)
@@ -57,17 +57,17 @@ def rows_in_block(shape: Sequence[int]) -> int:
     return max(1, _BLOCK_VALUES // math.prod(shape))
 
 
-def chosen(rows: Rows, mask: NDArray[np.bool_]) -> Rows:
+def chosen(rows: TableOrArray, mask: NDArray[np.bool_]) -> TableOrArray:
     """Return the rows where the mask, (n,), is true."""
     return rows.filter(pa.array(mask)) if isinstance(rows, pa.Table) else rows[mask]
 
 
-def taken(rows: Rows, order: NDArray[np.intp]) -> Rows:
+def taken(rows: TableOrArray, order: NDArray[np.intp]) -> TableOrArray:
     """Return a copy of the rows of these numbers, in this order."""
     return rows.take(pa.array(order)) if isinstance(rows, pa.Table) else rows[order]
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
+def joined(parts: Sequence[TableOrArray]) -> TableOrArray:
     """Return rows of one kind one below the other."""
     return pa.concat_tables(parts) if isinstance(parts[0], pa.Table) else np.concatenate(parts)
 

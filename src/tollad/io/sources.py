@@ -25,7 +25,7 @@ from tollad.io.arrays import MAX_GIB, array_parts, check_exists, damaged, read_a
 from tollad.io.dialect import Dialect, learn_dates, understood
 from tollad.io.excel import excel_parts
 from tollad.io.jsonlines import json_parts
-from tollad.io.text import Part, Reject, distinct_names, like_values, text_parts
+from tollad.io.text import Piece, Reject, distinct_names, like_values, text_parts
 from tollad.tables.frames import index_names
 from tollad.tables.schema import MISSING
 from tollad.warn import warn
@@ -111,7 +111,7 @@ class TableSource:
     block_rows: int
     numeric: set[str]
     dialect: Dialect
-    _parts: Callable[[], Iterator[Part]]
+    _parts: Callable[[], Iterator[Piece]]
     index: frozenset[str] = frozenset()
 
     def learn_dates(self, names: Sequence[str], rows: pa.Table | None = None) -> None:
@@ -200,7 +200,7 @@ def open_table(
     numeric: set[str] = set()
     if key is not None and ending not in (*_ARRAYS, *_EXCEL):
         raise ValueError(f"{label}: holds no arrays with names, so the key {key!r} means nothing; leave it out")
-    parts: Callable[[], Iterator[Part]]
+    parts: Callable[[], Iterator[Piece]]
     if ending in _ARRAYS:
         parts = partial(array_parts, path, read_array(path, key, max_gib=max_gib), block_rows)
     elif ending in _PARQUET:
@@ -300,12 +300,12 @@ def _no_such_column(path: str, names: Sequence[str], wanted: str) -> str:
 
 
 def _begun(
-    label: str, begun: Iterator[Part], anew: Callable[[], Iterator[Part]] | None
-) -> Callable[[], Iterator[Part]]:
+    label: str, begun: Iterator[Piece], anew: Callable[[], Iterator[Piece]] | None
+) -> Callable[[], Iterator[Piece]]:
     """The first call resumes the open stream; later calls reopen the file, or fail without `anew`."""
     unread = [begun]
 
-    def read() -> Iterator[Part]:
+    def read() -> Iterator[Piece]:
         if unread:
             return unread.pop()
         if anew is None:
@@ -315,7 +315,7 @@ def _begun(
     return read
 
 
-def _parquet_parts(path: str, block_rows: int) -> Iterator[Part]:
+def _parquet_parts(path: str, block_rows: int) -> Iterator[Piece]:
     from pyarrow import parquet  # slow to import: it brings clients of cloud storage
 
     try:
@@ -324,7 +324,7 @@ def _parquet_parts(path: str, block_rows: int) -> Iterator[Part]:
         with open(path, "rb") as raw, parquet.ParquetFile(raw, buffer_size=1 << 16, pre_buffer=False) as file:
             names = distinct_names(path, file.schema_arrow.names)
             for batch in file.iter_batches(block_rows):
-                yield Part(pa.table(batch.columns, names=names, metadata=file.schema_arrow.metadata))
+                yield Piece(pa.table(batch.columns, names=names, metadata=file.schema_arrow.metadata))
     except (pa.ArrowException, OSError) as error:
         raise damaged(path, "Parquet", error) from error
 

@@ -39,7 +39,7 @@ from tollad.tables.schema import MISSING
 Reject: TypeAlias = Callable[[int, int | None, str, str], None]
 
 
-class Part(NamedTuple):
+class Piece(NamedTuple):
     """A piece of a table.
 
     Attributes
@@ -64,7 +64,7 @@ def text_parts(
     reject: Reject | None = None,
     spooled: BinaryIO | None = None,
     dialect: Dialect | None = None,
-) -> Iterator[Part]:
+) -> Iterator[Piece]:
     """Yield successive pieces of a text file, "-" for standard input, as columns of strings.
 
     Parameters
@@ -130,7 +130,7 @@ def text_parts(
             for row, why in sorted((ragged | bad).items()):
                 assert reject is not None
                 reject(int(numbers[row]), int(lines[row]), *why)
-            yield _without(Part(table, lines, numbers), bad, ragged) if bad or ragged else Part(table, lines, numbers)
+            yield _without(Piece(table, lines, numbers), bad, ragged) if bad or ragged else Piece(table, lines, numbers)
     if not names:
         raise ValueError(f"{label}: is empty")
 
@@ -168,14 +168,14 @@ def _check_separator(record: str, label: str, separator: str) -> None:
     )
 
 
-def _without(part: Part, bad: Collection[int], ragged: Collection[int]) -> Part:
+def _without(part: Piece, bad: Collection[int], ragged: Collection[int]) -> Piece:
     """Return a piece without its bad records; the ragged ones are not in the table, but have lines and numbers."""
     assert part.lines is not None
     assert part.numbers is not None
     records = np.arange(len(part.lines))
     is_bad, is_ragged = np.isin(records, [*bad]), np.isin(records, [*ragged])
     good = ~(is_bad | is_ragged)
-    return Part(part.table.filter(pa.array(~is_bad[~is_ragged])), part.lines[good], part.numbers[good])
+    return Piece(part.table.filter(pa.array(~is_bad[~is_ragged])), part.lines[good], part.numbers[good])
 
 
 def _parse(

@@ -24,7 +24,7 @@ from tollad.tables.features import column_names
 from tollad.tables.survey import fit_columns
 
 if TYPE_CHECKING:
-    from tollad.io.rows import Rows
+    from tollad.io.rows import TableOrArray
     from tollad.tables.large import LargeRows
 
 
@@ -43,7 +43,7 @@ class Training:
         What the rows were, as JSON values, to be kept with the model and used by `row_blocks`.
     """
 
-    rows: Rows | LargeRows
+    rows: TableOrArray | LargeRows
     columns: dict[str, str] | None
     notes: dict[str, Any]
 

@@ -24,6 +24,7 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tollad.io.artifact import group
 from tollad.methods.base import Comparator, Watched
 from tollad.methods.layers import Adam, seed_dropout
 from tollad.training.checkpoint import Checkpoint
@@ -182,9 +183,9 @@ class Neural(Comparator):
             return 0, 0
         metadata, arrays = found
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
-        self._net.load_state_dict(_group(tensors, "net"))
+        self._net.load_state_dict(group(tensors, "net."))
         for name, optimizer in phases[metadata["phase"]].optimizers.items():
-            optimizer.load_state(_group(tensors, name))
+            optimizer.load_state(group(tensors, f"{name}."))
         return metadata["phase"], metadata["step"]
 
     # -- scores --------------------------------------------------------------------------------------------------------
@@ -231,7 +232,3 @@ def effective_rank(z: Tensor) -> float:
         return 0.0
     shares = values[values > 0] / values.sum()
     return float((-(shares * shares.log()).sum()).exp())
-
-
-def _group(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    return {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.tables.large import LargeRows, Rows, in_blocks, order_statistics
-from tollad.warn import warn
+from tollad.warn import listed, warn
 
 Preprocess: TypeAlias = Literal["auto", "standard"] | None
 
@@ -110,7 +110,7 @@ class Features:
         if missing.any():
             noun, verb = ("column", "has") if missing.sum() == 1 else ("columns", "have")
             warn(
-                f"{noun} {_listed(names, missing)} {verb} missing values but had none in training; "
+                f"{noun} {listed(_where(names, missing))} {verb} missing values but had none in training; "
                 "they are replaced by the training median, and nothing marks them unless a row has no value at all"
             )
 
@@ -197,8 +197,8 @@ def fit_features(
     if silent.any():
         what = "columns" if X.ndim == 2 else "channels"
         warn(
-            f"these {what} are constant among the training rows: {_listed(names, silent)}; they tell nothing until a "
-            "row differs from them by more than rounding"
+            f"these {what} are constant among the training rows: {listed(_where(names, silent))}; they tell nothing "
+            "until a row differs from them by more than rounding"
         )
     scale, limit = np.where(one, 1.0, scale), _NONE
     if X.ndim == 2:
@@ -296,7 +296,7 @@ def _fit_missing(X: Rows, names: Sequence[str]) -> Features:
     empty = n_missing == len(X)
     if empty.any():
         noun, verb, them = ("column", "has", "it") if empty.sum() == 1 else ("columns", "have", "them")
-        raise ValueError(f"{noun} {_listed(names, empty)} {verb} no value in any training row; drop {them}")
+        raise ValueError(f"{noun} {listed(_where(names, empty))} {verb} no value in any training row; drop {them}")
     if isinstance(X, LargeRows):
         n = len(X) - n_missing
         fill = order_statistics(X, np.stack([(n - 1) // 2, n // 2])).mean(0)
@@ -305,6 +305,5 @@ def _fit_missing(X: Rows, names: Sequence[str]) -> Features:
     return Features(fill, np.flatnonzero(n_missing), _NONE, _NONE, _NONE, _NONE)
 
 
-def _listed(names: Sequence[str], chosen: NDArray[np.bool_], most: int = 5) -> str:
-    listed = [repr(name) for name, there in zip(names, chosen, strict=True) if there]
-    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+def _where(names: Sequence[str], chosen: NDArray[np.bool_]) -> list[str]:
+    return [name for name, there in zip(names, chosen, strict=True) if there]

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tollad.io.artifact import group
 from tollad.method.objective import Objective
 from tollad.training.checkpoint import Checkpoint, deferred_interrupts
 from tollad.training.loop import Adam, Precision, train
@@ -222,7 +223,7 @@ class Session:
     def best(self) -> list[tuple[int, float]]:
         """The step of each member's best moment, 0 for the initial weights, and what was measured there."""
         return [
-            (int(step), value) for step, value in zip(*map(_listed, (self._best_step, self._best_value)), strict=True)
+            (int(step), value) for step, value in zip(*map(_floats, (self._best_step, self._best_value)), strict=True)
         ]
 
     @property
@@ -272,7 +273,7 @@ class Session:
             self._failed_at = torch.where(failing, self.step, self._failed_at)
 
     def _finite(self, values: Tensor, step: int) -> list[float]:
-        listed = _listed(values)
+        listed = _floats(values)
         if self._failed_at is None and not np.isfinite(listed).all():
             raise FloatingPointError(
                 f"the loss is no longer a finite number at step {step}; lower learning_rate or beta, or look for "
@@ -301,12 +302,12 @@ class Session:
         """
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
         self.step, self.stopped, self.notes = metadata["step"], metadata["stopped"], metadata["notes"]
-        history: dict[str, Any] = {name: tensor.tolist() for name, tensor in _group(tensors, "history.").items()}
+        history: dict[str, Any] = {name: tensor.tolist() for name, tensor in group(tensors, "history.").items()}
         self.history = History(**history | {"step": [int(step) for step in history["step"]]})
-        self.stack.load_state(_group(tensors, "stack."))
-        _copy(_group(tensors, "best."), self._best or {})
-        self._optimizer.load_state(_group(tensors, "adam."))
-        _copy(_group(tensors, "run."), self._tensors())
+        self.stack.load_state(group(tensors, "stack."))
+        _copy(group(tensors, "best."), self._best or {})
+        self._optimizer.load_state(group(tensors, "adam."))
+        _copy(group(tensors, "run."), self._tensors())
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {
@@ -396,7 +397,7 @@ def _cosine(highest: float, first_step: int, steps: int) -> Callable[[int], floa
     return rate
 
 
-def _listed(values: Tensor) -> list[float]:
+def _floats(values: Tensor) -> list[float]:
     listed: list[float] = values.tolist()
     return listed
 
@@ -406,10 +407,6 @@ def _copy(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
         raise ValueError("it is of another stack")
     for name, tensor in own.items():
         tensor.copy_(given[name])
-
-
-def _group(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def _mean_score(stack: Stack, objective: Objective, rows: HeldOut) -> Tensor:

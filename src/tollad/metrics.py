@@ -14,7 +14,7 @@ __all__ = ["auroc", "average_precision", "f1", "f1_at_share", "false_alarm_rate"
 
 
 def measure_all(labels: ArrayLike, **given: ArrayLike) -> dict[str, float]:
-    """Return every metric of ``__all__`` that what is given suffices for, by name.
+    """Return all metrics that can be computed from what is given, by name.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ def test_what_it_says_is_what_it_wrote(tmp_path: Path) -> None:
     assert result.false_alarm_rate == alarms[labels == 0].mean()
     order = np.argsort(-scores)[:5]
     truth = ["malignant" if labels[i] else "benign" for i in order]
-    assert result.oddest == list(zip(numbers[order].tolist(), scores[order].tolist(), truth, strict=True))
+    assert result.most_anomalous == list(zip(numbers[order].tolist(), scores[order].tolist(), truth, strict=True))
     assert result.picture is not None
     assert Path(result.picture).read_bytes().startswith(b"\x89PNG")
     files = (result.table, result.model, result.scores, result.picture)
@@ -68,7 +68,7 @@ def test_the_command_prints_it_and_can_be_repeated(tmp_path: Path) -> None:
     assert lines[0].startswith(f"AUROC {result['auroc']:.3f} ")
     assert lines[1] == f"average precision {result['average_precision']:.3f}"
     assert lines[2].startswith(f"false-alarm rate {result['false_alarm_rate']:.3f} ")
-    for line, (row, score, truth) in zip(lines[4:9], result["oddest"], strict=True):
+    for line, (row, score, truth) in zip(lines[4:9], result["most_anomalous"], strict=True):
         assert line.split() == ["row", str(row), "score", f"{score:.4g}", truth]
     assert lines[9:] == [f"{kind:<8} {result[kind]}" for kind in ("table", "model", "scores", "picture")]
 

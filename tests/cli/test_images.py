@@ -150,15 +150,15 @@ class TestScore:
         np.testing.assert_allclose(*scores, rtol=1e-12)  # sums of other lengths round differently
 
     @pytest.mark.parametrize(("model", "folder"), [("m.tollad", "photos"), ("coloured.tollad", "coloured")])
-    def test_draws_the_oddest_images(
+    def test_draws_the_most_anomalous_images(
         self, home: Path, tmp_path: Path, model: str, folder: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("tollad.io.rows._BLOCK_VALUES", 7 * 72)
         run = ("score", home / model, home / folder, "--plot", tmp_path / "p.svg")
         written = rows_of(done(*run).stdout)
-        oddest = sorted(written, key=lambda row: -float(row["score"]))[:6]
+        highest = sorted(written, key=lambda row: -float(row["score"]))[:6]
         shown = re.findall("<!-- (.*?) -->", (tmp_path / "p.svg").read_text("utf-8"), re.DOTALL)
-        texts = [text for row in oddest for text in (row["file"], f"score {float(row['score']):.3g}")]
+        texts = [text for row in highest for text in (row["file"], f"score {float(row['score']):.3g}")]
         assert [text for text in "\n".join(shown).split("\n") if text in texts] == texts
         assert {"seen", "expected"} <= {*shown}
 

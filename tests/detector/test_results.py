@@ -172,13 +172,13 @@ class TestReasons:
 
 
 class TestPlot:
-    def test_shows_the_oddest_row(self, home: Path, tmp_path: Path) -> None:
+    def test_shows_the_most_anomalous_row(self, home: Path, tmp_path: Path) -> None:
         run = ("score", home / "plain", home / "test.csv", "--explain", "2", "--plot", tmp_path / "p.svg")
         written = rows_of(done(*run).stdout)
-        oddest = max(written, key=lambda row: float(row["score"]))
+        highest = max(written, key=lambda row: float(row["score"]))
         text = (tmp_path / "p.svg").read_text("utf-8")
-        first, second = (oddest[f"reason_{k}"].partition(" (")[0] for k in (1, 2))
-        title = f"row {oddest['row']} of {home / 'test.csv'}: score {float(oddest['score']):.3g}"
+        first, second = (highest[f"reason_{k}"].partition(" (")[0] for k in (1, 2))
+        title = f"row {highest['row']} of {home / 'test.csv'}: score {float(highest['score']):.3g}"
         for words in (first, second, "1 other column", "latent: the row as a whole"):
             assert f"<!-- {words} -->" in text
         assert title[:70] in text
@@ -196,19 +196,19 @@ class TestPlot:
 
 class TestMostAnomalous:
     def test_are_those_of_the_highest_scores(self) -> None:
-        oddest = MostAnomalous(3)
-        for _ in oddest.watch([scored([1.0, 5.0, 3.0]), scored([2.0, 4.0], first_row=3)]):
+        highest = MostAnomalous(3)
+        for _ in highest.watch([scored([1.0, 5.0, 3.0]), scored([2.0, 4.0], first_row=3)]):
             pass
-        assert oddest.found == [(5.0, 1, None), (4.0, 4, None), (3.0, 2, None)]
-        np.testing.assert_array_equal(oddest.rows, [[1.0], [4.0], [2.0]])
+        assert highest.found == [(5.0, 1, None), (4.0, 4, None), (3.0, 2, None)]
+        np.testing.assert_array_equal(highest.rows, [[1.0], [4.0], [2.0]])
 
     def test_of_equal_scores_are_the_first(self) -> None:
         """Many, for a few are sorted by insertion, which keeps their order by itself."""
         scores = np.where(np.arange(200) % 3, 1.0, 2.0)
-        oddest = MostAnomalous(50)
-        for _ in oddest.watch([scored(scores[:100]), scored(scores[100:], first_row=100)]):
+        highest = MostAnomalous(50)
+        for _ in highest.watch([scored(scores[:100]), scored(scores[100:], first_row=100)]):
             pass
-        assert [number for _, number, _ in oddest.found] == list(range(0, 150, 3))
+        assert [number for _, number, _ in highest.found] == list(range(0, 150, 3))
 
 
 class TestCalibrate:

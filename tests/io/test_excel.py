@@ -45,7 +45,7 @@ def test_cells_of_every_kind(tmp_path):
     )
     assert read(path) == {
         "n": ["1", "0.1", "1e+300"],
-        "text": ["Bonn", "#N/A", None],
+        "text": ["Bonn", None, None],
         "truth": ["true", "false", None],
         "when": ["2024-02-29 17:30:00", "2024-02-29 00:00:00", None],
         "time": ["3630.0", None, None],

@@ -1,4 +1,4 @@
-"""What scores and rates have to be, whoever asks for them."""
+"""Checks of scores, rates and shares, shared by the modules of this room."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def finite_scores(values: ArrayLike, name: str) -> Floats:
 
 
 def calibration_scores_of(scores: ArrayLike) -> Floats:
+    """Return calibration scores as an array of one finite number or more."""
     values = finite_scores(scores, "calibration_scores")
     if not len(values):
         raise ValueError("calibration_scores is empty; calibrate on one normal row or more")
@@ -34,15 +35,18 @@ def calibration_scores_of(scores: ArrayLike) -> Floats:
 
 
 def check_rate(rate: Any, name: str) -> None:
+    """Raise ValueError unless a rate lies between 0 and 1, both excluded."""
     if not isinstance(rate, Real) or not 0 < float(rate) < 1:
         raise ValueError(f"{name} must lie between 0 and 1, both excluded, not {rate!r}")
 
 
 def check_share(share: Any, name: str) -> None:
+    """Raise ValueError unless a share lies above 0 and is at most 0.5."""
     if not isinstance(share, Real) or not 0 < float(share) <= 0.5:
         raise ValueError(f"{name} must be a share of the rows, 0 < {name} <= 0.5, not {share!r}")
 
 
 def check_number(value: Any, name: str) -> None:
+    """Raise ValueError unless a value is a finite number."""
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise ValueError(f"{name} must be a finite number, not {value!r}")

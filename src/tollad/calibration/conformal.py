@@ -1,6 +1,6 @@
 """Thresholds, p-values and the false discovery rate, from the scores of held-out normal rows.
 
-`threshold`, `p_values` and `benjamini_hochberg` promise, without a word about how the scores are distributed, if the
+The guarantees of `threshold`, `p_values` and `benjamini_hochberg` hold for any distribution of the scores if the
 calibration rows and the new normal rows are exchangeable. High score = anomalous everywhere.
 """
 
@@ -105,10 +105,10 @@ def rows_needed(false_alarm_rate: float) -> int:
 
 
 def overlap(calibration_scores: ArrayLike, training_scores: ArrayLike) -> bool:
-    """Tell whether calibration rows are among the training rows, by more than half of the scores being the same.
+    """Return whether calibration rows seem to be training rows: more than half of them have the score of one.
 
-    Where training rows coincide with one another, as in a table of a few categories, new rows will as well, and nothing
-    can be told. Scores are the same up to the rounding that depends on the rows scored with them.
+    False where most training rows share their scores with each other, as in a table of a few categories: equal scores
+    prove nothing there. Scores are compared up to rounding.
 
     Examples
     --------

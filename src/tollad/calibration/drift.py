@@ -42,7 +42,7 @@ class Drift:
     row : int
         Rows seen when the warning came, the last of which tipped it. The change came earlier.
     kind : {"higher", "lower", "wider", "narrower", "upper tail"}
-        The change that was best betted on; more than one may be true.
+        The change with the most evidence; more than one may be true.
     evidence : float
         Value of the test martingale, at least ``1 / alpha``: its reciprocal is a p-value.
     alpha : float

@@ -28,7 +28,7 @@ def read_card(path: str) -> dict[str, Any]:
     metadata, tensors = artifact.load(path, "model")
     try:
         card = _read(path, metadata, tensors)
-        format_card(card)  # whatever cannot be shown is no model of ours
+        format_card(card)  # tollad did not write what cannot be shown
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise artifact.unknown(path, error) from error
     return card
@@ -96,7 +96,7 @@ def describe_columns(
 ) -> str:
     """Return how many columns there are and the names of the first, or the shape of rows that have none.
 
-    What is no number among `columns` gets a line of its own.
+    Each of the `columns` that is not a number gets a line of its own.
     """
     if len(shape) > 1:
         return f"none; each row is an array of shape {tuple(shape)}"
@@ -106,7 +106,7 @@ def describe_columns(
 
 
 def describe_series(series: Mapping[str, Any]) -> str:
-    """Return the channels of a series, and how it is cut."""
+    """Return the channels of a series, and its window and stride."""
     time = f"; time: {printable(series['time']['column'])}" if series["time"] else ""
     cut = f"windows of {series['window']} steps, a new one every {series['stride']}{time}"
     asked = series.get("parameters", {})
@@ -156,7 +156,7 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def aligned(lines: Mapping[str, str]) -> str:
-    """Return names and values, a pair a line, the values below each other; they may be several lines."""
+    """Return a line for each name and its value, the values aligned; a value may have several lines."""
     width = max(map(len, lines)) + 2
     indented = {name: value.replace("\n", "\n" + " " * width) for name, value in lines.items()}
     return "\n".join(f"{name:<{width}}{value}".rstrip() for name, value in indented.items())

@@ -26,9 +26,9 @@ def demo(out: str, as_json: bool) -> None:
         "AUROC {auroc:.3f} over {n_normal} benign and {n_anomalies} malignant rows, after {n_trained} benign ones\n"
         "average precision {average_precision:.3f}\n"
         "false-alarm rate {false_alarm_rate:.3f} at the threshold {threshold:.4g}\n"
-        "oddest rows:\n"
+        "most anomalous rows:\n"
     ).format(**result)
-    for row, value, truth in result["oddest"]:
+    for row, value, truth in result["most_anomalous"]:
         text += f"  row {row:<4} score {value:<8.4g} {truth}\n"
     files = {kind: result[kind] for kind in ("table", "model", "scores")}
     files["picture"] = result["picture"] or "none: it needs matplotlib; pip install 'tollad[plot]'"

@@ -31,7 +31,7 @@ class Demo:
         Scores above it are alarms.
     n_trained, n_normal, n_anomalies : int
         Benign rows trained on, benign rows held out, malignant rows.
-    oddest : list of (int, float, str)
+    most_anomalous : list of (int, float, str)
         Row in the table, counted from 1, anomaly score and truth of the five rows with the highest scores.
     table, model, scores, picture : str or None
         The files. There is no picture without matplotlib.
@@ -44,7 +44,7 @@ class Demo:
     n_trained: int
     n_normal: int
     n_anomalies: int
-    oddest: list[tuple[int, float, str]]
+    most_anomalous: list[tuple[int, float, str]]
     table: str
     model: str
     scores: str
@@ -86,7 +86,7 @@ def run(folder: str | os.PathLike[str], *, verbose: int = 0) -> Demo:
     scores = detector.anomaly_score(with_names(data.data[tested], names))
     threshold = -detector.offset_
     alarms = scores > threshold
-    oddest = np.argsort(-scores, kind="stable")[:5]
+    most_anomalous = np.argsort(-scores, kind="stable")[:5]
 
     endings = (".csv", ".tollad", "-scores.csv", "-scores.png")
     table, model, scored, picture = (str(folder / f"breast-cancer{ending}") for ending in endings)
@@ -94,8 +94,8 @@ def run(folder: str | os.PathLike[str], *, verbose: int = 0) -> Demo:
     write_tables(table, [columns], overwrite=True)
     notes = {"source": "scikit-learn's breast cancer table", "n_read": len(data.data), "n_used": len(trained)}
     detector.save(model, notes=notes)
-    verdict = np.where(alarms, "anomaly", "normal")
-    result = pa.table({"row": tested + 1, "score": scores, "verdict": verdict, "diagnosis": truth})
+    called = np.where(alarms, "anomaly", "normal")
+    result = pa.table({"row": tested + 1, "score": scores, "verdict": called, "diagnosis": truth})
     write_tables(scored, [result], overwrite=True)
     drawn = importlib.util.find_spec("matplotlib") is not None
     if drawn:
@@ -108,7 +108,7 @@ def run(folder: str | os.PathLike[str], *, verbose: int = 0) -> Demo:
         n_trained=len(trained),
         n_normal=int((labels == 0).sum()),
         n_anomalies=int(labels.sum()),
-        oddest=[(int(tested[i]) + 1, float(scores[i]), str(truth[i])) for i in oddest],
+        most_anomalous=[(int(tested[i]) + 1, float(scores[i]), str(truth[i])) for i in most_anomalous],
         table=table,
         model=model,
         scores=scored,

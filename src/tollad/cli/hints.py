@@ -1,4 +1,4 @@
-"""What the library calls by its name in Python, said as the option of the command line to be pasted."""
+"""Options of the command line for the arguments of Python that messages of the library name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def in_options(message: str) -> str:
-    """Return a message of the library with the options of the command line in the place of Python's arguments.
+    """Return a message of the library with options in place of the arguments of Python.
 
     Examples
     --------

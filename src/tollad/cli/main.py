@@ -27,7 +27,7 @@ from tollad.cli.terminal import drop_lost_output
 from tollad.io.streams import standard_output
 from tollad.warn import printable, tell
 
-# What the work raises about its input, each with a sentence for the user; anything else is a defect and is shown whole.
+# Errors about what the user gave, shown as one line. Anything else is a defect, shown with its traceback.
 _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, MemoryError, ImportError)
 
 
@@ -41,7 +41,7 @@ class _Commands(click.Group):
         try:
             with standard_output():
                 return super().main(*args, **kwargs)
-        except OSError as error:  # of the help and the version, which come before any command
+        except OSError as error:  # from printing the help or the version
             tell(f"Error: {error}")
             sys.exit(1)
         finally:
@@ -60,7 +60,7 @@ class _Commands(click.Group):
             tell(str(interrupt) or "Interrupted")
             ctx.exit(128 + (ended[0] if ended else signal.SIGINT))
         except BrokenPipeError:
-            pass  # whoever reads standard output, `head` perhaps, has enough; the other streams never end the work
+            pass  # the reader of standard output, such as `head`, has closed it
         except MemoryError as error:
             need = str(error) or "the work needs more than there is"
             raise click.ClickException(printable(f"not enough memory: {need}")) from error

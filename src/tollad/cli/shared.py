@@ -88,7 +88,7 @@ _THRESHOLD_OPTIONS = (
 
 
 def threshold_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that move the threshold of a model for this time: one of them at most, as `moved`, a dict."""
+    """Add the options that move the threshold for one call. The command gets them as `moved`, a dict of at most one."""
 
     @functools.wraps(command)
     def gathered(**given: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What commands print on standard output: all of it, or a sentence that says why not."""
+"""Printing on standard output: everything, or one sentence that says why not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def say(text: str, end: str = "\n") -> None:
 
 
 def drop_lost_output() -> None:
-    """Let what a standard stream can take no more go nowhere, rather than fail when Python flushes it at the end."""
+    """Redirect a standard stream that cannot be written to, so that Python's flush at exit does not fail."""
     streams: tuple[TextIO | None, ...] = (sys.stdout, sys.stderr)
     for stream in streams:
         if stream is None:

@@ -44,7 +44,7 @@ def scored_series(
 ) -> None:
     """Draw a series above the scores of its time steps and their threshold, the alarms shaded and numbered.
 
-    The oddest stretch is drawn once more, large, unless it fills much of the picture anyway.
+    The alarm of the highest score is drawn once more, large, unless it fills much of the picture anyway.
 
     Parameters
     ----------

@@ -300,6 +300,6 @@ def power_law(variance: ArrayLike, beta: ArrayLike, t: ArrayLike) -> tuple[Float
 
 
 def _velocity(W1: Floats, W2: Floats, S: Floats, beta: Floats) -> tuple[Floats, Floats]:
-    """Equation (10), without a second look at its arguments."""
+    """Equation (10), for arguments that are checked."""
     missing = (np.eye(S.shape[-1]) - W2 @ W1) @ S
     return transpose(W2) @ missing - beta[..., None, None] * (W1 @ S), missing @ transpose(W1)

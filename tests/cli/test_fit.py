@@ -15,6 +15,7 @@ from commands import COLUMNS, CSV, QUICK, SMALL, done, refused_in, tollad, write
 from tollad import TollDetector
 from tollad.cli.options import DETECTOR_OPTIONS
 from tollad.io.rows import with_names
+from tollad.io.source import Source
 
 
 def test_the_options_of_fit_are_the_parameters_of_the_detector() -> None:
@@ -79,15 +80,7 @@ def test_fit_is_the_detector_on_the_normal_rows(fitted: Path, data: np.ndarray[A
     assert model.feature_names_in_.tolist() == list(COLUMNS)
     assert model.offset_ == expected.offset_
     assert (model.training_scores_ == expected.training_scores_).all()
-    assert model.notes_ == {
-        "source": "data.csv",
-        "header": True,
-        "label": "kind",
-        "normal": ["fine", "good"],
-        "drop": ["id"],
-        "n_read": 80,
-        "n_used": 60,
-    }
+    assert model.source_ == Source("data.csv", 80, 60, True, "kind", ("fine", "good"), ("id",))
 
 
 def test_fit_sums_up_what_it_did(fitted: Path, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ class TestFit:
         detector = TollDetector(network="mlp", hidden=(8,), latent_dim=2, steps=30, random_state=0).fit(rows)
         loaded = TollDetector.load(home / "m.tollad")
         np.testing.assert_array_equal(loaded.anomaly_score(rows), detector.anomaly_score(rows))
-        assert loaded.notes_["images"] == {"size": None, "grey": False}
+        assert loaded.source_.images == {"size": None, "grey": False}
         shown = done("info", home / "m.tollad").stdout
         assert "photos" in shown
         assert "40 of 50 (folder is good)" in shown

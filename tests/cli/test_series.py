@@ -191,7 +191,7 @@ def test_windows_lie_within_stretches_of_normal_steps(home: Path, tmp_path: Path
     done("fit", labelled, "-o", tmp_path / "m", "--window", 16, "--time", "t", "--label", "kind", "--normal", "fine",
          *SMALL)  # fmt: skip
     model, train = SeriesDetector.load(tmp_path / "m").model_, steps(series(odd=slice(100, 110)))
-    assert model.notes["n_used"] == model.n_steps == 390
+    assert model.source.n_used == model.n_steps == 390
     pieces = [windows(train[:100], 16), windows(train[110:], 16)]
     expected = TollDetector(network="conv1d", hidden=(4,), latent_dim=4, steps=150, random_state=0)
     expected.fit(np.concatenate(pieces))

@@ -219,7 +219,7 @@ class TestCalibrate:
         assert model.offset_ == expected.offset_
         assert model.threshold_rule_ == ("false_alarm_rate", 0.05)
         np.testing.assert_array_equal(model.calibration_scores_, expected.calibration_scores_)
-        assert model.notes_ == TollDetector.load(home / "plain").notes_
+        assert model.source_ == TollDetector.load(home / "plain").source_
         assert (
             "on average at most 5% of new normal rows score higher, by 500 calibration"
             in done("info", home / "m").stdout

@@ -93,7 +93,7 @@ def fit_both(
 
 def assert_same_models(small: TollDetector, large: TollDetector, rows: object) -> None:
     assert getattr(large, "columns_", None) == getattr(small, "columns_", None)
-    assert large.notes_ == small.notes_
+    assert large.source_ == small.source_
     assert large.get_params() == small.get_params()
     assert list(getattr(large, "feature_names_in_", [])) == list(getattr(small, "feature_names_in_", []))
     assert (large.n_features_in_, large.input_shape_) == (small.n_features_in_, small.input_shape_)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.io import artifact
+from tollad.io.source import Source, notes_and_source
 from tollad.tables.schema import Column, describe
 from tollad.warn import printable
 
@@ -38,13 +39,16 @@ def _read(path: str, metadata: dict[str, Any], tensors: Mapping[str, NDArray[Any
     # The decision of a series is that of its time steps; the first version kept it in place of that of the windows.
     series = metadata.pop("series", None)
     decides, of = (metadata, "") if series is None else (series, "series.")
+    notes, source = notes_and_source(metadata)
     threshold, scores = -decides.pop("offset"), tensors[f"{of}training_scores"]
     calibration = tensors.get(f"{of}calibration_scores", ())
     rule = decides.pop("threshold_rule", None)
     return {
         "model": path,
         **metadata,
-        "series": metadata["notes"].get("series") if series is None else series,
+        "notes": notes,
+        "series": metadata["notes"].get("series") if series is None and "source" not in metadata else series,
+        "source": None if source is None else source.to_json(),
         "threshold": threshold,
         "threshold_rule": None if rule is None else dict(zip(("by", "value"), rule, strict=True)),
         "n_training_rows": len(scores),
@@ -56,7 +60,8 @@ def _read(path: str, metadata: dict[str, Any], tensors: Mapping[str, NDArray[Any
 
 def format_card(card: Mapping[str, Any]) -> str:
     """Return a card as lines for people to read."""
-    notes, history = card["notes"], card["history"]
+    source = None if card["source"] is None else Source.from_json(card["source"])
+    history = card["history"]
     losses = [float(np.mean(members)) for members in history["loss"]]
     chosen = {**card["parameters"], **card["settings"]}
     del chosen["columns"]
@@ -67,10 +72,10 @@ def format_card(card: Mapping[str, Any]) -> str:
         chosen |= card["series"].get("parameters", {})
     lines = {
         "model": printable(card["model"]),
-        "data": printable(notes.get("source", "unknown")),
-        "rows": describe_rows(notes) if "n_read" in notes else str(card["n_training_rows"]),
+        "data": printable("unknown" if source is None else source.name),
+        "rows": str(card["n_training_rows"]) if source is None else describe_rows(source),
         "columns": shown,
-        "left out": _shortened(notes.get("drop", ())) or "none",
+        "left out": _shortened(() if source is None else source.drop) or "none",
         "threshold": describe_threshold(card),
         "calibration": f"{card['n_calibration_rows']:,} rows" if card["n_calibration_rows"] else "none",
         "training": f"{card['n_steps']} steps; loss {np.mean(history['initial_loss']):.4g} to {losses[-1]:.4g}",
@@ -82,11 +87,11 @@ def format_card(card: Mapping[str, Any]) -> str:
     return aligned(lines)
 
 
-def describe_rows(notes: Mapping[str, Any]) -> str:
+def describe_rows(source: Source) -> str:
     """Return how many rows were used, and which."""
-    chosen = f" ({notes['label']} is {' or '.join(notes['normal'])})" if notes.get("label") else ""
+    chosen = f" ({source.label} is {' or '.join(source.normal)})" if source.label else ""
     chosen = printable(chosen)
-    return f"{notes['n_used']} of {notes['n_read']}{chosen}"
+    return f"{source.n_used} of {source.n_read}{chosen}"
 
 
 def describe_columns(

@@ -15,6 +15,7 @@ from tollad import metrics, plots
 from tollad.detector.estimator import TollDetector
 from tollad.io.outputs import write_tables
 from tollad.io.rows import with_names
+from tollad.io.source import Source
 
 _BENIGN = 1
 
@@ -92,8 +93,8 @@ def run(folder: str | os.PathLike[str], *, verbose: int = 0) -> Demo:
     table, model, scored, picture = (str(folder / f"breast-cancer{ending}") for ending in endings)
     columns = with_names(data.data, names).append_column("diagnosis", pa.array(diagnosis))
     write_tables(table, [columns], overwrite=True)
-    notes = {"source": "scikit-learn's breast cancer table", "n_read": len(data.data), "n_used": len(trained)}
-    detector.save(model, notes=notes)
+    source = Source("scikit-learn's breast cancer table", len(data.data), len(trained))
+    detector.save(model, source=source)
     called = np.where(alarms, "anomaly", "normal")
     result = pa.table({"row": tested + 1, "score": scores, "verdict": called, "diagnosis": truth})
     write_tables(scored, [result], overwrite=True)

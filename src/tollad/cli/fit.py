@@ -98,7 +98,7 @@ def fit(
         series.fit(train, model, parameters, reading=reading, checkpoint=checkpoint, force=force, as_json=as_json)
         return
     training = read_training_rows(train, kinds=kinds, size=size, grey=grey, max_gib=max_gib, **reading)
-    notes = training.notes
+    source = training.source
     if representation is not None and not is_images(train):
         raise click.UsageError("--representation is for folders of images and IDX files.")
     if is_images(train) and representation != "pixels":
@@ -114,12 +114,12 @@ def fit(
     except KeyboardInterrupt:
         kept = "" if checkpoint is None else f"; the same command goes on from {checkpoint}"
         raise KeyboardInterrupt(f"Interrupted{kept}") from None
-    detector.save(model, notes=notes, overwrite=force)
+    detector.save(model, source=source, overwrite=force)
     history, columns = detector.history_, getattr(detector, "columns_", [])
     result = {
         "model": model,
-        "rows_read": notes["n_read"],
-        "rows_used": notes["n_used"],
+        "rows_read": source.n_read,
+        "rows_used": source.n_used,
         "shape": list(detector.input_shape_),
         "kinds": {column.name: column.kind for column in columns},
         "steps": detector.n_steps_,
@@ -128,7 +128,7 @@ def fit(
         "threshold": -detector.offset_,
     }
     lines = {
-        "rows": card.describe_rows(notes),
+        "rows": card.describe_rows(source),
         "columns": card.describe_columns(detector.input_shape_, getattr(detector, "feature_names_in_", None), columns),
         "steps": f"{detector.n_steps_}",
         "loss": f"{result['initial_loss']:.4g} at first, {result['loss']:.4g} at last",

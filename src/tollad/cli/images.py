@@ -41,7 +41,7 @@ def fit(
         false_alarm_rate=parameters["false_alarm_rate"],
         random_state=parameters["random_state"],
     ).fit(cast("NDArray[Any]", training.rows))
-    detector.save(path, notes=training.notes, overwrite=force)
+    detector.save(path, source=training.source, overwrite=force)
     card = read_card(path)
     print_result(as_json, card, format_card(card))
 
@@ -122,15 +122,16 @@ def described(result: Mapping[str, Any]) -> str:
 def read_card(path: str) -> dict[str, Any]:
     """Return what a model file of images says about itself, as JSON values; errors as of `artifact.load`."""
     from tollad.io import artifact
+    from tollad.io.source import notes_and_source
 
     metadata, tensors = artifact.load(path, "image model")
     scores, threshold = tensors["training_scores"], -metadata["offset"]
-    notes = metadata["notes"]
+    notes, source = notes_and_source(metadata)
     return {
         "model": path,
-        "data": notes.get("source", "unknown"),
-        "rows_read": notes.get("n_read", len(scores)),
-        "rows_used": notes.get("n_used", len(scores)),
+        "data": "unknown" if source is None else source.name,
+        "rows_read": len(scores) if source is None else source.n_read,
+        "rows_used": len(scores) if source is None else source.n_used,
         "shape": metadata["input_shape"],
         "representation": metadata["parameters"]["representation"],
         "choice": metadata["choice"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 import click
@@ -55,13 +55,14 @@ def fit(
     except KeyboardInterrupt:
         kept = "" if checkpoint is None else f"; the same command goes on from {checkpoint}"
         raise KeyboardInterrupt(f"Interrupted{kept}") from None
-    detector.save(model, notes=training.notes | {"n_used": detector.model_.n_steps}, overwrite=force)
+    source = replace(training.source, n_used=detector.model_.n_steps)
+    detector.save(model, source=source, overwrite=force)
     shown = card.read_card(model)
     inner = detector.model_.detector
     history = inner.history_
     result = {
         "model": model,
-        "rows_read": training.notes["n_read"],
+        "rows_read": source.n_read,
         "rows_used": detector.model_.n_steps,
         "window": detector.model_.window,
         "stride": detector.model_.stride,
@@ -72,7 +73,7 @@ def fit(
         "threshold": detector.threshold_,
     }
     lines = {
-        "rows": card.describe_rows(shown["notes"]),
+        "rows": card.describe_rows(source),
         "columns": card.describe_series(shown["series"]),
         "steps": f"{inner.n_steps_}",
         "loss": f"{result['initial_loss']:.4g} at first, {result['loss']:.4g} at last",

@@ -27,6 +27,7 @@ from tollad.detector.scorer import Scorer
 from tollad.detector.settings import Settings, as_json, resolve
 from tollad.detector.wording import Wording
 from tollad.io import artifact
+from tollad.io.source import Source
 from tollad.method.networks import traits_of
 from tollad.method.objective import Objective
 from tollad.method.traits import Builder
@@ -81,6 +82,8 @@ class TollDetector(Deciding, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         The constants of the preprocessing.
     notes_ : dict of str to JSON values
         What was saved with the model as `notes`; empty after a fit.
+    source_ : tollad.io.source.Source or None
+        What the commands know of the file of the fit; None after a fit from Python.
     n_steps_ : int
         Updates so far, `partial_fit` included.
     input_shape_ : tuple of int
@@ -101,6 +104,7 @@ class TollDetector(Deciding, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     columns_: list[Column]
     notes_: dict[str, Any]
+    source_: Source | None
     settings_: Settings
     history_: History
     n_steps_: int
@@ -205,7 +209,7 @@ class TollDetector(Deciding, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             n_members=settings.n_members,
             arcsinh=settings.corruption is not None and settings.n_members > 1,
         )
-        self.notes_, self.n_steps_ = {}, 0
+        self.notes_, self.source_, self.n_steps_ = {}, None, 0
         stack, self.settings_ = fitting.build(
             self.network, settings, self._preparation, self.input_shape_, self._seed, device
         )
@@ -299,7 +303,12 @@ class TollDetector(Deciding, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return Explanation(names, passed.scores, parts.reshape(seen.shape), passed.latent, seen, expected, wording)
 
     def save(
-        self, path: str | os.PathLike[str], *, notes: Mapping[str, Any] | None = None, overwrite: bool = True
+        self,
+        path: str | os.PathLike[str],
+        *,
+        notes: Mapping[str, Any] | None = None,
+        overwrite: bool = True,
+        source: Source | None = None,
     ) -> None:
         """Write the fitted detector as one safe file: safetensors, nothing that runs code.
 
@@ -315,6 +324,9 @@ class TollDetector(Deciding, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             was loaded with; ``{}`` for none.
         overwrite : bool, default True
             Whether an existing file may be replaced.
+        source : tollad.io.source.Source, optional
+            What the commands know of the file of the fit, by which later files are read; by default that which there
+            is.
 
         Raises
         ------
@@ -347,6 +359,7 @@ class TollDetector(Deciding, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             n_steps=self.n_steps_,
             history=self.history_,
             notes=dict(self.notes_ if notes is None else notes),
+            source=self.source_ if source is None else source,
         )
         Model(self._preparation, self._scorer, self.decision_, record).save(path, overwrite=overwrite)
 
@@ -397,7 +410,8 @@ class TollDetector(Deciding, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """Become a detector that was saved."""
         record = model.record
         self._preparation, self._scorer, self.decision_ = model.preparation, model.scorer, model.decision
-        self.settings_, self.history_, self.notes_ = record.settings, record.history, record.notes
+        self.settings_, self.history_ = record.settings, record.history
+        self.notes_, self.source_ = record.notes, record.source
         self.n_steps_, self.input_shape_ = record.n_steps, record.input_shape
         self.n_features_in_ = self.input_shape_[0]
         if record.named_by_numbers:

@@ -19,6 +19,7 @@ from tollad.detector.scorer import Scorer
 from tollad.detector.settings import Settings, check_settings
 from tollad.io import artifact
 from tollad.io.artifact import group
+from tollad.io.source import Source, notes_and_source
 from tollad.method.networks import traits_of
 from tollad.method.traits import Builder
 from tollad.tables.features import Features, column_names
@@ -45,6 +46,9 @@ class Record:
     columns : list of Column or None
     n_steps : int
     notes : dict of JSON values
+        Of the user: they change nothing.
+    source : Source or None
+        What the commands know of the file of the fit.
     """
 
     parameters: dict[str, Any]
@@ -56,6 +60,7 @@ class Record:
     n_steps: int
     history: History
     notes: dict[str, Any]
+    source: Source | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +95,7 @@ class Model:
             "n_steps": record.n_steps,
             "history": asdict(record.history),
             "notes": record.notes,
+            "source": None if record.source is None else record.source.to_json(),
         }
         tensors = {f"stack.{name}": tensor.cpu().numpy() for name, tensor in scorer.stack.state().items()}
         tensors |= {f"features.{name}": array for name, array in self.preparation.features.arrays().items()}
@@ -162,6 +168,7 @@ class Model:
 
 def _record(metadata: Mapping[str, Any]) -> Record:
     settings, columns = metadata["settings"], metadata["columns"]
+    notes, source = notes_and_source(metadata)
     hidden = settings["hidden"]
     return Record(
         parameters=metadata["parameters"],
@@ -172,7 +179,8 @@ def _record(metadata: Mapping[str, Any]) -> Record:
         columns=None if columns is None else [Column.from_json(column) for column in columns],
         n_steps=metadata["n_steps"],
         history=History(**metadata["history"]),
-        notes=metadata["notes"],
+        notes=notes,
+        source=source,
     )
 
 

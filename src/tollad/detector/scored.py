@@ -15,6 +15,7 @@ from tollad.io.expected import Expected
 from tollad.io.inputs import row_blocks, shown
 from tollad.io.labels import check_normal, listed, matches, unmatched
 from tollad.io.rows import RowBlock
+from tollad.io.source import Source
 from tollad.tables.features import column_names
 from tollad.tables.schema import Column
 
@@ -41,21 +42,20 @@ class Scored(RowBlock):
 def expected_by(detector: TollDetector) -> Expected:
     """Return what a detector expects of a file: the columns of its fit, read as they were then.
 
-    If its notes are those of `tollad.io.training.read_training_rows`, columns that were no features at fit may be in
-    the file, too.
+    Columns that were no features at a fit by the command line may be in the file, too.
     """
-    notes = detector.notes_
+    source = detector.source_ or Source("", 0, 0)
     names = column_names(getattr(detector, "feature_names_in_", None), detector.n_features_in_)
-    images = notes.get("images")
-    size = images and images["size"]
+    images = source.images
+    size = None if images is None else images["size"]
     return Expected(
         shape=detector.input_shape_,
         columns=tuple(getattr(detector, "columns_", None) or [Column(name, "number") for name in names]),
         named=hasattr(detector, "feature_names_in_") or hasattr(detector, "columns_"),
-        ignored=frozenset({notes.get("label"), *notes.get("drop", ())} - {None}),
-        header=notes.get("header", True),
+        ignored=frozenset({*source.drop, *([] if source.label is None else [source.label])}),
+        header=source.header,
         images=None if images is None else (None if size is None else (size[0], size[1]), images["grey"]),
-        dialect=Dialect.from_json(notes.get("dialect", {})),
+        dialect=Dialect.from_json(source.dialect),
     )
 
 

@@ -22,6 +22,7 @@ from tollad.images.levels import Place, enlarged, fit_head, fit_places, fit_whol
 from tollad.images.representations import Representation, Seen
 from tollad.images.storage import load_state, save_state
 from tollad.io.images import ImageSource
+from tollad.io.source import Source, notes_and_source
 
 _LEAST_IMAGES = 5
 # Good images whose places are learnt from: what they hold is bounded, whatever the number of images.
@@ -114,6 +115,7 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
     """
 
     notes_: dict[str, Any]
+    source_: Source | None
     _places: list[Place]
 
     def __init__(
@@ -170,6 +172,7 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
         try:
             self._seed, self._looks, self.choice_ = seed, chosen, choice
             self.representation_, self.input_shape_, self.notes_ = chosen.name, (shape[0], shape[1], shape[2]), {}
+            self.source_ = None
             self.head_ = chosen.head if self.head == "auto" else self.head
             scores = self._learn(images, trained)
             calibration = None if held is None else self._score_of(images, held)
@@ -243,7 +246,12 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
         return self.decision_.calibration_scores
 
     def save(
-        self, path: str | os.PathLike[str], *, notes: Mapping[str, Any] | None = None, overwrite: bool = True
+        self,
+        path: str | os.PathLike[str],
+        *,
+        notes: Mapping[str, Any] | None = None,
+        overwrite: bool = True,
+        source: Source | None = None,
     ) -> None:
         """Write the fitted detector as one safe file.
 
@@ -255,6 +263,7 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
         parameters["representation"] = self.representation_
         parameters["random_state"] = self._seed
         weights = None if self._looks.weights is None else self._looks.weights()
+        kept = self.source_ if source is None else source
         metadata = {
             "parameters": {**parameters, "collapse": None if self.collapse is None else dict(self.collapse)},
             "head": self.head_,
@@ -262,6 +271,7 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
             "weights": weights,
             "input_shape": list(self.input_shape_),
             "notes": dict(self.notes_ if notes is None else notes),
+            "source": None if kept is None else kept.to_json(),
         }
         save_state(path, metadata, self._wholes, self._places, self._map_unit, self.decision_, overwrite=overwrite)
 
@@ -304,7 +314,7 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
         self._looks, self._seed = looks, parameters["random_state"]
         self.representation_, self.head_, self.choice_ = looks.name, metadata["head"], metadata["choice"]
         channels, height, width = metadata["input_shape"]
-        self.input_shape_, self.notes_ = (channels, height, width), metadata["notes"]
+        self.input_shape_, self.notes_, self.source_ = (channels, height, width), *notes_and_source(metadata)
         self._wholes, self._places, self._map_unit, self.decision_ = wholes, places, map_unit, decision
         return self
 

@@ -32,7 +32,7 @@ from safetensors.numpy import load, save
 if sys.platform != "win32":
     import fcntl
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file format that this tollad writes, and the newest that it reads."""
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
@@ -340,7 +340,7 @@ def unpack(data: bytes, *, name: str, size: int | None = None) -> tuple[dict[str
                 f"{name} has format {version}, written by {_writer(metadata)}, and this tollad reads formats up to "
                 f"{FORMAT}; upgrade tollad"
             )
-        case {"format": int(version)} if version == FORMAT:
+        case {"format": int(version)} if 1 <= version <= FORMAT:
             pass
         case _:
             raise ValueError(malformed)

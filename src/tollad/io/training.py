@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from tollad.io.images import ImageSource, is_images, open_images
 from tollad.io.inputs import column_of_images, is_array, read_images_array, shown
 from tollad.io.labels import Labelled, check_normal, labelled, matches, unmatched
 from tollad.io.large import is_large, large_rows, spooled_input
+from tollad.io.source import Source
 from tollad.io.sources import TableSource, open_table, read_table, resolve_column, warn_of_lost_row
 from tollad.tables.decode import typed
 from tollad.tables.encode import encode
@@ -39,13 +40,13 @@ class Training:
         Of a large file the rows are on disk.
     columns : dict of str to str or None
         The kinds that were asked for, by name: the parameter `columns` of the detector.
-    notes : dict
-        What the rows were, as JSON values, to be kept with the model and used by `row_blocks`.
+    source : Source
+        What the rows were, to be kept with the model and used by `row_blocks`.
     """
 
     rows: TableOrArray | LargeRows
     columns: dict[str, str] | None
-    notes: dict[str, Any]
+    source: Source
 
 
 def read_training_rows(
@@ -87,27 +88,21 @@ def read_training_rows(
     ValueError, OSError
         If the file cannot be read, a column is unknown or cannot be learnt from, or no row is left.
     """
-    notes: dict[str, Any] = {
-        "source": PurePath(shown(path)).name or path,
-        "header": header,
-        "label": label,
-        "normal": [*normal],
-        "drop": [*drop],
-    }
+    kept = Source(PurePath(shown(path)).name or path, 0, 0, header, label, tuple(normal), tuple(drop))
     if is_images(path):
         if key is not None or drop or kinds:
             raise ValueError(f"{path}: holds images; leave out the key, columns to drop and kinds of columns")
-        notes["images"] = {"size": None if size is None else [*size], "grey": grey}
-        return _training_images(open_images(path, size=size, grey=grey), label, normal, notes)
+        kept = replace(kept, images={"size": None if size is None else [*size], "grey": grey})
+        return _training_images(open_images(path, size=size, grey=grey), label, normal, kept)
     if size is not None or grey:
         raise ValueError(f"{shown(path)}: is no folder of images and no IDX file; leave out the size and grey")
     array = read_images_array(path, key, max_gib, has_columns=label is not None or bool(drop) or bool(kinds))
     if array is not None:
-        return Training(array, None, {**notes, "n_read": len(array), "n_used": len(array)})
+        return Training(array, None, replace(kept, n_read=len(array), n_used=len(array)))
     with contextlib.ExitStack() as stack:
         spooled = stack.enter_context(spooled_input()) if path == "-" else None
         source = open_table(path, header=header, key=key, spooled=spooled, dialect=dialect, max_gib=max_gib)
-        return _read_training_table(source, is_large(path, spooled), is_array(path), label, normal, drop, kinds, notes)
+        return _read_training_table(source, is_large(path, spooled), is_array(path), label, normal, drop, kinds, kept)
 
 
 def _read_training_table(
@@ -118,7 +113,7 @@ def _read_training_table(
     normal: Sequence[str],
     drop: Sequence[str],
     kinds: Mapping[str, str] | None,
-    notes: dict[str, Any],
+    record: Source,
 ) -> Training:
     warn_of_lost_row(source)
     label = None if label is None else resolve_column(source.path, source.names, label)
@@ -136,8 +131,8 @@ def _read_training_table(
     if large:
         source.learn_dates(guessed)
         rows, n_read = large_rows(source, names, asked, Labelled(source.path, label, normal), named=named)
-        notes |= {"label": label, "drop": drop, "n_read": n_read, "n_used": len(rows)}
-        return Training(rows, asked or None, notes | _dialect_note(source))
+        record = replace(record, n_read=n_read, n_used=len(rows), label=label, drop=tuple(drop))
+        return Training(rows, asked or None, replace(record, dialect=source.dialect.to_json()))
     block = read_table(source)
     kept = labelled(block, label, normal)
     source.learn_dates(guessed, block.table.filter(pa.array(kept)))
@@ -147,24 +142,20 @@ def _read_training_table(
         return block.where(int(numbers[row]))
 
     columns = fit_columns(table, asked, where=where)
-    notes |= {"label": label, "drop": drop, "n_read": len(block), "n_used": len(table)} | _dialect_note(source)
+    record = replace(record, n_read=len(block), n_used=len(table), label=label, drop=tuple(drop))
+    record = replace(record, dialect=source.dialect.to_json())
     if not named:
-        return Training(encode(table, columns, where=where), None, notes)
+        return Training(encode(table, columns, where=where), None, record)
     asked |= {column.name: "drop" for column in columns if column.kind == "drop"}
-    return Training(typed(table, columns, where=where), asked or None, notes)
+    return Training(typed(table, columns, where=where), asked or None, record)
 
 
-def _dialect_note(source: TableSource) -> dict[str, Any]:
-    """Return what has to be known of the text to read later files alike, if there is anything."""
-    record = source.dialect.to_json()
-    return {"dialect": record} if record else {}
-
-
-def _training_images(source: ImageSource, label: str | None, normal: Sequence[str], notes: dict[str, Any]) -> Training:
+def _training_images(source: ImageSource, label: str | None, normal: Sequence[str], record: Source) -> Training:
     kept = np.arange(len(source))
     if label is not None:
         label = column_of_images(source, label)
         values = source.columns[label]
         check_normal(source.path, label, normal, unmatched(normal, values), dict.fromkeys(values))
         kept = np.flatnonzero(matches(values, normal))
-    return Training(source.take(kept), None, {**notes, "label": label, "n_read": len(source), "n_used": len(kept)})
+    record = replace(record, n_read=len(source), n_used=len(kept), label=label)
+    return Training(source.take(kept), None, record)

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from tollad.calibration import Decision, overlap
 from tollad.calibration.checks import check_share
 from tollad.detector.estimator import TollDetector
+from tollad.io.source import Source
 from tollad.series import model as files
 from tollad.series.events import Event, EventFinder, Judged
 from tollad.series.measures import runs
@@ -442,7 +443,12 @@ early_stopping, precision, device, random_state, verbose
         return self
 
     def save(
-        self, path: str | os.PathLike[str], *, notes: Mapping[str, Any] | None = None, overwrite: bool = True
+        self,
+        path: str | os.PathLike[str],
+        *,
+        notes: Mapping[str, Any] | None = None,
+        overwrite: bool = True,
+        source: Source | None = None,
     ) -> None:
         """Write the fitted detector as one safe file, see `TollDetector.save`.
 
@@ -454,7 +460,7 @@ early_stopping, precision, device, random_state, verbose
         check_is_fitted(self)
         parameters = {name: getattr(self, name) for name in _OF_SERIES}
         kept = self.model_.notes if notes is None else notes
-        files.save(path, self.model_, parameters, kept, overwrite=overwrite)
+        files.save(path, self.model_, parameters, kept, source or self.model_.source, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device: str | torch.device | None = None) -> Self:

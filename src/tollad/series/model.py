@@ -17,6 +17,7 @@ from tollad.calibration import Decision, rows_needed
 from tollad.detector.estimator import TollDetector
 from tollad.io import artifact
 from tollad.io.dialect import Dialect
+from tollad.io.source import Source
 from tollad.method.networks import traits_of
 from tollad.series.clock import Clock
 from tollad.series.thresholds import FalseAlarms, fold_threshold, folds, stretch_threshold
@@ -51,6 +52,9 @@ class SeriesModel:
     n_steps : int
         Time steps learnt from.
     notes : dict of JSON values
+        Of the user: they change nothing.
+    source : Source or None
+        What the commands know of the file of the fit.
     """
 
     detector: TollDetector
@@ -65,11 +69,17 @@ class SeriesModel:
     folds: list[int]
     n_steps: int
     notes: dict[str, Any] = field(default_factory=dict)
+    source: Source | None = None
+
+    @property
+    def read_as(self) -> Source:
+        """How the file of the fit was read; as files are read by default if it was fitted from Python."""
+        return Source("", 0, 0) if self.source is None else self.source
 
     @property
     def dialect(self) -> Dialect:
         """How the text of the fit was written."""
-        return Dialect.from_json(self.notes.get("dialect", {}))
+        return Dialect.from_json(self.read_as.dialect)
 
     def score_windows(self, cut: NDArray[Any]) -> Floats:
         """Return the scores of windows, (n, C, window): (n,)."""
@@ -190,6 +200,7 @@ def save(
     model: SeriesModel,
     parameters: Mapping[str, Any],
     notes: Mapping[str, Any],
+    source: Source | None,
     *,
     overwrite: bool,
 ) -> None:
@@ -202,10 +213,11 @@ def save(
     parameters : mapping of JSON values
         Those of the series; those of the windows are written with these.
     notes : mapping of JSON values
+    source : Source or None
     """
     with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
         part = Path(folder, "windows.tollad")
-        model.detector.save(part, notes=notes)
+        model.detector.save(part, notes=notes, source=source)
         metadata, tensors = artifact.load(part, "model")
     metadata["series"] = {
         "parameters": dict(parameters),
@@ -256,7 +268,7 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
     detector = TollDetector.load(path, device=device)
     try:
         if old:
-            return _of_first_version(detector)
+            return _of_first_version(detector, metadata["notes"]["series"])
         record = metadata["series"]
         rule, value = record["threshold_rule"]
         training, calibration = tensors["series.training_scores"], tensors.get("series.calibration_scores")
@@ -265,6 +277,7 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
             clock=Clock.from_json(record["time"]),
             decision=Decision(record["offset"], (rule, value), training, calibration),
             notes=detector.notes_,
+            source=detector.source_,
             **{name: record[name] for name in _PLAIN},
         )
         return model, record["parameters"]
@@ -275,9 +288,8 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
 _PLAIN = ("columns", "window", "stride", "causal", "trims", "share", "folds", "n_steps")
 
 
-def _of_first_version(detector: TollDetector) -> tuple[SeriesModel, dict[str, Any]]:
+def _of_first_version(detector: TollDetector, record: Mapping[str, Any]) -> tuple[SeriesModel, dict[str, Any]]:
     """The first version kept the decision of the steps in place of that of the windows, and alarms as they were."""
-    record = detector.notes_["series"]
     scores = detector.training_scores_
     calibration = getattr(detector, "calibration_scores_", None)
     model = SeriesModel(
@@ -293,6 +305,7 @@ def _of_first_version(detector: TollDetector) -> tuple[SeriesModel, dict[str, An
         folds=[len(scores)],
         n_steps=len(scores),
         notes=detector.notes_,
+        source=detector.source_,
     )
     time = None if record["time"] is None else record["time"]["column"]
     asked = {name: getattr(detector, name) for name in ("contamination", "false_alarm_rate")}
@@ -302,5 +315,6 @@ def _of_first_version(detector: TollDetector) -> tuple[SeriesModel, dict[str, An
 def _is_old(metadata: Mapping[str, Any]) -> bool:
     """The first version kept what a series was among the notes of the user."""
     notes = metadata.get("notes")
-    record = notes.get("series") if isinstance(notes, dict) and "series" not in metadata else None
+    old = isinstance(notes, dict) and not {"series", "source"} & metadata.keys()
+    record = dict(notes or {}).get("series") if old else None
     return isinstance(record, dict) and set(record) == {"columns", "window", "stride", "time"}

@@ -19,6 +19,7 @@ from tollad.io.dialect import Dialect
 from tollad.io.inputs import check_columns
 from tollad.io.labels import labelled
 from tollad.io.records import standard_input
+from tollad.io.source import Source
 from tollad.io.sources import (
     Block,
     TableSource,
@@ -48,13 +49,13 @@ class TrainingSeries:
     steps : Steps
     kept : ndarray of bool, (T,)
         Which steps to learn from.
-    notes : dict
-        What the file was, as JSON values, to be kept with the model.
+    source : Source
+        What the file was, to be kept with the model.
     """
 
     steps: Steps
     kept: NDArray[np.bool_]
-    notes: dict[str, Any]
+    source: Source
 
 
 def read_training_series(
@@ -98,17 +99,17 @@ def read_training_series(
     steps = numbers(block, names, "correct it, or leave the column out")
     clock = Clock(None) if time is None else Clock.learn(block, time)
     kept = labelled(block, label, normal)
-    notes = {
-        "source": PurePath(source.path).name,
-        "header": header,
-        "dialect": source.dialect.to_json(),
-        "label": label,
-        "normal": [*normal],
-        "drop": drop,
-        "n_read": len(block),
-        "n_used": int(kept.sum()),
-    }
-    return TrainingSeries(Steps(steps, names, clock), kept, notes)
+    record = Source(
+        PurePath(source.path).name,
+        len(block),
+        int(kept.sum()),
+        header,
+        label,
+        tuple(normal),
+        tuple(drop),
+        dialect=source.dialect.to_json(),
+    )
+    return TrainingSeries(Steps(steps, names, clock), kept, record)
 
 
 def normal_stretches(
@@ -427,7 +428,7 @@ class _LiveTable:
 
     def __init__(self, model: SeriesModel, header: bool | None, dialect: Dialect | None) -> None:
         self._model, self._dialect = model, dialect
-        self._header = model.notes.get("header", True) if header is None else header
+        self._header = model.read_as.header if header is None else header
         self._given = cast(io.BufferedReader, standard_input())
         self._first = self._given.readline() if self._header else b""
         self.names: tuple[str, ...] = (*model.columns,)
@@ -470,12 +471,12 @@ def _open_like_fit(
     spooled: BinaryIO | None = None,
 ) -> TableSource:
     """Open a file that has the columns of the fit; besides them it may have those left out then, and `column`."""
-    notes, clock = model.notes, model.clock
-    header = notes.get("header", True) if header is None else header
+    known, clock = model.read_as, model.clock
+    header = known.header if header is None else header
     dialect = model.dialect if dialect is None else dialect
     source = open_table(path, header=header, key=key, dialect=dialect, spooled=spooled)
     if column is not None:
         column = resolve_column(source.path, source.names, column)
     time = [] if clock.column is None else [clock.column]
-    check_columns(source, [*model.columns, *time], {column, notes.get("label"), *notes.get("drop", ())})
+    check_columns(source, [*model.columns, *time], {column, known.label, *known.drop})
     return source

@@ -1,0 +1,82 @@
+"""What the rows of a fit were, as the commands keep it in a model file and read later files by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from tollad.io.dialect import Dialect
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file of a fit, and how it was read.
+
+    Attributes
+    ----------
+    name : str
+        Of the file, without its folder.
+    n_read, n_used : int
+        Rows in the file, and those that were trained on.
+    header : bool, default True
+        Whether the first line of a text file held the names of the columns.
+    label : str or None
+        The column that said which rows are normal.
+    normal : tuple of str
+        Its values that mean normal.
+    drop : tuple of str
+        Columns that are no features.
+    images : dict or None
+        How images are brought into shape: ``size``, (height, width) or None, and ``grey``.
+    dialect : dict
+        How the text of the file was written, see `tollad.io.dialect.Dialect.to_json`.
+    """
+
+    name: str
+    n_read: int
+    n_used: int
+    header: bool = True
+    label: str | None = None
+    normal: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    images: dict[str, Any] | None = None
+    dialect: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """Return the way back from `to_json`; ValueError or TypeError for a record that is none."""
+        self = cls(**{**record, "normal": tuple(record["normal"]), "drop": tuple(record["drop"])})
+        texts = (self.name, *self.normal, *self.drop, *([] if self.label is None else [self.label]))
+        if not all(isinstance(text, str) for text in texts) or not isinstance(self.header, bool):
+            raise TypeError("the record of the source holds other values than text")
+        if not all(type(n) is int and n >= 0 for n in (self.n_read, self.n_used)):
+            raise TypeError("the record of the source holds no numbers of rows")
+        Dialect.from_json(self.dialect)
+        if self.images is not None:
+            size, grey = self.images["size"], self.images["grey"]
+            if not isinstance(grey, bool) or not (size is None or (len(size) == 2 and all(s > 0 for s in size))):
+                raise ValueError("the record of the source holds no size of images")
+        return self
+
+    @classmethod
+    def of_version_1(cls, notes: Mapping[str, Any]) -> Self | None:
+        """Return the record that the commands kept among the notes in files of version 1; None if they kept none."""
+        if not {"source", "n_read", "n_used"} <= notes.keys():
+            return None
+        known = ("n_read", "n_used", "header", "label", "images", "dialect")
+        lists = {key: notes.get(key, ()) for key in ("normal", "drop")}
+        return cls.from_json({"name": notes["source"], **lists} | {key: notes[key] for key in known if key in notes})
+
+
+def notes_and_source(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], Source | None]:
+    """Return the notes of the user, and what the commands kept, which in files of version 1 lay among them."""
+    notes = dict(metadata["notes"])
+    if "source" in metadata:
+        return notes, None if metadata["source"] is None else Source.from_json(metadata["source"])
+    source = Source.of_version_1(notes)
+    return (notes, None) if source is None else ({}, source)

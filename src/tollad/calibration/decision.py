@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -178,17 +180,37 @@ class Decision:
         if len(given) != 1:
             raise ValueError("set_threshold needs either contamination or false_alarm_rate or anomaly_score")
         ((rule, value),) = given
+        new = replace(self, offset=self._placed(rule, value), rule=(rule, float(value)))
+        if rule == "contamination":
+            _warn_of_ties(self.training_scores, value)
+        return new
+
+    def check(self) -> None:
+        """Raise ValueError or TypeError for what no decision is: a file may hold any scores, rule and offset."""
+        for name, scores in (("training", self.training_scores), ("calibration", self.calibration_scores)):
+            if scores is not None and (scores.dtype != np.float64 or not len(finite_scores(scores, f"{name} scores"))):
+                raise ValueError(f"{name} scores that are none")
+        if self.calibration_scores is not None and (np.diff(self.calibration_scores) < 0).any():
+            raise ValueError("calibration scores that do not ascend")
+        check_number(self.offset, "offset")
+        rule, value = self.rule
+        if rule not in get_args(ThresholdRule):
+            raise ValueError(f"unknown rule {rule!r:.40} of the threshold")
+        check_number(value, rule)
+        if not math.isclose(self.offset, self._placed(rule, value), rel_tol=1e-6):
+            raise ValueError(f"a threshold that is not where its rule, {rule}, puts it")
+
+    def _placed(self, rule: ThresholdRule, value: float) -> float:
+        """Return the offset by a rule."""
         if rule == "contamination":
             check_share(value, rule)
-            offset = _offset(self.training_scores, value)
-        elif rule == "anomaly_score":
+            return _offset(self.training_scores, value)
+        if rule == "anomaly_score":
             check_number(value, rule)
-            offset = -float(value)
-        elif rule == "tail":
-            offset = -fit_tail(self._calibration()).threshold(value)
-        else:
-            offset = -threshold(self._calibration(), value)
-        return replace(self, offset=offset, rule=(rule, float(value)))
+            return -float(value)
+        if rule == "tail":
+            return -fit_tail(self._calibration()).threshold(value)
+        return -threshold(self._calibration(), value)
 
     def _calibration(self) -> Floats:
         if self.calibration_scores is None:
@@ -206,16 +228,22 @@ def _offset(training_scores: Floats, contamination: float) -> float:
     if not asked:
         return float(np.nextafter(samples[0], -np.inf))
     last, first = samples[asked - 1], samples[asked]
-    if last == first:
-        below, through = np.searchsorted(samples, first, "left"), np.searchsorted(samples, first, "right")
-        warn(
-            f"contamination={contamination:g} asks for {asked:,} of {len(samples):,} training rows to be called "
-            f"anomalous, and {below:,} are: {through - below:,} rows at the threshold have the same score; "
-            f"{_remedy(int(through), len(samples))}"
-        )
-        return float(first)
     middle = last / 2 + first / 2
     return float(middle if middle > last else first)
+
+
+def _warn_of_ties(training_scores: Floats, contamination: float) -> None:
+    """Warn if fewer rows lie above the threshold than are asked for."""
+    samples = np.sort(-training_scores)
+    asked = round(contamination * len(samples))
+    if not asked or samples[asked - 1] < samples[asked]:
+        return
+    below, through = (int(np.searchsorted(samples, samples[asked], side)) for side in ("left", "right"))
+    warn(
+        f"contamination={contamination:g} asks for {asked:,} of {len(samples):,} training rows to be called "
+        f"anomalous, and {below:,} are: {through - below:,} rows at the threshold have the same score; "
+        f"{_remedy(through, len(samples))}"
+    )
 
 
 def _remedy(through: int, n: int) -> str:

@@ -197,7 +197,7 @@ class TollDetector(Deciding, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self._seed = fitting.draw_seed(self.random_state)
         rows, held = learn_rows(self, X, self._calibration_split)
         traits = traits_of(self.network)
-        settings = resolve(self.get_params(), with_channels(rows, traits).shape[1:], len(rows))
+        settings = resolve(self.get_params(), with_channels(rows, traits.n_axes).shape[1:], len(rows))
         if settings.network != "custom":
             traits = traits_of(settings.network)
         self._preparation = Preparation.learn(
@@ -370,8 +370,13 @@ class TollDetector(Deciding, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         *,
         device: str | torch.device | None = None,
         network: Builder | Modules | None = None,
+        sha256: str | None = None,
     ) -> Self:
         """Read a detector written by `save`; it gives the same scores to the bit on the same machine.
+
+        All that a file holds is checked before memory is given to the network. A digest within it guards from
+        accidents; it is no signature, since whoever can write a file can compute it. To accept a file of your own only,
+        give its `sha256`.
 
         Parameters
         ----------
@@ -381,6 +386,8 @@ class TollDetector(Deciding, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             machine has no such device.
         network : builder, nn.Module or (encoder, decoder), optional
             For a detector with a network of your own: one of the same architecture. Its weights are replaced.
+        sha256 : str, optional
+            The SHA-256 of the file that is wanted, as ``sha256sum`` prints it: any other file is refused.
 
         Raises
         ------
@@ -395,15 +402,13 @@ class TollDetector(Deciding, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             checks.network("network", network)
             if isinstance(network, str):
                 raise TypeError("network must be a builder or torch modules of your own; the file knows the names")
-        model = Model.load(path, device=device, network=network)
+        model = Model.load(path, device=device, network=network, sha256=sha256)
         parameters = dict(model.record.parameters)
         if network is not None:
             parameters["network"] = network
-        try:
+        with artifact.understood(path):
             self = cls(**parameters)
             check_parameters(self.get_params())  # of which an older file may lack some
-        except (KeyError, TypeError) as error:
-            raise artifact.unknown(path, error) from error
         return self._take(model)
 
     def _take(self, model: Model) -> Self:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tollad.calibration import Decision, ThresholdRule
-from tollad.detector import checks
+from tollad.detector import validation
 from tollad.detector.fitting import build, objective_of
 from tollad.detector.preparation import Preparation
 from tollad.detector.scorer import Scorer
-from tollad.detector.settings import Settings, check_settings
+from tollad.detector.settings import Settings
 from tollad.io import artifact
 from tollad.io.artifact import group
 from tollad.io.source import Source, notes_and_source
@@ -104,6 +104,10 @@ class Model:
             tensors["calibration_scores"] = decision.calibration_scores
         if scorer.center is not None:
             tensors["center"] = scorer.center.cpu().numpy()
+        if record.settings.network != "custom":  # modules of the user may give other scores each time
+            rows = validation.rows_to_check(self.preparation, record.input_shape)
+            scores = validation.scores_in_double(scorer, self.preparation, rows)
+            tensors |= {"check.rows": rows if rows.ndim == 2 else rows.astype(np.float32), "check.scores": scores}
         artifact.save(path, "model", metadata, tensors, overwrite=overwrite)
 
     @classmethod
@@ -113,6 +117,7 @@ class Model:
         *,
         device: str | torch.device | None = None,
         network: Builder | Modules | None = None,
+        sha256: str | None = None,
     ) -> Self:
         """Read a model file: the way back from `save`.
 
@@ -123,6 +128,8 @@ class Model:
             Where to run; by default the parameter `device` of the record.
         network : builder or modules, optional
             For a network that the file does not know by name.
+        sha256 : str, optional
+            Which file it has to be, see `tollad.io.files.read_packed`.
 
         Raises
         ------
@@ -132,38 +139,67 @@ class Model:
         OSError
             If the file cannot be read.
         """
-        metadata, arrays = artifact.load(path, "model")
-        try:
-            record = _record(metadata)
-            features = Features.from_arrays(group(arrays, "features."))
-            rule, value = _threshold_rule(metadata)
-            decision = Decision(
-                metadata["offset"], (rule, value), arrays["training_scores"], arrays.get("calibration_scores")
-            )
-            weights, means = group(arrays, "stack."), arrays["member_means"]
-            _check(record, features, decision, weights, means)
-            known = record.parameters["network"]
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise artifact.unknown(path, error) from error
+        metadata, arrays = artifact.load(path, "model", sha256=sha256)
+        with artifact.understood(path):
+            known = metadata["parameters"]["network"]
+            if not isinstance(known, str):
+                raise TypeError("a network without a name")
         if known == "custom" and network is None:
             raise ValueError(f"{os.fspath(path)} holds weights of modules of your own; pass network=(encoder, decoder)")
         if known != "custom" and network is not None:
-            raise ValueError(f"{os.fspath(path)} holds network {known!r}; load it without network=")
-        chosen = known if network is None else network
-        named = find_saved_device(path, record.parameters["device"]) if device is None else device
-        record, place = replace(record, parameters=record.parameters | {"device": named}), find_device(named)
-        settings = record.settings
+            raise ValueError(f"{os.fspath(path)} holds network {known!r:.40}; load it without network=")
+        if device is not None:
+            find_device(device)  # the file is not to blame for it
+        with artifact.understood(path):
+            return cls._of(path, metadata, arrays, known if network is None else network, device)
+
+    @classmethod
+    def _of(
+        cls,
+        path: str | os.PathLike[str],
+        metadata: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        network: str | Builder | Modules,
+        device: str | torch.device | None,
+    ) -> Self:
+        """Return the model of what a file holds, of which anything may be wrong."""
+        record, means = _record(metadata), arrays["member_means"]
+        if not isinstance(record.notes, dict) or type(record.n_steps) is not int:
+            raise TypeError("notes or a number of steps of another kind")
+        settings, shape = record.settings, record.input_shape
+        weights, center = group(arrays, "stack."), arrays.get("center")
+        validation.check_row_shape(shape, None if settings.network == "custom" else weights)
+        if record.feature_names is not None:
+            validation.check_names(record.feature_names, shape[0])
+        if record.columns is not None:
+            validation.check_columns(record.columns, shape[0])
+        columns = None if record.columns is None else encoding(record.columns)
+        decision = Decision(
+            metadata["offset"], _threshold_rule(metadata), arrays["training_scores"], arrays.get("calibration_scores")
+        )
+        decision.check()
+        features = Features.from_arrays(group(arrays, "features."))
+        validation.check_features(features, shape, shape[0] if columns is None else len(columns.names))
         preparation = Preparation(
             features,
             tuple(_names(record)),
-            None if record.columns is None else encoding(record.columns),
-            traits_of(chosen if settings.network == "custom" else settings.network).n_axes,
+            columns,
+            traits_of(network if settings.network == "custom" else settings.network).n_axes,
             settings.n_members,
         )
-        stack, _ = build(chosen, settings, preparation, record.input_shape, record.parameters["random_state"], place)
+        validation.check_weights(weights, means, center, settings, preparation.input_shape(shape))
+        named = find_saved_device(path, record.parameters["device"]) if device is None else device
+        record, place = replace(record, parameters=record.parameters | {"device": named}), find_device(named)
+        # Nothing is trained here, and so no batch needs memory.
+        small = replace(settings, batch_size=1)
+        stack, _ = build(network, small, preparation, shape, record.parameters["random_state"], place)
         stack.eval().load_state({name: torch.from_numpy(array) for name, array in weights.items()})
-        center = torch.from_numpy(arrays["center"]).to(place) if "center" in arrays else None
-        return cls(preparation, Scorer(stack, objective_of(settings), center, means), decision, record)
+        at = None if center is None else torch.from_numpy(center).to(place)
+        scorer = Scorer(stack, objective_of(settings), at, means)
+        if "check.rows" in arrays:
+            rows = arrays["check.rows"].astype(np.float64)
+            validation.check_scores(validation.scores_in_double(scorer, preparation, rows), arrays["check.scores"])
+        return cls(preparation, scorer, decision, record)
 
 
 def _record(metadata: Mapping[str, Any]) -> Record:
@@ -189,41 +225,6 @@ def _names(record: Record) -> Sequence[str]:
         return [column.name for column in record.columns]
     names = record.feature_names
     return column_names(None if names is None else np.array(names, dtype=object), record.input_shape[0])
-
-
-def _check(
-    record: Record,
-    features: Features,
-    decision: Decision,
-    weights: Mapping[str, NDArray[Any]],
-    member_means: NDArray[np.float64],
-) -> None:
-    """Raise for values that fit no detector or not each other: NumPy would stretch some of them in silence."""
-    check_settings(record.settings)
-    shape, n_members = record.input_shape, record.settings.n_members
-    if not 1 <= len(shape) <= 3 or not all(isinstance(side, int) and side > 0 for side in shape):
-        raise ValueError(f"rows of shape {shape}")
-    checks.number()("offset", decision.offset)
-    rule, value = decision.rule
-    if rule not in get_args(ThresholdRule):
-        raise ValueError(f"unknown rule {rule!r} of the threshold")
-    checks.number()(rule, value)
-    names = (record.feature_names, record.columns)
-    if any(part is not None and len(part) != shape[0] for part in names):
-        raise ValueError(f"names of other columns than the {shape[0]} of the rows")
-    if member_means.shape != (n_members,) or any(len(array) != n_members for array in weights.values()):
-        raise ValueError(f"other members than {n_members}")
-    if decision.training_scores.ndim != 1 or not isinstance(record.notes, dict):
-        raise ValueError("training scores or notes of another kind")
-    if len(shape) == 1:
-        width = shape[0] if record.columns is None else len(encoding(record.columns).names)
-        known: set[tuple[int, ...]] = {(width + len(features.flagged),)}
-    else:
-        width = 0
-        known = {(shape[0], 1, 1)} if len(shape) == 3 else {(1, 1, 1), (shape[0], 1)}  # images, or series
-    constants = (features.mean, features.scale, features.arcsinh_mean, features.arcsinh_scale, features.limit)
-    if features.fill.shape != (width,) or any(part.shape not in {(0,), *known} for part in constants):
-        raise ValueError("constants of other columns than those of the rows")
 
 
 def _threshold_rule(metadata: Mapping[str, Any]) -> tuple[ThresholdRule, float]:

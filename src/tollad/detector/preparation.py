@@ -55,7 +55,7 @@ class Preparation:
         arcsinh: bool,
     ) -> Preparation:
         """Return the preparation learnt from training rows; `arcsinh` asks for a second view of tables."""
-        shaped = with_channels(rows, traits)
+        shaped = with_channels(rows, traits.n_axes)
         columns, indicator = (names, None) if encoding is None else (encoding.names, encoding.indicator)
         features = fit_features(shaped, preprocess, columns, indicator=indicator, arcsinh=arcsinh)
         return cls(features, tuple(names), encoding, traits.n_axes, n_members)
@@ -67,7 +67,7 @@ class Preparation:
 
     def views(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """Return each view of rows in the shape that the network takes: (n, ...) to (n_views, n, *shape)."""
-        views = self.features.transform(_with_channels(rows, self.n_axes))
+        views = self.features.transform(add_channels(rows, self.n_axes))
         return views.reshape(*views.shape[:2], -1) if self.n_axes == 1 else views
 
     def __call__(self, rows: NDArray[Any]) -> NDArray[np.float64]:
@@ -82,7 +82,7 @@ class Preparation:
 
     def reconstructed(self, x_hat: NDArray[np.float64], rows: NDArray[Any]) -> NDArray[np.float64]:
         """Return the members' reconstructions, (M, n, *shape), as rows in their own shape and units: their mean."""
-        shape = _with_channels(rows, self.n_axes).shape if rows.ndim > 2 else x_hat.shape[1:]
+        shape = add_channels(rows, self.n_axes).shape if rows.ndim > 2 else x_hat.shape[1:]
         members = [
             self.features.inverse(outputs.reshape(shape), view)
             for outputs, view in zip(x_hat, self.views_of_members, strict=True)
@@ -103,11 +103,12 @@ class Preparation:
             self.features.warn_unflagged(seen, self.names if self.encoding is None else self.encoding.names)
 
 
-def with_channels(rows: Rows, traits: Traits) -> Rows:
-    """Return rows with a channel axis: 3-d rows are grey images (n, H, W), unless they are series (n, C, T)."""
-    add = partial(_with_channels, n_axes=traits.n_axes)
+def with_channels(rows: Rows, n_axes: int | None) -> Rows:
+    """Return rows, in memory or beyond it, with a channel axis, see `add_channels`."""
+    add = partial(add_channels, n_axes=n_axes)
     return rows.changed(add) if isinstance(rows, LargeRows) else add(rows)
 
 
-def _with_channels(rows: NDArray[Any], n_axes: int | None) -> NDArray[Any]:
+def add_channels(rows: NDArray[Any], n_axes: int | None) -> NDArray[Any]:
+    """Return rows with a channel axis: 3-d rows are grey images (n, H, W), unless networks take series, (n, C, T)."""
     return rows[:, None] if rows.ndim == 3 and n_axes != 2 else rows

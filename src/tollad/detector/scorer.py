@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -92,6 +93,11 @@ class Scorer:
         scorer = cls(stack, objective, center, mean_of_rows(by_member))
         blocks = in_blocks(by_member) if isinstance(by_member, LargeRows) else [by_member]
         return scorer, np.concatenate([scorer._joined(block) for block in blocks])
+
+    @property
+    def in_double(self) -> bool:
+        """Whether scores are computed in double precision."""
+        return self._network.dtype == torch.float64
 
     def scores(self, rows: Rows, preparation: Preparation) -> NDArray[np.float64]:
         """Return the anomaly score of each row: (n,)."""

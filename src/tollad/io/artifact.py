@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy.typing as npt
 
 from tollad.io import files
+from tollad.warn import printable
 
 T = TypeVar("T")
 FileKind: TypeAlias = Literal["model", "image model", "checkpoint"]
@@ -102,7 +104,7 @@ def load(
         raise ValueError(f"{os.fspath(path)} is a tollad file of kind {found!r:.40}; give a file of kind {kind!r}")
     versions = metadata.get("versions")
     if not isinstance(versions, dict) or not all(isinstance(text, str) for text in versions.values()):
-        raise ValueError(f"{os.fspath(path)} does not say which versions wrote it; save it again")
+        raise unknown(path, TypeError("no versions of what wrote it"))
     return metadata, tensors
 
 
@@ -125,4 +127,17 @@ def group(tensors: Mapping[str, T], prefix: str) -> dict[str, T]:
 
 def unknown(path: str | os.PathLike[str], error: Exception) -> ValueError:
     """Return what to raise when a model file turns out to hold something else than this tollad writes."""
-    return ValueError(f"{os.fspath(path)}: is no model that this tollad knows ({error}); fit it again")
+    words = " ".join(str(error).split()) or type(error).__name__
+    return ValueError(f"{os.fspath(path)}: is no model that this tollad knows ({printable(words):.200}); fit it again")
+
+
+@contextmanager
+def understood(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say of whatever goes wrong within the block, where a file is taken apart, that the file is unknown.
+
+    A digest can be right over any content, and content of another kind raises errors of any kind.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise unknown(path, error) from error

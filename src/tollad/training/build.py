@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import re
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -57,7 +58,7 @@ def find_saved_device(path: str | os.PathLike[str], device: str) -> str:
     try:
         find_device(device)
     except ValueError:
-        if str(device).partition(":")[0] not in ("cuda", "mps"):
+        if not isinstance(device, str) or not re.fullmatch(r"(cuda|mps)(:\d+)?", device):
             raise
         warn(f"{os.fspath(path)}: was fitted on {device}, which is not on this machine; it runs on the CPU")
         return "cpu"

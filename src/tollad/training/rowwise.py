@@ -37,10 +37,9 @@ class RowWise:
     dtype = torch.float64
 
     def __init__(self, stack: Stack) -> None:
-        copied = stack.to(dtype=self.dtype).eval()
         self.device = stack.device
         self._n_members = len(stack)
-        self._parts = [[*_layers(copied, part)] for part in ("encoder", "decoder")]
+        self._parts = [[*_layers(stack, part, self.dtype)] for part in ("encoder", "decoder")]
         self._width = next(layer for layer in self._parts[0] if isinstance(layer, _Linear)).n_inputs
         self._n_threads = 0  # that the sizes were compared with
         self._alone = False
@@ -127,17 +126,19 @@ class _BatchNorm:
         return torch.addcmul(self._bias, x - self._mean, self._scale)
 
 
-def _layers(stack: Stack, part: str) -> Iterator[Callable[[Tensor], Tensor]]:
-    """Yield the layers of the encoder or decoder, all members at once."""
+def _layers(stack: Stack, part: str, dtype: torch.dtype) -> Iterator[Callable[[Tensor], Tensor]]:
+    """Yield the layers of the encoder or decoder, all members at once, with copies of their tensors."""
     tensors = stack.state()
     for name, module in getattr(stack[0], part).named_children():
-        prefix = f"{part}.{name}."
+
+        def copies(*names: str, prefix: str = f"{part}.{name}.") -> list[Tensor]:
+            return [tensors[prefix + name].to(dtype, copy=True) for name in names]
+
         if isinstance(module, nn.Linear):
-            yield _Linear(tensors[f"{prefix}weight"], tensors[f"{prefix}bias"])
+            yield _Linear(*copies("weight", "bias"))
         elif isinstance(module, nn.LayerNorm):
-            yield _LayerNorm(module, tensors[f"{prefix}weight"], tensors[f"{prefix}bias"])
+            yield _LayerNorm(module, *copies("weight", "bias"))
         elif isinstance(module, nn.BatchNorm1d):
-            names = ("weight", "bias", "running_mean", "running_var")
-            yield _BatchNorm(module, *(tensors[prefix + name] for name in names))
+            yield _BatchNorm(module, *copies("weight", "bias", "running_mean", "running_var"))
         else:
             yield torch.relu

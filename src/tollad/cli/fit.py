@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import Any
 
 import click
@@ -67,6 +66,8 @@ def fit(
     check_label(label, normal)
     if window is None and (stride is not None or time is not None or causal or adapt):
         raise click.UsageError("--stride, --time, --causal and --adapt are for series; give --window, too.")
+    from statistics import fmean
+
     from tollad.cli import card, images
     from tollad.detector.estimator import TollDetector
     from tollad.io.dialect import Dialect
@@ -123,8 +124,8 @@ def fit(
         "shape": list(detector.input_shape_),
         "kinds": {column.name: column.kind for column in columns},
         "steps": detector.n_steps_,
-        "initial_loss": statistics.fmean(history.initial_loss),
-        "loss": statistics.fmean(history.loss[-1]),
+        "initial_loss": fmean(history.initial_loss),
+        "loss": fmean(history.loss[-1]),
         "threshold": -detector.offset_,
     }
     lines = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,7 +34,7 @@ def _seeds(ctx: click.Context, param: click.Parameter, text: str | None) -> list
 
 def _existing(ctx: click.Context, param: click.Parameter, folder: str) -> str:
     """A folder of results to read; the default one need not be there before the first run."""
-    if not Path(folder).is_dir() and (folder != param.default or Path(folder).exists()):
+    if not os.path.isdir(folder) and (folder != param.default or os.path.exists(folder)):
         raise click.BadParameter(f"{folder} is no folder; give the one that `tollad paper run` writes to.")
     return folder
 
@@ -156,6 +156,8 @@ def run(
     First says how long that is going to take. What has a result already is run again, unless --missing is given. Killed
     at any time, the same command with --missing goes on from the last saved minute. Exits with 1 if a run failed.
     """
+    from pathlib import Path
+
     import torch
 
     from tollad.bench import machine

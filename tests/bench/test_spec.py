@@ -67,7 +67,7 @@ def test_values_come_back_from_a_row():
         ({"learning_rate": 0}, "learning_rate of a run must be above 0"),
         ({"seed": -1}, "seed of a run must be an integer from 0 up"),
         ({"network": "vgg"}, "network of a run must be one of conv, conv1d"),
-        ({"norm": "l3"}, "norm of a run must be l2, l1, linf"),
+        ({"norm": "l3"}, "norm of a run must be one of l1, l2, linf"),
         ({"precision": "fp8"}, "precision of a run must be one of float32, tf32, bf16"),
         ({"epochs": 3}, "a run has no 'epochs'"),
     ],

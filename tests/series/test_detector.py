@@ -163,6 +163,7 @@ def test_what_cannot_be_is_refused(options: dict[str, Any], X: Any, error: type[
         SeriesDetector(**SMALL | options).fit(X)
 
 
+@pytest.mark.filterwarnings("ignore:the latents of")
 def test_a_series_too_short_to_hold_steps_out_is_told() -> None:
     with pytest.warns(UserWarning, match="too few to hold some out for windows of 16"):
         SeriesDetector(**SMALL).fit(wave(30))

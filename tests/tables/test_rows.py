@@ -32,6 +32,7 @@ class TestRows:
         detector = make("mlp").fit(rows)
         assert_same_bits(detector, of_whole_numbers, rows)
 
+    @pytest.mark.filterwarnings("ignore:contamination")
     def test_truth_values(self):
         rows = table() > 0
         assert_same_bits(make("mlp").fit(rows), make("mlp").fit(rows.astype(float)), rows)
@@ -125,6 +126,7 @@ class TestRows:
         assert np.isfinite(detector.anomaly_score(odd)).all()
         assert detector.anomaly_score(odd) != detector.anomaly_score(rows[:1])
 
+    @pytest.mark.filterwarnings("ignore:contamination")
     @pytest.mark.parametrize("kind", ["table", "mlp"])
     def test_all_rows_alike(self, kind):
         """Nothing can be learnt, and nothing may be NaN."""
@@ -141,6 +143,7 @@ class TestRows:
         with pytest.warns(UserWarning, match="columns are constant among the training rows: 'x5';"):
             make().fit(rows)
 
+    @pytest.mark.filterwarnings("ignore:contamination")
     def test_constant_grey_images(self):
         """Their channel has no name among the lines of the image."""
         rows = np.ones((10, 8, 9))

@@ -3,6 +3,7 @@
 # make test    the default tests: minutes; make test-slow and make test-data the others
 # make lint    style and types
 # make hooks   style and types before every commit
+# make docs    the documentation as pages, in docs/_build/html
 # make benchmark-tables ADBENCH=folder    quality beside other detectors on the tables (.npz) of ADBench
 # make benchmark-series SERIES=folder      series beside other detectors on NAB and SKAB
 # make benchmark-speed                    speed and memory beside PyOD
@@ -13,7 +14,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo quick test test-slow test-data lint hooks benchmark-tables benchmark-series benchmark-speed benchmark-large clean
+.PHONY: demo quick test test-slow test-data lint hooks docs benchmark-tables benchmark-series benchmark-speed benchmark-large clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/tollad demo
@@ -41,6 +42,10 @@ lint: $(VENV)/dev.stamp
 
 hooks: $(VENV)/dev.stamp
 	$(BIN)/pre-commit install
+
+# A warning is an error. Nothing is taken from the network.
+docs: $(VENV)/docs.stamp
+	$(BIN)/sphinx-build -n -W --keep-going -q -b html docs docs/_build/html
 
 # What has been measured already is not measured again: remove the results to begin anew.
 ADBENCH ?= $(TOLLAD_DATA)/adbench
@@ -71,10 +76,15 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+$(VENV)/docs.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 $(VENV)/benchmark.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[plot,pyod]' stumpy
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

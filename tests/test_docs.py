@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+import tollad
+
 ROOT = Path(__file__).parents[1]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 PAGE = ROOT / "docs" / "arrhythmia.md"
 
 
@@ -53,6 +55,20 @@ def test_anchors_are_those_of_github(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Who may, and why?\n## `a_b` c-d\n```\n# no heading\n```\n### Twice\n### Twice\n")
     assert anchors(page) == {"who-may-and-why", "a_b-c-d", "twice", "twice-1"}
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    reference = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md"))
+    homes = {"networks": "method.networks", "terms": "method.terms"}
+    for name in tollad.__all__:
+        if name != "__version__":
+            assert re.search(rf"auto\w+:: tollad\.{homes.get(name, name)}$", reference, re.MULTILINE), name
+
+
+def test_every_page_is_linked_from_the_first() -> None:
+    first = ROOT / "docs" / "index.md"
+    links = {(first.parent / link).resolve() for link in re.findall(r"\]\((\S+\.md)\)", prose(first))}
+    assert links >= set((ROOT / "docs").rglob("*.md")) - {first}
 
 
 @pytest.mark.data

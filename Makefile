@@ -45,7 +45,7 @@ hooks: $(VENV)/dev.stamp
 
 # A warning is an error. Nothing is taken from the network.
 docs: $(VENV)/docs.stamp
-	$(BIN)/sphinx-build -n -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/sphinx-build -n -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
 
 # What has been measured already is not measured again: remove the results to begin anew.
 ADBENCH ?= $(TOLLAD_DATA)/adbench

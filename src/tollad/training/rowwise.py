@@ -1,4 +1,4 @@
-"""Dense networks in evaluation mode, in which the outputs of a sample never depend on the samples it comes with."""
+"""Networks in evaluation mode, in which the outputs of a sample never depend on the samples it comes with."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ from tollad.training.stack import Stack
 _MULTIPLE, _LEAST_INNER = 16, 64
 # Rows of a product. Few sizes, so that all of them can be compared.
 _SIZES = (256, 64, 16, 4)
+# Rows of other networks: enough to keep a processor busy, few enough that one image is not padded to many.
+_BLOCK = 16
+_BLOCK_ON_GPU = 256
+
+
+def block_size(device: torch.device) -> int:
+    """Return how many rows a network that is not dense takes at once."""
+    return _BLOCK if device.type == "cpu" else _BLOCK_ON_GPU
 
 
 class RowWise:
@@ -47,8 +55,9 @@ class RowWise:
     def __len__(self) -> int:
         return self._n_members
 
-    def blocks(self, n_rows: int) -> Iterator[tuple[int, int, int]]:
-        """Yield ``(first row, rows, size)`` of each block of `n_rows` rows, the size being that to fill it up to."""
+    def blocks(self, x: Tensor) -> Iterator[tuple[int, int, int]]:
+        """Yield ``(first row, rows, size to fill up to)`` of each block of rows, (M or 1, n, d)."""
+        n_rows = x.shape[1]
         if n_rows > 1 and self._n_threads != torch.get_num_threads():
             self._compare()
         if self._alone:
@@ -82,6 +91,59 @@ class RowWise:
             torch.equal(whole, back.flip(1)) and all(torch.equal(whole[:, : part.shape[1]], part) for part in parts)
             for whole, back, *parts in zip(given, turned, *smaller, strict=True)
         )
+        self._n_threads = torch.get_num_threads()
+
+
+class InBlocks:
+    """Any other stack in evaluation mode: to the bit the same outputs for a row in any company.
+
+    Rows are run in blocks of one size, filled up with zeros, or one by one: what both give, and whether it matters
+    where in a block a row stands, is compared on the machine at hand before the first row.
+
+    Parameters
+    ----------
+    stack : Stack
+        Not copied.
+
+    Attributes
+    ----------
+    device : torch.device
+    dtype : torch.dtype
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack.eval()
+        self.device, self.dtype = stack.device, stack.dtype
+        self._n_threads = 0  # that the sizes were compared with
+        self._sizes: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self._stack)
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``(x_hat, z)`` for one block, as the stack does."""
+        return self._stack(x)
+
+    def blocks(self, x: Tensor) -> Iterator[tuple[int, int, int]]:
+        """Yield ``(first row, rows, size to fill up to)`` of each block of rows, (M or 1, n, *shape)."""
+        if self._n_threads != torch.get_num_threads():
+            self._compare(x.shape[2:])
+        n_rows, largest = x.shape[1], self._sizes[0]
+        for first in range(0, n_rows, largest):
+            left = min(largest, n_rows - first)
+            yield first, left, left if left in self._sizes else largest
+
+    def _compare(self, shape: torch.Size) -> None:
+        """Note in which sizes of blocks a row comes out the same, wherever in them it stands."""
+        size = block_size(self.device)
+        generator = torch.Generator().manual_seed(0)
+        row = torch.randn(1, 1, *shape, generator=generator).to(self.device, self.dtype)
+        with torch.no_grad():
+            many = self(row.expand(len(self), size, *shape).contiguous())
+            one = self(row.expand(len(self), 1, *shape).contiguous())
+        anywhere = all(torch.equal(outputs, outputs[:, :1].expand_as(outputs)) for outputs in many)
+        alone = all(torch.equal(outputs, first[:, :1]) for outputs, first in zip(one, many, strict=True))
+        self._sizes = ((size, 1) if alone else (size,)) if anywhere else (1,)
         self._n_threads = torch.get_num_threads()
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tollad.method.objective import Objective
 from tollad.training.loop import Precision
-from tollad.training.rowwise import RowWise
+from tollad.training.rowwise import InBlocks, RowWise, block_size
 from tollad.training.stack import Stack
 
 Prepare = Callable[[Any], NDArray[Any] | Tensor]
@@ -32,18 +32,16 @@ class Sliced(Protocol):
 
 # Rows that are prepared together.
 _ROWS = 1024
-# Rows in a block: enough to keep a processor busy, few enough that one image is not padded to many.
-_BLOCK = 16
-_BLOCK_ON_GPU = 256
+# Rows of a block of a dense stack that is still trained.
 _DENSE_BLOCK = 1024
 
-Network: TypeAlias = Stack | RowWise
-"""What scores: a stack in evaluation mode, or the exact form of a dense one."""
+Network: TypeAlias = Stack | RowWise | InBlocks
+"""What scores: a stack in evaluation mode, or a form of it that scores a row to the same bits in any company."""
 
 
-def scoring_copy(stack: Stack) -> Network:
+def scoring_copy(stack: Stack) -> RowWise | InBlocks:
     """Return the stack as it should score, in evaluation mode: a dense one in double precision, if the device can."""
-    return RowWise(stack) if stack.is_dense and stack.device.type != "mps" else stack.eval()
+    return RowWise(stack) if stack.is_dense and stack.device.type != "mps" else InBlocks(stack)
 
 
 def run(
@@ -53,7 +51,7 @@ def run(
 
     Parameters
     ----------
-    stack : Stack or RowWise
+    stack : Stack, RowWise or InBlocks
         In evaluation mode, such as `scoring_copy` returns.
     rows : ndarray, (n, ...), n >= 1
         As the user has them; or what gives such rows slice by slice, beyond memory.
@@ -76,7 +74,7 @@ def run(
             # A copy, since the rows may be read-only or the caller's own; for one row torch.tensor takes twice as long.
             prepared = torch.from_numpy(np.array(prepared))
         x = prepared.to(stack.device, stack.dtype)
-        for first, n, size in _blocks(stack, x.shape[1], block):
+        for first, n, size in _blocks(stack, x, block):
             part = x[:, first : first + n]
             if n < size:
                 part = torch.cat([part, part.new_zeros(len(x), size - n, *x.shape[2:])], 1)
@@ -86,16 +84,17 @@ def run(
             yield part[:, :n], x_hat[:, :n], z[:, :n]
 
 
-def _blocks(stack: Network, n_rows: int, block: int | None) -> Iterator[tuple[int, int, int]]:
-    """Yield ``(first row, rows, size to fill up to)`` of each block of rows."""
+def _blocks(stack: Network, x: Tensor, block: int | None) -> Iterator[tuple[int, int, int]]:
+    """Yield ``(first row, rows, size to fill up to)`` of each block of rows, (M or 1, n, *shape)."""
+    n_rows = x.shape[1]
     if block is not None:
         yield 0, n_rows, n_rows
-    elif isinstance(stack, RowWise):
-        yield from stack.blocks(n_rows)
-    else:
-        size = _DENSE_BLOCK if stack.is_dense else _BLOCK if stack.device.type == "cpu" else _BLOCK_ON_GPU
+    elif isinstance(stack, Stack):
+        size = _DENSE_BLOCK if stack.is_dense else block_size(stack.device)
         for first in range(0, n_rows, size):
             yield first, min(size, n_rows - first), size
+    else:
+        yield from stack.blocks(x)
 
 
 def score(

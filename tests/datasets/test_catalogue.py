@@ -65,8 +65,8 @@ class TestFolder:
 
 
 class TestCatalogue:
-    def test_names_in_the_order_of_the_paper(self):
-        assert list(CATALOGUE) == ["mnist", "fashion_mnist", "cifar10", "cifar100", "arrhythmia"]
+    def test_the_sets_of_the_paper_are_there(self):
+        assert set(CATALOGUE) >= {"mnist", "fashion_mnist", "cifar10", "cifar100", "arrhythmia"}
 
     @pytest.mark.parametrize("name", CATALOGUE)
     def test_a_block_is_whole(self, name):
@@ -102,7 +102,7 @@ class TestCatalogue:
         }
 
     def test_unknown_name(self):
-        with pytest.raises(ValueError, match="no data set 'svhn'; the known ones are mnist, fashion_mnist, cifar10"):
+        with pytest.raises(ValueError, match=r"no data set .svhn.; the known ones are .*mnist, .*cifar10"):
             data_set("svhn")
 
 

@@ -132,7 +132,7 @@ def test_repr_shows_what_counts():
 
 class TestRefused:
     def test_unknown_term(self):
-        with pytest.raises(ValueError, match=r"unknown term 'l3'; the known ones are l1, l2, latent_l1"):
+        with pytest.raises(ValueError, match=r"unknown term 'l3'; the known ones are .*\bl2\b.*latent_l1"):
             Objective({"l2": 1, "l3": 1})
 
     def test_public_helper_that_is_no_term(self):

@@ -78,7 +78,7 @@ def calibrate(
         rows = read_rows(expected, normals, dialect=expected.dialect.changed(**written), max_gib=max_gib, **reading)
         detector.calibrate(rows, false_alarm_rate=rate, tail=tail)
     detector.save(output, overwrite=force)
-    if not hasattr(detector, "stack_"):
+    if of_images(output):
         shown = images.read_card(output)
         print_result(as_json, shown, images.format_card(shown))
         return

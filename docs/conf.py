@@ -9,7 +9,7 @@ from typing import Any
 import click
 from docutils import nodes
 from docutils.parsers.rst import Directive
-from docutils.utils.math.latex2mathml import tex2mathml
+from latex2mathml.converter import convert
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -48,6 +48,8 @@ autodoc_default_options = {
 }
 numpydoc_show_class_members = False
 
+toc_object_entries_show_parents = "hide"
+
 html_theme = "furo"
 html_title = f"tollad {release}"
 html_static_path = ["_static"]
@@ -82,7 +84,7 @@ class CommandHelp(Directive):
 
 def visit_math(self: HTML5Translator, node: nodes.math) -> None:
     """Write a formula within a sentence as MathML, which browsers show without a script."""
-    self.body.append(tex2mathml(node.astext(), as_block=False))
+    self.body.append(convert(node.astext()))
     raise nodes.SkipNode
 
 
@@ -90,7 +92,7 @@ def visit_displaymath(self: HTML5Translator, node: nodes.math_block) -> None:
     """Write a formula on lines of its own, with its number if it has one."""
     number = get_node_equation_number(self, node) if node["number"] else ""
     self.body.append(self.starttag(node, "div", CLASS="math"))
-    self.body.append(tex2mathml(node.astext(), as_block=True))
+    self.body.append(convert(node.astext(), display="block"))
     self.body.append(f'<span class="eqno">({number})</span></div>' if number else "</div>")
     raise nodes.SkipNode
 

@@ -159,3 +159,11 @@ def test_arrays_that_are_no_numbers_or_not_named_are_refused(tmp_path: Path) -> 
     assert "several arrays; choose one by its key: 'x', 'y'" in refused_in(
         tmp_path, "fit", tmp_path / "two.npz", "-o", tmp_path / "m"
     )
+
+
+def test_a_decimal_comma_is_named_with_the_option_that_reads_it(tmp_path: Path) -> None:
+    rows = "\n".join(f"{k % 7};{k % 11},5" for k in range(60))
+    (tmp_path / "d.csv").write_text(f"a;b\n{rows}\n")
+    message = refused_in(tmp_path, "fit", tmp_path / "d.csv", "-o", tmp_path / "m")
+    assert "read commas as decimal signs by --decimal ," in message
+    done("fit", tmp_path / "d.csv", "--decimal", ",", "-o", tmp_path / "m", "--steps", 2)

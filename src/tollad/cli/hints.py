@@ -42,7 +42,7 @@ _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"\bgrey=True\b"), "--grey"),
     (re.compile(r"\btail=True\b"), "--tail"),
     (re.compile(r"\bmax_gib=(\d+)"), r"--max-gib \1"),
-    (re.compile(r"\b(separator|encoding|date_format)=('[^']*'|\"[^\"]*\")"), _text),
+    (re.compile(r"\b(separator|encoding|date_format|decimal)=('[^']*'|\"[^\"]*\")"), _text),
     (re.compile(r"\bprecision='(\w+)'"), r"--precision \1"),
     (re.compile(r"\bsize=\(height, width\)"), "--size HEIGHTxWIDTH"),
     (re.compile(r"\bcolumns=(\{(?:[^{}'\"]|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")*\})"), _columns),

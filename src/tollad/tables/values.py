@@ -24,6 +24,8 @@ FIRST_DAY, LAST_DAY = -700_000, 2_900_000  # the years 1 to 9999, which a calend
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 DATE = r"[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
 READABLE = {"number": rf"^({NUMBER}|[+-]?(?i:inf|infinity)|(?i:true|false))$", "date": rf"^{DATE}$"}
+# What is a number where a comma stands before the decimals.
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]+,[0-9]+\s*")
 _LIKE = {"number": "number like 1234.5", "date": "date like 2024-12-31 or 2024-12-31 17:30:00"}
 
 
@@ -207,12 +209,14 @@ def first_value(column: pa.ChunkedArray) -> int:
 def refusal(
     name: str, column: pa.ChunkedArray, row: int, kind: str, where: Where, *, choose: bool = False
 ) -> ValueError:
-    value = reprlib.repr(column[row : row + 1].cast(TEXT)[0].as_py())
+    text = column[row : row + 1].cast(TEXT)[0].as_py()
+    value = reprlib.repr(text)
     if kind == "category":
         problem, remedy = f"is {column.type}, but the column is a category of texts", "give texts"
     elif choose:
         problem = f"is not a {_LIKE[kind]}, but most values of the column are {kind}s"
-        remedy = (
+        remedy = "read commas as decimal signs by decimal=',' or " if _DECIMAL_COMMA.fullmatch(text) else ""
+        remedy += (
             f"correct it, or make the column a category with {option(name, 'category')}, "
             f"or leave it out with {option(name, 'drop')}"
         )

@@ -1,4 +1,4 @@
-"""Model files of released versions, which every later version must load."""
+"""Model files of earlier versions and of both formats, which every later version must load."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tollad import TollDetector
+from tollad.io.source import Source
 
 FILES = sorted((Path(__file__).parent / "files").glob("model-*.tollad"))
 
@@ -17,9 +18,16 @@ FILES = sorted((Path(__file__).parent / "files").glob("model-*.tollad"))
 def test_scores_are_those_of_the_version_that_wrote_it(path: Path) -> None:
     expected = json.loads(path.with_suffix(".json").read_text())
     detector = TollDetector.load(path)
-    np.testing.assert_allclose(detector.anomaly_score(expected["rows"]), expected["scores"], rtol=1e-9)
+    np.testing.assert_allclose(detector.anomaly_score(expected["rows"]), expected["scores"], rtol=1e-12)
     np.testing.assert_allclose(detector.p_value(expected["rows"]), expected["p_values"])
 
 
-def test_there_is_a_file() -> None:
-    assert FILES
+def test_there_is_one_of_each_format() -> None:
+    assert [path.stem for path in FILES] == ["model-0.1.0", "model-format-2"]
+
+
+def test_what_the_commands_keep_is_apart_from_the_notes() -> None:
+    first, second = map(TollDetector.load, FILES)
+    assert (first.notes_, first.source_) == ({"source": "made for the tests"}, None)
+    assert second.notes_ == {"series": "x"}
+    assert second.source_ == Source("sensors.csv", 70, 60, label="state", normal=("ok",))

@@ -74,6 +74,8 @@ class TollDetector(Deciding, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     stack_ : tollad.training.stack.Stack
         The trained members; ``stack_[0]`` is the first as a torch module. Weights of convolutions over images may lie
         channels last: call ``.contiguous()`` before what takes a ``.view()``.
+    decision_ : tollad.calibration.Decision
+        The threshold, the rule that placed it and the scores that it rests on.
     calibration_scores_ : ndarray of float64
         Anomaly scores of the rows held out, in ascending order. Only with `false_alarm_rate` or after `calibrate`.
     columns_ : list of tollad.tables.schema.Column

@@ -19,7 +19,6 @@ from detectors import (
     make,
     own_network,
     table,
-    train,
 )
 
 import tollad.detector.fitting
@@ -28,12 +27,6 @@ from tollad.io import artifact
 from tollad.training.batches import Batches
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
-
-
-@pytest.fixture(scope="module")
-def fitted():
-    """One fitted detector of each kind; tests copy what they change."""
-    return {kind: train(kind) for kind in KINDS}
 
 
 class TestCheckpoint:

@@ -30,12 +30,6 @@ from tollad import TollDetector
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
 
-@pytest.fixture(scope="module")
-def fitted():
-    """One fitted detector of each kind; tests copy what they change."""
-    return {kind: train(kind) for kind in KINDS}
-
-
 class TestFit:
     @pytest.mark.parametrize("kind", KINDS)
     def test_attributes(self, fitted, kind):

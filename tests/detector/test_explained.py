@@ -18,12 +18,6 @@ pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
 
 @pytest.fixture(scope="module")
-def fitted():
-    """One fitted detector of each kind; tests copy what they change."""
-    return {kind: train(kind) for kind in KINDS}
-
-
-@pytest.fixture(scope="module")
 def of_people():
     return make(steps=40).fit(people())
 

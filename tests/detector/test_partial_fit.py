@@ -26,12 +26,6 @@ from tollad.training.batches import Batches
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
 
-@pytest.fixture(scope="module")
-def fitted():
-    """One fitted detector of each kind; tests copy what they change."""
-    return {kind: train(kind) for kind in KINDS}
-
-
 class TestPartialFit:
     def test_first_call_is_fit(self):
         assert_same_bits(make().partial_fit(table()), train(), table())

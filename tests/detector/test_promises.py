@@ -8,18 +8,12 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from detectors import KINDS, NAN, assert_same_bits, make, table, train, weights
+from detectors import KINDS, NAN, assert_same_bits, make, table, weights
 
 from tollad import TollDetector
 from tollad.calibration import fit_tail
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
-
-
-@pytest.fixture(scope="module")
-def fitted():
-    """One fitted detector of each kind; tests copy what they change."""
-    return {kind: train(kind) for kind in KINDS}
 
 
 @pytest.fixture(scope="module")

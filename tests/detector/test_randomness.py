@@ -26,12 +26,6 @@ from tollad import TollDetector
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
 
-@pytest.fixture(scope="module")
-def fitted():
-    """One fitted detector of each kind; tests copy what they change."""
-    return {kind: train(kind) for kind in KINDS}
-
-
 class TestRandomness:
     def test_none_is_another_fit_each_time(self):
         one, other = (train(random_state=None) for _ in range(2))

@@ -17,12 +17,6 @@ from tollad.io import artifact
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
 
-@pytest.fixture(scope="module")
-def fitted():
-    """One fitted detector of each kind; tests copy what they change."""
-    return {kind: train(kind) for kind in KINDS}
-
-
 class TestSave:
     @pytest.mark.parametrize("kind", KINDS)
     def test_round_trip(self, fitted, kind, tmp_path):

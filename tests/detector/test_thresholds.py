@@ -20,12 +20,6 @@ from tollad import TollDetector
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
 
-@pytest.fixture(scope="module")
-def fitted():
-    """One fitted detector of each kind; tests copy what they change."""
-    return {kind: train(kind) for kind in KINDS}
-
-
 class TestShareOfTrainingRows:
     SHARES = (0.01, 0.05, 0.1, 0.25, 0.333, 0.5)
 

@@ -1,7 +1,8 @@
-"""The pages: what they link to and name is there, and docs/arrhythmia.md runs as a reader would type it."""
+"""The pages: what they link to and name is there, and their code runs or imports what is there."""
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -69,6 +70,27 @@ def test_every_page_is_linked_from_the_first() -> None:
     first = ROOT / "docs" / "index.md"
     links = {(first.parent / link).resolve() for link in re.findall(r"\]\((\S+\.md)\)", prose(first))}
     assert links >= set((ROOT / "docs").rglob("*.md")) - {first}
+
+
+def blocks(page: Path) -> list[str]:
+    """The blocks of Python of a page, without those that show what is printed: these run as tests of their rooms."""
+    found = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [block for block in found if not block.startswith(">>>")]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
+def test_code_is_python_and_imports_what_is_there(page: Path) -> None:
+    for block in blocks(page):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom):
+                exec(compile(ast.Module([node], []), str(page), "exec"), {})
+
+
+@pytest.mark.parametrize("name", ["beta.md", "series.md"])
+def test_code_that_needs_no_files_runs(name: str) -> None:
+    names: dict[str, object] = {}
+    for block in blocks(ROOT / "docs" / name):
+        exec(compile(block, name, "exec"), names)
 
 
 @pytest.mark.data

@@ -376,16 +376,14 @@ class TollDetector(Deciding, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     ) -> Self:
         """Read a detector written by `save`; it gives the same scores to the bit on the same machine.
 
-        All that a file holds is checked before memory is given to the network. A digest within it guards from
-        accidents; it is no signature, since whoever can write a file can compute it. To accept a file of your own only,
-        give its `sha256`.
+        All that a file holds is checked before memory is given to the network. Its digest guards from accidents; it is
+        no signature, since whoever writes a file can compute it. To accept one file only, give its `sha256`.
 
         Parameters
         ----------
         path : path
         device : str or torch.device, optional
-            Where to run; by default the parameter `device` of the saved detector, or the CPU with a warning if this
-            machine has no such device.
+            Where to run; by default as saved, or on the CPU with a warning if this machine has no such device.
         network : builder, nn.Module or (encoder, decoder), optional
             For a detector with a network of your own: one of the same architecture. Its weights are replaced.
         sha256 : str, optional

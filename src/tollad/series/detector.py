@@ -15,18 +15,16 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from tollad.calibration import Decision, overlap
-from tollad.calibration.checks import check_share
 from tollad.detector.estimator import TollDetector
 from tollad.io.source import Source
 from tollad.series import model as files
 from tollad.series.events import Event, EventFinder, Judged
-from tollad.series.measures import runs
-from tollad.series.model import SeriesModel, as_rows, held_out_scores
+from tollad.series.fitting import Asked, learn
+from tollad.series.model import as_rows
 from tollad.series.reading import score_series
-from tollad.series.steps import Steps, as_steps, long_enough
+from tollad.series.steps import Steps, as_steps
 from tollad.series.streaming import Stream, judge
-from tollad.series.thresholds import FalseAlarms
-from tollad.series.window import check_window, choose_stride, choose_window, windows
+from tollad.series.window import windows
 
 if TYPE_CHECKING:
     import torch
@@ -219,47 +217,13 @@ early_stopping, precision, device, random_state, verbose
         path: str = "the series",
     ) -> Self:
         """Learn from time steps that were read already, (T, C), those of `kept`, (T,): what `fit` does."""
-        allowed = None if self.false_alarm_rate is None else FalseAlarms.parse(self.false_alarm_rate)
-        check_share(self.contamination, "contamination")
-        every = [steps.values[begin:end] for begin, end in runs(kept)]
-        if not every:
-            raise ValueError(f"{path}: no time step is normal, so there is nothing to learn from")
-        window = choose_window(every) if self.window == "auto" else self.window
-        check_window(window, 1)
-        stretches = long_enough(every, window, path)
-        n_steps = sum(map(len, stretches))
-        stride = choose_stride(n_steps, window) if self.stride == "auto" else self.stride
-        check_window(window, stride)
-        detector = self._fitted(stretches, window, stride, self.verbose, checkpoint)
-        fitted = SeriesModel(
-            detector=detector,
-            columns=steps.names,
-            clock=steps.clock.anew(),
-            window=int(window),
-            stride=int(stride),
-            causal=bool(self.causal),
-            trims=not self.causal,
-            share=None,
-            decision=Decision(0.0, ("anomaly_score", 0.0), np.empty(0)),
-            folds=[],
-            n_steps=n_steps,
-        )
-        pieces, sizes = held_out_scores(
-            fitted, stretches, lambda trained: self._fitted(trained, fitted.window, fitted.stride, 0)
-        )
-        scores = np.concatenate(pieces)
-        start = Decision(0.0, ("anomaly_score", 0.0), scores, np.sort(scores))
-        fitted = replace(fitted, decision=start, folds=sizes)
-        if allowed is None:
-            fitted = fitted.with_contamination(self.contamination)
-        elif allowed.unit == "step":
-            fitted = replace(fitted, decision=start.with_threshold(false_alarm_rate=allowed.value))
-            fitted.warn_if_few(allowed.value)
-        else:
-            fitted = fitted.with_false_stretches(pieces, allowed)
-        if self.adapt:
-            by_step = allowed is not None and allowed.unit == "step"
-            fitted = replace(fitted, share=allowed.value if allowed and by_step else self.contamination)
+        asked = Asked(**{name: getattr(self, name) for name in Asked.__dataclass_fields__})
+
+        def fit_windows(stretches: Sequence[Floats], window: int, stride: int, is_last: bool) -> TollDetector:
+            shown, kept_in = (self.verbose, checkpoint) if is_last else (0, None)
+            return self._fitted(stretches, window, stride, shown, kept_in)
+
+        fitted = learn(steps, kept, asked, fit_windows, path)
         self.model_, self.n_features_in_ = fitted, len(steps.names)
         return self
 

@@ -29,11 +29,11 @@ test: $(VENV)/dev.stamp
 	PYTHONHASHSEED=0 $(BIN)/pytest --numprocesses 2
 
 test-slow: $(VENV)/dev.stamp
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest --numprocesses 2 -m slow
 
 # Needs the benchmark data in the folder that TOLLAD_DATA names.
 test-data: $(VENV)/dev.stamp
-	$(BIN)/pytest -m data
+	$(BIN)/pytest --numprocesses 2 -m data
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

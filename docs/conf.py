@@ -36,7 +36,6 @@ nitpick_ignore_regex = [("py:obj", r"(?!tollad\.).*")]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 # The pages show code of the command line with its output; no lexer knows both.
-myst_highlight_code_blocks = True
 highlight_language = "none"
 
 autodoc_typehints = "none"
@@ -69,8 +68,8 @@ class CommandHelp(Directive):
 
     def run(self) -> list[nodes.Node]:
         """Return the text as one block."""
-        command, info = main, "tollad"
-        context = click.Context(main, info_name=info, max_content_width=88, terminal_width=88)
+        command: click.Command = main
+        context = click.Context(main, info_name="tollad", terminal_width=88)
         for name in self.arguments[0].split():
             assert isinstance(command, click.Group)
             found = command.get_command(context, name)

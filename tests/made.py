@@ -12,7 +12,9 @@ from tollad.methods.base import Comparator
 
 # What makes a method small: a few steps of a few rows.
 SMALL: dict[str, dict[str, Any]] = {
+    "ADGAN": {"epochs": 2, "batch_size": 10, "latent_dim": 3, "n_starts": 1, "n_steps": 1},
     "ALAD": {"epochs": 2, "batch_size": 10, "latent_dim": 3},
+    "ARNet": {"epochs": 2, "batch_size": 10, "width": 4},
     "AnoGAN": {"epochs": 2, "batch_size": 10, "latent_dim": 3, "n_steps": 5, "n_starts": 2},
     "DCAE": {"epochs": 3, "batch_size": 8},
     "DAGMM": {"epochs": 3, "batch_size": 10, "n_components": 3},
@@ -21,16 +23,36 @@ SMALL: dict[str, dict[str, Any]] = {
     "DistanceToMean": {},
     "GANomaly": {"epochs": 2, "batch_size": 10, "latent_dim": 3, "width": 4},
     "GOAD": {"epochs": 2, "batch_size": 8, "n_maps": 6, "map_dim": 4},
+    "GeoTrans": {"epochs": 2, "batch_size": 10, "maps": "turns", "widen": 1},
     "IsolationForest": {"n_trees": 5},
     "KDE": {},
     "MEMGAN": {"epochs": 2, "batch_size": 10, "latent_dim": 3, "hidden": (5,), "n_units": 4},
     "MemAE": {"epochs": 2, "batch_size": 10, "latent_dim": 3, "hidden": (5,), "n_slots": 4},
     "NearestNeighbours": {"n": 3},
     "OCSVM": {},
+    "OCGAN": {"epochs": 3, "batch_size": 10, "latent_dim": 3, "width": 2, "critic_width": 2, "mine_after": 1},
     "PrincipalComponents": {"n": 3},
     "RCGAN": {"epochs": 2, "batch_size": 10, "latent_dim": 3},
     "VAE": {"epochs": 3, "batch_size": 10, "latent_dim": 3, "hidden": (5,)},
 }
+
+
+# Methods that take images only.
+OF_IMAGES = {"ADGAN", "ARNet", "GeoTrans", "OCGAN"}
+
+
+def images(n: int = 30, side: int = 28, seed: int = 0) -> NDArray[np.uint8]:
+    """Draw grey images of a bright square on noise, (n, 1, side, side)."""
+    generator = np.random.default_rng(seed)
+    drawn = generator.integers(0, 60, (n, 1, side, side))
+    for image, (top, left) in zip(drawn[:, 0], generator.integers(4, 12, (n, 2)), strict=True):
+        image[top : top + 9, left : left + 9] += 180
+    return drawn.astype(np.uint8)
+
+
+def samples(name: str, n: int = 30, seed: int = 0) -> NDArray[Any]:
+    """Draw samples that a method takes: rows of a table where it can."""
+    return images(n, seed=seed) if name in OF_IMAGES else rows(n, seed=seed)
 
 
 def rows(n: int = 30, d: int = 6, seed: int = 0) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import made
 import numpy as np
@@ -21,7 +22,7 @@ NEURAL = [name for name in NAMES if issubclass(getattr(tollad.methods, name), Ne
 @pytest.fixture(scope="module")
 def fitted():
     """One small fit of each method, never changed."""
-    return {name: made.method(name).fit(made.rows()) for name in NAMES}
+    return {name: made.method(name).fit(made.samples(name)) for name in NAMES}
 
 
 def test_every_method_has_a_small_fit_here():
@@ -30,7 +31,7 @@ def test_every_method_has_a_small_fit_here():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_score_is_finite_and_one_number_a_row(fitted, name):
-    scores = fitted[name].anomaly_score(made.rows(70, seed=1))
+    scores = fitted[name].anomaly_score(made.samples(name, 70, seed=1))
 
     assert scores.shape == (70,)
     assert scores.dtype == np.float64
@@ -41,7 +42,7 @@ def test_a_score_is_finite_and_one_number_a_row(fitted, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_score_depends_on_nothing_but_its_row(fitted, name):
     """To the last bit: alone, in another order, in other company."""
-    method, rows = fitted[name], made.rows(70, seed=1)
+    method, rows = fitted[name], made.samples(name, 70, seed=1)
     scores = method.anomaly_score(rows)
 
     assert (method.anomaly_score(rows[::-1])[::-1] == scores).all()
@@ -51,7 +52,7 @@ def test_a_score_depends_on_nothing_but_its_row(fitted, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_seed_gives_the_same_bits_and_leaves_the_rows_alone(fitted, name):
-    rows = made.rows()
+    rows = made.samples(name)
     rows.flags.writeable = False
 
     again = made.method(name).fit(rows)
@@ -61,14 +62,14 @@ def test_one_seed_gives_the_same_bits_and_leaves_the_rows_alone(fitted, name):
 
 @pytest.mark.parametrize("name", NEURAL)
 def test_another_seed_gives_another_score(fitted, name):
-    rows = made.rows()
+    rows = made.samples(name)
 
     assert (made.method(name, seed=1).fit(rows).anomaly_score(rows) != fitted[name].anomaly_score(rows)).any()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_scores_as_what_was_saved(fitted, name, tmp_path):
-    method, rows = fitted[name], made.rows(9, seed=2)
+    method, rows = fitted[name], made.samples(name, 9, seed=2)
     method.save(tmp_path / "method.tollad")
 
     loaded = type(method).load(tmp_path / "method.tollad")
@@ -82,7 +83,7 @@ def test_a_file_scores_as_what_was_saved(fitted, name, tmp_path):
 
 @pytest.mark.parametrize("name", NEURAL)
 def test_an_interrupted_fit_goes_on_to_the_same_bits(fitted, name, tmp_path, monkeypatch):
-    rows, path, steps = made.rows(), tmp_path / "fit.tollad", []
+    rows, path, steps = made.samples(name), tmp_path / "fit.tollad", []
 
     class InterruptionError(Exception):
         pass
@@ -115,7 +116,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_bits(fitted, name, tmp_path, mon
 
 @pytest.mark.parametrize("name", NEURAL)
 def test_what_is_watched_changes_nothing_and_may_score(fitted, name):
-    rows, seen = made.rows(), []
+    rows, seen = made.samples(name), []
     method = made.method(name)
 
     method.fit(rows, watch=lambda step: seen.append((step, method.anomaly_score(rows), method.state())), n_watches=2)
@@ -130,19 +131,21 @@ def test_what_is_watched_changes_nothing_and_may_score(fitted, name):
 @pytest.mark.parametrize("name", NEURAL)
 def test_a_loss_that_is_no_number_ends_the_fit_with_its_reason(name):
     with pytest.raises(FloatingPointError, match=r"no longer a finite number at step \d+ of"):
-        made.method(name, learning_rate=1e35, epochs=9).fit(made.rows())
+        made.method(name, learning_rate=1e35, epochs=9).fit(made.samples(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_that_do_not_suit_are_refused_in_words(fitted, name):
     method = fitted[name]
-    with pytest.raises(ValueError, match=r"rows of shape \(6,\), not \(5,\)"):
-        method.anomaly_score(made.rows(d=5))
+    samples = made.samples(name)
+    shape = samples.shape[1:]
+    with pytest.raises(ValueError, match=rf"rows of shape {re.escape(str(shape))}, not "):
+        method.anomaly_score(samples[..., :-1])
     with pytest.raises(ValueError, match="NaN or infinite"):
-        method.anomaly_score(np.full((2, 6), np.nan))
+        method.anomaly_score(np.full((2, *shape), np.nan))
     with pytest.raises(ValueError, match="numbers of shape"):
-        made.method(name).fit(np.zeros((0, 6)))
+        made.method(name).fit(np.zeros((0, *shape)))
     with pytest.raises(ValueError, match="not fitted yet"):
-        made.method(name).anomaly_score(made.rows())
+        made.method(name).anomaly_score(samples)
     with pytest.raises(ValueError, match="no scaling 'other'"):
         made.method(name, scale="other")

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tollad.method.terms import latent_l2
 from tollad.methods import lenet
 from tollad.methods.dcae import DCAE, reconstruct
 from tollad.methods.layers import Adam, build, glorot_relu
@@ -60,6 +61,8 @@ class DeepSVDD(Neural):
         Bounds the share of training rows outside a soft boundary.
     warm_up : int
         Epochs before a soft boundary has a radius.
+    collapse : float >= 0
+        Weight of the mean of ``||phi(x) - c||_2`` in the loss: the paper's term, not squared; the score is the same.
 
     Examples
     --------
@@ -81,6 +84,7 @@ class DeepSVDD(Neural):
     soft: bool = False
     nu: float = 0.1
     warm_up: int = 10
+    collapse: float = 0.0
 
     title: ClassVar[str] = "Deep SVDD"
 
@@ -104,12 +108,15 @@ class DeepSVDD(Neural):
         )
 
         def update(x: Tensor) -> Tensor:
-            loss = self._distance(x)
+            offset = encoder(x) - parts.center
+            loss = offset.square().sum(1)
             if self.soft:
                 outside = (loss - parts.radius_squared).clamp(min=0)
                 mean = parts.radius_squared + outside.mean() / self.nu
             else:
                 mean = loss.mean()
+            if self.collapse:
+                mean = mean + self.collapse * latent_l2(offset).mean()
             adam.minimise(mean)
             return mean
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tollad.method.terms import latent_l2
 from tollad.methods import geonets
 from tollad.methods.gan import adam, leaky
 from tollad.methods.layers import build, mlp, normal
@@ -85,6 +86,8 @@ class GANomaly(Neural):
     latent_dim, width : int
         Values of the code, and channels of the first convolution (tables: units of the last layer before the code).
     adversarial_weight, error_weight, code_weight : float
+    collapse : float >= 0
+        Weight of the mean of ``||z||_2`` in the loss of the autoencoder: Toll's term; the score is the same.
     epochs, batch_size : int
     learning_rate : float
         Of Adam with betas 0.5 and 0.999.
@@ -103,6 +106,7 @@ class GANomaly(Neural):
     adversarial_weight: float = 1.0
     error_weight: float = 50.0
     code_weight: float = 1.0
+    collapse: float = 0.0
     epochs: int = 15
     batch_size: int = 64
     learning_rate: float = 2e-4
@@ -123,6 +127,8 @@ class GANomaly(Neural):
         adversarial = (own.features(x) - own.features(x_hat)).square().mean()
         error, code = (x - x_hat).abs().mean(), (z - z_again).square().mean()
         loss = self.adversarial_weight * adversarial + self.error_weight * error + self.code_weight * code
+        if self.collapse:
+            loss = loss + self.collapse * latent_l2(z).mean()
         return loss, x_hat.detach()
 
     def discriminate(self, x: Tensor, x_hat: Tensor) -> Tensor:

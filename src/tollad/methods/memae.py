@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tollad.method.terms import squared_l2
+from tollad.method.terms import latent_l2, squared_l2
 from tollad.methods.layers import Adam, Drawn, build, mlp, normal
 from tollad.methods.neural import Neural, Phase
 
@@ -117,6 +117,8 @@ class MemAE(Neural):
     entropy_weight : float
     hidden, latent_dim
         Of the network for tables, BatchNorm and ReLU.
+    collapse : float >= 0
+        Weight of the mean of ``||z||_2`` in the loss: the paper's term; the score is the same.
     epochs, batch_size : int
     learning_rate : float
 
@@ -135,6 +137,7 @@ class MemAE(Neural):
     entropy_weight: float = 2e-4
     hidden: tuple[int, ...] = (256, 128)
     latent_dim: int = 16
+    collapse: float = 0.0
     epochs: int = 200
     batch_size: int = 100
     learning_rate: float = 1e-4
@@ -177,8 +180,12 @@ class MemAE(Neural):
         adam = Adam(self._parts.parameters(), self.learning_rate)
 
         def update(x: Tensor) -> Tensor:
-            x_hat, w = self._parts(x)
+            z = self._parts.encoder(x)
+            code, w = self._parts.memory(z)
+            x_hat = self._parts.decoder(code)
             loss = (squared_l2(x, x_hat) + self.entropy_weight * entropy(w)).mean()
+            if self.collapse:
+                loss = loss + self.collapse * latent_l2(z).mean()
             adam.minimise(loss)
             return loss
 

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import copy
+
+import made
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tollad.methods import ADGAN
+from tollad.methods.adgan import gradient_penalty, search
+
+SMALL = {**made.SMALL["ADGAN"], "n_starts": 2, "n_steps": 2}
+IMAGES = made.images(12)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return ADGAN(**SMALL).fit(IMAGES)
+
+
+def test_a_linear_critic_is_penalised_by_the_norm_of_its_weights():
+    critic = nn.Linear(3, 1)
+    with torch.no_grad():
+        critic.weight.copy_(torch.tensor([[0.0, 3.0, 4.0]]))
+
+    assert gradient_penalty(critic, torch.rand(5, 3)).item() == pytest.approx(16)
+
+
+def test_a_score_leaves_the_generator_as_it_was(fitted):
+    before = copy.deepcopy(fitted._net.state_dict())
+
+    fitted.anomaly_score(IMAGES)
+
+    assert all((tensor == before[name]).all() for name, tensor in fitted._net.state_dict().items())
+
+
+def test_without_steps_the_score_is_the_mean_distance_to_the_starts(fitted):
+    method = ADGAN(**{**SMALL, "n_steps": 0})
+    method.load_state(fitted.state(), (1, 28, 28))
+    x = method._parts.pad(torch.from_numpy(IMAGES / 127.5 - 1).float())
+    starts = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        made_of = method._parts.generator.eval()(starts)
+
+    expected = (x[:, None] - made_of).square().mean((1, 2, 3, 4))
+
+    np.testing.assert_allclose(method.anomaly_score(IMAGES), expected, rtol=1e-5)
+
+
+def test_a_search_goes_nearer(fitted):
+    none = ADGAN(**{**SMALL, "n_steps": 0})
+    none.load_state(fitted.state(), (1, 28, 28))
+
+    assert (fitted.anomaly_score(IMAGES) < none.anomaly_score(IMAGES)).all()
+
+
+def linear() -> nn.Linear:
+    torch.random.manual_seed(0)
+    return nn.Linear(2, 5)
+
+
+@pytest.mark.usefixtures("global_random_states_stay")
+def test_a_linear_generator_leaves_the_distance_to_its_range_and_with_its_weights_free_nothing():
+    with torch.random.fork_rng():
+        generator = linear()
+        image = torch.randn(1, 5)
+    w, b = generator.weight.detach(), generator.bias.detach()
+    rest = (image - b).T
+    residual = rest - w @ torch.linalg.lstsq(w, rest).solution
+
+    frozen, _ = search(generator, image, torch.zeros(1, 2), 400, 0.05, 0.0)
+
+    assert frozen.item() == pytest.approx(residual.square().mean().item(), rel=1e-2)
+    assert (generator.weight == w).all()
+    assert search(generator, image, torch.zeros(1, 2), 400, 0.05, 0.05)[0].item() < 1e-3
+
+
+def test_a_made_image_whose_code_is_the_start_scores_0(fitted):
+    generator = copy.deepcopy(fitted._parts.generator).eval()
+    z = torch.randn(1, 3, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        image = generator(z)
+
+    loss, end = search(generator, image, z, 3, 0.25, 5e-5)
+
+    assert loss.item() < 1e-9
+    torch.testing.assert_close(end, z)
+
+
+def test_rows_of_a_table_are_refused():
+    with pytest.raises(ValueError, match="28 x 28 or 32 x 32"):
+        ADGAN(**SMALL).fit(made.rows())

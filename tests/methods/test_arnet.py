@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import made
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tollad.methods import ARNet
+from tollad.methods.arnet import erase
+
+SMALL = made.SMALL["ARNet"]
+IMAGES = made.images(20)
+
+
+def test_the_network_has_the_weights_of_the_port():
+    assert sum(p.numel() for p in ARNet()._build((3, 32, 32)).parameters()) == 13395840
+
+
+def test_grey_images_stay_and_turns_come_back():
+    grey, colour = torch.rand(2, 1, 8, 8), torch.rand(2, 3, 8, 8)
+
+    assert (erase(grey, 0) == grey).all()
+    assert (erase(erase(grey, 1), 3) == grey).all()
+    torch.testing.assert_close(erase(colour, 0), colour.mean(1, keepdim=True))
+
+
+@pytest.mark.parametrize("side", [16, 28, 32])
+def test_what_comes_out_is_as_large_as_what_goes_in(side):
+    net = ARNet(**SMALL)._build((3, side, side)).eval()
+
+    assert net(torch.rand(2, 1, side, side)).shape == (2, 3, side, side)
+
+
+def test_the_errors_of_training_images_are_1_on_average_for_each_way():
+    method = ARNet(**SMALL).fit(IMAGES)
+    with torch.no_grad():
+        errors = method._errors(torch.from_numpy(IMAGES / 255.0).float())
+
+    torch.testing.assert_close((errors / method._parts.typical).mean(0), torch.ones(4, dtype=torch.float64))
+    assert method.anomaly_score(IMAGES).mean() == pytest.approx(1, rel=1e-5)
+    assert method.diagnose(IMAGES)["mean_error"] > 0
+
+
+class _Constant(nn.Module):
+    def __init__(self, image, typical):
+        super().__init__()
+        self.image, self.typical = image, typical
+
+    def forward(self, x):
+        return self.image.expand(len(x), -1, -1, -1)
+
+
+def test_a_network_that_ignores_its_input_scores_by_the_distance_to_its_output():
+    method = ARNet(**SMALL).fit(IMAGES)
+    mean = IMAGES.mean(0, keepdims=True) / 255
+    method._net = _Constant(torch.from_numpy(mean).float(), torch.ones(4, dtype=torch.float64))
+
+    expected = np.abs(IMAGES / 255 - mean).mean((1, 2, 3))
+
+    np.testing.assert_allclose(method.anomaly_score(IMAGES), expected, rtol=1e-5)
+
+
+def test_an_image_that_every_turn_leaves_has_four_equal_errors():
+    method = ARNet(**SMALL).fit(IMAGES)
+    x = torch.rand(1, 1, 28, 28)
+    x = sum(torch.rot90(x, k, (2, 3)) for k in range(4)) / 4
+    method._net.eval()
+    with torch.no_grad():
+        errors = method._errors(x)
+
+    torch.testing.assert_close(errors, errors[:, :1].expand(1, 4), rtol=1e-4, atol=1e-6)
+
+
+def test_it_learns_to_restore():
+    short, long = (ARNet(width=4, batch_size=4, epochs=n).fit(IMAGES).diagnose(IMAGES)["mean_error"] for n in (0, 40))
+
+    assert long < 0.6 * short
+
+
+def test_rows_of_a_table_and_small_images_are_refused():
+    with pytest.raises(ValueError, match="square images of 16 x 16 or more"):
+        ARNet(**SMALL).fit(made.rows())
+    with pytest.raises(ValueError, match="square images of 16 x 16 or more"):
+        ARNet(**SMALL).fit(np.zeros((4, 1, 8, 8)))

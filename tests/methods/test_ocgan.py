@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import math
+
+import made
+import numpy as np
+import pytest
+import torch
+
+from tollad.methods import OCGAN
+from tollad.methods.gan import false, true
+
+SMALL = made.SMALL["OCGAN"]
+IMAGES = made.images(20)
+X = torch.from_numpy(IMAGES / 127.5 - 1).float()
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    method = OCGAN(**SMALL).fit(IMAGES)
+    method._net.eval()
+    return method
+
+
+def test_codes_lie_between_minus_1_and_1(fitted):
+    with torch.no_grad():
+        codes = fitted._parts.encoder(fitted._parts.pad(X))
+
+    assert codes.shape == (20, 3)
+    assert (codes.abs() < 1).all()
+
+
+def test_mining_walks_to_where_the_classifier_says_made(fitted):
+    uniform = 2 * torch.rand(50, 3, generator=torch.Generator().manual_seed(0)) - 1
+    own = fitted._parts
+    with torch.no_grad():
+        before = false(own.classifier(own.decoder(uniform.tanh())))
+
+    mined = fitted.mine(uniform)
+
+    with torch.no_grad():
+        assert false(own.classifier(own.decoder(mined))) < before
+    assert (mined.abs() < 1).all()
+
+
+def test_a_classifier_without_slope_moves_no_code(fitted):
+    other = OCGAN(**SMALL).fit(IMAGES)
+    other._net.eval()
+    with torch.no_grad():
+        for parameter in other._parts.classifier.parameters():
+            parameter.zero_()
+    uniform = 2 * torch.rand(50, 3, generator=torch.Generator().manual_seed(0)) - 1
+
+    mined = other.mine(uniform)
+
+    assert (mined == uniform.tanh()).all()
+    assert mined.abs().max() <= math.tanh(1)
+
+
+def test_logits_of_0_lose_log_2():
+    zero = torch.zeros(4, 1)
+
+    assert ((false(zero) + true(zero)) / 2).item() == pytest.approx(math.log(2))
+
+
+def test_the_score_is_the_error_of_what_is_not_noisy(fitted):
+    own = fitted._parts
+    x = own.pad(X)
+    with torch.no_grad():
+        expected = (own.decoder(own.encoder(x)) - x).square().mean((1, 2, 3))
+
+    np.testing.assert_allclose(fitted.anomaly_score(IMAGES), expected, rtol=1e-5)
+
+
+def test_without_adversaries_it_is_a_denoising_autoencoder_that_learns():
+    few, many = (
+        OCGAN(adversarial=False, noise=0.0, width=4, critic_width=2, batch_size=20, learning_rate=2e-3, epochs=n)
+        .fit(IMAGES)
+        .anomaly_score(IMAGES)
+        .mean()
+        for n in (0, 60)
+    )
+    critics = [
+        OCGAN(adversarial=False, **{**SMALL, "epochs": n}).fit(IMAGES)._parts.of_codes.state_dict() for n in (0, 2)
+    ]
+
+    assert many < 0.5 * few
+    assert all((a == b).all() for a, b in zip(critics[0].values(), critics[1].values(), strict=True))
+
+
+def test_mining_begins_after_its_epoch(monkeypatch):
+    called = []
+    mine = OCGAN.mine
+    monkeypatch.setattr(OCGAN, "mine", lambda self, z: called.append(self._parts.step.item()) or mine(self, z))
+
+    OCGAN(**{**SMALL, "epochs": 3, "mine_after": 2}).fit(IMAGES)
+
+    assert called == [4, 5]

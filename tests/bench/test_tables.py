@@ -200,5 +200,5 @@ def test_a_malformed_table_is_one_sentence(change, message):
 
 
 def test_an_unknown_table_lists_the_known_ones():
-    with pytest.raises(ValueError, match="there is no table 'table9'; there are collapse, table1, table2"):
+    with pytest.raises(ValueError, match="there is no table 'table9'; there are table1, table2"):
         read_table("table9")

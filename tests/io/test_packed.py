@@ -101,7 +101,7 @@ def test_file_is_plain_safetensors_with_one_metadata_key() -> None:
     assert list(header["__metadata__"]) == ["tollad"]
     stored = json.loads(header["__metadata__"]["tollad"])
     assert list(stored) == ["sha256", "format", *METADATA]
-    assert stored["format"] == files.FORMAT == 1
+    assert stored["format"] == files.FORMAT == 2
     assert stored["sha256"] == PACKED[DIGEST_START : DIGEST_START + 64].decode()
     assert seal(PACKED) == PACKED
 
@@ -234,14 +234,14 @@ def test_header_length_that_looks_like_a_pickle_or_zip(magic: bytes) -> None:
 @pytest.mark.parametrize(
     ("metadata", "words"),
     [
-        ({"versions": {"tollad": "7.1"}}, "format 2, written by tollad 7.1, .* up to 1; upgrade tollad"),
+        ({"versions": {"tollad": "7.1"}}, "format 3, written by tollad 7.1, .* up to 2; upgrade tollad"),
         ({"versions": {}}, "written by a newer tollad, .* upgrade tollad"),
         ({"versions": "7.1"}, "written by a newer tollad, .* upgrade tollad"),
     ],
 )
 def test_newer_format(monkeypatch: pytest.MonkeyPatch, metadata: dict[str, files.JSON], words: str) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(files, "FORMAT", 2)
+        patch.setattr(files, "FORMAT", 3)
         data = pack(metadata, {})
     with pytest.raises(ValueError, match=words):
         unpack(data, name="model.tollad")

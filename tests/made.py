@@ -12,7 +12,7 @@ from tollad.methods.base import Comparator
 
 # What makes a method small: a few steps of a few rows.
 SMALL: dict[str, dict[str, Any]] = {
-    "ADGAN": {"epochs": 2, "batch_size": 10, "latent_dim": 3, "n_starts": 1, "n_steps": 1},
+    "ADGAN": {"epochs": 1, "batch_size": 10, "latent_dim": 3, "n_starts": 1, "n_steps": 1},
     "ALAD": {"epochs": 2, "batch_size": 10, "latent_dim": 3},
     "ARNet": {"epochs": 2, "batch_size": 10, "width": 4},
     "AnoGAN": {"epochs": 2, "batch_size": 10, "latent_dim": 3, "n_steps": 5, "n_starts": 2},

@@ -43,7 +43,8 @@ def _section(table: Table, rows: Sequence[Row]) -> str:
     if quoted_only:
         parts.append(f"Quoted only, no code here yet: {', '.join(sorted(quoted_only))}.\n")
     parts.append("### Protocols and cost\n\n" + "".join(_protocols(table, measured, rows)))
-    parts.append("### What the comparison shows\n\n" + "".join(f"- {text}\n" for text in conclusions(report)))
+    if found := conclusions(report):
+        parts.append("### What the comparison shows\n\n" + "".join(f"- {text}\n" for text in found))
     return "\n".join(parts)
 
 

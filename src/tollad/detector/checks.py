@@ -87,6 +87,16 @@ def kinds(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be a mapping of column names to kinds or None, not {value!r}")
 
 
+def contamination(name: str, value: Any) -> None:
+    """Check for a share of the training rows; for "auto", say which parameter needs no share of anomalies."""
+    wanted = "a share of the rows, 0 < contamination <= 0.5"
+    if isinstance(value, str) and value == "auto":
+        raise TypeError(
+            f"{name} must be {wanted}, not 'auto': give false_alarm_rate where the share of anomalies is unknown"
+        )
+    number(wanted, lambda share: 0 < share <= 0.5)(name, value)
+
+
 def hidden(name: str, value: Any) -> None:
     """Check for a sequence of widths, or "auto"."""
     if isinstance(value, str) and value == "auto":

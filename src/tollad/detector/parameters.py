@@ -233,7 +233,7 @@ PARAMETERS = (
         meaning="""
         Share of the training rows that `predict` is to call anomalous; it decides `offset_`. The network has seen these
         rows, so more of new normal rows lie above: on small tables many more.""",
-        check=checks.number("a share of the rows, 0 < contamination <= 0.5", lambda value: 0 < value <= 0.5),
+        check=checks.contamination,
         option="number",
         metavar="X",
         help="Share of the training rows to call anomalous, at most 0.5.",

@@ -13,7 +13,7 @@ from tollad.training.rowwise import RowWise
 def outputs(network: RowWise, x: torch.Tensor) -> torch.Tensor:
     """Reconstructions and latents of rows, (n, d), block by block: (M, n, d + latent_dim)."""
     found = []
-    for first, n, size in network.blocks(len(x)):
+    for first, n, size in network.blocks(x[None]):
         block = torch.cat([x[first : first + n], x.new_zeros(size - n, x.shape[1])])
         with torch.no_grad():
             x_hat, z = network(block.expand(len(network), *block.shape))
@@ -36,7 +36,7 @@ def test_company_does_not_matter(name, d, n_members, hidden):
 @pytest.mark.parametrize("n_rows", [1, 2, 4, 5, 63, 64, 100, 256, 1000])
 def test_blocks_cover_the_rows_once(n_rows):
     network = RowWise(build_stack("mlp", (3,), 2, (4,), [0], 8))
-    blocks = list(network.blocks(n_rows))
+    blocks = list(network.blocks(torch.zeros(1, n_rows, 3)))
     assert [row for first, n, _ in blocks for row in range(first, first + n)] == list(range(n_rows))
     assert all(n <= size for _, n, size in blocks)
 
@@ -48,4 +48,4 @@ def test_rows_get_blocks_of_their_own_where_sizes_differ(monkeypatch):
         return x + x.shape[1], x
 
     monkeypatch.setattr(RowWise, "__call__", by_size)
-    assert list(network.blocks(3)) == [(0, 1, 4), (1, 1, 4), (2, 1, 4)]
+    assert list(network.blocks(torch.zeros(1, 3, 3))) == [(0, 1, 4), (1, 1, 4), (2, 1, 4)]

@@ -81,14 +81,21 @@ def test_a_picture_of_a_file_whose_name_is_no_text(evil, tmp_path):
 def test_signals_end_a_command_and_leave_nothing_behind(tmp_path, number):
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(100, 3)))
     arguments = ["fit", "rows.npy", "-o", "m", "--steps", "10000000", "--checkpoint", "c"]
-    running = subprocess.Popen([*COMMAND, *arguments], cwd=tmp_path, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "c").exists():  # the checkpoint, which comes with the training
-        assert running.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    running.send_signal(number)
-    said = running.communicate(timeout=60)[1]
+
+    def as_usual() -> None:
+        signal.signal(number, signal.SIG_DFL)  # what nohup starts, these tests perhaps, ignores SIGHUP
+
+    with subprocess.Popen([*COMMAND, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, preexec_fn=as_usual) as running:
+        try:
+            deadline = time.monotonic() + 60
+            while not (tmp_path / "c").exists():  # the checkpoint, which comes with the training
+                assert running.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            running.send_signal(number)
+            said = running.communicate(timeout=60)[1]
+        finally:
+            running.kill()
     assert running.returncode == 128 + number
     assert b"Interrupted" in said
     assert {*os.listdir(tmp_path)} <= {"rows.npy", "c"}

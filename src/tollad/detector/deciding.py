@@ -144,7 +144,11 @@ class Deciding:
 
     @property
     def threshold_rule_(self) -> tuple[ThresholdRule, float]:
-        """What decided `offset_`, see `tollad.calibration.Decision`."""
+        """What decided `offset_`, and its value.
+
+        ``("contamination", share)``, ``("false_alarm_rate", rate)``, ``("tail", rate)`` if the rate is extrapolated
+        beyond the calibration rows, or ``("anomaly_score", score)``.
+        """
         return self.decision_.rule
 
     @property

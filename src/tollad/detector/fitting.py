@@ -35,6 +35,17 @@ from tollad.training.stack import Stack
 _GLOBAL_RANDOMNESS = threading.Lock()
 
 
+@contextmanager
+def all_or_nothing(estimator: object) -> Iterator[None]:
+    """Leave an estimator as it was when its fit fails or is interrupted."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__ = before
+        raise
+
+
 def draw_seed(random_state: Any) -> int:
     """Return the seed of a fit; ValueError for what is no random state."""
     if random_state is None:

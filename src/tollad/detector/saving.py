@@ -1,0 +1,171 @@
+"""Saving: a fitted `TollDetector` as a file, and back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from tollad.calibration import Decision
+from tollad.detector import checks
+from tollad.detector.model import Model, Record
+from tollad.detector.parameters import check_parameters
+from tollad.detector.preparation import Preparation
+from tollad.detector.scorer import Scorer
+from tollad.detector.settings import Settings, as_json
+from tollad.io import artifact
+from tollad.io.source import Source
+from tollad.method.traits import Builder
+from tollad.tables.schema import Column
+from tollad.training.build import Modules
+from tollad.training.session import History
+
+
+class Saving(BaseEstimator):
+    """What a fitted detector keeps, and the file that keeps it."""
+
+    network: str | Builder | Modules
+    columns_: list[Column]
+    notes_: dict[str, Any]
+    source_: Source | None
+    settings_: Settings
+    history_: History
+    n_steps_: int
+    input_shape_: tuple[int, ...]
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+    decision_: Decision
+    _preparation: Preparation
+    _scorer: Scorer
+    _seed: int
+    _numbered_names: list[str] | None
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        notes: Mapping[str, Any] | None = None,
+        overwrite: bool = True,
+        source: Source | None = None,
+    ) -> None:
+        """Write the fitted detector as one safe file: safetensors, nothing that runs code.
+
+        Weights, constants and training scores are tensors; parameters, column names, threshold, versions and the
+        training curve are one JSON text; a SHA-256 guards every byte. Modules of your own are saved as tensors only:
+        `load` then needs the modules again.
+
+        Parameters
+        ----------
+        path : path
+        notes : mapping of JSON values, optional
+            Kept with the model and found again as `notes_`: what the rows were, say. By default those that the detector
+            was loaded with; ``{}`` for none.
+        overwrite : bool, default True
+            Whether an existing file may be replaced.
+        source : tollad.io.source.Source, optional
+            What the commands know of the file of the fit, by which later files are read; by default that which there
+            is.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the notes hold something that JSON does not know, NaN or infinity among them, or take more than about 40
+            MB as JSON; if parameters that were set after the fit are out of range, or `network` has become modules.
+        OSError
+            If the file cannot be written, or exists and `overwrite` is False. An older file is then as it was.
+        """
+        check_is_fitted(self)
+        parameters = self.get_params()
+        check_parameters(parameters)  # set_params may have changed what the file could not be loaded with
+        if not isinstance(self.network, str) and self.settings_.network != "custom":
+            raise ValueError(
+                f"network was {self.settings_.network!r} at the fit and is now modules of your own; fit again, or set "
+                "network back before saving"
+            )
+        parameters |= {"random_state": self._seed, "device": str(parameters["device"])}
+        if self.settings_.network == "custom":
+            parameters["network"] = "custom"
+        named_by_numbers = hasattr(self, "_numbered_names")
+        names = self._numbered_names if named_by_numbers else getattr(self, "feature_names_in_", None)
+        record = Record(
+            parameters={name: as_json(value) for name, value in parameters.items()},
+            settings=self.settings_,
+            input_shape=self.input_shape_,
+            feature_names=None if names is None else [str(name) for name in names],
+            named_by_numbers=named_by_numbers,
+            columns=getattr(self, "columns_", None),
+            n_steps=self.n_steps_,
+            history=self.history_,
+            notes=dict(self.notes_ if notes is None else notes),
+            source=self.source_ if source is None else source,
+        )
+        Model(self._preparation, self._scorer, self.decision_, record).save(path, overwrite=overwrite)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        device: str | torch.device | None = None,
+        network: Builder | Modules | None = None,
+        sha256: str | None = None,
+    ) -> Self:
+        """Read a detector written by `save`; it gives the same scores to the bit on the same machine.
+
+        All that a file holds is checked before memory is given to the network. Its digest guards from accidents; it is
+        no signature, since whoever writes a file can compute it. To accept one file only, give its `sha256`.
+
+        Parameters
+        ----------
+        path : path
+        device : str or torch.device, optional
+            Where to run; by default as saved, or on the CPU with a warning if this machine has no such device.
+        network : builder, nn.Module or (encoder, decoder), optional
+            For a detector with a network of your own: one of the same architecture. Its weights are replaced.
+        sha256 : str, optional
+            The SHA-256 of the file that is wanted, as ``sha256sum`` prints it: any other file is refused.
+
+        Raises
+        ------
+        ValueError
+            If the file is no tollad model, is damaged or altered, or needs `network`.
+        TypeError
+            If `network` is neither a builder nor modules.
+        OSError
+            If the file cannot be read.
+        """
+        if network is not None:
+            checks.network("network", network)
+            if isinstance(network, str):
+                raise TypeError("network must be a builder or torch modules of your own; the file knows the names")
+        model = Model.load(path, device=device, network=network, sha256=sha256)
+        parameters = dict(model.record.parameters)
+        if network is not None:
+            parameters["network"] = network
+        with artifact.understood(path):
+            self = cls(**parameters)
+            check_parameters(self.get_params())  # of which an older file may lack some
+        return self._take(model)
+
+    def _take(self, model: Model) -> Self:
+        """Become a detector that was saved."""
+        record = model.record
+        self._preparation, self._scorer, self.decision_ = model.preparation, model.scorer, model.decision
+        self.settings_, self.history_ = record.settings, record.history
+        self.notes_, self.source_ = record.notes, record.source
+        self.n_steps_, self.input_shape_ = record.n_steps, record.input_shape
+        self.n_features_in_ = self.input_shape_[0]
+        if record.named_by_numbers:
+            self._numbered_names = record.feature_names
+        elif record.feature_names is not None:
+            self.feature_names_in_ = np.array(record.feature_names, dtype=object)
+        if record.columns is not None:
+            self.columns_ = record.columns
+        self._seed = record.parameters["random_state"]
+        return self

@@ -177,3 +177,22 @@ def test_sigterm_leaves_nothing(fitted: Path, tmp_path: Path, monkeypatch: pytes
     assert (result.exit_code, result.output) == (143, "Interrupted\n")
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("asked", "words", "found"),
+    [
+        ("bash_source", {}, "complete -o nosort -F _tollad_completion tollad"),
+        ("bash_complete", {"COMP_WORDS": "tollad sc", "COMP_CWORD": "1"}, "plain,score"),
+        ("bash_complete", {"COMP_WORDS": "tollad score --fd", "COMP_CWORD": "2"}, "plain,--fdr"),
+    ],
+)
+def test_the_shell_completes_commands_and_options(asked: str, words: dict[str, str], found: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from tollad.cli.main import main; main(prog_name='tollad')"],
+        env={**os.environ, "_TOLLAD_COMPLETE": asked, **words},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found in [line.strip() for line in done.stdout.splitlines()]

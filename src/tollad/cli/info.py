@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import click
 
-from tollad.cli.shared import json_option, print_result
+from tollad.cli.shared import force_option, json_option, print_result
 
 
 @click.command()
 @click.argument("model")
+@click.option("--card", "markdown", metavar="FILE", help="Write a model card in Markdown, too: CARD.md.")
+@force_option
 @json_option
-def info(model: str, as_json: bool) -> None:
+def info(model: str, markdown: str | None, force: bool, as_json: bool) -> None:
     """Show what a model file says about itself."""
     from tollad.cli import card, images
-    from tollad.io import artifact
+    from tollad.cli.modelcard import model_card
+    from tollad.io import artifact, files
+    from tollad.io.outputs import check_distinct
 
+    check_distinct(markdown, read=(model,))
     shows = images if artifact.kind_of(model) == "image model" else card
     shown = shows.read_card(model)
+    if markdown is not None:
+        with files.atomic_write(markdown, overwrite=force) as file:
+            file.write(model_card(model, shown).encode())
     print_result(as_json, shown, shows.format_card(shown))

@@ -14,7 +14,6 @@ from tollad.cli.shared import (
     json_option,
     load_detector,
     normal_option,
-    of_images,
     print_result,
 )
 
@@ -57,28 +56,26 @@ def calibrate(
     check_label(label, normal)
     from tollad.cli import card, images
     from tollad.detector.scored import expected_by
+    from tollad.images.detector import ImageDetector
     from tollad.io.inputs import read_rows
     from tollad.io.outputs import check_distinct, check_output
     from tollad.series.detector import SeriesDetector
-    from tollad.series.model import is_series
     from tollad.series.reading import normal_stretches
 
     check_distinct(output, read=(normals,))  # MODEL may be calibrated in its place
     check_output(output, overwrite=force)
     reading: dict[str, Any] = {"header": header, "key": key, "label": label, "normal": normal}
-    detector: Any
-    if not of_images(model) and is_series(model):
-        detector = SeriesDetector.load(model, device=device)
+    detector = load_detector(model, device)
+    if isinstance(detector, SeriesDetector):
         dialect = detector.model_.dialect.changed(**written)
         stretches = normal_stretches(detector.model_, normals, dialect=dialect, **reading)
         detector.calibrate_steps(stretches, false_alarm_rate=rate, tail=tail)
     else:
-        detector = load_detector(model, device=device)
         expected = expected_by(detector)
         rows = read_rows(expected, normals, dialect=expected.dialect.changed(**written), max_gib=max_gib, **reading)
         detector.calibrate(rows, false_alarm_rate=rate, tail=tail)
     detector.save(output, overwrite=force)
-    if of_images(output):
+    if isinstance(detector, ImageDetector):
         shown = images.read_card(output)
         print_result(as_json, shown, images.format_card(shown))
         return

@@ -14,7 +14,6 @@ from tollad.cli.shared import (
     json_option,
     load_detector,
     normal_option,
-    of_images,
     print_result,
     threshold_options,
 )
@@ -71,26 +70,24 @@ def evaluate(
     from tollad import metrics, plots
     from tollad.calibration import overlap
     from tollad.cli import images
-    from tollad.detector.scored import expected_by, labels_and_scores, score_blocks
+    from tollad.detector.scored import labels_and_scores, score_blocks
     from tollad.io.outputs import check_distinct, check_output
     from tollad.series.detector import SeriesDetector
-    from tollad.series.model import is_series
     from tollad.warn import warn
 
     check_distinct(plot, read=(model, data))
     if plot is not None:
         plots.picture_format(plot)
         check_output(plot, overwrite=force)
-    reading: dict[str, Any]
-    if not of_images(model) and is_series(model):
+    detector = load_detector(model, device)
+    if isinstance(detector, SeriesDetector):
         if "false_alarm_rate" in moved:
             raise click.UsageError("--false-alarm-rate is for rows that are no time steps.")
         from tollad.cli import series
 
-        loaded = SeriesDetector.load(model, device=device)
         if moved:
-            loaded.set_threshold(**moved)
-        fitted = loaded.model_
+            detector.set_threshold(**moved)
+        fitted = detector.model_
         reading = {"header": header, "key": key, "dialect": fitted.dialect.changed(**written)}
         series.evaluate(
             fitted,
@@ -106,18 +103,12 @@ def evaluate(
         return
     if label is None:
         raise click.UsageError("--windows is for series; give --label, and --normal, its values that mean normal.")
-    detector = load_detector(model, device=device)
     if moved:
         detector.set_threshold(**moved)
     if masks is not None and (hasattr(detector, "stack_") or not os.path.isdir(data)):
         raise click.UsageError("--masks is for folders of images, and a model of images other than of their pixels.")
     threshold = -detector.offset_
-    reading = {
-        "header": header,
-        "key": key,
-        "dialect": expected_by(detector).dialect.changed(**written),
-    }
-    blocks = score_blocks(detector, data, column=label, max_gib=max_gib, **reading)
+    blocks = score_blocks(detector, data, header=header, key=key, column=label, written=written, max_gib=max_gib)
     labels, scores = labels_and_scores(blocks, data, label, normal)
     alarms, anomalous = scores > threshold, labels == 1
     if overlap(scores[~anomalous], detector.training_scores_):

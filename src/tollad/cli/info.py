@@ -20,7 +20,7 @@ def info(model: str, markdown: str | None, force: bool, as_json: bool) -> None:
     from tollad.io.outputs import check_distinct
 
     check_distinct(markdown, read=(model,))
-    shows = images if artifact.kind_of(model) == "image model" else card
+    shows = images if artifact.described(model).get("kind") == "image model" else card
     shown = shows.read_card(model)
     if markdown is not None:
         with files.atomic_write(markdown, overwrite=force) as file:

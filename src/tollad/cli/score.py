@@ -14,7 +14,6 @@ from tollad.cli.shared import (
     input_options,
     json_option,
     load_detector,
-    of_images,
     print_result,
     threshold_options,
 )
@@ -135,11 +134,10 @@ def score(
     from tollad import plots
     from tollad.cli import images
     from tollad.detector import results
-    from tollad.detector.scored import expected_by, score_blocks
+    from tollad.detector.scored import score_blocks
     from tollad.io import skipped as skipping
     from tollad.io.outputs import check_distinct, check_output, check_table_output, write_tables
     from tollad.series.detector import SeriesDetector
-    from tollad.series.model import is_series
 
     path = None if output == "-" else output
     if as_json and path is None:
@@ -157,7 +155,8 @@ def score(
         plots.picture_format(plot)
         check_output(plot, overwrite=force)
     identifier, *beside = identifiers or (None,)
-    if not of_images(model) and is_series(model):
+    detector = load_detector(model, device)
+    if isinstance(detector, SeriesDetector):
         if drift or on_error == "skip":
             raise click.UsageError("--drift and --on-error skip are for rows that are no time steps.")
         if as_json or beside or "false_alarm_rate" in moved:
@@ -166,17 +165,16 @@ def score(
             raise click.UsageError("--explain gives the reasons for events of a series; give --events, too.")
         from tollad.cli import series
 
-        fitted = SeriesDetector.load(model, device=device)
-        if (causal or state is not None) and not fitted.model_.causal:
+        if (causal or state is not None) and not detector.model_.causal:
             raise ValueError(
                 f"{model}: is not causal: it knows a time step only a window later; fit with --causal, or leave out "
                 "--causal and --state"
             )
         if moved:
-            fitted.set_threshold(**moved)
-        dialect = fitted.model_.dialect.changed(**written)
+            detector.set_threshold(**moved)
+        dialect = detector.model_.dialect.changed(**written)
         series.score(
-            fitted,
+            detector,
             data,
             path,
             reading={"header": header, "key": key, "column": identifier, "dialect": dialect},
@@ -191,7 +189,6 @@ def score(
         return
     if events is not None or causal or state is not None:
         raise click.UsageError("--events, --causal and --state are for series, and MODEL is one of rows.")
-    detector = load_detector(model, device=device)
     if moved:
         detector.set_threshold(**moved)
     if (fdr is not None or drift) and not hasattr(detector, "calibration_scores_"):
@@ -214,12 +211,17 @@ def score(
         bad = None
         if skipped is not None:
             bad = stack.enter_context(skipping.SkippedRows(skipped, overwrite=force))
-        reading: dict[str, Any] = {
-            "header": header,
-            "key": key,
-            "dialect": expected_by(detector).dialect.changed(**written),
-        }
-        blocks = score_blocks(detector, data, column=identifier, beside=beside, reject=bad, max_gib=max_gib, **reading)
+        blocks = score_blocks(
+            detector,
+            data,
+            header=header,
+            key=key,
+            column=identifier,
+            beside=beside,
+            reject=bad,
+            written=written,
+            max_gib=max_gib,
+        )
         if drift:
             blocks = results.watch_drift(blocks, detector.calibration_scores_)
         if maps is not None:

@@ -125,19 +125,18 @@ def check_label(label: str | None, normal: tuple[str, ...]) -> None:
         raise click.UsageError("--label and --normal belong together: a column, and its values that mean normal.")
 
 
-def of_images(path: str) -> bool:
-    """Return whether a model file is one of images, other than of their pixels."""
-    from tollad.io import artifact
-
-    return artifact.kind_of(path) == "image model"
-
-
-def load_detector(path: str, device: str | None = None) -> Any:
-    """Return the detector of a model file, one of rows or one of images."""
+def load_detector(path: str, device: str | None) -> Any:
+    """Return the detector of a model file: a `TollDetector`, an `ImageDetector` or a `SeriesDetector`."""
     from tollad.detector.estimator import TollDetector
     from tollad.images.detector import ImageDetector
+    from tollad.io import artifact
+    from tollad.series.detector import SeriesDetector
+    from tollad.series.model import is_series
 
-    return ImageDetector.load(path) if of_images(path) else TollDetector.load(path, device=device)
+    metadata = artifact.described(path)
+    if metadata.get("kind") == "image model":
+        return ImageDetector.load(path)
+    return (SeriesDetector if is_series(metadata) else TollDetector).load(path, device=device)
 
 
 def print_result(as_json: bool, result: Mapping[str, Any], text: str) -> None:

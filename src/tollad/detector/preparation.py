@@ -63,7 +63,8 @@ class Preparation:
     @property
     def views_of_members(self) -> list[int]:
         """Which view of the features each member takes."""
-        return [member % self.features.n_views for member in range(self.n_members)]
+        n_views = self.features.n_views
+        return [member % n_views for member in range(self.n_members)]
 
     def views(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """Return each view of rows in the shape that the network takes: (n, ...) to (n_views, n, *shape)."""

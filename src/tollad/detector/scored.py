@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,10 +68,13 @@ def score_blocks(
     column: str | None = None,
     beside: Sequence[str] = (),
     reject: Reject | None = None,
-    dialect: Dialect | None = None,
+    written: Mapping[str, Any] | None = None,
     max_gib: float = MAX_GIB,
 ) -> Iterator[Scored]:
-    """Score the rows of a file, reading it block by block: as `tollad.io.inputs.row_blocks`, with the scores."""
+    """Score the rows of a file, reading it block by block: as `tollad.io.inputs.row_blocks`, with the scores.
+
+    `written` says how its text differs from that of the fit, by attributes of `tollad.io.dialect.Dialect`.
+    """
     expected = expected_by(detector)
     for block in row_blocks(
         expected,
@@ -81,7 +84,7 @@ def score_blocks(
         column=column,
         beside=beside,
         reject=reject,
-        dialect=dialect,
+        dialect=expected.dialect.changed(**written or {}),
         max_gib=max_gib,
     ):
         scores = detector.anomaly_score(block.rows)

@@ -108,10 +108,10 @@ def load(
     return metadata, tensors
 
 
-def kind_of(path: str | os.PathLike[str]) -> str:
-    """Return the kind of a file written by `save`; errors as of `load`."""
+def described(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the metadata of a file of any kind, ``kind`` among them; errors as of `load`."""
     metadata, _ = files.read_packed(path)
-    return str(metadata.get("kind", "unknown"))
+    return metadata
 
 
 def group(tensors: Mapping[str, T], prefix: str) -> dict[str, T]:

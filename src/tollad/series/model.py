@@ -239,15 +239,8 @@ def save(
     artifact.save(path, "model", metadata, tensors, overwrite=overwrite)
 
 
-def is_series(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a model file is one of a series.
-
-    Raises
-    ------
-    ValueError, OSError
-        If there is no readable model.
-    """
-    metadata, _ = artifact.load(path, "model")
+def is_series(metadata: Mapping[str, Any]) -> bool:
+    """Return whether a model file with these metadata is one of a series."""
     return "series" in metadata or _is_old(metadata)
 
 

@@ -33,7 +33,7 @@ from tollad import metrics
 from tollad.bench import machine
 from tollad.bench.execute import execute
 from tollad.bench.protocols import Task, make_task
-from tollad.bench.spec import Run
+from tollad.bench.spec import Run, runs_of
 from tollad.bench.tables import read_table
 from tollad.method import networks
 
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/arrhythmia.jsonl"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    runs = [run for run in read_table("table4").work(overrides={"steps": arguments.steps}) if isinstance(run, Run)]
+    runs = runs_of(read_table("table4").work(overrides={"steps": arguments.steps}))
     task = make_task("official_split", "arrhythmia")
     cases: dict[str, Case] = {
         "loop over models": lambda runs: loop(runs, task),

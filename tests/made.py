@@ -32,6 +32,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "OCSVM": {},
     "OCGAN": {"epochs": 3, "batch_size": 10, "latent_dim": 3, "width": 2, "critic_width": 2, "mine_after": 1},
     "PrincipalComponents": {"n": 3},
+    "TargetedCollapse": {"steps": 20, "batch_size": 10, "latent_dim": 3, "hidden": (5,)},
     "RCGAN": {"epochs": 2, "batch_size": 10, "latent_dim": 3},
     "VAE": {"epochs": 3, "batch_size": 10, "latent_dim": 3, "hidden": (5,)},
 }

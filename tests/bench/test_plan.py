@@ -4,17 +4,13 @@ import pytest
 from bench.synthetic import table_run
 
 from tollad.bench import machine
-from tollad.bench.plan import kind_of, plan
-from tollad.bench.spec import Run
+from tollad.bench.plan import plan
+from tollad.bench.spec import runs_of
 from tollad.bench.tables import read_table
 
 
-def runs_of(name):
-    return [item for item in read_table(name).work() if isinstance(item, Run)]
-
-
 def sizes(name, n_members=None):
-    return [len(stack) for stack in plan(runs_of(name), n_members)]
+    return [len(stack) for stack in plan(runs_of(read_table(name).work()), n_members)]
 
 
 def test_seeds_of_a_dense_network_are_one_stack():
@@ -34,10 +30,12 @@ def test_how_many_are_trained_together_can_be_chosen(n_members, expected):
 @pytest.mark.parametrize("n_members", [None, 3])
 @pytest.mark.parametrize("name", ["table2", "table4_splits", "table8"])
 def test_every_run_is_in_one_stack_and_its_members_are_alike(name, n_members):
-    stacks = plan(runs_of(name), n_members)
-    assert sorted(run.identity for stack in stacks for run in stack) == sorted(run.identity for run in runs_of(name))
+    stacks = plan(runs_of(read_table(name).work()), n_members)
+    assert sorted(run.identity for stack in stacks for run in stack) == sorted(
+        run.identity for run in runs_of(read_table(name).work())
+    )
     for stack in stacks:
-        assert len({kind_of(run) for run in stack}) == 1
+        assert len({run.alike for run in stack}) == 1
 
 
 def test_equal_runs_are_trained_once():

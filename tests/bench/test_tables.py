@@ -189,7 +189,7 @@ class TestWork:
         (('name = "Ours"', ""), r"small, method '\?': the key 'name' is missing"),
         (("zero = [90.0]", "zwei = [90.0]"), "small, method 'Other': there is no cell 'zwei'"),
         (("latent_dim = 8", "latent_dims = 8"), "small, method 'Ours', cell 'zero': a run has no 'latent_dims'"),
-        (("beta = 2", "beta = -2"), "small, method 'Ours', cell 'zero': beta of a run must be finite"),
+        (("beta = 2", "beta = -2"), "small, method 'Ours', cell 'zero': beta must be finite"),
         (("n = 4, ", ""), "small, method 'PCA', cell 'zero': n of a baseline must be given"),
         (("[run]", "[run"), r"small\.toml: "),
     ],

@@ -26,7 +26,7 @@ _LEAST_SPLITS = 10
 
 def to_page(tables: Iterable[Table], rows: Sequence[Row]) -> str:
     """Return the page of Markdown: a section for each table of which another method was measured."""
-    sections = [_section(table, rows) for table in tables if any(method.trial for method in table.methods)]
+    sections = [_section(table, rows) for table in tables if any(method.kind == "trial" for method in table.methods)]
     return "\n".join([_PREFACE.read_text(encoding="utf-8"), *(section for section in sections if section)])
 
 
@@ -49,21 +49,21 @@ def _section(table: Table, rows: Sequence[Row]) -> str:
 
 
 def _trial_of(table: Table, name: str) -> Method | None:
-    return next((method for method in table.methods if method.name == name and method.trial), None)
+    return next((method for method in table.methods if method.name == name and method.kind == "trial"), None)
 
 
 def _is_line(table: Table, line: Line) -> bool:
     """Whether it is of the paper's own method or a reference line."""
     method = next(method for method in table.methods if method.name == line.method)
-    return method.run is not None or method.baseline is not None
+    return method.kind in ("run", "baseline")
 
 
 def _protocols(table: Table, measured: set[str], rows: Sequence[Row]) -> Iterable[str]:
     cost = _seconds(rows)
     for method in table.methods:
-        if method.name not in measured or method.trial is None:
+        if method.name not in measured or method.kind != "trial":
             continue
-        recipe: Recipe = read_recipe(method.trial["recipe"])
+        recipe: Recipe = read_recipe(method.own["recipe"])
         dataset = table.run["dataset"]
         notes = [recipe.note, recipe.sets[dataset].get("note", "")]
         seconds = {
@@ -95,7 +95,7 @@ def conclusions(report: Report) -> list[str]:
         line
         for line in report.lines
         if line.what == "last"
-        and any(method.name == line.method and method.baseline is not None for method in report.table.methods)
+        and any(method.name == line.method and method.kind == "baseline" for method in report.table.methods)
     ]
     for line in report.lines:
         if line.what != "last" or _trial_of(report.table, line.method) is None:

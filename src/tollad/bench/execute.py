@@ -21,34 +21,18 @@ from tollad.bench.clock import Clock, Pace
 from tollad.bench.device_rows import DeviceRows, Held, Part
 from tollad.bench.protocols import Task
 from tollad.bench.results import Row
-from tollad.bench.spec import Run, Work, digest
-from tollad.method.objective import Objective
+from tollad.bench.spec import SHARED, Run, Work, digest
+from tollad.methods.targeted import TargetedCollapse
 from tollad.training import scoring
-from tollad.training.build import build_stack
 from tollad.training.checkpoint import Checkpoint
 from tollad.training.loop import Precision
 from tollad.training.session import Session
-from tollad.training.stack import Stack
 
 # Rows of each member that are scored at once. On a CPU the values between convolutions should stay in its cache.
 _BLOCK = {"cpu": 100, "cuda": 2000}
 _DENSE_BLOCK = 10_000
 # Seconds between two saves of the state.
 _SAVE_EVERY = 60.0
-# What runs of one stack have in common; the others may differ from member to member.
-SHARED = (
-    "protocol",
-    "dataset",
-    "network",
-    "latent_dim",
-    "hidden",
-    "norm",
-    "learning_rate",
-    "batch_size",
-    "steps",
-    "validate_every",
-    "precision",
-)
 
 Progress: TypeAlias = Callable[[int, list[float]], None]
 
@@ -71,7 +55,7 @@ def execute(
     Parameters
     ----------
     runs : sequence of M Runs
-        Alike in `SHARED`.
+        Alike in `tollad.bench.spec.SHARED`.
     tasks : sequence of M Tasks
         Theirs; equal ones should be one object.
     device : torch.device
@@ -96,7 +80,7 @@ def execute(
     """
     _check(runs, device)
     with machine.products(runs[0].precision):
-        training = _begin(runs, tasks, device)
+        training = _Training(runs, tasks, device)
         saved = None if checkpoint is None else Checkpoint(checkpoint, _identity(runs), _SAVE_EVERY)
         if saved is not None:
             try:
@@ -104,7 +88,7 @@ def execute(
             except (ValueError, KeyError) as error:
                 # Damaged, or another version's: what it saved is a matter of time, and must not stand in the way.
                 warnings.warn(f"{runs[0]} begins anew, its checkpoint cannot be used: {error}", stacklevel=2)
-                training = _begin(runs, tasks, device)
+                training = _Training(runs, tasks, device)
         return training.rows() if training.run(saved, deadline, progress) else None
 
 
@@ -115,7 +99,7 @@ def measure_pace(runs: Sequence[Run], tasks: Sequence[Task], device: torch.devic
     """
     _check(runs, device)
     with machine.products(runs[0].precision):
-        return _begin(runs, tasks, device).pace()
+        return _Training(runs, tasks, device).pace()
 
 
 def _check(runs: Sequence[Run], device: torch.device) -> None:
@@ -128,14 +112,6 @@ def _check(runs: Sequence[Run], device: torch.device) -> None:
         raise ValueError("precision 'tf32' needs a CUDA device; use float32")
 
 
-def _begin(runs: Sequence[Run], tasks: Sequence[Task], device: torch.device) -> _Training:
-    """Return the training of a stack before its first step."""
-    first, shape = runs[0], tasks[0].train.shape[1:]
-    seeds = [run.seed for run in runs]
-    stack = build_stack(first.network, shape, first.latent_dim, first.hidden, seeds, first.batch_size, device)
-    return _Training(stack.to(device=device), runs, tasks)
-
-
 def _identity(runs: Sequence[Run]) -> str:
     return digest([run.identity for run in runs])
 
@@ -143,18 +119,16 @@ def _identity(runs: Sequence[Run]) -> str:
 class _Training:
     """A stack in training and what is measured of it."""
 
-    def __init__(self, stack: Stack, runs: Sequence[Run], tasks: Sequence[Task]) -> None:
-        first = runs[0]
-        self._stack = stack
+    def __init__(self, runs: Sequence[Run], tasks: Sequence[Task], device: torch.device) -> None:
+        first, shape = runs[0], tasks[0].train.shape[1:]
+        self._stack, self._objective = TargetedCollapse.stacked([run.method for run in runs], shape, device)
         self._runs = runs
         self._tasks = tasks
         self._precision: Precision = "bf16" if first.precision == "bf16" else "float32"
-        self._rows = DeviceRows(tasks, stack.device)
-        betas = [run.beta for run in runs]
-        self._objective = Objective({"l2": 1, f"latent_{first.norm}": betas if len(set(betas)) > 1 else betas[0]})
+        self._rows = DeviceRows(tasks, device)
         self._validates = tasks[0].validation is not None
         self._session = Session(
-            stack,
+            self._stack,
             self._objective,
             self._rows.batches(first.batch_size, [run.batch_seed for run in runs], first.validate_every),
             steps=first.steps,
@@ -166,7 +140,7 @@ class _Training:
             keep_failures=True,
             loss_type=torch.float64,
         )
-        self._clock = Clock(stack.device)
+        self._clock = Clock(device)
         self._since = self._clock.mark()
         self._seconds: dict[str, list[float]] = {"training": [], "validation": []}
         # Wall and processor seconds of earlier calls, and the time at which this one began.
@@ -335,6 +309,5 @@ def _all_metrics(labels: Tensor, scores: Tensor) -> list[dict[str, float]]:
 
 def failed_row(item: Work, error: str) -> Row:
     """Return the row of a run or a baseline that has no result, and why."""
-    kind = type(item).__name__.lower()
-    row = {"kind": kind, "identity": item.identity, "run": dataclasses.asdict(item), "error": error}
+    row = {"kind": item.kind, "identity": item.identity, "run": dataclasses.asdict(item), "error": error}
     return {**row, "last": None, "best_validation": None, "curve": None}

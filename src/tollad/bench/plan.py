@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tollad.bench.execute import SHARED
 from tollad.bench.spec import Run
 from tollad.method.networks import traits_of
 
@@ -34,14 +33,9 @@ def plan(runs: Iterable[Run], n_members: int | None = None) -> list[list[Run]]:
     """
     alike: dict[tuple[object, ...], list[Run]] = {}
     for run in dict.fromkeys(runs):
-        alike.setdefault(kind_of(run), []).append(run)
+        alike.setdefault(run.alike, []).append(run)
     stacks: list[list[Run]] = []
     for group in alike.values():
         size = n_members or (_MEMBERS_DENSE if traits_of(group[0].network).batched else _MEMBERS_OTHERS)
         stacks += [group[i : i + size] for i in range(0, len(group), size)]
     return stacks
-
-
-def kind_of(run: Run) -> tuple[object, ...]:
-    """Return what the runs of one stack have in common."""
-    return tuple(getattr(run, name) for name in SHARED)

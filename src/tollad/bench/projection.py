@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -10,11 +11,16 @@ import torch
 from tollad.bench import machine
 from tollad.bench.clock import Pace
 from tollad.bench.execute import measure_pace
-from tollad.bench.plan import kind_of
 from tollad.bench.results import Results
 from tollad.bench.runner import checkpoint_of, divide, left_of, tasks_of
-from tollad.bench.spec import Baseline, Run, Trial, Work
+from tollad.bench.spec import Run, Work, runs_of
 from tollad.io import artifact
+
+# What is said of work that is no stack, whose steps are not timed.
+_ALONE = {
+    "baseline": ": not measured, seconds to minutes each",
+    "trial": " of other methods: `tollad paper list` says how long each takes",
+}
 
 
 def project(
@@ -43,13 +49,12 @@ def project(
     """
     finished = results.finished() if missing else set()
     kinds: dict[tuple[object, ...], list[list[Run]]] = {}
-    n_baselines = n_trials = 0
+    alone: Counter[str] = Counter()
     for members in divide(work, n_members):
         left = left_of(members, finished)
-        n_baselines += sum(isinstance(item, Baseline) for item in left)
-        n_trials += sum(isinstance(item, Trial) for item in left)
-        if stack := [item for item in left if isinstance(item, Run)]:
-            kinds.setdefault((len(stack), *kind_of(stack[0])), []).append(stack)
+        alone.update(item.kind for item in left if not item.stacks)
+        if stack := runs_of(left):
+            kinds.setdefault((len(stack), *stack[0].alike), []).append(stack)
     total, left_out = 0.0, False
     for found in kinds.values():
         run, size = found[0][0], len(found[0])
@@ -72,10 +77,9 @@ def project(
         )
         if compare:
             yield f"  {_compared(found[0], pace, device)}"
-    if n_baselines:
-        yield f"{_count(n_baselines, 'baseline')}: not measured, seconds to minutes each"
-    if n_trials:
-        yield f"{_count(n_trials, 'trial')} of other methods: `tollad paper list` says how long each takes"
+    for kind, said in _ALONE.items():
+        if alone[kind]:
+            yield f"{_count(alone[kind], kind)}{said}"
     if kinds:
         runs = "the others" if left_out else "all runs"
         threads = f", {_count(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tollad.bench.results import Row
-from tollad.bench.spec import KINDS, Trial, Work
+from tollad.bench.spec import KINDS, RECIPE, Work
 from tollad.bench.tables import AVERAGE, Method, Table
 
 SELECTIONS = {
@@ -23,14 +23,12 @@ SELECTIONS = {
 }
 """How a checkpoint is chosen, and how a reader is told."""
 
+_DIFFERENCES = {"best_validation": "difference", "last": "difference_last"}
 _WHAT = {
     **SELECTIONS,
     "difference": "difference: best validation - published",
     "difference_last": "difference: last step - published",
 }
-
-# What may differ from the paper's recipe and still belong beside it, told apart by name.
-_RECIPE = ("steps", "batch_size", "validate_every", "precision")
 
 _Recipe: TypeAlias = tuple[Any, ...]
 
@@ -215,18 +213,13 @@ def to_csv(reports: Sequence[Report]) -> str:
     return text.getvalue()
 
 
-def recipe_of(item: Work) -> _Recipe:
-    """Return what may differ from the paper's recipe; empty for a baseline."""
-    return tuple(getattr(item, name) for name in _RECIPE) if item.stacks else ()
-
-
 def _by_key(rows: Iterable[Row]) -> dict[_Recipe, dict[_Recipe, Row]]:
     """Rows by what must agree, and among these by recipe."""
     found: dict[_Recipe, dict[_Recipe, Row]] = {}
     for row in rows:
         item = work_of(row)
         known = found.setdefault(_key(item), {})
-        recipe = recipe_of(item)
+        recipe = item.recipe
         if row["error"] is None or known.get(recipe, row)["error"] is not None:
             known[recipe] = row
     return found
@@ -239,7 +232,7 @@ def work_of(row: Row) -> Work:
 
 def _key(item: Work) -> _Recipe:
     values = dataclasses.asdict(item)
-    return (item.kind, *(value for name, value in values.items() if name not in _RECIPE))
+    return (item.kind, *(value for name, value in values.items() if name not in RECIPE))
 
 
 _Found: TypeAlias = dict[str, dict[int, Row]]
@@ -254,7 +247,7 @@ def _measured(table: Table, method: Method, found: Mapping[_Recipe, Mapping[_Rec
             # Where two budgets are one, it is the published one.
             for item, budget in {item: budget for budget, item in reversed(items.items())}.items():
                 for recipe, row in found.get(_key(item), {}).items():
-                    name = (budget,) if isinstance(item, Trial) else recipe
+                    name = recipe if len(method.budgets) == 1 else (budget,)
                     measured.setdefault(name, {}).setdefault(cell, {})[seed] = row
     own = _own_recipe(table, method)
     return dict(sorted(measured.items(), key=lambda entry: (entry[0] != own, str(entry[0]))))
@@ -278,11 +271,9 @@ def _measured_lines(
             values[AVERAGE] = Value(float(np.mean([value.mean for value in values.values()])))
         lines.append(Line(method.name, selection, name, values))
         difference = {cell: Value(v.mean - published[cell].mean) for cell, v in values.items() if cell in published}
-        # The paper chose its own checkpoints by labels; the others, as far as is known, did not.
-        chosen, what = ("best_validation", "difference") if method.trial is None else ("last", "difference_last")
-        if difference and selection == chosen:
+        if difference and method.work is not None and selection == method.work.judged_by:
             far = [c for c, v in difference.items() if _is_far(v.mean, published[c].std)]
-            lines.append(Line(method.name, what, name, difference, frozenset(far)))
+            lines.append(Line(method.name, _DIFFERENCES[selection], name, difference, frozenset(far)))
     return lines
 
 
@@ -308,16 +299,16 @@ def _recipe_name(table: Table, method: Method, recipe: _Recipe) -> str:
     """Name a recipe by its precision and what differs from the table's own; empty for a baseline."""
     if not recipe:
         return ""
-    if method.trial is not None:
+    if len(method.budgets) > 1:
         return f"{recipe[0]} budget"
     own = _own_recipe(table, method)
     units = {"steps": "steps", "batch_size": "rows a step", "validate_every": "steps between validations"}
     changed = [
         f"{value} {units[name]} for {before}"
-        for name, value, before in zip(_RECIPE, recipe, own, strict=True)
+        for name, value, before in zip(RECIPE, recipe, own, strict=True)
         if name in units and value != before
     ]
-    return ", ".join([*changed, recipe[_RECIPE.index("precision")]])
+    return ", ".join([*changed, recipe[RECIPE.index("precision")]])
 
 
 def _remark(table: Table, method: Method, recipe: _Recipe, by_cell: _Found) -> str:
@@ -362,17 +353,19 @@ def _missing(table: Table, method: Method, by_cell: _Found) -> str:
     return "; ".join(f"seeds {seeds} of {', '.join(names)}" for seeds, names in cells.items())
 
 
-def _seeds(table: Table, method: Method, cell: str) -> range:
-    """The repetitions of a cell; of a baseline the different ones only."""
-    once = method.baseline is not None and "split_seed" not in table.cells[cell].vary
-    return range(1) if once else table.repetitions(method, cell)
+def _seeds(table: Table, method: Method, cell: str) -> list[int]:
+    """The repetitions of a cell that differ: a baseline without random splits is the same for every seed."""
+    seeds: dict[Work, int] = {}
+    for seed in table.repetitions(method, cell):
+        seeds.setdefault(table.repetition(method, cell, seed), seed)
+    return list(seeds.values())
 
 
 def _own_recipe(table: Table, method: Method) -> _Recipe:
     """What the table itself asks for; its cells agree in it."""
-    if method.trial is not None:
+    if len(method.budgets) > 1:
         return method.budgets[:1]
-    return recipe_of(table.repetition(method, next(iter(table.cells)), 0))
+    return table.repetition(method, next(iter(table.cells)), 0).recipe
 
 
 def ranges(numbers: Sequence[int]) -> str:

@@ -14,7 +14,7 @@ from tollad.bench.execute import execute, failed_row
 from tollad.bench.plan import plan
 from tollad.bench.protocols import Task, make_task
 from tollad.bench.results import Results, Row, claim
-from tollad.bench.spec import Run, Work, digest
+from tollad.bench.spec import Work, digest, runs_of
 from tollad.datasets.catalogue import user_cache
 
 
@@ -127,7 +127,7 @@ def divide(work: Iterable[Work], n_members: int | None = None) -> list[Sequence[
     Of all the work, with a result or not: so a stack is the same whatever became of others.
     """
     items = list(work)
-    stacks = plan((item for item in items if isinstance(item, Run)), n_members)
+    stacks = plan(runs_of(items), n_members)
     # The others come last: time on a lent device is for runs.
     return [*stacks, *([item] for item in dict.fromkeys(items) if not item.stacks)]
 
@@ -169,7 +169,7 @@ def _measure(
 ) -> list[Row] | None:
     """Return the rows of what is carried out together; None when time is up."""
     start = time.monotonic()
-    runs = [item for item in members if isinstance(item, Run)]
+    runs = runs_of(members)
 
     def show(step: int, values: list[float]) -> None:
         mean = f", validation {100 * sum(values) / len(values):.1f}" if values else ""

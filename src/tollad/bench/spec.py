@@ -1,20 +1,50 @@
-"""What decides a measured number, as plain values: a run of an autoencoder, a baseline, or a trial of a method."""
+"""What decides a measured number, as plain values: a run of the paper's method, a baseline, or a trial of another.
+
+The three have one face, by which they are carried out and reported; nobody asks which of them an object is.
+
+- ``identity``, ``kind``: by which results are found.
+- ``stacks``: whether several are trained together.
+- ``recipe``, ``budgets``: what may differ from the published recipe.
+- ``judged_by``: the selection that stands beside the published value. The paper chose its own checkpoints by labels;
+  the others, as far as is known, did not.
+- ``unvaried``: values that its one seed decides, too: a cell that varies them is the same as the one without.
+- ``of_cell``: what a table's method does in a cell.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias, cast
 
 from tollad import methods
-from tollad.method import networks, terms
+from tollad.bench.recipes import BUDGETS, read_recipe
+from tollad.methods import targeted
+from tollad.methods.targeted import TargetedCollapse
 
 Precision: TypeAlias = Literal["float32", "tf32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bf16")
+
+# The fields of a run that are those of its method.
+_OF_METHOD = (
+    "network",
+    "latent_dim",
+    "hidden",
+    "beta",
+    "norm",
+    "learning_rate",
+    "batch_size",
+    "steps",
+    "seed",
+    "batch_seed",
+)
+SHARED = ("protocol", "dataset", *targeted.SHARED, "validate_every", "precision")
+"""What the runs of one stack have in common."""
+RECIPE = ("steps", "batch_size", "validate_every", "precision")
+"""What of a run may differ from the paper's recipe and still belong beside it, told apart by name."""
 
 # Part of every identity: raised when a change of the code gives the same values another meaning.
 _RECIPE = 1
@@ -54,7 +84,10 @@ class Run:
     """
 
     kind: ClassVar[str] = "run"
+    unvaried: ClassVar[tuple[str, ...]] = ()
     stacks: ClassVar[bool] = True
+    budgets: ClassVar[tuple[str, ...]] = BUDGETS[:1]
+    judged_by: ClassVar[str] = "best_validation"
 
     protocol: str
     dataset: str
@@ -74,23 +107,44 @@ class Run:
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
-        # 10 and 10.0 are one run, and so are a list and a tuple.
-        for name in ("beta", "learning_rate"):
-            object.__setattr__(self, name, float(getattr(self, name)))
-        if self.hidden is not None:
-            object.__setattr__(self, "hidden", tuple(self.hidden))
-        for name in ("latent_dim", "batch_size", "steps", "validate_every"):
-            _need(isinstance(getattr(self, name), int) and getattr(self, name) >= 1, self, name, "an integer from 1 up")
-        for name in ("split_seed", "seed", "batch_seed"):
-            _need(isinstance(getattr(self, name), int) and getattr(self, name) >= 0, self, name, "an integer from 0 up")
-        _need(
-            self.steps % self.validate_every == 0, self, "steps", f"a multiple of {self.validate_every}, validate_every"
-        )
-        _need(math.isfinite(self.beta) and self.beta >= 0, self, "beta", "finite and not negative")
-        _need(math.isfinite(self.learning_rate) and self.learning_rate > 0, self, "learning_rate", "above 0")
-        _need(self.network in networks.__all__, self, "network", f"one of {', '.join(networks.__all__)}")
-        _need(self.norm in terms.latent_penalties(), self, "norm", f"one of {', '.join(terms.latent_penalties())}")
+        method = self.method  # 10 and 10.0 are one run, and so are a list and a tuple
+        for name in ("beta", "learning_rate", "hidden"):
+            object.__setattr__(self, name, getattr(method, name))
+        _need(isinstance(self.split_seed, int) and self.split_seed >= 0, self, "split_seed", "an integer from 0 up")
+        every = self.validate_every
+        _need(isinstance(every, int) and every >= 1, self, "validate_every", "an integer from 1 up")
+        _need(self.steps % every == 0, self, "steps", f"a multiple of {every}, validate_every")
         _need(self.precision in PRECISIONS, self, "precision", f"one of {', '.join(PRECISIONS)}")
+
+    @property
+    def method(self) -> TargetedCollapse:
+        """The method that is trained."""
+        return TargetedCollapse(**{name: getattr(self, name) for name in _OF_METHOD})
+
+    @property
+    def alike(self) -> tuple[Any, ...]:
+        """What the runs of one stack have in common."""
+        return tuple(getattr(self, name) for name in SHARED)
+
+    @property
+    def recipe(self) -> tuple[Any, ...]:
+        """What may differ from the paper's and still belong beside it, see `RECIPE`."""
+        return tuple(getattr(self, name) for name in RECIPE)
+
+    @classmethod
+    def of_cell(cls, cell: Mapping[str, Any], own: Mapping[str, Any], budget: str) -> Self:
+        """Return what a method of a table does in one repetition of a cell.
+
+        Parameters
+        ----------
+        cell : mapping
+            What the table, the cell and the repetition set.
+        own : mapping
+            What the method sets.
+        budget : str
+            One of `budgets`.
+        """
+        return cls.from_values({**cell, **own})
 
     @property
     def identity(self) -> str:
@@ -135,7 +189,12 @@ class Baseline:
     """
 
     kind: ClassVar[str] = "baseline"
+    unvaried: ClassVar[tuple[str, ...]] = ()
     stacks: ClassVar[bool] = False
+    budgets: ClassVar[tuple[str, ...]] = BUDGETS[:1]
+    judged_by: ClassVar[str] = "best_validation"
+    precision: ClassVar[Precision] = "float32"
+    recipe: ClassVar[tuple[Any, ...]] = ()
 
     protocol: str
     dataset: str
@@ -161,6 +220,11 @@ class Baseline:
         """Return the baseline of a mapping; for errors see `Run.from_values`."""
         _check_names(cls, values)
         return cls(**values)
+
+    @classmethod
+    def of_cell(cls, cell: Mapping[str, Any], own: Mapping[str, Any], budget: str) -> Self:
+        """Return what a method of a table does in one repetition of a cell; parameters as of `Run.of_cell`."""
+        return cls.from_values({**_task_of(cell), **own})
 
     def __str__(self) -> str:
         return f"{_name_task(self)}, {self.method}{'' if self.n is None else f'-{self.n}'}, {self.rows}"
@@ -194,7 +258,12 @@ class Trial:
     """
 
     kind: ClassVar[str] = "trial"
+    unvaried: ClassVar[tuple[str, ...]] = ("batch_seed",)
     stacks: ClassVar[bool] = False
+    budgets: ClassVar[tuple[str, ...]] = BUDGETS
+    judged_by: ClassVar[str] = "last"
+    precision: ClassVar[Precision] = "float32"
+    recipe: ClassVar[tuple[Any, ...]] = ()
 
     protocol: str
     dataset: str
@@ -228,6 +297,18 @@ class Trial:
         _check_names(cls, values)
         return cls(**values)
 
+    @classmethod
+    def of_cell(cls, cell: Mapping[str, Any], own: Mapping[str, Any], budget: str) -> Self:
+        """Return what a method of a table does in one repetition of a cell; parameters as of `Run.of_cell`.
+
+        `own` names a "recipe" of `tollad.bench.recipes`, and what differs from it.
+        """
+        task = _task_of(cell)
+        values = read_recipe(own["recipe"]).values(task["dataset"], budget)
+        changed = {name: value for name, value in own.items() if name != "recipe"}
+        settings = {**values.pop("settings"), **changed}
+        return cls.from_values({**task, "seed": cell.get("seed", 0), **values, "settings": settings})
+
     def __str__(self) -> str:
         return f"{_name_task(self)}, {self.method}, seed {self.seed}"
 
@@ -246,6 +327,15 @@ def _check_names(cls: type[Run] | type[Baseline] | type[Trial], values: Mapping[
     required = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
     if absent := sorted(required - values.keys()):
         raise ValueError(f"the {cls.__name__.lower()} lacks {absent[0]!r}")
+
+
+def runs_of(work: Iterable[Work]) -> list[Run]:
+    """Return the work that is trained in stacks."""
+    return [cast(Run, item) for item in work if item.stacks]
+
+
+def _task_of(cell: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: cell[name] for name in ("protocol", "dataset", "normal", "split_seed") if name in cell}
 
 
 def _frozen(value: Any) -> Any:

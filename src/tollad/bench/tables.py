@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tollad.bench.recipes import BUDGETS, read_recipe
-from tollad.bench.spec import Baseline, Run, Trial, Work
+from tollad.bench.recipes import BUDGETS
+from tollad.bench.spec import KINDS, Baseline, Run, Trial, Work
 
 AVERAGE = "Average"
 """The column of the mean over all cells, which no run of its own reproduces."""
 
 _FOLDER = Path(__file__).parent / "tables"
 _TABLE_KEYS = {"title", "metric", "seeds", "run", "cells", "methods", "notes"}
-_METHOD_KEYS = {"name", "run", "baseline", "trial", "published", "note"}
+_METHOD_KEYS = {"name", "published", "note", *KINDS}
 
 
 @dataclass(frozen=True)
@@ -36,28 +36,33 @@ class Method:
     name : str
     published : mapping of str to Published
         By cell, or `AVERAGE`.
-    run, baseline, trial : mapping or None
-        What its runs or its baselines set beyond the table's own; or the name of a "recipe" of `tollad.bench.recipes`
-        and what differs from it. All None for a method that is quoted only.
+    work : type or None
+        What it is measured by: `Run`, `Baseline` or `Trial` of `tollad.bench.spec`; None for one that is quoted only.
+    own : mapping
+        What it sets beyond the table's values, see `of_cell` there.
     note : str
     """
 
     name: str
     published: Mapping[str, Published]
-    run: Mapping[str, Any] | None = None
-    baseline: Mapping[str, Any] | None = None
-    trial: Mapping[str, Any] | None = None
+    work: type[Run] | type[Baseline] | type[Trial] | None = None
+    own: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The name of its kind of work, "" for one that is quoted only."""
+        return "" if self.work is None else self.work.kind
 
     @property
     def is_measured(self) -> bool:
         """Whether there is something to run, not only to quote."""
-        return self.run is not None or self.baseline is not None or self.trial is not None
+        return self.work is not None
 
     @property
     def budgets(self) -> tuple[str, ...]:
-        """The budgets that it can be run with: of a run or a baseline the published one only."""
-        return BUDGETS[:1] if self.trial is None else BUDGETS
+        """The budgets that it can be run with."""
+        return () if self.work is None else self.work.budgets
 
 
 @dataclass(frozen=True)
@@ -160,9 +165,8 @@ class Table:
     def repetitions(self, method: Method, cell: str) -> range:
         """Return the numbers of a method's repetitions of a cell, none where it has nothing that the cell varies."""
         column = self.cells[cell]
-        if method.trial is not None and "batch_seed" in column.vary:
-            return range(0)  # the one seed of a trial decides its batches, too: the cell without is the same
-        return range(column.seeds)
+        unvaried = () if method.work is None else method.work.unvaried
+        return range(0 if set(unvaried) & set(column.vary) else column.seeds)
 
     def repetition(
         self,
@@ -172,22 +176,13 @@ class Table:
         overrides: Mapping[str, Any] | None = None,
         budget: str = BUDGETS[0],
     ) -> Work:
-        """Return one repetition of a cell by a method that has a run, a baseline or a trial."""
+        """Return one repetition of a cell by a method that is measured; `overrides` are for runs."""
+        assert method.work is not None
         column = self.cells[cell]
-        varied: dict[str, Any] = dict.fromkeys(column.vary, seed)
-        if method.run is not None:
-            return Run.from_values({**self.run, **column.values, **method.run, **varied, **(overrides or {})})
-        every = {**self.run, **column.values, **varied}
-        task: dict[str, Any] = {
-            name: every[name] for name in ("protocol", "dataset", "normal", "split_seed") if name in every
-        }
-        if method.trial is not None:
-            changed = {name: value for name, value in method.trial.items() if name != "recipe"}
-            values = read_recipe(method.trial["recipe"]).values(task["dataset"], budget)
-            settings = {**values.pop("settings"), **changed}
-            return Trial.from_values({**task, "seed": varied.get("seed", 0), **values, "settings": settings})
-        assert method.baseline is not None
-        return Baseline.from_values({**task, **method.baseline})
+        varied = dict.fromkeys(column.vary, seed)
+        changed = (overrides or {}) if method.work.stacks else {}
+        own = {name: value for name, value in {**method.own, **changed}.items() if name not in varied}
+        return method.work.of_cell({**self.run, **column.values, **varied}, own, budget)
 
     def find_cells(self, texts: Sequence[str] | None) -> list[str]:
         """Return the names of cells that are given by their names or normal classes; all for None."""
@@ -245,7 +240,7 @@ def parse_table(name: str, text: str) -> Table:
         published = {cell: Published(*numbers) for cell, numbers in entry.get("published", {}).items()}
         if unknown := published.keys() - cells.keys() - {AVERAGE}:
             raise ValueError(f"{where}: there is no cell {min(unknown)!r}")
-        methods.append(Method(**{**entry, "published": published}))
+        methods.append(_method(where, entry, published))
     table = Table(
         name=name,
         title=values["title"],
@@ -262,6 +257,14 @@ def parse_table(name: str, text: str) -> Table:
             except ValueError as error:
                 raise ValueError(f"{name}, method {method.name!r}, cell {cell!r}: {error}") from error
     return table
+
+
+def _method(where: str, entry: Mapping[str, Any], published: Mapping[str, Published]) -> Method:
+    found = [kind for kind in KINDS if kind in entry]
+    if len(found) > 1:
+        raise ValueError(f"{where}: has {' and '.join(found)}; give one of them")
+    work, own = (KINDS[found[0]], entry[found[0]]) if found else (None, {})
+    return Method(entry["name"], published, work, own, entry.get("note", ""))
 
 
 def _check_keys(where: str, values: Mapping[str, Any], known: set[str], required: set[str]) -> None:

@@ -66,7 +66,6 @@ def paper() -> None:
 @click.argument("table", required=False)
 def list_tables(table: str | None) -> None:
     """List the tables, what they hold and how many runs they take; or the methods of TABLE, and how long each takes."""
-    from tollad.bench.spec import Run
     from tollad.bench.tables import names, read_table
 
     if table is not None:
@@ -77,7 +76,7 @@ def list_tables(table: str | None) -> None:
     for name in names():
         found = read_table(name)
         work = found.work() if any(method.is_measured for method in found.methods) else []
-        n_runs = sum(isinstance(item, Run) for item in work)
+        n_runs = sum(item.stacks for item in work)
         say(f"{name:<14} {found.title}: {len(found.methods)} methods, {len(found.cells)} cells, {n_runs} runs")
 
 
@@ -85,11 +84,9 @@ def _cost(table: Table, method: Method) -> str:
     """What a cell of a method costs for one seed, by budget."""
     from tollad.bench.recipes import read_recipe
 
-    if method.trial is None:
-        return (
-            "run" if method.run is not None else "baseline, seconds" if method.baseline is not None else "quoted only"
-        )
-    recipe, dataset = read_recipe(method.trial["recipe"]), table.run["dataset"]
+    if method.kind != "trial":
+        return {"run": "run", "baseline": "baseline, seconds", "": "quoted only"}[method.kind]
+    recipe, dataset = read_recipe(method.own["recipe"]), table.run["dataset"]
     minutes = {budget: recipe.minutes(dataset, budget) for budget in method.budgets}
     return ", ".join(f"{budget} {'?' if spent is None else f'{spent:g}'} min" for budget, spent in minutes.items())
 
@@ -164,7 +161,6 @@ def run(
     from tollad.bench.projection import project
     from tollad.bench.results import Results
     from tollad.bench.runner import carry_out, default_scratch
-    from tollad.bench.spec import Run
     from tollad.bench.tables import read_table
     from tollad.training.build import find_device
 
@@ -178,8 +174,8 @@ def run(
         budget=budget,
     )
     found = find_device(device)
-    if runs := [item for item in work if isinstance(item, Run)]:
-        machine.warn_if_slow(found, runs[0].precision)
+    for used in {item.precision for item in work}:
+        machine.warn_if_slow(found, used)
     place = default_scratch() if scratch is None else Path(scratch)
     results = Results(folder)
     show = say if dry_run else tell

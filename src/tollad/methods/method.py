@@ -35,6 +35,8 @@ class Method(Protocol):
     - **Selection.** A method knows no label. Who does, passes `watch` to `fit`, scores there by `anomaly_score` as the
       method is just then, and keeps its `state` when that was the best so far; `load_state` brings it back at the end.
       Without `watch` the last step is all that counts.
+    - **Stacking.** A method of which several are trained together at little more cost than one has a class method
+      ``stacked(members, shape, device)``, as `tollad.methods.TargetedCollapse` does.
     - **Time.** What `watch` raises ends the fit; with a `checkpoint` the same call goes on from the last saved state,
       to the same bits.
     - **Failures.** A loss or a score that is no longer finite is a FloatingPointError that names the step; samples

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from tollad.bench.report import SELECTIONS, Group, Line, Report, groups
 from tollad.bench.results import Row
-from tollad.bench.spec import Run
 from tollad.bench.tables import Table
 from tollad.plots.style import COLOURS, INK, new_figure, picture_format, save_figure
 
@@ -55,7 +54,7 @@ def draw_report(report: Report, path: str | os.PathLike[str]) -> None:
     """
     cells, table = report.columns, report.table
     measured = {method.name for method in table.methods if method.is_measured}
-    trained = {method.name for method in table.methods if method.run is not None}
+    trained = {method.name for method in table.methods if method.kind == "run"}
     quoted = [line for line in report.lines if line.method not in measured]
     shown = [line for line in report.lines if line.method in trained and line.what != "difference"]
     baselines = [line for line in report.lines if line.method in measured - trained]
@@ -126,7 +125,7 @@ def draw_by_beta(
     ImportError, ValueError, OSError
         As of `draw_report`; ValueError also if there is no result or no such cell.
     """
-    if len({item.beta for item in table.work() if isinstance(item, Run)}) < 2:
+    if len({cell.values.get("beta") for cell in table.cells.values()}) < 2:
         raise ValueError(f"{table.name} has no two betas to draw a curve over; choose a table like figure4")
     found = _found(table, rows, normal)
     figure, axes = _new_figure(path, _HEIGHT)
@@ -202,7 +201,7 @@ def draw_curves(
 
 def _found(table: Table, rows: Iterable[Row], normal: Sequence[str] | None) -> list[Group]:
     """The results of runs in the wanted cells."""
-    if all(method.run is None for method in table.methods):
+    if all(method.kind != "run" for method in table.methods):
         raise ValueError(f"{table.name} holds no runs of ours; there is nothing to draw")
     cells = table.find_cells(normal)
     found = [group for group in groups(table, rows) if group.cell in cells and group.rows[0]["kind"] == "run"]

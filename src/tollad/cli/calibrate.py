@@ -60,7 +60,7 @@ def calibrate(
     from tollad.io.inputs import read_rows
     from tollad.io.outputs import check_distinct, check_output
     from tollad.series.detector import SeriesDetector
-    from tollad.series.reading import normal_stretches
+    from tollad.series.reading import normal_part
 
     check_distinct(output, read=(normals,))  # MODEL may be calibrated in its place
     check_output(output, overwrite=force)
@@ -68,8 +68,8 @@ def calibrate(
     detector = load_detector(model, device)
     if isinstance(detector, SeriesDetector):
         dialect = detector.model_.dialect.changed(**written)
-        stretches = normal_stretches(detector.model_, normals, dialect=dialect, **reading)
-        detector.calibrate_steps(stretches, false_alarm_rate=rate, tail=tail)
+        part = normal_part(detector.model_, normals, dialect=dialect, **reading)
+        detector.calibrate_part(part, false_alarm_rate=rate, tail=tail)
     else:
         expected = expected_by(detector)
         rows = read_rows(expected, normals, dialect=expected.dialect.changed(**written), max_gib=max_gib, **reading)

@@ -114,6 +114,8 @@ def describe_series(series: Mapping[str, Any]) -> str:
     """Return the channels of a series, and its window and stride."""
     time = f"; time: {printable(series['time']['column'])}" if series["time"] else ""
     cut = f"windows of {series['window']} steps, a new one every {series['stride']}{time}"
+    if group := series.get("group"):
+        cut += f"; {len(series['groups'])} groups: {printable(group)}"
     asked = series.get("parameters", {})
     how = [name for name, said in (("causal", "causal"), ("adapt", "adaptive threshold")) if asked.get(name)]
     how = ["scored by the window that a step ends"] * ("causal" in how) + ["adaptive threshold"] * ("adapt" in how)

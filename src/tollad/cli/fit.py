@@ -9,23 +9,37 @@ import click
 from tollad.cli.options import DETECTOR_OPTIONS, IMAGE_OPTIONS, SERIES_OPTIONS
 from tollad.cli.shared import check_label, force_option, input_options, json_option, normal_option, print_result
 
+_OF_SERIES = [str(option.name) for option in SERIES_OPTIONS]
+
 
 @click.command()
-@click.argument("train")
+@click.argument("train", nargs=-1, required=True)
 @click.option("-o", "--output", "model", required=True, metavar="MODEL", help="The model file to write.")
 @click.option("--label", metavar="COL", help="Column that says which rows are normal; it is no feature.")
 @normal_option
 @click.option("--drop", multiple=True, metavar="COL", help="A column that is no feature; may repeat.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="Of a series: what to do at a row that cannot be read or comes too late: stop, or leave it out and list it.",
+)
+@click.option(
+    "--skipped", metavar="FILE", help="The list of --on-error skip.  [default: MODEL with the ending .skipped.csv]"
+)
 @input_options
 @click.option("--checkpoint", metavar="FILE", help="Keep the state of the training; the same command goes on from it.")
 @force_option
 @json_option
 def fit(
-    train: str,
+    train: tuple[str, ...],
     model: str,
     label: str | None,
     normal: tuple[str, ...],
     drop: tuple[str, ...],
+    on_error: str,
+    skipped: str | None,
     header: bool | None,
     key: str | None,
     written: dict[str, Any],
@@ -37,10 +51,7 @@ def fit(
     size: tuple[int, int] | None,
     grey: bool,
     window: int | str | None,
-    stride: int | None,
-    time: str | None,
-    causal: bool,
-    adapt: bool,
+    group: str | None,
     **parameters: Any,
 ) -> None:
     """Learn from the rows of TRAIN what is normal.
@@ -62,10 +73,16 @@ def fit(
     With --window TRAIN is one series, in order of time, of columns that are all numbers. score, evaluate and calibrate
     then take series, too, and say of each time step what they say of each row of a table. --contamination is then a
     share of future time steps, by default 0.01, and --false-alarm-rate may also be "2 per day" or "1 per 1000 steps".
+    With several files each is a series of its own, and with --group a file holds several; one model learns all.
     """
     check_label(label, normal)
-    if window is None and (stride is not None or time is not None or causal or adapt):
-        raise click.UsageError("--stride, --time, --causal and --adapt are for series; give --window, too.")
+    own = {
+        parameter.name: parameters.pop(parameter.name, None) for parameter in OF_SERIES if parameter.name != "window"
+    }
+    if window is None and (len(train) > 1 or _of_series()):
+        raise click.UsageError(f"{_of_series() or 'several files'} are for series; give --window, too.")
+    if skipped is not None and on_error == "fail":
+        raise click.UsageError("--skipped is the list of --on-error skip.")
     from statistics import fmean
 
     from tollad.cli import card, images
@@ -73,9 +90,12 @@ def fit(
     from tollad.io.dialect import Dialect
     from tollad.io.images import is_images
     from tollad.io.outputs import check_distinct, check_output
+    from tollad.io.skipped import beside
     from tollad.io.training import read_training_rows
 
-    check_distinct(model, checkpoint, read=(train,))
+    if on_error == "skip" and skipped is None:
+        skipped = beside(model)
+    check_distinct(model, checkpoint, skipped, read=train)
     check_output(model, overwrite=force)
     if checkpoint is not None:
         check_output(checkpoint, overwrite=True)
@@ -95,14 +115,24 @@ def fit(
             raise click.UsageError("--size and --grey are for images.")
         from tollad.cli import series
 
-        parameters |= {"window": window, "stride": stride, "time": time, "causal": causal, "adapt": adapt}
-        series.fit(train, model, parameters, reading=reading, checkpoint=checkpoint, force=force, as_json=as_json)
+        series.fit(
+            train,
+            model,
+            parameters | own | {"window": window},
+            group=group,
+            reading=reading,
+            checkpoint=checkpoint,
+            skipped=skipped,
+            force=force,
+            as_json=as_json,
+        )
         return
-    training = read_training_rows(train, kinds=kinds, size=size, grey=grey, max_gib=max_gib, **reading)
+    (path,) = train
+    training = read_training_rows(path, kinds=kinds, size=size, grey=grey, max_gib=max_gib, **reading)
     source = training.source
-    if representation is not None and not is_images(train):
+    if representation is not None and not is_images(path):
         raise click.UsageError("--representation is for folders of images and IDX files.")
-    if is_images(train) and representation != "pixels":
+    if is_images(path) and representation != "pixels":
         asked = images.network_options()
         if asked and representation is not None:
             raise click.UsageError(f"{asked[0]} is for --representation pixels.")
@@ -137,6 +167,14 @@ def fit(
         "model": model,
     }
     print_result(as_json, result, card.aligned(lines))
+
+
+def _of_series() -> str:
+    """Return the options that are for series, and were given."""
+    context = click.get_current_context()
+    names = (*_OF_SERIES, "on_error")
+    given = [name for name in names if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
+    return ", ".join(f"--{name.replace('_', '-')}" for name in given)
 
 
 # The constructor parameters of the detector come last in the help.

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from tollad.detector.parameters import PARAMETERS, Parameter
+from tollad.series.parameters import OF_SERIES
 
 
 def _number(number: type[int] | type[float], text: str) -> int | float:
@@ -58,36 +59,14 @@ def _size(text: str) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
-SERIES_OPTIONS = (
-    click.Option(
-        ["--window"],
-        type=_window,
-        metavar="N|auto",
-        help="TRAIN is a series, its rows are time steps: learn from windows of N of them; auto is the period, or 64.",
-    ),
-    click.Option(
-        ["--stride"],
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Steps from one window to the next.  [default: a sixteenth of a window]",
-    ),
-    click.Option(
-        ["--causal"], is_flag=True, help="Score a time step by the window that it ends: at once, and never changed."
-    ),
-    click.Option(
-        ["--adapt"],
-        is_flag=True,
-        help="Let the threshold follow the series: few false alarms under drift, but what lasts stops to raise alarms.",
-    ),
-    click.Option(["--time"], metavar="COL", help="Column of the time stamps of a series; they are checked to ascend."),
-)
-
 _READERS: dict[str, Callable[[str], Any]] = {
     "text": str,
     "number": partial(_number, float),
     "integer": partial(_number, int),
     "widths": _widths,
     "rate": _rate,
+    "window": _window,
+    "stride": partial(_number, int),
 }
 # Where the command line departs from Python: the same command makes the same model, and shows how far it is.
 _OWN = {
@@ -104,6 +83,8 @@ def _option(parameter: Parameter) -> click.Option:
         own.help = parameter.help
         return own
     flag = "--" + parameter.name.replace("_", "-")
+    if parameter.name == "window":  # without it TRAIN is no series
+        return click.Option([flag], type=_window, metavar=parameter.metavar, help=parameter.help)
     if parameter.option == "flag":
         return click.Option([flag], is_flag=True, help=parameter.help)
     default = "none" if parameter.default is None else str(parameter.default)
@@ -133,6 +114,15 @@ def _reader(parameter: Parameter) -> Callable[[str], Any]:
 
 
 DETECTOR_OPTIONS = tuple(_option(parameter) for parameter in PARAMETERS)
+SERIES_OPTIONS = (
+    *(_option(parameter) for parameter in OF_SERIES),
+    click.Option(
+        ["--group"],
+        metavar="COL",
+        help="Column that says which of several series a row is of, such as machine: one model of all, and no window "
+        "reaches from one into another.",
+    ),
+)
 
 IMAGE_OPTIONS = (
     click.Option(

@@ -15,9 +15,10 @@ from tollad.cli.shared import (
     json_option,
     load_detector,
     print_result,
+    tell_of_skipped,
     threshold_options,
 )
-from tollad.warn import printable, tell
+from tollad.warn import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -129,7 +130,8 @@ def score(
     With --on-error skip, rows with too few or too many values, or with a value that is not of the kind of its column,
     are left out; a CSV file lists each with its row, its line, what is wrong, and its text.
 
-    To a model of fit --window DATA is a series, a row a time step; --plot draws it with its alarms marked.
+    To a model of fit --window DATA is a series, a row a time step, or with fit --group several; --plot draws one with
+    its alarms marked. --on-error skip then also leaves out rows whose time stamp does not ascend.
     """
     from tollad import plots
     from tollad.cli import images
@@ -157,8 +159,8 @@ def score(
     identifier, *beside = identifiers or (None,)
     detector = load_detector(model, device)
     if isinstance(detector, SeriesDetector):
-        if drift or on_error == "skip":
-            raise click.UsageError("--drift and --on-error skip are for rows that are no time steps.")
+        if drift:
+            raise click.UsageError("--drift is for rows that are no time steps.")
         if as_json or beside or "false_alarm_rate" in moved:
             raise click.UsageError("--json, several --id and --false-alarm-rate are for rows that are no time steps.")
         if n_reasons and events is None:
@@ -184,6 +186,7 @@ def score(
             plot=plot,
             events=events,
             state=state,
+            skipped=skipped,
             force=force,
         )
         return
@@ -250,8 +253,7 @@ def score(
             "threshold": -detector.offset_,
         }
         print_result(True, result, "")
-    if bad is not None and bad.n:
-        tell(f"Warning: {bad.n:,} row{'s' * (bad.n > 1)} could not be read; see {bad.path}")
+    tell_of_skipped(bad)
     if plot is not None:
         explanation, (_, row, _) = detector.explain(highest.rows), highest.found[0]
         title = f"row {row + 1} of {printable(data)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -12,35 +13,32 @@ import numpy as np
 
 from tollad import metrics, plots
 from tollad.cli import card
-from tollad.cli.shared import print_result
+from tollad.cli.shared import print_result, tell_of_skipped
 from tollad.detector.results import result_tables
 from tollad.io.outputs import write_tables
+from tollad.io.skipped import SkippedRows
 from tollad.series.detector import SeriesDetector
 from tollad.series.events import event_table
 from tollad.series.measures import at_false_stretches, event_measures
 from tollad.series.model import SeriesModel
 from tollad.series.progress import Progress
-from tollad.series.reading import (
-    EventLog,
-    Recorder,
-    ScoredSteps,
-    labelled_series,
-    read_training_series,
-    score_series,
-)
+from tollad.series.reading import check_alike, read_training_series
+from tollad.series.scoring import EventLog, Recorder, ScoredSteps, labelled_series, score_series
 
 
 def fit(
-    train: str,
+    paths: Sequence[str],
     model: str,
     parameters: dict[str, Any],
     *,
+    group: str | None,
     reading: dict[str, Any],
     checkpoint: str | None,
+    skipped: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
-    """Fit on a series, save the model and say what was done."""
+    """Fit on series, save the model and say what was done."""
     context = click.get_current_context()
     given = {
         name: value
@@ -48,14 +46,22 @@ def fit(
         if name in ("random_state", "verbose", "window")
         or context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
     }
-    training = read_training_series(train, time=parameters["time"], **reading)
-    detector = SeriesDetector(**given | {"time": training.steps.clock.column})
+    names = {"time": parameters["time"], "zone": parameters["time_zone"], "gaps": parameters["gaps"], "group": group}
+    with contextlib.ExitStack() as stack:
+        bad = None if skipped is None else stack.enter_context(SkippedRows(skipped, overwrite=force))
+        files = [read_training_series(path, reject=bad, **names, **reading) for path in paths]
+        tell_of_skipped(bad)
+    first = files[0]
+    check_alike(files)
+    detector = SeriesDetector(**given | {"time": first.part.steps.clock.column})
     try:
-        detector.fit_steps(training.steps, training.kept, checkpoint=checkpoint, path=train)
+        detector.fit_parts([file.part for file in files], checkpoint=checkpoint, group=first.group)
     except KeyboardInterrupt:
         kept = "" if checkpoint is None else f"; the same command goes on from {checkpoint}"
         raise KeyboardInterrupt(f"Interrupted{kept}") from None
-    source = replace(training.source, n_used=detector.model_.n_steps)
+    n_read = sum(file.source.n_read for file in files)
+    name = ", ".join(file.source.name for file in files)
+    source = replace(first.source, name=name, n_read=n_read, n_used=detector.model_.n_steps)
     detector.save(model, source=source, overwrite=force)
     shown = card.read_card(model)
     inner = detector.model_.detector
@@ -95,26 +101,31 @@ def score(
     plot: str | None,
     events: str | None,
     state: str | None,
+    skipped: str | None,
     force: bool,
 ) -> None:
     """Score the time steps of a file; write its events and draw it, if asked to."""
     if fdr is not None and detector.causal:
         raise click.UsageError("--fdr decides about all time steps together; leave it out for a causal model.")
     recorder, model = Recorder(), detector.model_
-    log = None if events is None else EventLog(model, n_reasons)
-    progress = None if state is None else Progress(model, state)
-    blocks = score_series(model, data, events=log, progress=progress, **reading)
-    if progress is not None and path is None:
-        blocks = _saved_after_each(blocks, progress)
-    if plot is not None:
-        blocks = recorder.watch(blocks)
-    tables = result_tables(cast(Any, detector), blocks, only_anomalies=only_anomalies, fdr=fdr)
-    write_tables(path, tables, overwrite=force)
+    if plot is not None and model.group is not None:
+        raise click.UsageError("--plot draws one series, and MODEL tells several apart.")
+    log = None if events is None else EventLog(n_reasons)
+    progress = None if state is None else Progress(model, state, None if log is None else n_reasons)
+    with contextlib.ExitStack() as stack:
+        bad = None if skipped is None else stack.enter_context(SkippedRows(skipped, overwrite=force))
+        blocks = score_series(model, data, events=log, progress=progress, reject=bad, **reading)
+        if progress is not None and path is None:
+            blocks = _saved_after_each(blocks, progress)
+        if plot is not None:
+            blocks = recorder.watch(blocks)
+        tables = result_tables(cast(Any, detector), blocks, only_anomalies=only_anomalies, fdr=fdr)
+        write_tables(path, tables, overwrite=force)
+        tell_of_skipped(bad)
     if progress is not None:
         progress.save()
     if log is not None:
-        table = event_table(log.events, log.times if log.has_times else None)
-        write_tables(events, [table], overwrite=force)
+        write_tables(events, [event_table(log.events)], overwrite=force)
     if plot is not None:
         time_name, time = recorder.time(model)
         judged = recorder.judged

@@ -5,11 +5,15 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tollad.cli.terminal import say
+from tollad.warn import tell
+
+if TYPE_CHECKING:
+    from tollad.io.skipped import SkippedRows
 
 
 def _set_threads(ctx: click.Context, param: click.Parameter, value: int) -> None:
@@ -137,6 +141,12 @@ def load_detector(path: str, device: str | None) -> Any:
     if metadata.get("kind") == "image model":
         return ImageDetector.load(path)
     return (SeriesDetector if is_series(metadata) else TollDetector).load(path, device=device)
+
+
+def tell_of_skipped(bad: SkippedRows | None) -> None:
+    """Say how many rows were left out, and where they are listed."""
+    if bad is not None and bad.n:
+        tell(f"Warning: {bad.n:,} row{'s' * (bad.n > 1)} could not be read; see {bad.path}")
 
 
 def print_result(as_json: bool, result: Mapping[str, Any], text: str) -> None:

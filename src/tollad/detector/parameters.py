@@ -6,13 +6,13 @@ Neither torch nor NumPy is imported, so that the command line can build its help
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from tollad.detector import checks
 
-Text: TypeAlias = Literal["text", "number", "integer", "widths", "rate", "kinds", "flag"]
+Text: TypeAlias = Literal["text", "number", "integer", "widths", "rate", "kinds", "flag", "window", "stride"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Parameter:
         What it does, in sentences.
     check : callable
         ``(name, value) -> None``, raising TypeError or ValueError with one sentence.
-    option : {"text", "number", "integer", "widths", "rate", "kinds", "flag"}
+    option : {"text", "number", "integer", "widths", "rate", "kinds", "flag", "window", "stride"}
         How the command line reads it from text.
     help : str
         Its line in the help of the command line.
@@ -312,25 +312,27 @@ PARAMETERS = (
 """All parameters, in the order of the documentation."""
 
 
-def check_parameters(parameters: Mapping[str, Any]) -> None:
+def check_parameters(parameters: Mapping[str, Any], table: Sequence[Parameter] = PARAMETERS) -> None:
     """Raise for the first parameter of a detector that is not what it may be.
 
     Parameters
     ----------
     parameters : mapping of str
         As ``TollDetector().get_params()`` returns.
+    table : sequence of Parameter
+        Those of another detector.
 
     Raises
     ------
     TypeError, ValueError
         One sentence that names the parameter, what it may be, and what was given.
     """
-    for parameter in PARAMETERS:
+    for parameter in table:
         parameter.check(parameter.name, parameters[parameter.name])
 
 
-def documented(cls: type) -> type:
-    """Write the parameters into the docstring of a class, in the place of ``{parameters}``."""
-    entries = textwrap.indent("\n".join(parameter.documented() for parameter in PARAMETERS), " " * 4)
+def documented(cls: type, table: Sequence[Parameter] = PARAMETERS) -> type:
+    """Write the parameters of a table into the docstring of a class, in the place of ``{parameters}``."""
+    entries = textwrap.indent("\n".join(parameter.documented() for parameter in table), " " * 4)
     cls.__doc__ = (cls.__doc__ or "").replace("    {parameters}", entries)
     return cls

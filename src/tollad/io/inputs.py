@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +149,7 @@ def readable(block: Block, columns: Sequence[Column], names: Sequence[str], reje
             bad.setdefault(row, f"column {name!r}: {why_contradicting(values[row].as_py())}")
     if bad:
         kept = np.delete(np.arange(len(block)), list(bad))
-        table = _rows_of(block, kept).select(names)
+        table = rows_of(block, kept).select(names)
         bad |= {int(kept[row]): why for row, why in unreadable(table, columns).items()}
         bad = dict(sorted(bad.items()))
     else:
@@ -159,6 +159,13 @@ def readable(block: Block, columns: Sequence[Column], names: Sequence[str], reje
         return block
     if len(bad) == len(block) and not any_read:
         encode(block.select(names), columns, where=block.where)
+    return without_rows(block, bad, reject)
+
+
+def without_rows(block: Block, bad: Mapping[int, str], reject: Reject) -> Block:
+    """Return a block without some of its rows, given in ascending order with the reason for each."""
+    if not bad:
+        return block
     numbers = np.arange(block.first_row, block.first_row + len(block)) if block.numbers is None else block.numbers
     rejected = zip(*(column.to_pylist() for column in block.table.take(list(bad)).columns), strict=True)
     for (row, problem), texts in zip(bad.items(), rejected, strict=True):
@@ -166,10 +173,11 @@ def readable(block: Block, columns: Sequence[Column], names: Sequence[str], reje
         csv.writer(text, lineterminator="").writerow(texts)
         line = None if block.lines is None else int(block.lines[row])
         reject(int(numbers[row]), line, problem, text.getvalue())
-    return _rows_of(block, np.delete(np.arange(len(block)), list(bad)))
+    return rows_of(block, np.delete(np.arange(len(block)), list(bad)))
 
 
-def _rows_of(block: Block, rows: NDArray[np.int64]) -> Block:
+def rows_of(block: Block, rows: NDArray[np.int64]) -> Block:
+    """Return some rows of a block as a block."""
     numbers = np.arange(block.first_row, block.first_row + len(block)) if block.numbers is None else block.numbers
     lines = None if block.lines is None else block.lines[rows]
     return replace(block, table=block.table.take(rows), lines=lines, numbers=numbers[rows])

@@ -1,8 +1,21 @@
 """Series: `SeriesDetector`, its clock, windows and scores of time steps, thresholds in time, events and streams.
 
-It composes a detector of rows, whose rows are windows, and does not subclass it.
+It composes a detector of rows, whose rows are windows, and does not subclass it. The public names are imported when
+they are first used, so that the table of parameters can be read without NumPy.
 """
 
-from tollad.series.window import check_window, score_steps, step_scores, window_starts, windows
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tollad.series.window import check_window, score_steps, step_scores, window_starts, windows
 
 __all__ = ["check_window", "score_steps", "step_scores", "window_starts", "windows"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(importlib.import_module("tollad.series.window"), name)
+    raise AttributeError(f"module 'tollad.series' has no attribute {name!r}")

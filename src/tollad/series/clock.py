@@ -5,23 +5,26 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tollad.io.sources import Block, column_as_strings
+from tollad.series.gaps import GAP, Gaps
+from tollad.tables.casts import TEXT
 from tollad.tables.encode import encode
 from tollad.tables.schema import Column
+from tollad.tables.times import has_zone
 
 Floats: TypeAlias = NDArray[np.float64]
 TimeKind: TypeAlias = Literal["number", "date"]
 
-# A time step after more than this many usual ones follows a gap.
-_GAP = 1.5
+_DAY = 86400e6  # in microseconds
 
 
 class Clock:
@@ -34,15 +37,20 @@ class Clock:
     kind : {"number", "date"}
     usual : float, optional
         The median time between two steps at the fit, in the units of `read`.
+    zone : str, optional
+        Of dates in local time, such as "Europe/Berlin": an hour that occurs twice in autumn is told apart by the order
+        of the rows, and one that is left out in spring is no gap.
     """
 
-    def __init__(self, column: str | None, kind: TimeKind = "number", usual: float | None = None) -> None:
-        self.column, self.kind, self.usual = column, kind, usual
+    def __init__(
+        self, column: str | None, kind: TimeKind = "number", usual: float | None = None, zone: str | None = None
+    ) -> None:
+        self.column, self.kind, self.usual, self.zone = column, kind, usual, zone
         self.last, self._told = -math.inf, False
 
     @classmethod
-    def learn(cls, block: Block, column: str) -> Self:
-        """Return the clock of a series, from all of its time stamps."""
+    def begun(cls, block: Block, column: str, zone: str | None = None) -> Self:
+        """Return a clock by the first time stamp alone: it does not know the usual time between two steps."""
         first = block.table.select([column]).slice(0, 1)
         kinds: tuple[TimeKind, ...] = ("number", "date")
         for kind in kinds:
@@ -51,13 +59,20 @@ class Clock:
                 break
         else:
             raise ValueError(
-                f"{block.where(0)}, column {column!r}: {column_as_strings(block, column)[0]!r} is no time stamp, which "
-                "is a number, or a date like 2024-12-31 17:30:00; choose another column"
+                f"{block.where(0)}, column {column!r}: {column_as_strings(block, column)[0]!r} is no time "
+                "stamp, which is a number, or a date like 2024-12-31 17:30:00; choose another column"
             )
-        times = cls(column, kind).check(block)
-        learnt = cls(column, kind, float(np.median(np.diff(times))) if len(times) > 1 else None)
-        learnt.check(block)
-        return learnt
+        if zone is not None and kind == "number":
+            raise ValueError(f"{block.path}, column {column!r}: has numbers, which have no time zone; give none")
+        return cls(column, kind, zone=zone)
+
+    @classmethod
+    def learn(cls, blocks: Sequence[Block], column: str, zone: str | None = None) -> Self:
+        """Return the clock of one or several series, from all of their time stamps."""
+        clock = cls.begun(blocks[0], column, zone)
+        steps = np.concatenate([np.diff(clock.read(block.table, block.where)) for block in blocks])
+        steps = steps[steps > 0]
+        return cls(column, clock.kind, float(np.median(steps)) if len(steps) else None, zone)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any] | None) -> Self:
@@ -66,19 +81,50 @@ class Clock:
 
     def anew(self) -> Self:
         """Return the same clock for another series."""
-        return type(self)(self.column, self.kind, self.usual)
+        return type(self)(self.column, self.kind, self.usual, self.zone)
 
     def to_json(self) -> dict[str, Any] | None:
         """Return what was learnt as JSON values."""
-        return None if self.column is None else {"column": self.column, "kind": self.kind, "usual": self.usual}
+        if self.column is None:
+            return None
+        zone = {} if self.zone is None else {"zone": self.zone}
+        return {"column": self.column, "kind": self.kind, "usual": self.usual} | zone
 
-    def read(self, table: pa.Table, where: Callable[[int], str] = "row {}".format) -> Floats:
-        """Return the time stamps of a table: (n,), dates in days since 1970, NaN where missing."""
+    def read(self, table: pa.Table, where: Callable[[int], str] = "row {}".format, after: float = -math.inf) -> Floats:
+        """Return the time stamps of a table: (n,), dates in days since 1970, NaN where missing.
+
+        Local times are told apart by those before, of which `after` is the last.
+        """
         assert self.column is not None
         (time,) = columns = [Column(self.column, self.kind)]
         with no_missing("correct it"):
             encoded = encode(table.select([time.name]), columns, where=where)
-        return np.where(encoded[:, -1] == 1, np.nan, encoded[:, 0]) if time.kind == "date" else encoded[:, 0]
+        if time.kind == "number":
+            return encoded[:, 0]
+        days = np.where(encoded[:, -1] == 1, np.nan, encoded[:, 0])
+        if self.zone is None:
+            return days
+        stamps = table[self.column]
+        if pc.any(has_zone(stamps.cast(TEXT) if pa.types.is_string(stamps.type) else stamps)).as_py():
+            raise ValueError(f"{where(0)}, column {self.column!r}: has a time zone already; give none beside it")
+        return self._from_local(days, self.zone, after)
+
+    def _from_local(self, days: Floats, zone: str, after: float) -> Floats:
+        known = np.isfinite(days)
+        stamps = pa.array(np.rint(np.where(known, days, 0) * _DAY).astype(np.int64)).cast(pa.timestamp("us"))
+        try:
+            early, late = (
+                pc.assume_timezone(stamps, zone, ambiguous=which, nonexistent="latest").cast(pa.int64()).to_numpy()
+                for which in ("earliest", "latest")
+            )
+        except pa.ArrowInvalid:
+            raise ValueError(f"{zone!r} is no time zone that this machine knows; give one like Europe/Berlin") from None
+        times: Floats = np.where(known, early / _DAY, np.nan)
+        for row in np.flatnonzero((early < late) & known).tolist():
+            before = times[row - 1] if row else after
+            if times[row] <= before:
+                times[row] = late[row] / _DAY
+        return times
 
     def unseen(self, block: Block) -> Block:
         """Return the rows of a block from the first on that comes after the last step; all without time stamps."""
@@ -86,24 +132,52 @@ class Clock:
             return block
         after = np.flatnonzero(~(self.read(block.table, block.where) <= self.last))
         first = int(after[0]) if len(after) else len(block)
-        lines = None if block.lines is None else block.lines[first:]
-        return replace(block, first_row=block.first_row + first, table=block.table.slice(first), lines=lines)
+        lines, numbers = (None if known is None else known[first:] for known in (block.lines, block.numbers))
+        table = block.table.slice(first)
+        return replace(block, first_row=block.first_row + first, table=table, lines=lines, numbers=numbers)
 
-    def check(self, block: Block) -> Floats:
-        """Return the time stamps of the next steps, (m,); ValueError for one that is missing or does not ascend."""
+    def disordered(self, block: Block) -> dict[int, str]:
+        """Return the rows of the next steps that `check` would refuse, each with its reason."""
+        if self.column is None:
+            return {}
+        times = self.read(block.table, block.where, self.last)
+        highest = np.fmax.accumulate(np.concatenate([[self.last], times]))[:-1]
+        reasons: dict[int, str] = {}
+        for row in np.flatnonzero(~(times > highest)).tolist():
+            why = "is missing" if np.isnan(times[row]) else "occurred before"
+            why = "comes before that of a row before" if times[row] < highest[row] else why
+            reasons[row] = f"column {self.column!r}: the time stamp {why}"
+        return reasons
+
+    def check(self, block: Block, gaps: Gaps | None = None) -> Floats:
+        """Return the time stamps of the next steps, (m,).
+
+        Parameters
+        ----------
+        block : Block
+        gaps : {"split", "interpolate", "fail"} or None
+            What is done about gaps. None warns of the first one.
+
+        Raises
+        ------
+        ValueError
+            For a time stamp that is missing or does not ascend, and for a gap with "fail".
+        """
         if self.column is None:
             return np.empty(0)
-        times = self.read(block.table, block.where)
+        times = self.read(block.table, block.where, self.last)
         steps = np.diff(times, prepend=self.last)
         wrong = np.flatnonzero(~(steps > 0))
         if len(wrong):
             raise self._refusal(block, int(wrong[0]), times, steps)
-        gaps = np.flatnonzero(np.isfinite(steps) & (steps > _GAP * (self.usual or math.inf)))
-        if len(gaps) and self.usual and not self._told:
-            row, self._told = int(gaps[0]), True
+        found = np.flatnonzero(np.isfinite(steps) & (steps > GAP * (self.usual or math.inf)))
+        if len(found) and self.usual and gaps in (None, "fail") and not self._told:
+            row, self._told = int(found[0]), True
+            said = f"{self._place(block, row)} comes {steps[row] / self.usual:.3g} usual steps after the row before; "
+            if gaps == "fail":
+                raise ValueError(f"{said}fill the gap, or use gaps='split' or gaps='interpolate'")
             warnings.warn(
-                f"{self._place(block, row)} comes {steps[row] / self.usual:.3g} usual steps after the row before; "
-                "windows across a gap mix what lies apart, so fill it, or cut the series there",
+                f"{said}windows across it mix what lies apart, so fill it, or use gaps='split' or gaps='interpolate'",
                 stacklevel=2,
             )
         self.last = float(times[-1])
@@ -118,7 +192,11 @@ class Clock:
             return ValueError(
                 f"{self._place(block, row)} is the time stamp of the row before, too; keep one row a time step"
             )
-        return ValueError(f"{self._place(block, row)} comes before the time stamp of the row before; sort the rows")
+        summer = self.kind == "date" and self.zone is None and steps[row] >= -1 / 24
+        hint = ", or give their zone, as in time_zone='Europe/Berlin', if summer time ends there" if summer else ""
+        return ValueError(
+            f"{self._place(block, row)} comes before the time stamp of the row before; sort the rows{hint}"
+        )
 
     def _place(self, block: Block, row: int) -> str:
         assert self.column is not None

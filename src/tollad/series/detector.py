@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -16,14 +18,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from tollad.calibration import Decision, overlap
 from tollad.detector.estimator import TollDetector
+from tollad.detector.parameters import check_parameters, documented
 from tollad.io.source import Source
 from tollad.series import model as files
-from tollad.series.events import Event, EventFinder, Judged
-from tollad.series.fitting import Asked, learn
+from tollad.series.events import Event, Judged
+from tollad.series.fitting import Asked, Part, learn
+from tollad.series.gaps import Gaps
+from tollad.series.lanes import Lane, check_lanes, judge_steps
 from tollad.series.model import as_rows
-from tollad.series.reading import score_series
-from tollad.series.steps import Steps, as_steps
-from tollad.series.streaming import Stream, judge
+from tollad.series.parameters import OF_SERIES, OF_WINDOWS, SERIES_PARAMETERS
+from tollad.series.scoring import score_series
+from tollad.series.steps import Steps, as_steps, long_enough
+from tollad.series.streaming import Stream
 from tollad.series.window import windows
 
 if TYPE_CHECKING:
@@ -34,29 +40,15 @@ Auto: TypeAlias = Literal["auto"]
 Floats: TypeAlias = NDArray[np.float64]
 
 # The parameters of the series, and those of the detector of windows.
-_OF_SERIES = ("window", "stride", "time", "causal", "adapt", "contamination", "false_alarm_rate")
-_OF_WINDOWS = frozenset(
-    {
-        "steps",
-        "network",
-        "beta",
-        "norm",
-        "target",
-        "error",
-        "latent_dim",
-        "hidden",
-        "learning_rate",
-        "batch_size",
-        "n_members",
-    }
-    | {"corruption", "preprocess", "early_stopping", "precision", "device", "random_state"}
-)
+_OF_SERIES = (*(parameter.name for parameter in OF_SERIES), "contamination", "false_alarm_rate")
+_OF_WINDOWS = {parameter.name for parameter in OF_WINDOWS} - {"contamination", "false_alarm_rate", "verbose"}
 
 
 # More updates memorise a few hundred windows; on those of NAB and SKAB they gained nothing.
 _STEPS = 100
 
 
+@partial(documented, table=SERIES_PARAMETERS)
 class SeriesDetector(OutlierMixin, BaseEstimator):
     """Anomaly detection in a time series by targeted collapse.
 
@@ -65,36 +57,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
 
     Parameters
     ----------
-    window : int >= 1 or "auto", default "auto"
-        Steps in a window. "auto" is 64, or near it a multiple of the period where the series has a clear one of 16 to
-        128 steps; at most a sixth of the series.
-    stride : int >= 1 or "auto", default "auto"
-        Steps from one window to the next. "auto" is a sixteenth of a window, and more for more than 20,000 windows.
-    time : str, optional
-        The column of a frame that holds the time stamps, numbers or dates, ascending. It is no feature.
-    causal : bool, default False
-        Whether a step is scored by the window that it ends, so that its score is known at once and never changes. The
-        steps before the first whole window have no score (NaN). Otherwise a step is known a window later, and the
-        ranking is better.
-    adapt : bool, default False
-        Whether the threshold follows the series: a quantile of the last 2,000 scores whose level is corrected by the
-        last alarms, see `tollad.series.thresholds.AdaptiveThreshold`. It keeps the share of alarms near `contamination`
-        when the series drifts; in return a change that lasts stops to raise alarms.
-    contamination : float in (0, 0.5], default 0.01
-        Share of future steps above the threshold, if the series goes on as it was. The threshold is the geometric mean
-        over three contiguous folds of the quantile of the held-out scores: an estimate, no promise, since neighbouring
-        steps say nearly the same and a series may drift.
-    false_alarm_rate : float in (0, 1) or str, optional
-        Wins over `contamination`: the share of new normal steps above the threshold at most, by the held-out scores of
-        all folds; or false stretches, as "2 per day" (of time stamps that are dates) or "1 per 1000 steps".
-    steps : int >= 1 or "auto", default "auto"
-        Updates of the training. "auto" is 100 with denoising collapse (flat windows): more memorise few windows.
-    network : str or (encoder, decoder), default "auto"
-        As in `TollDetector`; "auto" is "mlp_layernorm", which takes windows flat and trains by denoising collapse.
-        "conv1d" takes windows as they are.
-    beta, norm, target, error, latent_dim, hidden, learning_rate, batch_size, n_members, corruption, preprocess, \
-early_stopping, precision, device, random_state, verbose
-        As in `TollDetector`.
+    {parameters}
 
     Attributes
     ----------
@@ -122,6 +85,8 @@ early_stopping, precision, device, random_state, verbose
         window: int | Auto = "auto",
         stride: int | Auto = "auto",
         time: str | None = None,
+        time_zone: str | None = None,
+        gaps: Gaps | None = None,
         causal: bool = False,
         adapt: bool = False,
         contamination: float = 0.01,
@@ -148,6 +113,8 @@ early_stopping, precision, device, random_state, verbose
         self.window = window
         self.stride = stride
         self.time = time
+        self.time_zone = time_zone
+        self.gaps = gaps
         self.causal = causal
         self.adapt = adapt
         self.contamination = contamination
@@ -176,6 +143,7 @@ early_stopping, precision, device, random_state, verbose
         X: ArrayLike,
         y: object = None,
         *,
+        group: str | ArrayLike | None = None,
         normal: ArrayLike | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
@@ -184,8 +152,11 @@ early_stopping, precision, device, random_state, verbose
         Parameters
         ----------
         X : array-like, (T,) or (T, C), or frame of pandas, polars or Arrow
-            Rows are time steps, in order of time.
+            Rows are time steps, in order of time; of several series at least those of each are. Missing values are NaN.
         y : ignored
+        group : str or array-like, (T,), optional
+            Which of several series each step is of: a column of a frame, or the values. One model learns all, and no
+            window reaches from one into another.
         normal : array-like of bool, (T,), optional
             The steps to learn from; windows lie within stretches of them. By default all.
         checkpoint : path, optional
@@ -202,29 +173,31 @@ early_stopping, precision, device, random_state, verbose
         UserWarning
             For a gap in the time stamps, and a series that is too short to hold steps out for the threshold.
         """
-        steps = as_steps(X, self.time)
+        check_parameters(self.get_params(deep=False), SERIES_PARAMETERS)
+        steps = as_steps(X, self.time, group, gaps=self.gaps, zone=self.time_zone)
         kept = np.ones(len(steps.values), np.bool_) if normal is None else np.asarray(normal, np.bool_)
         if kept.shape != (len(steps.values),):
             raise ValueError(f"normal has shape {kept.shape}, and the series has {len(steps.values)} time steps")
-        return self.fit_steps(steps, kept, checkpoint=checkpoint)
+        named = group if isinstance(group, str) else None
+        return self.fit_parts([Part(steps, kept)], checkpoint=checkpoint, group=named)
 
-    def fit_steps(
+    def fit_parts(
         self,
-        steps: Steps,
-        kept: NDArray[np.bool_],
+        parts: Sequence[Part],
         *,
         checkpoint: str | os.PathLike[str] | None = None,
-        path: str = "the series",
+        group: str | None = None,
     ) -> Self:
-        """Learn from time steps that were read already, (T, C), those of `kept`, (T,): what `fit` does."""
+        """Learn from series that were read already, of which `group` is the column that tells them apart."""
+        check_parameters(self.get_params(deep=False), SERIES_PARAMETERS)
         asked = Asked(**{name: getattr(self, name) for name in Asked.__dataclass_fields__})
 
         def fit_windows(stretches: Sequence[Floats], window: int, stride: int, is_last: bool) -> TollDetector:
             shown, kept_in = (self.verbose, checkpoint) if is_last else (0, None)
             return self._fitted(stretches, window, stride, shown, kept_in)
 
-        fitted = learn(steps, kept, asked, fit_windows, path)
-        self.model_, self.n_features_in_ = fitted, len(steps.names)
+        self.model_ = learn(parts, asked, fit_windows, group)
+        self.n_features_in_ = len(self.model_.columns)
         return self
 
     def _fitted(
@@ -243,37 +216,49 @@ early_stopping, precision, device, random_state, verbose
         if self.steps == "auto" and own["network"] == "mlp_layernorm" and own["corruption"] == "auto":
             own["steps"] = _STEPS
         with warnings.catch_warnings():
-            # That is about the threshold of windows, which nobody asks.
-            warnings.filterwarnings("ignore", "contamination=")
+            # That is about the threshold of windows, which nobody asks, and about steps of a window.
+            warnings.filterwarnings("ignore", "contamination=|these columns are constant")
             return TollDetector(**own | {"verbose": verbose}).fit(rows, checkpoint=checkpoint)
 
-    def anomaly_score(self, X: ArrayLike) -> Floats:
-        """Return the anomaly score of each time step: (T,), high = anomalous; NaN before the first window if causal.
+    def anomaly_score(self, X: ArrayLike, *, group: str | ArrayLike | None = None) -> Floats:
+        """Return the anomaly score of each time step: (T,), high = anomalous.
+
+        It is NaN where there is no whole window: before the first one if causal, and in stretches between gaps that are
+        shorter.
+
+        Parameters
+        ----------
+        X, group
+            As in `fit`. By default `group` is the column of the fit, if X is a frame.
 
         Raises
         ------
         ValueError
             For a series that is shorter than a window, or not like that of the fit.
         """
-        values = self._values(X)
-        return self.model_.score_steps(values)
+        return self.judge(X, group=group).scores
 
-    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+    def predict(self, X: ArrayLike, *, group: str | ArrayLike | None = None) -> NDArray[np.int64]:
         """Return -1 for the time steps of an alarm and +1 for all others: (T,).
+
+        Parameters
+        ----------
+        X, group
+            As in `anomaly_score`.
 
         Raises
         ------
         ValueError
             As `anomaly_score`.
         """
-        return np.where(self.judge(X).alarms, -1, 1)
+        return np.where(self.judge(X, group=group).alarms, -1, 1)
 
-    def judge(self, X: ArrayLike) -> Judged:
+    def judge(self, X: ArrayLike, *, group: str | ArrayLike | None = None) -> Judged:
         """Return scores, thresholds and alarms of all time steps."""
-        values = self._values(X)
-        return judge(self.model_, values)
+        steps = self._steps(X, group)
+        return judge_steps(self.model_, steps)[0]
 
-    def update(self, row: ArrayLike) -> Judged:
+    def update(self, row: ArrayLike, *, group: str | None = None) -> Judged:
         """Take the next time step of a stream, and say of it what `judge` does.
 
         The first call begins a stream; it goes on until the next fit. Nothing is learnt.
@@ -281,6 +266,9 @@ early_stopping, precision, device, random_state, verbose
         Parameters
         ----------
         row : float or array-like, (C,)
+            NaN cuts the series, if gaps are split or interpolated.
+        group : str, optional
+            Which of several series it is of.
 
         Returns
         -------
@@ -304,18 +292,20 @@ early_stopping, precision, device, random_state, verbose
         if not self.model_.causal:
             raise ValueError("a step can only be judged at once by a causal model; fit with causal=True")
         step = np.asarray(row, np.float64).reshape(1, -1)
-        if step.shape[1] != self.n_features_in_ or not np.isfinite(step).all():
+        allowed = ~np.isinf(step) if self.model_.gaps in ("split", "interpolate") else np.isfinite(step)
+        if step.shape[1] != self.n_features_in_ or not allowed.all():
             raise ValueError(f"a step has {self.n_features_in_} finite numbers, not {row!r}")
-        if getattr(self, "_stream", (None, None))[0] is not self.model_:
-            self._stream = self.model_, Stream(self.model_)
-        return self._stream[1].push(step)
+        if getattr(self, "_streams", (None, None))[0] is not self.model_:
+            self._streams = self.model_, defaultdict[str | None, Stream](partial(Stream, self.model_))
+        return self._streams[1][group].push(step)
 
-    def events(self, X: ArrayLike, *, n_reasons: int = 0) -> list[Event]:
-        """Return the alarms as events, in order of time.
+    def events(self, X: ArrayLike, *, group: str | ArrayLike | None = None, n_reasons: int = 0) -> list[Event]:
+        """Return the alarms as events, in order of their first steps.
 
         Parameters
         ----------
-        X : array-like, (T,) or (T, C), or frame
+        X, group
+            As in `anomaly_score`.
         n_reasons : int >= 0, default 0
             How many channels to give in words.
 
@@ -324,25 +314,31 @@ early_stopping, precision, device, random_state, verbose
         ValueError
             As `anomaly_score`.
         """
-        values = self._values(X)
-        stream, finder = Stream(self.model_), EventFinder(self.model_, n_reasons)
-        finder.see(values)
-        return [*finder.push(stream.push(values)), *finder.push(stream.finish()), *finder.finish()]
+        steps = self._steps(X, group)
+        return judge_steps(self.model_, steps, n_reasons)[1]
 
-    def p_value(self, X: ArrayLike) -> Floats:
+    def p_value(self, X: ArrayLike, *, group: str | ArrayLike | None = None) -> Floats:
         """Return how often a normal step scores as high as each time step, by the held-out scores: (T,).
 
         It rests on steps that say nearly the same as their neighbours: an estimate, no promise.
         """
-        scores = self.anomaly_score(X)
+        scores = self.anomaly_score(X, group=group)
         return self.decision_.p_values(scores)
 
-    def calibrate(self, X: ArrayLike, *, false_alarm_rate: float | None = None, tail: bool = False) -> Self:
+    def calibrate(
+        self,
+        X: ArrayLike,
+        *,
+        group: str | ArrayLike | None = None,
+        false_alarm_rate: float | None = None,
+        tail: bool = False,
+    ) -> Self:
         """Calibrate after the fact on a normal series that was not trained on.
 
         Parameters
         ----------
-        X : array-like, (T,) or (T, C), or frame
+        X, group
+            As in `anomaly_score`.
         false_alarm_rate : float in (0, 1), optional
             Puts the threshold; by default it stays.
         tail : bool, default False
@@ -358,13 +354,15 @@ early_stopping, precision, device, random_state, verbose
         UserWarning
             If the steps are few for the rate.
         """
-        return self.calibrate_steps([self._values(X)], false_alarm_rate=false_alarm_rate, tail=tail)
+        steps = self._steps(X, group)
+        part = Part(steps, np.ones(len(steps.values), np.bool_))
+        return self.calibrate_part(part, false_alarm_rate=false_alarm_rate, tail=tail)
 
-    def calibrate_steps(
-        self, stretches: Sequence[Floats], *, false_alarm_rate: float | None = None, tail: bool = False
-    ) -> Self:
-        """Calibrate on stretches of normal time steps, (T_i, C), that were read already: what `calibrate` does."""
+    def calibrate_part(self, part: Part, *, false_alarm_rate: float | None = None, tail: bool = False) -> Self:
+        """Calibrate on series that were read already: what `calibrate` does."""
         fitted = self.model_
+        by_group = long_enough(part.stretches(fitted.gaps), fitted.window, part.path)
+        stretches = [piece for found in by_group.values() for piece in found]
         known = np.unique(fitted.detector.training_scores_)
         cut = [fitted.score_windows(windows(piece, fitted.window, fitted.stride)) for piece in stretches]
         scores = np.concatenate(fitted.known_scores(stretches))
@@ -469,10 +467,13 @@ early_stopping, precision, device, random_state, verbose
             for scored in score_series(self.model_, os.fspath(source), header=header, key=key):
                 yield scored.scores
             return
-        scorer = self.model_.scorer()
+        lane, n = Lane(self.model_), 0
         for block in source:
-            yield scorer.push(self._values(block))
-        yield scorer.finish()
+            steps = self._steps(block, None)
+            rows = np.arange(n, n := n + len(steps.values))
+            yield lane.push(steps.values, steps.times, rows)[1].scores
+        yield lane.finish()[1].scores
+        check_lanes(self.model_, [lane], "the series")
 
     @property
     def decision_(self) -> Decision:
@@ -490,6 +491,9 @@ early_stopping, precision, device, random_state, verbose
         """Steps with a score above this raise an alarm, unless the threshold is adaptive."""
         return self.decision_.threshold
 
-    def _values(self, X: ArrayLike) -> Floats:
+    def _steps(self, X: ArrayLike, group: str | ArrayLike | None) -> Steps:
         check_is_fitted(self)
-        return as_steps(X, self.time, names=self.model_.columns, clock=self.model_.clock.anew()).values
+        fitted = self.model_
+        if group is None and hasattr(X, "columns"):
+            group = fitted.group
+        return as_steps(X, self.time, group, gaps=fitted.gaps, names=fitted.columns, clock=fitted.clock.anew())

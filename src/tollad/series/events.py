@@ -54,7 +54,7 @@ class Event:
     Attributes
     ----------
     begin, end : int
-        The first step, from 0, and the last.
+        The first step, from 0, and the last; of steps that were filled in, the row before them.
     peak : int
         The step with the highest score.
     score : float
@@ -69,6 +69,10 @@ class Event:
         Value of the channel there, and what the network makes of it.
     reasons : tuple of str
         The channels with the largest parts in words, the largest first.
+    group : str or None
+        Which series it is of, where there are several.
+    stamps : tuple of (str or None), 3 or none
+        What begin, end and peak are called, where steps have names.
     """
 
     begin: int
@@ -81,6 +85,8 @@ class Event:
     seen: float
     expected: float
     reasons: tuple[str, ...] = ()
+    group: str | None = None
+    stamps: tuple[str | None, ...] = ()
 
 
 class Judge:
@@ -148,20 +154,32 @@ class EventFinder:
     model : SeriesModel
     n_reasons : int >= 0
         How many channels to give in words.
+    group : str or None
+        What the series is called.
     """
 
-    def __init__(self, model: SeriesModel, n_reasons: int = 0) -> None:
-        self._model, self._n_reasons = model, n_reasons
+    def __init__(self, model: SeriesModel, n_reasons: int = 0, group: str | None = None) -> None:
+        self._model, self._n_reasons, self._group = model, n_reasons, group
         self._steps: Floats = np.empty((0, len(model.columns)))
+        self._rows: list[int] = []  # the row of each of these, or the one before
+        self._stamps: dict[int, str | None] = {}
         self._first = self._n_judged = 0  # the number of the first step kept, and of the first not judged yet
-        # The event that goes on: its first step, the step after its last, its peak.
+        # The event that goes on: its first row, the step after its last, the row there, and its peak.
         self._begin: int | None = None
-        self._end, self._peak, self._score = 0, 0, -np.inf
-        self._cut, self._start = self._steps, 0
+        self._end = self._last = self._peak = self._at = 0
+        self._score = -np.inf
+        self._called: dict[int, str | None] = {}
+        self._cut, self._window_rows = self._steps, self._rows
 
-    def see(self, steps: Floats) -> None:
-        """Take steps, (m, C), before they are judged."""
+    def name(self, rows: NDArray[np.int64], stamps: Sequence[str | None]) -> None:
+        """Take what the next rows are called, before their steps."""
+        self._stamps.update(zip(rows.tolist(), stamps, strict=False))
+
+    def see(self, steps: Floats, rows: NDArray[np.int64]) -> None:
+        """Take steps, (m, C), before they are judged, and the row of each, -1 where there is none."""
         self._steps = np.concatenate([self._steps, steps])
+        before = self._rows[-1] if self._rows else 0
+        self._rows += np.maximum.accumulate(np.concatenate([[before], rows]))[1:].tolist()
 
     def push(self, judged: Judged) -> list[Event]:
         """Take the next steps that are settled; return the events that have ended."""
@@ -170,16 +188,21 @@ class EventFinder:
             if begin > self._end:
                 found += self.finish()
             scores = judged.scores[begin - self._n_judged : end - self._n_judged]
-            self._begin = begin if self._begin is None else self._begin
-            self._end = end
+            self._begin = self._row(begin) if self._begin is None else self._begin
+            self._end, self._last = end, self._row(end - 1)
             if scores.max() > self._score:
                 self._peak, self._score = begin + int(scores.argmax()), float(scores.max())
+                self._at = self._row(self._peak)
                 self._keep_window()
+            self._called = {row: self._stamps.get(row, self._called.get(row)) for row in self._marks()}
         self._n_judged += len(judged)
         if self._end < self._n_judged:
             found += self.finish()
         first = max(self._first, self._n_judged - self._model.window)
-        self._steps, self._first = self._steps[first - self._first :], first
+        self._steps, self._rows, self._first = self._steps[(n := first - self._first) :], self._rows[n:], first
+        if self._stamps:
+            oldest = self._rows[0] if self._rows else self._last
+            self._stamps = {row: stamp for row, stamp in self._stamps.items() if row >= oldest}
         return found
 
     def finish(self) -> list[Event]:
@@ -190,36 +213,53 @@ class EventFinder:
         reason = explain_window(self._model.detector, self._cut, self._model.columns, self._n_reasons)
         event = Event(
             begin=self._begin,
-            end=self._end - 1,
-            peak=self._peak,
+            end=self._last,
+            peak=self._at,
             score=self._score,
             p_value=None if known is None else float(p_values(known, [self._score])[0]),
             channel=reason["channel"],
-            step=self._start + reason["lag"],
+            step=self._window_rows[reason["lag"]],
             seen=reason["seen"],
             expected=reason["expected"],
             reasons=reason["reasons"],
+            group=self._group,
+            stamps=tuple(self._called[row] for row in self._marks()) if self._stamps else (),
         )
         self._begin, self._score = None, -np.inf
         return [event]
 
+    def _row(self, step: int) -> int:
+        return self._rows[step - self._first]
+
+    def _marks(self) -> tuple[int, int, int]:
+        assert self._begin is not None
+        return self._begin, self._last, self._at
+
     def _keep_window(self) -> None:
-        """Keep the window that the peak ends, or that it is the middle of."""
-        window, n_seen = self._model.window, self._first + len(self._steps)
-        wanted = self._peak - window + 1 if self._model.causal else min(self._peak - window // 2, n_seen - window)
-        self._start = max(0, wanted)
-        self._cut = self._steps[max(0, self._start - self._first) :][:window].T
+        """Keep the window that the peak ends, or that it is the middle of, within its stretch."""
+        window, peak = self._model.window, self._peak - self._first
+        broken = np.flatnonzero(np.isnan(self._steps).any(1))
+        place = int(np.searchsorted(broken, peak))
+        begin = int(broken[place - 1]) + 1 if place else 0
+        end = int(broken[place]) if place < len(broken) else len(self._steps)
+        wanted = peak - window + 1 if self._model.causal else min(peak - window // 2, end - window)
+        start = max(begin, wanted)
+        self._cut, self._window_rows = self._steps[start : start + window].T, self._rows[start : start + window]
 
 
-def event_table(events: Sequence[Event], times: Sequence[str | None] | None = None) -> pa.Table:
-    """Return events as a table: begin, end, peak, score, p_value, channel, step, seen, expected, reasons.
+def event_table(events: Sequence[Event]) -> pa.Table:
+    """Return events as a table: group if there are groups, begin, end, peak, score, p_value, channel, seen, expected, \
+and reasons.
 
-    Steps are numbers of rows, from 1, or the time stamps in `times`, three for each event: begin, end, peak.
+    Steps are numbers of rows, from 1, or what they are called.
     """
     columns: dict[str, pa.Array] = {"event": pa.array(range(1, len(events) + 1), pa.int64())}
+    if any(event.group is not None for event in events):
+        columns["group"] = pa.array([event.group for event in events], pa.string())
     for place, name in enumerate(("begin", "end", "peak")):
         rows = pa.array([getattr(event, name) + 1 for event in events], pa.int64())
-        columns[name] = rows if times is None else pa.array(times[place::3], pa.string())
+        called = [event.stamps[place] for event in events if event.stamps]
+        columns[name] = pa.array(called, pa.string()) if called else rows
     for name in ("score", "p_value"):
         columns[name] = pa.array([getattr(event, name) for event in events], pa.float64())
     columns["channel"] = pa.array([event.channel for event in events], pa.string())

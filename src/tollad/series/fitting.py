@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from tollad.calibration import Decision
 from tollad.calibration.checks import check_share
 from tollad.detector.estimator import TollDetector
-from tollad.series.measures import runs
+from tollad.series.gaps import Gaps
 from tollad.series.model import SeriesModel, held_out_scores
 from tollad.series.steps import Steps, long_enough
 from tollad.series.thresholds import FalseAlarms
 from tollad.series.window import check_window, choose_stride, choose_window
+from tollad.warn import listed, warn
 
 Floats: TypeAlias = NDArray[np.float64]
 FitWindows: TypeAlias = Callable[[Sequence[Floats], int, int, bool], TollDetector]
@@ -33,20 +34,43 @@ class Asked:
     adapt: bool
     contamination: float
     false_alarm_rate: float | str | None
+    gaps: Gaps | None
 
 
-def learn(steps: Steps, kept: NDArray[np.bool_], asked: Asked, fit_windows: FitWindows, path: str) -> SeriesModel:
-    """Learn a series, (T, C), from the steps of `kept`, (T,).
+@dataclass(frozen=True)
+class Part:
+    """Some series to learn from, such as those of a file.
 
-    Parameters
+    Attributes
     ----------
     steps : Steps
     kept : ndarray of bool, (T,)
         Which steps are normal.
+    path : str
+        What messages call it.
+    """
+
+    steps: Steps
+    kept: NDArray[np.bool_]
+    path: str = "the series"
+
+    def stretches(self, gaps: Gaps | None) -> dict[str | None, list[Floats]]:
+        """Return the stretches to learn from, group by group; ValueError if no step is normal."""
+        if not self.kept.any():
+            raise ValueError(f"{self.path}: no time step is normal, so there is nothing to learn from")
+        return self.steps.stretches(self.kept, gaps, self.path)
+
+
+def learn(parts: Sequence[Part], asked: Asked, fit_windows: FitWindows, group: str | None = None) -> SeriesModel:
+    """Learn one model of all series.
+
+    Parameters
+    ----------
+    parts : sequence of Part
     asked : Asked
     fit_windows : callable
-    path : str
-        What messages call the series.
+    group : str, optional
+        The column that said which of several series a row is of.
 
     Raises
     ------
@@ -55,12 +79,18 @@ def learn(steps: Steps, kept: NDArray[np.bool_], asked: Asked, fit_windows: FitW
     """
     allowed = None if asked.false_alarm_rate is None else FalseAlarms.parse(asked.false_alarm_rate)
     check_share(asked.contamination, "contamination")
-    every = [steps.values[begin:end] for begin, end in runs(kept)]
-    if not every:
-        raise ValueError(f"{path}: no time step is normal, so there is nothing to learn from")
-    window = choose_window(every) if asked.window == "auto" else asked.window
+    every = [part.stretches(asked.gaps) for part in parts]
+    pieces = [piece for groups in every for found in groups.values() for piece in found]
+    window = choose_window(pieces) if asked.window == "auto" else asked.window
     check_window(window, 1)
-    stretches = long_enough(every, window, path)
+    series = [
+        found
+        for part, groups in zip(parts, every, strict=True)
+        for found in long_enough(groups, window, part.path).values()
+    ]
+    stretches = [piece for found in series for piece in found]
+    steps = parts[0].steps
+    _name_constant(steps.names, stretches)
     n_steps = sum(map(len, stretches))
     stride = choose_stride(n_steps, window) if asked.stride == "auto" else asked.stride
     check_window(window, stride)
@@ -76,9 +106,12 @@ def learn(steps: Steps, kept: NDArray[np.bool_], asked: Asked, fit_windows: FitW
         decision=Decision(0.0, ("anomaly_score", 0.0), np.empty(0)),
         folds=[],
         n_steps=n_steps,
+        gaps=asked.gaps,
+        group=group,
+        groups=[name for part in parts for name in part.steps.groups],
     )
     pieces, sizes = held_out_scores(
-        fitted, stretches, lambda trained: fit_windows(trained, fitted.window, fitted.stride, False)
+        fitted, series, lambda trained: fit_windows(trained, fitted.window, fitted.stride, False)
     )
     scores = np.concatenate(pieces)
     start = Decision(0.0, ("anomaly_score", 0.0), scores, np.sort(scores))
@@ -94,3 +127,14 @@ def learn(steps: Steps, kept: NDArray[np.bool_], asked: Asked, fit_windows: FitW
         by_step = allowed is not None and allowed.unit == "step"
         fitted = replace(fitted, share=allowed.value if allowed and by_step else asked.contamination)
     return fitted
+
+
+def _name_constant(names: Sequence[str], stretches: Sequence[Floats]) -> None:
+    """Warn of channels that have one value in all time steps."""
+    first = stretches[0][0]
+    varies = np.any([(piece != first).any(0) for piece in stretches], axis=0)
+    if constant := [name for name, moves in zip(names, varies, strict=True) if not moves]:
+        warn(
+            f"constant in every time step: {listed(constant)}; whatever else such a channel is later counts as "
+            "anomalous, so leave it out if that is no anomaly"
+        )

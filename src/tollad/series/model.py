@@ -20,6 +20,7 @@ from tollad.io.dialect import Dialect
 from tollad.io.source import Source
 from tollad.method.networks import traits_of
 from tollad.series.clock import Clock
+from tollad.series.gaps import Gaps
 from tollad.series.thresholds import FalseAlarms, fold_threshold, folds, stretch_threshold
 from tollad.series.window import LastScores, MeanScores
 from tollad.warn import warn
@@ -51,6 +52,12 @@ class SeriesModel:
         How many of these scores are of each fold.
     n_steps : int
         Time steps learnt from.
+    gaps : {"split", "interpolate", "fail"} or None
+        What is done where steps or values are missing.
+    group : str or None
+        The column that says which of several series a row is of.
+    groups : list of str
+        Those of the fit.
     notes : dict of JSON values
         Of the user: they change nothing.
     source : Source or None
@@ -68,6 +75,9 @@ class SeriesModel:
     decision: Decision
     folds: list[int]
     n_steps: int
+    gaps: Gaps | None = None
+    group: str | None = None
+    groups: list[str] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
     source: Source | None = None
 
@@ -147,7 +157,7 @@ class SeriesModel:
 
 
 def held_out_scores(
-    model: SeriesModel, stretches: Sequence[Floats], fit: Callable[[Sequence[Floats]], TollDetector]
+    model: SeriesModel, series: Sequence[Sequence[Floats]], fit: Callable[[Sequence[Floats]], TollDetector]
 ) -> tuple[list[Floats], list[int]]:
     """Score each fold by a detector that has not seen it.
 
@@ -155,7 +165,8 @@ def held_out_scores(
     ----------
     model : SeriesModel
         Of all stretches; it says how steps are scored.
-    stretches : sequence of ndarray, (T_i, C)
+    series : sequence of sequences of ndarray, (T_i, C)
+        The stretches of each series.
     fit : callable
         Stretches to a detector of their windows.
 
@@ -173,7 +184,7 @@ def held_out_scores(
     """
     pieces: list[Floats] = []
     sizes: list[int] = []
-    for trained, held_out in folds(stretches, model.window):
+    for trained, held_out in folds(series, model.window):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the fit of all steps has said it
             detector = fit(trained)
@@ -186,7 +197,7 @@ def held_out_scores(
         f"the series has {model.n_steps:,} time steps, too few to hold some out for windows of {model.window}; "
         "the threshold rests on steps that were trained on, and more of new normal steps lie above it"
     )
-    pieces = model.known_scores(stretches)
+    pieces = model.known_scores([piece for stretches in series for piece in stretches])
     return pieces, [sum(map(len, pieces))]
 
 
@@ -229,6 +240,9 @@ def save(
         "trims": model.trims,
         "share": model.share,
         "n_steps": model.n_steps,
+        "gaps": model.gaps,
+        "group": model.group,
+        "groups": model.groups,
         "folds": model.folds,
         "offset": model.decision.offset,
         "threshold_rule": list(model.decision.rule),
@@ -272,6 +286,8 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
             notes=detector.notes_,
             source=detector.source_,
             **{name: record[name] for name in _PLAIN},
+            # The first models of this version knew of neither.
+            **{name: record[name] for name in ("gaps", "group", "groups") if name in record},
         )
         return model, record["parameters"]
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:

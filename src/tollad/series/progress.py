@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.io import files
+from tollad.series.lanes import Lane
 from tollad.series.model import SeriesModel
-from tollad.series.streaming import Stream
 
 Floats: TypeAlias = NDArray[np.float64]
 
 
 class Progress:
-    """A stream of a causal model and its clock, which go on where an earlier call ended.
+    """The series of a causal model, which go on where an earlier call ended.
 
     Parameters
     ----------
@@ -25,6 +25,13 @@ class Progress:
         Causal.
     path : path
         The state of an earlier call, if the file exists.
+    n_reasons : int or None
+        As in `Lane`.
+
+    Attributes
+    ----------
+    lanes : dict of str or None to Lane
+        By group; None for the only one.
 
     Raises
     ------
@@ -34,8 +41,8 @@ class Progress:
         If it cannot be read.
     """
 
-    def __init__(self, model: SeriesModel, path: str | os.PathLike[str]) -> None:
-        self.stream, self.clock = Stream(model), model.clock.anew()
+    def __init__(self, model: SeriesModel, path: str | os.PathLike[str], n_reasons: int | None = None) -> None:
+        self.lanes: dict[str | None, Lane] = {}
         self._path, self._model = path, _digest(model)
         if not os.path.exists(path):
             return
@@ -45,8 +52,10 @@ class Progress:
             raise ValueError(f"{name}: is no state of a series; give a file that an earlier call wrote")
         if metadata["model"] != self._model:
             raise ValueError(f"{name}: is the state of another model; give each model a state file of its own")
-        self.stream.restore(metadata["stream"], tensors)
-        self.clock.last = metadata["last"] if metadata["last"] is not None else self.clock.last
+        for number, record in enumerate(metadata["series"]):
+            its = {key.partition(".")[2]: value for key, value in tensors.items() if key.startswith(f"{number}.")}
+            lane = self.lanes[record["group"]] = Lane(model, n_reasons, record["group"])
+            lane.restore(record["stream"], its, record["last"])
 
     def save(self) -> None:
         """Write the state, whole or not at all.
@@ -56,19 +65,18 @@ class Progress:
         OSError
             If the file cannot be written.
         """
-        stream, tensors = self.stream.state()
-        last = self.clock.last if np.isfinite(self.clock.last) else None
-        metadata: dict[str, files.JSON] = {
-            "kind": "series state",
-            "model": self._model,
-            "stream": stream,
-            "last": last,
-        }
+        series: list[files.JSON] = []
+        tensors: dict[str, Floats] = {}
+        for number, (group, lane) in enumerate(self.lanes.items()):
+            stream, arrays, last = lane.state()
+            series.append({"group": group, "stream": stream, "last": last})
+            tensors |= {f"{number}.{name}": array for name, array in arrays.items()}
+        metadata: dict[str, files.JSON] = {"kind": "series state", "model": self._model, "series": series}
         with files.atomic_write(self._path, overwrite=True) as file:
             file.write(files.pack(metadata, tensors))
 
 
 def _digest(model: SeriesModel) -> str:
     """Return what tells a model from any other."""
-    plain = repr((model.columns, model.window, model.share, model.decision.offset))
+    plain = repr((model.columns, model.window, model.share, model.decision.offset, model.gaps, model.group))
     return hashlib.sha256(plain.encode() + model.decision.training_scores.tobytes()).hexdigest()

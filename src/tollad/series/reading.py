@@ -1,41 +1,31 @@
-"""Files as series: a row is a time step, and so is all that is said of it."""
+"""Files as series: a row is a time step of one series, or of one of several that a column tells apart."""
 
 from __future__ import annotations
 
 import io
-import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from tollad.detector.scored import Scored, labels_and_scores
 from tollad.io.dialect import Dialect
-from tollad.io.inputs import check_columns
+from tollad.io.inputs import check_columns, readable, rows_of, without_rows
 from tollad.io.labels import labelled
 from tollad.io.records import standard_input
 from tollad.io.source import Source
-from tollad.io.sources import (
-    Block,
-    TableSource,
-    column_as_strings,
-    open_table,
-    read_table,
-    resolve_column,
-    warn_of_lost_row,
-)
+from tollad.io.sources import Block, TableSource, open_table, read_table, resolve_column, warn_of_lost_row
+from tollad.io.text import Reject
 from tollad.series.clock import Clock
-from tollad.series.events import Event, EventFinder, Judged
-from tollad.series.measures import runs
+from tollad.series.fitting import Part
+from tollad.series.gaps import Gaps
 from tollad.series.model import SeriesModel
-from tollad.series.progress import Progress
-from tollad.series.steps import Floats, Steps, long_enough, numbers
-from tollad.series.streaming import Stream
+from tollad.series.steps import from_block, groups_of
+from tollad.tables.schema import Column
+from tollad.warn import listed
 
 _CHUNK_BYTES = 1 << 20
 
@@ -46,15 +36,16 @@ class TrainingSeries:
 
     Attributes
     ----------
-    steps : Steps
-    kept : ndarray of bool, (T,)
-        Which steps to learn from.
+    part : Part
+        Its time steps, and which of them to learn from.
+    group : str or None
+        The column that says which of several series a row is of.
     source : Source
         What the file was, to be kept with the model.
     """
 
-    steps: Steps
-    kept: NDArray[np.bool_]
+    part: Part
+    group: str | None
     source: Source
 
 
@@ -67,16 +58,27 @@ def read_training_series(
     normal: Sequence[str] = (),
     drop: Sequence[str] = (),
     time: str | None = None,
+    zone: str | None = None,
+    group: str | None = None,
+    gaps: Gaps | None = None,
     dialect: Dialect | None = None,
+    reject: Reject | None = None,
 ) -> TrainingSeries:
-    """Read a series to fit a detector on, all into memory.
+    """Read one or several series of a file to fit a detector on, all into memory.
 
     Parameters
     ----------
     path, header, key, label, normal, drop, dialect
         As in `tollad.io.training.read_training_rows`.
     time : str, optional
-        The column of the time stamps: numbers or dates, ascending. It is no feature.
+        The column of the time stamps: numbers or dates, ascending within each series. It is no feature.
+    zone, gaps
+        As `time_zone` and `gaps` of `SeriesDetector`.
+    group : str, optional
+        The column that says which of several series a row is of. It is no feature.
+    reject : callable, optional
+        Is told of rows that cannot be read or whose time stamp does not ascend, which are then left out; by default
+        such a row is an error.
 
     Raises
     ------
@@ -88,20 +90,26 @@ def read_training_series(
     UserWarning
         For a gap in the time stamps.
     """
-    source = open_table(path, header=header, key=key, dialect=dialect)
+    source = open_table(path, header=header, key=key, dialect=dialect, reject=reject)
     warn_of_lost_row(source)
-    label, time = (None if name is None else resolve_column(source.path, source.names, name) for name in (label, time))
+    label, time, group = (
+        None if name is None else resolve_column(source.path, source.names, name) for name in (label, time, group)
+    )
     drop = [resolve_column(source.path, source.names, name) for name in drop]
-    names = [name for name in source.names if name not in (label, time, *drop, *source.index)]
+    names = [name for name in source.names if name not in (label, time, group, *drop, *source.index)]
     if not names:
         raise ValueError(f"{source.path}: no column is left to learn from; drop fewer columns")
     block = read_table(source)
-    steps = numbers(block, names, "correct it, or leave the column out")
-    clock = Clock(None) if time is None else Clock.learn(block, time)
+    n_read = len(block)
+    if reject is not None:
+        clock = None if time is None else Clock.begun(block, time, zone)
+        block = in_order(block, names, clock, group, reject, lacks=gaps in ("split", "interpolate"))
+    remedy = "correct it, or leave the column out"
+    steps = from_block(block, names, time, group, gaps=gaps, zone=zone, remedy=remedy)
     kept = labelled(block, label, normal)
     record = Source(
         PurePath(source.path).name,
-        len(block),
+        n_read,
         int(kept.sum()),
         header,
         label,
@@ -109,124 +117,78 @@ def read_training_series(
         tuple(drop),
         dialect=source.dialect.to_json(),
     )
-    return TrainingSeries(Steps(steps, names, clock), kept, record)
+    return TrainingSeries(Part(steps, kept, source.path), group, record)
 
 
-def normal_stretches(
-    model: SeriesModel,
-    path: str,
-    *,
-    header: bool | None = None,
-    key: str | None = None,
-    label: str | None = None,
-    normal: Sequence[str] = (),
-    dialect: Dialect | None = None,
-) -> list[Floats]:
-    """Return the stretches of time steps of a file that are labelled normal, (T_i, C), or all of it.
-
-    Raises
-    ------
-    ValueError, OSError
-        As `score_series`, and if no stretch is as long as a window.
-    """
-    source = _open_like_fit(model, path, header, key, label, dialect)
-    block = read_table(source)
-    model.clock.anew().check(block)
-    kept = labelled(block, None if label is None else resolve_column(source.path, source.names, label), normal)
-    steps = numbers(block, model.columns)
-    return long_enough([steps[begin:end] for begin, end in runs(kept)], model.window, source.path)
-
-
-def score_series(
-    model: SeriesModel,
-    path: str,
-    *,
-    header: bool | None = None,
-    key: str | None = None,
-    column: str | None = None,
-    dialect: Dialect | None = None,
-    events: EventLog | None = None,
-    progress: Progress | None = None,
-) -> Iterator[ScoredSteps]:
-    """Score the time steps of a file, reading it block by block: no more of it is kept than a block and a window.
-
-    Parameters
-    ----------
-    model : SeriesModel
-    path, header, key, column, dialect
-        As in `tollad.io.inputs.row_blocks`; by default `column` is that of the time stamps, if there is one.
-    events : EventLog, optional
-        Is told of the events.
-    progress : Progress, optional
-        Goes on from the steps of an earlier call, of a causal model. Rows up to its last time stamp are left out. The
-        state is for the caller to save.
-
-    Yields
-    ------
-    ScoredSteps
-        The rows are time steps, (m, C).
-
-    Raises
-    ------
-    ValueError, OSError
-        If the file cannot be read, is not like that of the fit, or is shorter than a window.
-
-    Warns
-    -----
-    UserWarning
-        For the first gap in the time stamps.
-    """
-    live = path == "-" and model.causal
-    source = _LiveTable(model, header, dialect) if live else _open_like_fit(model, path, header, key, column, dialect)
-    clock, stream = (model.clock.anew(), Stream(model)) if progress is None else (progress.clock, progress.stream)
-    if column is None or live:  # what names there are, a live table knows with its first rows
-        column = clock.column if column is None else column
-    else:
-        column = resolve_column(source.path, source.names, column)
-    steps: Floats = np.empty((0, len(model.columns)))
-    values: list[str | None] = []
-    first_row = 0
-
-    def settled(judged: Judged) -> Iterator[ScoredSteps]:
-        nonlocal first_row, steps
-        n = len(judged)
-        if events is not None:
-            events.judge(judged, values)
-        if n:
-            yield ScoredSteps(
-                first_row,
-                steps[:n],
-                column,
-                values[:n],
-                scores=judged.scores,
-                alarms=judged.alarms,
-                thresholds=judged.thresholds,
+def check_alike(files: Sequence[TrainingSeries]) -> None:
+    """Raise ValueError for files of series that have not all the same columns."""
+    first = files[0].part
+    for file in files[1:]:
+        if file.part.steps.names != first.steps.names:
+            raise ValueError(
+                f"{file.part.path}: has the columns {listed(file.part.steps.names)}, and {first.path} has "
+                f"{listed(first.steps.names)}; give files with the same columns in the same order"
             )
-            first_row, steps = first_row + n, steps[n:]
-            del values[:n]
-
-    for whole in source:
-        block = whole if progress is None else clock.unseen(whole)
-        if not len(block):
-            continue
-        clock.check(block)
-        new = numbers(block, model.columns)
-        steps = np.concatenate([steps, new])
-        values.extend([] if column is None else column_as_strings(block, column))
-        if events is not None:
-            events.see(new)
-        yield from settled(stream.push(new))
-    if stream.n_seen < model.window and not model.causal:
-        raise ValueError(
-            f"{source.path}: has {stream.n_seen} time steps, fewer than the window of {model.window} that the "
-            "model was fitted with; give a longer series"
-        )
-    yield from settled(stream.finish())
-    if events is not None:
-        events.finish()
 
 
-def labelled_series(
+def in_order(
+    block: Block,
+    names: Sequence[str],
+    clock: Clock | None,
+    group: str | None,
+    reject: Reject,
+    *,
+    lacks: bool,
+    clocks: Mapping[str | None, Clock] | None = None,
+    any_read: bool = False,
+) -> Block:
+    """Return the rows of a block that can be read and whose time stamps ascend, each group by itself.
+
+    Parameters
+    ----------
+    block : Block
+    names : sequence of str
+        The channels.
+    clock : Clock or None
+        Of a series that begins with the block.
+    group : str or None
+    reject : callable
+        Is told of the other rows.
+    lacks : bool
+        Whether values may be missing.
+    clocks : mapping of str or None to Clock, optional
+        Of series that go on.
+    any_read : bool, default False
+        Whether rows were read before; if not, and none of these can be, the first of them is an error.
+    """
+    time = [] if clock is None or clock.column is None else [Column(clock.column, clock.kind)]
+    columns = [*(Column(name, "number") for name in names), *time]
+    block = readable(block, columns, [column.name for column in columns], reject, any_read=any_read)
+    bad: dict[int, str] = {}
+    if not lacks:
+        for name in names:
+            for row in np.flatnonzero(block.table[name].is_null().to_numpy()).tolist():
+                bad.setdefault(row, f"column {name!r}: the value is missing")
+    if clock is not None and len(block):
+        for one, rows in rows_by_group(block, group):
+            of_group = (clocks or {}).get(one) or clock.anew()
+            found = of_group.disordered(rows_of(block, rows))
+            bad = {int(rows[row]): why for row, why in found.items()} | bad
+    return without_rows(block, dict(sorted(bad.items())), reject)
+
+
+def rows_by_group(block: Block, group: str | None) -> Iterator[tuple[str | None, NDArray[np.int64]]]:
+    """Yield the groups of a block in the order in which they appear, None for the only one, each with its rows."""
+    if group is None:
+        yield None, np.arange(len(block))
+        return
+    coded = groups_of(block, group).dictionary_encode()
+    codes = coded.indices.to_numpy()
+    for code, name in enumerate(coded.dictionary.to_pylist()):
+        yield name, np.flatnonzero(codes == code)
+
+
+def normal_part(
     model: SeriesModel,
     path: str,
     *,
@@ -234,200 +196,32 @@ def labelled_series(
     key: str | None = None,
     label: str | None = None,
     normal: Sequence[str] = (),
-    windows: str | None = None,
     dialect: Dialect | None = None,
-) -> tuple[NDArray[np.int64], Judged]:
-    """Score the time steps of a labelled file.
-
-    Parameters
-    ----------
-    model, path, header, key, dialect
-        As in `score_series`.
-    label : str, optional
-        The column of the labels.
-    normal : sequence of str
-        The labels of normal steps; steps of any other label are anomalous.
-    windows : str, optional
-        In place of `label`, a file of the anomalies, see `read_windows`.
-
-    Returns
-    -------
-    labels : ndarray of int64, (T,)
-        1 = anomalous; both 0 and 1 occur.
-    judged : Judged
-        Of all steps.
+) -> Part:
+    """Return the time steps of a file, and which of them are labelled normal, all by default.
 
     Raises
     ------
     ValueError, OSError
-        As `score_series` and `read_windows`; if a label is missing, or all steps are normal or all are anomalous.
+        If the file cannot be read or is not like that of the fit.
     """
-    recorder = Recorder()
-    blocks = recorder.watch(score_series(model, path, header=header, key=key, column=label, dialect=dialect))
-    if windows is None:
-        assert label is not None
-        labels, _ = labels_and_scores(blocks, path, label, normal)
-        return labels, recorder.judged
-    if model.clock.column is None:
-        raise ValueError(f"{windows}: the model was fitted without time stamps, so windows of time mean nothing to it")
-    for _ in blocks:
-        pass
-    _, times = recorder.time(model)
-    labels = np.zeros(len(times), np.int64)
-    for begin, end in read_windows(windows, path, model.clock):
-        labels[(times >= begin) & (times <= end)] = 1
-    if labels.all() or not labels.any():
-        kind = "anomalous" if labels.all() else "normal"
-        raise ValueError(
-            f"{windows}: by its windows every time step of {path} is {kind}, so there is nothing to compare"
-        )
-    return labels, recorder.judged
+    source = open_like_fit(model, path, header, key, label, dialect)
+    block = read_table(source)
+    kept = labelled(block, None if label is None else resolve_column(source.path, source.names, label), normal)
+    time, clock = model.clock.column, model.clock.anew()
+    steps = from_block(block, model.columns, time, model.group, gaps=model.gaps, clock=clock)
+    return Part(steps, kept, source.path)
 
 
-def read_windows(windows: str, path: str, clock: Clock) -> list[tuple[Any, Any]]:
-    """Read the begin and end of each anomaly of a series, both included, from a file of JSON.
-
-    Parameters
-    ----------
-    windows : str
-        A list of pairs of time stamps, or an object with such a list for each of several files, as NAB has it. Of
-        these that one counts whose name ends the path of the series.
-    path : str
-        The series.
-    clock : Clock
-        Its time stamps.
-
-    Raises
-    ------
-    ValueError, OSError
-        If the file cannot be read, holds something else, or nothing about this series.
-    """
-    with open(windows, encoding="utf-8") as file:
-        try:
-            found = json.load(file)
-        except ValueError as error:
-            raise ValueError(f"{windows}: is no JSON file ({error})") from None
-    if isinstance(found, dict):
-        names = [name for name in found if PurePath(path).as_posix().endswith(name)]
-        if not names:
-            raise ValueError(f"{windows}: says nothing about {path}; its files are {', '.join(list(found)[:5])}, ...")
-        found = found[max(names, key=len)]
-    try:
-        pairs = [(begin, end) for begin, end in found]
-        if clock.kind == "date":
-            return [(np.datetime64(begin, "us"), np.datetime64(end, "us")) for begin, end in pairs]
-        return [(float(begin), float(end)) for begin, end in pairs]
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"{windows}: must hold a list of pairs of time stamps, begin and end of each anomaly"
-        ) from None
-
-
-@dataclass(frozen=True)
-class ScoredSteps(Scored):
-    """Scores of successive time steps of a file.
-
-    Attributes
-    ----------
-    thresholds : ndarray of float64, (n,)
-    """
-
-    thresholds: Floats
-
-
-class EventLog:
-    """The events of a file that passes by, with their time stamps.
-
-    Attributes
-    ----------
-    events : list of Event
-    times : list of str or None
-        The value of the column of each event's first step, last step and peak; empty if there is no column.
-    """
-
-    def __init__(self, model: SeriesModel, n_reasons: int = 0) -> None:
-        self._finder = EventFinder(model, n_reasons)
-        self._known: dict[int, str | None] = {}
-        self._n_judged = 0
-        self.events: list[Event] = []
-        self.times: list[str | None] = []
-
-    @property
-    def has_times(self) -> bool:
-        """Whether the events have time stamps."""
-        return len(self.times) == 3 * len(self.events) > 0
-
-    def see(self, steps: Floats) -> None:
-        """Take steps before they are judged."""
-        self._finder.see(steps)
-
-    def judge(self, judged: Judged, values: Sequence[str | None]) -> None:
-        """Take the next steps that are settled, and the values of their column."""
-        if values:
-            alarms = np.flatnonzero(judged.alarms)
-            self._known |= {self._n_judged + row: values[row] for row in alarms.tolist()}
-        self._n_judged += len(judged)
-        self._keep(self._finder.push(judged))
-
-    def finish(self) -> None:
-        """The file has ended."""
-        self._keep(self._finder.finish())
-
-    def _keep(self, events: Iterable[Event]) -> None:
-        for event in events:
-            self.events.append(event)
-            if self._known:
-                self.times += [self._known[row] for row in (event.begin, event.end, event.peak)]
-                self._known = {row: value for row, value in self._known.items() if row > event.end}
-
-
-@dataclass(frozen=True)
-class Recorder:
-    """Scored time steps that pass by, kept for a picture: a few numbers a step.
-
-    Attributes
-    ----------
-    blocks : list of ScoredSteps
-    """
-
-    blocks: list[ScoredSteps] = field(default_factory=list)
-
-    @property
-    def steps(self) -> Floats:
-        """The series, (T, C)."""
-        return np.concatenate([block.rows for block in self.blocks])
-
-    @property
-    def judged(self) -> Judged:
-        """Score, threshold and alarm of each step, (T,)."""
-        return Judged.join([Judged(block.scores, block.thresholds, block.alarms) for block in self.blocks])
-
-    def watch(self, blocks: Iterable[ScoredSteps]) -> Iterator[ScoredSteps]:
-        """Hand on scored steps."""
-        for block in blocks:
-            self.blocks.append(block)
-            yield block
-
-    def time(self, model: SeriesModel) -> tuple[str, NDArray[Any]]:
-        """Return the time of each step, (T,): numbers or datetime64, and what to call it.
-
-        It is the number of the row, from 1, where there are no time stamps or another column stands in their place.
-        """
-        clock, column = model.clock, self.blocks[0].column
-        if clock.column is None or column != clock.column:
-            return "row", np.arange(1, 1 + sum(len(block.scores) for block in self.blocks))
-        texts = pa.array([value for block in self.blocks for value in block.values], pa.string())
-        times = clock.read(pa.table({clock.column: texts}))
-        return clock.column, (times * 86400e6).astype("datetime64[us]") if clock.kind == "date" else times
-
-
-class _LiveTable:
+class LiveTable:
     """Text on standard input as blocks of the rows that are there: a row is not kept waiting for those after it."""
 
     path = "standard input"
 
-    def __init__(self, model: SeriesModel, header: bool | None, dialect: Dialect | None) -> None:
-        self._model, self._dialect = model, dialect
+    def __init__(
+        self, model: SeriesModel, header: bool | None, dialect: Dialect | None, reject: Reject | None = None
+    ) -> None:
+        self._model, self._dialect, self._reject = model, dialect, reject
         self._header = model.read_as.header if header is None else header
         self._given = cast(io.BufferedReader, standard_input())
         self._first = self._given.readline() if self._header else b""
@@ -448,20 +242,26 @@ class _LiveTable:
         moved = n_before - int(self._header)
         if not lines.strip():
             return
+        given = io.BytesIO(self._first + lines)
+
+        def moved_reject(number: int, line: int | None, reason: str, text: str) -> None:
+            assert self._reject is not None
+            self._reject(number + moved, None if line is None else line + moved, reason, text)
+
+        reject = None if self._reject is None else moved_reject
         try:
-            source = _open_like_fit(
-                self._model, "-", self._header, None, None, self._dialect, io.BytesIO(self._first + lines)
-            )
+            source = open_like_fit(self._model, "-", self._header, None, None, self._dialect, given, reject)
             self.names = source.names
             for block in source:
                 assert block.lines is not None
-                yield replace(block, first_row=block.first_row + moved, lines=block.lines + moved)
+                numbers = None if block.numbers is None else block.numbers + moved
+                yield replace(block, first_row=block.first_row + moved, lines=block.lines + moved, numbers=numbers)
         except ValueError as error:
             place = re.compile("(?<=standard input, line )[0-9]+")
             raise ValueError(place.sub(lambda found: str(int(found[0]) + moved), str(error), count=1)) from None
 
 
-def _open_like_fit(
+def open_like_fit(
     model: SeriesModel,
     path: str,
     header: bool | None,
@@ -469,14 +269,16 @@ def _open_like_fit(
     column: str | None,
     dialect: Dialect | None,
     spooled: BinaryIO | None = None,
+    reject: Reject | None = None,
 ) -> TableSource:
     """Open a file that has the columns of the fit; besides them it may have those left out then, and `column`."""
     known, clock = model.read_as, model.clock
     header = known.header if header is None else header
     dialect = model.dialect if dialect is None else dialect
-    source = open_table(path, header=header, key=key, dialect=dialect, spooled=spooled)
+    source = open_table(path, header=header, key=key, dialect=dialect, spooled=spooled, reject=reject)
     if column is not None:
         column = resolve_column(source.path, source.names, column)
     time = [] if clock.column is None else [clock.column]
-    check_columns(source, [*model.columns, *time], {column, known.label, *known.drop})
+    group = [] if model.group is None else [model.group]
+    check_columns(source, [*model.columns, *time, *group], {column, known.label, *known.drop})
     return source

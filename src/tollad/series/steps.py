@@ -1,53 +1,105 @@
-"""What a user gives as a series, as time steps: arrays and frames."""
+"""What a user gives as a series, as time steps: arrays, frames and tables of files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from tollad.io.inputs import rows_of
 from tollad.io.sources import Block
 from tollad.series.clock import Clock, no_missing
+from tollad.series.gaps import Gaps, Lacking, Mender
+from tollad.series.measures import runs
 from tollad.tables.encode import encode
 from tollad.tables.features import column_names
 from tollad.tables.frames import to_arrow
 from tollad.tables.schema import Column
+from tollad.warn import listed, warn
 
 Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Successive time steps.
+    """Successive time steps, of one series or of several that may take turns.
 
     Attributes
     ----------
     values : ndarray of float64, (T, C)
+        NaN where missing, if gaps are split or interpolated.
     names : list of C str
         The channels.
     clock : Clock
         Of the time stamps, if there are any.
+    times : ndarray of float64, (T,) or empty
+    codes : ndarray of int64, (T,), or None
+        The group of each step; None for one series.
+    groups : list of str
+        What the groups are called.
     """
 
     values: Floats
     names: list[str]
     clock: Clock
+    times: Floats = field(default_factory=lambda: np.empty(0))
+    codes: Ints | None = None
+    groups: list[str] = field(default_factory=list)
+
+    def by_group(self) -> Iterator[tuple[str | None, Ints]]:
+        """Yield each group, None for the only one, with its rows in order."""
+        if self.codes is None:
+            yield None, np.arange(len(self.values))
+        else:
+            for code, group in enumerate(self.groups):
+                yield group, np.flatnonzero(self.codes == code)
+
+    def stretches(self, kept: NDArray[np.bool_], gaps: Gaps | None, path: str) -> dict[str | None, list[Floats]]:
+        """Return the stretches of each group without gaps, (T_i, C), of the steps of `kept`, (T,)."""
+        found, lacking = dict[str | None, list[Floats]](), Lacking()
+        for group, rows in self.by_group():
+            mender = Mender(gaps, self.clock.usual)
+            times = self.times[rows] if len(self.times) else self.times
+            parts = [mender.push(self.values[rows], times, rows), mender.finish()]
+            values, rows = (
+                np.concatenate(part) for part in zip(*(part for part in parts if len(part[1])), strict=True)
+            )
+            whole = ~np.isnan(values).any(1) & ((rows < 0) | kept[rows])
+            found[group] = [values[begin:end] for begin, end in runs(whole)]
+            lacking.add(mender.lacking)
+        lacking.tell(path, self.names)
+        return found
 
 
 def as_steps(
-    X: Any, time: str | None = None, *, names: Sequence[str] | None = None, clock: Clock | None = None
+    X: Any,
+    time: str | None = None,
+    group: Any = None,
+    *,
+    gaps: Gaps | None = None,
+    zone: str | None = None,
+    names: Sequence[str] | None = None,
+    clock: Clock | None = None,
 ) -> Steps:
     """Return an array or a frame as time steps.
 
     Parameters
     ----------
     X : array-like, (T,) or (T, C), or frame of pandas, polars or Arrow
-        In order of time.
+        In order of time, at least within each group.
     time : str, optional
         The column of a frame that holds the time stamps.
+    group : str or array-like, (T,), optional
+        The group of each step: a column of a frame, or its values.
+    gaps : {"split", "interpolate", "fail"} or None
+    zone : str, optional
+        Of the time stamps.
     names : sequence of str, optional
         The channels of the fit, which a frame must have and of which an array must have as many.
     clock : Clock, optional
@@ -56,57 +108,122 @@ def as_steps(
     Raises
     ------
     ValueError
-        For values that are missing, infinite or no numbers, time stamps that do not ascend, and another shape.
+        For values that are infinite, no numbers, or missing and not to be filled; time stamps that do not ascend within
+        a group; and another shape.
     """
-    table = to_arrow(X)
+    table, lacks = to_arrow(X), gaps in ("split", "interpolate")
     if table is None:
         if time is not None and clock is None:
             raise ValueError(f"time={time!r} names a column, and the series is an array; give a frame, or time=None")
-        return _from_array(X, names)
-    if time is not None and time not in table.column_names:
-        raise ValueError(f"the series has no column {time!r} of time stamps; it has {', '.join(table.column_names)}")
+        if isinstance(group, str):
+            raise ValueError(f"group={group!r} names a column, and the series is an array; give a group for each step")
+        return _grouped(_from_array(X, names, lacks=lacks), group)
+    for column, what in ((time, "of time stamps"), (group, "of groups")):
+        if isinstance(column, str) and column not in table.column_names:
+            raise ValueError(f"the series has no column {column!r} {what}; it has {', '.join(table.column_names)}")
     block = Block("the series", tuple(table.column_names), 0, table, None)
-    wanted = [name for name in table.column_names if name != time] if names is None else list(names)
+    own = {time, group} if isinstance(group, str) else {time}
+    wanted = [name for name in table.column_names if name not in own] if names is None else list(names)
     if lacking := [name for name in wanted if name not in table.column_names]:
         raise ValueError(f"the series lacks columns that the model was fitted on: {', '.join(map(repr, lacking))}")
     if time is None:
         clock = Clock(None)
-    elif clock is None:
-        clock = Clock.learn(block, time)
-    else:
-        clock.check(block)
-    return Steps(numbers(block, wanted), wanted, clock)
+    return from_block(block, wanted, time, group, gaps=gaps, zone=zone, clock=clock)
 
 
-def numbers(block: Block, names: Sequence[str], remedy: str = "correct it") -> Floats:
-    """Return the steps of a block, (m, C); ValueError for text, infinite and missing values."""
+def from_block(
+    block: Block,
+    names: Sequence[str],
+    time: str | None,
+    group: Any,
+    *,
+    gaps: Gaps | None,
+    zone: str | None = None,
+    clock: Clock | None = None,
+    remedy: str = "correct it",
+) -> Steps:
+    """Return all rows of a table as time steps; the clock is learnt from them unless it is given. See `as_steps`."""
+    values = numbers(block, names, remedy, lacks=gaps in ("split", "interpolate"))
+    if isinstance(group, str):
+        group = groups_of(block, group)
+    steps = _grouped(Steps(values, list(names), Clock(None)), group)
+    if time is None:
+        return steps
+    each = [(rows, rows_of(block, rows)) for _, rows in steps.by_group()]
+    clock = Clock.learn([part for _, part in each], time, zone) if clock is None else clock
+    times = np.empty(len(block))
+    for rows, part in each:
+        times[rows] = clock.anew().check(part, gaps)
+    return replace(steps, clock=clock, times=times)
+
+
+def groups_of(block: Block, group: str) -> pa.Array:
+    """Return the group of each row as text, (m,); ValueError where it is missing."""
+    column = block.column(group)
+    names = column.combine_chunks().cast(pa.string())
+    if names.null_count:
+        row = pc.index(names.is_null(), True).as_py()
+        raise ValueError(f"{block.where(row)}, column {group!r}: the group is missing; fill it in, or remove the row")
+    return names
+
+
+def _grouped(steps: Steps, group: Any) -> Steps:
+    if group is None:
+        return steps
+    labels = group if isinstance(group, pa.Array) else pa.array([str(one) for one in np.asarray(group).tolist()])
+    if len(labels) != len(steps.values):
+        raise ValueError(f"group has {len(labels)} values, and the series has {len(steps.values)} time steps")
+    coded = labels.dictionary_encode()
+    return replace(steps, codes=coded.indices.to_numpy().astype(np.int64), groups=coded.dictionary.to_pylist())
+
+
+def numbers(block: Block, names: Sequence[str], remedy: str = "correct it", *, lacks: bool = False) -> Floats:
+    """Return the steps of a block, (m, C); ValueError for text, infinite values, and missing ones unless `lacks`."""
     with no_missing(remedy):
         steps = encode(block.select(list(names)), [Column(name, "number") for name in names], where=block.where)
-    missing = np.argwhere(np.isnan(steps))
-    if len(missing):
-        row, column = missing[0]
+    missing = np.isnan(steps)
+    if not lacks and missing.any():
+        row, column = np.argwhere(missing)[0]
         raise ValueError(
             f"{block.where(int(row))}, column {names[column]!r}: the value is missing, and a series needs one at each "
-            "step; fill it, from the values around it say"
+            "step; fill it, or use gaps='split' or gaps='interpolate'"
         )
     return steps
 
 
-def long_enough(stretches: Sequence[Floats], window: int, path: str) -> list[Floats]:
-    """Return the stretches of normal steps, (T_i, C), that are as long as a window; ValueError if none is."""
-    found = [steps for steps in stretches if len(steps) >= window]
-    if not found:
-        longest = max(map(len, stretches), default=0)
-        which = f"{longest} time steps" if len(stretches) == 1 else f"no more than {longest} normal time steps in a row"
+def long_enough(by_group: dict[str | None, list[Floats]], window: int, path: str) -> dict[str | None, list[Floats]]:
+    """Return the stretches of each group, (T_i, C), that are as long as a window.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+
+    Warns
+    -----
+    UserWarning
+        For groups without one, which are left out.
+    """
+    found = {group: [steps for steps in stretches if len(steps) >= window] for group, stretches in by_group.items()}
+    if not any(found.values()):
+        every = [steps for stretches in by_group.values() for steps in stretches]
+        longest = max(map(len, every), default=0)
+        which = f"{longest} time steps" if len(every) == 1 else f"no more than {longest} normal time steps in a row"
         raise ValueError(
             f"{path}: has {which}, fewer than a window of {window}; give a longer series, or fit with a shorter window"
         )
-    return found
+    short = [str(group) for group, stretches in found.items() if not stretches]
+    if short:
+        warn(
+            f"{path}: {len(short):,} of {len(found):,} groups have no {window} time steps in a row and are left out: "
+            f"{listed(short)}; give longer series of them, or fit with a shorter window"
+        )
+    return {group: stretches for group, stretches in found.items() if stretches}
 
 
-def _from_array(X: Any, names: Sequence[str] | None) -> Steps:
+def _from_array(X: Any, names: Sequence[str] | None, *, lacks: bool) -> Steps:
     try:
-        values = np.asarray(X, dtype=np.float64)
+        values = np.array(X, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError("a series is made of numbers, one row a time step; leave other columns out") from None
     if values.ndim not in (1, 2) or 0 in values.shape:
@@ -114,7 +231,7 @@ def _from_array(X: Any, names: Sequence[str] | None) -> Steps:
     values = values.reshape(len(values), -1)
     if names is not None and values.shape[1] != len(names):
         raise ValueError(f"the series has {values.shape[1]} channels, but the model was fitted on {len(names)}")
-    bad = np.argwhere(~np.isfinite(values))
+    bad = np.argwhere(np.isinf(values) if lacks else ~np.isfinite(values))
     if len(bad):
         row, column = bad[0].tolist()
         kind = "missing" if np.isnan(values[row, column]) else "infinite"

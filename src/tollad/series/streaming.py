@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -28,11 +29,14 @@ class Stream:
     ----------
     n_seen : int
         Steps so far.
+    longest : int
+        Steps of the longest stretch without NaN so far.
     """
 
     def __init__(self, model: SeriesModel) -> None:
-        self.n_seen = 0
-        self._scores = model.scorer()
+        self.n_seen = self.longest = 0
+        self._model, self._scores = model, model.scorer()
+        self._n_whole = 0  # steps of the stretch that goes on
         self._fixed = model.decision.threshold
         self._follow: AdaptiveThreshold | None = None
         if model.share is not None:
@@ -43,13 +47,37 @@ class Stream:
         self._judge = Judge(self._thresholds, trim=model.trims)
 
     def push(self, steps: Floats) -> Judged:
-        """Take the next steps, (m, C) with m >= 1; return those that are settled, in order."""
+        """Take the next steps, (m, C) with m >= 1; return those that are settled, in order.
+
+        A step of NaN cuts the series: no window reaches over it. It has no score, and nor have the steps of a stretch
+        that is shorter than a window.
+        """
         self.n_seen += len(steps)
-        return self._judge.push(self._scores.push(steps))
+        broken = np.asarray(np.isnan(steps).any(1))
+        if not broken.any():
+            return self._judge.push(self._scored(steps))
+        ends = np.flatnonzero(np.diff(broken)) + 1
+        parts = []
+        for begin, end in itertools.pairwise([0, *ends.tolist(), len(steps)]):
+            scores = self._cut(end - begin) if broken[begin] else self._scored(steps[begin:end])
+            parts.append(self._judge.push(scores))
+        return Judged.join(parts)
 
     def finish(self) -> Judged:
-        """Return the steps that are left; ValueError if a model that is not causal has seen no whole window."""
-        return Judged.join([self._judge.push(self._scores.finish()), self._judge.finish()])
+        """Return the steps that are left."""
+        return Judged.join([self._judge.push(self._cut(0)), self._judge.finish()])
+
+    def _scored(self, steps: Floats) -> Floats:
+        self._n_whole += len(steps)
+        self.longest = max(self.longest, self._n_whole)
+        return self._scores.push(steps)
+
+    def _cut(self, n_broken: int) -> Floats:
+        """Return the scores of the steps left of a stretch that has ended, and of the broken steps after it."""
+        short = not self._model.causal and self._n_whole < self._model.window
+        rest = np.full(self._n_whole, np.nan) if short else self._scores.finish()
+        self._scores, self._n_whole = self._model.scorer(), 0
+        return np.concatenate([rest, np.full(n_broken, np.nan)])
 
     def state(self) -> tuple[dict[str, JSON], dict[str, Floats]]:
         """Return all that later scores and alarms depend on: plain values and arrays. Of causal models only."""
@@ -65,14 +93,9 @@ class Stream:
         """Go on from a state."""
         assert isinstance(self._scores, LastScores)
         self.n_seen, self._scores.kept = plain["n_seen"], arrays["kept"]
+        self._n_whole = self.longest = len(arrays["kept"])
         if self._follow is not None:
             self._follow = AdaptiveThreshold.resumed(arrays["recent"], self._follow.share, plain)
 
     def _thresholds(self, scores: Floats) -> Floats:
         return np.full(len(scores), self._fixed) if self._follow is None else self._follow.follow(scores)
-
-
-def judge(model: SeriesModel, values: Floats) -> Judged:
-    """Score and judge all time steps of a series, (T, C)."""
-    stream = Stream(model)
-    return Judged.join([stream.push(values), stream.finish()])

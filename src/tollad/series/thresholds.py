@@ -28,14 +28,15 @@ _BEYOND = 20.0
 _HELD = 8
 
 
-def folds(stretches: Sequence[Floats], window: int) -> Iterator[tuple[list[Floats], list[Floats]]]:
-    """Cut stretches of a series into three contiguous parts; each is held out once, with a window's gap on either side.
+def folds(series: Sequence[Sequence[Floats]], window: int) -> Iterator[tuple[list[Floats], list[Floats]]]:
+    """Cut each series into three contiguous parts; each is held out once, with a window's gap on either side.
 
     Steps drawn at random would lie in the windows of their neighbours, which the network has seen.
 
     Parameters
     ----------
-    stretches : sequence of ndarray, (T_i, C)
+    series : sequence of sequences of ndarray, (T_i, C)
+        The stretches of each; of several series the first parts are held out together, and so on.
     window : int
         Pieces that are shorter are left out.
 
@@ -46,18 +47,20 @@ def folds(stretches: Sequence[Floats], window: int) -> Iterator[tuple[list[Float
 
     Examples
     --------
-    >>> [(len(trained[0]), len(held_out[0])) for trained, held_out in folds([np.zeros((90, 1))], window=10)]
+    >>> [(len(trained[0]), len(held_out[0])) for trained, held_out in folds([[np.zeros((90, 1))]], window=10)]
     [(50, 30), (20, 30), (50, 30)]
     """
-    starts = np.cumsum([0, *map(len, stretches)])
-    for first, stop in itertools.pairwise(np.linspace(0, starts[-1], N_FOLDS + 1).astype(int)):
+    for fold in range(N_FOLDS):
         trained: list[Floats] = []
         held_out: list[Floats] = []
-        for start, steps in zip(starts, stretches, strict=False):
-            begin, end = np.clip([first - start, stop - start], 0, len(steps))
-            gap = window if begin < end else 0
-            trained += [steps[: max(0, begin - gap)], steps[end + gap :]] if gap else [steps]
-            held_out.append(steps[begin:end])
+        for stretches in series:
+            starts = np.cumsum([0, *map(len, stretches)])
+            first, stop = np.linspace(0, starts[-1], N_FOLDS + 1).astype(int)[fold : fold + 2]
+            for start, steps in zip(starts, stretches, strict=False):
+                begin, end = np.clip([first - start, stop - start], 0, len(steps))
+                gap = window if begin < end else 0
+                trained += [steps[: max(0, begin - gap)], steps[end + gap :]] if gap else [steps]
+                held_out.append(steps[begin:end])
         trained, held_out = ([piece for piece in part if len(piece) >= window] for part in (trained, held_out))
         if trained and held_out:
             yield trained, held_out

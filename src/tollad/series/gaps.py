@@ -1,0 +1,211 @@
+"""What a series lacks: steps that are missing between two time stamps, and values that are missing in a row.
+
+Both become steps of NaN first, which cut the series wherever they stay. Short ones may be filled in a straight line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tollad.warn import warn
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+Gaps: TypeAlias = Literal["split", "interpolate", "fail"]
+
+GAP = 1.5
+"""A step that comes after more than this many usual ones follows a gap."""
+LONGEST = 16
+"""So many missing steps in a row are filled at most; a straight line over more of them is no series."""
+
+
+@dataclass
+class Lacking:
+    """How much a series lacked.
+
+    Attributes
+    ----------
+    values, steps, gaps : int
+        Missing values; missing steps, and the gaps that they lie in.
+    filled : int
+        Steps that were filled in, wholly or in part.
+    cuts : int
+        Places where the series was cut.
+    early : int
+        Steps that came after less than half of the usual time.
+    empty : ndarray of bool, (C,), or None
+        Which channels have no value at all.
+    """
+
+    values: int = 0
+    steps: int = 0
+    gaps: int = 0
+    filled: int = 0
+    cuts: int = 0
+    early: int = 0
+    empty: NDArray[np.bool_] | None = None
+
+    def add(self, other: Lacking) -> None:
+        """Add up the counts of two series."""
+        for name in ("values", "steps", "gaps", "filled", "cuts", "early"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.see(other.empty)
+
+    def see(self, empty: NDArray[np.bool_] | None) -> None:
+        """Note which channels have no value in some more rows."""
+        if empty is not None:
+            self.empty = empty if self.empty is None else self.empty & empty
+
+    def tell(self, path: str, names: Sequence[str]) -> None:
+        """Warn with the counts, if there are any; ValueError if a channel has no value at all."""
+        if self.empty is not None and self.empty.any():
+            name = names[int(self.empty.argmax())]
+            raise ValueError(f"{path}, column {name!r}: every value is missing; give its values, or fit without it")
+        said = []
+        if self.gaps:
+            said.append(f"{self.steps:,} time steps are missing in {self.gaps:,} gaps")
+        if self.values:
+            said.append(f"{self.values:,} values are missing")
+        if self.early:
+            said.append(f"{self.early:,} time steps come after less than half of the usual time, and stay as they are")
+        if self.filled or self.cuts:
+            said.append(f"{self.filled:,} steps were interpolated, and the series was cut at {self.cuts:,} places")
+        if said:
+            warn(f"{path}: {'; '.join(said)}")
+
+
+class Mender:
+    """Turns the rows of a series into time steps, (m, C), while they come; what it says does not depend on blocks.
+
+    Parameters
+    ----------
+    how : {"split", "interpolate", "fail"} or None
+        "split": each gap and each row that lacks a value becomes a step of NaN. "interpolate": up to 16 missing steps
+        in a row are filled in a straight line, channel by channel, and stay NaN beyond. Otherwise rows are steps.
+    usual : float or None
+        Time between two steps; None without time stamps.
+
+    Attributes
+    ----------
+    lacking : Lacking
+
+    Examples
+    --------
+    >>> mender = Mender("interpolate", usual=1.0)
+    >>> steps, rows = mender.push(np.array([[0.0], [6.0]]), np.array([1.0, 4.0]), np.array([0, 1]))
+    >>> steps[:, 0].tolist(), rows.tolist()
+    ([0.0, 2.0, 4.0, 6.0], [0, -1, -1, 1])
+    """
+
+    def __init__(self, how: Gaps | None, usual: float | None) -> None:
+        self._how, self._usual = how, usual
+        self.last = -np.inf
+        self.lacking = Lacking()
+        # Steps that a later value may still fill, and the row of each; the first is the last one handed out.
+        self._held: Floats = np.empty((0, 0))
+        self._rows: Ints = np.empty(0, np.int64)
+        self._n_out = 0
+        self._was_broken = False
+
+    def push(self, values: Floats, times: Floats, rows: Ints) -> tuple[Floats, Ints]:
+        """Take the next rows; return the time steps that are settled, and the row of each.
+
+        Parameters
+        ----------
+        values : ndarray, (m, C)
+            NaN where missing.
+        times : ndarray, (m,) or empty
+        rows : ndarray of int, (m,)
+            What to call each row, >= 0.
+
+        Returns
+        -------
+        steps : ndarray, (k, C)
+            NaN where nothing could be filled in.
+        rows : ndarray of int, (k,)
+            -1 for a step that no row stands for.
+        """
+        if self._how in (None, "fail"):
+            return values, rows
+        missing = np.isnan(values)
+        self.lacking.values += int(missing.sum())
+        self.lacking.see(np.asarray(missing.all(0)))
+        values, rows = self._with_missing_steps(values, times, rows)
+        if self._how == "split":
+            self._count_cuts(values)
+            return values, rows
+        held = np.concatenate([self._held, values]) if len(self._held) else values.copy()
+        self._rows = np.concatenate([self._rows, rows])
+        n_ready = self._fill(held)
+        return self._hand_out(held, n_ready)
+
+    def finish(self) -> tuple[Floats, Ints]:
+        """Return the steps that are left: nothing can fill them in any more."""
+        return self._hand_out(self._held, len(self._held))
+
+    def state(self) -> Floats:
+        """Return the last step handed out, (1, C) or none: all that the filling of later ones depends on."""
+        return self._held[: self._n_out]
+
+    def restore(self, before: Floats, last: float) -> None:
+        """Go on from a state, with the time stamp of its step."""
+        self._held, self._n_out, self.last = before, len(before), last
+        self._rows = np.full(len(before), -1)
+
+    def _with_missing_steps(self, values: Floats, times: Floats, rows: Ints) -> tuple[Floats, Ints]:
+        if not len(times) or self._usual is None:
+            return values, rows
+        apart = np.diff(times, prepend=self.last) / self._usual
+        self.last = float(times[-1])
+        self.lacking.early += int((apart < 0.5).sum())
+        gaps = np.flatnonzero((apart > GAP) & np.isfinite(apart))
+        if not len(gaps):
+            return values, rows
+        n_missing = np.maximum(np.rint(apart[gaps]) - 1, 1)
+        self.lacking.gaps += len(gaps)
+        self.lacking.steps += int(n_missing.sum())
+        n_put = np.minimum(n_missing, 1 if self._how == "split" else LONGEST + 1).astype(np.int64)
+        places = np.repeat(gaps, n_put)
+        return np.insert(values, places, np.nan, axis=0), np.insert(rows, places, -1)
+
+    def _fill(self, held: Floats) -> int:
+        """Fill what can be filled, in place; return how many of the first steps no later value can change."""
+        n_ready = len(held)
+        lacked = np.isnan(held).any(1)
+        for channel in np.flatnonzero(np.isnan(held).any(0)).tolist():
+            column = held[:, channel]
+            known = np.flatnonzero(~np.isnan(column))
+            if not len(known):
+                continue
+            missing = np.flatnonzero(np.isnan(column[: known[-1]]))
+            after = np.searchsorted(known, missing)
+            inner = after > 0
+            missing, before, after = missing[inner], known[after[inner] - 1], known[after[inner]]
+            short = after - before - 1 <= LONGEST
+            missing, before, after = missing[short], before[short], after[short]
+            column[missing] = column[before] + (column[after] - column[before]) * (
+                (missing - before) / (after - before)
+            )
+            if len(column) - 1 - known[-1] <= LONGEST:
+                n_ready = min(n_ready, int(known[-1]) + 1)
+        self.lacking.filled += int((lacked & ~np.isnan(held).any(1)).sum())
+        return n_ready
+
+    def _hand_out(self, held: Floats, n_ready: int) -> tuple[Floats, Ints]:
+        first, n_ready = self._n_out, max(n_ready, self._n_out)
+        steps, rows = held[first:n_ready], self._rows[first:n_ready]
+        self._count_cuts(steps)
+        kept = max(0, n_ready - 1)
+        self._held, self._rows = held[kept:].copy(), self._rows[kept:]
+        self._n_out = n_ready - kept
+        return steps, rows
+
+    def _count_cuts(self, steps: Floats) -> None:
+        broken = np.asarray(np.isnan(steps).any(1))
+        self.lacking.cuts += int((broken & ~np.concatenate([[self._was_broken], broken[:-1]])).sum())
+        self._was_broken = bool(broken[-1]) if len(broken) else self._was_broken

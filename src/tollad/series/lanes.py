@@ -1,0 +1,165 @@
+"""Series on their way side by side: each group of rows has a clock, gaps, a stream and events of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tollad.io.files import JSON
+from tollad.series.events import Event, EventFinder, Judged
+from tollad.series.gaps import Mender
+from tollad.series.model import SeriesModel
+from tollad.series.steps import Steps
+from tollad.series.streaming import Stream
+from tollad.warn import warn
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+
+
+class Lane:
+    """One series on its way from rows to alarms.
+
+    Parameters
+    ----------
+    model : SeriesModel
+    n_reasons : int or None
+        None looks for no events; otherwise how many channels to give in words.
+    group : str or None
+        What the series is called.
+
+    Attributes
+    ----------
+    clock : Clock
+    mender : Mender
+    stream : Stream
+    events : list of Event
+        Those that have ended.
+    """
+
+    def __init__(self, model: SeriesModel, n_reasons: int | None = None, group: str | None = None) -> None:
+        self.clock = model.clock.anew()
+        self.mender = Mender(model.gaps, self.clock.usual)
+        self.stream = Stream(model)
+        self.events: list[Event] = []
+        self._finder = None if n_reasons is None else EventFinder(model, n_reasons, group)
+        # Of the steps that are not settled: their rows, and the time stamps of the rows among them.
+        self._waiting: Ints = np.empty(0, np.int64)
+        self._times: Floats = np.empty(0)
+        self._answered = -np.inf  # the time stamp of the last row that is settled
+
+    def push(self, values: Floats, times: Floats, rows: Ints, stamps: Sequence[str | None] = ()) -> tuple[Ints, Judged]:
+        """Take the next rows; return those that are settled, in order.
+
+        Parameters
+        ----------
+        values : ndarray, (m, C)
+            NaN where missing.
+        times : ndarray, (m,) or empty
+        rows : ndarray of int, (m,)
+            Their numbers, ascending.
+        stamps : sequence of str or None
+            What to call the rows in events.
+        """
+        if self._finder is not None:
+            self._finder.name(rows, stamps)
+        self._times = np.concatenate([self._times, times])
+        return self._through(*self.mender.push(values, times, rows))
+
+    def finish(self, *, goes_on: bool = False) -> tuple[Ints, Judged]:
+        """Return the rows that are left. If the series goes on later, its last window is not forgotten."""
+        rows, judged = self._through(*self.mender.finish())
+        if not goes_on:
+            rest, last = self._settled(self.stream.finish())
+            rows, judged = np.concatenate([rows, rest]), Judged.join([judged, last])
+        if self._finder is not None:
+            self.events += self._finder.finish()
+        return rows, judged
+
+    def state(self) -> tuple[dict[str, JSON], dict[str, Floats], float | None]:
+        """Return where a causal series stands after the last row that is settled, and the time stamp of this one."""
+        plain, arrays = self.stream.state()
+        last = float(self._answered) if np.isfinite(self._answered) else None
+        return plain, arrays | {"before": np.ascontiguousarray(self.mender.state())}, last
+
+    def restore(self, plain: Mapping[str, Any], arrays: Mapping[str, Floats], last: float | None) -> None:
+        """Go on from a state."""
+        self._answered = self.clock.last = -np.inf if last is None else last
+        self.stream.restore(plain, arrays)
+        self.mender.restore(arrays["before"], self._answered)
+
+    def _through(self, steps: Floats, rows: Ints) -> tuple[Ints, Judged]:
+        if not len(rows):
+            return rows, Judged(np.empty(0), np.empty(0), np.empty(0, np.bool_))
+        self._waiting = np.concatenate([self._waiting, rows])
+        if self._finder is not None:
+            self._finder.see(steps, rows)
+        return self._settled(self.stream.push(steps))
+
+    def _settled(self, judged: Judged) -> tuple[Ints, Judged]:
+        if self._finder is not None:
+            self.events += self._finder.push(judged)
+        rows, self._waiting = self._waiting[: len(judged)], self._waiting[len(judged) :]
+        real = rows >= 0
+        if len(self._times) and real.any():
+            n_real = int(real.sum())
+            self._answered, self._times = self._times[n_real - 1], self._times[n_real:]
+        if real.all():
+            return rows, judged
+        return rows[real], Judged(judged.scores[real], judged.thresholds[real], judged.alarms[real])
+
+
+def judge_steps(
+    model: SeriesModel, steps: Steps, n_reasons: int | None = None, path: str = "the series"
+) -> tuple[Judged, list[Event]]:
+    """Score and judge all rows of one or several series; events if `n_reasons` is given.
+
+    Returns
+    -------
+    judged : Judged
+        In the order of the rows.
+    events : list of Event
+        In the order of their first rows.
+
+    Raises
+    ------
+    ValueError
+        If no stretch without gaps is as long as a window, and the model is not causal.
+    """
+    n = len(steps.values)
+    found = Judged(np.empty(n), np.empty(n), np.empty(n, np.bool_))
+    lanes, events = [], []
+    for group, rows in steps.by_group():
+        lane = Lane(model, n_reasons, group)
+        lanes.append(lane)
+        times = steps.times[rows] if len(steps.times) else steps.times
+        for places, judged in (lane.push(steps.values[rows], times, rows), lane.finish()):
+            found.scores[places], found.thresholds[places] = judged.scores, judged.thresholds
+            found.alarms[places] = judged.alarms
+        events += lane.events
+    check_lanes(model, lanes, path)
+    return found, sorted(events, key=lambda event: event.begin)
+
+
+def check_lanes(model: SeriesModel, lanes: Sequence[Lane], path: str) -> None:
+    """Tell what series lacked that have ended; ValueError if none has a whole window and the model is not causal."""
+    lacking = lanes[0].mender.lacking
+    for lane in lanes[1:]:
+        lacking.add(lane.mender.lacking)
+    lacking.tell(path, model.columns)
+    longest = max((lane.stream.longest for lane in lanes), default=0)
+    if longest < model.window and not model.causal:
+        where = " in a row" if model.gaps or len(lanes) > 1 else ""
+        raise ValueError(
+            f"{path}: has {longest} time steps{where}, fewer than the window of {model.window} that the model was "
+            "fitted with; give a longer series"
+        )
+    short = sum(lane.stream.longest < model.window for lane in lanes)
+    if short and len(lanes) > 1:
+        warn(
+            f"{path}: {short:,} of {len(lanes):,} groups are shorter than the window of {model.window}, so their time "
+            "steps have no score"
+        )

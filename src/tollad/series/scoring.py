@@ -1,0 +1,377 @@
+"""The time steps of a file with their scores, in the order of its rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tollad.detector.scored import Scored, labels_and_scores
+from tollad.io.dialect import Dialect
+from tollad.io.inputs import rows_of
+from tollad.io.sources import Block, column_as_strings, resolve_column
+from tollad.io.text import Reject
+from tollad.series.clock import Clock
+from tollad.series.events import Event, Judged
+from tollad.series.lanes import Lane, check_lanes
+from tollad.series.model import SeriesModel
+from tollad.series.progress import Progress
+from tollad.series.reading import LiveTable, in_order, open_like_fit, rows_by_group
+from tollad.series.steps import Floats, numbers
+from tollad.warn import listed, warn
+
+
+@dataclass(frozen=True)
+class ScoredSteps(Scored):
+    """Scores of successive time steps of a file.
+
+    Attributes
+    ----------
+    thresholds : ndarray of float64, (n,)
+    """
+
+    thresholds: Floats
+
+
+def score_series(
+    model: SeriesModel,
+    path: str,
+    *,
+    header: bool | None = None,
+    key: str | None = None,
+    column: str | None = None,
+    dialect: Dialect | None = None,
+    events: EventLog | None = None,
+    progress: Progress | None = None,
+    reject: Reject | None = None,
+) -> Iterator[ScoredSteps]:
+    """Score the time steps of a file, reading it block by block.
+
+    No more of a series is kept than a block and a window. Of several series, rows of one wait for those of another that
+    come before them in the file, if the model is not causal.
+
+    Parameters
+    ----------
+    model : SeriesModel
+    path, header, key, column, dialect
+        As in `tollad.io.inputs.row_blocks`; by default `column` is that of the time stamps, if there is one.
+    events : EventLog, optional
+        Is told of the events.
+    progress : Progress, optional
+        Goes on from the steps of an earlier call, of a causal model. Rows up to the last time stamp of their series are
+        left out. The state is for the caller to save.
+    reject : callable, optional
+        Is told of rows that cannot be read or whose time stamp does not ascend, which are then left out; by default
+        such a row is an error.
+
+    Yields
+    ------
+    ScoredSteps
+        The rows are time steps, (m, C).
+
+    Raises
+    ------
+    ValueError, OSError
+        If the file cannot be read, is not like that of the fit, or is shorter than a window.
+
+    Warns
+    -----
+    UserWarning
+        For the first gap in the time stamps, or with counts for all that was missing; for groups that are new or short.
+    """
+    live = path == "-" and model.causal
+    source = (
+        LiveTable(model, header, dialect, reject)
+        if live
+        else open_like_fit(model, path, header, key, column, dialect, reject=reject)
+    )
+    if column is None or live:  # what names there are, a live table knows with its first rows
+        column = model.clock.column if column is None else column
+    else:
+        column = resolve_column(source.path, source.names, column)
+    n_reasons = None if events is None else events.n_reasons
+    lanes: dict[str | None, Lane] = {} if progress is None else progress.lanes
+    waiting = _Waiting(column, len(model.columns))
+    lacks = model.gaps in ("split", "interpolate")
+    any_read = False
+    for block in source:
+        if reject is not None:
+            clocks = {group: lane.clock for group, lane in lanes.items()}
+            block = in_order(
+                block, model.columns, model.clock, model.group, reject, lacks=lacks, clocks=clocks, any_read=any_read
+            )
+        settled = []
+        parts = [
+            (group, block if len(rows) == len(block) else rows_of(block, rows))
+            for group, rows in rows_by_group(block, model.group)
+        ]
+        if progress is not None:
+            parts = [(group, lanes[group].clock.unseen(part) if group in lanes else part) for group, part in parts]
+        for group, part in parts:
+            if not len(part):
+                continue
+            any_read = True
+            if group not in lanes:
+                _tell_of_new(model, group, part, [*lanes])
+                lanes[group] = Lane(model, n_reasons, group)
+            lane = lanes[group]
+            times = lane.clock.check(part, model.gaps)
+            values = numbers(part, model.columns, lacks=lacks)
+            rows = row_numbers(part)
+            stamps = [] if column is None else column_as_strings(part, column)
+            waiting.add(rows, values, stamps)
+            settled.append(lane.push(values, times, rows, stamps))
+        yield from waiting.settle(settled)
+    yield from waiting.settle([lane.finish(goes_on=progress is not None) for lane in lanes.values()])
+    check_lanes(model, [*lanes.values()], source.path)
+    if events is not None:
+        events.take(lanes.values())
+
+
+def row_numbers(block: Block) -> NDArray[np.int64]:
+    """Return the number of each row of a block in its file, from 0: (m,)."""
+    first = block.first_row
+    return np.arange(first, first + len(block)) if block.numbers is None else block.numbers
+
+
+def _tell_of_new(model: SeriesModel, group: str | None, part: Block, seen: Sequence[str | None]) -> None:
+    """Warn of the first group that the fit knew nothing of."""
+    if not model.groups or group in model.groups or not {*seen} <= {*model.groups}:
+        return
+    warn(
+        f"{part.where(0)}, column {model.group!r}: {group!r} is no group of the fit, which had {listed(model.groups)}; "
+        "it is judged by what these have in common"
+    )
+
+
+class _Waiting:
+    """Rows until all rows before them are settled."""
+
+    def __init__(self, column: str | None, n_channels: int) -> None:
+        self._column = column
+        self._rows = np.empty(0, np.int64)
+        self._values: Floats = np.empty((0, n_channels))
+        self._stamps: list[str | None] = []
+        self._judged = Judged(np.empty(0), np.empty(0), np.empty(0, np.bool_))
+        self._settled = np.empty(0, np.bool_)
+
+    def add(self, rows: NDArray[np.int64], values: Floats, stamps: Sequence[str | None]) -> None:
+        """Take rows; within a block they may come group by group."""
+        n = len(rows)
+        before = len(self._rows)
+        self._rows = np.concatenate([self._rows, rows])
+        self._values = np.concatenate([self._values, values])
+        self._stamps.extend(stamps)
+        self._judged = Judged.join([self._judged, Judged(np.empty(n), np.empty(n), np.empty(n, np.bool_))])
+        self._settled = np.concatenate([self._settled, np.zeros(n, np.bool_)])
+        if before and n and self._rows[before] < self._rows[before - 1]:
+            order = np.argsort(self._rows, kind="stable")
+            self._rows, self._values, self._settled = self._rows[order], self._values[order], self._settled[order]
+            self._stamps = [self._stamps[place] for place in order.tolist()] if self._stamps else []
+
+    def settle(self, found: Iterable[tuple[NDArray[np.int64], Judged]]) -> Iterator[ScoredSteps]:
+        """Note what is said of some rows; yield those that wait for none before them."""
+        for rows, judged in found:
+            places = np.searchsorted(self._rows, rows)
+            for mine, its in zip(vars(self._judged).values(), vars(judged).values(), strict=True):
+                mine[places] = its
+            self._settled[places] = True
+        n = len(self._settled) if self._settled.all() else int(self._settled.argmin())
+        if not n:
+            return
+        done, rest = (Judged(*(part[cut] for part in vars(self._judged).values())) for cut in (np.s_[:n], np.s_[n:]))
+        rows = self._rows[:n]
+        whole = rows[-1] - rows[0] == n - 1
+        yield ScoredSteps(
+            int(rows[0]),
+            self._values[:n],
+            self._column,
+            self._stamps[:n],
+            numbers=None if whole else rows,
+            scores=done.scores,
+            alarms=done.alarms,
+            thresholds=done.thresholds,
+        )
+        self._rows, self._values, self._judged, self._settled = (
+            self._rows[n:],
+            self._values[n:],
+            rest,
+            self._settled[n:],
+        )
+        del self._stamps[:n]
+
+
+def labelled_series(
+    model: SeriesModel,
+    path: str,
+    *,
+    header: bool | None = None,
+    key: str | None = None,
+    label: str | None = None,
+    normal: Sequence[str] = (),
+    windows: str | None = None,
+    dialect: Dialect | None = None,
+) -> tuple[NDArray[np.int64], Judged]:
+    """Score the time steps of a labelled file.
+
+    Parameters
+    ----------
+    model, path, header, key, dialect
+        As in `score_series`.
+    label : str, optional
+        The column of the labels.
+    normal : sequence of str
+        The labels of normal steps; steps of any other label are anomalous.
+    windows : str, optional
+        In place of `label`, a file of the anomalies, see `read_windows`.
+
+    Returns
+    -------
+    labels : ndarray of int64, (T,)
+        1 = anomalous; both 0 and 1 occur.
+    judged : Judged
+        Of all steps.
+
+    Raises
+    ------
+    ValueError, OSError
+        As `score_series` and `read_windows`; if a label is missing, or all steps are normal or all are anomalous.
+    """
+    recorder = Recorder()
+    blocks = recorder.watch(score_series(model, path, header=header, key=key, column=label, dialect=dialect))
+    if windows is None:
+        assert label is not None
+        labels, _ = labels_and_scores(blocks, path, label, normal)
+        return labels, recorder.judged
+    if model.group is not None:
+        raise ValueError(f"{windows}: says nothing of groups, and the model tells several series apart; give a label")
+    if model.clock.column is None:
+        raise ValueError(f"{windows}: the model was fitted without time stamps, so windows of time mean nothing to it")
+    for _ in blocks:
+        pass
+    _, times = recorder.time(model)
+    labels = np.zeros(len(times), np.int64)
+    for begin, end in read_windows(windows, path, model.clock):
+        labels[(times >= begin) & (times <= end)] = 1
+    if labels.all() or not labels.any():
+        kind = "anomalous" if labels.all() else "normal"
+        raise ValueError(
+            f"{windows}: by its windows every time step of {path} is {kind}, so there is nothing to compare"
+        )
+    return labels, recorder.judged
+
+
+def read_windows(windows: str, path: str, clock: Clock) -> list[tuple[Any, Any]]:
+    """Read the begin and end of each anomaly of a series, both included, from a file of JSON.
+
+    Parameters
+    ----------
+    windows : str
+        A list of pairs of time stamps, or an object with such a list for each of several files, as NAB has it. Of
+        these that one counts whose name ends the path of the series.
+    path : str
+        The series.
+    clock : Clock
+        Its time stamps.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the file cannot be read, holds something else, or nothing about this series.
+    """
+    with open(windows, encoding="utf-8") as file:
+        try:
+            found = json.load(file)
+        except ValueError as error:
+            raise ValueError(f"{windows}: is no JSON file ({error})") from None
+    if isinstance(found, dict):
+        names = [name for name in found if PurePath(path).as_posix().endswith(name)]
+        if not names:
+            raise ValueError(f"{windows}: says nothing about {path}; its files are {', '.join(list(found)[:5])}, ...")
+        found = found[max(names, key=len)]
+    try:
+        pairs = [(begin, end) for begin, end in found]
+        if clock.zone is not None:
+            stamps = [pa.table({clock.column: [str(stamp) for stamp in pair]}) for pair in pairs]
+            return [tuple(as_dates(clock.read(pair))) for pair in stamps]
+        if clock.kind == "date":
+            return [(np.datetime64(begin, "us"), np.datetime64(end, "us")) for begin, end in pairs]
+        return [(float(begin), float(end)) for begin, end in pairs]
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{windows}: must hold a list of pairs of time stamps, begin and end of each anomaly"
+        ) from None
+
+
+class EventLog:
+    """The events of a file.
+
+    Parameters
+    ----------
+    n_reasons : int >= 0, default 0
+        How many channels to give in words.
+
+    Attributes
+    ----------
+    events : list of Event
+        In the order of their first rows, once the file has ended.
+    """
+
+    def __init__(self, n_reasons: int = 0) -> None:
+        self.n_reasons = n_reasons
+        self.events: list[Event] = []
+
+    def take(self, lanes: Iterable[Lane]) -> None:
+        """The file has ended."""
+        self.events = sorted((event for lane in lanes for event in lane.events), key=lambda event: event.begin)
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Scored time steps that pass by, kept for a picture: a few numbers a step.
+
+    Attributes
+    ----------
+    blocks : list of ScoredSteps
+    """
+
+    blocks: list[ScoredSteps] = field(default_factory=list)
+
+    @property
+    def steps(self) -> Floats:
+        """The series, (T, C)."""
+        return np.concatenate([block.rows for block in self.blocks])
+
+    @property
+    def judged(self) -> Judged:
+        """Score, threshold and alarm of each step, (T,)."""
+        return Judged.join([Judged(block.scores, block.thresholds, block.alarms) for block in self.blocks])
+
+    def watch(self, blocks: Iterable[ScoredSteps]) -> Iterator[ScoredSteps]:
+        """Hand on scored steps."""
+        for block in blocks:
+            self.blocks.append(block)
+            yield block
+
+    def time(self, model: SeriesModel) -> tuple[str, NDArray[Any]]:
+        """Return the time of each step, (T,): numbers or datetime64, and what to call it.
+
+        It is the number of the row, from 1, where there are no time stamps or another column stands in their place.
+        """
+        clock, column = model.clock, self.blocks[0].column
+        if clock.column is None or column != clock.column:
+            return "row", np.arange(1, 1 + sum(len(block.scores) for block in self.blocks))
+        texts = pa.array([value for block in self.blocks for value in block.values], pa.string())
+        times = clock.read(pa.table({clock.column: texts}))
+        return clock.column, as_dates(times) if clock.kind == "date" else times
+
+
+def as_dates(days: Floats) -> NDArray[np.datetime64]:
+    """Return days since 1970 as dates."""
+    return (days * 86400e6).astype("datetime64[us]")

@@ -76,9 +76,7 @@ def fit(
     With several files each is a series of its own, and with --group a file holds several; one model learns all.
     """
     check_label(label, normal)
-    own = {
-        parameter.name: parameters.pop(parameter.name, None) for parameter in OF_SERIES if parameter.name != "window"
-    }
+    own = {name: parameters.pop(name) for name in _OF_SERIES if name in parameters}
     if window is None and (len(train) > 1 or _of_series()):
         raise click.UsageError(f"{_of_series() or 'several files'} are for series; give --window, too.")
     if skipped is not None and on_error == "fail":

@@ -38,7 +38,7 @@ def _window(text: str) -> int | str:
         return text
     window = _number(int, text)
     if window < 1:
-        raise click.BadParameter(f"{text} is no window; give a number of time steps, 1 or more, or auto.")
+        raise click.BadParameter(f"{text} is no number of time steps; give 1 or more, or auto.")
     return int(window)
 
 
@@ -66,7 +66,6 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "widths": _widths,
     "rate": _rate,
     "window": _window,
-    "stride": partial(_number, int),
 }
 # Where the command line departs from Python: the same command makes the same model, and shows how far it is.
 _OWN = {

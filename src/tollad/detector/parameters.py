@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from tollad.detector import checks
 
-Text: TypeAlias = Literal["text", "number", "integer", "widths", "rate", "kinds", "flag", "window", "stride"]
+Text: TypeAlias = Literal["text", "number", "integer", "widths", "rate", "kinds", "flag", "window"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Parameter:
         What it does, in sentences.
     check : callable
         ``(name, value) -> None``, raising TypeError or ValueError with one sentence.
-    option : {"text", "number", "integer", "widths", "rate", "kinds", "flag", "window", "stride"}
+    option : {"text", "number", "integer", "widths", "rate", "kinds", "flag", "window"}
         How the command line reads it from text.
     help : str
         Its line in the help of the command line.

@@ -31,7 +31,7 @@ OF_SERIES = (
         meaning="""
         Steps from one window to the next. "auto" is a sixteenth of a window, and more for more than 20,000 windows.""",
         check=checks.integer(1, auto=True),
-        option="stride",
+        option="window",
         metavar="N|auto",
         help="Steps from one window to the next; auto is a sixteenth of a window.",
     ),

@@ -128,8 +128,9 @@ def score_series(
             waiting.add(rows, values, stamps)
             settled.append(lane.push(values, times, rows, stamps))
         yield from waiting.settle(settled)
-    yield from waiting.settle([lane.finish(goes_on=progress is not None) for lane in lanes.values()])
+    rest = [lane.finish(goes_on=progress is not None) for lane in lanes.values()]
     check_lanes(model, [*lanes.values()], source.path)
+    yield from waiting.settle(rest)
     if events is not None:
         events.take(lanes.values())
 

@@ -40,7 +40,7 @@ highlight_language = "none"
 
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-autodoc_mock_imports = ["pyod"]
+autodoc_mock_imports = ["mlflow", "pandas", "pyod"]
 autodoc_default_options = {
     "members": True,
     "inherited-members": "ClassNamePrefixFeaturesOutMixin,TransformerMixin,OutlierMixin,BaseEstimator,BaseDetector",

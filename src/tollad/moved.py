@@ -1,4 +1,4 @@
-"""Former homes of modules: they import as before, as the very modules that took their place.
+"""Former and public homes of modules: they import as the very modules that took their place.
 
 A module that was divided becomes one with the public names of its parts.
 """
@@ -31,6 +31,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "figures": "plots.theory",
     "files": "io.files",
     "fitting": "training.session",
+    "mlflow": "serve.mlflow",
     "networks": "method.networks",
     "objective": "method.objective",
     "pyod": "detector.pyod",

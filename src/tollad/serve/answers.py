@@ -1,0 +1,74 @@
+"""A model file of any kind as a detector, and what it says of samples as columns of equal length."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tollad.detector.estimator import TollDetector
+from tollad.images.detector import ImageDetector
+from tollad.io import artifact
+from tollad.series.detector import SeriesDetector
+from tollad.series.model import is_series
+
+Detector: TypeAlias = TollDetector | ImageDetector | SeriesDetector
+
+
+def load(path: str | os.PathLike[str]) -> Detector:
+    """Return the detector of a model file, whatever it is of.
+
+    Raises
+    ------
+    ValueError
+        If the file is no model, is damaged, or needs modules of the user's own.
+    OSError
+        If the file cannot be read.
+    """
+    if artifact.kind_of(path) == "image model":
+        return ImageDetector.load(path)
+    return SeriesDetector.load(path) if is_series(path) else TollDetector.load(path)
+
+
+def answers(detector: Detector, samples: Any) -> dict[str, NDArray[Any]]:
+    """Return what a detector says of n samples: rows, images or successive time steps.
+
+    Parameters
+    ----------
+    detector : Detector
+    samples : array-like or frame
+        As its method `anomaly_score` takes them.
+
+    Returns
+    -------
+    dict of str to ndarray, (n,)
+        ``anomaly_score``, float64, high = anomalous; ``anomaly``, bool; and of a detector with calibration rows
+        ``p_value``, float64 in (0, 1].
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `anomaly_score`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.random.default_rng(0).normal(size=(50, 2))
+    >>> said = answers(TollDetector(steps=20, random_state=0).fit(rows), rows)
+    >>> sorted(said), said["anomaly"].sum()
+    (['anomaly', 'anomaly_score'], np.int64(5))
+    """
+    said: dict[str, NDArray[Any]]
+    if isinstance(detector, SeriesDetector):
+        judged = detector.judge(samples)
+        said = {"anomaly_score": judged.scores, "anomaly": judged.alarms}
+    else:
+        scores = detector.anomaly_score(samples)
+        said = {"anomaly_score": scores, "anomaly": scores > -detector.offset_}
+    if detector.decision_.calibration_scores is not None:
+        known = np.isfinite(said["anomaly_score"])  # a causal series has no score before its first window
+        said["p_value"] = np.full(len(known), np.nan)
+        said["p_value"][known] = detector.decision_.p_values(said["anomaly_score"][known])
+    return said

@@ -1,0 +1,26 @@
+# tollad on the CPU. See docs/production.md for sizes.
+#
+#   docker build -t tollad --build-arg TORCH_INDEX=URL .      URL: PyTorch's index of wheels for the CPU
+#   docker run --rm -v "$PWD:/data" tollad score model.tollad new.csv -o scores.csv
+#
+# Without TORCH_INDEX pip takes the default wheels of torch, which bring CUDA: some 5 GB more.
+
+FROM python:3.12-slim AS build
+ARG TORCH_INDEX=
+ARG EXTRAS=plot,images
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY src src
+RUN python -m venv /venv \
+ && if [ -n "$TORCH_INDEX" ]; then /venv/bin/pip install --no-cache-dir --index-url "$TORCH_INDEX" torch; fi \
+ && /venv/bin/pip install --no-cache-dir --constraint constraints.txt ".[$EXTRAS]"
+
+FROM python:3.12-slim
+COPY --from=build /venv /venv
+RUN useradd --create-home tollad
+USER tollad
+WORKDIR /data
+# One thread is the fastest for tables; more processes pay, not more threads.
+ENV PATH=/venv/bin:$PATH OMP_NUM_THREADS=1 PYTHONUNBUFFERED=1
+ENTRYPOINT ["tollad"]
+CMD ["--help"]

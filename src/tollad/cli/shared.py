@@ -131,16 +131,9 @@ def check_label(label: str | None, normal: tuple[str, ...]) -> None:
 
 def load_detector(path: str, device: str | None) -> Any:
     """Return the detector of a model file: a `TollDetector`, an `ImageDetector` or a `SeriesDetector`."""
-    from tollad.detector.estimator import TollDetector
-    from tollad.images.detector import ImageDetector
-    from tollad.io import artifact
-    from tollad.series.detector import SeriesDetector
-    from tollad.series.model import is_series
+    from tollad.serve.answers import load
 
-    metadata = artifact.described(path)
-    if metadata.get("kind") == "image model":
-        return ImageDetector.load(path)
-    return (SeriesDetector if is_series(metadata) else TollDetector).load(path, device=device)
+    return load(path, device)
 
 
 def tell_of_skipped(bad: SkippedRows | None) -> None:

@@ -17,8 +17,14 @@ from tollad.series.model import is_series
 Detector: TypeAlias = TollDetector | ImageDetector | SeriesDetector
 
 
-def load(path: str | os.PathLike[str]) -> Detector:
+def load(path: str | os.PathLike[str], device: str | None = None) -> Detector:
     """Return the detector of a model file, whatever it is of.
+
+    Parameters
+    ----------
+    path : path
+    device : str, optional
+        Where to run, see `tollad.TollDetector.load`; models of images run on the CPU.
 
     Raises
     ------
@@ -27,9 +33,10 @@ def load(path: str | os.PathLike[str]) -> Detector:
     OSError
         If the file cannot be read.
     """
-    if artifact.kind_of(path) == "image model":
+    metadata = artifact.described(path)
+    if metadata.get("kind") == "image model":
         return ImageDetector.load(path)
-    return SeriesDetector.load(path) if is_series(path) else TollDetector.load(path)
+    return (SeriesDetector if is_series(metadata) else TollDetector).load(path, device=device)
 
 
 def answers(detector: Detector, samples: Any) -> dict[str, NDArray[Any]]:

@@ -19,6 +19,7 @@ from tollad.calibration import Decision
 from tollad.detector import fitting
 from tollad.detector.deciding import Deciding
 from tollad.detector.explain import Explanation, sum_groups
+from tollad.detector.nearest import Nearest
 from tollad.detector.parameters import check_parameters, documented
 from tollad.detector.preparation import Preparation, with_channels
 from tollad.detector.saving import Saving
@@ -36,6 +37,7 @@ from tollad.tables.rows import check_rows, divide, encoding_of, learn_rows, name
 from tollad.training.build import Modules, find_device
 from tollad.training.checkpoint import Checkpoint
 from tollad.training.loop import Precision
+from tollad.training.scoring import scoring_precision
 from tollad.training.session import warn_if_collapsed
 from tollad.training.stack import Stack
 
@@ -106,6 +108,8 @@ class TollDetector(Deciding, Saving, ClassNamePrefixFeaturesOutMixin, Transforme
         steps: int | Auto = "auto",
         n_members: int | Auto = "auto",
         corruption: Literal["auto", "mixed"] | None = "auto",
+        neighbors: int | Auto = "auto",
+        neighbor_weight: float = 1.0,
         preprocess: Preprocess = "auto",
         columns: Mapping[str, str] | None = None,
         contamination: float = 0.1,
@@ -128,6 +132,8 @@ class TollDetector(Deciding, Saving, ClassNamePrefixFeaturesOutMixin, Transforme
         self.steps = steps
         self.n_members = n_members
         self.corruption = corruption
+        self.neighbors = neighbors
+        self.neighbor_weight = neighbor_weight
         self.preprocess = preprocess
         self.columns = columns
         self.contamination = contamination
@@ -316,6 +322,7 @@ class TollDetector(Deciding, Saving, ClassNamePrefixFeaturesOutMixin, Transforme
 
     def _train(self, stack: Stack, rows: Rows, held: Rows | None, checkpoint: Checkpoint | None) -> Self:
         objective, preparation = fitting.objective_of(self.settings_), self._preparation
+        settings, before = self.settings_, self._scorer.nearest if self.n_steps_ else None
         self.history_ = fitting.train(
             stack,
             objective,
@@ -329,7 +336,18 @@ class TollDetector(Deciding, Saving, ClassNamePrefixFeaturesOutMixin, Transforme
             verbose=self.verbose,
         )
         self.n_steps_ += self.history_.step[-1]
-        self._scorer, training_scores = Scorer.learn(stack, objective, preparation, rows)
+        nearest = None
+        if settings.neighbors:
+            nearest = Nearest.draw(
+                rows,
+                settings.neighbors,
+                settings.neighbor_weight,
+                preparation,
+                scoring_precision(stack),
+                self._seed,
+                before,
+            )
+        self._scorer, training_scores = Scorer.learn(stack, objective, preparation, rows, nearest)
         self.decision_ = Decision.learn(
             training_scores,
             contamination=self.contamination,

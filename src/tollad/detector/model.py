@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tollad.calibration import Decision, ThresholdRule
 from tollad.detector import validation
 from tollad.detector.fitting import build, objective_of
+from tollad.detector.nearest import Nearest
 from tollad.detector.preparation import Preparation
 from tollad.detector.scorer import Scorer
 from tollad.detector.settings import Settings
@@ -25,6 +26,7 @@ from tollad.method.traits import Builder
 from tollad.tables.features import Features, column_names
 from tollad.tables.schema import Column, encoding
 from tollad.training.build import Modules, find_device, find_saved_device
+from tollad.training.scoring import scoring_precision
 from tollad.training.session import History
 
 
@@ -104,6 +106,9 @@ class Model:
             tensors["calibration_scores"] = decision.calibration_scores
         if scorer.center is not None:
             tensors["center"] = scorer.center.cpu().numpy()
+        if scorer.nearest is not None:
+            metadata["n_seen"] = scorer.nearest.n_seen
+            tensors |= {f"nearest.{name}": getattr(scorer.nearest, name) for name in ("rows", "means", "factors")}
         if record.settings.network != "custom":  # modules of the user may give other scores each time
             rows = validation.rows_to_check(self.preparation, record.input_shape)
             scores = validation.scores_in_double(scorer, self.preparation, rows)
@@ -195,7 +200,13 @@ class Model:
         stack, _ = build(network, small, preparation, shape, record.parameters["random_state"], place)
         stack.eval().load_state({name: torch.from_numpy(array) for name, array in weights.items()})
         at = None if center is None else torch.from_numpy(center).to(place)
-        scorer = Scorer(stack, objective_of(settings), at, means)
+        nearest = None
+        if settings.neighbors:
+            kept, seen = group(arrays, "nearest."), metadata["n_seen"]
+            validation.check_nearest(kept, seen, shape if columns is None else (len(columns.names),), features.n_views)
+            weight, learnt = settings.neighbor_weight, (kept["means"], kept["factors"])
+            nearest = Nearest.of(kept["rows"], seen, weight, preparation, scoring_precision(stack), learnt)
+        scorer = Scorer(stack, objective_of(settings), at, means, nearest)
         if "check.rows" in arrays:
             rows = arrays["check.rows"].astype(np.float64)
             validation.check_scores(validation.scores_in_double(scorer, preparation, rows), arrays["check.scores"])

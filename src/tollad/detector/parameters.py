@@ -202,6 +202,32 @@ PARAMETERS = (
         help="Corruption of the inputs in training: auto, mixed or none.",
     ),
     Parameter(
+        name="neighbors",
+        default="auto",
+        values='int >= 0 or "auto"',
+        meaning="""
+        Training rows that are kept, drawn at random, to add a third term to the score: the distance to the nearest of
+        them, ``||x - nearest||_2``, in the units of the inputs that the network sees. Of several members, the distance
+        in each view is divided by its mean over the training rows, which are not compared with themselves. 0 keeps no
+        row, also not in the file of the model. "auto" is 2,000 with corruption, or as many as take 16 MB, and 0
+        without.""",
+        check=checks.integer(0, auto=True),
+        option="integer",
+        metavar="N",
+        help="Training rows kept for the distance to the nearest; 0 keeps none.",
+    ),
+    Parameter(
+        name="neighbor_weight",
+        default=1.0,
+        values="float >= 0",
+        meaning="""
+        Weight of the distance to the nearest training row against the score of the networks.""",
+        check=checks.number("a finite number >= 0", lambda value: value >= 0),
+        option="number",
+        metavar="X",
+        help="Weight of the distance to the nearest training row.",
+    ),
+    Parameter(
         name="preprocess",
         default="auto",
         values='{"auto", "standard"} or None',

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tollad.detector.explain import split_error
+from tollad.detector.nearest import Nearest
 from tollad.detector.preparation import Preparation
 from tollad.method.objective import Objective
 from tollad.tables.features import mean_of_rows
@@ -29,7 +30,7 @@ class Passed:
     ----------
     scores : ndarray of float64, (n,)
     parts : ndarray of float64, (n, *shape)
-        Share of each input of the network in the score, the mean over the members.
+        Share of each input of the network in the score, of the reconstruction and of the nearest row.
     latent : ndarray of float64, (n,)
         Share of the latent term.
     x_hat : ndarray of float64, (M, n, *shape)
@@ -47,7 +48,7 @@ class Scorer:
     """A trained stack with its objective: equation (3).
 
     Of one member the score is the objective. Of several it is the mean of theirs, each divided by its mean over the
-    training rows.
+    training rows. The distance to the nearest training row, where there is one, is added.
 
     Attributes
     ----------
@@ -59,18 +60,23 @@ class Scorer:
         Target of the collapse in place of the objective's own, for one that was the mean of the batch.
     member_means : ndarray of float64, (M,)
         Mean score of each member over the training rows.
+    nearest : Nearest or None
+        The third term: the distance to the nearest training row.
     """
 
     stack: Stack
     objective: Objective
     center: Tensor | None
     member_means: NDArray[np.float64]
+    nearest: Nearest | None = None
     _network: Network = field(init=False)
     _weights: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
         means = self.member_means
         weights = np.ones(1) if len(means) == 1 else 1 / (len(means) * np.where(means > 0, means, 1.0))
+        if self.nearest is not None:
+            weights = np.concatenate([weights, self.nearest.weights])
         object.__setattr__(self, "_network", scoring.scoring_copy(self.stack))
         object.__setattr__(self, "_weights", weights)
 
@@ -83,27 +89,37 @@ class Scorer:
 
     @classmethod
     def learn(
-        cls, stack: Stack, objective: Objective, preparation: Preparation, rows: Rows
+        cls,
+        stack: Stack,
+        objective: Objective,
+        preparation: Preparation,
+        rows: Rows,
+        nearest: Nearest | None = None,
     ) -> tuple[Scorer, NDArray[np.float64]]:
-        """Return the scorer of a trained stack, and the scores of its training rows, (n,)."""
+        """Return the scorer of a trained stack, and the scores of its training rows, (n,); `nearest` as drawn."""
         network, center = scoring.scoring_copy(stack), None
         if objective.target == "batch_mean":
             center = scoring.mean_latent(network, rows, preparation)
-        by_member = _by_member(network, objective, center, preparation, rows)
-        scorer = cls(stack, objective, center, mean_of_rows(by_member))
-        blocks = in_blocks(by_member) if isinstance(by_member, LargeRows) else [by_member]
+        n_members = len(stack)
+        scorer = cls(stack, objective, center, np.ones(n_members), nearest)
+        terms = scorer._all_terms(rows, preparation)
+        means = mean_of_rows(terms)
+        if nearest is not None and n_members > 1:
+            positive = terms.changed(_positive) if isinstance(terms, LargeRows) else _positive(terms)
+            nearest = nearest.in_units_of(means[n_members:], mean_of_rows(positive)[n_members:])
+        scorer = replace(scorer, member_means=means[:n_members], nearest=nearest)
+        blocks = in_blocks(terms) if isinstance(terms, LargeRows) else [terms]
         return scorer, np.concatenate([scorer._joined(block) for block in blocks])
 
     @property
     def in_double(self) -> bool:
-        """Whether scores are computed in double precision."""
-        return self._network.dtype == torch.float64
+        """Whether scores are computed in double precision throughout."""
+        return self.stack.dtype == torch.float64
 
     def scores(self, rows: Rows, preparation: Preparation) -> NDArray[np.float64]:
         """Return the anomaly score of each row: (n,)."""
         blocks = in_blocks(rows) if isinstance(rows, LargeRows) else [rows]
-        by_member = (scoring.score(self._network, self.objective, b, preparation, self.center) for b in blocks)
-        return np.concatenate([self._joined(block) for block in by_member])
+        return np.concatenate([self._joined(self._terms(block, preparation)) for block in blocks])
 
     def latents(self, rows: NDArray[Any], preparation: Preparation) -> NDArray[np.float64]:
         """Return the latents of each row by each member: (n, M, latent_dim)."""
@@ -121,37 +137,55 @@ class Scorer:
         """Return all that one pass tells of the rows; the scores are those of `scores` to the bit."""
         blocks = []
         errors = {name: w for name, w in self.objective.weights.items() if not name.startswith("latent_")}
-        error = Objective(errors)
+        error, n_members = Objective(errors), len(self.member_means)
         for x, x_hat, z in self.run(rows, preparation):
             by_member = self.objective(x, x_hat, z, center=self.center)
             arrays = [tensor.double().cpu().numpy() for tensor in (x, x_hat, by_member, error(x, x_hat, z))]
             parts, latent = split_error(*arrays)
-            scores = self._joined(arrays[2].T)
-            blocks.append((scores, np.tensordot(self._weights, parts, 1), self._weights @ latent, arrays[1]))
+            terms, shares = arrays[2], np.tensordot(self._weights[:n_members], parts, 1)
+            if self.nearest is not None:
+                distances, nearest = self.nearest.find(x)
+                parts, _ = split_error(arrays[0][: len(nearest)], nearest, distances, distances)
+                terms, shares = (
+                    np.concatenate([terms, distances]),
+                    shares + np.tensordot(self.nearest.weights, parts, 1),
+                )
+            blocks.append((self._joined(terms.T), shares, self._weights[:n_members] @ latent, arrays[1]))
         scores, parts, latent = (np.concatenate(part) for part in list(zip(*blocks, strict=True))[:3])
         return Passed(scores, parts, latent, np.concatenate([block[3] for block in blocks], axis=1))
 
-    def _joined(self, by_member: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return one score a row from those of the members, (n, M).
+    def _terms(self, rows: NDArray[Any], preparation: Preparation) -> NDArray[np.float64]:
+        """Return what the score of each row is the weighted sum of: the scores of the members, then distances."""
+        blocks = []
+        for x, x_hat, z in self.run(rows, preparation):
+            terms = self.objective(x, x_hat, z, center=self.center).double().cpu().numpy()
+            if self.nearest is not None:
+                terms = np.concatenate([terms, self.nearest.find(x)[0]])
+            blocks.append(terms.T)
+        return np.concatenate(blocks)
+
+    def _all_terms(self, rows: Rows, preparation: Preparation) -> Rows:
+        """Return the terms of training rows: beyond memory if the rows are."""
+        if not isinstance(rows, LargeRows):
+            return self._terms(rows, preparation)
+        kept = RowFile(len(self._weights), len(rows))
+        for block in in_blocks(rows):
+            kept.append(self._terms(block, preparation))
+        return LargeRows(kept)
+
+    def _joined(self, terms: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return one score a row from its terms, (n, M or more).
 
         Values that are taken as they are may be too large to square: such a row gets the largest of all numbers.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            # Member by member: how NumPy sums along an axis depends on how many rows there are.
-            joined = by_member[:, 0] * self._weights[0]
-            for member in range(1, len(self._weights)):
-                joined = joined + by_member[:, member] * self._weights[member]
+            # Term by term: how NumPy sums along an axis depends on how many rows there are.
+            joined = terms[:, 0] * self._weights[0]
+            for term in range(1, len(self._weights)):
+                joined = joined + terms[:, term] * self._weights[term]
         most = np.finfo(np.float64).max
         return np.nan_to_num(joined, copy=False, nan=most, posinf=most)
 
 
-def _by_member(
-    network: Network, objective: Objective, center: Tensor | None, preparation: Preparation, rows: Rows
-) -> Rows:
-    """Return the score of each row by each member, (n, M): beyond memory if the rows are."""
-    if not isinstance(rows, LargeRows):
-        return scoring.score(network, objective, rows, preparation, center)
-    kept = RowFile(len(network), len(rows))
-    for block in in_blocks(rows):
-        kept.append(scoring.score(network, objective, block, preparation, center))
-    return LargeRows(kept)
+def _positive(terms: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (terms > 0).astype(np.float64)

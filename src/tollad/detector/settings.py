@@ -41,6 +41,8 @@ class Settings:
     schedule : {"constant", "cosine"}
         Of the learning rate: falling when rows are corrupted, else the paper's.
     error : str
+    neighbors : int
+    neighbor_weight : float
     """
 
     network: str
@@ -57,6 +59,9 @@ class Settings:
     corruption: str | None
     schedule: Literal["constant", "cosine"]
     error: str = "l2"
+    # Files of before do not name them.
+    neighbors: int = 0
+    neighbor_weight: float = 1.0
 
 
 def check_settings(settings: Settings) -> None:
@@ -81,6 +86,8 @@ _CHECKS: dict[str, checks.Check] = {
     "beta": checks.number("a finite number >= 0", lambda value: value >= 0),
     "learning_rate": checks.number("a finite number >= 0", lambda value: value >= 0),
     "hidden": checks.optional(checks.hidden),
+    "neighbors": checks.integer(0),
+    "neighbor_weight": checks.number("a finite number >= 0", lambda value: value >= 0),
 }
 
 
@@ -109,7 +116,11 @@ def resolve(parameters: Mapping[str, Any], shape: Sequence[int], n_rows: int) ->
     corruption = p["corruption"]
     if corruption == "auto":
         corruption = traits.corruption if len(shape) == 1 else None
-    auto = _DENOISING | {"steps": _denoising_steps(math.prod(shape))} if corruption else _PAPER
+    auto = (
+        _DENOISING | {"steps": _denoising_steps(n_rows), "neighbors": _neighbors(math.prod(shape))}
+        if corruption
+        else _PAPER
+    )
 
     def choose(name: str) -> Any:
         return auto[name] if isinstance(p[name], str) and p[name] == "auto" else p[name]
@@ -132,17 +143,31 @@ def resolve(parameters: Mapping[str, Any], shape: Sequence[int], n_rows: int) ->
         n_members=int(choose("n_members")),
         corruption=corruption,
         schedule="cosine" if corruption else "constant",
+        neighbors=int(choose("neighbors")),
+        neighbor_weight=float(p["neighbor_weight"]),
     )
 
 
 # What "auto" stands for with the paper's loss, and with denoising collapse.
-_PAPER: dict[str, Any] = {"beta": 1.0, "learning_rate": 1e-3, "batch_size": 128, "steps": 1000, "n_members": 1}
+_PAPER: dict[str, Any] = {
+    "beta": 1.0,
+    "learning_rate": 1e-3,
+    "batch_size": 128,
+    "steps": 1000,
+    "n_members": 1,
+    "neighbors": 0,
+}
 _DENOISING: dict[str, Any] = {"beta": 1.0, "learning_rate": 2e-3, "batch_size": 128, "n_members": 4}
 
 
-def _denoising_steps(n_columns: int) -> int:
-    """280 steps up to 31 columns, then more, up to 600: wide tables would be underfitted, narrow ones gain nothing."""
-    return min(max(round(50 * math.sqrt(n_columns)), 280), 600)
+def _denoising_steps(n_rows: int) -> int:
+    """400 steps up to 10,000 rows, then more with the root of their number, up to 2,000."""
+    return min(max(round(4 * math.sqrt(n_rows)), 400), 2000)
+
+
+def _neighbors(n_columns: int) -> int:
+    """2,000 rows, or as many as take 16 MB."""
+    return min(2000, max(2**21 // n_columns, 1))
 
 
 def _resolve_hidden(network: Any, hidden: Any) -> tuple[int, ...] | None:

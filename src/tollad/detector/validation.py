@@ -129,6 +129,23 @@ def check_weights(
             raise ValueError(f"weights {name!r} that are no finite numbers, or variances below 0")
 
 
+def check_nearest(kept: Arrays, n_seen: Any, row_shape: tuple[int, ...], n_views: int) -> None:
+    """Raise ValueError for what are no kept training rows of one shape, their mean distances and factors."""
+    rows, means, factors = kept["rows"], kept["means"], kept["factors"]
+    if rows.dtype != np.float64 or rows.shape[1:] != row_shape or np.isinf(rows).any():
+        raise ValueError("kept rows of another shape or kind than the rows of the fit")
+    if type(n_seen) is not int or not 0 < len(rows) <= n_seen:
+        raise ValueError(f"kept rows of {n_seen!r:.40}")
+    if means.dtype != np.float64 or means.shape != (n_views,) or not (np.isfinite(means) & (means > 0)).all():
+        raise ValueError(f"no mean distances in {n_views} views")
+    if (
+        factors.dtype != np.float64
+        or factors.shape != (n_views, len(rows))
+        or not ((factors > 0) & (factors < 3)).all()
+    ):
+        raise ValueError("kept rows without factors")
+
+
 def rows_to_check(preparation: Preparation, row_shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Return rows made up of the constants, from the middle of the training rows outwards: (k, ...).
 

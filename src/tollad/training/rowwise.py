@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from tollad.training.stack import Stack
 # is odd or small. Zeros that widen matrices keep rows away from the edges.
 _MULTIPLE, _LEAST_INNER = 16, 64
 # Rows of a product. Few sizes, so that all of them can be compared.
-_SIZES = (256, 64, 16, 4)
+_SIZES = (64, 16, 4)
 # Rows of other networks: enough to keep a processor busy, few enough that one image is not padded to many.
 _BLOCK = 16
 _BLOCK_ON_GPU = 256
@@ -25,39 +25,31 @@ def block_size(device: torch.device) -> int:
     return _BLOCK if device.type == "cpu" else _BLOCK_ON_GPU
 
 
-class RowWise:
-    """A dense stack in double precision and evaluation mode: to the bit the same outputs for a row in any company.
+class FixedBlocks:
+    """Blocks of a few fixed sizes in which products give a row the same bits in any company.
 
-    Rows are run in blocks of a few fixed sizes, filled up with zeros. Before rows first share a block, the sizes are
-    compared on the machine at hand, and each row gets a block of its own should they differ.
+    Before rows first share a block, the sizes are compared on the machine at hand, and each row gets a block of its own
+    should they differ.
 
     Parameters
     ----------
-    stack : Stack
-        Of which `is_dense` is true. Its weights are copied.
-
-    Attributes
-    ----------
-    device : torch.device
-    dtype : torch.dtype
+    outputs : callable
+        Of one block, (1, size, width), each of shape (M, size, ...).
+    width : int
+        Values of a row.
+    device, dtype
+        Of the rows.
     """
 
-    dtype = torch.float64
-
-    def __init__(self, stack: Stack) -> None:
-        self.device = stack.device
-        self._n_members = len(stack)
-        self._parts = [[*_layers(stack, part, self.dtype)] for part in ("encoder", "decoder")]
-        self._width = next(layer for layer in self._parts[0] if isinstance(layer, _Linear)).n_inputs
+    def __init__(
+        self, outputs: Callable[[Tensor], Sequence[Tensor]], width: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self._outputs, self._width, self._device, self._dtype = outputs, width, device, dtype
         self._n_threads = 0  # that the sizes were compared with
         self._alone = False
 
-    def __len__(self) -> int:
-        return self._n_members
-
-    def blocks(self, x: Tensor) -> Iterator[tuple[int, int, int]]:
-        """Yield ``(first row, rows, size to fill up to)`` of each block of rows, (M or 1, n, d)."""
-        n_rows = x.shape[1]
+    def __call__(self, n_rows: int) -> Iterator[tuple[int, int, int]]:
+        """Yield ``(first row, rows, size to fill up to)`` of each block."""
         if n_rows > 1 and self._n_threads != torch.get_num_threads():
             self._compare()
         if self._alone:
@@ -70,28 +62,66 @@ class RowWise:
             yield first, min(left, size), size
             first += size
 
-    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``(x_hat, z)`` for one block: (M, size, d) and (M, size, latent_dim) for (M or 1, size, d)."""
-        outputs = []
-        for part in self._parts:
-            for layer in part:
-                x = layer(x)
-            outputs.append(x)
-        z, x_hat = outputs
-        return x_hat.expand(self._n_members, *x_hat.shape[1:]), z.expand(self._n_members, *z.shape[1:])
-
     def _compare(self) -> None:
         """Note whether a row comes out the same in blocks of all sizes, wherever in them it stands."""
         generator = torch.Generator().manual_seed(0)
-        x = torch.randn(1, _SIZES[0], self._width, generator=generator, dtype=self.dtype).to(self.device)
-        given = self(x)
-        turned = self(x.flip(1))
-        smaller = [self(x[:, :size]) for size in _SIZES[1:]]
+        x = torch.randn(1, _SIZES[0], self._width, generator=generator, dtype=torch.float64)
+        x = x.to(self._device, self._dtype)
+        given = self._outputs(x)
+        turned = self._outputs(x.flip(1))
+        smaller = [self._outputs(x[:, :size]) for size in _SIZES[1:]]
         self._alone = not all(
             torch.equal(whole, back.flip(1)) and all(torch.equal(whole[:, : part.shape[1]], part) for part in parts)
             for whole, back, *parts in zip(given, turned, *smaller, strict=True)
         )
         self._n_threads = torch.get_num_threads()
+
+
+class RowWise:
+    """A dense stack in evaluation mode: to the bit the same outputs for a row in any company, see `FixedBlocks`.
+
+    The layers run in the precision of the training; rows and outputs are in double precision, so that norms and sums
+    over them are.
+
+    Parameters
+    ----------
+    stack : Stack
+        Of which `is_dense` is true. Its weights are copied.
+
+    Attributes
+    ----------
+    device : torch.device
+    dtype : torch.dtype
+        Of rows and outputs.
+    """
+
+    dtype = torch.float64
+
+    def __init__(self, stack: Stack) -> None:
+        self.device = stack.device
+        self.precision = stack.dtype
+        self._n_members = len(stack)
+        self._parts = [[*_layers(stack, part, self.precision)] for part in ("encoder", "decoder")]
+        width = next(layer for layer in self._parts[0] if isinstance(layer, Linear)).n_inputs
+        self._blocks = FixedBlocks(self, width, self.device, self.dtype)
+
+    def __len__(self) -> int:
+        return self._n_members
+
+    def blocks(self, x: Tensor) -> Iterator[tuple[int, int, int]]:
+        """Yield ``(first row, rows, size to fill up to)`` of each block of rows, (M or 1, n, d)."""
+        return self._blocks(x.shape[1])
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``(x_hat, z)`` for one block: (M, size, d) and (M, size, latent_dim) for (M or 1, size, d)."""
+        outputs = []
+        x = x.to(self.precision)
+        for part in self._parts:
+            for layer in part:
+                x = layer(x)
+            outputs.append(x)
+        z, x_hat = (output.to(self.dtype).expand(self._n_members, *output.shape[1:]) for output in outputs)
+        return x_hat, z
 
 
 class InBlocks:
@@ -147,7 +177,9 @@ class InBlocks:
         self._n_threads = torch.get_num_threads()
 
 
-class _Linear:
+class Linear:
+    """``x W^T + b`` of all members, (M, n_outputs, n_inputs) and (M, n_outputs), for blocks of fixed sizes."""
+
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         n_members, self._n_outputs, self.n_inputs = weight.shape
         inner = max(_LEAST_INNER, _rounded_up(self.n_inputs))
@@ -197,7 +229,7 @@ def _layers(stack: Stack, part: str, dtype: torch.dtype) -> Iterator[Callable[[T
             return [tensors[prefix + name].to(dtype, copy=True) for name in names]
 
         if isinstance(module, nn.Linear):
-            yield _Linear(*copies("weight", "bias"))
+            yield Linear(*copies("weight", "bias"))
         elif isinstance(module, nn.LayerNorm):
             yield _LayerNorm(module, *copies("weight", "bias"))
         elif isinstance(module, nn.BatchNorm1d):

@@ -1,8 +1,8 @@
 """Scores, latents and reconstructions of a stack over any number of rows, in constant memory.
 
 A sample's score must not depend on the rows it comes with, to the last bit, yet a matrix product rounds differently for
-different numbers of rows. So rows run in blocks of fixed sizes, filled up with zeros: dense networks, which cost
-little, in double precision (`tollad.training.rowwise`), others in single precision.
+different numbers of rows. So rows run in blocks of fixed sizes, filled up with zeros (`tollad.training.rowwise`).
+Around the layers of dense networks, all is in double precision.
 """
 
 from __future__ import annotations
@@ -40,8 +40,17 @@ Network: TypeAlias = Stack | RowWise | InBlocks
 
 
 def scoring_copy(stack: Stack) -> RowWise | InBlocks:
-    """Return the stack as it should score, in evaluation mode: a dense one in double precision, if the device can."""
-    return RowWise(stack) if stack.is_dense and stack.device.type != "mps" else InBlocks(stack)
+    """Return the stack as it should score, in evaluation mode."""
+    return RowWise(stack) if _in_rows(stack) else InBlocks(stack)
+
+
+def scoring_precision(stack: Stack) -> torch.dtype:
+    """Return in which precision the copy of a stack for scoring takes rows."""
+    return RowWise.dtype if _in_rows(stack) else stack.dtype
+
+
+def _in_rows(stack: Stack) -> bool:
+    return stack.is_dense and stack.device.type != "mps"  # which has no double precision
 
 
 def run(

@@ -1,0 +1,235 @@
+"""Nearest: the distance to the nearest training row, the third term of the score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tollad.detector.preparation import Preparation
+from tollad.tables.large import Rows, take
+
+Floats: TypeAlias = NDArray[np.float64]
+Indices: TypeAlias = NDArray[np.int64]
+
+# Values of an array of differences: 8 MB as float64.
+_MOST_VALUES = 1 << 20
+# Neighbors that tell how dense the rows around one are, and the least share of the mean that counts.
+_N_AROUND, _LEAST_SHARE = 5, 0.25
+# Rows that are compared with all others at once.
+_ROWS = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """Training rows that are kept, and how far other rows are from the nearest of them in each view.
+
+    The distance is ``||x - r||_2 (1 + s_mean / s(r)) / 2``, where s(r) is the mean distance of the kept row r to the
+    five nearest others, at least a quarter of its mean over all of them, s_mean: half of it counts as it is, half
+    relative to how dense the rows are around r.
+
+    A row that equals one of them is taken for that row, which is not compared with itself: so training rows have the
+    same distances while they are learnt and later. Only a row that was drawn more than once is its own nearest.
+
+    Attributes
+    ----------
+    rows : ndarray of float64, (r, ...)
+        Training rows as `Preparation` takes them, drawn at random.
+    n_seen : int
+        Training rows that they were drawn from.
+    weight : float
+        Of the term beside the score of the members.
+    means : ndarray of float64, (n_views,)
+        What distances in each view are divided by: 1 beside a single member; else the mean over the training rows, but
+        for those that are their own nearest.
+    factors : ndarray of float64, (n_views, r)
+        ``(1 + s_mean / s(r)) / 2``, between 1 / 2 and 5 / 2.
+    views : sequence of ndarray of float64, (k, d)
+        The rows as networks see them, flat, in each view, each but once.
+    alone : ndarray of bool, (k,)
+        Which of these were drawn once.
+    first : ndarray of int64, (k,)
+        Where each of these is in `rows`.
+    """
+
+    rows: Floats
+    n_seen: int
+    weight: float
+    means: Floats
+    factors: Floats
+    views: Sequence[Floats]
+    alone: NDArray[np.bool_]
+    first: Indices
+
+    def __post_init__(self) -> None:
+        # The largest of x.r - ||r||^2 / 2 belongs to the nearest row. Products in single precision cost half, and what
+        # they leave open is decided in double precision.
+        weights = [torch.from_numpy(view).T.float() for view in self.views]
+        halves = [torch.from_numpy(np.square(view).sum(1) / -2).float() for view in self.views]
+        radii = [float(np.sqrt(np.square(view).sum(1).max())) for view in self.views]
+        object.__setattr__(self, "_products", list(zip(weights, halves, radii, strict=True)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_products"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.__post_init__()  # what follows from the rows need not travel
+
+    @classmethod
+    def of(
+        cls,
+        rows: Floats,
+        n_seen: int,
+        weight: float,
+        preparation: Preparation,
+        precision: torch.dtype,
+        learnt: tuple[Floats, Floats] | None = None,
+    ) -> Nearest:
+        """Return the term of kept rows, for networks that take rows in one precision.
+
+        `learnt` are the means and the factors; by default, the means are 1 and the factors learnt here.
+        """
+        views = torch.from_numpy(preparation.views(rows)).flatten(2).to(precision).double()
+        means, factors = (np.ones(len(views)), _factors(views)) if learnt is None else learnt
+        flat = views.numpy()
+        _, first, counts = np.unique(np.concatenate(flat, 1), axis=0, return_index=True, return_counts=True)
+        return cls(rows, n_seen, weight, means, factors, [view[first] for view in flat], counts == 1, first)
+
+    @classmethod
+    def draw(
+        cls,
+        rows: Rows,
+        most: int,
+        weight: float,
+        preparation: Preparation,
+        precision: torch.dtype,
+        seed: int,
+        before: Nearest | None = None,
+    ) -> Nearest:
+        """Draw training rows at random: each of all so far with the same chance.
+
+        Parameters
+        ----------
+        rows : (n, ...)
+            The rows of a fit, or of a later call of `partial_fit`.
+        most : int
+            How many to keep.
+        weight, preparation, precision
+            As of `of`.
+        seed : int
+        before : Nearest, optional
+            That of the call before.
+
+        Returns
+        -------
+        Nearest
+            With `means` of 1.
+        """
+        n_before = 0 if before is None else before.n_seen
+        generator = np.random.default_rng([seed, 2, n_before])
+        n_kept = min(most, n_before + len(rows))
+        n_old = 0 if before is None else min(generator.hypergeometric(n_before, len(rows), n_kept), len(before.rows))
+        drawn = generator.choice(len(rows), min(n_kept - n_old, len(rows)), replace=False)
+        kept = np.asarray(take(rows, np.sort(drawn))[:], dtype=np.float64)
+        if before is not None:
+            old = generator.choice(len(before.rows), n_old, replace=False)
+            kept = np.concatenate([before.rows[np.sort(old)], kept])
+        return cls.of(kept, n_before + len(rows), weight, preparation, precision)
+
+    def in_units_of(self, means: Floats, shares: Floats) -> Nearest:
+        """Return the term divided by mean distances of training rows, of which these shares have no equal kept."""
+        return replace(self, means=np.divide(means, shares, out=np.ones_like(means), where=shares > 0))
+
+    @property
+    def weights(self) -> Floats:
+        """What the distances in each view are multiplied by in the score: (n_views,)."""
+        return self.weight / (len(self.means) * self.means)
+
+    def find(self, x: Tensor) -> tuple[Floats, Floats]:
+        """Return the nearest of the kept rows.
+
+        Parameters
+        ----------
+        x : Tensor, (n_views or more, n, ...)
+            Rows as the members of a stack see them, which take the views in turn.
+
+        Returns
+        -------
+        distances : ndarray of float64, (n_views, n)
+            With their factors.
+        nearest : ndarray of float64, (n_views, n, ...)
+        """
+        x = x[: len(self.views)]
+        flat = x.flatten(2).double().cpu().numpy()
+        found = [self._index(view, rows) for view, rows in enumerate(flat)]
+        nearest = np.stack([view[index] for view, index in zip(self.views, found, strict=True)])
+        factors = [factor[self.first[index]] for factor, index in zip(self.factors, found, strict=True)]
+        return _distance(flat, nearest) * np.stack(factors), nearest.reshape(x.shape)
+
+    def _index(self, view: int, x: Floats) -> Indices:
+        """Return which kept row is nearest to each row, (n, d), in one view."""
+        weight, halves, _ = self._products[view]  # type: ignore[attr-defined]
+        products = torch.addmm(halves, torch.from_numpy(x).float(), weight).numpy()
+        index = self._best(view, x, products)
+        (itself,) = np.nonzero(self.alone[index] & (x == self.views[view][index]).all(1))
+        if len(itself):
+            products[itself, index[itself]] = -np.inf
+            index[itself] = self._best(view, x[itself], products[itself])
+        return index
+
+    def _best(self, view: int, x: Floats, products: NDArray[np.float32]) -> Indices:
+        """Return where each row, (n, d), has the largest product, (n, k), were it not rounded."""
+        radius = self._products[view][2]  # type: ignore[attr-defined]
+        at, index = np.arange(len(x)), products.argmax(1)
+        best = products[at, index]
+        products[at, index] = -np.inf
+        second = products.max(1)
+        products[at, index] = best
+        # By how much two products that round apart may come out in the wrong order.
+        slack = 2 * math.sqrt(x.shape[1] + 4) * np.finfo(np.float32).eps * (np.sqrt(np.square(x).sum(1)) + radius) ** 2
+        least = best - slack
+        (unclear,) = np.nonzero(~(second < least))
+        if len(unclear):
+            index[unclear] = self._decided(view, x[unclear], ~(products[unclear] < least[unclear, None]))
+        return index
+
+    def _decided(self, view: int, x: Floats, candidates: NDArray[np.bool_]) -> Indices:
+        """Return which of some candidates, (n, r), is nearest to each row; of several as near, the first."""
+        row, column = np.nonzero(candidates)
+        size = max(1, _MOST_VALUES // x.shape[1])
+        distances = [
+            _distance(x[row[start : start + size]], self.views[view][column[start : start + size]])
+            for start in range(0, len(row), size)
+        ]
+        order = np.lexsort((column, np.concatenate(distances), row))
+        _, first = np.unique(row[order], return_index=True)
+        return column[order[first]]
+
+
+def _distance(x: Floats, nearest: Floats) -> Floats:
+    distance: Floats = np.sqrt(np.square(x - nearest).sum(-1))
+    return distance
+
+
+def _factors(views: Tensor) -> Floats:
+    """Return the factor of each kept row, (n_views, r, d) to (n_views, r)."""
+    n_around = min(_N_AROUND, views.shape[1] - 1)
+    if n_around == 0:
+        return np.ones(views.shape[:2])
+    around = [
+        torch.cat(
+            [torch.cdist(part, view).topk(n_around + 1, largest=False).values[:, 1:] for part in view.split(_ROWS)]
+        )
+        for view in views
+    ]
+    spread = torch.stack(around).mean(2).numpy()
+    mean = spread.mean(1, keepdims=True)
+    least = np.maximum(spread, _LEAST_SHARE * mean)
+    return (1 + np.divide(mean, least, out=np.ones_like(least), where=least > 0)) / 2

@@ -69,6 +69,8 @@ KINDS = {
     "grey images": (pictures(8, 9), {"hidden": (4,)}),
     "small images": (pictures(3, 4, 5), {"hidden": (8,)}),
     "series": (pictures(2, 9), {"network": "conv1d", "hidden": (4,), "n_members": 2}),
+    "nearest of some": (table(), {"network": "mlp", "hidden": (8,), "neighbors": 20, "neighbor_weight": 0.5}),
+    "nearest images": (pictures(8, 9), {"hidden": (4,), "neighbors": 20}),
     "own modules": (table(), {"network": own_network(), "n_members": 2}),
 }
 

@@ -18,7 +18,8 @@ FILES = sorted((Path(__file__).parent / "files").glob("model-*.tollad"))
 def test_scores_are_those_of_the_version_that_wrote_it(path: Path) -> None:
     expected = json.loads(path.with_suffix(".json").read_text())
     detector = TollDetector.load(path)
-    np.testing.assert_allclose(detector.anomaly_score(expected["rows"]), expected["scores"], rtol=1e-12)
+    # These were computed in double precision, by earlier versions; layers run in that of the training today.
+    np.testing.assert_allclose(detector.anomaly_score(expected["rows"]), expected["scores"], rtol=1e-6)
     np.testing.assert_allclose(detector.p_value(expected["rows"]), expected["p_values"])
 
 

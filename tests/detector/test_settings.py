@@ -134,15 +134,22 @@ class TestResolve:
             hidden=(256, 128),
             learning_rate=2e-3,
             batch_size=128,
-            steps=280,
+            steps=400,
             n_members=4,
             corruption="mixed",
             schedule="cosine",
+            neighbors=2000,
         )
 
-    @pytest.mark.parametrize(("n_columns", "steps"), [(1, 280), (31, 280), (100, 500), (144, 600), (1555, 600)])
-    def test_wide_tables_get_more_steps(self, n_columns, steps):
-        assert settings((n_columns,)).steps == steps
+    @pytest.mark.parametrize(
+        ("n_rows", "steps"), [(2, 400), (10_000, 400), (40_000, 800), (200_000, 1789), (10**7, 2000)]
+    )
+    def test_long_tables_get_more_steps(self, n_rows, steps):
+        assert settings(n_rows=n_rows).steps == steps
+
+    @pytest.mark.parametrize(("n_columns", "neighbors"), [(1, 2000), (1000, 2000), (10_000, 209), (10**7, 1)])
+    def test_wide_tables_keep_fewer_rows(self, n_columns, neighbors):
+        assert settings((n_columns,)).neighbors == neighbors
 
     @pytest.mark.parametrize("changes", [{"network": "mlp"}, {"corruption": None}])
     def test_tables_with_the_loss_of_the_paper(self, changes):

@@ -78,15 +78,15 @@ def test_center_replaces_the_target_of_each_member():
 
 class TestScoringCopy:
     @pytest.mark.parametrize("name", ["mlp", "mlp_layernorm"])
-    def test_dense_networks_score_in_double_precision(self, name):
-        stack = small.stack(name, dtype=torch.float32).train()
+    @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
+    def test_layers_of_dense_networks_run_in_the_precision_of_the_training(self, name, dtype, tolerance):
+        stack = small.stack(name, dtype=dtype).train()
         copied = scoring.scoring_copy(stack)
-        assert copied.dtype == torch.float64
-        assert stack.dtype == torch.float32
+        assert (copied.dtype, copied.precision) == (torch.float64, dtype)
         x = torch.as_tensor(small.rows(name, 4)).expand(len(stack), -1, -1)
         x_hat, z = copied(x.double())
         expected = stack.to(dtype=torch.float64).eval()(x.double())
-        torch.testing.assert_close((x_hat, z), expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close((x_hat, z), expected, rtol=tolerance, atol=tolerance)
         stack.weights.detach().zero_()
         assert torch.equal(copied(x.double())[1], z)
 

@@ -168,10 +168,11 @@ class Nearest:
         """
         x = x[: len(self.views)]
         flat = x.flatten(2).double().cpu().numpy()
-        found = [self._index(view, rows) for view, rows in enumerate(flat)]
-        nearest = np.stack([view[index] for view, index in zip(self.views, found, strict=True)])
-        factors = [factor[self.first[index]] for factor, index in zip(self.factors, found, strict=True)]
-        return _distance(flat, nearest) * np.stack(factors), nearest.reshape(x.shape)
+        with np.errstate(over="ignore", invalid="ignore"):  # values that are taken as they are may be too large
+            found = [self._index(view, rows) for view, rows in enumerate(flat)]
+            nearest = np.stack([view[index] for view, index in zip(self.views, found, strict=True)])
+            factors = [factor[self.first[index]] for factor, index in zip(self.factors, found, strict=True)]
+            return _distance(flat, nearest) * np.stack(factors), nearest.reshape(x.shape)
 
     def _index(self, view: int, x: Floats) -> Indices:
         """Return which kept row is nearest to each row, (n, d), in one view."""

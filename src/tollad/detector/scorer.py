@@ -161,7 +161,7 @@ class Scorer:
             terms = self.objective(x, x_hat, z, center=self.center).double().cpu().numpy()
             if self.nearest is not None:
                 terms = np.concatenate([terms, self.nearest.find(x)[0]])
-            blocks.append(terms.T)
+            blocks.append(np.ascontiguousarray(terms.T))
         return np.concatenate(blocks)
 
     def _all_terms(self, rows: Rows, preparation: Preparation) -> Rows:

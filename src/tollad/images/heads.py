@@ -205,7 +205,8 @@ class Collapse:
         """Learn from good rows, (n, d), or images, (n, C, H, W), with parameters of a `TollDetector`."""
         whitening = Whitening.fit(rows) if rows.ndim == 2 else None
         given = rows if whitening is None else whitening(rows) * np.sqrt(rows.shape[1])
-        own: dict[str, Any] = {} if whitening is None else {"preprocess": None}
+        # Rows that are kept would make a file of images many times as large.
+        own: dict[str, Any] = {"neighbors": 0} if whitening is None else {"neighbors": 0, "preprocess": None}
         detector = TollDetector(**{**own, **parameters}, random_state=seed).fit(given)
         return cls(whitening, detector)
 

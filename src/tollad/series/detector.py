@@ -103,6 +103,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         batch_size: int | Auto = "auto",
         n_members: int | Auto = "auto",
         corruption: Literal["auto", "mixed"] | None = "auto",
+        neighbors: int | Auto = "auto",
+        neighbor_weight: float = 1.0,
         preprocess: Literal["auto", "standard"] | None = "auto",
         early_stopping: bool = False,
         precision: Literal["float32", "float64", "bf16"] = "float32",
@@ -131,6 +133,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         self.batch_size = batch_size
         self.n_members = n_members
         self.corruption = corruption
+        self.neighbors = neighbors
+        self.neighbor_weight = neighbor_weight
         self.preprocess = preprocess
         self.early_stopping = early_stopping
         self.precision = precision

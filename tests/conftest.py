@@ -31,6 +31,21 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("tollad")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--first-cases", action="store_true", help="Run the first case of each test only: `make quick`.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--first-cases"):
+        return
+    first: dict[str, pytest.Item] = {}
+    for item in items:
+        first.setdefault(item.nodeid.partition("[")[0], item)
+    kept = list(first.values())
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
 @pytest.fixture
 def global_random_states_stay() -> Iterator[None]:
     """Fail a test that moved a global random state: nothing in tollad may draw from one."""

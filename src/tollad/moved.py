@@ -35,6 +35,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "networks": "method.networks",
     "objective": "method.objective",
     "pyod": "detector.pyod",
+    "runtime": "serve.runtime",
     "scoring": "training.scoring",
     "settings": "detector.settings",
     "sources": "io.sources",

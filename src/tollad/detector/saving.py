@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping
 from typing import Any, Self
@@ -80,6 +81,34 @@ class Saving(BaseEstimator):
         OSError
             If the file cannot be written, or exists and `overwrite` is False. An older file is then as it was.
         """
+        self._model(notes, source).save(path, overwrite=overwrite)
+
+    def to_onnx(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+        """Write the fitted detector as one ONNX graph: preprocessing, networks, score, threshold and p-value.
+
+        `tollad.runtime` scores by it without torch; any other ONNX runtime can, too. Needs the extra ``onnx``.
+
+        Parameters
+        ----------
+        path : path
+        overwrite : bool, default True
+            Whether an existing file may be replaced.
+
+        Raises
+        ------
+        ImportError
+            Without the package onnx.
+        ValueError
+            For a detector that cannot be written as a graph: of images or series, with a network of convolutions or
+            modules of your own. Nothing is written then.
+        OSError
+            If the file cannot be written.
+        """
+        # By name: the room of services stands on that of detectors, and only this method leads to it.
+        importlib.import_module("tollad.serve.onnx").write_onnx(self._model(None, None), path, overwrite=overwrite)
+
+    def _model(self, notes: Mapping[str, Any] | None, source: Source | None) -> Model:
+        """Return the fitted detector as plain parts."""
         check_is_fitted(self)
         parameters = self.get_params()
         check_parameters(parameters)  # set_params may have changed what the file could not be loaded with
@@ -105,7 +134,7 @@ class Saving(BaseEstimator):
             notes=dict(self.notes_ if notes is None else notes),
             source=self.source_ if source is None else source,
         )
-        Model(self._preparation, self._scorer, self.decision_, record).save(path, overwrite=overwrite)
+        return Model(self._preparation, self._scorer, self.decision_, record)
 
     @classmethod
     def load(

@@ -93,6 +93,10 @@ class RowWise:
     device : torch.device
     dtype : torch.dtype
         Of rows and outputs.
+    precision : torch.dtype
+        Of the layers.
+    parts : list of list of callable
+        The layers of the encoder and of the decoder: `Linear`, `LayerNorm`, `BatchNorm` or ``torch.relu``.
     """
 
     dtype = torch.float64
@@ -101,8 +105,8 @@ class RowWise:
         self.device = stack.device
         self.precision = stack.dtype
         self._n_members = len(stack)
-        self._parts = [[*_layers(stack, part, self.precision)] for part in ("encoder", "decoder")]
-        width = next(layer for layer in self._parts[0] if isinstance(layer, Linear)).n_inputs
+        self.parts = [[*_layers(stack, part, self.precision)] for part in ("encoder", "decoder")]
+        width = next(layer for layer in self.parts[0] if isinstance(layer, Linear)).n_inputs
         self._blocks = FixedBlocks(self, width, self.device, self.dtype)
 
     def __len__(self) -> int:
@@ -116,7 +120,7 @@ class RowWise:
         """Return ``(x_hat, z)`` for one block: (M, size, d) and (M, size, latent_dim) for (M or 1, size, d)."""
         outputs = []
         x = x.to(self.precision)
-        for part in self._parts:
+        for part in self.parts:
             for layer in part:
                 x = layer(x)
             outputs.append(x)
@@ -190,6 +194,16 @@ class Linear:
         self._bias = bias.new_zeros(n_members, 1, outer)
         self._bias[:, 0, : self._n_outputs] = bias
 
+    @property
+    def weight(self) -> Tensor:
+        """Without the zeros that widen it: (M, n_inputs, n_outputs)."""
+        return self._weight[:, : self.n_inputs, : self._n_outputs]
+
+    @property
+    def bias(self) -> Tensor:
+        """(M, 1, n_outputs)."""
+        return self._bias[:, :, : self._n_outputs]
+
     def __call__(self, x: Tensor) -> Tensor:
         if self._added:
             x = functional.pad(x, (0, self._added))
@@ -201,23 +215,27 @@ def _rounded_up(width: int) -> int:
     return -(-width // _MULTIPLE) * _MULTIPLE
 
 
-class _LayerNorm:
+class LayerNorm:
+    """Each row to mean 0 and variance 1, then ``x weight + bias`` of each member."""
+
     def __init__(self, module: nn.LayerNorm, weight: Tensor, bias: Tensor) -> None:
-        self._shape, self._eps = module.normalized_shape, module.eps
-        self._weight, self._bias = weight.unsqueeze(1), bias.unsqueeze(1)
+        self._shape, self.eps = module.normalized_shape, module.eps
+        self.weight, self.bias = weight.unsqueeze(1), bias.unsqueeze(1)
 
     def __call__(self, x: Tensor) -> Tensor:
-        normalised = functional.layer_norm(x, self._shape, eps=self._eps)
-        return torch.addcmul(self._bias, normalised, self._weight)
+        normalised = functional.layer_norm(x, self._shape, eps=self.eps)
+        return torch.addcmul(self.bias, normalised, self.weight)
 
 
-class _BatchNorm:
+class BatchNorm:
+    """``(x - mean) scale + bias`` of each member."""
+
     def __init__(self, module: nn.BatchNorm1d, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor) -> None:
-        self._scale = (weight * (variance + module.eps).rsqrt()).unsqueeze(1)
-        self._mean, self._bias = mean.unsqueeze(1), bias.unsqueeze(1)
+        self.scale = (weight * (variance + module.eps).rsqrt()).unsqueeze(1)
+        self.mean, self.bias = mean.unsqueeze(1), bias.unsqueeze(1)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return torch.addcmul(self._bias, x - self._mean, self._scale)
+        return torch.addcmul(self.bias, x - self.mean, self.scale)
 
 
 def _layers(stack: Stack, part: str, dtype: torch.dtype) -> Iterator[Callable[[Tensor], Tensor]]:
@@ -231,8 +249,8 @@ def _layers(stack: Stack, part: str, dtype: torch.dtype) -> Iterator[Callable[[T
         if isinstance(module, nn.Linear):
             yield Linear(*copies("weight", "bias"))
         elif isinstance(module, nn.LayerNorm):
-            yield _LayerNorm(module, *copies("weight", "bias"))
+            yield LayerNorm(module, *copies("weight", "bias"))
         elif isinstance(module, nn.BatchNorm1d):
-            yield _BatchNorm(module, *copies("weight", "bias", "running_mean", "running_var"))
+            yield BatchNorm(module, *copies("weight", "bias", "running_mean", "running_var"))
         else:
             yield torch.relu

@@ -1,0 +1,47 @@
+"""An ONNX graph under construction: constants and nodes that name themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+
+class Graph:
+    """Nodes and constants in the order in which they are made; values are the names of what they give.
+
+    Examples
+    --------
+    >>> graph = Graph()
+    >>> doubled = graph("Mul", "X", graph.constant(2.0))
+    >>> [(node.op_type, list(node.input)) for node in graph.nodes]
+    [('Mul', ['X', 'c0'])]
+    """
+
+    def __init__(self) -> None:
+        self.nodes: list[NodeProto] = []
+        self.initializers: list[TensorProto] = []
+
+    def constant(self, value: ArrayLike, dtype: Any = np.float64, name: str | None = None) -> str:
+        """Add a constant tensor and return its name."""
+        array: NDArray[Any] = np.ascontiguousarray(np.asarray(value, dtype=dtype))
+        array = array.reshape(np.shape(value))  # ascontiguousarray makes a scalar one number long
+        name = name or f"c{len(self.initializers)}"
+        self.initializers.append(numpy_helper.from_array(array, name))
+        return name
+
+    def __call__(self, operator: str, *inputs: str, output: str | None = None, domain: str = "", **how: Any) -> str:
+        """Add a node with one output and return the output's name."""
+        output = output or f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, list(inputs), [output], domain=domain, **how))
+        return output
+
+    def axes(self, *axes: int) -> str:
+        """Return axes as the tensor that reductions take."""
+        return self.constant(axes, np.int64)
+
+    def cast(self, value: str, kind: int) -> str:
+        """Return a value as another type of `onnx.TensorProto`."""
+        return self("Cast", value, to=kind)

@@ -1,0 +1,368 @@
+"""A fitted detector of tables as one ONNX graph: preprocessing, networks, score, threshold and p-value.
+
+Preprocessing, norms and sums run in double precision, the layers of the networks in that of the training, as in
+`tollad` itself: scores agree to about 1e-7. Scores that differ by less than 1e-6 of their size are ties, which are
+decided towards normal, so that rounding changes neither a label nor a p-value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from tollad import __version__
+from tollad.calibration import Decision
+from tollad.detector.model import Model
+from tollad.detector.nearest import Nearest
+from tollad.detector.scorer import Scorer
+from tollad.io.files import atomic_write
+from tollad.serve.runtime import DIGEST, FORMAT, NO_DIGEST, TIE
+from tollad.tables.features import Features
+from tollad.tables.schema import CYCLES, MAX_LEVELS, Column
+from tollad.training.rowwise import BatchNorm, LayerNorm, Linear, RowWise
+
+try:
+    from onnx import TensorProto, ValueInfoProto, checker, helper
+
+    from tollad.serve.graph import Graph
+except ImportError as error:
+    raise ImportError("ONNX files need the package onnx: pip install 'tollad[onnx]'") from error
+
+# Kept rows whose distances are compared in double precision: single precision may mistake their order.
+_N_CANDIDATES = 8
+# Beyond this a row is a kept row itself but for rounding.
+_SAME = 1e-9
+# Rows are filled up to whole multiples, and narrow products to a width: else kernels for odd ends, which round in other
+# ways, would give a row other bits in other company.
+_ROWS, _WIDTH = 8, 16
+_OPSET, _ML_OPSET = 17, 3
+
+
+def write_onnx(model: Model, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+    """Write a model of a table as an ONNX file.
+
+    Parameters
+    ----------
+    model : Model
+    path : path
+    overwrite : bool, default True
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    ValueError
+        For a model that cannot be written as a graph: of images or series, with a network of convolutions or modules
+        of your own, or with a term that this module does not know. Nothing is written then.
+    OSError
+        If the file cannot be written.
+    """
+    data = to_bytes(model)
+    with atomic_write(path, overwrite=overwrite) as file:
+        file.write(data)
+
+
+def to_bytes(model: Model) -> bytes:
+    """Return what `write_onnx` writes."""
+    record, preparation, scorer = model.record, model.preparation, model.scorer
+    network = _network(model)
+    graph = Graph()
+    kept = None if record.columns is None else [column for column in record.columns if column.kind != "drop"]
+    inputs: list[ValueInfoProto] = []
+    if kept is None:
+        inputs.append(helper.make_tensor_value_info("X", TensorProto.DOUBLE, ["n", record.input_shape[0]]))
+        filled = _Filled(graph, "X")
+        rows = filled.up("X", n_axes=2)
+    else:
+        filled = _Filled(graph, kept[0].name)
+        for column in kept:
+            kind = TensorProto.STRING if column.kind == "category" else TensorProto.DOUBLE
+            inputs.append(helper.make_tensor_value_info(column.name, kind, ["n"]))
+        rows = _encoded(graph, kept, filled)
+    views = _views(graph, preparation.features, rows)
+    score = _score(graph, scorer, network, views, preparation.features.n_views)
+    outputs = _answers(graph, model.decision, filled.back(score, "anomaly_score"))
+    known = {
+        "format": FORMAT,
+        "tollad": __version__,
+        "names": list(preparation.names),
+        "columns": None if record.columns is None else [column.to_json() for column in record.columns],
+        "named_by_numbers": record.named_by_numbers,
+        "has_names": record.feature_names is not None or record.columns is not None,
+        "threshold_rule": list(model.decision.rule),
+        "source": None if record.source is None else record.source.to_json(),
+        "notes": record.notes,
+    }
+    proto = helper.make_model(
+        helper.make_graph(graph.nodes, "tollad", inputs, outputs, graph.initializers),
+        opset_imports=[helper.make_opsetid("", _OPSET), helper.make_opsetid("ai.onnx.ml", _ML_OPSET)],
+        producer_name="tollad",
+        producer_version=__version__,
+    )
+    proto.ir_version = 8  # as old as the operators, for older runtimes
+    helper.set_model_props(proto, {DIGEST: NO_DIGEST, "tollad": json.dumps(known)})
+    checker.check_model(proto)
+    data: bytes = proto.SerializeToString()
+    digest = hashlib.sha256(data).hexdigest()
+    return data.replace(NO_DIGEST.encode(), digest.encode(), 1)
+
+
+def _network(model: Model) -> RowWise:
+    """Return the stack as it scores; ValueError for what is no dense network over a table."""
+    name, shape = model.record.settings.network, model.record.input_shape
+    if len(shape) != 1:
+        raise ValueError(f"rows of shape {shape} cannot be exported; an ONNX file takes tables")
+    if name == "custom":
+        raise ValueError("modules of your own cannot be exported; fit with a network by name")
+    stack = model.scorer.stack
+    if not stack.is_dense:
+        raise ValueError(f"network {name!r} cannot be exported; the networks mlp and mlp_layernorm can")
+    known = {"l2", "l1", "squared_l2", "latent_l2", "latent_l1", "latent_linf", "latent_squared_l2"}
+    for term in model.scorer.objective.weights:
+        if term not in known:
+            raise ValueError(f"the term {term!r} cannot be exported; the known ones are {', '.join(sorted(known))}")
+    return RowWise(stack.to(device="cpu"))
+
+
+class _Filled:
+    """Rows filled up to a whole multiple, and cut to their number again."""
+
+    def __init__(self, graph: Graph, rows: str) -> None:
+        self._graph = graph
+        self._zero, multiple = graph.axes(0), graph.constant([_ROWS], np.int64)
+        self._n = graph("Gather", graph("Shape", rows), self._zero)
+        self._added = graph("Mod", graph("Sub", multiple, graph("Mod", self._n, multiple)), multiple)
+
+    def up(self, value: str, *, n_axes: int = 1) -> str:
+        """Return a value, (n, ...), with rows of zeros after its own."""
+        zeros = [self._zero] * (n_axes - 1)
+        pads = self._graph("Concat", self._zero, *zeros, self._added, *zeros, axis=0)
+        return self._graph("Pad", value, pads)
+
+    def back(self, value: str, output: str) -> str:
+        """Return the rows of a value, (n, ...), that were there."""
+        return self._graph("Slice", value, self._zero, self._n, output=output)
+
+
+def _encoded(graph: Graph, columns: Sequence[Column], filled: _Filled) -> str:
+    """Return the rows as numbers, (n, m), as `tollad.tables.encode` makes them of columns."""
+    parts: list[str] = []
+    last, zero, one = graph.axes(1), graph.constant(0.0), graph.constant(1.0)
+    for column in columns:
+        if column.kind == "number":
+            parts.append(graph("Unsqueeze", filled.up(column.name), last))
+        elif column.kind == "category":
+            codes = filled.up(_codes(graph, column))
+            if len(column.levels) > MAX_LEVELS:
+                rarities = graph("Gather", graph.constant(_rarities(column)), codes)
+                parts.append(graph("Unsqueeze", rarities, last))
+            else:
+                depth, values = graph.constant(len(column.levels) + 1, np.int64), graph.constant([0, 1], np.float32)
+                parts.append(graph.cast(graph("OneHot", codes, depth, values, axis=1), TensorProto.DOUBLE))
+        else:
+            parts += [graph("Unsqueeze", part, last) for part in _date(graph, column, filled.up(column.name), zero, one)]
+    return graph("Concat", *parts, axis=1)
+
+
+def _codes(graph: Graph, column: Column) -> str:
+    """Return the place of each level; a missing value is an empty text."""
+    return graph(
+        "LabelEncoder",
+        column.name,
+        domain="ai.onnx.ml",
+        keys_strings=["" if level is None else level for level in column.levels],
+        values_int64s=list(range(len(column.levels))),
+        default_int64=len(column.levels),
+    )
+
+
+def _rarities(column: Column) -> NDArray[np.float64]:
+    counts = np.array([*column.counts, 0])
+    shown = np.where(counts > column.unseen, counts, 0)
+    rarities: NDArray[np.float64] = -np.log((shown + 1) / (counts.sum() + len(column.levels)))
+    return rarities
+
+
+def _date(graph: Graph, column: Column, days: str, zero: str, one: str) -> list[str]:
+    missing = graph("IsNaN", days)
+    parts = [graph("Sub", days, graph.constant(column.median))]
+    for cycle in column.cycles:
+        place = days if cycle == "hour" else graph("Floor", days)
+        turns = graph("Div", place, graph.constant(CYCLES[cycle]))
+        turns = graph("Sub", turns, graph("Floor", turns))
+        angle = graph("Mul", turns, graph.constant(2 * np.pi))
+        parts.append(graph("Sin", angle))
+        # Runtimes lack a cosine in double precision.
+        parts.append(graph("Sin", graph("Add", angle, graph.constant(np.pi / 2))))
+    parts = [graph("Where", missing, zero, part) for part in parts]
+    return [*parts, graph("Where", missing, one, zero)]
+
+
+def _views(graph: Graph, features: Features, rows: str) -> list[str]:
+    """Return each view of the rows, (n, d), as `Features.transform` does."""
+    missing = graph("IsNaN", rows)
+    values = graph("Where", missing, graph.constant(features.fill), rows)
+    zero, one = graph.constant(0.0), graph.constant(1.0)
+    if len(features.flagged):
+        flags = graph("Gather", missing, graph.constant(features.flagged, np.int64), axis=1)
+        values = graph("Concat", values, graph("Where", flags, one, zero), axis=1)
+    if not len(features.mean):
+        return [values]
+    n_inputs = len(features.mean)
+    bounds = features.limit if len(features.limit) else np.full(n_inputs, 50.0)
+    limit = graph.constant(bounds)
+    scaled = graph("Div", graph("Sub", values, graph.constant(features.mean)), graph.constant(features.scale))
+    scaled = graph("Max", graph("Min", scaled, limit), graph.constant(-bounds))
+    if len(features.flagged) < len(features.fill) and len(features.limit):
+        n_missing = graph("ReduceSum", graph("Where", missing, one, zero), graph.axes(1), keepdims=1)
+        nothing = graph("GreaterOrEqual", n_missing, graph.constant(float(len(features.fill))))
+        scaled = graph("Where", nothing, limit, scaled)
+    if features.n_views == 1:
+        return [scaled]
+    size = graph("Abs", scaled)
+    root = graph("Sqrt", graph("Add", graph("Mul", size, size), one))
+    # Runtimes lack arcsinh in double precision.
+    short = graph("Mul", graph("Sign", scaled), graph("Log", graph("Add", size, root)))
+    short = graph(
+        "Div", graph("Sub", short, graph.constant(features.arcsinh_mean)), graph.constant(features.arcsinh_scale)
+    )
+    within = np.where(bounds < 50.0, bounds, np.finfo(np.float64).max)
+    return [scaled, graph("Max", graph("Min", short, graph.constant(within)), graph.constant(-within))]
+
+
+def _score(graph: Graph, scorer: Scorer, network: RowWise, views: Sequence[str], n_views: int) -> str:
+    """Return the anomaly score of each row, (n,), as `Scorer` joins it."""
+    n_members = len(network)
+    first = graph.axes(0)
+    stacked = [graph("Unsqueeze", view, first) for view in views]
+    x = stacked[0] if n_views == 1 else graph("Concat", *(stacked[m % n_views] for m in range(n_members)), axis=0)
+    values, outputs = x, []
+    in_single = network.precision != torch.float64
+    if in_single:
+        values = graph.cast(values, TensorProto.FLOAT)
+    for part in network.parts:
+        for layer in part:
+            values = _layer(graph, layer, values)
+        outputs.append(graph.cast(values, TensorProto.DOUBLE) if in_single else values)
+    z, x_hat = outputs
+    if scorer.center is not None:
+        z = graph("Sub", z, graph.constant(scorer.center.cpu().double().unsqueeze(-2).numpy()))
+    total = None
+    difference = graph("Sub", x_hat, x)
+    for name, weights in scorer.objective.weights.items():
+        value = _term(graph, name, z if name.startswith("latent_") else difference)
+        value = graph("Mul", value, graph.constant(np.reshape(weights, (-1, 1))))
+        total = value if total is None else graph("Add", total, value)
+    assert total is not None
+    means = scorer.member_means
+    share = np.ones(1) if n_members == 1 else 1 / (n_members * np.where(means > 0, means, 1.0))
+    score = graph("ReduceSum", graph("Mul", total, graph.constant(share[:, None])), first, keepdims=0)
+    if scorer.nearest is not None:
+        for view, rows in enumerate(views):
+            distance = _distance(graph, scorer.nearest, view, rows)
+            score = graph("Add", score, graph("Mul", distance, graph.constant(scorer.nearest.weights[view])))
+    most = graph.constant(np.finfo(np.float64).max)
+    score = graph("Where", graph("IsNaN", score), most, score)
+    return graph("Min", score, most)
+
+
+def _layer(graph: Graph, layer: Any, x: str) -> str:
+    if isinstance(layer, Linear):
+        return _linear(graph, layer, x)
+    if isinstance(layer, LayerNorm):
+        ones = graph.constant(np.ones(layer.weight.shape[-1]), layer.weight.numpy().dtype)
+        x = graph("LayerNormalization", x, ones, axis=-1, epsilon=layer.eps)
+        return graph("Add", graph("Mul", x, _tensor(graph, layer.weight)), _tensor(graph, layer.bias))
+    if isinstance(layer, BatchNorm):
+        x = graph("Mul", graph("Sub", x, _tensor(graph, layer.mean)), _tensor(graph, layer.scale))
+        return graph("Add", x, _tensor(graph, layer.bias))
+    return graph("Relu", x)
+
+
+def _linear(graph: Graph, layer: Linear, x: str) -> str:
+    n_outputs = layer.weight.shape[2]
+    added = max(_WIDTH - n_outputs, 0)
+    weight, bias = (_tensor(graph, functional.pad(part, (0, added))) for part in (layer.weight, layer.bias))
+    y = graph("Add", graph("MatMul", x, weight), bias)
+    if not added:
+        return y
+    return graph("Slice", y, graph.axes(0), graph.constant([n_outputs], np.int64), graph.axes(2))
+
+
+def _tensor(graph: Graph, tensor: torch.Tensor) -> str:
+    array = tensor.detach().cpu().numpy()
+    return graph.constant(array, array.dtype)
+
+
+def _term(graph: Graph, name: str, values: str) -> str:
+    """Return a term of each sample, (M, n, k) to (M, n): of a difference or of latents."""
+    kind = name.removeprefix("latent_")
+    if kind == "linf":
+        return graph("ReduceMax", graph("Abs", values), axes=[2], keepdims=0)
+    operator = {"l2": "ReduceL2", "l1": "ReduceL1", "squared_l2": "ReduceSumSquare"}[kind]
+    return graph(operator, values, axes=[2], keepdims=0)
+
+
+def _distance(graph: Graph, nearest: Nearest, view: int, rows: str) -> str:
+    """Return the distance of each row, (n, d), to the nearest kept row in one view, (n,), with its factor."""
+    kept = nearest.views[view]
+    weight = graph.constant(kept.T, np.float32)
+    products = graph("MatMul", graph.cast(rows, TensorProto.FLOAT), weight)
+    products = graph("Sub", products, graph.constant(np.square(kept).sum(1) / 2, np.float32))
+    n_candidates = graph.constant([min(_N_CANDIDATES, len(kept))], np.int64)
+    at = f"nearest{view}"
+    graph.nodes.append(helper.make_node("TopK", [products, n_candidates], [f"{at}_values", at], axis=1))
+    others = graph("Gather", graph.constant(kept), at, axis=0)
+    apart = graph("Sub", graph("Unsqueeze", rows, graph.axes(1)), others)
+    distances = graph("ReduceL2", apart, axes=[2], keepdims=0)
+    # A row that equals one that was drawn once is taken for it, and not compared with itself.
+    is_same = graph("LessOrEqual", distances, graph.constant(_SAME))
+    alone = graph("Gather", graph.constant(nearest.alone, np.bool_), at, axis=0)
+    if len(kept) > 1:
+        far = graph.constant(np.finfo(np.float64).max)
+        distances = graph("Where", graph("And", is_same, alone), far, distances)
+    factors = graph("Gather", graph.constant(nearest.factors[view][nearest.first]), at, axis=0)
+    place = graph("ArgMin", distances, axis=1, keepdims=1)
+    found = [graph("GatherElements", part, place, axis=1) for part in (distances, factors)]
+    return graph("Squeeze", graph("Mul", *found), graph.axes(1))
+
+
+def _answers(graph: Graph, decision: Decision, score: str) -> list[ValueInfoProto]:
+    """Add label, decision function and p-value, and return the outputs of the graph."""
+    threshold = graph.constant(decision.threshold, name="threshold")
+    graph("Sub", threshold, score, output="scores")
+    # Less by what is a tie.
+    least = graph("Sub", score, graph("Mul", graph("Abs", score), graph.constant(TIE)))
+    is_anomaly = graph("Greater", least, threshold)
+    graph("Where", is_anomaly, graph.constant(-1, np.int64), graph.constant(1, np.int64), output="label")
+    outputs = [
+        helper.make_tensor_value_info("label", TensorProto.INT64, ["n"]),
+        *(helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["n"]) for name in ("scores", "anomaly_score")),
+    ]
+    if decision.calibration_scores is not None:
+        _p_value(graph, decision.calibration_scores, least)
+        outputs.append(helper.make_tensor_value_info("p_value", TensorProto.DOUBLE, ["n"]))
+    return outputs
+
+
+def _p_value(graph: Graph, calibration: NDArray[np.float64], score: str) -> None:
+    """Add ``(1 + #{calibration scores >= score}) / (m + 1)``, found by halving."""
+    m = len(calibration)
+    step = 1 << (m.bit_length() - 1)
+    padded = np.concatenate([calibration, np.full(2 * step, np.inf)])
+    values, zero = graph.constant(padded), graph.constant(0, np.int64)
+    below = graph("Mul", graph("Cast", score, to=TensorProto.INT64), zero)  # zeros, one a row
+    while step:
+        last = graph("Gather", values, graph("Add", below, graph.constant(step - 1, np.int64)))
+        further = graph("Where", graph("Less", last, score), graph.constant(step, np.int64), zero)
+        below = graph("Add", below, further)
+        step //= 2
+    n_above = graph("Sub", graph.constant(m + 1.0), graph.cast(below, TensorProto.DOUBLE))
+    graph("Div", n_above, graph.constant(m + 1.0), output="p_value")

@@ -1,0 +1,204 @@
+"""Scores of an ONNX file of `tollad export`, by onnxruntime and NumPy: neither torch nor scikit-learn is imported."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tollad.tables.frames import as_rows, to_arrow
+from tollad.tables.schema import Column
+from tollad.tables.times import days_of
+from tollad.tables.values import read_as
+
+FORMAT = 1
+"""Version of what the metadata of an ONNX file say."""
+DIGEST = "tollad.sha256"
+NO_DIGEST = "0" * 64
+TIE = 1e-6
+"""Scores that differ by less than this share of their size are ties."""
+
+
+@dataclass(frozen=True, eq=False)
+class Runtime:
+    """An ONNX file that can score.
+
+    Attributes
+    ----------
+    session : onnxruntime.InferenceSession
+    names : tuple of str
+        Columns of the rows.
+    columns : tuple of Column or None
+        What they are, if they are not all numbers.
+    has_names : bool
+        Whether the rows of the fit had names.
+    known : dict
+        All that the file says of itself.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> from tollad import TollDetector
+    >>> normal = np.random.default_rng(0).normal(size=(300, 3))
+    >>> detector = TollDetector(steps=50, random_state=0).fit(normal)
+    >>> path = f"{tempfile.mkdtemp()}/model.onnx"
+    >>> detector.to_onnx(path)
+    >>> Runtime.load(path).score([[0.0, 0.0, 0.0], [9.0, -9.0, 9.0]])["label"].tolist()
+    [1, -1]
+    """
+
+    session: Any
+    names: tuple[str, ...]
+    columns: tuple[Column, ...] | None
+    has_names: bool
+    known: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, n_threads: int = 1) -> Self:
+        """Read an ONNX file that `tollad export` wrote.
+
+        Parameters
+        ----------
+        path : path
+        n_threads : int, default 1
+            Threads of a single call. Several calls may run side by side.
+
+        Raises
+        ------
+        ImportError
+            Without onnxruntime.
+        ValueError
+            If the file is no such file, or was altered.
+        OSError
+            If the file cannot be read.
+        """
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ImportError("ONNX files need the package onnxruntime: pip install 'tollad[onnx]'") from error
+        with open(path, "rb") as file:
+            data = file.read()
+        name = os.fspath(path)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = n_threads
+        options.log_severity_level = 4  # what is wrong is said by the exception
+        _check_digest(data, name)
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        known = json.loads(session.get_modelmeta().custom_metadata_map["tollad"])
+        if known["format"] > FORMAT:
+            raise ValueError(f"{name} was written by tollad {known['tollad']}, which is newer; update tollad")
+        columns = known["columns"]
+        learnt = None if columns is None else tuple(Column.from_json(column) for column in columns)
+        return cls(session, tuple(known["names"]), learnt, known["has_names"], known)
+
+    def feed(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
+        """Return the inputs of the graph for rows as the product reads them.
+
+        Parameters
+        ----------
+        X : array-like or frame
+            Rows of the columns of the fit: of pandas, polars or Arrow, a dict, a list of dicts, or numbers, (n, d).
+
+        Raises
+        ------
+        ValueError
+            For other columns, infinite values, or values of another kind than at the fit.
+        """
+        X = as_rows(X)
+        table = to_arrow(X)
+        if self.columns is None:
+            rows = _numbers(X if table is None else self._ordered(table), self.names)
+            return {"X": rows}
+        if table is None:
+            raise ValueError(f"the model takes a table with named columns: {', '.join(self.names)}")
+        from tollad.tables.frames import known_columns
+
+        by_name = known_columns(table, self.columns)
+        inputs: dict[str, NDArray[Any]] = {}
+        for column in self.columns:
+            if column.kind == "drop":
+                continue
+            values = read_as(column, by_name[column.name], "row {}".format)
+            if column.kind == "category":
+                texts = values.to_pylist()
+                inputs[column.name] = np.array(["" if text is None else text for text in texts], dtype=object)
+            elif column.kind == "number":
+                inputs[column.name] = np.asarray(values.to_numpy(), dtype=np.float64)
+            else:
+                inputs[column.name] = np.asarray(days_of(values), dtype=np.float64)
+        return inputs
+
+    def score(self, X: ArrayLike, *, threshold: float | None = None) -> dict[str, NDArray[Any]]:
+        """Score rows.
+
+        Parameters
+        ----------
+        X : array-like or frame
+            As in `feed`.
+        threshold : float, optional
+            In place of the model's own: rows with a higher score are anomalies.
+
+        Returns
+        -------
+        dict of str to ndarray, (n,)
+            ``label`` (+1 normal, -1 anomaly), ``scores`` (the decision function, negative for anomalies),
+            ``anomaly_score`` and, where the model was calibrated, ``p_value``.
+        """
+        inputs = self.feed(X)
+        if threshold is not None:
+            inputs["threshold"] = np.asarray(threshold, dtype=np.float64)
+        names = [output.name for output in self.session.get_outputs()]
+        return dict(zip(names, self.session.run(None, inputs), strict=True))
+
+    def _ordered(self, table: Any) -> Any:
+        """Return the columns of a table of numbers in the order of the fit."""
+        if not self.has_names:
+            return np.column_stack([column.to_numpy() for column in table.columns])
+        lacking = [name for name in self.names if name not in table.column_names]
+        unknown = [name for name in table.column_names if name not in self.names]
+        if lacking or unknown:
+            problem = "lacks columns that the model was" if lacking else "has columns that the model was not"
+            shown = ", ".join(map(repr, lacking or unknown))
+            raise ValueError(f"the table {problem} fitted on: {shown}; give the columns of the fit")
+        columns = [table.column(name) for name in self.names]
+        return np.column_stack([np.asarray(column.to_numpy(), dtype=np.float64) for column in columns])
+
+
+def feed(runtime: Runtime, X: ArrayLike) -> dict[str, NDArray[Any]]:
+    """Return the inputs of a graph, see `Runtime.feed`."""
+    return runtime.feed(X)
+
+
+def _check_digest(data: bytes, name: str) -> None:
+    """Raise ValueError for what is no file of ours, or was altered."""
+    key = DIGEST.encode()
+    at = data.rfind(key)
+    # A string of the metadata is its key, a byte that says which field, one that says how long, and the text.
+    start = at + len(key) + 2
+    digest = data[start : start + 64]
+    if at < 0 or len(digest) < 64:
+        raise ValueError(f"{name} is no ONNX file of tollad; write one with tollad export")
+    blank = data[:start] + NO_DIGEST.encode() + data[start + 64 :]
+    if hashlib.sha256(blank).hexdigest().encode() != digest:
+        raise ValueError(f"{name} was altered or damaged after it was written; export the model again")
+
+
+def _numbers(X: Any, names: tuple[str, ...]) -> NDArray[np.float64]:
+    rows: NDArray[np.float64] = np.asarray(X, dtype=np.float64)
+    if rows.ndim != 2 or rows.shape[1] != len(names):
+        raise ValueError(f"the rows have shape {rows.shape}; the model takes (n, {len(names)})")
+    if not len(rows):
+        raise ValueError("there are no rows to score")
+    infinite = np.argwhere(np.isinf(rows))
+    if len(infinite):
+        row, column = infinite[0]
+        raise ValueError(
+            f"row {row}, column {names[column]!r}: the value is infinite; correct it, or mark it as missing (NaN)"
+        )
+    return rows

@@ -17,6 +17,7 @@ from tollad.cli.calibrate import calibrate
 from tollad.cli.data import data
 from tollad.cli.demo import demo
 from tollad.cli.evaluate import evaluate
+from tollad.cli.export import export
 from tollad.cli.fit import fit
 from tollad.cli.hints import in_options
 from tollad.cli.info import info
@@ -83,6 +84,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "calibrate": calibrate,
     "info": info,
+    "export": export,
     "demo": demo,
     "data": data,
     "paper": paper,

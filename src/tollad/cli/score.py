@@ -134,12 +134,11 @@ def score(
     its alarms marked. --on-error skip then also leaves out rows whose time stamp does not ascend.
     """
     from tollad import plots
-    from tollad.cli import images
     from tollad.detector import results
     from tollad.detector.scored import score_blocks
     from tollad.io import skipped as skipping
     from tollad.io.outputs import check_distinct, check_output, check_table_output, write_tables
-    from tollad.series.detector import SeriesDetector
+    from tollad.serve.runtime import is_onnx
 
     path = None if output == "-" else output
     if as_json and path is None:
@@ -157,6 +156,16 @@ def score(
         plots.picture_format(plot)
         check_output(plot, overwrite=force)
     identifier, *beside = identifiers or (None,)
+    if is_onnx(model):
+        if any((fdr, drift, n_reasons, events, causal, state, plot, maps, device, moved)) or on_error == "skip":
+            raise click.UsageError("An ONNX file gives scores and verdicts; the other options need the model it is of.")
+        from tollad.cli import graphs
+
+        of_rows = {"column": identifier, "beside": beside, "header": header, "key": key, "max_gib": max_gib}
+        graphs.score(model, data, path, of_rows, written, only_anomalies=only_anomalies, force=force, as_json=as_json)
+        return
+    from tollad.series.detector import SeriesDetector
+
     detector = load_detector(model, device)
     if isinstance(detector, SeriesDetector):
         if drift:

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tollad.calibration import DriftMonitor, benjamini_hochberg, p_values
 from tollad.detector.scored import Scored
 from tollad.io.rows import TableOrArray, chosen, joined, taken
 
@@ -71,12 +70,16 @@ def result_tables(
             table = _described(detector, block, kept, None, n_reasons)
             yield _with_alarms(table, block.alarms[kept], n_reasons)
         else:
+            from tollad.calibration import p_values  # SciPy takes a second, and is seldom needed
+
             p = p_values(detector.calibration_scores_, block.scores)
             # Whatever the other rows are, an alarm has a p-value of at most fdr.
             kept = p <= fdr if only_anomalies else every
             held.append((_described(detector, block, kept, p, n_reasons), kept, p))
     if fdr is None:
         return
+    from tollad.calibration import benjamini_hochberg
+
     p = np.concatenate([p for _, _, p in held])
     alarms = benjamini_hochberg(p, fdr)
     _warn_if_hopeless(alarms, p, len(detector.calibration_scores_), fdr)
@@ -88,6 +91,8 @@ def result_tables(
 
 def watch_drift(blocks: Iterable[Scored], calibration_scores: NDArray[np.float64]) -> Iterator[Scored]:
     """Hand on scored rows, and warn once when they are no longer like the calibration rows."""
+    from tollad.calibration import DriftMonitor
+
     monitor = DriftMonitor(calibration_scores)
     for block in blocks:
         if monitor.drift is None and (drift := monitor.update(block.scores)):

@@ -88,7 +88,7 @@ def score_blocks(
         max_gib=max_gib,
     ):
         scores = detector.anomaly_score(block.rows)
-        yield Scored(**vars(block), scores=scores, alarms=scores > -detector.offset_)
+        yield Scored(**vars(block), scores=scores, alarms=detector.decision_.is_anomaly(scores))
 
 
 def labels_and_scores(

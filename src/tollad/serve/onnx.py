@@ -96,6 +96,7 @@ def to_bytes(model: Model) -> bytes:
         "columns": None if record.columns is None else [column.to_json() for column in record.columns],
         "named_by_numbers": record.named_by_numbers,
         "has_names": record.feature_names is not None or record.columns is not None,
+        "threshold": model.decision.threshold,
         "threshold_rule": list(model.decision.rule),
         "source": None if record.source is None else record.source.to_json(),
         "notes": record.notes,
@@ -167,7 +168,9 @@ def _encoded(graph: Graph, columns: Sequence[Column], filled: _Filled) -> str:
                 depth, values = graph.constant(len(column.levels) + 1, np.int64), graph.constant([0, 1], np.float32)
                 parts.append(graph.cast(graph("OneHot", codes, depth, values, axis=1), TensorProto.DOUBLE))
         else:
-            parts += [graph("Unsqueeze", part, last) for part in _date(graph, column, filled.up(column.name), zero, one)]
+            parts += [
+                graph("Unsqueeze", part, last) for part in _date(graph, column, filled.up(column.name), zero, one)
+            ]
     return graph("Concat", *parts, axis=1)
 
 

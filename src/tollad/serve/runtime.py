@@ -12,7 +12,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tollad.tables.frames import as_rows, to_arrow
+from tollad.io.source import Source
+from tollad.tables.frames import as_rows, known_columns, to_arrow
 from tollad.tables.schema import Column
 from tollad.tables.times import days_of
 from tollad.tables.values import read_as
@@ -21,6 +22,8 @@ FORMAT = 1
 """Version of what the metadata of an ONNX file say."""
 DIGEST = "tollad.sha256"
 NO_DIGEST = "0" * 64
+# The version of the operators, and who wrote the file.
+_START = b"\x08\x08\x12\x06tollad"
 TIE = 1e-6
 """Scores that differ by less than this share of their size are ties."""
 
@@ -97,6 +100,53 @@ class Runtime:
         learnt = None if columns is None else tuple(Column.from_json(column) for column in columns)
         return cls(session, tuple(known["names"]), learnt, known["has_names"], known)
 
+    @property
+    def input_shape_(self) -> tuple[int, ...]:
+        """Shape of a row."""
+        return (self.n_features_in_,)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Columns of a row."""
+        return len(self.names)
+
+    @property
+    def columns_(self) -> list[Column] | None:
+        """What the columns are, if they are not all numbers."""
+        return None if self.columns is None else list(self.columns)
+
+    @property
+    def feature_names_in_(self) -> NDArray[np.object_]:
+        """Names of the columns; AttributeError where the rows of the fit had none."""
+        if not self.has_names:
+            raise AttributeError("the rows of the fit had no names")
+        return np.array(self.names, dtype=object)
+
+    @property
+    def source_(self) -> Source | None:
+        """What the commands know of the file of the fit."""
+        source = self.known["source"]
+        return None if source is None else Source.from_json(source)
+
+    @property
+    def decision_(self) -> Runtime:
+        """What tells anomalies by their scores."""
+        return self
+
+    @property
+    def threshold(self) -> float:
+        """Rows with a score above this are anomalies, but for ties."""
+        return float(self.known["threshold"])
+
+    def anomaly_score(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the anomaly score of each row: (n,), high = anomalous."""
+        (scores,) = self.session.run(["anomaly_score"], self.feed(X))
+        return np.asarray(scores, dtype=np.float64)
+
+    def is_anomaly(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which scores lie above the threshold, as the labels have it: (n,)."""
+        return scores - np.abs(scores) * TIE > self.threshold
+
     def feed(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
         """Return the inputs of the graph for rows as the product reads them.
 
@@ -117,8 +167,6 @@ class Runtime:
             return {"X": rows}
         if table is None:
             raise ValueError(f"the model takes a table with named columns: {', '.join(self.names)}")
-        from tollad.tables.frames import known_columns
-
         by_name = known_columns(table, self.columns)
         inputs: dict[str, NDArray[Any]] = {}
         for column in self.columns:
@@ -170,9 +218,15 @@ class Runtime:
         return np.column_stack([np.asarray(column.to_numpy(), dtype=np.float64) for column in columns])
 
 
-def feed(runtime: Runtime, X: ArrayLike) -> dict[str, NDArray[Any]]:
-    """Return the inputs of a graph, see `Runtime.feed`."""
-    return runtime.feed(X)
+def is_onnx(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file is an ONNX file, by its ending or, of ours, its first bytes."""
+    if os.fspath(path).endswith(".onnx"):
+        return True
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_START)) == _START
+    except OSError:
+        return False
 
 
 def _check_digest(data: bytes, name: str) -> None:

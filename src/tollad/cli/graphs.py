@@ -1,0 +1,62 @@
+"""Scores of an ONNX file for ``tollad score``: torch is not imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from tollad.cli.shared import print_result
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tollad.detector.estimator import TollDetector
+
+
+def score(
+    model: str,
+    data: str,
+    path: str | None,
+    reading: Mapping[str, Any],
+    written: Mapping[str, Any],
+    *,
+    only_anomalies: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write the scores of the rows of a file to a path, or to standard output.
+
+    Parameters
+    ----------
+    model, data : str
+        The ONNX file and the file of the rows.
+    path : str or None
+    reading : mapping
+        As `tollad.detector.scored.score_blocks` takes it.
+    written : mapping
+        Changes of the dialect.
+    only_anomalies, force, as_json : bool
+    """
+    from tollad.detector import results
+    from tollad.detector.scored import expected_by, score_blocks
+    from tollad.io.outputs import write_tables
+    from tollad.serve.runtime import Runtime
+
+    runtime = Runtime.load(model)
+    # It answers what these ask of a detector.
+    detector = cast("TollDetector", runtime)
+    dialect = expected_by(detector).dialect.changed(**written)
+    blocks = score_blocks(detector, data, dialect=dialect, **reading)
+    n_rows = n_anomalies = 0
+
+    def counted() -> Iterator[pa.Table]:
+        nonlocal n_rows, n_anomalies
+        for table in results.result_tables(detector, blocks, only_anomalies=only_anomalies):
+            n_rows += table.num_rows
+            n_anomalies += table["verdict"].to_pylist().count("anomaly")
+            yield table
+
+    write_tables(path, counted(), overwrite=force)
+    if as_json:
+        result = {"output": path, "rows_written": n_rows, "anomalies": n_anomalies, "threshold": runtime.threshold}
+        print_result(True, result, "")

@@ -1,0 +1,63 @@
+"""``tollad export``, and ``tollad score`` by what it writes."""
+
+from __future__ import annotations
+
+import subprocess
+
+import numpy as np
+import pytest
+from commands import COMMAND, QUICK, done, refused, refused_in, rows_of, text_of, tollad
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("export")
+    rng = np.random.default_rng(0)
+    (path / "train.csv").write_bytes(text_of(rng.normal(size=(80, 3))))
+    (path / "new.csv").write_bytes(text_of(rng.normal(size=(30, 3)) * 2))
+    done("fit", path / "train.csv", "-o", path / "m.tollad", *QUICK)
+    done("export", path / "m.tollad", "-o", path / "m.onnx")
+    return path
+
+
+def test_scores_and_verdicts_are_those_of_the_model(folder):
+    wanted, found = (
+        rows_of(done("score", folder / name, folder / "new.csv").stdout) for name in ("m.tollad", "m.onnx")
+    )
+    assert [row["verdict"] for row in found] == [row["verdict"] for row in wanted]
+    np.testing.assert_allclose(
+        [float(row["score"]) for row in found], [float(row["score"]) for row in wanted], rtol=1e-6
+    )
+
+
+def test_result_as_json(folder):
+    result = done("score", folder / "m.onnx", folder / "new.csv", "-o", folder / "out.csv", "--json")
+    assert '"rows_written": 30' in result.stdout
+
+
+def test_options_that_need_the_model(folder):
+    result = tollad("score", folder / "m.onnx", folder / "new.csv", "--explain", "2")
+    assert result.exit_code == 2
+    assert "need the model it is of" in result.stderr
+
+
+def test_an_existing_file_is_kept(folder):
+    assert "exists" in refused_in(folder, "export", folder / "m.tollad", "-o", folder / "m.onnx")
+
+
+def test_a_file_that_is_no_graph(folder):
+    (folder / "no.onnx").write_bytes(b"no graph")
+    assert "is no ONNX file of tollad" in refused("score", folder / "no.onnx", folder / "new.csv")
+
+
+def test_torch_is_not_imported(folder):
+    code = (
+        "import sys; from tollad.cli.main import main\n"
+        f"try: main(['score', {str(folder / 'm.onnx')!r}, {str(folder / 'new.csv')!r}])\n"
+        "finally: print([name for name in ('torch', 'sklearn', 'scipy') if name in sys.modules], file=sys.stderr)"
+    )
+    ended = subprocess.run([COMMAND[0], "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stderr.strip() == "[]"

@@ -142,7 +142,7 @@ class TestRefused:
             changed = data.copy()
             changed[place] ^= 1
             path.write_bytes(changed)
-            with pytest.raises(ValueError, match="altered|no ONNX file of tollad"):
+            with pytest.raises(ValueError, match=r"altered|no ONNX file of tollad"):
                 Runtime.load(path)
 
     @pytest.mark.parametrize("data", [b"", b"PK", b"\x08\x08\x12\x06tollad", b"tollad.sha256"])

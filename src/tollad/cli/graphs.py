@@ -18,7 +18,6 @@ def score(
     data: str,
     path: str | None,
     reading: Mapping[str, Any],
-    written: Mapping[str, Any],
     *,
     only_anomalies: bool,
     force: bool,
@@ -33,20 +32,17 @@ def score(
     path : str or None
     reading : mapping
         As `tollad.detector.scored.score_blocks` takes it.
-    written : mapping
-        Changes of the dialect.
     only_anomalies, force, as_json : bool
     """
     from tollad.detector import results
-    from tollad.detector.scored import expected_by, score_blocks
+    from tollad.detector.scored import score_blocks
     from tollad.io.outputs import write_tables
     from tollad.serve.runtime import Runtime
 
     runtime = Runtime.load(model)
     # It answers what these ask of a detector.
     detector = cast("TollDetector", runtime)
-    dialect = expected_by(detector).dialect.changed(**written)
-    blocks = score_blocks(detector, data, dialect=dialect, **reading)
+    blocks = score_blocks(detector, data, **reading)
     n_rows = n_anomalies = 0
 
     def counted() -> Iterator[pa.Table]:

@@ -133,7 +133,6 @@ def score(
     To a model of fit --window DATA is a series, a row a time step, or with fit --group several; --plot draws one with
     its alarms marked. --on-error skip then also leaves out rows whose time stamp does not ascend.
     """
-    from tollad import plots
     from tollad.detector import results
     from tollad.detector.scored import score_blocks
     from tollad.io import skipped as skipping
@@ -153,6 +152,8 @@ def score(
     for table in filter(None, (path, events)):
         check_table_output(table, overwrite=force)
     if plot is not None:
+        from tollad import plots
+
         plots.picture_format(plot)
         check_output(plot, overwrite=force)
     identifier, *beside = identifiers or (None,)
@@ -161,8 +162,15 @@ def score(
             raise click.UsageError("An ONNX file gives scores and verdicts; the other options need the model it is of.")
         from tollad.cli import graphs
 
-        of_rows = {"column": identifier, "beside": beside, "header": header, "key": key, "max_gib": max_gib}
-        graphs.score(model, data, path, of_rows, written, only_anomalies=only_anomalies, force=force, as_json=as_json)
+        of_rows = {
+            "column": identifier,
+            "beside": beside,
+            "header": header,
+            "key": key,
+            "written": written,
+            "max_gib": max_gib,
+        }
+        graphs.score(model, data, path, of_rows, only_anomalies=only_anomalies, force=force, as_json=as_json)
         return
     from tollad.series.detector import SeriesDetector
 
@@ -237,6 +245,8 @@ def score(
         if drift:
             blocks = results.watch_drift(blocks, detector.calibration_scores_)
         if maps is not None:
+            from tollad.cli import images
+
             blocks = images.with_maps(detector, blocks, maps, overwrite=force)
         if plot is not None:
             blocks = highest.watch(blocks)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +19,11 @@ if TYPE_CHECKING:
 
 
 def _set_threads(ctx: click.Context, param: click.Parameter, value: int) -> None:
-    import torch
-
-    torch.set_num_threads(value)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(value)
+        return
+    # torch, which a command may do without, reads these when it is imported.
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(value)
 
 
 threads_option = click.option(

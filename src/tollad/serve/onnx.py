@@ -89,6 +89,8 @@ def to_bytes(model: Model) -> bytes:
     views = _views(graph, preparation.features, rows)
     score = _score(graph, scorer, network, views, preparation.features.n_views)
     outputs = _answers(graph, model.decision, filled.back(score, "anomaly_score"))
+    # An input that is an initializer, too, may be given or not.
+    inputs.append(helper.make_tensor_value_info("threshold", TensorProto.DOUBLE, []))
     known = {
         "format": FORMAT,
         "tollad": __version__,

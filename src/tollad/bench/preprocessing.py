@@ -17,6 +17,12 @@ _IMAGE_VALUES = 255.0
 class Preprocessing:
     """How rows become the input of a network; constants were fitted on training rows, or are the paper's.
 
+    `tollad.methods.scaling.Scaling` is what another method does to its rows by itself: it is fitted there, is part of
+    its recipe, and its arrays are part of its state. Here a protocol decides, the constants are plain numbers of which
+    some are printed in the paper, and `tollad.bench.device_rows.Prepare` computes the same on a device, in single
+    precision. `contrast` is one function for both. What a detector learns of a table, with missing values, flags, views
+    and units, is `tollad.tables.features.Features`.
+
     Attributes
     ----------
     kind : {"none", "standardise", "scale", "contrast"}

@@ -11,7 +11,11 @@ from typing import BinaryIO, TextIO
 
 @contextlib.contextmanager
 def standard_output() -> Iterator[None]:
-    """Say in a sentence what it means that the file behind standard output takes no more."""
+    """Turn the error of a full disk into a sentence.
+
+    The system's own error names no file, since standard output has no name: a user would read only "No space left on
+    device" and look for it in the wrong place.
+    """
     try:
         yield
     except OSError as error:

@@ -1,5 +1,11 @@
 """How the weights of a method are learnt: phases of steps over shuffled batches, the same for all methods.
 
+This is no `tollad.training.session.Session`, which trains a stack by one objective and one optimiser over one vector of
+all weights. The methods here alternate up to three optimisers within a step. They have phases, at whose beginning and
+at each epoch something is computed from all rows (a centre, a radius). They go through the rows
+in epochs, each row once, where a session draws every batch anew. A session that is given all of this would keep nothing
+of its own but the checkpoint, and that is shared already. The paper's method, `tollad.methods.targeted`, has a session.
+
 What a step draws is a function of (seed, phase, step) only, so a training that was interrupted goes on as if nothing
 had happened.
 

@@ -100,7 +100,11 @@ class RowFile:
 
 @contextlib.contextmanager
 def temporary_space() -> Iterator[None]:
-    """Say in a sentence what it means that a temporary file takes no more."""
+    """Turn the error of a full disk into a sentence.
+
+    The system's own error names no file, since the file has no name: only this says that the temporary folder is full,
+    and how to choose another.
+    """
     try:
         yield
     except OSError as error:

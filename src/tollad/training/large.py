@@ -1,4 +1,8 @@
-"""Rows beyond memory as the training takes them: prepared batch by batch, not all at once."""
+"""Rows beyond memory as the training takes them: prepared batch by batch, not all at once.
+
+There are two classes, since a training asks for rows in two ways: batches choose them by number (`index_select`), and
+early stopping takes the held-out rows block by block. Rows in memory need neither: they are prepared once.
+"""
 
 from __future__ import annotations
 

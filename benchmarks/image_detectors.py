@@ -25,10 +25,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.covariance import LedoitWolf
-from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-from tollad import ImageDetector, metrics
+from tollad import ImageDetector, methods, metrics
 from tollad.bench import machine, protocols
 from tollad.images import open_images
 from tollad.images.representations import efficientnet_lite2
@@ -61,14 +60,11 @@ def gradients_collapse(train: Any, test: Any, seed: int) -> Scores:
 
 
 def pca_16(train: Any, test: Any, seed: int) -> Scores:
-    x, y = _flat(train), _flat(test)
-    model = PCA(16, random_state=seed).fit(x)
-    return np.linalg.norm(y - model.inverse_transform(model.transform(y)), axis=1), None
+    return methods.PrincipalComponents(n=16).fit(_flat(train)).anomaly_score(_flat(test)), None
 
 
 def nearest_5(train: Any, test: Any, seed: int) -> Scores:
-    model = NearestNeighbors(n_neighbors=5, algorithm="brute").fit(_flat(train))
-    return model.kneighbors(_flat(test))[0].mean(1), None
+    return methods.NearestNeighbours(n=5).fit(_flat(train)).anomaly_score(_flat(test)), None
 
 
 def ledoit_wolf(train: Any, test: Any, seed: int) -> Scores:

@@ -44,7 +44,11 @@ Method = Callable[..., Floats]  # (train, test, seed) -> scores of the test rows
 
 
 def one_class_split(X: Floats, y: Floats, seed: int, contamination: float) -> tuple[Floats, Floats, Floats]:
-    """Return training rows, test rows and test labels."""
+    """Return training rows, test rows and test labels.
+
+    The protocol of `tollad.bench.protocols.random_half`, and anomalies among the training rows; but other draws of it,
+    which all kept results are of.
+    """
     rng = np.random.default_rng(seed)
     normal, anomalies = rng.permutation(np.flatnonzero(y == 0)), rng.permutation(np.flatnonzero(y == 1))
     train, test = normal[: min(len(normal) // 2, 10_000)], normal[len(normal) // 2 :]
@@ -59,6 +63,7 @@ def tollad(train: Floats, test: Floats, seed: int, **parameters: Any) -> Floats:
 
 
 def nearest(train: Floats, test: Floats, seed: int, *, k: int) -> Floats:
+    # Not `tollad.methods.NearestNeighbours`: seconds are compared here, and trees are faster than all distances.
     scale = StandardScaler().fit(train)
     neighbours = NearestNeighbors(n_neighbors=min(k, len(train))).fit(scale.transform(train))
     return neighbours.kneighbors(scale.transform(test))[0].mean(1)

@@ -85,7 +85,7 @@ def threshold(calibration_scores: ArrayLike, false_alarm_rate: float) -> float:
             f"a false alarm rate of {false_alarm_rate} needs {n_needed:,} calibration rows, not {n:,}; "
             f"calibrate on more rows, ask for a rate of {1 / (n + 1):.3g} or more, or extrapolate with tail=True"
         )
-    # The quotients that `p_values` returns, not floor(rate * (n + 1)), whose rounding may differ from theirs.
+    # The same quotients as in `p_values`: floor(rate * (n + 1)) may round differently.
     n_alarms = np.count_nonzero(np.arange(1, n + 1) / (n + 1) <= false_alarm_rate)
     return float(calibration[n - n_alarms])
 

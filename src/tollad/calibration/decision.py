@@ -19,9 +19,8 @@ from tollad.warn import warn
 class Decision:
     """A threshold, the rule that placed it, and the scores of normal rows that it rests on.
 
-    Ties are decided towards normal: a row is an anomaly if its score lies above the threshold, never on it, and its
-    p-value counts the calibration rows of the same score against an alarm. A decision is never changed; its methods
-    return another.
+    Ties count as normal: a row is an anomaly if its score lies above the threshold, not on it, and calibration rows
+    of the same score raise its p-value. A decision never changes; its methods return a new one.
 
     Attributes
     ----------
@@ -186,7 +185,7 @@ class Decision:
         return new
 
     def check(self) -> None:
-        """Raise ValueError or TypeError for what no decision is: a file may hold any scores, rule and offset."""
+        """Raise ValueError or TypeError for values that no decision has: those of a file may be anything."""
         for name, scores in (("training", self.training_scores), ("calibration", self.calibration_scores)):
             if scores is not None and (scores.dtype != np.float64 or not len(finite_scores(scores, f"{name} scores"))):
                 raise ValueError(f"{name} scores that are none")
@@ -247,6 +246,6 @@ def _warn_of_ties(training_scores: Floats, contamination: float) -> None:
 
 
 def _remedy(through: int, n: int) -> str:
-    """Say how rows that tie at the threshold would be called anomalous."""
+    """Say what to do to have rows that tie at the threshold called anomalous."""
     share = -(-1000 * through // n) / 1000
     return f"contamination={share:g} would take them in" if share <= 0.5 else "set the threshold by a score"

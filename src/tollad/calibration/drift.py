@@ -40,9 +40,9 @@ class Drift:
     Attributes
     ----------
     row : int
-        Rows seen when the warning came, the last of which tipped it. The change came earlier.
+        Rows seen when the warning came. The change itself came earlier.
     kind : {"higher", "lower", "wider", "narrower", "upper tail"}
-        The change with the most evidence; more than one may be true.
+        The change with the most evidence. Others may have happened, too.
     evidence : float
         Value of the test martingale, at least ``1 / alpha``: its reciprocal is a p-value.
     alpha : float
@@ -77,8 +77,8 @@ class DriftMonitor:
     drift the capital is a martingale, and by Ville's inequality the probability that it ever reaches ``1 / alpha`` is
     at most `alpha`, over an endless stream and however it is cut into blocks. Memory is constant.
 
-    Small n hides small changes that are there from the first row, anomalies in the stream count as drift, and so does
-    dependence: rows of a time series are not exchangeable.
+    With few calibration rows, small changes that are there from the first row stay hidden. Anomalies in the stream
+    count as drift. So does dependence: rows of a time series are not exchangeable.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ class DriftMonitor:
 
 
 def _waiting(n_seen: NDArray[np.int64]) -> Floats:
-    """Return the capital not yet at stake; slowly, so that a change after t rows costs hardly more than log t."""
+    """Return the capital that is not yet bet. It falls slowly: a change after t rows costs little more than log t."""
     return np.asarray(1 / np.log2(n_seen + 2))
 
 

@@ -13,10 +13,10 @@ from tollad.calibration.checks import Floats, calibration_scores_of, check_rate,
 from tollad.calibration.conformal import p_values, rows_needed
 
 # Below 50 exceedances the standard error of the shape, about (1 + shape) / sqrt(50), is 0.14 and more: Gaussian,
-# exponential and heavy tails cannot be told apart. Above 1,000 the bias of a tail that is not yet Pareto would prevail.
+# exponential and heavy tails cannot be told apart. Above 1,000 the fit reaches rows where the tail is not Pareto yet.
 _LEAST_EXCEEDANCES, _MOST_EXCEEDANCES = 50, 1000
 _LEAST_ROWS = 354  # the least n with n ** (2 / 3) >= 50
-_FURTHEST = 10  # times 1 / (n + 1): further out, the rate reached is off by orders of magnitude (docs/thresholds.md)
+_FURTHEST = 10  # In units of 1 / (n + 1). Below this the true rate is off by orders of magnitude (docs/thresholds.md).
 _N_BOOTSTRAP = 199
 _LEAST_GOODNESS = 0.01
 
@@ -60,7 +60,8 @@ class TailFit:
     def threshold(self, false_alarm_rate: float) -> float:
         """Estimate the score that a normal row exceeds with the given probability.
 
-        At least the largest calibration score, which makes alarms at rates near 1 / (n + 1) rarer than asked.
+        The threshold is never below the largest calibration score. So alarms at rates near 1 / (n + 1) are rarer than
+        asked for.
 
         Parameters
         ----------
@@ -69,13 +70,13 @@ class TailFit:
         Raises
         ------
         ValueError
-            If the rate is so low that no calibration row speaks of it, or so high that `threshold` can promise it.
+            If the rate is below `least_rate`, or at least 1 / (n + 1), where `tollad.calibration.threshold` applies.
         """
         self._check(false_alarm_rate)
         return max(float(self._quantile(false_alarm_rate, self.shape, self.scale)), float(self._scores[-1]))
 
     def interval(self, false_alarm_rate: float) -> tuple[float, float]:
-        """Return a 90% bootstrap interval for that score; it does not cover the bias of a tail not yet Pareto."""
+        """Return a 90% bootstrap interval for that score. It leaves out the bias of a tail that is not Pareto yet."""
         self._check(false_alarm_rate)
         low, high = np.quantile(self._quantile(false_alarm_rate, *self._draws), [0.05, 0.95])
         return float(low), float(high)
@@ -83,7 +84,7 @@ class TailFit:
     def p_values(self, scores: ArrayLike) -> Floats:
         """Return p-values of scores, (m,): those of `p_values`, but estimates beyond the largest calibration score.
 
-        Every p-value below 1 / (n + 1) is extrapolated, and no other. None is below `least_rate`.
+        P-values below 1 / (n + 1) are extrapolated, all others are exact. None is below `least_rate`.
         """
         values = finite_scores(scores, "scores")
         conformal = p_values(self._scores, values)
@@ -128,8 +129,8 @@ def fit_tail(calibration_scores: ArrayLike) -> TailFit:
     The ``min(n ** (2/3), 1000)`` largest scores are fitted by the estimator of Zhang and Stephens ("A new and efficient
     estimation method for the generalized Pareto distribution", Technometrics 51, 2009), which exists for every sample
     and never ends the tail before the largest score. Tails become Pareto only in the limit, so thresholds are biased:
-    too low for Gaussian-like tails, too high for lognormal ones. It fails where the rarest normal rows are of another
-    kind than the top few per cent, of which no calibration row tells.
+    too low for Gaussian-like tails, too high for lognormal ones. The fit fails where the rarest normal rows are of
+    another kind than the top few per cent: no calibration row shows them.
 
     Parameters
     ----------

@@ -7,5 +7,5 @@ import os
 
 import torch
 
-# A forked process has none of the threads of its parent, and torch would wait for them for ever: it computes with one.
+# A forked process lacks the threads of its parent, and torch would wait for them forever. So it computes with one.
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))

@@ -29,12 +29,12 @@ class Stream:
         self._start = self._bits.state
 
     def at(self, step: int, *, corruption: bool = False) -> np.random.Generator:
-        """Return the generator as it stands at the beginning of `step` (int, >= 0); valid until the next call.
+        """Return the generator in its state at the beginning of `step` (int, >= 0). It is valid until the next call.
 
-        What corrupts the rows has a sequence of its own, so that the rows are the same with and without it.
+        Corruption draws from a sequence of its own, so that the chosen rows are the same with and without it.
         """
-        # Philox is a function of key and counter: with the step as the counter's highest word, no two steps overlap.
-        # Setting the state costs a tenth of a new generator.
+        # Philox is a function of key and counter. With the step in the counter's highest word, steps never overlap.
+        # Setting the state costs a tenth of making a new generator.
         self._start["state"]["counter"][2:] = corruption, step
         self._bits.state = self._start
         return self._generator
@@ -42,7 +42,7 @@ class Stream:
     def draw(self, n_rows: int, batch_size: int, step: int) -> NDArray[np.int64]:
         """Draw `batch_size` <= `n_rows` distinct row numbers, independently of every other step.
 
-        All rows come in their own order when the batch takes them all: there is nothing to draw.
+        If the batch takes all rows, they come in their own order, since there is nothing to draw.
         """
         if batch_size == n_rows:
             return np.arange(n_rows)
@@ -50,7 +50,7 @@ class Stream:
 
 
 class Selectable(Protocol):
-    """Rows of which some are asked for by their numbers: a tensor, or what reads them when they are asked for."""
+    """Anything indexable along its first axis by row numbers: a tensor, or rows that are read when asked for."""
 
     @property
     def device(self) -> torch.device: ...
@@ -68,21 +68,21 @@ class Batches:
     batch_size : int
         Rows in a batch, at least 1; fewer when a member has fewer rows than that.
     seeds : sequence of M ints
-        One stream of batches for each. Where all members have one seed and the same rows, their batch is one in memory.
+        One stream of batches for each. If all members share seed and rows, they also share one batch in memory.
     subsets : sequence of M int arrays, optional
-        The rows of each member; by default all have all. Equal ones should be one array.
+        Row numbers of each member; by default all rows. Pass the same array object for equal subsets.
     corrupt : bool, default False
         Whether the network is given corrupted rows, see `draw_moves`.
     prepare : callable, optional
-        From the chosen rows, (M or 1, batch_size, ...), to what the network takes; by default they are that.
+        From the chosen rows, (M or 1, batch_size, ...), to network inputs; by default they are inputs already.
     window : int, default 1
-        Steps whose row numbers are drawn and sent to the device at once: more keep a GPU from waiting.
+        How many steps have their row numbers drawn and sent to the device at once. A GPU waits less with more.
 
     Raises
     ------
     ValueError
-        If members have different numbers of rows and one has fewer than a batch: the others would get another batch
-        size than they have alone.
+        If members have different numbers of rows and one has fewer than a batch. Its smaller batch would be forced on
+        the others, who would not train as they do alone.
 
     Examples
     --------
@@ -155,7 +155,7 @@ class Batches:
         ]
         numbers = torch.from_numpy(np.stack(drawn))
         if self._rows.device.type == "cuda":
-            # From pinned memory the copy need not wait, nor be waited for.
+            # A copy from pinned memory runs beside the computation.
             numbers = numbers.pin_memory()
         return numbers.to(self._rows.device, non_blocking=True)
 

@@ -1,4 +1,4 @@
-"""From names and seeds to a stack on a device, refused beforehand when memory would not hold it."""
+"""Build a stack from names and seeds on a device. It is refused before anything is allocated if memory is too small."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def find_saved_device(path: str | os.PathLike[str], device: str) -> str:
 
 
 def member_seeds(seed: int, member: int) -> tuple[int, int]:
-    """Return the seeds of a member's initial weights and of its batches: the same however many members there are."""
+    """Return the seeds of a member's initial weights and of its batches, whatever the number of members."""
     weights, batches = SeedSequence(seed, spawn_key=(member,)).generate_state(2, np.uint64)
     return int(weights), int(batches)
 
@@ -109,8 +109,8 @@ def build_stack(
     with torch.device("meta"):
         template = networks.find_builder(network)(tuple(shape), latent_dim, **options)
     _refuse_beyond_memory(template, len(seeds), 0, device)
-    # Neither to_empty nor a pass on the meta device: either imports the compiler of torch, which takes longer than
-    # many a fit.
+    # Not by to_empty or a pass on the meta device: both import the compiler of torch, which takes longer than many
+    # a fit.
     empty = {name: torch.empty(tensor.shape, dtype=tensor.dtype) for name, tensor in template.state_dict().items()}
     template.load_state_dict(empty, assign=True)
     members = [template, *(copy.deepcopy(template) for _ in seeds[1:])]
@@ -158,7 +158,7 @@ def custom_stack(
 
 
 def _in_parts(encoder: nn.Module, decoder: nn.Module, x: Tensor) -> tuple[Any, Any]:
-    """Return ``(x_hat, z)``; z twice when it is no tensor, which no decoder should be given."""
+    """Return ``(x_hat, z)``. If z is no tensor it is returned twice, since a decoder could not take it."""
     z = encoder(x)
     return decoder(z) if isinstance(z, Tensor) else z, z
 
@@ -175,7 +175,7 @@ def _check_outputs(x: Tensor, x_hat: Any, z: Any) -> None:
 
 
 def _values_of_a_pass(template: nn.Module, x: Tensor) -> tuple[int, Any, Any]:
-    """Count the values that the layers hand on in one pass, which the backward pass needs again; and its outputs."""
+    """Return how many values the layers of one pass keep for the backward pass, and the outputs of the pass."""
     counts: list[int] = []
     hooks = [
         layer.register_forward_hook(lambda _module, _inputs, output: counts.append(output.numel()))
@@ -183,7 +183,7 @@ def _values_of_a_pass(template: nn.Module, x: Tensor) -> tuple[int, Any, Any]:
         if not any(True for _ in layer.children())
     ]
     with torch.no_grad():
-        x_hat, z = template.eval()(x)  # BatchNorm neither takes one row to train nor should remember it
+        x_hat, z = template.eval()(x)  # in training mode BatchNorm refuses a single row
     template.train()
     for hook in hooks:
         hook.remove()
@@ -195,7 +195,7 @@ def _refuse_beyond_memory(template: nn.Module, n_members: int, values_of_a_pass:
     # Weights, gradients and Adam's two moments; values and their gradients; four bytes each.
     _refuse(n_members, n_members * 4 * (4 * weights + 2 * values_of_a_pass), device)
     if device.type == "cuda":
-        # A GPU may have more memory than the machine, where the members are made and then copied into the stack.
+        # The members are made in the memory of the machine, which may be less than that of the GPU.
         _refuse(n_members, n_members * 4 * 2 * weights, _CPU)
 
 
@@ -212,7 +212,7 @@ def _refuse(n_members: int, needed: float, device: torch.device) -> None:
 def _available_memory(device: torch.device) -> float:
     """Return the free memory of a device in bytes, infinite where it cannot be told."""
     if device.type == "cuda":
-        # What this process has freed and torch keeps is free for it, too.
+        # Torch keeps memory that this process has freed: it is free for us, too.
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
     try:

@@ -1,4 +1,4 @@
-"""The state of a training in a file, and a Ctrl-C that waits for it."""
+"""The state of a training in a file, and a way to finish writing it before Ctrl-C takes effect."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tollad.io import artifact
 
 
 class Checkpoint:
-    """Training state in a file, replaced whole every so often.
+    """Training state in a file, which is replaced as a whole from time to time.
 
     Parameters
     ----------
     path : str or os.PathLike
     identity : str
-        What decides the outcome (parameters and data), as a digest. State of another identity is refused. It is no part
-        of the file, which is sealed with it: whoever changes the file, with a right digest too, would need the data.
+        Digest of what decides the outcome: parameters and data. State of another identity is refused. The file is
+        sealed with it but does not hold it, so that nobody can forge a state without knowing the data.
     every : float, default 1
         Seconds after which a save is due again.
     """
@@ -72,13 +72,13 @@ class Checkpoint:
 
     @property
     def due(self) -> bool:
-        """Whether the last save is so old that there should be another."""
+        """Whether the last save is more than `every` seconds old."""
         return time.monotonic() - self._saved_at > self._every
 
 
 @contextmanager
 def deferred_interrupts(defer: bool) -> Iterator[Callable[[], bool]]:
-    """Within the block a Ctrl-C only sets a flag, so that state is saved between two steps and never within one."""
+    """Let Ctrl-C only set a flag within the block, so that state is saved between two steps and never within one."""
     pressed = threading.Event()
     if not defer or threading.current_thread() is not threading.main_thread():
         yield pressed.is_set

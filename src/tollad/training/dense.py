@@ -1,9 +1,9 @@
 """Dense autoencoders of M members as one differentiable function.
 
-Autograd would keep a node for each layer, turn round the gradient of each weight (which costs as much as half a
-product) and hand over twenty gradients to be put together. Here one node runs the whole network forward and backward
-and writes each gradient to its place in the vector that the optimiser steps along. Values and gradients are those of
-the members' own modules.
+Autograd would keep a node for each layer, transpose the gradient of each weight (half the cost of a product) and
+return twenty gradients to be joined. Here one node runs the whole network forward and backward, and writes each
+gradient into its place in the vector that the optimiser steps. Values and gradients equal those of the members' own
+modules.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _Kept: TypeAlias = tuple[Tensor, ...]
 
 
 class _Layer(Protocol):
-    """One or two modules: forward returns the output and what backward needs besides the weights."""
+    """One or two modules. `forward` returns the output, and what `backward` needs besides the weights."""
 
-    overwrites: bool  # whether backward may write into the gradient that it is given
+    overwrites: bool  # whether `backward` may overwrite the gradient that it is given
 
     def forward(self, tensors: Tensors, x: Tensor) -> tuple[Tensor, _Kept]: ...
 
@@ -38,8 +38,8 @@ class _Layer(Protocol):
 
 
 class _Linear:
-    # Where all members are given the same rows, their weights are those of one wide layer: one large product, its
-    # outputs (B, M, out) in memory, as BatchNorm wants them.
+    # If all members are given the same rows, their weights form one wide layer: one large product, whose outputs lie in
+    # memory as (B, M, out), which is what BatchNorm takes.
     overwrites = False
 
     def __init__(self, module: nn.Module, prefix: str) -> None:
@@ -187,7 +187,7 @@ _LAYERS: dict[type[nn.Module], Callable[[nn.Module, str], _Layer]] = {
 
 def is_dense(network: nn.Module) -> TypeGuard[Autoencoder]:
     """Whether `Dense` can run the network: two plain sequences of layers known here, none sharing weights."""
-    if type(network) is not Autoencoder:  # another forward pass may hand on more than the latent
+    if type(network) is not Autoencoder:  # a subclass may pass more than the latent from encoder to decoder
         return False
     parts = (network.encoder, network.decoder)
     known = all(type(part) is nn.Sequential and all(_is_known(layer) for layer in part) for part in parts)
@@ -202,9 +202,10 @@ def _is_known(layer: nn.Module) -> bool:
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Whether calling the module does what its class says: no hook, and no weight that is made of others at each call.
+    """Whether calling the module does what its class says.
 
-    Such weights (spectral or weight normalisation) are made by hooks, or by a class of their own.
+    It does not if there is a hook, or a weight that is computed from others at each call: spectral and weight
+    normalisation do this by hooks, or by a class of their own.
     """
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
     return not any(hooks) and "forward" not in vars(module)
@@ -244,9 +245,9 @@ class Dense:
         return run(x, self.leaf, self)
 
     def lend(self, vector: Tensor | None) -> None:
-        """Let the next pass back fill in this vector, as long as the weights, instead of a new one; None takes it back.
+        """Let the next backward pass write into this vector, as long as the weights. None: use a new one.
 
-        Memory that is returned at every step and asked for again costs more than to sum it.
+        Allocating the vector anew at every step would cost more than filling it.
         """
         self._lent = vector
 
@@ -282,13 +283,13 @@ class Dense:
         """Return the gradients of the input, if it is needed, and of the weights."""
         encoder, decoder = self._parts
         vector = torch.empty_like(self.leaf) if self._lent is None else self._lent
-        self._lent = None  # another pass of the same graph must not write over it
+        self._lent = None  # a second pass through the same graph must not overwrite it
         if grad_x_hat is None:
-            vector.zero_()  # nothing fills in the gradients of the decoder
+            vector.zero_()  # nothing else writes the gradients of the decoder
         grads = self._views(vector)
         grad = grad_z
         if grad_x_hat is not None:
-            # Of what autograd hands in, others may hold a part.
+            # Others may hold parts of the gradients that autograd passes in.
             own = grad_x_hat.clone() if decoder[-1].overwrites else grad_x_hat
             through = _back(decoder, self._tensors, grads, own, kept[len(encoder) :], True)
             assert through is not None
@@ -315,7 +316,7 @@ class _Pass(torch.autograd.Function):
         x_hat, z, kept = dense.forward(x)
         ctx.set_materialize_grads(False)
         ctx.dense, ctx.sizes = dense, [len(own) for own in kept]
-        # The weights only to be refused if they change before the pass back, which reads them anew.
+        # The weights are saved so that torch refuses the backward pass if they have changed: it reads them again.
         ctx.save_for_backward(leaf, *(tensor for own in kept for tensor in own))
         return x_hat, z
 

@@ -22,7 +22,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 class Adam:
     """Adam over the weights of a stack, with its default betas and epsilon; fused into one kernel where torch has one.
 
-    The update is torch's own. Only the class around it is not: to construct a `torch.optim.Optimizer` imports the
+    The update is torch's own; only the class around it is ours. Constructing a `torch.optim.Optimizer` imports the
     compiler of torch, which takes longer than many a fit.
 
     Parameters
@@ -65,7 +65,7 @@ class Adam:
         )
 
     def state(self) -> dict[str, Tensor]:
-        """Return copies of the moments, parameter after parameter however these lie, and the number of steps."""
+        """Return copies of the moments, parameter by parameter in their logical order, and the number of steps."""
         moments = {name: torch.cat([part.flatten() for part in self._parts(name)]) for name in _MOMENTS}
         return {**moments, "step": self._state["step"].clone()}
 
@@ -94,19 +94,19 @@ def train(
 ) -> Iterator[tuple[int, Tensor]]:
     """Train a stack step by step.
 
-    The caller drives: between two steps it may score, save, or leave.
+    The caller drives the loop: between two steps it may score, save, or stop.
 
     Parameters
     ----------
     stack : Stack
         Of M members. The caller sets evaluation mode to score and need not set it back.
     objective : Objective
-        Its mean over a batch is the loss of each member; the sum over members is what the gradient is taken of, and as
-        members share no weights each is trained as if alone.
+        Its mean over a batch is the loss of each member. The gradient is taken of the sum over members. They share no
+        weights, so each is trained as if alone.
     batches : callable
         ``step -> (inputs, x)``, each (M, B, *shape), such as `tollad.training.batches.Batches`: what the network is
-        given and what it should make of it. Where the two are one tensor the loss is that of the paper; where they
-        differ, a latent should lie as far from the target as its input from its row.
+        given and what it should reconstruct. If the two are one tensor, the loss is the paper's. If they differ, the
+        target distance of a latent is the distance of its input from its row.
     optimizer : Adam
         Over this stack.
     start, stop : int

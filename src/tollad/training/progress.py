@@ -31,7 +31,7 @@ class Observed(Protocol):
 
 @contextmanager
 def progress_of(session: Observed, verbose: int) -> Iterator[Callable[[Observed], None]]:
-    """Within the block yield what shows how far a session is: nothing for ``verbose=0``."""
+    """Yield a callable that shows how far a session is; it shows nothing for ``verbose=0``."""
     bar = _bar(session.steps) if verbose else None
     if bar is not None:
         with bar:
@@ -41,7 +41,7 @@ def progress_of(session: Observed, verbose: int) -> Iterator[Callable[[Observed]
 
 
 def _bar(steps: int) -> Any:
-    """A bar of tqdm, or None without a terminal or tqdm, which is of the extras."""
+    """Return a bar of tqdm; None without a terminal, or without tqdm, which is an extra."""
     if sys.stderr is None or not sys.stderr.isatty():
         return None
     try:
@@ -57,7 +57,7 @@ def _move(bar: Any, seen: Observed) -> None:
 
 
 def _line(seen: Observed) -> None:
-    """Tell each tenth of the steps, and the end."""
+    """Print a line after each tenth of the steps, and at the end."""
     before = seen.history.step[-2] if len(seen.history.step) > 1 else 0
     if seen.stopped or seen.step == seen.steps or 10 * seen.step // seen.steps > 10 * before // seen.steps:
         tell(f"step {seen.step}/{seen.steps}  {_measured(seen)}")

@@ -57,7 +57,7 @@ class History:
 
 
 class HeldOut(Protocol):
-    """Rows already prepared, (M or 1, n, *shape): an array, or what prepares some when they are asked for."""
+    """Network inputs, (M or 1, n, *shape): an array, or an object that prepares rows when they are asked for."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -82,10 +82,10 @@ class Session:
     schedule : {"constant", "cosine"}, default "constant"
         "constant" is the paper's; "cosine" warms up over 20 steps and then falls to 0 along a cosine.
     first_step : int, default 0
-        Number of the first batch: training that goes on with new rows does not draw the old numbers again.
+        Number of the first batch: continued training with new rows must not draw the same random numbers again.
     measure : callable, optional
-        Called in evaluation mode when a measurement is due, returns a number for each member, (M,), on any device. With
-        it the weights of each member's best moment are kept, the earliest of equals.
+        Called in evaluation mode when a measurement is due; returns a number for each member, (M,), on any device. The
+        weights of each member's best moment are kept, the earliest if several are equal.
     better : {"lower", "higher"}, default "lower"
         "higher" is for measures in [0, 1]: only what lies above 0 is better than the initial weights.
     patience : int, optional
@@ -94,7 +94,8 @@ class Session:
         Whether a member whose loss or measure is no longer finite only gets a place in `failed_at` while the others go
         on. Otherwise that is an error.
     loss_type : torch.dtype, optional
-        Type in which losses are averaged, by shares of a full interval; by default they are summed in the stack's own.
+        Type in which losses are averaged, each divided by the interval first. By default they are summed in the type of
+        the stack, and the sum is divided.
 
     Attributes
     ----------
@@ -210,7 +211,7 @@ class Session:
         return True
 
     def trial(self) -> Iterator[None]:
-        """Yield after each of endless steps that are not counted: of use to take the time, and of none to train."""
+        """Train step after step without end and yield after each. It serves to measure time: no step is counted."""
         for _ in self._train(start=0, stop=sys.maxsize):
             yield
 
@@ -239,7 +240,7 @@ class Session:
         self._note_failures(loss)
 
     def _note_measurement(self) -> None:
-        """Close an interval of steps: note its mean loss and, with a measure, who is at its best."""
+        """End an interval of steps: record its mean loss and, with a measure, which members are at their best."""
         history = self.history
         if not history.step:
             history.initial_loss = self._finite(self._first_loss, 1)
@@ -379,9 +380,9 @@ def fit(
         session.run(checkpoint, observe=observe)
     session.load_best()
     history = session.history
-    # A single batch may be unlucky: the last tenth of the training counts.
+    # Mean over the last tenth of the training, since a single batch may be unlucky.
     last, first = np.mean(history.loss[-patience:], axis=0), np.array(history.initial_loss)
-    # What was trained before begins where improvement ends.
+    # A stack that was trained before has little left to improve.
     if first_step == 0 and (last >= first).any():
         warn(
             "training did not improve on the initial loss; try a lower learning_rate, more steps, or preprocess='auto'"

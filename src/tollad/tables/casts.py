@@ -20,7 +20,7 @@ def to_timestamp(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def tried(read: Callable[[pa.ChunkedArray], pa.ChunkedArray], column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     """Return what a column reads as; None if some value cannot be read so."""
     try:
-        # Arrow makes an error of each value that it cannot read: a look at the first saves seconds.
+        # Arrow builds an error for each value that it cannot read. Trying the first hundred rows saves seconds.
         read(column[:100])
         return read(column)
     except pa.ArrowInvalid:

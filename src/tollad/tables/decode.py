@@ -14,9 +14,9 @@ from tollad.tables.values import FIRST_DAY, LAST_DAY, typed_as
 
 
 def typed(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}".format) -> pa.Table:
-    """Return rows as they were understood, in one type a kind: numbers, timestamps, and text for categories.
+    """Return rows as they were understood: numbers, timestamps, and text for categories.
 
-    `fit_columns` and `encode` make the same of the result as of the table, but have nothing left to read or to refuse.
+    `fit_columns` and `encode` give the same for the result as for the table; all reading and checking is done.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def typed(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}"
     Returns
     -------
     pyarrow.Table
-        The columns in the order of `columns`; of those dropped no value is left.
+        The columns in the order of `columns`. Dropped columns are null.
 
     Raises
     ------

@@ -21,9 +21,9 @@ def encode(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}
 
     A number is itself, NaN where missing. A category is 1 in the column of its level, or in "(other)" if no training
     row had it; with more than `MAX_LEVELS` levels it is ``-log((count + 1) / (n_training_rows + n_levels))``, where a
-    level of a single training row counts as one of none: by Good and Turing, new rows have levels never seen as often
-    as training rows have levels that no other has. A date is
-    the days since the median, sine and cosine of each cycle, and whether it is missing; if so, all others are 0.
+    level with a single training row counts as unseen: by Good and Turing, unseen levels are about as frequent in new
+    rows as levels with a single row are in training rows. A date is the days since the median, sine and cosine of
+    each cycle, and whether it is missing; if so, all others are 0.
 
     Parameters
     ----------
@@ -79,9 +79,9 @@ def encode_codes(codes: NDArray[np.float64], columns: Sequence[Column]) -> NDArr
 def recount(
     columns: Sequence[Column], blocks: Iterable[NDArray[np.float64]]
 ) -> tuple[list[Column], dict[int, NDArray[np.int64]]]:
-    """Return the columns as they would be had only some of their rows been there, and the new places of their levels.
+    """Return the columns as learnt from some of their rows only, and the new places of their levels.
 
-    Kinds of columns and constants of dates stay; levels that none of the rows has are unknown from now on.
+    Kinds of columns and constants of dates stay. Levels that none of these rows has become unknown.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def recode(codes: NDArray[np.float64], places: Mapping[int, NDArray[np.int64]]) 
 def _code(column: Column, values: pa.ChunkedArray) -> NDArray[np.float64]:
     """Return the values of a column, from `read_as`, as one number each."""
     if column.kind == "category":
-        # index_in finds null among the levels as it does any other.
+        # index_in treats null as a level like any other.
         found = pc.index_in(values, value_set=pa.array(column.levels, TEXT))
         return found.fill_null(len(column.levels)).to_numpy()
     return values.to_numpy() if column.kind == "number" else days_of(values)
@@ -146,7 +146,7 @@ def _fill(out: NDArray[np.float64], column: Column, codes: NDArray[np.float64]) 
     missing = np.isnan(codes)
     out[:, 0] = codes - column.median
     for j, cycle in enumerate(column.cycles):
-        # A Tuesday is a Tuesday at any hour.
+        # The weekday and the day of the year do not change within a day.
         place = codes if cycle == "hour" else np.floor(codes)
         angle = 2 * np.pi * np.mod(place / CYCLES[cycle], 1)
         out[:, 1 + 2 * j], out[:, 2 + 2 * j] = np.sin(angle), np.cos(angle)

@@ -1,4 +1,4 @@
-"""Features: from the rows a user has to the float matrices a network takes. Fitted on the training rows only."""
+"""Features: they turn the rows of a user into the inputs of a network, and are fitted on the training rows only."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Preprocess: TypeAlias = Literal["auto", "standard"] | None
 # Standardised values are clipped here, so that every score is finite.
 _CLIP = 50.0
 _ARCSINH_CLIP = np.arcsinh(_CLIP)
-# A missing value says less of a row than a value that lies far out: its flag stays within this.
+# Flags are clipped earlier: a missing value is weaker evidence than a value that lies far out.
 _FLAG_CLIP = 3.0
-# A constant column has no standard deviation. Any other value lies this far out, of whatever size the column is; what
-# may be rounding, even of a float32, does not. A column of zeros has no size, and a unit of its own.
+# A constant column has no standard deviation. Its scale is a millionth of its size: other values lie beyond the clip,
+# unless it differs by rounding only, even of a float32. A column of zeros has no size and gets a scale of its own.
 _CONSTANT_CLIP = 10.0
 _CONSTANT_UNIT, _ZERO_UNIT = 1e-6, 1e-12
-# Values this near to one another, in units of their last bit, differ by rounding only.
+# Values that differ by at most so many units of their last bit differ by rounding only.
 _ROUNDING = 16
 _NONE = np.empty(0)
 
@@ -34,11 +34,11 @@ class Features:
 
     A table (2-d) becomes its columns, missing values replaced by the training median, and after them one column of
     0 and 1 for each column of `flagged`: whether it was missing. All are then standardised, the flags as well. A row
-    without any value, where training rows had some in each column that is not flagged, is put as far out as can be.
+    without any value is put as far out as possible, if every column without a flag had values in all training rows.
     Images and series (3-d and 4-d) are standardised by channel.
 
-    There may be a second view of a table: the arcsinh of the standardised columns, standardised again, in which long
-    tails are short. Members of a stack take the views in turn.
+    There may be a second view of a table: the arcsinh of the standardised columns, standardised again, which
+    shortens long tails. Members of a stack take the views in turn.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class Features:
         if self.n_views == 1:
             return scaled[None]
         short = (np.arcsinh(scaled) - self.arcsinh_mean) / self.arcsinh_scale
-        # Standardised again, a flag would be as far out as before.
+        # Flags are left alone: standardised again, they would be as far out as before.
         within = np.where(limit < _CLIP, limit, np.inf)
         return np.stack([scaled, np.clip(short, -within, within)])
 
@@ -143,8 +143,8 @@ def fit_features(
     names : sequence of str
         Names of the d columns of a table, for messages.
     indicator : ndarray of bool, (d,), optional
-        Columns of 0 and 1. Their mean p and scale are those of one more 0 and one more 1, so that a category without
-        any training row is very odd, not invisible.
+        Columns of 0 and 1. Mean and scale are computed with one more 0 and one more 1, so that a category without any
+        training row gets a high score and no scale of zero.
     arcsinh : bool, default False
         Whether to learn the second view of a table; there is none when values are taken as they are.
 
@@ -156,7 +156,7 @@ def fit_features(
     Warns
     -----
     UserWarning
-        For columns that are constant, but for rounding, and categories with one level: they say nothing until a row
+        For columns that are constant up to rounding, and categories with one level: they tell nothing until a row
         differs.
     """
     axes = (0, *range(2, X.ndim))
@@ -239,7 +239,7 @@ def _total(
         if total is None or X.ndim > 2:
             total = (0.0 if total is None else total) + values.sum(axes, keepdims=True)
         else:
-            # NumPy adds the rows of a table one after the other: what was added so far is the row before the first.
+            # NumPy adds the rows of a table one after the other. So the sum so far comes first.
             total = np.concatenate([total, values]).sum(0, keepdims=True)
     assert total is not None
     return total

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tollad.tables.schema import Column, listed
 
-# What pandas writes, and reads, where a column has no name: in text, and for an index in Parquet and Arrow.
+# Names that pandas gives to columns without a name: in text, and to an index in Parquet and Arrow.
 _NAMELESS = re.compile(r"|Unnamed: [0-9]+|__index_level_[0-9]+__")
 
 
@@ -80,7 +80,7 @@ def index_names(schema: pa.Schema) -> list[str]:
     """
     written = (schema.metadata or {}).get(b"pandas")
     index = [] if written is None else json.loads(written).get("index_columns", [])
-    # A range is described, and no column.
+    # The index may also be a range, which is described by a dict and has no column.
     return [name for name in index if isinstance(name, str) and name in schema.names]
 
 

@@ -1,4 +1,4 @@
-"""Whole numbers that are no measurements: row numbers, keys, and codes too long for a float64."""
+"""Find whole numbers that are no measurements: row numbers, keys, and codes too long for a float64."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tollad.tables.casts import TEXT
 from tollad.tables.values import option
 from tollad.warn import warn
 
-# Fewer values may look like a key by chance.
+# Fewer values than this may look like a key by chance.
 ENOUGH = 20
 
 
 def looks_like_key(values: NDArray[Any]) -> bool:
-    """Return whether numbers look like row numbers or keys: what they say of a row, no other row can have.
+    """Return whether numbers look like row numbers or keys, which tell nothing about a new row.
 
     They are 20 or more, whole, none missing and all different; and they rise or fall from row to row, or fill at least
     half of their range, or have six digits or more and equally many.

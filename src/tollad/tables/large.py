@@ -1,4 +1,4 @@
-"""Rows that are not in memory: read from a file where, and only where, they are asked for."""
+"""Rows that are not in memory: only those that are asked for are read from a file."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from numpy.typing import NDArray
 Chosen: TypeAlias = "slice | NDArray[np.int64]"
 Change: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 
-# Arrays up to this many bytes are held in memory, and what the network takes of them beside them.
+# Arrays up to this many bytes are held in memory, together with the network inputs made of them.
 IN_MEMORY_BYTES = 1 << 28
-# Values of a block when rows pass by one after the other: 8 MB as float64.
+# Values in a block of rows: 8 MB as float64.
 _BLOCK_VALUES = 1 << 20
-# Blocks are whole multiples of those that are scored together: the last bits of a score depend on these.
+# Blocks are multiples of what is scored together, since the last bits of a score depend on that.
 _MULTIPLE = 1024
 
 
 class RowFile:
     """Rows of numbers in a temporary file without a name, to be written once and read in any order.
 
-    The file is gone with the object or the process, however it ends. It is read and not mapped into memory: what was
-    read is no part of the process, and a file is never behind an address.
+    The file disappears with the object or the process, however that ends. It is read, not mapped into memory, so that
+    rows once read do not count as memory of the process.
 
     Parameters
     ----------
     n_columns : int
     n_rows : int, optional
-        How many rows there will be, to refuse at once what the temporary folder cannot hold.
+        How many rows there will be. If the temporary folder cannot hold them, they are refused at once.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def _full(problem: str, number: int) -> OSError:
 
 
 class LargeRows:
-    """Training rows beyond memory: what a slice, or an array of row numbers, gives is in memory, and nothing else.
+    """Training rows beyond memory. Only the rows of a slice, or of an array of row numbers, are read into memory.
 
     Parameters
     ----------
@@ -134,9 +134,9 @@ class LargeRows:
     columns : sequence of tollad.tables.schema.Column, optional
         What the columns are, if they are not all numbers; the rows are then codes, see `tollad.tables.encode.to_codes`.
     changes : sequence of callable
-        What is done to rows of the source, one after the other, before they are handed on.
+        Applied to rows of the source, one after the other, before they are returned.
     index : ndarray of int64, optional
-        The rows of the source that count.
+        Numbers of the rows of the source that belong to it; by default all.
 
     Attributes
     ----------
@@ -171,7 +171,7 @@ class LargeRows:
         return rows
 
     def take(self, index: NDArray[np.int64]) -> Self:
-        """Return the rows of these numbers, as far beyond memory as before."""
+        """Return the rows of these numbers, still beyond memory."""
         within = index if self._index is None else self._index[index]
         return type(self)(self._source, names=self.names, columns=self.columns, changes=self._changes, index=within)
 
@@ -184,7 +184,7 @@ Rows: TypeAlias = NDArray[Any] | LargeRows
 
 
 def in_blocks(rows: Rows) -> Iterator[NDArray[Any]]:
-    """Yield rows block by block: also those in memory, of which a block may take copies that all should not."""
+    """Yield rows block by block. Rows in memory too, since a copy of a block is small and one of all rows is not."""
     size = max(1, _BLOCK_VALUES // int(np.prod(rows.shape[1:])))
     size -= size % _MULTIPLE if size > _MULTIPLE else 0
     for start in range(0, len(rows), size):
@@ -201,7 +201,7 @@ def as_large(rows: NDArray[Any], given: object) -> Rows:
     return LargeRows(rows) if isinstance(given, np.memmap) and rows.nbytes > IN_MEMORY_BYTES else rows
 
 
-# A float64 is found digit by digit, of 11 bits each: one pass over the rows a digit, 16 KB of counts a column.
+# A float64 is found digit by digit of up to 11 bits: each takes a pass over the rows and 16 KB of counts a column.
 _DIGITS = ((53, 11), (42, 11), (31, 11), (20, 11), (9, 11), (0, 9))
 
 
@@ -252,6 +252,6 @@ _SIGN = np.uint64(1 << 63)
 def _ordered(block: NDArray[Any]) -> NDArray[np.uint64]:
     """Return integers in the order of the numbers: the bits of a float64, the negative ones turned around."""
     values = np.asarray(block, dtype=np.float64)
-    # One NaN, above infinity, whatever its sign and payload are; and one zero.
+    # All NaN become one, above infinity, and both zeros become one.
     bits = np.ascontiguousarray(np.where(np.isnan(values), np.nan, values) + 0.0).view(np.uint64)
     return np.where(bits < _SIGN, bits | _SIGN, ~bits)

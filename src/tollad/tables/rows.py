@@ -1,4 +1,4 @@
-"""What rows an estimator takes: their shape, columns and names, learnt at fit and asked for ever after.
+"""Which rows an estimator takes: shape, columns and names are learnt at fit and checked in every later call.
 
 Like scikit-learn's `validate_data`, to which they add frames of mixed columns, images and series, the functions take an
 estimator and keep what they learn as its attributes: `n_features_in_`, `feature_names_in_`, `input_shape_`, `columns_`.
@@ -31,8 +31,8 @@ Split: TypeAlias = Callable[[int], tuple[NDArray[np.int64], NDArray[np.int64]] |
 def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split) -> tuple[Rows, Rows | None]:
     """Return rows as arrays of numbers, and keep on the estimator what all later rows have to be.
 
-    The kinds of columns follow from all rows; but how frequent a category is, from those to train on alone: rows to
-    calibrate on are to be to the detector what later rows are.
+    All rows decide the kinds of columns. Only the rows to train on decide how frequent a category is, since rows to
+    calibrate on must look to the detector as later rows will.
 
     Parameters
     ----------
@@ -64,9 +64,7 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split)
     given = table if isinstance(given, pa.Table) else given  # without the columns of an index
     if table is None and estimator.columns is not None:
         raise ValueError("columns= names columns of a frame; the rows are an array without names")
-    if table is None or (
-        estimator.columns is None and all_numbers(table) and not any(map(is_nameless, table.column_names))
-    ):
+    if table is None or (estimator.columns is None and _is_plain_table(table)):
         rows = as_large(_validated(estimator, given, reset=True), given)
         check_axes(rows.shape)
         estimator.input_shape_ = rows.shape[1:]
@@ -102,7 +100,7 @@ def divide(rows: Rows, split: Split) -> tuple[Rows, Rows | None]:
 def _learn_columns(
     columns: Sequence[Column], parts: tuple[Rows, Rows | None]
 ) -> tuple[list[Column], tuple[Rows, Rows | None]]:
-    """Return the columns, as those to train on have them, and both parts, given as codes, as matrices."""
+    """Return the columns as learnt from the rows to train on, and both parts, given as codes, as matrices."""
     trained, held_out = parts
     if held_out is None:
         return [*columns], (_changed(trained, partial(encode_codes, columns=columns)), None)
@@ -119,7 +117,7 @@ def _changed(rows: Rows, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Rows
 
 
 def _learn_large(estimator: BaseEstimator, rows: LargeRows, split: Split) -> tuple[Rows, Rows | None]:
-    """Keep on the estimator what rows are that were checked when they were stored."""
+    """Keep on the estimator what rows are. They were checked when they were stored."""
     parts = divide(rows, split)
     if hasattr(estimator, "feature_names_in_"):
         del estimator.feature_names_in_
@@ -151,7 +149,7 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
             raise ValueError("the detector was fitted on a frame with named columns; give one with the same columns")
         return encode(table, estimator.columns_)
     if table is not None and not all_numbers(table):
-        # Numbers were learnt: text of digits is read as numbers, and a column of another kind is named.
+        # The columns of the fit were numbers. Digits in text are read as such; any other text is refused by its column.
         validate_data(estimator, X, reset=False, skip_check_array=True)
         return encode(table, [Column(name, "number") for name in table.column_names])
     rows = _validated(estimator, X, reset=False)
@@ -176,14 +174,14 @@ def names_of(estimator: BaseEstimator) -> Sequence[str]:
 
 
 def _unmasked(X: Any) -> Any:
-    """Return rows in a form that all of this knows, what is masked as missing: scikit-learn would take these values."""
+    """Return rows in a form that is known here. Masked values become missing: scikit-learn would use them."""
     X = as_rows(X)
     return np.ma.filled(X.astype(np.float64), np.nan) if isinstance(X, np.ma.MaskedArray) else X
 
 
 def _validated(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
     if hasattr(X, "to_struct_array") and (table := to_arrow(X)) is not None:
-        # Of Arrow: scikit-learn finds no names on a batch, and gaps make objects of booleans.
+        # For Arrow: scikit-learn finds no names on a record batch, and booleans with gaps become objects.
         validate_data(estimator, table, reset=reset, skip_check_array=True)
         return to_codes(table, [Column(name, "number") for name in table.column_names])
     # Contiguous, since sums over strided rows round differently.
@@ -202,7 +200,7 @@ def _refuse(estimator: BaseEstimator, rows: Rows) -> None:
 
 
 def _is_plain(estimator: BaseEstimator, X: NDArray[Any]) -> bool:
-    """Whether there is nothing to find fault with: scikit-learn's checks take longer than the score of one row."""
+    """Whether rows are plainly as expected: scikit-learn's checks take longer than the score of one row."""
     return (
         type(X) is np.ndarray
         and X.dtype in (np.float32, np.float64)

@@ -28,7 +28,7 @@ Where: TypeAlias = Callable[[int], str]
 MAX_LEVELS = 32
 AS_WRITTEN = "as written"
 """The zone of times of which only the offsets from UTC are known."""
-# Lengths in days. A year is the calendar's average, so that the phase of a date is true to a day or two.
+# Lengths in days. A year is the average of the calendar: the phase of a date is right within a day or two.
 CYCLES = {"hour": 1.0, "weekday": 7.0, "day of year": 365.2425}
 
 
@@ -42,8 +42,8 @@ class Column:
         Of a category: the values among the training rows, the most frequent first and equally frequent ones by name,
         and how many rows have each. None is a missing value, a level like any other.
     unseen : int
-        Of a category by rarity: levels of at most so many training rows are encoded as one that no training row has. 1,
-        so that training rows show the network how often new rows have a value never seen before; 0 in older models.
+        Of a category by rarity: levels with at most so many training rows are encoded as unseen ones. It is 1, so that
+        the network meets unseen levels in training about as often as in new rows; 0 in older models.
     first, median, last : float
         Of a date: among the training values, in days since 1970-01-01, in local time.
     zone : str or None
@@ -52,7 +52,7 @@ class Column:
     offsets : tuple of int
         Of a date whose zone is `AS_WRITTEN`: the lowest and the highest offset from UTC, in minutes.
     cycles : tuple of {"hour", "weekday", "day of year"}
-        Of a date: those that the training values show, by a time other than midnight, or a span of a week or a year.
+        Of a date: the hour if some time is not midnight, the others if the values span a week or a year.
     """
 
     name: str

@@ -32,14 +32,14 @@ from tollad.tables.values import (
 from tollad.tables.written import numbers_with_units
 from tollad.warn import warn
 
-# A column of `ENOUGH` values nearly all of one kind is taken for that kind with slips, and one of nearly nothing but
-# distinct texts for an identifier.
+# Of `ENOUGH` values nearly all of one kind, the others are taken for slips. A column of nearly only distinct texts is
+# taken for an identifier.
 _NEARLY = 0.95
 _MOSTLY_DISTINCT = 0.9
-# With more distinct numbers than a category can have levels, a smaller share of them is enough: codes repeat.
+# More distinct numbers than a category can have levels: then a smaller share is enough, since codes repeat.
 _MOSTLY = 0.5
-# What people write for numbers and dates, too, but cannot be read without a guess: decimal commas, thousands
-# separators, per cent, and day and month in an order that nobody tells.
+# Numbers and dates that cannot be read without a guess: decimal commas, thousands separators, per cent, and day and
+# month in an unknown order.
 _WRITTEN = {
     "number": rf"^({NUMBER}|[+-]?[0-9][0-9.,]*(,[0-9]+(\.[0-9]+)?| ?%))$",
     "date": rf"^({DATE}|([0-9]{{1,2}}[-/.]){{2}}[0-9]{{4}}( .*)?|[0-9]{{4}}([-/.][0-9]{{1,2}}){{2}}([T ].*)?)$",
@@ -130,10 +130,10 @@ def decided(surveys: Sequence[Survey]) -> list[Column]:
 
 
 class Survey:
-    """What a column is, decided by all of its values while they pass by: what `fit_columns` does for each column.
+    """Decide what a column is while its values pass by block by block, as `fit_columns` does for each column.
 
-    Texts are counted only once some of them are neither numbers nor dates: memory holds no column of distinct numbers.
-    If that turns out late, the texts that went by uncounted are needed after all, and the column has to pass again.
+    Texts are counted only after one was neither a number nor a date, so that a column of distinct numbers takes no
+    memory. If this happens late, the earlier texts were not counted, and the column has to be read again.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ class Survey:
     asked : {"number", "category", "date", "drop"}, optional
         As in `fit_columns`.
     counted : bool, default False
-        Whether to count the texts from the first on, for a column that passes again.
+        Whether to count the texts from the first on, for a column that is read again.
     keep_days : bool, default False
         Whether to keep all dates in memory; otherwise their constants are left to `date_column`.
     most_levels : int, optional
@@ -151,7 +151,7 @@ class Survey:
     Attributes
     ----------
     again : bool
-        Whether the column has to pass again, with `counted`.
+        Whether the column has to be read again, with `counted`.
     """
 
     def __init__(
@@ -173,18 +173,18 @@ class Survey:
         self._by_type = False  # whether the type of the values asks for a category, and not the user
         self._natural = ""
         self._counts: Counter[str | None] = Counter()
-        self._numbers: list[NDArray[np.float64]] | None = []  # None: they cannot be keys
+        self._numbers: list[NDArray[np.float64]] | None = []  # None: it was found that they cannot be keys
         self._n_rows = 0
         self._rounded = False
         self._zone = ""
         self._offsets: list[float] = []  # the lowest and the highest, in minutes
-        # By whether a time has a zone: where the first such stands.
+        # Place of the first time with a zone, and of the first without, by whether it has one.
         self._first_zoned: dict[bool, tuple[int, str]] = {}
         self._refusals: dict[str, ValueError] = {}
 
     @property
     def is_number(self) -> bool:
-        """Whether the column holds numbers, as far as one can tell."""
+        """Whether all values so far are numbers."""
         return self._any and not self._counting and self._kind() == "number"
 
     def add(self, values: pa.ChunkedArray, where: Where) -> None:
@@ -286,7 +286,7 @@ class Survey:
         return replace(column, zone=AS_WRITTEN, offsets=(lowest, highest))
 
     def _keep_numbers(self, numbers: NDArray[np.float64]) -> None:
-        """Keep the numbers while they may be keys; of a large file that is as long as they rise, and only the last."""
+        """Keep the numbers while they may be keys. Of a large file only the last is kept, as long as they rise."""
         before = self._numbers or []
         if self._days is not None:
             self._numbers = [*before, numbers] if are_whole(numbers) else None
@@ -319,9 +319,9 @@ class Survey:
         return self._kinds[0] if self._kinds else "category"
 
     def _look(self, text: pa.ChunkedArray, where: Where) -> None:
-        """Strike out what not all texts can be read as, and note the first that cannot."""
+        """Give up each kind that some text cannot be read as, and note the first such text."""
         for kind in [*self._kinds]:
-            # Most columns of numbers and dates need no closer look than this.
+            # For most columns of numbers and dates this is enough.
             if tried(to_float if kind == "number" else to_timestamp, text) is not None:
                 if kind == "date":
                     continue
@@ -350,7 +350,7 @@ class Survey:
             )
 
     def _refuse_slips(self) -> None:
-        """Raise for a column of nearly nothing but numbers, or dates: more likely with slips than a category."""
+        """Raise for a column of nearly only numbers, or dates: the rest are more likely slips than categories."""
         texts = {level: count for level, count in self._counts.items() if level is not None}
         if (error := numbers_with_units(self.name, texts)) is not None:
             raise error

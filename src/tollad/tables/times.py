@@ -1,6 +1,6 @@
-"""Times with a time zone and without: never compared with one another, and read as the clock on the wall shows them.
+"""Times with and without a time zone. They are never compared with one another, and are read as local wall-clock time.
 
-A weekday and an hour are local: they do not shift with daylight saving time, nor with the zone in which a file was
+A weekday and an hour are local: they shift neither with daylight saving time nor with the zone in which a file was
 written.
 """
 
@@ -18,7 +18,7 @@ from tollad.tables.schema import AS_WRITTEN, Column, Where
 
 _OFFSET = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _MICROSECONDS = pa.timestamp("us")
-# In minutes. Daylight saving time moves the offset of a place by an hour.
+# In minutes: daylight saving time moves the offset of a place by an hour.
 _DAYLIGHT_SAVING = 60
 
 

@@ -24,7 +24,7 @@ FIRST_DAY, LAST_DAY = -700_000, 2_900_000  # the years 1 to 9999, which a calend
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 DATE = r"[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
 READABLE = {"number": rf"^({NUMBER}|[+-]?(?i:inf|infinity)|(?i:true|false))$", "date": rf"^{DATE}$"}
-# What is a number where a comma stands before the decimals.
+# A number with a decimal comma.
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]+,[0-9]+\s*")
 _LIKE = {"number": "number like 1234.5", "date": "date like 2024-12-31 or 2024-12-31 17:30:00"}
 
@@ -50,7 +50,7 @@ def unreadable(table: pa.Table, columns: Sequence[Column]) -> dict[int, str]:
     by_name, found = known_columns(table, columns), dict[int, str]()
     for column in columns:
         if column.kind != "drop":
-            # Of several reasons for one row, the first column's.
+            # If several columns refuse a row, the first one gives the reason.
             found = _bad_values(column, by_name[column.name]) | found
     return dict(sorted(found.items()))
 
@@ -76,13 +76,13 @@ def _bad_values(column: Column, values: pa.ChunkedArray) -> dict[int, str]:
         looks_right = pc.match_substring_regex(values, READABLE[column.kind]).fill_null(True)
     else:
         looks_right = pc.invert(pc.is_inf(values)).fill_null(True)
-    # What looks wrong is mostly few texts over and over.
+    # Values that look wrong are mostly a few texts that repeat.
     suspects = np.flatnonzero(~looks_right.to_numpy())
     texts = values.take(pa.array(suspects)).to_pylist()
     first = dict(zip(reversed(texts), reversed(suspects.tolist()), strict=True))
     reasons = {text: refused(np.array([row])) for text, row in first.items()}
     found = {int(row): reasons[text] for row, text in zip(suspects, texts, strict=True)}
-    # What looks right may still be the 30th of February, but seldom: halving finds it.
+    # A value that looks right may still be wrong, such as the 30th of February. This is rare: halving finds it.
     waiting = [np.delete(rows, suspects)]
     while waiting:
         some = waiting.pop()
@@ -102,7 +102,7 @@ def read_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.Chunked
     if column.kind != "category":
         read = read_values(column.name, values, column.kind, where)
         return read if column.kind == "number" else local_times(column, values, where)
-    # Numbers may be compared with levels that are numbers; with none of them the column has changed its type.
+    # Numbers can be compared with levels that are numbers. If no level is one, the column has changed its type.
     has_kind = natural_kind(values) in ("number", "date")
     if has_kind and not any(re.match(READABLE["number"], level or "") for level in column.levels):
         raise refusal(column.name, values, first_value(values), "category", where)
@@ -119,7 +119,7 @@ def typed_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.Chunke
 def clean(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column with one type for text and null for all that is missing; of type null if everything is."""
     if pa.types.is_dictionary(column.type):
-        # Arrow cannot unpack every dictionary; the others are strange types to us, too.
+        # Arrow cannot unpack every dictionary. Those it cannot are unknown types here, too.
         with contextlib.suppress(pa.ArrowNotImplementedError):
             column = column.cast(column.type.value_type)
     if pa.types.is_string(column.type) or pa.types.is_string_view(column.type):

@@ -1,4 +1,4 @@
-"""Numbers as people write them, with money, per cent and units: told apart from identifiers, and how to read them."""
+"""Recognise numbers that people wrote with money, per cent or units, and say how to read them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from tollad.tables.keys import ENOUGH
 from tollad.tables.values import option
 
-# Of so many values one form has to be the same.
+# Share of the values that must have one and the same form.
 _SHARE = 0.95
 _CURRENCY = r"[$\u20ac\u00a3\u00a5\u20b9]|[A-Z]{3}"
-# A unit stands behind a space, or is per cent, a currency or two letters and more: "12A" may be the name of a thing.
+# A unit follows a space, or is per cent, a currency or at least two letters: "12A" may be the name of a thing.
 _FORM = re.compile(
     rf"(?P<before>(?:{_CURRENCY}) ?)?[+-]?(?P<number>[0-9][0-9.,'\u2019 ]*?)"
     rf"(?P<after> ?%| ?(?:{_CURRENCY})| [^\d\s.,]{{1,6}}|[^\W\d_]{{2,4}}|\u00b0[CF]?)?"

@@ -10,8 +10,8 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-# What NumPy raises for a damaged file: of the zip archive, of its members (an encrypted one, an unknown method, a place
-# before the file), of an array's header.
+# What NumPy raises for a damaged file: by the zip archive, by its members (encrypted, of an unknown compression, at an
+# impossible place), and by the header of an array.
 _DAMAGED_NPZ = (
     ValueError,
     TypeError,
@@ -30,7 +30,7 @@ def read_npz(path: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     what = "an NPZ file with arrays X, real numbers (n, d), and y, (n,), of 0 and 1 = anomaly"
     if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no file {path}; give the path of {what}")
-    # Opened here, since np.load leaves a file that is no zip archive open.
+    # Opened here: np.load does not close a file that is no zip archive.
     with open(path, "rb") as raw:
         try:
             with np.load(raw, allow_pickle=False) as file:

@@ -51,11 +51,11 @@ class Images:
         Mean and standard deviation of the values in [0, 1], by which they are scaled; without it the contrast of each
         image is normalised.
     n_validation : int, default 10000
-        How many training images validate,
+        How many of the training images are validation images.
     seed : int, default 0
-        drawn by this seed of ``numpy.random.RandomState``,
+        Of the ``numpy.random.RandomState`` that draws them.
     by_class : bool, default False
-        equally many of each of the usual classes, or from all.
+        Whether equally many of each class are drawn; otherwise they are drawn from all images.
     """
 
     scale: tuple[float, float] | None = None
@@ -73,10 +73,10 @@ class DataSet:
     title : str
         As papers write it.
     downloads : tuple of tuple of str
-        What is to be downloaded: for each file or archive the addresses that offer it, the authors' first. Whoever
-        offers it, the content is checked.
+        For each file or archive to download the addresses that offer it, the authors' own first. The content is checked
+        whatever the address.
     files : mapping of str to Content
-        The files that are read. Each may lie there gzipped, then with the ending ``.gz``.
+        The files that are read. Each may be gzipped, and then ends in ``.gz``.
     splits : mapping of str to Split
     classes : mapping of str to tuple of str
         Names of the classes, for each kind of class; the first kind is the usual one. Labels count from 0, and those of
@@ -308,8 +308,8 @@ def user_cache() -> Path:
 def data_dir() -> Path:
     """Return the folder that holds the sets, one folder a set; it need not exist.
 
-    It is the one that the environment variable ``TOLLAD_DATA`` names, else `user_cache`. A ValueError says that it
-    names the home of a user whom there is not.
+    The environment variable ``TOLLAD_DATA`` names it; by default it is `user_cache`. A ValueError is raised if the
+    variable names the home of an unknown user.
     """
     named = os.environ.get("TOLLAD_DATA")
     if not named:
@@ -328,17 +328,17 @@ def data_set(name: str) -> DataSet:
 
 
 def variants(folder: Path, file: str) -> list[Path]:
-    """Return where a file lies in a folder: gzipped, as it is, both in this order, or nowhere."""
+    """Return the paths of a file in a folder that exist: gzipped first, then unpacked."""
     return [path for path in (folder / f"{file}.gz", folder / file) if path.is_file()]
 
 
 def find(name: str, file: str) -> Path | None:
-    """Return where a file of a set lies in `data_dir`, or None; of two the gzipped one, as the authors have it."""
+    """Return the path of a file of a set in `data_dir`, or None. The gzipped one, which the authors publish, wins."""
     return next(iter(variants(data_dir() / name, file)), None)
 
 
 def checked(file: BinaryIO, name: str, content: Content) -> Iterator[bytes]:
-    """Yield what a file holds; a ValueError says that it is not `content`, and comes before more than that is read."""
+    """Yield the content of a file. A ValueError is raised if it is not `content`, before more of it is read."""
     digest, size = hashlib.sha256(), 0
     for chunk in idx.chunks(file):
         digest.update(chunk)
@@ -402,7 +402,7 @@ def load(name: str, split: str, *, classes: str | None = None) -> tuple[NDArray[
     return data, labels[kind]
 
 
-# Large enough for the parts of two sets; more would keep gigabytes alive in a process that goes through all of them.
+# Large enough for the parts of two sets. With more, a process that goes through all sets would keep gigabytes.
 @functools.lru_cache(maxsize=4)
 def _load(name: str, split: str, *paths: Path) -> Loaded:
     known = CATALOGUE[name]
@@ -413,7 +413,7 @@ def _load(name: str, split: str, *paths: Path) -> Loaded:
                 f"{', '.join(map(str, paths))}: {len(data)} rows, and the official files hold "
                 f"{known.splits[split].n_rows}; download them again"
             )
-        # Last, for a reader knows better what is wrong: what passes it must not enter results as the authors' data.
+        # Checked last: the reader gives better messages, but data that only it accepts must not enter results.
         for file, path in zip(known.splits[split].files, paths, strict=True):
             check(path, str(path), known.files[file])
     except ValueError as error:

@@ -23,7 +23,7 @@ from tollad.datasets.catalogue import Content, check, checked, data_dir, data_se
 from tollad.io.files import atomic_write
 from tollad.io.idx import is_gzip
 
-# What archives hold beside the files of a set, and what packing adds to them.
+# Bytes that an archive may have beyond the files of a set: other members, and its own headers.
 _ROOM = 10_000_000
 _TIMEOUT = 30.0
 _STALE = 86_400.0
@@ -112,7 +112,7 @@ def _state(path: Path | None, content: Content) -> str:
 
 
 def _check_places(name: str, folder: Path) -> None:
-    """Refuse before anything is downloaded what could not be put into its place in the end."""
+    """Refuse, before anything is downloaded, a set whose files could not be moved into place in the end."""
     if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
         raise OSError(f"cannot fetch {name}: {folder} is in the way and no folder; move it away")
     for file in data_set(name).files:
@@ -123,12 +123,12 @@ def _check_places(name: str, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _hidden_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside the set's, gone at the end; those that killed processes left behind go with it."""
+    """Yield a folder beside that of the set and remove it at the end, with those that killed processes left behind."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         for left in folder.parent.glob(f".{folder.name}.*.tmp"):
-            with contextlib.suppress(FileNotFoundError):  # its own process has just removed it
-                if time.time() - left.stat().st_mtime > _STALE:  # a younger one may be another process at work
+            with contextlib.suppress(FileNotFoundError):  # the process that made it has just removed it
+                if time.time() - left.stat().st_mtime > _STALE:  # else it may be in use
                     shutil.rmtree(left, ignore_errors=True)
         hidden = tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent)
     except OSError as error:
@@ -151,7 +151,7 @@ def _fetch_first(name: str, addresses: tuple[str, ...], hidden: Path, new: Path)
             _download(address, archive, limit)
             _unpack(archive, files, new, limit)
         except (OSError, ValueError) as error:
-            # Those of the network have no number; with one it is the disk, for which no other address helps.
+            # Errors of the network have no errno. One with an errno is about the disk: no other address helps.
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             reasons.append(f"{address}: {error}".replace(f"{hidden}{os.sep}", ""))
@@ -177,18 +177,18 @@ def _download(address: str, path: Path, limit: int) -> None:
     with contextlib.ExitStack() as stack:
 
         def close_in_the_end(answer: Any, **_: Any) -> None:
-            """Do what pooch leaves out when the sink fails."""
+            """Close the file, which pooch leaves open when writing fails."""
             stack.callback(answer.close)
 
         sink = _Bounded(stack.enter_context(atomic_write(path)), limit, "the answer")
-        # pooch asks the bar for its truth, which one without a total does not have.
+        # pooch tests the bar for truth, which a bar without a total refuses.
         progress = stack.enter_context(bar(desc=path.name, total=1, **_BAR))
         hooks = {"response": close_in_the_end}
         downloader(progressbar=progress, chunk_size=1 << 16, timeout=_TIMEOUT, hooks=hooks)(address, sink, None)
 
 
 class _Bounded:
-    """A file that gives or takes `limit` bytes and no more."""
+    """A file that can be read or written up to `limit` bytes."""
 
     def __init__(self, file: BinaryIO, limit: int, name: str) -> None:
         self._file, self._left, self._name = file, limit, name
@@ -212,7 +212,7 @@ class _Bounded:
 def _unpack(archive: Path, files: Mapping[str, Content], new: Path, limit: int) -> None:
     """Check the wanted files of an archive, or the single file that it is, and put them into `new`.
 
-    No path of an archive is ever used: a member counts by its own name, which must be that of a wanted file.
+    Paths within an archive are never used: a member is taken only if its bare name is that of a wanted file.
     """
     if not archive.name.endswith((".tar.gz", ".zip")):
         name = archive.name.removesuffix(".gz")
@@ -237,7 +237,7 @@ def _unpack(archive: Path, files: Mapping[str, Content], new: Path, limit: int) 
 def _tar_members(archive: Path, limit: int) -> Iterator[tuple[str, BinaryIO]]:
     """Regular files only: no links, no devices."""
     with gzip.open(archive) as content:
-        # As a stream, so that a gzip bomb cannot inflate beyond the limit, in whatever part of it.
+        # Read as a stream, so that no part of a gzip bomb can inflate beyond the limit.
         bounded = cast(BinaryIO, _Bounded(cast(BinaryIO, content), limit, archive.name))
         with tarfile.open(fileobj=bounded, mode="r|") as tar:
             for member in tar:
@@ -262,4 +262,4 @@ def _install(new: Path, folder: Path) -> None:
             os.replace(path, folder / path.name)
             for other in variants(folder, path.name.removesuffix(".gz")):
                 if other.name != path.name:
-                    other.unlink()  # an older copy, which would be read in its place
+                    other.unlink()  # remove an older copy, which would be read instead

@@ -1,7 +1,7 @@
 """Readers of the formats in which the authors of the benchmark sets publish them.
 
 IDX (MNIST, Fashion-MNIST), the binary version of CIFAR and the text of UCI's Arrhythmia. Every file may be gzipped:
-what counts is how it begins, not its name. Nothing is unpickled.
+this is told by its first bytes, not its name. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def read_arrhythmia(path: PathLike) -> tuple[Samples, Labels]:
         ``?``, or another class.
     """
     name = os.fspath(path)
-    # What is not ASCII is no number either, and is then reported with its line and column.
+    # Characters that are not ASCII cannot be part of a number, and are reported with line and column.
     lines = read_content(path).decode("ascii", errors="replace").splitlines()
     values = [_arrhythmia_row(name, number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not values:

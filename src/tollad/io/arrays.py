@@ -1,4 +1,4 @@
-"""Arrays of samples from NPY and NPZ files: one gate, which believes nothing that a file says of its own size."""
+"""Read arrays of samples from NPY and NPZ files. Sizes that a file states are checked before they are trusted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tollad.io.text import Piece, numbered
 MAX_GIB = 1.0
 """What a compressed file may be unpacked to, in GiB, if nobody says otherwise."""
 
-# DEFLATE makes nothing smaller than by this factor.
+# DEFLATE never compresses by more than this factor.
 _MOST_DEFLATED = 1032
 # Damaged archives and headers make zipfile and NumPy raise nearly anything: a header is read as a Python literal.
 DAMAGED = (
@@ -79,8 +79,8 @@ def read_array(path: str | os.PathLike[str], key: str | None = None, *, max_gib:
     Raises
     ------
     FileNotFoundError, IsADirectoryError, ValueError
-        If there is no such array; the message begins with `path`. Python objects are never unpickled, and nothing is
-        allocated that the bytes of the file cannot fill.
+        If there is no such array; the message begins with `path`. Python objects are never unpickled, and no
+        more memory is allocated than the bytes of the file can fill.
     MemoryError
         If there is not enough memory.
     """
@@ -118,7 +118,7 @@ def array_parts(path: str, array: NDArray[Any], block_rows: int) -> Iterator[Pie
 
 
 def damaged(path: str, kind: str, reason: object) -> ValueError:
-    """Return the error of a file that is not what its name says."""
+    """Return the error for a file whose content does not fit its name."""
     return ValueError(f"{path}: is no {kind} file, or damaged or cut short ({' '.join(str(reason).split())})")
 
 

@@ -1,4 +1,4 @@
-"""(metadata, tensors) <-> one file, either a model or a checkpoint. Knows no detector and does not import torch."""
+"""Save metadata and tensors as one file, a model or a checkpoint, and load it. This knows no detector and no torch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def save(
     path : str or os.PathLike
         The file to write.
     kind : {"model", "image model", "checkpoint"}
-        What the file holds, to be asked for again in `load`.
+        What the file holds; `load` must be given the same.
     metadata : mapping of str to JSON
         Plain values, see `tollad.io.files.pack`. The key ``kind`` is reserved; ``versions`` is replaced by the versions
         of Python and the packages that write the file, so that what `load` returned can be saved again.
@@ -126,16 +126,16 @@ def group(tensors: Mapping[str, T], prefix: str) -> dict[str, T]:
 
 
 def unknown(path: str | os.PathLike[str], error: Exception) -> ValueError:
-    """Return what to raise when a model file turns out to hold something else than this tollad writes."""
+    """Return the error for a model file whose content this tollad does not know."""
     words = " ".join(str(error).split()) or type(error).__name__
     return ValueError(f"{os.fspath(path)}: is no model that this tollad knows ({printable(words):.200}); fit it again")
 
 
 @contextmanager
 def understood(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Say of whatever goes wrong within the block, where a file is taken apart, that the file is unknown.
+    """Turn any error within the block, where the content of a file is interpreted, into `unknown`.
 
-    A digest can be right over any content, and content of another kind raises errors of any kind.
+    A digest can be right for any content, and unexpected content raises errors of any kind.
     """
     try:
         yield

@@ -27,7 +27,7 @@ _WRITTEN_DATE = r"^[0-9]{1,2}([-/.])[0-9]{1,2}[-/.][0-9]{4}( [0-9]{1,2}:[0-9]{2}
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a table is written as text. What was given or learnt at fit holds for all later files, too.
+    """How a table is written as text. Later files are read in the way that was given or learnt at fit.
 
     Attributes
     ----------
@@ -90,14 +90,14 @@ class Dialect:
 
 
 def guess_separator(text: str, default: str) -> str:
-    r"""Return what separates the values of whole lines of text: the one that each line has as often as the others.
+    r"""Return the separator of whole lines of text: the one that occurs equally often in each line.
 
     Parameters
     ----------
     text : str
         The first lines, from that of the names on if there is one.
     default : str
-        What the ending of the file says; it is taken if the lines do not tell.
+        The separator that the ending of the file stands for; it is taken if the lines do not tell.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def _is_matrix(rows: Sequence[Sequence[str]]) -> bool:
 def understood(table: pa.Table, dialect: Dialect, where: Callable[[int], str]) -> pa.Table:
     """Return columns of text with decimal points, without signs that group digits, and with dates as in 2024-12-31.
 
-    Values in another form stay as they are, to be judged by who knows what the column is.
+    Values in another form stay as they are: the caller knows what the column is, and refuses them.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def understood(table: pa.Table, dialect: Dialect, where: Callable[[int], str]) -
 
 
 def contradicting(column: pa.ChunkedArray, dialect: Dialect) -> list[int]:
-    """Return the rows with a decimal point where a decimal comma was asked for, which could be read in two ways."""
+    """Return the rows that have a decimal point although a decimal comma was asked for: they are ambiguous."""
     if dialect.decimal != "," or not pa.types.is_string(column.type):
         return []
     column = pc.ascii_trim_whitespace(column)
@@ -242,7 +242,7 @@ def learn_dates(dialect: Dialect, table: pa.Table, path: str) -> None:
         if not pa.types.is_string(column.type):
             continue
         values = pc.ascii_trim_whitespace(column).drop_null()
-        # Most columns need no closer look than at their first values.
+        # For most columns the first values are enough.
         if not len(values) or not _all_match(values[:10]) or not _all_match(values):
             continue
         distinct = values.unique().to_pylist()
@@ -277,7 +277,7 @@ class Recoded:
         self._stream, self._decoder = stream, codecs.getincrementaldecoder(encoding)()
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, as many or a few more or less, and none only at the end; UnicodeDecodeError."""
+        """Return about `size` bytes, and none only at the end; UnicodeDecodeError if they cannot be decoded."""
         while True:
             raw = self._stream.read(size)
             text = self._decoder.decode(raw, final=not raw)

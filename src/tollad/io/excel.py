@@ -15,7 +15,7 @@ import pyarrow as pa
 from tollad.io.arrays import DAMAGED, MAX_GIB, check_archive, damaged
 from tollad.io.text import Piece, Reject, distinct_names, numbered
 
-# More rows are in no sheet: a file that says so is damaged.
+# No sheet has more rows. A file that states more is damaged.
 _MOST_ROWS = 1 << 20
 
 
@@ -112,7 +112,7 @@ def _rows(path: str, sheet: str | None, max_gib: float) -> Iterator[tuple[int, l
             raise ValueError(f"{path}: {problem}; choose one by its key: {', '.join(map(repr, titles))}")
         worksheet = workbook.worksheets[0 if sheet is None else titles.index(sheet)]
         try:
-            worksheet.reset_dimensions()  # what a file says of its size is often wrong
+            worksheet.reset_dimensions()  # the size that a sheet states is often wrong
             for line, cells in enumerate(itertools.islice(worksheet.iter_rows(values_only=True), _MOST_ROWS), 1):
                 row = [_as_text(value) for value in cells]
                 while row and row[-1] is None:

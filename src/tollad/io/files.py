@@ -1,9 +1,9 @@
-"""Whole files or none, and one file format: safetensors with JSON metadata and a digest.
+"""Write a file as a whole or not at all, and the one file format: safetensors with JSON metadata and a digest.
 
 A tollad file is a plain safetensors file. Its ``__metadata__`` has one key, ``tollad``, a JSON text that begins with
 ``sha256`` and ``format``. The digest is the SHA-256 of the whole file with its own 64 hex digits set to ``0``, so every
-byte counts. These two keys, their place and the rule of the digest are the same in every format to come: a file of a
-newer tollad can thus be told from an altered one. Nothing is ever unpickled.
+byte counts. Every later format keeps these two keys, their place and the rule of the digest. So a file of a newer
+tollad can be told from an altered one. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ FORMAT = 2
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 """Plain values as JSON knows them: ``dict`` with string keys, ``list``, ``str``, finite numbers, ``bool``, ``None``."""
 
-# safetensors writes an 8-byte header length, then a header that starts with the metadata: the digest has a fixed place.
+# safetensors writes the length of the header in 8 bytes, then the header, metadata first. So the digest is at a fixed
+# place.
 _START = rb'{"__metadata__":{"tollad":"{\"sha256\":\"'
 _DIGEST = slice(8 + len(_START), 8 + len(_START) + 64)
 _BLANK = "0" * 64
@@ -48,7 +49,8 @@ _HEADER_LIMIT = 100_000_000
 _RESERVED = frozenset({"sha256", "format"})
 
 
-# Hidden files that `atomic_write` writes to; those so many seconds old that nobody writes to are left by the killed.
+# Names of the hidden files of `atomic_write`. One of at least this age in seconds that nobody has locked was left by a
+# killed process.
 _HIDDEN = re.compile(r"\..{1,40}\.[0-9a-f]{16}\.tmp", re.DOTALL)
 _ABANDONED_AFTER = 60
 
@@ -59,8 +61,8 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Ite
 
     The bytes go to a hidden file in the same folder, which is renamed over `path` when the block ends without an
     exception. After any exception, ``KeyboardInterrupt`` included, the hidden file is gone and an older file is as it
-    was. A killed process can leave the hidden file behind, never a part of `path`; the next write to that folder that
-    comes a minute later removes it.
+    was. A killed process can leave the hidden file behind, but never a part of `path`. The next write to that folder, a
+    minute later or more, removes it.
 
     Parameters
     ----------
@@ -99,11 +101,11 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Ite
     b'score\\n0.5\\n'
     """
     shown = Path(path)
-    target = Path(os.path.realpath(path))  # renaming over a link would replace the link and not the file it stands for
+    target = Path(os.path.realpath(path))  # renaming would replace a link itself, not the file that it points to
     _check_writable(shown, target.parent)
     if not overwrite:
         _check_absent(shown)
-    # The cut keeps a name that is as long as the file system allows from becoming too long.
+    # The name is cut, since the file system may allow no longer one.
     temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
     _sweep(target.parent)
     try:
@@ -124,7 +126,7 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Ite
             problem = "the disk is full; free some space or choose another folder"
         elif error.errno == errno.EFBIG:
             problem = "it is larger than the disk, or a limit of the shell (ulimit -f), takes; choose another folder"
-        elif error.filename == os.fspath(temporary):  # there are folders, such as /proc, that take no files
+        elif error.filename == os.fspath(temporary):  # some folders, such as /proc, take no files
             problem = f"its folder takes no new file ({error.strerror}); choose another folder"
         else:
             raise
@@ -151,12 +153,12 @@ def _sweep(folder: Path) -> None:
 def _lock(file: IO[bytes]) -> None:
     """Lock a file until it is closed; BlockingIOError if another process holds the lock."""
     if sys.platform != "win32":
-        # Some network disks have no locks: there nothing is swept, but files are written all the same.
+        # Some network disks have no locks. There nothing is removed, but files are written all the same.
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _check_writable(path: Path, folder: Path) -> None:
-    """Refuse, before any work is done, a target that could not be written in the end."""
+    """Refuse a target that cannot be written, before any work is done."""
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder; give the name of a file")
     if not folder.is_dir():
@@ -215,8 +217,8 @@ def read_packed(
     path : str or os.PathLike
         The file to read.
     sha256 : str, optional
-        What ``sha256sum`` says of the file that is wanted, 64 hex digits: any other file is refused. Unlike the digest
-        within the file, which whoever writes a file can compute, it says who the file is from.
+        The 64 hex digits that ``sha256sum`` prints for the wanted file; any other file is refused. It proves where a
+        file is from. The digest within the file does not: anybody who writes a file can compute that.
 
     Returns
     -------
@@ -308,7 +310,7 @@ def unpack(data: bytes, *, name: str, size: int | None = None) -> tuple[dict[str
     name : str
         The name of the file, for error messages.
     size : int, optional
-        Bytes of the file; more than `data` if it was not worth reading to its end.
+        Bytes of the file; more than `data` if reading stopped early because the header was wrong.
 
     Returns
     -------

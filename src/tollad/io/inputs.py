@@ -260,7 +260,7 @@ def _described(shape: Sequence[int]) -> str:
 
 
 def shown(path: str) -> str:
-    """Return what messages call a file."""
+    """Return the name of a file for messages."""
     return "standard input" if path == "-" else path
 
 

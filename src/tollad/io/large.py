@@ -32,7 +32,7 @@ class Keep(Protocol):
 
 # Memory holds the levels of a category, and so does the model file.
 MOST_LEVELS = 1 << 20
-# What the numbers of a text take, as float64, for each of its bytes.
+# Bytes of float64 for each byte of a text of numbers.
 _EXPANSION, _EXPANSION_OF_GZIP = 2, 8
 _SPOOLED_IN_MEMORY = 1 << 25
 _COPIED = 1 << 20
@@ -73,7 +73,7 @@ def is_large(path: str, spooled: BinaryIO | None = None) -> bool:
     else:
         place = spooled.tell()
         size, _, zipped = spooled.seek(0, os.SEEK_END), spooled.seek(0), spooled.read(2) == b"\x1f\x8b"
-        spooled.seek(place)  # somebody may have begun to read it
+        spooled.seek(place)  # somebody may have read a part of it
     return size * (_EXPANSION_OF_GZIP if zipped else _EXPANSION) > stored.IN_MEMORY_BYTES
 
 
@@ -87,7 +87,7 @@ def large_rows(
     Parameters
     ----------
     source : TableSource
-        It is read twice, or three times if a column of numbers or dates turns out late to be none.
+        It is read twice; three times if a column looks like numbers or dates at first and turns out to be text.
     names : sequence of str
         The columns to learn from.
     asked : mapping of str to str

@@ -13,7 +13,7 @@ from tollad.io.images import import_pillow
 from tollad.warn import warn
 
 MAP_SCALE = 1000
-# An average place of a good image has 1; what has 6 is shown in full colour.
+# An average place of a good image has 1. A place with 6 is shown in full colour.
 _LEAST_SHOWN, _MOST_SHOWN = 1.5, 6.0
 _ENDINGS = ("", "_mask")
 
@@ -107,4 +107,4 @@ def read_mask(folder: str, image: str, name: str, size: tuple[int, int]) -> NDAr
     if not share.any():
         warn(f"{path}: shows no defect; its image counts as a whole, and not among the pixels")
         return share > 0
-    return share >= share.max() / 2  # a defect that is smaller than a pixel still is one
+    return share >= share.max() / 2  # a defect smaller than a pixel must not get lost

@@ -1,4 +1,4 @@
-"""Tables a command writes: rows in a stream, as CSV, JSON lines or Parquet, to a file that is whole or to no file."""
+"""Write tables of a stream as CSV, JSON lines or Parquet. A file appears when it is whole, or not at all."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def check_output(path: str, *, overwrite: bool) -> None:
 
 
 def check_distinct(*paths: str | None, read: Sequence[str] = ()) -> None:
-    """Raise the ValueError that two outputs of one command are one file, or one is a file that it reads; None is none.
+    """Raise ValueError if two outputs of one command are the same file, or one is a file that it reads; skip None.
 
-    Not even a user who lets files be replaced wants to lose what the result was made of.
+    A user who allows files to be replaced still does not want to lose the input.
     """
     seen: dict[str, str] = {}
     for path in filter(None, paths):
@@ -36,7 +36,7 @@ def check_distinct(*paths: str | None, read: Sequence[str] = ()) -> None:
             names = path if seen[place] == path else f"{seen[place]} and {path}"
             raise ValueError(f"two outputs would be one file, {names}; give each a name of its own")
         seen[place] = path
-        # Not only by name: there are hard links, and disks that do not tell upper case from lower.
+        # Names are not enough: there are hard links, and disks that ignore case.
         if any(os.path.exists(path) and os.path.exists(file) and os.path.samefile(path, file) for file in read):
             raise ValueError(f"cannot write {path}: it is a file that the command reads; give the output another name")
 
@@ -83,7 +83,7 @@ def _write_csv(file: BinaryIO, tables: Iterable[pa.Table]) -> None:
         lines = pc.binary_join_element_wise(*map(_as_text, table.columns), ",").to_pylist()
         text.writelines(f"{line}\n" for line in lines)
         rest = memoryview(text.getvalue().encode())
-        # Standard output is unbuffered under PYTHONUNBUFFERED, and a pipe then takes what fits.
+        # Under PYTHONUNBUFFERED standard output has no buffer, and a pipe may take only a part of the bytes.
         while rest:
             rest = rest[file.write(rest) :]
         file.flush()
@@ -94,7 +94,7 @@ def _as_text(column: pa.ChunkedArray) -> pa.Array:
     values = column.combine_chunks()
     text = values.cast(pa.string())
     if pa.types.is_floating(column.type):
-        # Arrow writes the same digits, but whole numbers without a point, and exponents in its own way.
+        # Arrow writes the same digits, except whole numbers (without a point) and exponents.
         size = pc.abs(values)
         alike = pc.and_(pc.greater_equal(size, 1e-4), pc.less(size, 1e10))
         differs = pc.invert(pc.and_(alike, pc.not_equal(values, pc.floor(values)))).fill_null(False)

@@ -1,4 +1,4 @@
-"""Text cut into whole records that know their lines, whatever its size: bytes in, UTF-8 out."""
+"""Cut a text of any size into whole records that know their lines. Bytes come in, UTF-8 goes out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tollad.io.dialect import Recoded
 
 _CHUNK_BYTES = 1 << 22
-# What comments, names and the separator are told by.
+# Bytes from the start of a file by which comments, names and the separator are recognised.
 _BEGIN_BYTES = 1 << 16
 _MAX_RECORD_BYTES = 1 << 26
 _LOOKS_LIKE = {
@@ -71,7 +71,7 @@ def byte_stream(path: str, spooled: BinaryIO | None, encoding: str | None) -> It
         if path.lower().endswith(".gz") or raw.peek(2).startswith(b"\x1f\x8b"):
             raw = stack.enter_context(gzip.GzipFile(fileobj=raw))
         if encoding is None:
-            with contextlib.suppress(EOFError, OSError, zlib.error):  # of damaged gzip data, which `read` tells of
+            with contextlib.suppress(EOFError, OSError, zlib.error):  # damaged gzip data: `read` reports it
                 encoding = "utf-16" if raw.peek(2).startswith(_UTF_16) else None
         yield raw if encoding is None else Recoded(raw, encoding)
 
@@ -121,7 +121,7 @@ def chunks(
 ) -> Iterator[tuple[int, bytes, bytes, str]]:
     """Cut a text into runs of whole records: (line it begins on, text, text with quoted line breaks masked, "").
 
-    What is no record, since it never ends, comes as its first line alone, and the last string says what is wrong.
+    A record that never ends is returned as its first line alone; the last string then says what is wrong.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def chunks(
     separator : str
         One character.
     skip : bool
-        Whether what cannot be read is left to the caller rather than an error.
+        Whether records that cannot be read are returned with their problem rather than raised as errors.
     """
     more = text = _read(stream, label, _CHUNK_BYTES, skip=skip)
     head = text[:8]
@@ -140,9 +140,9 @@ def chunks(
         if b"\0" in text:
             raise ValueError(f"{label}: is no text; {guess(head)}")
         masked, unclosed = mask_quoted_breaks(text, separator)
-        # A carriage return at the very end may be the first half of a line break.
+        # A carriage return at the very end may be the first half of a CR LF.
         end = max(masked.rfind(b"\n"), masked.rfind(b"\r", 0, -1)) + 1
-        # Doubling keeps the cost of a long record linear, although its beginning is scanned again.
+        # The amount read doubles, so that a long record, which is scanned again each time, still costs linear time.
         more = more and _read(stream, label, _CHUNK_BYTES if end else max(_CHUNK_BYTES, len(text)), skip=skip)
         endless = (unclosed is not None and not more) or (not end and len(text) > _MAX_RECORD_BYTES)
         if not more and not endless:
@@ -175,7 +175,7 @@ def _count_breaks(text: bytes, end: int) -> int:
 def _read(stream: Stream, label: str, size: int, *, skip: bool) -> bytes:
     try:
         read = stream.read(size)
-        # Where bad lines are skipped, a line with null bytes is one of bytes that are no UTF-8 text.
+        # When bad lines are skipped, a line with null bytes counts as bytes that are no UTF-8 text.
         return read.replace(b"\0", _NULL) if skip else read
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{label}: the gzip data are damaged or cut short ({error})") from error
@@ -196,8 +196,8 @@ def mask_quoted_breaks(text: bytes, separator: str) -> tuple[bytes, int | None]:
     """
     if b'"' not in text:
         return text, None
-    # Two quotes in a row are one of the value. There is only one way to match, so nothing is tried twice, and no need
-    # for possessive quantifiers, in which Python 3.11 had faults.
+    # Two quotes in a row are one quote in the value. There is only one way to match, so nothing is tried twice. That
+    # needs no possessive quantifiers, in which Python 3.11 had faults.
     quoted = re.compile(rb'(?:\A|(?<=[%b\r\n]))"[^"]*(?:""[^"]*)*("|\Z)' % re.escape(separator.encode()))
     masked = bytearray(text)
     for found in quoted.finditer(text):

@@ -1,4 +1,4 @@
-"""TableOrArray of a file as a detector takes them, block by block: a table, or an array."""
+"""Rows of a file as a detector takes them, block by block: a table or an array."""
 
 from __future__ import annotations
 

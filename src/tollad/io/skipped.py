@@ -15,12 +15,12 @@ from tollad.io import files
 class SkippedRows:
     """A CSV file of rows that were left out: their number, their line, what is wrong, and their text.
 
-    The text of a row that is no row of the table is that of the file; of one with a value of another kind than its
-    column it is the values of the columns that count, as CSV.
+    The text of a row with too few or too many values is that of the file. The text of a row with a value of a wrong
+    kind is its values, in the columns that are used, as CSV.
 
-    It is written while a file is read, in the order in which the rows are found to be bad, and appears when the block
-    ends without an exception; it has a line of names even if no row was skipped, so that an older list never stands for
-    a newer one. In memory there is no more of it than a buffer.
+    Rows are written in the order in which they are found, while the file is read, and the list appears when the block
+    ends without an exception. It has a line of names even if no row was skipped, so that an older list is always
+    replaced. Memory holds a small buffer only.
 
     Parameters
     ----------

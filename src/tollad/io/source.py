@@ -1,4 +1,4 @@
-"""What the rows of a fit were, as the commands keep it in a model file and read later files by it."""
+"""What the commands know of the file of a fit. They keep it in the model file and read later files in the same way."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Source:
 
 
 def notes_and_source(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], Source | None]:
-    """Return the notes of the user, and what the commands kept, which in files of version 1 lay among them."""
+    """Return the notes of the user and the record of the commands, which was among the notes in files of version 1."""
     notes = dict(metadata["notes"])
     if "source" in metadata:
         return notes, None if metadata["source"] is None else Source.from_json(metadata["source"])

@@ -1,7 +1,7 @@
 """Files a user has, as streams of blocks: CSV, Excel, JSON lines, Parquet, NumPy arrays and standard input.
 
-A table is read block by block, so that its size on disk is no limit. Text stays text: what a column is can only be told
-from all of it (`tollad.tables.survey`), and an error can still name the line that a value stands on.
+A table is read block by block, so that its size on disk is no limit. Text stays text, because only the whole column
+tells what it is (`tollad.tables.survey`), and because an error can then name the line of a value.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ class TableSource:
     Attributes
     ----------
     numeric : set of str
-        Columns of text to be read as float64 wherever a piece of the file has nothing else in them: faster, and blocks
-        of either type are understood alike. Empty at first, to be filled by who knows what the columns are.
+        Columns of text to be read as float64 in each piece of the file that holds only numbers there, which is faster.
+        Blocks of either type are understood alike. It is empty at first; the caller who knows the columns fills it.
     dialect : Dialect
         How the text is written.
     index : frozenset of str
@@ -319,8 +319,8 @@ def _parquet_parts(path: str, block_rows: int) -> Iterator[Piece]:
     from pyarrow import parquet  # slow to import: it brings clients of cloud storage
 
     try:
-        # Buffered, a row group is read piece by piece; otherwise whole, and it may be the whole file.
-        # Opened here: Arrow takes no names that are no UTF-8.
+        # With a buffer a row group is read piece by piece. Otherwise it is read whole, and it may be the whole file.
+        # Opened here, since Arrow takes no file names that are not UTF-8.
         with open(path, "rb") as raw, parquet.ParquetFile(raw, buffer_size=1 << 16, pre_buffer=False) as file:
             names = distinct_names(path, file.schema_arrow.names)
             for batch in file.iter_batches(block_rows):
@@ -330,7 +330,7 @@ def _parquet_parts(path: str, block_rows: int) -> Iterator[Piece]:
 
 
 def _with_nulls(column: pa.ChunkedArray, words: pa.Array) -> pa.ChunkedArray:
-    """One sign for what is missing, null, and one type for text, string."""
+    """Return a column in which all missing values are null and text has the type string."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):

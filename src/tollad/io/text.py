@@ -34,8 +34,8 @@ from tollad.io.records import (
 )
 from tollad.tables.schema import MISSING
 
-# What is done with a row that cannot be read: its number in the file, from 0; its line, None where the file has no
-# lines; what is wrong with it; and its text.
+# Called with a row that cannot be read: its number in the file, from 0; its line, or None if the file has no lines;
+# what is wrong with it; and its text.
 Reject: TypeAlias = Callable[[int, int | None, str, str], None]
 
 
@@ -217,7 +217,7 @@ def _parse(
         )
 
     if numeric:
-        # What is no finite number is read again as text: `columns` says what it is, and on which line.
+        # Text that is no finite number is read again as text, so that a later error can show it with its line.
         with contextlib.suppress(pa.ArrowInvalid):
             table = read(numeric)
             if not any(pc.any(pc.is_inf(table[name])).as_py() for name in numeric if name in table.column_names):

@@ -18,14 +18,14 @@ from tollad.bench.protocols import Task
 from tollad.bench.results import Row
 from tollad.bench.spec import Baseline
 
-# The names of the first results, by which their identities were taken.
+# Names in the first results. Their identities depend on them, so they stay.
 _METHODS = {"mean": "DistanceToMean", "pca": "PrincipalComponents", "knn": "NearestNeighbours"}
 
 
 def measure(baseline: Baseline, task: Task, *, checkpoint: Path | None = None, deadline: float = float("inf")) -> Row:
     """Return the row of the results. What it measures needs no label, so it stands under "last".
 
-    It takes seconds: there is no state to keep, and no deadline is looked at.
+    It takes seconds, so that no state is kept and the deadline does not matter.
 
     Raises
     ------
@@ -66,6 +66,6 @@ def measure(baseline: Baseline, task: Task, *, checkpoint: Path | None = None, d
 
 
 def _rows(baseline: Baseline, task: Task, rows: NDArray[Any]) -> NDArray[Any]:
-    """Rows as the baseline takes them; a column of its own for each value, so that "standardised" is by value."""
+    """Return rows as the baseline takes them, flat, so that "standardised" standardises each pixel by itself."""
     prepared = task.preprocessing(rows) if baseline.rows == "preprocessed" else rows
     return np.asarray(prepared, np.float64).reshape(len(rows), -1)

@@ -11,7 +11,7 @@ import torch
 
 from tollad.bench.spec import Run
 
-# To learn the pace, calls are timed for so many seconds; one that takes as long as this is timed once.
+# Calls are repeated until they take so many seconds together. A call that takes longer than this is timed once.
 _TIMED = 0.5
 _LONG_CALL = 10.0
 
@@ -33,7 +33,7 @@ class Pace:
 
 
 class Clock:
-    """Seconds between marks, on the device's own clock where it runs by itself."""
+    """Seconds between marks, by the clock of the device if that computes asynchronously."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -54,9 +54,9 @@ class Clock:
         return float(start.elapsed_time(end)) / 1000
 
     def seconds_of(self, call: Callable[[], object]) -> float:
-        """Return the seconds of a call, of many in a row where one is short; waits for a device."""
+        """Return the seconds of a call, averaged over many if it is short; waits for the device."""
         start = self.mark()
-        call()  # memory is reserved, and cuDNN looks for its fastest way
+        call()  # the first call reserves memory and lets cuDNN choose its algorithm
         once = self.between(start, self.mark())
         if once > _LONG_CALL:
             return once

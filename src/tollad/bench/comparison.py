@@ -18,9 +18,9 @@ from tollad.bench.results import Row
 from tollad.bench.tables import AVERAGE, Method, Table
 
 _PREFACE = Path(__file__).parent / "comparison.md"
-# A cell is reproduced within so many published deviations and points.
+# A cell counts as reproduced within so many published standard deviations plus points.
 _DEVIATIONS, _POINTS = 2.0, 1.0
-# Of a cell of random splits, fewer than this say nothing.
+# A cell of random splits needs at least so many to count.
 _LEAST_SPLITS = 10
 
 

@@ -1,4 +1,4 @@
-"""The rows of tasks on the device: images stay there as bytes and are preprocessed there, batch by batch."""
+"""The rows of tasks on the device. Images are kept there as bytes and preprocessed batch by batch."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class DeviceRows:
             self._labels[part] = torch.from_numpy(labels).to(device)
 
     def batches(self, batch_size: int, seeds: Sequence[int], window: int = 20) -> Batches:
-        """Return the batches of the members; those of one seed and as many rows see the same, in rows and order.
+        """Return the batches of the members. Members with the same seed and number of rows get the same row numbers.
 
         Parameters
         ----------
@@ -125,7 +125,7 @@ class Prepare:
         self._constants: tuple[Tensor, ...] = ()
         if self._kind in ("scale", "contrast"):
             constants = [preprocessing.constants for preprocessing in preprocessings]
-            # One set of constants for all keeps rows that all share from being prepared M times.
+            # With equal constants, rows that all members share are prepared once and not M times.
             constants = constants[:1] if len(set(constants)) == 1 else constants
             self._constants = tuple(c.view(-1, 1, 1, 1, 1) for c in torch.tensor(constants, device=device).T)
 
@@ -136,7 +136,7 @@ class Prepare:
         first, second = self._constants
         if self._kind == "scale":
             return x.float().div_(255).sub(first).div_(second)
-        # The sum of bytes is exact, so that an image of one value is 0 afterwards and nothing else.
+        # The sum of bytes is exact, so that an image of one value becomes exactly 0.
         x = x - x.sum((2, 3, 4), keepdim=True) / x[0, 0].numel()
         size = x.abs().mean((2, 3, 4), keepdim=True)
         x /= torch.where(size == 0, 1, size)

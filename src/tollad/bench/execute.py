@@ -28,7 +28,7 @@ from tollad.training.checkpoint import Checkpoint
 from tollad.training.loop import Precision
 from tollad.training.session import Session
 
-# Rows of each member that are scored at once. On a CPU the values between convolutions should stay in its cache.
+# Rows of each member that are scored at once: few enough that intermediate values stay in the cache of a CPU.
 _BLOCK = {"cpu": 100, "cuda": 2000}
 _DENSE_BLOCK = 10_000
 # Seconds between two saves of the state.
@@ -49,8 +49,8 @@ def execute(
     """Train runs as one stack and return a row for each.
 
     Every `validate_every` steps the validation rows are scored in evaluation mode; the weights are kept when the metric
-    is strictly above all before, from 0. So the earliest best wins. A member whose loss or scores are no longer finite
-    gets a row with an error, and the others are what they are without it.
+    is strictly above all earlier ones and 0. So the earliest best wins. A member whose loss or scores are no longer
+    finite gets a row with an error; the other members are not affected.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def execute(
             try:
                 training.resume(saved)
             except (ValueError, KeyError) as error:
-                # Damaged, or another version's: what it saved is a matter of time, and must not stand in the way.
+                # Damaged, or of another version. A checkpoint only saves time, so the training begins anew.
                 warnings.warn(f"{runs[0]} begins anew, its checkpoint cannot be used: {error}", stacklevel=2)
                 training = _Training(runs, tasks, device)
         return training.rows() if training.run(saved, deadline, progress) else None
@@ -291,7 +291,7 @@ class _Training:
             "flops": {
                 "step": flops,
                 "per_second": flops / step,
-                # A device that only imitates a precision is faster without.
+                # A device that only emulates a precision is faster in float32.
                 "peak_per_second": max(machine.peak_flops(device, p) for p in {first.precision, "float32"}),
             },
             "device": machine.describe(device),

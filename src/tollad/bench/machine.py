@@ -46,7 +46,7 @@ def products(precision: Precision) -> Iterator[None]:
     """Set how float32 products are computed within the block: in full, or in TF32 where the device has it."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    # By itself cuDNN takes TF32 for convolutions, which would not be float32.
+    # By default cuDNN computes convolutions in TF32, which is not float32.
     with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=precision == "tf32"):
         try:
             yield
@@ -56,13 +56,13 @@ def products(precision: Precision) -> Iterator[None]:
 
 @functools.cache
 def peak_flops(device: torch.device, precision: Precision) -> float:
-    """Measure the FLOP/s of a large matrix product: what nothing built from products can exceed.
+    """Measure the FLOP/s of a large matrix product: an upper bound for every network.
 
-    Once a process: it takes as long as many a small run.
+    It is measured once a process, since it takes as long as a small run.
     """
     side = _SIDE[device.type]
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    # Not zeros or ones, which draw less power and so run faster.
+    # Random numbers: zeros or ones draw less power, and so run faster.
     matrix = torch.rand(side, side, generator=torch.Generator(device), device=device).to(dtype)
     fastest = float("inf")
     with products(precision):

@@ -17,7 +17,7 @@ _MEMBERS_OTHERS = 1
 def plan(runs: Iterable[Run], n_members: int | None = None) -> list[list[Run]]:
     """Divide runs into stacks, in the order in which the first run of each comes.
 
-    Always in the same way for the same runs, so that what was interrupted is found again.
+    The same runs always give the same stacks, so that an interrupted one finds its checkpoint.
 
     Parameters
     ----------

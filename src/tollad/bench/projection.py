@@ -1,4 +1,4 @@
-"""How long runs are going to take, from a few steps of each kind, told before anyone waits."""
+"""Say how long runs are going to take, measured by a few steps of each kind, before they begin."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def project(
         yield f"{run.protocol} {run.dataset}, {run.network}, batch {run.batch_size}, {run.precision}: {n_runs}"
         try:
             pace = _pace(found[0], device)
-        except (RuntimeError, MemoryError) as error:  # that of the run is kept with the results
+        except (RuntimeError, MemoryError) as error:  # the run will fail likewise, and keep its error
             yield f"  cannot be measured: {error}"
             left_out = True
             continue
@@ -87,7 +87,7 @@ def project(
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the unit in which a person would say it.
+    """Return a time in a unit that suits its size.
 
     Examples
     --------
@@ -118,12 +118,12 @@ def _pace(stack: Sequence[Run], device: torch.device) -> Pace:
 
 
 def _steps_done(checkpoint: Path) -> int:
-    """Of a stack that was interrupted, else 0."""
+    """Return how many steps an interrupted stack has done, else 0."""
     if not checkpoint.exists():
         return 0
     try:
         return int(artifact.load(checkpoint, "checkpoint")[0]["step"])
-    except (ValueError, KeyError):  # it cannot be used, and the stack is going to say so
+    except (ValueError, KeyError):  # the checkpoint cannot be used, which the run will report
         return 0
 
 

@@ -1,4 +1,4 @@
-"""Protocols: who is normal, which rows train, validate and test, and how they are preprocessed.
+"""Protocols: which class is normal, which rows train, validate and test, and how they are preprocessed.
 
 A protocol is a public function that returns a `Task`. Where the paper's text and its authors' code differ, the code is
 followed: it made the published numbers. All splits come from ``numpy.random.RandomState``, whose numbers are the same

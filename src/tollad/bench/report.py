@@ -32,7 +32,7 @@ _WHAT = {
 
 _Recipe: TypeAlias = tuple[Any, ...]
 
-# Wide tables scroll by themselves; a method and what was measured of it stay in sight.
+# Wide tables scroll by themselves, while the columns of the method and of what was measured stay in view.
 _STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; color: #222; margin: 2em }
 div { overflow-x: auto }
@@ -214,7 +214,7 @@ def to_csv(reports: Sequence[Report]) -> str:
 
 
 def _by_key(rows: Iterable[Row]) -> dict[_Recipe, dict[_Recipe, Row]]:
-    """Rows by what must agree, and among these by recipe."""
+    """Return rows by the values that must agree with the table, and among these by recipe."""
     found: dict[_Recipe, dict[_Recipe, Row]] = {}
     for row in rows:
         item = work_of(row)
@@ -244,7 +244,7 @@ def _measured(table: Table, method: Method, found: Mapping[_Recipe, Mapping[_Rec
     for cell in table.cells:
         for seed in _seeds(table, method, cell):
             items = {budget: table.repetition(method, cell, seed, budget=budget) for budget in method.budgets}
-            # Where two budgets are one, it is the published one.
+            # If two budgets are equal, the result counts for the published one.
             for item, budget in {item: budget for budget, item in reversed(items.items())}.items():
                 for recipe, row in found.get(_key(item), {}).items():
                     name = recipe if len(method.budgets) == 1 else (budget,)
@@ -316,7 +316,7 @@ def _remark(table: Table, method: Method, recipe: _Recipe, by_cell: _Found) -> s
     rows = [row for found in by_cell.values() for row in found.values()]
     name = ", ".join(part for part in (method.name, _recipe_name(table, method, recipe)) if part)
     on = "; ".join(sorted({_machine(row) for row in rows if "device" in row}))
-    # A stack's seconds are those of all its members.
+    # The seconds of a stack are those of all its members together.
     hours = sum(row["seconds"]["wall"] / row.get("members", 1) for row in rows if "seconds" in row) / 3600
     spent = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
     remark = f"{name}: on {on}, {spent}{_speed(rows)}." if on else f"{name}: no result."

@@ -35,7 +35,7 @@ class Results:
     Parameters
     ----------
     folder : str or os.PathLike
-        Made when the first result is appended.
+        It is made when the first result is appended.
 
     Examples
     --------
@@ -51,10 +51,10 @@ class Results:
         self.folder = Path(folder)
 
     def append(self, name: str, rows: Sequence[Row]) -> None:
-        """Append rows to ``folder/name.jsonl``, each whole or not there for a reader.
+        """Append rows to ``folder/name.jsonl``. A reader never sees a part of a row.
 
-        If the write fails, as on a full disk, none is there. If the process ends or the power fails meanwhile, the
-        first may be there without the others.
+        If the write fails, as on a full disk, no row is added. If the process is killed or the power fails, the first
+        rows may be there without the others.
 
         Raises
         ------
@@ -67,7 +67,7 @@ class Results:
         data = "".join(f"{line}\n" for line in lines).encode()
         with self._opened(name) as (path, descriptor):
             _lock(descriptor, wait=True)
-            end = path.read_bytes().rfind(b"\n") + 1  # what comes after was torn off by a crash
+            end = path.read_bytes().rfind(b"\n") + 1  # the rest is an incomplete line of a crash
             os.ftruncate(descriptor, end)
             os.lseek(descriptor, end, os.SEEK_SET)
             try:
@@ -108,7 +108,7 @@ class Results:
             If a line is no result or of a newer format.
         """
         for path in sorted(self.folder.glob("*.jsonl")):
-            # Read at once: of what another process is writing, the end may be here and its beginning not.
+            # Read at once: of a line that another process is writing, a later read could see the end only.
             *lines, _ = path.read_bytes().split(b"\n")
             for number, line in enumerate(lines, 1):
                 yield _parse(line, f"{path}, line {number}")
@@ -120,7 +120,7 @@ class Results:
 
 @contextlib.contextmanager
 def claim(path: Path) -> Iterator[bool]:
-    """Hold a file for this process while the block runs; yields whether it was free. A dead process holds nothing."""
+    """Lock a file while the block runs, and yield whether it was free. The lock of a dead process is gone."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)

@@ -34,7 +34,7 @@ class Outcome(NamedTuple):
 
 
 def default_scratch() -> Path:
-    """Return the folder for what is in flight: in the user's cache, outside any project."""
+    """Return the folder for checkpoints: in the user's cache, outside any project."""
     return user_cache() / "runs"
 
 
@@ -60,10 +60,10 @@ def carry_out(
         Rows go to the file named after the run's data set.
     device : torch.device
     scratch : Path
-        Folder for the states of stacks in flight, and for who holds which.
+        Folder for checkpoints, and for locks.
     missing : bool, default False
-        Whether to leave out what has a result without an error. Asked anew before each stack, and stacks that
-        another process works at are left to it: so several processes can share the work.
+        Whether to leave out work that has a result without an error. This is checked again before each stack, and one
+        that another process works at is left to it. So several processes can share the work.
     n_members : int, optional
         Runs trained together, see `tollad.bench.plan.plan`.
     max_minutes : float
@@ -90,7 +90,7 @@ def carry_out(
     for name in {_file_of(members) for members in groups}:
         results.check(name)
     for whole in groups:
-        # By the whole group: what of it has a result differs from one process and one call to the next.
+        # Locked by the whole group, since which of its runs are left differs between processes and calls.
         with claim(scratch / f"{_name_of(whole)}.lock") as free:
             if not free:
                 say(f"{_describe(whole)}: another process is at it")
@@ -107,7 +107,7 @@ def carry_out(
             try:
                 rows = _measure(members, tasks, device, checkpoint, deadline, say)
             except (ArithmeticError, RuntimeError, MemoryError) as error:
-                # What torch raises when it fails, for lack of memory mostly: the next stack may be smaller.
+                # Torch raises these when it fails, mostly for lack of memory. The next stack may be smaller.
                 rows = [failed_row(item, f"{type(error).__name__}: {error}") for item in members]
             if rows is None:
                 say(f"{_describe(members)}: time is up; the next run of what is missing goes on from here")
@@ -124,11 +124,11 @@ def carry_out(
 def divide(work: Iterable[Work], n_members: int | None = None) -> list[Sequence[Work]]:
     """Return what is carried out together: stacks of runs, then baselines and trials one by one.
 
-    Of all the work, with a result or not: so a stack is the same whatever became of others.
+    All work counts, with a result or not, so that a stack does not depend on what is finished.
     """
     items = list(work)
     stacks = plan(runs_of(items), n_members)
-    # The others come last: time on a lent device is for runs.
+    # The others come last, since runs need the device most.
     return [*stacks, *([item] for item in dict.fromkeys(items) if not item.stacks)]
 
 

@@ -46,7 +46,7 @@ SHARED = ("protocol", "dataset", *targeted.SHARED, "validate_every", "precision"
 RECIPE = ("steps", "batch_size", "validate_every", "precision")
 """What of a run may differ from the paper's recipe and still belong beside it, told apart by name."""
 
-# Part of every identity: raised when a change of the code gives the same values another meaning.
+# Part of every identity. It is raised when a change of the code changes the result of the same values.
 _RECIPE = 1
 
 
@@ -243,8 +243,8 @@ class Trial:
     settings : mapping, given; tuple of (name, value) pairs, kept
         Its fields that are not left at their defaults, by name.
     grid : mapping, given; tuple of (name, values) pairs, kept
-        Fields of which the values with the best validation metric count as the best validation, for a method without
-        steps; the last step is that of `settings`.
+        Fields and the values to try, for a method without steps. Those of the best validation metric count as its best
+        validation; "last" is measured with `settings`.
     seed : int
     n_watches : int
         How often the validation rows are scored on the way.

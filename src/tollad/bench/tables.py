@@ -119,7 +119,7 @@ class Table:
         overrides: Mapping[str, Any] | None = None,
         budget: str = BUDGETS[0],
     ) -> list[Work]:
-        """Return all that reproduces the table, seed by seed: after each, every cell has one result more.
+        """Return all work that reproduces the table, ordered by seed, so that all cells fill evenly.
 
         Parameters
         ----------

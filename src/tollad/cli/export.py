@@ -13,18 +13,14 @@ from tollad.warn import printable
 @click.option("-o", "--output", required=True, metavar="OUT", help="The ONNX file to write, such as model.onnx.")
 @force_option
 def export(model: str, output: str, force: bool) -> None:
-    """Write MODEL, of a table, as one ONNX graph.
+    """Write MODEL, of tables, images or series, as one ONNX graph.
 
-    The graph holds the preprocessing, the networks, the threshold and the p-value. tollad score OUT DATA scores by it
-    without torch; so does any ONNX runtime.
+    The graph holds the preprocessing, the networks, the threshold and the p-value. Of a table, tollad score OUT DATA
+    scores by it without torch; so does any ONNX runtime.
     """
-    from tollad.detector.estimator import TollDetector
     from tollad.io.outputs import check_distinct, check_output
 
     check_distinct(output, read=(model,))
     check_output(output, overwrite=force)
-    detector = load_detector(model, None)
-    if not isinstance(detector, TollDetector):
-        raise ValueError(f"{model}: models of images and series cannot be exported; models of tables can")
-    detector.to_onnx(output, overwrite=force)
+    load_detector(model, None).to_onnx(output, overwrite=force)
     click.echo(f"Wrote {printable(output)}")

@@ -40,6 +40,8 @@ def score(
     from tollad.serve.runtime import Runtime
 
     runtime = Runtime.load(model)
+    if runtime.kind != "table":
+        raise ValueError(f"{model} is a graph for {runtime.kind}; score these from Python, by tollad.runtime")
     # It answers what these ask of a detector.
     detector = cast("TollDetector", runtime)
     blocks = score_blocks(detector, data, **reading)

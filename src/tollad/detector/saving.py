@@ -81,7 +81,7 @@ class Saving(BaseEstimator):
         OSError
             If the file cannot be written, or exists and `overwrite` is False. An older file is then as it was.
         """
-        self._model(notes, source).save(path, overwrite=overwrite)
+        self.as_model(notes, source).save(path, overwrite=overwrite)
 
     def to_onnx(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
         """Write the fitted detector as one ONNX graph: preprocessing, networks, score, threshold and p-value.
@@ -105,10 +105,10 @@ class Saving(BaseEstimator):
             If the file cannot be written.
         """
         # By name: the room of services stands on that of detectors, and only this method leads to it.
-        importlib.import_module("tollad.serve.onnx").write_onnx(self._model(None, None), path, overwrite=overwrite)
+        importlib.import_module("tollad.serve.onnx").write_onnx(self.as_model(), path, overwrite=overwrite)
 
-    def _model(self, notes: Mapping[str, Any] | None, source: Source | None) -> Model:
-        """Return the fitted detector as plain parts."""
+    def as_model(self, notes: Mapping[str, Any] | None = None, source: Source | None = None) -> Model:
+        """Return the fitted detector as plain parts, with `notes` and `source` as `save` takes them."""
         check_is_fitted(self)
         parameters = self.get_params()
         check_parameters(parameters)  # set_params may have changed what the file could not be loaded with

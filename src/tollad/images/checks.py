@@ -1,4 +1,4 @@
-"""What an image detector is given: its parameters, and images as arrays. Each error is one sentence."""
+"""What an image detector is given: its parameters. Each error is one sentence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.random import RandomState, SeedSequence
-from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from tollad.calibration.checks import check_rate, check_share
@@ -41,37 +40,6 @@ def check_shape(shape: tuple[int, ...], chosen: Representation) -> None:
             f"the images are {shape[1]}x{shape[2]} pixels, and {chosen.name} needs {chosen.least_side} or more each "
             "way; enlarge them, or use the representation pixels"
         )
-
-
-def floats_of(images: ArrayLike) -> NDArray[np.float32]:
-    """Return images as float32 from 0 to 1: (n, H, W) or (n, C, H, W) -> (n, C, H, W).
-
-    Raises
-    ------
-    ValueError, TypeError
-        If they are not such images: of several sizes, of another type, not finite, or outside of 0 to 1.
-    """
-    try:
-        array = np.asarray(images)
-    except ValueError:
-        array = np.empty(0, object)
-    if array.dtype == object:
-        raise ValueError("the images differ in size or are no numbers; bring them to one size first")
-    if array.ndim not in (3, 4) or not array.size:
-        raise ValueError(f"images are (n, H, W) or (n, C, H, W), not an array of shape {array.shape}")
-    array = array[:, None] if array.ndim == 3 else array
-    if array.shape[1] not in (1, 3):
-        raise ValueError(f"images have 1 channel or 3, (n, C, H, W), not {array.shape[1]}: shape {array.shape}")
-    if array.dtype == np.uint8:
-        return np.divide(array, 255, dtype=np.float32)
-    if array.dtype.kind != "f":
-        raise TypeError(f"images are uint8, or floats from 0 to 1, not {array.dtype}")
-    for number, image in enumerate(array):
-        least, most = image.min(), image.max()
-        if not (least >= 0 and most <= 1):  # NaN compares as neither
-            what = "holds NaN" if np.isnan(image).any() else f"has values from {least:g} to {most:g}"
-            raise ValueError(f"image {number + 1} {what}, and floats go from 0 to 1; divide by the largest value")
-    return array.astype(np.float32)
 
 
 def draw_seed(random_state: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,12 +17,13 @@ from torch import nn
 from tollad.calibration import Decision, rows_needed
 from tollad.detector.deciding import Deciding
 from tollad.images import representations
-from tollad.images.checks import check_parameters, check_shape, draw_seed, floats_of
+from tollad.images.checks import check_parameters, check_shape, draw_seed
 from tollad.images.heads import Floats
 from tollad.images.levels import Place, enlarged, fit_head, fit_places, fit_whole, highest, joined_map
 from tollad.images.representations import Representation, Seen
 from tollad.images.storage import load_state, save_state
 from tollad.io.images import ImageSource
+from tollad.io.pixels import floats_of
 from tollad.io.source import Source, notes_and_source
 
 _LEAST_IMAGES = 5
@@ -274,6 +276,19 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
             "source": None if kept is None else kept.to_json(),
         }
         save_state(path, metadata, self._wholes, self._places, self._map_unit, self.decision_, overwrite=overwrite)
+
+    def to_onnx(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+        """Write the fitted detector as one ONNX graph, with the map if its head has one.
+
+        Parameters and errors as of `tollad.TollDetector.to_onnx`; only the representation "gradients" can be exported.
+        """
+        check_is_fitted(self)
+        # By name: the room of services stands on that of images, and only this method leads to it.
+        room = importlib.import_module("tollad.serve.onnx_images")
+        fitted = room.FittedImages(
+            self.representation_, self.input_shape_, self._wholes, self._map_unit, self.decision_, self.notes_
+        )
+        room.write_images(fitted, path, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, representation: nn.Module | None = None) -> Self:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 N_ORIENTATIONS = 8
-_N_CELLS = 8
+N_CELLS = 8
 # Of the side of an image: 7 of 28 pixels.
 _CELL = 1 / 4
 _BLOCK = 256
@@ -70,12 +70,17 @@ def _of_block(images: NDArray[Any]) -> NDArray[np.float32]:
 def _pooled(maps: Tensor) -> Tensor:
     """Average (n, k, H, W) over 8 x 8 overlapping cells: (n, k, 8, 8)."""
     height, width = maps.shape[-2:]
-    rows = functional.avg_pool2d(maps, (round(height * _CELL), 1), 1)
-    rows = rows[:, :, _starts(rows.shape[2])]
-    columns = functional.avg_pool2d(rows, (1, round(width * _CELL)), 1)
-    return columns[:, :, :, _starts(columns.shape[3])]
+    rows = functional.avg_pool2d(maps, (cell_side(height), 1), 1)
+    rows = rows[:, :, cell_starts(rows.shape[2])]
+    columns = functional.avg_pool2d(rows, (1, cell_side(width)), 1)
+    return columns[:, :, :, cell_starts(columns.shape[3])]
 
 
-def _starts(n: int) -> list[int]:
+def cell_side(side: int) -> int:
+    """Return how many pixels of a side of an image a cell takes."""
+    return round(side * _CELL)
+
+
+def cell_starts(n: int) -> list[int]:
     """Return 8 of n places, evenly spread."""
-    return [round(i * (n - 1) / (_N_CELLS - 1)) for i in range(_N_CELLS)]
+    return [round(i * (n - 1) / (N_CELLS - 1)) for i in range(N_CELLS)]

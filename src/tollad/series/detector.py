@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import warnings
 from collections import defaultdict
@@ -427,6 +428,12 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         parameters = {name: getattr(self, name) for name in _OF_SERIES}
         kept = self.model_.notes if notes is None else notes
         files.save(path, self.model_, parameters, kept, source or self.model_.source, overwrite=overwrite)
+
+    def to_onnx(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+        """Write an ONNX graph as `tollad.TollDetector.to_onnx` does; its label marks all steps above the threshold."""
+        check_is_fitted(self)
+        # By name: the room of services stands on that of series, and only this method leads to it.
+        importlib.import_module("tollad.serve.onnx_series").write_series(self.model_, path, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device: str | torch.device | None = None) -> Self:

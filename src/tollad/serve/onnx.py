@@ -7,8 +7,6 @@ decided towards normal, so that rounding changes neither a label nor a p-value.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -18,23 +16,36 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from tollad import __version__
-from tollad.calibration import Decision
 from tollad.detector.model import Model
 from tollad.detector.nearest import Nearest
 from tollad.detector.scorer import Scorer
 from tollad.io.files import atomic_write
-from tollad.serve.runtime import DIGEST, FORMAT, NO_DIGEST, TIE
 from tollad.tables.features import Features
 from tollad.tables.schema import CYCLES, MAX_LEVELS, Column
 from tollad.training.rowwise import BatchNorm, LayerNorm, Linear, RowWise
 
 try:
-    from onnx import TensorProto, ValueInfoProto, checker, helper
+    from onnx import TensorProto, ValueInfoProto, helper
 
     from tollad.serve.graph import Graph
+    from tollad.serve.outputs import answers, finished
 except ImportError as error:
     raise ImportError("ONNX files need the package onnx: pip install 'tollad[onnx]'") from error
+
+# With what the graphs of images and series are made of: they take it from here, where a missing extra is named.
+__all__ = [
+    "Filled",
+    "Graph",
+    "TensorProto",
+    "answers",
+    "finished",
+    "helper",
+    "network_of",
+    "score_of",
+    "to_bytes",
+    "views_of",
+    "write_onnx",
+]
 
 # Kept rows whose distances are compared in double precision: single precision may mistake their order.
 _N_CANDIDATES = 8
@@ -43,7 +54,6 @@ _SAME = 1e-9
 # Rows are filled up to whole multiples, and narrow products to a width: else kernels for odd ends, which round in other
 # ways, would give a row other bits in other company.
 _ROWS, _WIDTH = 8, 16
-_OPSET, _ML_OPSET = 17, 3
 
 
 def write_onnx(model: Model, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
@@ -72,28 +82,25 @@ def write_onnx(model: Model, path: str | os.PathLike[str], *, overwrite: bool = 
 def to_bytes(model: Model) -> bytes:
     """Return what `write_onnx` writes."""
     record, preparation, scorer = model.record, model.preparation, model.scorer
-    network = _network(model)
+    network = network_of(model)
     graph = Graph()
     kept = None if record.columns is None else [column for column in record.columns if column.kind != "drop"]
     inputs: list[ValueInfoProto] = []
     if kept is None:
         inputs.append(helper.make_tensor_value_info("X", TensorProto.DOUBLE, ["n", record.input_shape[0]]))
-        filled = _Filled(graph, "X")
+        filled = Filled(graph, "X")
         rows = filled.up("X", n_axes=2)
     else:
-        filled = _Filled(graph, kept[0].name)
+        filled = Filled(graph, kept[0].name)
         for column in kept:
             kind = TensorProto.STRING if column.kind == "category" else TensorProto.DOUBLE
             inputs.append(helper.make_tensor_value_info(column.name, kind, ["n"]))
         rows = _encoded(graph, kept, filled)
-    views = _views(graph, preparation.features, rows)
-    score = _score(graph, scorer, network, views, preparation.features.n_views)
-    outputs = _answers(graph, model.decision, filled.back(score, "anomaly_score"))
-    # An input that is an initializer, too, may be given or not.
-    inputs.append(helper.make_tensor_value_info("threshold", TensorProto.DOUBLE, []))
+    views = views_of(graph, preparation.features, rows)
+    score = score_of(graph, scorer, network, views, preparation.features.n_views)
+    outputs = answers(graph, model.decision, filled.back(score, "anomaly_score"))
     known = {
-        "format": FORMAT,
-        "tollad": __version__,
+        "kind": "table",
         "names": list(preparation.names),
         "columns": None if record.columns is None else [column.to_json() for column in record.columns],
         "named_by_numbers": record.named_by_numbers,
@@ -103,21 +110,10 @@ def to_bytes(model: Model) -> bytes:
         "source": None if record.source is None else record.source.to_json(),
         "notes": record.notes,
     }
-    proto = helper.make_model(
-        helper.make_graph(graph.nodes, "tollad", inputs, outputs, graph.initializers),
-        opset_imports=[helper.make_opsetid("", _OPSET), helper.make_opsetid("ai.onnx.ml", _ML_OPSET)],
-        producer_name="tollad",
-        producer_version=__version__,
-    )
-    proto.ir_version = 8  # as old as the operators, for older runtimes
-    helper.set_model_props(proto, {DIGEST: NO_DIGEST, "tollad": json.dumps(known)})
-    checker.check_model(proto)
-    data: bytes = proto.SerializeToString()
-    digest = hashlib.sha256(data).hexdigest()
-    return data.replace(NO_DIGEST.encode(), digest.encode(), 1)
+    return finished(graph, inputs, outputs, known)
 
 
-def _network(model: Model) -> RowWise:
+def network_of(model: Model) -> RowWise:
     """Return the stack as it scores; ValueError for what is no dense network over a table."""
     name, shape = model.record.settings.network, model.record.input_shape
     if len(shape) != 1:
@@ -134,7 +130,7 @@ def _network(model: Model) -> RowWise:
     return RowWise(stack.to(device="cpu"))
 
 
-class _Filled:
+class Filled:
     """Rows filled up to a whole multiple, and cut to their number again."""
 
     def __init__(self, graph: Graph, rows: str) -> None:
@@ -154,7 +150,7 @@ class _Filled:
         return self._graph("Slice", value, self._zero, self._n, output=output)
 
 
-def _encoded(graph: Graph, columns: Sequence[Column], filled: _Filled) -> str:
+def _encoded(graph: Graph, columns: Sequence[Column], filled: Filled) -> str:
     """Return the rows as numbers, (n, m), as `tollad.tables.encode` makes them of columns."""
     parts: list[str] = []
     last, zero, one = graph.axes(1), graph.constant(0.0), graph.constant(1.0)
@@ -210,7 +206,7 @@ def _date(graph: Graph, column: Column, days: str, zero: str, one: str) -> list[
     return [*parts, graph("Where", missing, one, zero)]
 
 
-def _views(graph: Graph, features: Features, rows: str) -> list[str]:
+def views_of(graph: Graph, features: Features, rows: str) -> list[str]:
     """Return each view of the rows, (n, d), as `Features.transform` does."""
     missing = graph("IsNaN", rows)
     values = graph("Where", missing, graph.constant(features.fill), rows)
@@ -242,7 +238,7 @@ def _views(graph: Graph, features: Features, rows: str) -> list[str]:
     return [scaled, graph("Max", graph("Min", short, graph.constant(within)), graph.constant(-within))]
 
 
-def _score(graph: Graph, scorer: Scorer, network: RowWise, views: Sequence[str], n_views: int) -> str:
+def score_of(graph: Graph, scorer: Scorer, network: RowWise, views: Sequence[str], n_views: int) -> str:
     """Return the anomaly score of each row, (n,), as `Scorer` joins it."""
     n_members = len(network)
     first = graph.axes(0)
@@ -337,37 +333,3 @@ def _distance(graph: Graph, nearest: Nearest, view: int, rows: str) -> str:
     place = graph("ArgMin", distances, axis=1, keepdims=1)
     found = [graph("GatherElements", part, place, axis=1) for part in (distances, factors)]
     return graph("Squeeze", graph("Mul", *found), graph.axes(1))
-
-
-def _answers(graph: Graph, decision: Decision, score: str) -> list[ValueInfoProto]:
-    """Add label, decision function and p-value, and return the outputs of the graph."""
-    threshold = graph.constant(decision.threshold, name="threshold")
-    graph("Sub", threshold, score, output="scores")
-    # Less by what is a tie.
-    least = graph("Sub", score, graph("Mul", graph("Abs", score), graph.constant(TIE)))
-    is_anomaly = graph("Greater", least, threshold)
-    graph("Where", is_anomaly, graph.constant(-1, np.int64), graph.constant(1, np.int64), output="label")
-    outputs = [
-        helper.make_tensor_value_info("label", TensorProto.INT64, ["n"]),
-        *(helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["n"]) for name in ("scores", "anomaly_score")),
-    ]
-    if decision.calibration_scores is not None:
-        _p_value(graph, decision.calibration_scores, least)
-        outputs.append(helper.make_tensor_value_info("p_value", TensorProto.DOUBLE, ["n"]))
-    return outputs
-
-
-def _p_value(graph: Graph, calibration: NDArray[np.float64], score: str) -> None:
-    """Add ``(1 + #{calibration scores >= score}) / (m + 1)``, found by halving."""
-    m = len(calibration)
-    step = 1 << (m.bit_length() - 1)
-    padded = np.concatenate([calibration, np.full(2 * step, np.inf)])
-    values, zero = graph.constant(padded), graph.constant(0, np.int64)
-    below = graph("Mul", graph("Cast", score, to=TensorProto.INT64), zero)  # zeros, one a row
-    while step:
-        last = graph("Gather", values, graph("Add", below, graph.constant(step - 1, np.int64)))
-        further = graph("Where", graph("Less", last, score), graph.constant(step, np.int64), zero)
-        below = graph("Add", below, further)
-        step //= 2
-    n_above = graph("Sub", graph.constant(m + 1.0), graph.cast(below, TensorProto.DOUBLE))
-    graph("Div", n_above, graph.constant(m + 1.0), output="p_value")

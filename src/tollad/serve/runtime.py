@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tollad.io.pixels import floats_of
 from tollad.io.source import Source
 from tollad.tables.frames import as_rows, known_columns, to_arrow
 from tollad.tables.schema import Column
@@ -96,19 +97,24 @@ class Runtime:
         known = json.loads(session.get_modelmeta().custom_metadata_map["tollad"])
         if known["format"] > FORMAT:
             raise ValueError(f"{name} was written by tollad {known['tollad']}, which is newer; update tollad")
-        columns = known["columns"]
+        columns = known.get("columns")
         learnt = None if columns is None else tuple(Column.from_json(column) for column in columns)
-        return cls(session, tuple(known["names"]), learnt, known["has_names"], known)
+        return cls(session, tuple(known.get("names", ())), learnt, known.get("has_names", False), known)
 
     @property
     def input_shape_(self) -> tuple[int, ...]:
-        """Shape of a row."""
-        return (self.n_features_in_,)
+        """Shape of a row, of an image, or of a time step."""
+        return tuple(self.known.get("input_shape", (len(self.names),)))
 
     @property
     def n_features_in_(self) -> int:
-        """Columns of a row."""
-        return len(self.names)
+        """Columns of a row, channels of an image or a time step."""
+        return self.input_shape_[0]
+
+    @property
+    def kind(self) -> str:
+        """What is scored: "table", "images" or "series"."""
+        return str(self.known["kind"])
 
     @property
     def columns_(self) -> list[Column] | None:
@@ -153,13 +159,19 @@ class Runtime:
         Parameters
         ----------
         X : array-like or frame
-            Rows of the columns of the fit: of pandas, polars or Arrow, a dict, a list of dicts, or numbers, (n, d).
+            Rows of the columns of the fit: of pandas, polars or Arrow, a dict, a list of dicts, or numbers, (n, d). Or
+            images, (n, H, W) or (n, C, H, W), uint8 or from 0 to 1. Or the steps of a series, (T,) or (T, C), or a
+            frame of them.
 
         Raises
         ------
         ValueError
             For other columns, infinite values, or values of another kind than at the fit.
         """
+        if self.kind == "images":
+            return {"X": _images(X, self.input_shape_)}
+        if self.kind == "series":
+            return {"X": _steps(X, self.names, self.known["window"])}
         X = as_rows(X)
         table = to_arrow(X)
         if self.columns is None:
@@ -196,7 +208,8 @@ class Runtime:
         -------
         dict of str to ndarray, (n,)
             ``label`` (+1 normal, -1 anomaly), ``scores`` (the decision function, negative for anomalies),
-            ``anomaly_score`` and, where the model was calibrated, ``p_value``.
+            ``anomaly_score`` and, where the model was calibrated, ``p_value``; of images also ``anomaly_map``,
+            (n, H, W). One value a row, an image or a time step.
         """
         inputs = self.feed(X)
         if threshold is not None:
@@ -256,3 +269,31 @@ def _numbers(X: Any, names: tuple[str, ...]) -> NDArray[np.float64]:
             f"row {row}, column {names[column]!r}: the value is infinite; correct it, or mark it as missing (NaN)"
         )
     return rows
+
+
+def _images(X: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    images = floats_of(X)
+    if images.shape[1:] != shape:
+        raise ValueError(f"the images have the shape {images.shape[1:]}; the model takes (n, {shape})")
+    return images
+
+
+def _steps(X: Any, names: tuple[str, ...], window: int) -> NDArray[np.float64]:
+    table = to_arrow(X)
+    if table is not None:
+        lacking = [name for name in names if name not in table.column_names]
+        if lacking:
+            raise ValueError(f"the series lacks columns that the model was fitted on: {', '.join(map(repr, lacking))}")
+        X = np.column_stack([table.column(name).to_numpy() for name in names])
+    steps: NDArray[np.float64] = np.asarray(X, dtype=np.float64)
+    if steps.ndim == 1:
+        steps = steps[:, None]
+    if steps.ndim != 2 or steps.shape[1] != len(names):
+        raise ValueError(f"the series has shape {np.shape(X)}; the model takes (T, {len(names)}), time steps first")
+    bad = np.argwhere(~np.isfinite(steps))
+    if len(bad):
+        step, channel = bad[0]
+        raise ValueError(f"the value of step {step} in channel {names[channel]!r} is missing or infinite; fill it")
+    if len(steps) < window:
+        raise ValueError(f"the series has {len(steps)} time steps, fewer than a window of {window}; give a longer one")
+    return steps

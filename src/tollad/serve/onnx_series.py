@@ -1,0 +1,96 @@
+"""A fitted detector of series as one ONNX graph: windows are cut, scored and brought back to time steps in it."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from tollad.io.files import atomic_write
+from tollad.series.model import SeriesModel
+from tollad.serve.onnx import Filled, Graph, TensorProto, answers, finished, helper, network_of, score_of, views_of
+
+
+def write_series(model: SeriesModel, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+    """Write a model of a series as an ONNX file.
+
+    The graph takes one series, (T, C), of at least a window, and answers for each time step. Its label marks every step
+    above the threshold: alarms are not trimmed to the part around their peak.
+
+    Parameters
+    ----------
+    model : SeriesModel
+    path, overwrite
+        As in `tollad.serve.onnx.write_onnx`.
+
+    Raises
+    ------
+    ValueError
+        For a model with an adaptive threshold, or whose windows are seen by a network of convolutions or modules of
+        your own. Nothing is written then.
+    OSError
+        If the file cannot be written.
+    """
+    if model.share is not None:
+        raise ValueError(
+            "a threshold that adapts to the series cannot be exported; fit with adapt=False for a fixed one"
+        )
+    data = to_bytes(model)
+    with atomic_write(path, overwrite=overwrite) as file:
+        file.write(data)
+
+
+def to_bytes(model: SeriesModel) -> bytes:
+    """Return what `write_series` writes."""
+    of_windows = model.detector.as_model()
+    network = network_of(of_windows)
+    graph = Graph()
+    n_channels = len(model.columns)
+    inputs = [helper.make_tensor_value_info("X", TensorProto.DOUBLE, ["n", n_channels])]
+    n_steps = graph("Gather", graph("Shape", "X"), graph.constant(0, np.int64))
+    starts = _starts(graph, model, n_steps)
+    # The steps of each window, (number of windows, window).
+    steps = graph("Add", graph("Unsqueeze", starts, graph.axes(1)), graph.constant(np.arange(model.window), np.int64))
+    cut = graph("Transpose", graph("Gather", "X", steps, axis=0), perm=[0, 2, 1])
+    rows = graph("Reshape", cut, graph.constant([-1, n_channels * model.window], np.int64))
+    filled = Filled(graph, rows)
+    features = of_windows.preparation.features
+    views = views_of(graph, features, filled.up(rows, n_axes=2))
+    scores = filled.back(score_of(graph, of_windows.scorer, network, views, features.n_views), "window_scores")
+    if model.causal:
+        early = graph.constant(np.full(model.window - 1, np.nan))
+        score = graph("Concat", early, scores, axis=0, output="anomaly_score")
+    else:
+        score = _means(graph, steps, scores, n_steps)
+    outputs = answers(graph, model.decision, score)
+    known = {
+        "kind": "series",
+        "names": list(model.columns),
+        "window": model.window,
+        "causal": model.causal,
+        "threshold": model.decision.threshold,
+        "threshold_rule": list(model.decision.rule),
+        "notes": model.notes,
+    }
+    return finished(graph, inputs, outputs, known)
+
+
+def _starts(graph: Graph, model: SeriesModel, n_steps: str) -> str:
+    """Return where windows begin: every so many steps, and so that the last ends with the series."""
+    last = graph("Sub", n_steps, graph.constant(model.window, np.int64))
+    stride = graph.constant(1 if model.causal else model.stride, np.int64)
+    regular = graph("Range", graph.constant(0, np.int64), last, stride)
+    return graph("Concat", regular, graph("Unsqueeze", last, graph.axes(0)), axis=0)
+
+
+def _means(graph: Graph, steps: str, scores: str, n_steps: str) -> str:
+    """Return the mean score of the windows that cover each step, (T,)."""
+    every = graph.constant([-1], np.int64)
+    zeros = graph("Expand", graph.constant(0.0), graph("Unsqueeze", n_steps, graph.axes(0)))
+    places = graph("Reshape", steps, every)
+    shape = graph("Shape", steps)
+    sums = []
+    for values in (graph("Unsqueeze", scores, graph.axes(1)), graph.constant(1.0)):
+        spread = graph("Reshape", graph("Expand", values, shape), every)
+        sums.append(graph("ScatterElements", zeros, places, spread, axis=0, reduction="add"))
+    return graph("Div", *sums, output="anomaly_score")

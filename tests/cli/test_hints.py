@@ -15,6 +15,8 @@ from tollad.cli.hints import in_options
         ("read the file with header=False", "read the file with --no-header"),
         ("replace it with overwrite=True", "replace it with --force"),
         ("turn all into grey ones with grey=True", "turn all into grey ones with --grey"),
+        ("or into colour ones with colour=True", "or into colour ones with --colour"),
+        ("aspect='pad' says how", "--aspect pad says how"),
         ("use precision='float32' here", "use --precision float32 here"),
         ("no argument is named here", "no argument is named here"),
         ("columns={'a': 'drop', 'b c': 'category'}", "--column a=drop --column 'b c=category'"),

@@ -69,7 +69,7 @@ class TestFit:
         detector = TollDetector(network="mlp", hidden=(8,), latent_dim=2, steps=30, random_state=0).fit(rows)
         loaded = TollDetector.load(home / "m.tollad")
         np.testing.assert_array_equal(loaded.anomaly_score(rows), detector.anomaly_score(rows))
-        assert loaded.source_.images == {"size": None, "grey": False}
+        assert loaded.source_.images == {"size": None, "grey": False, "colour": False, "aspect": "stretch"}
         shown = done("info", home / "m.tollad").stdout
         assert "photos" in shown
         assert "40 of 50 (folder is good)" in shown
@@ -103,6 +103,14 @@ class TestFit:
         for folder in ("coloured", "photos"):
             assert len(rows_of(done("score", tmp_path / "m", home / folder).stdout)) == 50
 
+    def test_colour_holds_for_all_later_images(self, home: Path, tmp_path: Path) -> None:
+        done("fit", home / "photos", "-o", tmp_path / "m", *GOOD, *QUICK, "--colour", "--size", "10", "--aspect", "pad")
+        assert TollDetector.load(tmp_path / "m").input_shape_ == (3, 10, 10)
+        for folder in ("coloured", "photos"):
+            assert len(rows_of(done("score", tmp_path / "m", home / folder).stdout)) == 50
+        message = refused("fit", home / "photos", "-o", tmp_path / "n", "--aspect", "pad")
+        assert "--aspect pad says how images come to a size; give --size HEIGHTxWIDTH, too" in message
+
     @pytest.mark.parametrize("size", ["0", "-3", "8x", "x8", "8x8x8", "big", "1.5"])
     def test_what_is_no_size(self, home: Path, tmp_path: Path, size: str) -> None:
         result = tollad("fit", home / "photos", "-o", tmp_path / "m", f"--size={size}")
@@ -117,7 +125,7 @@ class TestFit:
             assert "leave out the key, columns to drop" in refused("fit", home / "photos", *out, *options)
         for path in (tmp_path / "x.npy", tmp_path / "x.csv"):
             for options in (("--size", "8"), ("--grey",)):
-                assert "leave out the size and grey" in refused("fit", path, *out, *options)
+                assert "leave out the form of images" in refused("fit", path, *out, *options)
 
     def test_labels_that_are_none(self, home: Path, tmp_path: Path) -> None:
         run = ("fit", home / "photos", "-o", tmp_path / "m", "--normal", "fine", "--label")
@@ -174,7 +182,7 @@ class TestScore:
 
         message = scored("m.tollad", home / "coloured")
         assert "holds colour images of 9x8 pixels, but the model was fitted on grey images of 9x8 pixels" in message
-        assert "fit again with a size or as grey images" in message
+        assert "fit again with a size, or as grey or as colour images" in message
         assert "but the model was fitted on colour images of 9x8" in scored("coloured.tollad", home / "photos")
         save(tmp_path / "large" / "a.png", draw(1, 0, shape=(10, 8))[0])
         assert "holds grey images of 10x8 pixels" in scored("m.tollad", tmp_path / "large")
@@ -197,11 +205,27 @@ class TestScore:
     def test_a_folder_that_is_not_there(self, home: Path, tmp_path: Path) -> None:
         assert "nowhere: there is no such file" in refused("score", home / "m.tollad", tmp_path / "nowhere")
 
-    def test_images_are_not_skipped(self, home: Path, tmp_path: Path) -> None:
-        result = tollad("score", home / "m.tollad", home / "photos", "-o", tmp_path / "s.csv", "--on-error", "skip")
+    def test_images_that_cannot_be_read_are_skipped(self, home: Path, tmp_path: Path) -> None:
+        new = tmp_path / "new"
+        for number, image in enumerate(draw(5, 0)):
+            save(new / f"{number}.png", image)
+        all_of_them = rows_of(done("score", home / "m.tollad", new).stdout)
+        (new / "1.png").write_bytes(b"no image")
+        (new / "3.png").write_bytes((new / "3.png").read_bytes()[:60])
+        run = ("score", home / "m.tollad", new, "-o", tmp_path / "s.csv", "--on-error", "skip", "--force")
+        assert "Warning: 2 images could not be read; see" in done(*run).stderr
+        assert rows_of((tmp_path / "s.csv").read_text()) == [all_of_them[row] for row in (0, 2, 4)]
+        listed = rows_of((tmp_path / "s.skipped.csv").read_text())
+        assert [(row["row"], row["text"]) for row in listed] == [("2", "1.png"), ("4", "3.png")]
+        for number in "024":
+            (new / f"{number}.png").write_bytes((new / f"{number}.png").read_bytes()[:60])
+        assert "none of its 4 images can be read; check that they are images" in refused(*run)
+
+    def test_arrays_are_not_skipped(self, home: Path, tmp_path: Path) -> None:
+        np.save(tmp_path / "x.npy", draw(5, 0)[:, None] / 255)
+        result = tollad("score", home / "m.tollad", tmp_path / "x.npy", "-o", tmp_path / "s.csv", "--on-error", "skip")
         assert result.exit_code == 2
-        assert "--on-error skip is for rows of tables" in result.stderr
-        assert not list(tmp_path.iterdir())
+        assert "--on-error skip is for rows of tables and for folders of images" in result.stderr
 
     def test_damage_leaves_no_file(self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("tollad.io.rows._BLOCK_VALUES", 2 * 72)

@@ -347,7 +347,7 @@ def test_one_missing_step_is_a_gap_and_a_late_one_is_none(home: Path, tmp_path: 
         (("--time", "t"), "give --window, too"),
         (("--adapt",), "give --window, too"),
         (("--window", 16, "--column", "a=category"), "--column is for tables"),
-        (("--window", 16, "--grey"), "--size and --grey are for images"),
+        (("--window", 16, "--grey"), "--size, --grey, --colour and --aspect are for images"),
     ],
 )
 def test_wrong_usage_exits_with_2(home: Path, tmp_path: Path, arguments: tuple[object, ...], words: str) -> None:

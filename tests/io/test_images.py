@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tollad.io.images import ENDINGS, ImageSource, is_images, open_images
+from tollad.io.images import ImageSource, is_images, open_images
+from tollad.io.pictures import ENDINGS, Shaping
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 COLOUR = np.stack([GREY, 255 - GREY, GREY // 2], -1)
@@ -94,6 +95,41 @@ class TestFolder:
         os.symlink(target, tmp_path / "here" / "deep" / "up")
         assert "deep/up: is a link to a folder that it lies in; remove the link" in refused(tmp_path / "here")
 
+    def test_other_files_are_passed_over_with_one_count(self, tmp_path: Path) -> None:
+        save(tmp_path, a=GREY)
+        for name in ("README.txt", "b.json"):
+            (tmp_path / name).write_text("no image")
+        with pytest.warns(UserWarning, match=r"2 files that are no images, .* passed over: 'README.txt', 'b.json'"):
+            assert open_images(tmp_path).columns["file"] == ["a.png"]
+
+    def test_images_that_cannot_be_read_are_handed_over(self, tmp_path: Path) -> None:
+        save(tmp_path, a=GREY, b=GREY, c=GREY, d=GREY // 2)
+        (tmp_path / "a.png").write_bytes(b"no image")
+        (tmp_path / "c.png").write_bytes((tmp_path / "c.png").read_bytes()[:-30])
+        left: list[Any] = []
+        source = open_images(tmp_path, reject=lambda *row: left.append(row))
+        assert source.numbers.tolist() == [1, 2, 3]
+        kept, images = source.take_readable(range(3), lambda *row: left.append(row))
+        assert kept == [0, 2]
+        np.testing.assert_array_equal(images, source.take([0, 2]))
+        assert [(row[0], row[3]) for row in left] == [(0, "a.png"), (2, "c.png")]
+        assert "is no image, though its name says so" in left[0][2]
+        assert "is damaged or cut short" in left[1][2]
+        for name in "bd":
+            (tmp_path / f"{name}.png").write_bytes(b"no image")
+        (tmp_path / "c.png").write_bytes(b"no image")
+        with pytest.raises(ValueError, match="none of its 4 images can be read; check"):
+            open_images(tmp_path, reject=lambda *row: None)
+
+    def test_a_folder_may_change_meanwhile(self, tmp_path: Path) -> None:
+        source = open_images(save(tmp_path, a=GREY, b=GREY))
+        save(tmp_path, a=GREY.T)
+        (tmp_path / "b.png").unlink()
+        with pytest.raises(ValueError, match=r"a\.png: has changed to 4x3 pixels while the folder was read; read it"):
+            source.take([0])
+        with pytest.raises(OSError, match=r"b\.png: cannot be read \(No such file or directory\)"):
+            source.take([1])
+
     def test_a_link_to_an_image_is_an_image(self, tmp_path: Path) -> None:
         save(tmp_path / "there", a=GREY)
         (tmp_path / "here").mkdir()
@@ -115,6 +151,16 @@ class TestPixels:
     def test_sixteen_bits_of_pgm(self, tmp_path: Path) -> None:
         (tmp_path / "x.pgm").write_bytes(b"P5 2 1 65535\n" + bytes([0, 1, 255, 255]))
         np.testing.assert_array_equal(pixels(open_images(tmp_path))[0, 0], [[np.float32(1) / 65535, 1]])
+
+    def test_sixteen_bits_of_tiff(self, tmp_path: Path) -> None:
+        deep = np.array([[0, 1, 256], [30000, 65534, 65535]], np.uint16)
+        Image.fromarray(deep).save(tmp_path / "x.tif")
+        np.testing.assert_array_equal(pixels(open_images(tmp_path))[0, 0], deep / np.float32(65535))
+
+    def test_floats_of_tiff(self, tmp_path: Path) -> None:
+        values = np.array([[0, 0.25], [0.5, 1]], np.float32)
+        Image.fromarray(values).save(tmp_path / "x.tiff")
+        np.testing.assert_array_equal(pixels(open_images(tmp_path))[0, 0], values)
 
     def test_one_bit(self, tmp_path: Path) -> None:
         assert self.values(tmp_path, Image.fromarray(GREY > 100)).tolist() == [(GREY > 100).astype(int).tolist()]
@@ -139,12 +185,12 @@ class TestPixels:
 
     @pytest.mark.parametrize("ending", ENDINGS)
     def test_every_known_ending(self, tmp_path: Path, ending: str) -> None:
-        colourful = ending in (".webp", ".ppm")
+        colourful = ending in (".webp", ".ppm", ".avif")
         image = Image.new("RGB" if colourful else "L", (9, 8), (102, 102, 102) if colourful else 102)
         image.save(tmp_path / f"x{ending}", **({"lossless": True} if ending == ".webp" else {}))
         read = pixels(open_images(tmp_path))
         assert read.shape == (1, 3 if colourful else 1, 8, 9)
-        np.testing.assert_allclose(read, 0.4, atol=0.01)
+        np.testing.assert_allclose(read, 0.4, atol=0.02)
 
     @pytest.mark.parametrize("orientation", range(1, 9))
     @pytest.mark.parametrize("ending", [".jpg", ".png"])
@@ -177,6 +223,13 @@ class TestPixels:
     def test_grey_images_may_then_be_mixed_with_colour(self, tmp_path: Path) -> None:
         assert open_images(save(tmp_path, a=GREY, b=COLOUR), grey=True).shape == (1, 3, 4)
 
+    def test_grey_images_may_be_taken_for_colour_ones(self, tmp_path: Path) -> None:
+        read = pixels(open_images(save(tmp_path, a=GREY, b=COLOUR), colour=True))
+        np.testing.assert_array_equal(read[0], np.repeat(GREY[None], 3, 0) / np.float32(255))
+        np.testing.assert_array_equal(read[1], COLOUR.transpose(2, 0, 1) / np.float32(255))
+        path = write_idx(tmp_path / "images.idx", GREY[None])
+        np.testing.assert_array_equal(pixels(open_images(path, colour=True))[0], read[0])
+
     def test_a_photo_with_a_preview_is_its_photo(self, tmp_path: Path) -> None:
         photo = Image.new("L", (16, 8), 200)
         photo.save(tmp_path / "x.jpg", format="MPO", save_all=True, append_images=[Image.new("L", (4, 4))])
@@ -204,6 +257,31 @@ class TestSize:
         assert np.abs(small[0] - 0.5).max() < 0.06
         assert small.min() >= 0
         assert small.max() <= 1
+
+    @pytest.mark.parametrize("upright", [True, False])
+    def test_proportions_may_be_kept(self, tmp_path: Path, upright: bool) -> None:
+        """A square in an oblong stays a square: with the mean on both sides, or with both sides cut off."""
+        image = np.zeros((40, 80), np.uint8)
+        image[10:30, 30:50] = 240
+        folder = save(tmp_path, x=image.T if upright else image)
+        padded, cropped = (pixels(open_images(folder, size=(20, 20), aspect=how))[0, 0] for how in ("pad", "crop"))
+        padded, cropped = (one.T if upright else one for one in (padded, cropped))
+        np.testing.assert_allclose(padded[[0, 4, 15, 19]], image.mean() / 255, atol=1e-4)
+        assert (padded[8:12, 8:12] > 0.9).all()
+        assert (padded[5:7, 9:11] < 0.1).all()
+        assert (cropped[6:14, 6:14] > 0.9).all()
+        assert (cropped[:4] < 0.1).all()
+        assert (cropped[:, :4] < 0.1).all()
+
+    def test_what_is_no_form(self) -> None:
+        for wrong, message in (
+            ({"size": (0, 3)}, "size is height and width, both 1 or more"),
+            ({"grey": True, "colour": True}, "leave out grey=True or colour=True"),
+            ({"aspect": "pad"}, "aspect='pad' says how images come to a size; give size="),
+            ({"size": (3, 3), "aspect": "fill"}, "aspect must be one of stretch, pad, crop, not 'fill'"),
+        ):
+            with pytest.raises(ValueError, match=re.escape(message)):
+                Shaping(**wrong)  # type: ignore[arg-type]
 
     def test_of_sixteen_bits_and_of_idx_files(self, tmp_path: Path) -> None:
         deep = np.full((4, 4), 13107, np.uint16)
@@ -270,10 +348,6 @@ class TestRefused:
         (tmp_path / ".hidden").write_text("")
         assert "is a folder without images; give one with .png, .jpg" in refused(tmp_path)
 
-    def test_another_kind_of_file(self, tmp_path: Path) -> None:
-        (save(tmp_path, a=GREY) / "notes.txt").write_text("hello")
-        assert f"{tmp_path / 'notes.txt'}: is no image, by its ending" in refused(tmp_path)
-
     @pytest.mark.parametrize("content", [b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"\x89PNG\r\n\x1a\n"])
     def test_no_image_despite_its_name(self, tmp_path: Path, content: bytes) -> None:
         (save(tmp_path, a=GREY) / "b.png").write_bytes(content)
@@ -295,8 +369,19 @@ class TestRefused:
         assert "holds grey images (c.png) and colour images (a.png); convert them, or turn all" in message
 
     def test_pixels_of_an_unknown_kind(self, tmp_path: Path) -> None:
-        (tmp_path / "x.pgm").write_bytes(b"Pf 1 1 -1.0\n" + struct.pack("<f", 3.5))
-        assert "x.pgm: holds pixels of an unknown kind (F); convert it to an 8- or 16-bit PNG" in refused(tmp_path)
+        Image.new("LAB", (4, 4)).save(tmp_path / "x.tif")
+        assert "x.tif: holds pixels of an unknown kind (LAB); convert it to an 8- or 16-bit PNG" in refused(tmp_path)
+
+    @pytest.mark.parametrize("value", [1.5, -0.1, np.nan])
+    def test_floats_out_of_range(self, tmp_path: Path, value: float) -> None:
+        Image.fromarray(np.array([[0.5, value]], np.float32)).save(tmp_path / "x.tif")
+        assert "x.tif: holds values from " in refused(tmp_path)
+        assert "not from 0 to 1; scale it" in refused(tmp_path, size=(4, 4))
+
+    def test_several_pages(self, tmp_path: Path) -> None:
+        pages = [Image.new("L", (8, 8), 60 * k) for k in range(3)]
+        pages[0].save(tmp_path / "x.tif", save_all=True, append_images=pages[1:])
+        assert "x.tif: has 3 pages; save the pages" in refused(tmp_path)
 
     def test_too_many_pixels(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5)
@@ -320,7 +405,8 @@ class TestRefused:
         assert pixels(open_images(path)).shape == (1, 1, 3, 4)
 
 
-FORMATS = (("png", "L"), ("png", "P"), ("jpg", "RGB"), ("gif", "L"), ("bmp", "RGB"), ("webp", "RGB"), ("ppm", "RGB"))
+FORMATS = (("png", "L"), ("png", "P"), ("jpg", "RGB"), ("gif", "L"), ("bmp", "RGB"), ("webp", "RGB"), ("ppm", "RGB"),
+           ("tif", "L"), ("tif", "RGB"), ("avif", "RGB"), ("jp2", "RGB"))  # fmt: skip
 
 
 @given(
@@ -370,9 +456,9 @@ class TestLargeImages:
         exif = Image.Exif()
         exif[274] = 6
         image.save(tmp_path / f"a.{kind}", exif=exif)
-        monkeypatch.setattr("tollad.io.images._MANY_PIXELS", 0)
+        monkeypatch.setattr("tollad.io.pictures._MANY_PIXELS", 0)
         small = open_images(tmp_path, size=(20, 25)).take([0])
-        monkeypatch.setattr("tollad.io.images._reduced", lambda image, size: image)
+        monkeypatch.setattr("tollad.io.images.reduced", lambda image, size: image)
         exact = open_images(tmp_path, size=(20, 25)).take([0])
         assert small.shape == exact.shape
         np.testing.assert_allclose(small, exact, atol=0.02)
@@ -381,5 +467,5 @@ class TestLargeImages:
         noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
         Image.fromarray(noise).save(tmp_path / "a.png")
         small = open_images(tmp_path, size=(16, 23)).take([0])
-        monkeypatch.setattr("tollad.io.images._reduced", lambda image, size: image)
+        monkeypatch.setattr("tollad.io.images.reduced", lambda image, size: image)
         np.testing.assert_array_equal(small, open_images(tmp_path, size=(16, 23)).take([0]))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tollad.cli.options import DETECTOR_OPTIONS, IMAGE_OPTIONS, SERIES_OPTIONS
 from tollad.cli.shared import check_label, force_option, input_options, json_option, normal_option, print_result
+
+if TYPE_CHECKING:
+    from tollad.io.pictures import Aspect
 
 _OF_SERIES = [str(option.name) for option in SERIES_OPTIONS]
 
@@ -50,6 +53,8 @@ def fit(
     representation: str | None,
     size: tuple[int, int] | None,
     grey: bool,
+    colour: bool,
+    aspect: Aspect | None,
     window: int | str | None,
     group: str | None,
     **parameters: Any,
@@ -88,6 +93,7 @@ def fit(
     from tollad.io.dialect import Dialect
     from tollad.io.images import is_images
     from tollad.io.outputs import check_distinct, check_output
+    from tollad.io.pictures import Shaping
     from tollad.io.skipped import beside
     from tollad.io.training import read_training_rows
 
@@ -109,8 +115,8 @@ def fit(
     if window is not None:
         if kinds is not None:
             raise click.UsageError("--column is for tables; leave columns of a series out with --drop.")
-        if size is not None or grey:
-            raise click.UsageError("--size and --grey are for images.")
+        if size is not None or grey or colour or aspect is not None:
+            raise click.UsageError("--size, --grey, --colour and --aspect are for images.")
         from tollad.cli import series
 
         series.fit(
@@ -126,7 +132,8 @@ def fit(
         )
         return
     (path,) = train
-    training = read_training_rows(path, kinds=kinds, size=size, grey=grey, max_gib=max_gib, **reading)
+    shaping = Shaping(size, grey, colour, aspect or "stretch")
+    training = read_training_rows(path, kinds=kinds, shaping=shaping, max_gib=max_gib, **reading)
     source = training.source
     if representation is not None and not is_images(path):
         raise click.UsageError("--representation is for folders of images and IDX files.")

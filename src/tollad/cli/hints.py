@@ -40,6 +40,8 @@ _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"\bheader=False\b"), "--no-header"),
     (re.compile(r"\boverwrite=True\b"), "--force"),
     (re.compile(r"\bgrey=True\b"), "--grey"),
+    (re.compile(r"\bcolour=True\b"), "--colour"),
+    (re.compile(r"\baspect='(\w+)'"), r"--aspect \1"),
     (re.compile(r"\btail=True\b"), "--tail"),
     (re.compile(r"\bmax_gib=(\d+)"), r"--max-gib \1"),
     (re.compile(r"\b(separator|encoding|date_format|decimal)=('[^']*'|\"[^\"]*\")"), _text),

@@ -68,6 +68,7 @@ def measured_by_kind(
     from tollad.detector.scored import expected_by, score_blocks
     from tollad.io.images import open_images
     from tollad.io.maps import read_mask
+    from tollad.io.pictures import Shaping
 
     blocks = list(score_blocks(detector, path, header=None, key=None, column=label))
     kinds = np.array([str(value) for block in blocks for value in block.values])
@@ -84,12 +85,12 @@ def measured_by_kind(
     if masks is None:
         return found
     expected = expected_by(detector)
-    size, grey = expected.images or (None, False)
-    names = open_images(path, size=size, grey=grey).columns["file"]
+    shaping = expected.images or Shaping()
+    names = open_images(path, **vars(shaping)).columns["file"]
     shape = detector.input_shape_[1:]
     truth = np.zeros((len(names), *shape), np.bool_)
     for number in np.flatnonzero(~is_normal).tolist():
-        truth[number] = read_mask(masks, f"{path}/{names[number]}", names[number], shape)
+        truth[number] = read_mask(masks, f"{path}/{names[number]}", names[number], shape, shaping.aspect)
     maps = np.concatenate([detector.anomaly_map(block.rows) for block in blocks]).astype(np.float32)
     marked = is_normal | truth.any((1, 2))
     for kind, measures in found["by_kind"].items():

@@ -137,4 +137,10 @@ IMAGE_OPTIONS = (
         help="Resize images to N x N pixels, or to height x width; those to be scored, too.",
     ),
     click.Option(["--grey"], is_flag=True, help="Turn colour images into grey ones; those to be scored, too."),
+    click.Option(["--colour"], is_flag=True, help="Take grey images for colour ones; those to be scored, too."),
+    click.Option(
+        ["--aspect"],
+        type=click.Choice(["stretch", "pad", "crop"]),
+        help="How --size treats proportions: change them, fill up both sides, or cut both sides.  [default: stretch]",
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +129,8 @@ def score(
     --fdr and --drift need a model with calibration rows: one of fit --false-alarm-rate, or of calibrate.
 
     With --on-error skip, rows with too few or too many values, or with a value that is not of the kind of its column,
-    are left out; a CSV file lists each with its row, its line, what is wrong, and its text.
+    are left out; a CSV file lists each with its row, its line, what is wrong, and its text. So are images of a folder
+    that cannot be read.
 
     To a model of fit --window DATA is a series, a row a time step, or with fit --group several; --plot draws one with
     its alarms marked. --on-error skip then also leaves out rows whose time stamp does not ascend.
@@ -216,8 +218,11 @@ def score(
             f"{model}: has no calibration rows, which --fdr and --drift need; fit with --false-alarm-rate, "
             "or give it some with: tollad calibrate"
         )
-    if on_error == "skip" and len(detector.input_shape_) > 1:
-        raise click.UsageError("--on-error skip is for rows of tables; images and arrays are read whole or not at all.")
+    if on_error == "skip" and len(detector.input_shape_) > 1 and not os.path.isdir(data):
+        raise click.UsageError(
+            "--on-error skip is for rows of tables and for folders of images; arrays and IDX files are read whole or "
+            "not at all."
+        )
     is_of_images = not hasattr(detector, "stack_")
     if n_reasons and is_of_images:
         raise click.UsageError("--explain is for rows of tables; draw images with --plot or --maps.")
@@ -272,7 +277,7 @@ def score(
             "threshold": -detector.offset_,
         }
         print_result(True, result, "")
-    tell_of_skipped(bad)
+    tell_of_skipped(bad, "image" if are_images else "row")
     if plot is not None:
         explanation, (_, row, _) = detector.explain(highest.rows), highest.found[0]
         title = f"row {row + 1} of {printable(data)}"

@@ -140,10 +140,10 @@ def load_detector(path: str, device: str | None) -> Any:
     return load(path, device)
 
 
-def tell_of_skipped(bad: SkippedRows | None) -> None:
-    """Say how many rows were left out, and where they are listed."""
+def tell_of_skipped(bad: SkippedRows | None, what: str = "row") -> None:
+    """Say how many rows, or what they are, were left out, and where they are listed."""
     if bad is not None and bad.n:
-        tell(f"Warning: {bad.n:,} row{'s' * (bad.n > 1)} could not be read; see {bad.path}")
+        tell(f"Warning: {bad.n:,} {what}{'s' * (bad.n > 1)} could not be read; see {bad.path}")
 
 
 def print_result(as_json: bool, result: Mapping[str, Any], text: str) -> None:

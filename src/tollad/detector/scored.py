@@ -14,6 +14,7 @@ from tollad.io.dialect import Dialect
 from tollad.io.expected import Expected
 from tollad.io.inputs import row_blocks, shown
 from tollad.io.labels import check_normal, listed, matches, unmatched
+from tollad.io.pictures import Shaping
 from tollad.io.rows import RowBlock
 from tollad.io.source import Source
 from tollad.tables.features import column_names
@@ -46,15 +47,13 @@ def expected_by(detector: TollDetector) -> Expected:
     """
     source = detector.source_ or Source("", 0, 0)
     names = column_names(getattr(detector, "feature_names_in_", None), detector.n_features_in_)
-    images = source.images
-    size = None if images is None else images["size"]
     return Expected(
         shape=detector.input_shape_,
         columns=tuple(getattr(detector, "columns_", None) or [Column(name, "number") for name in names]),
         named=hasattr(detector, "feature_names_in_") or hasattr(detector, "columns_"),
         ignored=frozenset({*source.drop, *([] if source.label is None else [source.label])}),
         header=source.header,
-        images=None if images is None else (None if size is None else (size[0], size[1]), images["grey"]),
+        images=None if source.images is None else Shaping.from_json(source.images),
         dialect=Dialect.from_json(source.dialect),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tollad.io.dialect import Dialect
+from tollad.io.pictures import Shaping
 from tollad.tables.schema import Column
 
 
@@ -24,8 +25,8 @@ class Expected:
         Columns that are no features and may be in the file or not, such as the label.
     header : bool, default True
         Whether the first line of a text file holds the names.
-    images : (size, grey) or None
-        How images are brought into shape, see `tollad.io.images.open_images`; None: the model knows no images.
+    images : Shaping or None
+        How images are brought into one form; None: the model knows no images.
     dialect : Dialect
         How text was written at fit, and is ever after.
     """
@@ -35,7 +36,7 @@ class Expected:
     named: bool = True
     ignored: frozenset[str] = frozenset()
     header: bool = True
-    images: tuple[tuple[int, int] | None, bool] | None = None
+    images: Shaping | None = None
     dialect: Dialect = field(default_factory=Dialect)
 
     @property

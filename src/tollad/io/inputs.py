@@ -64,8 +64,8 @@ def row_blocks(
     beside : sequence of str
         More such columns.
     reject : callable, optional
-        As in `tollad.io.sources.open_table`; and rows of a table with a value that is not of the kind of its column are
-        left out, too.
+        As in `tollad.io.sources.open_table`, and as in `tollad.io.images.open_images`; and rows of a table with a value
+        that is not of the kind of its column are left out, too.
     dialect : Dialect, optional
         How the file is written, if not as at fit.
     max_gib : float, default 1
@@ -83,7 +83,7 @@ def row_blocks(
         column. With `reject`, if no row of the file can be read, or none of its first block: it is another file then.
     """
     if is_images(path):
-        yield from _image_blocks(expected, path, column, beside)
+        yield from _image_blocks(expected, path, column, beside, reject)
         return
     array = read_images_array(path, key, max_gib, has_columns=column is not None)
     if array is not None:
@@ -220,28 +220,40 @@ def read_rows(
     return joined(parts)
 
 
-def _image_blocks(expected: Expected, path: str, column: str | None, beside: Sequence[str]) -> Iterator[RowBlock]:
+def _image_blocks(
+    expected: Expected, path: str, column: str | None, beside: Sequence[str], reject: Reject | None
+) -> Iterator[RowBlock]:
     if expected.images is None:
         raise ValueError(
             f"{path}: holds images, whose pixels are read as 0 to 1, but the model was not fitted on such; fit on a "
             "folder of images or an IDX file, or score rows like those of the fit"
         )
-    size, grey = expected.images
-    source = open_images(path, size=size, grey=grey)
+    source = open_images(path, **vars(expected.images), reject=reject)
     if source.shape != expected.shape:
         raise ValueError(
             f"{path}: holds {_described(source.shape)}, but the model was fitted on {_described(expected.shape)}; "
-            "convert them, or fit again with a size or as grey images, to which all later images are then brought"
+            "convert them, or fit again with a size, or as grey or as colour images, which all later ones then "
+            "become"
         )
     column = "file" if column is None and "file" in source.columns else column
     column = None if column is None else column_of_images(source, column)
     beside = [column_of_images(source, name) for name in beside]
-    for start, images in source.blocks(rows_in_block(source.shape)):
-        values: list[str | None] = [] if column is None else [*source.columns[column][start : start + len(images)]]
-        others: dict[str, list[str | None]] = {
-            name: [*source.columns[name][start : start + len(images)]] for name in beside
-        }
-        yield RowBlock(start, images, column, values, beside=others)
+    size, any_read = rows_in_block(source.shape), reject is None
+    for start in range(0, len(source), size):
+        rows: Sequence[int] = range(start, min(start + size, len(source)))
+        if reject is None:
+            images = source.take(rows)
+        else:
+            rows, images = source.take_readable(rows, reject)
+            if not rows:
+                continue
+            any_read = True
+        values: list[str | None] = [] if column is None else [source.columns[column][row] for row in rows]
+        others: dict[str, list[str | None]] = {name: [source.columns[name][row] for row in rows] for name in beside}
+        numbers = source.numbers[rows]
+        yield RowBlock(int(numbers[0]), images, column, values, beside=others, numbers=numbers)
+    if not any_read:
+        raise ValueError(f"{path}: none of its {len(source)} images can be read; check that they are images")
 
 
 def column_of_images(source: ImageSource, wanted: str) -> str:

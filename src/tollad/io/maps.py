@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.io.files import atomic_write
-from tollad.io.images import import_pillow
+from tollad.io.pictures import Aspect, import_pillow, resized
 from tollad.warn import warn
 
 MAP_SCALE = 1000
@@ -59,7 +59,9 @@ def write_map(
             pillow.fromarray(pixels).save(file, "PNG")
 
 
-def read_mask(folder: str, image: str, name: str, size: tuple[int, int]) -> NDArray[np.bool_]:
+def read_mask(
+    folder: str, image: str, name: str, size: tuple[int, int], aspect: Aspect = "stretch"
+) -> NDArray[np.bool_]:
     """Read the mask of a defect: a PNG of the image's name and folder, ``KIND/NAME.png`` or ``KIND/NAME_mask.png``.
 
     Parameters
@@ -72,6 +74,8 @@ def read_mask(folder: str, image: str, name: str, size: tuple[int, int]) -> NDAr
         Of the image within its own folder.
     size : (int, int)
         Height and width to bring the mask to.
+    aspect
+        As of `tollad.io.images.open_images`: as the images were brought to it.
 
     Returns
     -------
@@ -102,8 +106,8 @@ def read_mask(folder: str, image: str, name: str, size: tuple[int, int]) -> NDAr
             raise ValueError(
                 f"{path}: is {wrong} pixels (height x width), and its image is {right}; make them one size"
             )
-        marked = pillow.fromarray((np.asarray(mask.convert("L")) > 0).astype(np.float32))
-    share = np.asarray(marked.resize((size[1], size[0]), pillow.Resampling.BOX))
+        marked = (np.asarray(mask.convert("L")) > 0).astype(np.float32)
+    share = resized(marked[None], size, aspect, outside=0.0)[0]
     if not share.any():
         warn(f"{path}: shows no defect; its image counts as a whole, and not among the pixels")
         return share > 0

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from tollad.io.dialect import Dialect
+from tollad.io.pictures import Shaping
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Source:
     drop : tuple of str
         Columns that are no features.
     images : dict or None
-        How images are brought into shape: ``size``, (height, width) or None, and ``grey``.
+        How images are brought into one form, see `tollad.io.pictures.Shaping.to_json`.
     dialect : dict
         How the text of the file was written, see `tollad.io.dialect.Dialect.to_json`.
     """
@@ -58,9 +59,7 @@ class Source:
             raise TypeError("the record of the source holds no numbers of rows")
         Dialect.from_json(self.dialect)
         if self.images is not None:
-            size, grey = self.images["size"], self.images["grey"]
-            if not isinstance(grey, bool) or not (size is None or (len(size) == 2 and all(s > 0 for s in size))):
-                raise ValueError("the record of the source holds no size of images")
+            Shaping.from_json(self.images)
         return self
 
     @classmethod

@@ -17,6 +17,7 @@ from tollad.io.images import ImageSource, is_images, open_images
 from tollad.io.inputs import column_of_images, is_array, read_images_array, shown
 from tollad.io.labels import Labelled, check_normal, labelled, matches, unmatched
 from tollad.io.large import is_large, large_rows, spooled_input
+from tollad.io.pictures import Shaping
 from tollad.io.source import Source
 from tollad.io.sources import TableSource, open_table, read_table, resolve_column, warn_of_lost_row
 from tollad.tables.decode import typed
@@ -58,8 +59,7 @@ def read_training_rows(
     normal: Sequence[str],
     drop: Sequence[str],
     kinds: Mapping[str, str] | None,
-    size: tuple[int, int] | None = None,
-    grey: bool = False,
+    shaping: Shaping | None = None,
     dialect: Dialect | None = None,
     max_gib: float = MAX_GIB,
 ) -> Training:
@@ -78,8 +78,8 @@ def read_training_rows(
         Columns that are no features.
     kinds : mapping of str to str, optional
         What columns are; all others are decided by their values, see `tollad.tables.survey.fit_columns`.
-    size, grey
-        As in `tollad.io.images.open_images`, for images only.
+    shaping : Shaping, optional
+        How images are brought into one form; for images only.
     dialect, max_gib
         As in `tollad.io.sources.open_table`.
 
@@ -92,10 +92,11 @@ def read_training_rows(
     if is_images(path):
         if key is not None or drop or kinds:
             raise ValueError(f"{path}: holds images; leave out the key, columns to drop and kinds of columns")
-        kept = replace(kept, images={"size": None if size is None else [*size], "grey": grey})
-        return _training_images(open_images(path, size=size, grey=grey), label, normal, kept)
-    if size is not None or grey:
-        raise ValueError(f"{shown(path)}: is no folder of images and no IDX file; leave out the size and grey")
+        shaping = shaping or Shaping()
+        kept = replace(kept, images=shaping.to_json())
+        return _training_images(open_images(path, **vars(shaping)), label, normal, kept)
+    if shaping not in (None, Shaping()):
+        raise ValueError(f"{shown(path)}: is no folder of images and no IDX file; leave out the form of images")
     array = read_images_array(path, key, max_gib, has_columns=label is not None or bool(drop) or bool(kinds))
     if array is not None:
         return Training(array, None, replace(kept, n_read=len(array), n_used=len(array)))

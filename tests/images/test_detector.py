@@ -129,15 +129,6 @@ def test_contamination_counts_images_that_were_not_fitted_on():
     assert (detector.predict(stripes(300, across=False, seed=1)) == -1).mean() < 0.45
 
 
-def test_levels_of_places_find_out_whether_objects_are_aligned():
-    rng = np.random.default_rng(0)
-    fixed = np.clip(np.linspace(0, 1, 28)[None, :, None] + rng.normal(0, 0.02, (40, 28, 28)), 0, 1)
-    aligned = ImageDetector(Blurred(), random_state=0).fit(fixed)
-    texture = ImageDetector(Blurred(), random_state=0).fit(rng.uniform(0, 1, (40, 28, 28)))
-    assert aligned._places[0].middle.shape[:2] == (7, 7)
-    assert texture._places[0].middle.shape[:2] == (1, 1)
-
-
 @pytest.mark.parametrize(
     ("levels", "names"),
     [("both", ("texture", "positions")), ("image", ("texture",)), ("positions", ("positions",))],

@@ -19,7 +19,7 @@ from tollad.detector.deciding import Deciding
 from tollad.images import representations
 from tollad.images.checks import check_parameters, check_shape, draw_seed
 from tollad.images.heads import Floats
-from tollad.images.levels import Place, enlarged, fit_head, fit_places, fit_whole, highest, joined_map
+from tollad.images.levels import Places, enlarged, fit_head, fit_places, fit_whole, highest
 from tollad.images.representations import Representation, Seen
 from tollad.images.storage import load_state, save_state
 from tollad.io.images import ImageSource
@@ -118,7 +118,7 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
 
     notes_: dict[str, Any]
     source_: Source | None
-    _places: list[Place]
+    _places: Places | None
 
     def __init__(
         self,
@@ -373,7 +373,7 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
         fitted = [fit_whole(name, self.head_, np.concatenate(rows), fit) for name, rows in whole.items()]
         self._wholes = [level for level, _ in fitted]
         scores = [scores for _, scores in fitted]
-        self._places, self._map_unit = [], 1.0
+        self._places, self._map_unit = None, 1.0
         if places:
             self._places, self._map_unit, of_places = fit_places(
                 {name: np.concatenate(maps) for name, maps in places.items()}
@@ -404,22 +404,22 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
     def _by_level(self, seen: Seen) -> Floats:
         """Return the scores by level: (n, n_levels)."""
         columns = [level.score(seen.whole[level.name]) for level in self._wholes]
-        if self._judges_places:
-            columns.append(highest(joined_map(self._places, seen.places)) / self._map_unit)
+        if self._places is not None and self._judges_places:
+            columns.append(highest(self._places(seen.places)) / self._map_unit)
         return np.stack(columns, 1)
 
     @property
     def _judges_places(self) -> bool:
-        return bool(self._places) and self.levels != "image"
+        return self._places is not None and self.levels != "image"
 
     @property
     def _has_maps(self) -> bool:
-        return bool(self._places) or self._looks.cells is not None or self.representation_ == "pixels"
+        return self._places is not None or self._looks.cells is not None or self.representation_ == "pixels"
 
     def _maps(self, seen: Seen) -> Floats:
         size = self.input_shape_[1:]
-        if self._places:
-            return enlarged(joined_map(self._places, seen.places), size)
+        if self._places is not None:
+            return enlarged(self._places(seen.places), size)
         (level,) = self._wholes
         parts = level.split(seen.whole[level.name])
         if self._looks.cells is not None:

@@ -100,11 +100,9 @@ class Whitening:
             whitened[chosen] = (self.rest * centred + along @ self.directions)[: len(rows[chosen])]
         return whitened
 
-    def log_volume(self) -> float:
-        """Return the logarithm of the determinant of the covariance."""
-        n_rest = len(self.mean) - len(self.gains)
-        along = np.log(self.gains + self.rest).sum() + n_rest * np.log(self.rest)
-        return float(-2 * along - len(self.mean) * np.log(len(self.mean)))
+    def matrix(self) -> Floats:
+        """Return what a centred row is multiplied by: (d, d)."""
+        return self.rest * np.eye(len(self.mean)) + (self.directions.T * self.gains) @ self.directions
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what a model file has to hold."""

@@ -7,12 +7,13 @@ the median of them has 1; the score of an image is the geometric mean over its l
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.covariance import ledoit_wolf_shrinkage
 from torch.nn import functional
 
 from tollad.images.heads import HEADS, Floats, Head, Whitening
@@ -20,6 +21,10 @@ from tollad.images.heads import HEADS, Floats, Head, Whitening
 N_FOLDS = 5
 _HIGHEST = 0.02
 _TINY = 1e-12
+# What bounds the level of places: numbers of a place, and rows that the covariance of all places is learnt from.
+_MOST_CHANNELS, _MOST_ROWS = 256, 20_000
+# Variance of a number that never varies in a neighbourhood, as a share of that over all places.
+_LEAST_SHARE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -81,54 +86,87 @@ def fit_whole(name: str, kind: str, rows: NDArray[Any], fit: Callable[[NDArray[A
 
 
 @dataclass(frozen=True)
-class Place:
-    """How far the numbers of each place lie from those of good images.
+class Places:
+    """How far the numbers of each place lie from those of good images there: a Gaussian for each neighbourhood.
+
+    After Defard et al. ("PaDiM", 2021), but that a neighbourhood of 2 x 2 places or more shares a covariance, so that
+    there are at most 256, and that it is shrunk (Ledoit and Wolf, 2004) towards that of all places together instead of
+    towards the sphere.
 
     Attributes
     ----------
-    name : str
-    whitening : Whitening
-        Of the numbers of all places together, after `middle` is subtracted.
-    middle : ndarray of float64, (h, w, c) or (1, 1, c)
-        Mean of each place, if objects lie always alike; else zeros.
+    levels : tuple of str
+        Names of the maps that are laid over each other, on the finest of their grids.
+    channels : ndarray of int64, (c,)
+        Which of their numbers are used: all of them, or 256 random ones.
+    mean : ndarray of float32, (h, w, c)
+        Of good images, by place.
+    factors : ndarray of float32, (g, c, c)
+        Cholesky factors of the inverse covariances over c, row by row of the neighbourhoods.
     unit : float
-        Mean distance of good places.
+        Mean distance of places of good images that it was not fitted on.
     """
 
-    name: str
-    whitening: Whitening
-    middle: Floats
+    levels: tuple[str, ...]
+    channels: NDArray[np.int64]
+    mean: NDArray[np.float32]
+    factors: NDArray[np.float32]
     unit: float
 
     @classmethod
-    def fit(cls, name: str, maps: NDArray[Any], *, is_aligned: bool) -> Self:
-        """Learn from good images, (n, h, w, c)."""
-        n, height, width, _ = maps.shape
-        middle = maps.mean(0, dtype=np.float64) if is_aligned else np.zeros((1, 1, maps.shape[3]))
-        whitening = Whitening.fit((maps - middle).reshape(n * height * width, -1))
-        level = cls(name, whitening, middle, 1.0)
-        return cls(name, whitening, middle, max(_TINY, float(level(maps).mean())))
+    def fit(cls, places: Mapping[str, NDArray[Any]]) -> Self:
+        """Learn from good images, (n, h, w, c) by level; the unit is 1."""
+        width = sum(maps.shape[3] for maps in places.values())
+        channels = np.arange(width)
+        if width > _MOST_CHANNELS:
+            channels = np.sort(np.random.default_rng(0).permutation(width)[:_MOST_CHANNELS])
+        maps = _laid_over(places, tuple(places), channels)
+        _, height, across, width = maps.shape
+        rows = maps.reshape(-1, width)
+        whitening = Whitening.fit(rows[:: max(1, len(rows) // _MOST_ROWS)]).matrix()
+        mean = maps.mean(0, dtype=np.float64).astype(np.float32)
+        side = _side(height, across)
+        factors = []
+        for top in range(0, height, side):
+            for left in range(0, across, side):
+                near = np.s_[top : top + side, left : left + side]
+                offsets = (maps[(slice(None), *near)] - mean[near]).reshape(-1, width).astype(np.float64)
+                factors.append(_factor(offsets @ whitening, whitening))
+        return cls(tuple(places), channels, mean, np.stack(factors), 1.0)
 
-    def __call__(self, maps: NDArray[Any]) -> Floats:
-        """Return distances in units of good places: (n, h, w, c) -> (n, h, w)."""
-        distances = np.empty(maps.shape[:3])
-        for number, image in enumerate(maps):
-            rows = (image - self.middle).reshape(-1, image.shape[-1])
-            whitened = self.whitening(rows, len(rows))
-            distances[number] = np.sqrt(np.square(whitened).sum(1)).reshape(image.shape[:2])
+    def __call__(self, places: Mapping[str, NDArray[Any]]) -> Floats:
+        """Return distances in units of good places: (n, h, w, c) by level -> (n, h, w)."""
+        height, across, width = self.mean.shape
+        side = _side(height, across)
+        grid = -(-height // side), -(-across // side)
+        distances = np.empty((len(places[self.levels[0]]), height, across))
+        padded = np.zeros((grid[0] * side, grid[1] * side, width), np.float32)
+        for number, distance in enumerate(distances):  # one by one, so that none depends on the others
+            one = {name: places[name][number : number + 1] for name in self.levels}
+            padded[:height, :across] = _laid_over(one, self.levels, self.channels)[0] - self.mean
+            near = padded.reshape(grid[0], side, grid[1], side, width).swapaxes(1, 2).reshape(-1, side**2, width)
+            squares = np.square(near @ self.factors).sum(2, dtype=np.float64)
+            whole = squares.reshape(*grid, side, side).swapaxes(1, 2).reshape(padded.shape[:2])
+            distance[:] = np.sqrt(whole[:height, :across])
         return distances / self.unit
 
-    def surprise(self, maps: NDArray[Any]) -> float:
-        """Return the mean negative log-density of places of other good images, but for a constant."""
-        squares = np.square(self(maps) * self.unit).mean() * len(self.whitening.mean)
-        return float(squares + self.whitening.log_volume())
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what a model file has to hold: of the factors, which are lower triangles, no zeros."""
+        rows, columns = np.tril_indices(self.factors.shape[1])
+        return {"channels": self.channels, "mean": self.mean, "factors": self.factors[:, rows, columns]}
+
+    @classmethod
+    def from_arrays(cls, levels: tuple[str, ...], unit: float, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Return the level that `arrays` told of."""
+        mean, packed = arrays["mean"], arrays["factors"]
+        width = mean.shape[2]
+        factors = np.zeros((len(packed), width, width), np.float32)
+        factors[:, *np.tril_indices(width)] = packed
+        return cls(levels, arrays["channels"], mean, factors, unit)
 
 
-def fit_places(places: Mapping[str, NDArray[Any]]) -> tuple[list[Place], float, Floats]:
-    """Fit the levels of places on good images.
-
-    Whether a place has a mean of its own (parts that lie always alike) or all have one (texture), decides which of the
-    two expects the places of held-out good images more.
+def fit_places(places: Mapping[str, NDArray[Any]]) -> tuple[Places, float, Floats]:
+    """Fit the level of places on good images.
 
     Parameters
     ----------
@@ -136,34 +174,56 @@ def fit_places(places: Mapping[str, NDArray[Any]]) -> tuple[list[Place], float, 
 
     Returns
     -------
-    levels : list of Place
+    level : Places
     unit : float
         Median of the scores of held-out images.
     scores : ndarray of float64, (n,)
-        Of each image by levels that were not fitted on it, in that unit.
+        Of each image by a level that was not fitted on it, in that unit.
     """
     n = len(next(iter(places.values())))
-    first = folds(n)[0]
-    aligned = {}
-    for name, maps in places.items():
-        apart = (Place.fit(name, maps[~first], is_aligned=choice) for choice in (False, True))
-        surprises = [level.surprise(maps[first]) for level in apart]
-        aligned[name] = surprises[1] < surprises[0]
-    scores = np.empty(n)
+    scores, total = np.empty(n), 0.0
     for held in folds(n):
-        levels = [Place.fit(name, maps[~held], is_aligned=aligned[name]) for name, maps in places.items()]
-        scores[held] = highest(joined_map(levels, {name: maps[held] for name, maps in places.items()}))
-    unit = max(_TINY, float(np.median(scores)))
-    levels = [Place.fit(name, maps, is_aligned=aligned[name]) for name, maps in places.items()]
-    return levels, unit, scores / unit
+        maps = Places.fit({name: one[~held] for name, one in places.items()})(
+            {name: one[held] for name, one in places.items()}
+        )
+        scores[held] = highest(maps)
+        total += float(maps.mean((1, 2)).sum())
+    good = max(_TINY, total / n)
+    unit = max(_TINY, float(np.median(scores)) / good)
+    return replace(Places.fit(places), unit=good), unit, scores / good / unit
 
 
-def joined_map(levels: list[Place], places: Mapping[str, NDArray[Any]]) -> Floats:
-    """Return the mean of the levels' maps on the finest of their grids: (n, h, w)."""
-    maps = [level(places[level.name]) for level in levels]
-    finest = max((one.shape[1:] for one in maps), key=lambda sides: sides[0] * sides[1])
-    joined: Floats = np.mean([enlarged(one, finest) for one in maps], axis=0)
-    return joined
+def _factor(whitened: Floats, whitening: Floats) -> NDArray[np.float32]:
+    """Return F with ``(x @ F)^2`` the squared distance of an offset x; given are whitened ones, (m, c)."""
+    width = whitened.shape[1]
+    shrinkage = ledoit_wolf_shrinkage(whitened, assume_centered=True)
+    covariance = (1 - shrinkage) * whitened.T @ whitened / len(whitened)
+    covariance.flat[:: width + 1] += shrinkage * np.square(whitened).mean() + _LEAST_SHARE / width
+    inverse = whitening @ np.linalg.solve(covariance, whitening.T) / width
+    return np.linalg.cholesky((inverse + inverse.T) / 2).astype(np.float32)
+
+
+def _side(height: int, across: int) -> int:
+    """Return the side of a neighbourhood of places, so that there are at most 16 x 16."""
+    return max(2, -(-max(height, across) // 16))
+
+
+def _laid_over(
+    places: Mapping[str, NDArray[Any]], levels: tuple[str, ...], channels: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return maps side by side on the finest of their grids: (n, h, w, c) by level -> (n, h, w, len(channels))."""
+    size = max((places[name].shape[1:3] for name in levels), key=lambda sides: sides[0] * sides[1])
+    parts = []
+    for name in levels:
+        maps = places[name]
+        if maps.shape[1:3] != size:
+            grown = torch.tensor(maps).permute(0, 3, 1, 2)
+            grown = functional.interpolate(grown, size=list(size), mode="bilinear", align_corners=False)
+            maps = grown.permute(0, 2, 3, 1).numpy()
+        parts.append(maps)
+    joined = parts[0] if len(parts) == 1 else np.concatenate(parts, 3)
+    used = joined if len(channels) == joined.shape[3] else joined[..., channels]
+    return np.ascontiguousarray(used, np.float32)
 
 
 def enlarged(maps: Floats, size: tuple[int, ...]) -> Floats:

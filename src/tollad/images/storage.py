@@ -6,12 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tollad.calibration import Decision
-from tollad.images.heads import HEADS, Whitening
-from tollad.images.levels import Place, Whole
+from tollad.images.heads import HEADS
+from tollad.images.levels import Places, Whole
 from tollad.io import artifact
 from tollad.io.artifact import group
 
@@ -22,7 +21,7 @@ def save_state(
     path: str | os.PathLike[str],
     metadata: Mapping[str, Any],
     wholes: Sequence[Whole],
-    places: Sequence[Place],
+    places: Places | None,
     map_unit: float,
     decision: Decision,
     *,
@@ -34,13 +33,12 @@ def save_state(
         tensors["calibration_scores"] = decision.calibration_scores
     for number, whole in enumerate(wholes):
         tensors |= {f"whole.{number}.{name}": array for name, array in whole.head.arrays().items()}
-    for number, place in enumerate(places):
-        arrays = {**place.whitening.arrays(), "middle": place.middle}
-        tensors |= {f"place.{number}.{name}": array for name, array in arrays.items()}
+    if places is not None:
+        tensors |= {f"places.{name}": array for name, array in places.arrays().items()}
     described = {
         **metadata,
         "wholes": [[level.name, level.kind, level.unit] for level in wholes],
-        "places": [[level.name, level.unit] for level in places],
+        "places": None if places is None else [list(places.levels), places.unit],
         "map_unit": map_unit,
         "offset": decision.offset,
         "rule": list(decision.rule),
@@ -50,7 +48,7 @@ def save_state(
 
 def load_state(
     path: str | os.PathLike[str],
-) -> tuple[dict[str, Any], list[Whole], list[Place], float, Decision]:
+) -> tuple[dict[str, Any], list[Whole], Places | None, float, Decision]:
     """Read a model file: the way back from `save_state`.
 
     Raises
@@ -66,11 +64,10 @@ def load_state(
             Whole(name, kind, HEADS[kind].from_arrays(group(tensors, f"whole.{number}.")), unit)
             for number, (name, kind, unit) in enumerate(metadata["wholes"])
         ]
-        places = []
-        for number, (name, unit) in enumerate(metadata["places"]):
-            arrays = group(tensors, f"place.{number}.")
-            middle = arrays.pop("middle").astype(np.float64)
-            places.append(Place(name, Whitening.from_arrays(arrays), middle, unit))
+        places = None
+        if metadata["places"] is not None:
+            levels, unit = metadata["places"]
+            places = Places.from_arrays(tuple(levels), unit, group(tensors, "places."))
         rule, value = metadata["rule"]
         decision = Decision(
             metadata["offset"], (rule, value), tensors["training_scores"], tensors.get("calibration_scores")

@@ -79,30 +79,25 @@ class Answer:
 
 
 def tollad_answers(series: Series) -> dict[str, Answer]:
-    from tollad import SeriesDetector
-    from tollad.series.streaming import judge
-
-    trained, found = series.values[: series.n_trained], {}
-    detector = SeriesDetector(contamination=CONTAMINATION, random_state=0).fit(trained)
-    # The tested steps follow those trained on, which the first windows reach back to.
-    before = detector.model_.window - 1
-    tested = series.values[series.n_trained - before :]
-    for name, model in (("tollad", detector.model_), ("tollad, adapt", replace(detector.model_, share=CONTAMINATION))):
-        judged = judge(model, tested)
-        found[name] = Answer(judged.scores[before:], judged.alarms[before:])
-    return found
+    return of_detector(series, {"tollad": None, "tollad, adapt": CONTAMINATION}, causal=False)
 
 
 def causal_answers(series: Series) -> dict[str, Answer]:
-    from tollad import SeriesDetector
-    from tollad.series.streaming import judge
+    return of_detector(series, {"tollad, causal": None, "tollad, causal and adapt": CONTAMINATION}, causal=True)
 
-    trained, found = series.values[: series.n_trained], {}
-    detector = SeriesDetector(causal=True, contamination=CONTAMINATION, random_state=0).fit(trained)
-    before = detector.model_.window - 1
-    tested = series.values[series.n_trained - before :]
-    for name, share in (("tollad, causal", None), ("tollad, causal and adapt", CONTAMINATION)):
-        judged = judge(replace(detector.model_, share=share), tested)
+
+def of_detector(series: Series, shares: dict[str, float | None], *, causal: bool) -> dict[str, Answer]:
+    """Return the answers of one fit, with a fixed threshold or one that aims at a share of alarms."""
+    from tollad import SeriesDetector
+
+    detector = SeriesDetector(causal=causal, contamination=CONTAMINATION, random_state=0)
+    detector.fit(series.values[: series.n_trained])
+    fitted, found = detector.model_, {}
+    # The tested steps follow those trained on, which the first windows reach back to.
+    before = fitted.window - 1
+    for name, share in shares.items():
+        detector.model_ = replace(fitted, share=share)
+        judged = detector.judge(series.values[series.n_trained - before :])
         found[name] = Answer(judged.scores[before:], judged.alarms[before:])
     return found
 
@@ -240,7 +235,7 @@ METHODS: dict[tuple[str, ...], Callable[[Series], dict[str, Answer]]] = {
 
 def measure(series: Series, name: str, answer: Answer, seconds: float) -> dict[str, Any]:
     from tollad import metrics
-    from tollad.series.measures import at_false_stretches, event_measures
+    from tollad.series.measures import at_false_stretches, event_measures, vus_pr
 
     labels = series.labels[series.n_trained :].astype(np.int64)
     own, at_one = event_measures(labels, answer.alarms), at_false_stretches(labels, answer.scores)
@@ -251,6 +246,7 @@ def measure(series: Series, name: str, answer: Answer, seconds: float) -> dict[s
         "method": name,
         "auroc": metrics.auroc(labels, answer.scores) if both else None,
         "average_precision": metrics.average_precision(labels, answer.scores) if both else None,
+        "vus_pr": vus_pr(labels, answer.scores, 64) if both else None,
         "false_alarm_rate": metrics.false_alarm_rate(labels, answer.alarms),
         "n_events": own.n_events,
         "n_hit": own.n_hit,
@@ -297,13 +293,14 @@ def table(path: Path, which: str) -> str:
     def hit(rows: list[dict[str, Any]], key: str) -> float:
         return float(np.mean([row[key] / row["n_events"] for row in rows if row["n_events"]]))
 
-    head = ("method", "AUROC", "average precision", "hit at one", "delay", "false alarms", "hit", "CPU s")
+    head = ("method", "AUROC", "average precision", "VUS-PR", "hit at one", "delay", "false alarms", "hit", "CPU s")
     text = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for method, rows in sorted(by_method.items(), key=lambda item: -mean(item[1], "average_precision")):
         delays = [row["delay_at_one"] for row in rows if row["delay_at_one"] is not None]
         values = (
             f"{mean(rows, 'auroc'):.3f}",
             f"{mean(rows, 'average_precision'):.3f}",
+            f"{mean(rows, 'vus_pr'):.3f}",
             f"{hit(rows, 'n_hit_at_one'):.2f}",
             f"{np.median(delays):.2f}" if delays else "",
             f"{mean(rows, 'false_alarm_rate'):.3f}",

@@ -19,7 +19,7 @@ from tollad.io.outputs import write_tables
 from tollad.io.skipped import SkippedRows
 from tollad.series.detector import SeriesDetector
 from tollad.series.events import event_table
-from tollad.series.measures import at_false_stretches, event_measures
+from tollad.series.measures import at_false_stretches, event_measures, vus_pr
 from tollad.series.model import SeriesModel
 from tollad.series.progress import Progress
 from tollad.series.reading import check_alike, read_training_series
@@ -172,6 +172,7 @@ def evaluate(
         "n_found": int((alarms & anomalous).sum()),
         "events": {name: _finite(value) for name, value in asdict(by_event).items()},
         "events_hit_at_one_false_stretch_per_1000": at_one.n_hit,
+        "vus_pr": vus_pr(labels, scores, model.window),
     }
     if plot is not None:
         plots.score_distributions(
@@ -179,7 +180,7 @@ def evaluate(
         )
     text = (
         "AUROC {auroc:.3f}\n"
-        "average precision {average_precision:.3f}\n"
+        "average precision {average_precision:.3f}, VUS-PR {vus_pr:.3f}\n"
         "F1 {f1:.3f} at the threshold {threshold:.4g}: {n_found} of {n_anomalies} anomalies found\n"
         "false-alarm rate {false_alarm_rate:.3f}: {n_false_alarms} of {n_normal} normal rows\n"
     ).format(**result)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["EventMeasures", "at_false_stretches", "event_measures", "runs"]
+__all__ = ["EventMeasures", "at_false_stretches", "event_measures", "runs", "vus_pr"]
 
 LONG = 100
 _N_THRESHOLDS = 400
+_N_OF_VUS, _N_BUFFERS = 250, 16
 
 
 @dataclass(frozen=True)
@@ -128,3 +129,63 @@ def at_false_stretches(labels: ArrayLike, scores: ArrayLike, per_1000: float = 1
             break
         best = found
     return best
+
+
+def vus_pr(labels: ArrayLike, scores: ArrayLike, longest: int) -> float:
+    """Volume under the surface of precision and recall, in about [0, 1]: no threshold, and events with soft edges.
+
+    For each buffer of 0 to `longest` steps the labels fall off by half of it on both sides of an event, and recall is
+    that of the steps times the share of the events that are hit; the area under precision and recall is averaged over
+    the buffers (Paparrizos et al., "Volume Under the Surface", PVLDB 15, 2022).
+
+    Parameters
+    ----------
+    labels : array-like of {0, 1}, (T,)
+        1 = anomalous; it must occur.
+    scores : array-like of float, (T,)
+    longest : int >= 0
+        The longest buffer, such as a window. 16 lengths between 0 and it are tried, or all of fewer.
+
+    Raises
+    ------
+    ValueError
+        If there is no event, or not a score for each label.
+
+    Notes
+    -----
+    Precision and recall are taken at 250 thresholds, at quantiles of the scores.
+
+    Examples
+    --------
+    >>> vus_pr([0, 0, 1, 1, 0, 0], [1.0, 2.0, 8.0, 9.0, 2.0, 1.0], longest=0)
+    1.0
+    """
+    anomalous, values = np.asarray(labels) == 1, np.asarray(scores, np.float64)
+    if anomalous.shape != values.shape or not anomalous.any():
+        raise ValueError(f"{len(values)} scores and {len(anomalous)} labels give no volume; give labels with an event")
+    order = np.argsort(-values, kind="stable")
+    places = np.unique(np.linspace(0, len(values) - 1, _N_OF_VUS).astype(int))
+    # All steps as high as one that is called anomalous are, too.
+    n_called = np.searchsorted(-values[order], -values[order][places], side="right")
+    buffers = np.unique(np.linspace(0, longest, min(longest + 1, _N_BUFFERS)).astype(int))
+    return float(np.mean([_area(anomalous, values, order, n_called, int(buffer)) for buffer in buffers]))
+
+
+def _area(
+    anomalous: NDArray[np.bool_],
+    values: NDArray[np.float64],
+    order: NDArray[np.int64],
+    n_called: NDArray[np.int64],
+    buffer: int,
+) -> float:
+    soft = anomalous.astype(np.float64)
+    for begin, end in runs(anomalous):
+        for apart in range(1, buffer // 2 + 1):
+            for step in (begin - apart, end - 1 + apart):
+                if 0 <= step < len(soft):
+                    soft[step] = max(soft[step], np.sqrt(1 - apart / buffer))
+    found = np.cumsum(soft[order])[n_called - 1]
+    highest = np.array([values[begin:end].max() for begin, end in runs(soft > 0)])
+    hit = (highest[:, None] >= values[order][n_called - 1]).mean(0)
+    recall = np.minimum(found / ((anomalous.sum() + soft.sum()) / 2), 1) * hit
+    return float(np.diff(recall, prepend=0.0) @ (found / n_called))

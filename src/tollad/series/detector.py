@@ -217,6 +217,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         own = {name: value for name, value in self.get_params(deep=False).items() if name in _OF_WINDOWS}
         if own["network"] == "auto":
             own["network"] = "mlp_layernorm"
+        if own["neighbors"] == "auto":
+            own["neighbors"] = 0
         rows = np.concatenate([as_rows(windows(piece, window, stride), own["network"]) for piece in stretches])
         if self.steps == "auto" and own["network"] == "mlp_layernorm" and own["corruption"] == "auto":
             own["steps"] = _STEPS

@@ -123,6 +123,11 @@ _OTHERWISE: dict[str, dict[str, Any]] = {
         As in `TollDetector`; "auto" is "mlp_layernorm", which takes windows flat and trains by denoising collapse.
         "conv1d" takes windows as they are.""",
     },
+    "neighbors": {
+        "meaning": """
+        As in `TollDetector`; "auto" is 0: the nearest training window gained nothing on the series of NAB and SKAB that
+        defaults were chosen on.""",
+    },
 }
 
 OF_WINDOWS = tuple(parameter for parameter in PARAMETERS if parameter.name != "columns")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tollad.training import rowwise
 from tollad.training.build import build_stack
 from tollad.training.rowwise import RowWise
 
@@ -42,10 +43,9 @@ def test_blocks_cover_the_rows_once(n_rows):
 
 
 def test_rows_get_blocks_of_their_own_where_sizes_differ(monkeypatch):
-    network = RowWise(build_stack("mlp", (3,), 2, (4,), [0], 8))
-
-    def by_size(self, x):
+    def by_size(parts, precision, n_members, x):
         return x + x.shape[1], x
 
-    monkeypatch.setattr(RowWise, "__call__", by_size)
+    monkeypatch.setattr(rowwise, "_outputs", by_size)
+    network = RowWise(build_stack("mlp", (3,), 2, (4,), [0], 8))
     assert list(network.blocks(torch.zeros(1, 3, 3))) == [(0, 1, 4), (1, 1, 4), (2, 1, 4)]

@@ -163,7 +163,7 @@ class Model:
         cls,
         path: str | os.PathLike[str],
         metadata: Mapping[str, Any],
-        arrays: Mapping[str, NDArray[Any]],
+        arrays: dict[str, NDArray[Any]],
         network: str | Builder | Modules,
         device: str | torch.device | None,
     ) -> Self:
@@ -199,6 +199,10 @@ class Model:
         small = replace(settings, batch_size=1)
         stack, _ = build(network, small, preparation, shape, record.parameters["random_state"], place)
         stack.eval().load_state({name: torch.from_numpy(array) for name, array in weights.items()})
+        # A large network fills the memory: what is in the stack need not be there twice.
+        for name in weights:
+            del arrays[f"stack.{name}"]
+        del weights
         at = None if center is None else torch.from_numpy(center).to(place)
         nearest = None
         if settings.neighbors:
@@ -206,10 +210,19 @@ class Model:
             validation.check_nearest(kept, seen, shape if columns is None else (len(columns.names),), features.n_views)
             weight, learnt = settings.neighbor_weight, (kept["means"], kept["factors"])
             nearest = Nearest.of(kept["rows"], seen, weight, preparation, scoring_precision(stack), learnt)
-        scorer = Scorer(stack, objective_of(settings), at, means, nearest)
+        objective = objective_of(settings)
         if "check.rows" in arrays:
-            rows = arrays["check.rows"].astype(np.float64)
-            validation.check_scores(validation.scores_in_double(scorer, preparation, rows), arrays["check.scores"])
+            # Before there is another copy of the weights, that which scores.
+            rows, plain = (
+                arrays["check.rows"].astype(np.float64),
+                stack.to(device="cpu") if place.type != "cpu" else stack,
+            )
+            doubled = Scorer(
+                plain.eval(), objective, None if at is None else at.cpu().double(), means, nearest, doubled=True
+            )
+            validation.check_scores(doubled.scores(rows, preparation), arrays["check.scores"])
+            del doubled
+        scorer = Scorer(stack, objective, at, means, nearest)
         return cls(preparation, scorer, decision, record)
 
 

@@ -62,6 +62,8 @@ class Scorer:
         Mean score of each member over the training rows.
     nearest : Nearest or None
         The third term: the distance to the nearest training row.
+    doubled : bool
+        Whether the networks run in double precision, whatever they were trained in.
     """
 
     stack: Stack
@@ -69,6 +71,7 @@ class Scorer:
     center: Tensor | None
     member_means: NDArray[np.float64]
     nearest: Nearest | None = None
+    doubled: bool = False
     _network: Network = field(init=False)
     _weights: NDArray[np.float64] = field(init=False)
 
@@ -77,7 +80,7 @@ class Scorer:
         weights = np.ones(1) if len(means) == 1 else 1 / (len(means) * np.where(means > 0, means, 1.0))
         if self.nearest is not None:
             weights = np.concatenate([weights, self.nearest.weights])
-        object.__setattr__(self, "_network", scoring.scoring_copy(self.stack))
+        object.__setattr__(self, "_network", scoring.scoring_copy(self.stack, doubled=self.doubled))
         object.__setattr__(self, "_weights", weights)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -114,7 +117,7 @@ class Scorer:
     @property
     def in_double(self) -> bool:
         """Whether scores are computed in double precision throughout."""
-        return self.stack.dtype == torch.float64
+        return self.doubled or self.stack.dtype == torch.float64
 
     def scores(self, rows: Rows, preparation: Preparation) -> NDArray[np.float64]:
         """Return the anomaly score of each row: (n,)."""

@@ -170,8 +170,8 @@ def scores_in_double(scorer: Scorer, preparation: Preparation, rows: NDArray[np.
     if scorer.in_double:
         return scorer.scores(rows, preparation)
     center = None if scorer.center is None else scorer.center.cpu().double()
-    plain = scorer.stack.to(device="cpu", dtype=torch.float64).eval()
-    return replace(scorer, stack=plain, center=center).scores(rows, preparation)
+    stack = scorer.stack if scorer.stack.device.type == "cpu" else scorer.stack.to(device="cpu").eval()
+    return replace(scorer, stack=stack, center=center, doubled=True).scores(rows, preparation)
 
 
 def check_scores(found: NDArray[np.float64], noted: NDArray[Any]) -> None:

@@ -243,7 +243,9 @@ def read_packed(
         if _header_length(data) <= _HEADER_LIMIT:
             data += file.read(8 + _header_length(data) - len(data))
             if _declared_size(data) == size:
-                data += file.read(size - len(data))
+                # From the beginning, and into one piece: to join two would take twice the memory.
+                file.seek(0)
+                data = file.read(size)
     found = hashlib.sha256(data).hexdigest()
     if sha256 is not None and found != sha256.lower():
         raise ValueError(f"{name} is not the file that sha256= names: its SHA-256 is {found}; check where it is from")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -80,13 +81,14 @@ class FixedBlocks:
 class RowWise:
     """A dense stack in evaluation mode: to the bit the same outputs for a row in any company, see `FixedBlocks`.
 
-    The layers run in the precision of the training; rows and outputs are in double precision, so that norms and sums
-    over them are.
+    Rows and outputs are in double precision, so that norms and sums over them are.
 
     Parameters
     ----------
     stack : Stack
         Of which `is_dense` is true. Its weights are copied.
+    precision : torch.dtype, optional
+        What the layers run in; by default that of the training.
 
     Attributes
     ----------
@@ -101,13 +103,15 @@ class RowWise:
 
     dtype = torch.float64
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, precision: torch.dtype | None = None) -> None:
         self.device = stack.device
-        self.precision = stack.dtype
+        self.precision = precision or stack.dtype
         self._n_members = len(stack)
         self.parts = [[*_layers(stack, part, self.precision)] for part in ("encoder", "decoder")]
         width = next(layer for layer in self.parts[0] if isinstance(layer, Linear)).n_inputs
-        self._blocks = FixedBlocks(self, width, self.device, self.dtype)
+        # Not a method: large networks should be gone with the last name for them, without a cycle to be found first.
+        self._outputs = partial(_outputs, self.parts, self.precision, self._n_members)
+        self._blocks = FixedBlocks(self._outputs, width, self.device, self.dtype)
 
     def __len__(self) -> int:
         return self._n_members
@@ -118,14 +122,21 @@ class RowWise:
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``(x_hat, z)`` for one block: (M, size, d) and (M, size, latent_dim) for (M or 1, size, d)."""
-        outputs = []
-        x = x.to(self.precision)
-        for part in self.parts:
-            for layer in part:
-                x = layer(x)
-            outputs.append(x)
-        z, x_hat = (output.to(self.dtype).expand(self._n_members, *output.shape[1:]) for output in outputs)
-        return x_hat, z
+        return self._outputs(x)
+
+
+def _outputs(
+    parts: Sequence[Sequence[Callable[[Tensor], Tensor]]], precision: torch.dtype, n_members: int, x: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return ``(x_hat, z)`` of what the encoder and the decoder of all members make of one block."""
+    outputs = []
+    x = x.to(precision)
+    for part in parts:
+        for layer in part:
+            x = layer(x)
+        outputs.append(x)
+    z, x_hat = (output.to(RowWise.dtype).expand(n_members, *output.shape[1:]) for output in outputs)
+    return x_hat, z
 
 
 class InBlocks:
@@ -184,14 +195,14 @@ class InBlocks:
 class Linear:
     """``x W^T + b`` of all members, (M, n_outputs, n_inputs) and (M, n_outputs), for blocks of fixed sizes."""
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype | None = None) -> None:
         n_members, self._n_outputs, self.n_inputs = weight.shape
         inner = max(_LEAST_INNER, _rounded_up(self.n_inputs))
         outer = _rounded_up(self._n_outputs)
         self._added = inner - self.n_inputs
-        self._weight = weight.new_zeros(n_members, inner, outer)
+        self._weight = weight.new_zeros(n_members, inner, outer, dtype=dtype)
         self._weight[:, : self.n_inputs, : self._n_outputs] = weight.transpose(1, 2)
-        self._bias = bias.new_zeros(n_members, 1, outer)
+        self._bias = bias.new_zeros(n_members, 1, outer, dtype=dtype)
         self._bias[:, 0, : self._n_outputs] = bias
 
     @property
@@ -247,7 +258,8 @@ def _layers(stack: Stack, part: str, dtype: torch.dtype) -> Iterator[Callable[[T
             return [tensors[prefix + name].to(dtype, copy=True) for name in names]
 
         if isinstance(module, nn.Linear):
-            yield Linear(*copies("weight", "bias"))
+            prefix = f"{part}.{name}"
+            yield Linear(tensors[f"{prefix}.weight"], tensors[f"{prefix}.bias"], dtype)
         elif isinstance(module, nn.LayerNorm):
             yield LayerNorm(module, *copies("weight", "bias"))
         elif isinstance(module, nn.BatchNorm1d):

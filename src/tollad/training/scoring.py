@@ -39,9 +39,11 @@ Network: TypeAlias = Stack | RowWise | InBlocks
 """What scores: a stack in evaluation mode, or a form of it that scores a row to the same bits in any company."""
 
 
-def scoring_copy(stack: Stack) -> RowWise | InBlocks:
-    """Return the stack as it should score, in evaluation mode."""
-    return RowWise(stack) if _in_rows(stack) else InBlocks(stack)
+def scoring_copy(stack: Stack, *, doubled: bool = False) -> RowWise | InBlocks:
+    """Return the stack as it should score, in evaluation mode; or, `doubled`, in double precision throughout."""
+    if _in_rows(stack):
+        return RowWise(stack, torch.float64 if doubled else None)
+    return InBlocks(stack.to(dtype=torch.float64) if doubled else stack)
 
 
 def scoring_precision(stack: Stack) -> torch.dtype:

@@ -19,6 +19,7 @@ Both are held to one law: a member gives the same scores alone and in any stack.
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
@@ -35,6 +36,10 @@ class Stack:
     members : sequence of nn.Module
         Each maps (B, *shape) to ``(x_hat, z)``. Copied. All of one architecture, data type and device; their weights
         differ.
+    device : torch.device or str, optional
+        Where the copies are to be; by default where the members are.
+    dtype : torch.dtype, optional
+        Floating-point type of the copies; by default that of the members.
 
     Attributes
     ----------
@@ -57,12 +62,19 @@ class Stack:
     (torch.Size([3, 7, 5]), torch.Size([3, 7, 2]))
     """
 
-    def __init__(self, members: Sequence[nn.Module]) -> None:
+    def __init__(
+        self,
+        members: Sequence[nn.Module],
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         if not members:
             raise ValueError("a stack needs at least one member")
-        self._members = [_copy(member) for member in members]
+        # What their tensors hold is copied once, into the stack: large networks fill the memory.
+        self._members = [_copy(member, deep=False) for member in members]
         self._mode: bool | None = None  # unknown: parts may differ
-        self.weights, self._tensors = _share(self._members)
+        self.weights, self._tensors = _share(self._members, device, dtype)
         first = self._members[0]
         self.is_dense = is_dense(first)
         self._trainable = trainable = _trainable(self._members[0])
@@ -160,7 +172,7 @@ class Stack:
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Stack:
         """Return a copy on another device or in another floating-point type, in the same mode."""
-        return Stack([_copy(member).to(device=device, dtype=dtype) for member in self._members])
+        return Stack(self._members, device=device, dtype=dtype)
 
     @property
     def device(self) -> torch.device:
@@ -173,16 +185,21 @@ class Stack:
         return next(t.dtype for t in self._tensors.values() if t.is_floating_point())
 
 
-def _copy(member: nn.Module) -> nn.Module:
-    """Return a copy whose tensors are its own: one of a view would hold all that the view is a part of."""
+def _copy(member: nn.Module, *, deep: bool = True) -> nn.Module:
+    """Return a copy whose tensors are its own: one of a view would hold all that the view is a part of.
+
+    If it is not deep, the tensors are new, but share their memory with those of the member.
+    """
     memo: dict[int, Tensor] = {}
     for tensor in (*member.parameters(), *member.buffers()):
-        own = tensor.detach().clone()
+        own = tensor.detach().clone() if deep else tensor.detach()
         memo[id(tensor)] = nn.Parameter(own, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else own
     return copy.deepcopy(member, memo)
 
 
-def _share(members: Sequence[nn.Module]) -> tuple[Tensor, dict[str, Tensor]]:
+def _share(
+    members: Sequence[nn.Module], device: torch.device | str | None, dtype: torch.dtype | None
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the vector of all trainable weights and every tensor stacked; make the members' own views into them."""
     named = [_named_tensors(member) for member in members]
     shapes = [{name: (t.shape, t.dtype, t.device) for name, t in tensors.items()} for tensors in named]
@@ -191,13 +208,22 @@ def _share(members: Sequence[nn.Module]) -> tuple[Tensor, dict[str, Tensor]]:
     trainable = _trainable(members[0])
     if not trainable:
         raise ValueError("the network has no trainable weights")
-    stacked = {name: torch.stack([tensors[name].detach() for tensors in named]) for name in named[0]}
-    weights = torch.cat([stacked[name].reshape(-1) for name in trainable])
-    for name, view in _views(members[0], {name: stacked[name].shape for name in trainable}, weights).items():
-        stacked[name] = view.copy_(stacked[name])
+    first = named[0]
+    kind = dtype or functools.reduce(torch.promote_types, [first[name].dtype for name in trainable])
+    sizes = {name: torch.Size([len(members), *first[name].shape]) for name in trainable}
+    place = first[trainable[0]].device if device is None else device
+    weights = torch.empty(sum(size.numel() for size in sizes.values()), dtype=kind, device=place)
+    stacked = _views(members[0], sizes, weights)
+    for name, tensor in first.items():
+        if name not in stacked:
+            own = dtype if tensor.is_floating_point() else None
+            stacked[name] = torch.empty(
+                (len(members), *tensor.shape), dtype=own or tensor.dtype, device=device or tensor.device
+            )
+    stacked = {name: stacked[name] for name in first}
     for name, tensor in stacked.items():
         for tensors, view in zip(named, tensor, strict=True):
-            tensors[name].data = view
+            tensors[name].data = view.copy_(tensors[name].detach())
     return weights, stacked
 
 

@@ -165,7 +165,7 @@ class TestFormats:
 
     def test_markdown(self):
         text = to_markdown([self.report])
-        assert text.startswith("## A <small> table\n\n| method |  | seeds | zero | one | Average |\n")
+        assert text.startswith("## A &lt;small&gt; table\n\n| method |  | seeds | zero | one | Average |\n")
         assert "| Other | published |  | 90.0 |  | 91.0 |" in text
         assert "| Ours | published |  | 80.0 ± 1.0 | 70.5 |  |" in text
         best = "best validation (uses labelled anomalies), float32"
@@ -181,7 +181,7 @@ class TestFormats:
     def test_a_page_of_several_explains_itself(self):
         text = to_page([self.report, self.report])
         assert text.startswith("# The paper, reproduced\n")
-        assert text.count("## A <small> table") == 2
+        assert text.count("## A &lt;small&gt; table") == 2
         for explained in ("best validation", "last step", "difference", "identity", "(!)"):
             assert explained in text.partition("## A")[0]
 
@@ -227,3 +227,14 @@ def test_ranges_of_nothing_are_nothing():
 def test_a_row_gives_its_run_back():
     assert module.work_of(result("zero")) == TABLE.repetition(OURS, "zero", 0)
     assert isinstance(module.work_of(result("zero")), Run)
+
+
+def test_markup_of_names_and_errors_is_shown_and_not_obeyed():
+    evil = "<script>alert(1)</script> | x"
+    table = dataclasses.replace(TABLE, title=evil, notes=(evil,), methods=(dataclasses.replace(OURS, name=evil),))
+    report = collect(table, [result("zero"), failed_row(TABLE.repetition(OURS, "one", 0), evil)])
+    for text in (to_markdown([report]), to_html([report])):
+        assert "<script>" not in text
+        assert "&lt;script&gt;" in text
+    cells = [line for line in to_markdown([report]).splitlines() if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in cells}) == 1

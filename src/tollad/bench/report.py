@@ -171,9 +171,18 @@ def _section(report: Report) -> str:
     head = ["method", "", "seeds", *report.columns]
     body = [[_bold(line), *_cells(line, report)] for line in report.lines]
     table = [head, ["---", "---", *["---:"] * (len(head) - 2)], *body]
-    text = "\n".join(f"| {' | '.join(row)} |" for row in table)
-    notes = [*(f"- {note}" for note in _notes(report.table)), *(f"- {remark}" for remark in report.remarks)]
-    return f"## {report.table.title}\n\n{text}\n\n" + "".join(f"{note}\n" for note in notes)
+    text = "\n".join(f"| {' | '.join(map(_in_cell, row))} |" for row in table)
+    notes = [f"- {_in_markdown(note)}" for note in (*_notes(report.table), *report.remarks)]
+    return f"## {_in_markdown(report.table.title)}\n\n{text}\n\n" + "".join(f"{note}\n" for note in notes)
+
+
+def _in_markdown(text: str) -> str:
+    """Return text on one line, in which HTML is shown and not obeyed: names and errors are those of the user."""
+    return html.escape(" ".join(text.split()), quote=False)
+
+
+def _in_cell(text: str) -> str:
+    return _in_markdown(text).replace("|", "\\|")
 
 
 def to_html(reports: Sequence[Report]) -> str:

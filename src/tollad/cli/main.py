@@ -23,6 +23,7 @@ from tollad.cli.hints import in_options
 from tollad.cli.info import info
 from tollad.cli.paper import paper
 from tollad.cli.score import score
+from tollad.cli.serve import serve
 from tollad.cli.signals import ended_by_signals
 from tollad.cli.terminal import drop_lost_output
 from tollad.io.streams import standard_output
@@ -85,6 +86,7 @@ COMMANDS = {
     "calibrate": calibrate,
     "info": info,
     "export": export,
+    "serve": serve,
     "demo": demo,
     "data": data,
     "paper": paper,

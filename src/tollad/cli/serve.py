@@ -1,0 +1,65 @@
+"""``tollad serve``."""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+import socket
+from pathlib import Path
+
+import click
+
+from tollad.cli.shared import threads_option
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--token-file", metavar="FILE", help="Holds the token that clients must send.")
+@click.option(
+    "--max-mib", type=click.FloatRange(0, min_open=True), default=64, show_default=True, help="Most of a body."
+)
+@click.option("--max-rows", type=click.IntRange(1), default=1_000_000, show_default=True, help="Most of a request.")
+@threads_option
+def serve(models: tuple[str, ...], host: str, port: int, token_file: str | None, max_mib: float, max_rows: int) -> None:
+    """Answer requests for scores by HTTP with MODEL, or several, of tables.
+
+    POST /score takes JSON, CSV, Arrow and Parquet; /docs shows all. A model file that is replaced is loaded anew; so it
+    is on SIGHUP. Addresses of other machines are served only with a token.
+    """
+    from tollad.serve.app import Limits, make_app
+
+    token = None if token_file is None else _token(token_file)
+    if token is None and not _is_loopback(host):
+        raise ValueError(f"other machines reach {host}: give --token-file FILE, or listen on 127.0.0.1")
+    app = make_app(models, token=token, limits=Limits(n_bytes=int(max_mib * (1 << 20)), n_rows=max_rows))
+    import uvicorn
+
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, port))
+        except OSError as error:
+            raise OSError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(
+                signal.SIGHUP, lambda *_: [model.current(at_once=True) for model in app.state.models.values()]
+            )
+        click.echo(f"Listening on http://{host}:{listening.getsockname()[1]}", err=True)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=30)
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _token(path: str) -> str:
+    token = Path(path).read_text(encoding="utf-8").strip()
+    if not token:
+        raise ValueError(f"{path}: holds no token; write one into it")
+    return token
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

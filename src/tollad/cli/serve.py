@@ -25,8 +25,8 @@ from tollad.cli.shared import threads_option
 def serve(models: tuple[str, ...], host: str, port: int, token_file: str | None, max_mib: float, max_rows: int) -> None:
     """Answer requests for scores by HTTP with MODEL, or several, of tables.
 
-    POST /score takes JSON, CSV, Arrow and Parquet; /docs shows all. A model file that is replaced is loaded anew; so it
-    is on SIGHUP. Addresses of other machines are served only with a token.
+    POST /score takes JSON, CSV, Arrow and Parquet; /openapi.json describes all. A model file that is replaced is loaded
+    anew within a second, or at once after SIGHUP. Addresses of other machines are served only with a token.
     """
     from tollad.serve.app import Limits, make_app
 
@@ -40,12 +40,11 @@ def serve(models: tuple[str, ...], host: str, port: int, token_file: str | None,
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, port))
+            listening.listen()
         except OSError as error:
             raise OSError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
         if hasattr(signal, "SIGHUP"):
-            signal.signal(
-                signal.SIGHUP, lambda *_: [model.current(at_once=True) for model in app.state.models.values()]
-            )
+            signal.signal(signal.SIGHUP, lambda *_: [model.look_again() for model in app.state.models.values()])
         click.echo(f"Listening on http://{host}:{listening.getsockname()[1]}", err=True)
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=30)
         uvicorn.Server(config).run(sockets=[listening])

@@ -24,6 +24,7 @@ try:
     from fastapi import FastAPI, Request, Response
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
     from starlette.concurrency import run_in_threadpool
+    from starlette.requests import ClientDisconnect
 except ImportError as error:
     raise ImportError("a server needs further packages: pip install 'tollad[serve]'") from error
 
@@ -97,7 +98,8 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
     """
     bounds = limits or Limits()
     models, metrics = all_served(paths, log), Metrics()
-    app = FastAPI(title="tollad", version=__version__, description="Anomaly scores of rows of tables.")
+    # The pages that FastAPI offers load scripts from a foreign address.
+    app = FastAPI(title="tollad", version=__version__, docs_url=None, redoc_url=None)
     app.state.models = models
     at_work = 0
 
@@ -136,23 +138,22 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in TYPES:
             raise RefusedError(415, f"the content type must be one of {', '.join(TYPES)}")
+        body = await _body(request, bounds)
         if at_work >= bounds.n_waiting:
             raise RefusedError(503, "too many requests are waiting; try again", {"retry-after": "1"})
         at_work += 1
         try:
-            body = await _body(request, bounds)
-            detector = await run_in_threadpool(model.current)
-            try:
-                said = await run_in_threadpool(_judged, detector, kind, body, bounds.n_rows, n_reasons)
-            except (ValueError, TypeError) as error:
-                raise RefusedError(422, str(error)) from None
+            detector, monitor = await run_in_threadpool(model.current)
+            said = await run_in_threadpool(_judged, detector, kind, body, bounds.n_rows, n_reasons)
+        except (ValueError, TypeError, NotImplementedError, OverflowError) as error:
+            raise RefusedError(422, str(error)) from None
         finally:
             at_work -= 1
         metrics.rows.labels(model.name).inc(len(said["anomaly_score"]))
         metrics.anomalies.labels(model.name).inc(int(np.sum(said["anomaly"])))
-        if model.monitor is not None:
-            model.monitor.update(said["anomaly_score"])
-            metrics.drift.labels(model.name).set(model.monitor.drift is not None)
+        if monitor is not None:
+            monitor.update(said["anomaly_score"])
+            metrics.drift.labels(model.name).set(monitor.drift is not None)
         return _as_json(said)
 
     @app.post("/score")
@@ -179,7 +180,7 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
     async def info() -> Response:
         """Say which models there are, and what rows they take."""
         return _as_json(
-            {"tollad": __version__, "models": {name: _described(m.current()) for name, m in models.items()}}
+            {"tollad": __version__, "models": {name: _described(m.current()[0]) for name, m in models.items()}}
         )
 
     @app.get("/health")
@@ -200,7 +201,7 @@ def _check_token(request: Request, token: str | None) -> None:
     if token is None or request.url.path in ("/health", "/ready"):
         return
     given = request.headers.get("authorization", "")
-    if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+    if not hmac.compare_digest(given.encode("latin-1"), f"Bearer {token}".encode()):
         raise RefusedError(401, "send the token as: Authorization: Bearer TOKEN", {"www-authenticate": "Bearer"})
 
 
@@ -228,6 +229,8 @@ async def _body(request: Request, limits: Limits) -> bytes:
                 if size > limits.n_bytes:
                     raise too_large
                 parts.append(part)
+    except ClientDisconnect:
+        raise RefusedError(400, "the client left before the body was whole") from None
     except TimeoutError:
         raise RefusedError(408, f"the body was not whole after {limits.seconds:g} s") from None
     return b"".join(parts)

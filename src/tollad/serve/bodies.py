@@ -120,7 +120,14 @@ def _unnamed(detector: TollDetector, table: pa.Table) -> Any:
         return table.select(names) if sorted(table.column_names) == sorted(names) else table
     if sorted(table.column_names) != sorted(names):
         raise ValueError(f"the columns must be {', '.join(names)}")
-    return np.column_stack([_matrix([[value] for value in table[name].to_pylist()]) for name in names])
+    return np.column_stack([_numbers(name, table[name].to_pylist()) for name in names])
+
+
+def _numbers(name: str, values: Sequence[Any]) -> NDArray[np.float64]:
+    for number, value in enumerate(values):
+        if not isinstance(value, (int, float, bool, type(None))):
+            raise ValueError(f"row {number}, column {name!r}: {value!r:.60} is no number")
+    return _matrix([[value] for value in values])[:, 0]
 
 
 def _matrix(rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:

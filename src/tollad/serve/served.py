@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -41,15 +42,18 @@ class Served:
         self.path, self.name = path, Path(path).stem
         self._tell, self._lock, self._looked = tell, threading.Lock(), time.monotonic()
         self._stamp = self._look()
-        self.detector = _of_table(path)
-        self.monitor = self._new_monitor()
+        self._loaded = _loaded(path)
 
-    def current(self, *, at_once: bool = False) -> TollDetector:
-        """Return the detector, of a new file if there is one; `at_once` looks whenever the last look was."""
-        if at_once or time.monotonic() - self._looked > _LOOK_EVERY:
+    def current(self) -> tuple[TollDetector, DriftMonitor | None]:
+        """Return the detector, of a new file if there is one, and its monitor where it has calibration rows."""
+        if time.monotonic() - self._looked > _LOOK_EVERY:
             with self._lock:
                 self._reload()
-        return self.detector
+        return self._loaded
+
+    def look_again(self) -> None:
+        """Let the next request look at the file, whenever the last look was."""
+        self._looked = -math.inf
 
     def _reload(self) -> None:
         self._looked = time.monotonic()
@@ -58,8 +62,7 @@ class Served:
             if stamp == self._stamp:
                 return
             self._stamp = stamp
-            self.detector = _of_table(self.path)
-            self.monitor = self._new_monitor()
+            self._loaded = _loaded(self.path)
             self._tell({"event": "reloaded", "model": self.name})
         except (ValueError, OSError) as error:
             self._tell({"event": "kept the old model", "model": self.name, "reason": str(error)})
@@ -67,10 +70,6 @@ class Served:
     def _look(self) -> tuple[int, int, int]:
         status = os.stat(self.path)
         return status.st_mtime_ns, status.st_size, status.st_ino
-
-    def _new_monitor(self) -> DriftMonitor | None:
-        calibration = self.detector.decision_.calibration_scores
-        return None if calibration is None else DriftMonitor(calibration)
 
 
 def all_served(paths: Sequence[str], tell: Callable[[dict[str, Any]], None]) -> dict[str, Served]:
@@ -84,8 +83,9 @@ def all_served(paths: Sequence[str], tell: Callable[[dict[str, Any]], None]) -> 
     return models
 
 
-def _of_table(path: str) -> TollDetector:
+def _loaded(path: str) -> tuple[TollDetector, DriftMonitor | None]:
     detector = load(path)
     if not isinstance(detector, TollDetector) or len(detector.input_shape_) != 1:
         raise ValueError(f"{path}: only models of tables can be served")
-    return detector
+    calibration = detector.decision_.calibration_scores
+    return detector, None if calibration is None else DriftMonitor(calibration)

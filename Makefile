@@ -1,5 +1,5 @@
 # make demo    fit, score and picture on real data
-# make quick ROOM=tables    style, types and the first case of each test of one room: seconds
+# make quick ROOM=tables    style, types and the quick tests of one room: seconds
 # make test    the default tests: minutes; make test-slow and make test-data the others
 # make lint    style and types
 # make hooks   style and types before every commit
@@ -19,12 +19,12 @@ BIN := $(VENV)/bin
 demo: $(VENV)/demo.stamp
 	$(BIN)/tollad demo
 
-# A room is a folder of tests, such as tables, or a file of them, such as metrics. Of tests with several cases only the
-# first one runs: `make test` runs them all.
+# A room is a folder of tests, such as tables, or a file of them, such as metrics. Quick is
+# the first case of each test, without tests that start a process: `make test` runs them all.
 ROOM ?= contract
 ROOM_TESTS = $(or $(wildcard tests/$(ROOM) tests/test_$(ROOM).py),$(error there are no tests of a room $(ROOM)))
 quick: lint
-	PYTHONHASHSEED=0 $(BIN)/pytest --numprocesses 2 --first-cases $(ROOM_TESTS)
+	PYTHONHASHSEED=0 $(BIN)/pytest --numprocesses 2 --quick $(ROOM_TESTS)
 
 test: $(VENV)/dev.stamp
 	PYTHONHASHSEED=0 $(BIN)/pytest --numprocesses 2

@@ -6,8 +6,9 @@ import os
 
 os.environ["SCIPY_ARRAY_API"] = "1"  # scipy reads it once, when it is imported; scikit-learn's own checks need it
 
+import inspect
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -32,18 +33,25 @@ hypothesis.settings.load_profile("tollad")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--first-cases", action="store_true", help="Run the first case of each test only: `make quick`.")
+    parser.addoption(
+        "--quick", action="store_true", help="Run the first case of each test, and none that starts a process."
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--first-cases"):
+    if not config.getoption("--quick"):
         return
     first: dict[str, pytest.Item] = {}
     for item in items:
-        first.setdefault(item.nodeid.partition("[")[0], item)
+        if not (isinstance(item, pytest.Function) and _starts_process(item.function)):
+            first.setdefault(item.nodeid.partition("[")[0], item)
     kept = list(first.values())
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
+
+
+def _starts_process(test: Callable[..., object]) -> bool:
+    return bool({"subprocess", "COMMAND"} & set(inspect.unwrap(test).__code__.co_names))
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "state": "detector.model",
     "streaming": "detector.streaming",
     "tables.columns": _COLUMNS,
+    "sweep": "detector.sweep",
     "terms": "method.terms",
 }
 

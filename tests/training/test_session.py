@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -370,6 +372,15 @@ class TestProgress:
         monkeypatch.setitem(sys.modules, "tqdm", None)
         run(steps=200, verbose=1)
         assert len(capsys.readouterr().err.splitlines()) == 10
+
+    @pytest.mark.parametrize(("seconds", "said"), [(0.1, False), (2.0, True)])
+    def test_long_training_is_told_how_long_it_is(self, capsys, monkeypatch, seconds, said):
+        """A step takes so many seconds by the clock of the session; 195 are left at the first measurement."""
+        clock = itertools.count(0, seconds)
+        monkeypatch.setattr("tollad.training.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
+        run(steps=200, verbose=1)
+        first = capsys.readouterr().err.splitlines()[0]
+        assert (first == "198 more steps are going to take about 3 minutes") == said
 
 
 class TestCollapse:

@@ -25,6 +25,7 @@ from tollad.cli.paper import paper
 from tollad.cli.score import score
 from tollad.cli.serve import serve
 from tollad.cli.signals import ended_by_signals
+from tollad.cli.sweep import sweep
 from tollad.cli.terminal import drop_lost_output
 from tollad.io.streams import standard_output
 from tollad.warn import printable, tell
@@ -87,6 +88,7 @@ COMMANDS = {
     "info": info,
     "export": export,
     "serve": serve,
+    "sweep": sweep,
     "demo": demo,
     "data": data,
     "paper": paper,

@@ -24,7 +24,7 @@ from tollad.detector.parameters import check_parameters, documented
 from tollad.detector.preparation import Preparation, with_channels
 from tollad.detector.saving import Saving
 from tollad.detector.scorer import Scorer
-from tollad.detector.settings import resolve
+from tollad.detector.settings import Settings, resolve
 from tollad.detector.wording import Wording
 from tollad.method.networks import traits_of
 from tollad.method.objective import Objective
@@ -33,12 +33,12 @@ from tollad.tables.decode import decode, values_of
 from tollad.tables.features import Features, Preprocess
 from tollad.tables.frames import to_arrow
 from tollad.tables.large import LargeRows, Rows, as_large
-from tollad.tables.rows import check_rows, divide, encoding_of, learn_rows, names_of
+from tollad.tables.rows import Split, check_rows, divide, encoding_of, learn_rows, names_of
 from tollad.training.build import Modules, find_device
 from tollad.training.checkpoint import Checkpoint
 from tollad.training.loop import Precision
 from tollad.training.scoring import scoring_precision
-from tollad.training.session import warn_if_collapsed
+from tollad.training.session import History, warn_if_collapsed
 from tollad.training.stack import Stack
 
 Auto: TypeAlias = Literal["auto"]
@@ -179,11 +179,19 @@ class TollDetector(Deciding, Saving, ClassNamePrefixFeaturesOutMixin, Transforme
 
     def _fit(self, X: ArrayLike | LargeRows, device: torch.device, checkpoint: str | os.PathLike[str] | None) -> Self:
         self._seed = fitting.draw_seed(self.random_state)
-        rows, held = learn_rows(self, X, self._calibration_split)
-        traits = traits_of(self.network)
-        settings = resolve(self.get_params(), with_channels(rows, traits.n_axes).shape[1:], len(rows))
-        if settings.network != "custom":
-            traits = traits_of(settings.network)
+        rows, held = self._learn_rows(X, self._calibration_split)
+        stack = self._new_stack(rows, device)
+        guard = None
+        if checkpoint is not None:
+            decisive = fitting.identity(self.get_params(), self._seed, names_of(self), rows, stack)
+            guard = Checkpoint(checkpoint, decisive)
+        return self._train(stack, rows, held, guard)
+
+    def _learn_rows(self, X: ArrayLike | LargeRows, split: Split) -> tuple[Rows, Rows | None]:
+        """Return rows to train on and to calibrate on, and keep how they become inputs of the network."""
+        rows, held = learn_rows(self, X, split)
+        settings = self._resolved(rows)
+        traits = traits_of(self.network if settings.network == "custom" else settings.network)
         self._preparation = Preparation.learn(
             rows,
             preprocess=self.preprocess,
@@ -193,15 +201,20 @@ class TollDetector(Deciding, Saving, ClassNamePrefixFeaturesOutMixin, Transforme
             n_members=settings.n_members,
             arcsinh=settings.corruption is not None and settings.n_members > 1,
         )
-        self.notes_, self.source_, self.n_steps_ = {}, None, 0
+        self.notes_, self.source_ = {}, None
+        return rows, held
+
+    def _resolved(self, rows: Rows) -> Settings:
+        shape = with_channels(rows, traits_of(self.network).n_axes).shape[1:]
+        return resolve(self.get_params(), shape, len(rows))
+
+    def _new_stack(self, rows: Rows, device: torch.device) -> Stack:
+        """Return the stack before its first step, and keep the settings."""
+        settings, self.n_steps_ = self._resolved(rows), 0
         stack, self.settings_ = fitting.build(
             self.network, settings, self._preparation, self.input_shape_, self._seed, device
         )
-        guard = None
-        if checkpoint is not None:
-            decisive = fitting.identity(self.get_params(), self._seed, names_of(self), rows, stack)
-            guard = Checkpoint(checkpoint, decisive)
-        return self._train(stack, rows, held, guard)
+        return stack
 
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
         """Go on training with new normal rows; the first call is `fit`.
@@ -321,12 +334,10 @@ class TollDetector(Deciding, Saving, ClassNamePrefixFeaturesOutMixin, Transforme
         return fitting.calibration_split(n, self.false_alarm_rate, self._seed)
 
     def _train(self, stack: Stack, rows: Rows, held: Rows | None, checkpoint: Checkpoint | None) -> Self:
-        objective, preparation = fitting.objective_of(self.settings_), self._preparation
-        settings, before = self.settings_, self._scorer.nearest if self.n_steps_ else None
-        self.history_ = fitting.train(
+        history = fitting.train(
             stack,
-            objective,
-            preparation,
+            fitting.objective_of(self.settings_),
+            self._preparation,
             self.settings_,
             rows,
             seed=self._seed,
@@ -335,7 +346,14 @@ class TollDetector(Deciding, Saving, ClassNamePrefixFeaturesOutMixin, Transforme
             checkpoint=checkpoint,
             verbose=self.verbose,
         )
-        self.n_steps_ += self.history_.step[-1]
+        return self._take_trained(stack, history, rows, held)
+
+    def _take_trained(self, stack: Stack, history: History, rows: Rows, held: Rows | None) -> Self:
+        """Become the detector of a trained stack."""
+        objective, preparation = fitting.objective_of(self.settings_), self._preparation
+        settings, before = self.settings_, self._scorer.nearest if self.n_steps_ else None
+        self.history_ = history
+        self.n_steps_ += history.step[-1]
         nearest = None
         if settings.neighbors:
             nearest = Nearest.draw(

@@ -81,10 +81,10 @@ def calibration_split(
     return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
 
-def objective_of(settings: Settings) -> Objective:
-    """Return the objective that settings ask for."""
+def objective_of(settings: Settings, betas: Sequence[float] | None = None) -> Objective:
+    """Return the objective that settings ask for, or that of a stack whose members have a beta each."""
     penalty = terms.latent_penalties()[settings.norm]
-    return Objective({settings.error: 1.0, penalty: settings.beta}, TARGETS[settings.target])
+    return Objective({settings.error: 1.0, penalty: betas or settings.beta}, TARGETS[settings.target])
 
 
 def build(
@@ -137,7 +137,7 @@ def train(
 ) -> History:
     """Train a stack on rows, see `tollad.training.session.fit`."""
     trained, held_out = _early_stopping_split(len(rows), seed) if early_stopping else (None, None)
-    batches = _batches(stack, preparation, settings, rows if trained is None else take(rows, trained), seed)
+    batches = batches_of(stack, preparation, settings, rows if trained is None else take(rows, trained), [seed])
     measured = None if held_out is None else take(rows, held_out)
 
     def reseeded(step: int) -> tuple[Tensor, Tensor]:
@@ -188,10 +188,13 @@ def _early_stopping_split(n_rows: int, seed: int) -> tuple[NDArray[np.int64], ND
     return order[n_held_out:], order[:n_held_out]
 
 
-def _batches(stack: Stack, preparation: Preparation, settings: Settings, rows: Rows, seed: int) -> Batches:
-    seeds = [member_seeds(seed, member)[1] for member in range(settings.n_members)]
+def batches_of(
+    stack: Stack, preparation: Preparation, settings: Settings, rows: Rows, seeds_of_fits: Sequence[int]
+) -> Batches:
+    """Return the batches of one fit, or of several with the same settings whose members are one stack."""
+    seeds = [member_seeds(seed, member)[1] for seed in seeds_of_fits for member in range(settings.n_members)]
     corrupt = settings.corruption is not None
-    views = preparation.views_of_members
+    views = preparation.views_of_members * len(seeds_of_fits)
     if isinstance(rows, LargeRows):
         later = PreparedLater(rows, preparation.views, views, stack.device, stack.dtype)
         return Batches(later, settings.batch_size, seeds, corrupt=corrupt)

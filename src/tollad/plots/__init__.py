@@ -5,6 +5,7 @@ from tollad.plots.maps import image_maps
 from tollad.plots.scores import reason_bars, score_distributions, two_term_map
 from tollad.plots.series import scored_series
 from tollad.plots.style import picture_format
+from tollad.plots.sweep import sweep_criteria
 
 __all__ = [
     "image_maps",
@@ -14,5 +15,6 @@ __all__ = [
     "reason_bars",
     "score_distributions",
     "scored_series",
+    "sweep_criteria",
     "two_term_map",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -10,6 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from tollad.warn import tell
+
+# A training of more seconds than this is told beforehand how long it is.
+_LONG = 30.0
 
 
 class _History(Protocol):
@@ -31,13 +35,41 @@ class Observed(Protocol):
 
 @contextmanager
 def progress_of(session: Observed, verbose: int) -> Iterator[Callable[[Observed], None]]:
-    """Yield a callable that shows how far a session is; it shows nothing for ``verbose=0``."""
+    """Within the block yield what shows how far a session is: nothing for ``verbose=0``.
+
+    Without a bar a long training is told once how long it is going to take, by its first steps.
+    """
     bar = _bar(session.steps) if verbose else None
     if bar is not None:
         with bar:
             yield lambda seen: _move(bar, seen)
+    elif verbose:
+        begun, first = time.monotonic(), session.step
+        told: list[float] = []
+
+        def show(seen: Observed) -> None:
+            if not told:
+                told.append((time.monotonic() - begun) / (seen.step - first) * (seen.steps - seen.step))
+                if told[0] > _LONG:
+                    tell(f"{seen.steps - seen.step:,} more steps are going to take {duration(told[0])}")
+            _line(seen)
+
+        yield show
     else:
-        yield _line if verbose else lambda seen: None
+        yield lambda seen: None
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words, as exactly as an estimate is.
+
+    Examples
+    --------
+    >>> duration(8.4), duration(100), duration(7000)
+    ('about 8 seconds', 'about 2 minutes', 'about 1.9 hours')
+    """
+    if seconds < 60:
+        return f"about {max(1, round(seconds))} seconds"
+    return f"about {seconds / 60:.0f} minutes" if seconds < 5400 else f"about {seconds / 3600:.1f} hours"
 
 
 def _bar(steps: int) -> Any:

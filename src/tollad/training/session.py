@@ -379,15 +379,10 @@ def fit(
     with progress_of(session, verbose) as observe:
         session.run(checkpoint, observe=observe)
     session.load_best()
-    history = session.history
-    # Mean over the last tenth of the training, since a single batch may be unlucky.
-    last, first = np.mean(history.loss[-patience:], axis=0), np.array(history.initial_loss)
-    # A stack that was trained before has little left to improve.
-    if first_step == 0 and (last >= first).any():
-        warn(
-            "training did not improve on the initial loss; try a lower learning_rate, more steps, or preprocess='auto'"
-        )
-    return history
+    # What was trained before begins where improvement ends.
+    if first_step == 0:
+        warn_if_not_improved(session.history)
+    return session.history
 
 
 def _cosine(highest: float, first_step: int, steps: int) -> Callable[[int], float]:
@@ -419,6 +414,22 @@ def _mean_score(stack: Stack, objective: Objective, rows: HeldOut) -> Tensor:
 
     center = mean_latent(stack, numbers, prepare) if objective.target == "batch_mean" else None
     return torch.from_numpy(score(stack, objective, numbers, prepare, center).mean(0)).to(stack.device, stack.dtype)
+
+
+def warn_if_not_improved(history: History) -> None:
+    """Warn when the loss of a member did not fall below that of its first batch.
+
+    Warns
+    -----
+    UserWarning
+    """
+    # A single batch may be unlucky: the last tenth of the training counts.
+    n_last = max(_LEAST_PATIENCE, math.ceil(len(history.loss) / 10))
+    last, first = np.mean(history.loss[-n_last:], axis=0), np.array(history.initial_loss)
+    if (last >= first).any():
+        warn(
+            "training did not improve on the initial loss; try a lower learning_rate, more steps, or preprocess='auto'"
+        )
 
 
 def warn_if_collapsed(x: Tensor, x_hat: Tensor) -> None:

@@ -1,0 +1,329 @@
+"""Many detectors of one set of rows, trained as stacks: values of beta, lengths of the latent and seeds, compared."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tollad import metrics
+from tollad.detector import fitting
+from tollad.detector.estimator import TollDetector
+from tollad.detector.parameters import check_parameters
+from tollad.tables.large import LargeRows
+from tollad.training.build import find_device
+from tollad.training.joined import divide, join
+from tollad.training.progress import duration
+from tollad.training.session import History, fit, warn_if_not_improved
+from tollad.training.stack import Stack
+
+__all__ = ["CRITERIA", "Candidate", "averaged", "best_of", "records", "sweep"]
+
+CRITERIA = {
+    "shuffled": "AUROC of held-out rows beside the same rows with each column shuffled; high = told apart",
+    "agreement": "mean rank correlation of the held-out scores with those of the other seeds; high = stable",
+    "generalisation": "mean training score / mean held-out score; near 1 = new rows score like training rows",
+}
+"""What is measured of each candidate without a label, the better the higher, and what it means."""
+
+_HELD_OUT = 0.2
+_LEAST_ROWS = 20
+# Members of a stack: a step costs a member least in one of about 20, see `tollad.bench.plan`.
+_MEMBERS = 20
+_TIMED_STEPS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One detector of a sweep, and what was measured of it.
+
+    Attributes
+    ----------
+    detector : TollDetector
+        Fitted, and calibrated by the rows that were held out.
+    beta : float
+    latent_dim, random_state : int
+    criteria : dict of str to float
+        By the names of `CRITERIA`; without a second seed there is no agreement.
+    remarks : tuple of str
+        What the fit warned of.
+    """
+
+    detector: TollDetector
+    beta: float
+    latent_dim: int
+    random_state: int
+    criteria: dict[str, float]
+    remarks: tuple[str, ...] = field(default=())
+
+
+def sweep(
+    X: ArrayLike | LargeRows,
+    *,
+    betas: Sequence[float] = (0.1, 1.0, 10.0),
+    latent_dims: Sequence[int | str] = ("auto",),
+    seeds: Sequence[int] = (0, 1, 2),
+    say: Callable[[str], None] = lambda text: None,
+    **parameters: Any,
+) -> list[Candidate]:
+    """Fit a detector for each beta, length of the latent and seed, and measure each without labels.
+
+    A fifth of the rows is held out, the same for all. The members of all detectors are trained together as stacks,
+    which takes less than one fit after another; each is the detector that a fit of its own to the same rows would give,
+    but for the last bits.
+
+    Parameters
+    ----------
+    X : array-like or frame
+        Normal rows, as of `TollDetector.fit`; at least 20.
+    betas : sequence of float, default (0.1, 1, 10)
+    latent_dims : sequence of int or "auto", default ("auto",)
+    seeds : sequence of int, default (0, 1, 2)
+        Values of ``random_state``.
+    say : callable, optional
+        Told what the sweep is going to take, before it begins.
+    **parameters
+        Others of `TollDetector`, the same for all. `early_stopping` and modules of your own are for single fits.
+
+    Returns
+    -------
+    list of Candidate
+        By beta, latent and seed, in the order given.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As of a fit, for fewer rows, for rows beyond memory, and for what cannot be swept.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.random.default_rng(0).normal(size=(80, 3))
+    >>> found = sweep(rows, betas=(0, 1), seeds=(0, 1), steps=20)
+    >>> [(one.beta, one.random_state) for one in found]
+    [(0, 0), (0, 1), (1, 0), (1, 1)]
+    >>> sorted(found[0].criteria)
+    ['agreement', 'generalisation', 'shuffled']
+    """
+    if not (betas and latent_dims and seeds):
+        raise ValueError("a sweep needs at least one beta, one latent_dim and one seed")
+    if parameters.get("early_stopping"):
+        raise ValueError(
+            "early_stopping is for single fits, which hold out rows by their seeds; leave it out of a sweep"
+        )
+    grid = list(product(betas, latent_dims, map(int, seeds)))
+    begun = TollDetector(**parameters)
+    for beta, latent_dim, seed in grid:
+        check_parameters(begun.get_params() | {"beta": beta, "latent_dim": latent_dim, "random_state": seed})
+    device = find_device(begun.device)
+    begun._seed = 0
+    rows, held = begun._learn_rows(X, _split)
+    if isinstance(rows, LargeRows) or isinstance(held, LargeRows) or held is None:
+        raise ValueError("a sweep takes rows that fit in memory; give it a sample of them")
+    detectors, stacks = [], []
+    for beta, latent_dim, seed in grid:
+        detector = copy.copy(begun).set_params(beta=beta, latent_dim=latent_dim, random_state=seed)
+        detector._seed = fitting.draw_seed(seed)
+        stacks.append(detector._new_stack(rows, device))
+        detectors.append(detector)
+        if detector.settings_.network == "custom":
+            raise ValueError("modules of your own have one latent and one set of weights; sweep a network by its name")
+    groups = _groups([len(stack) for stack in stacks], [d.settings_.latent_dim for d in detectors])
+    trained: dict[int, History] = {}
+    for number, chosen in enumerate(groups):
+        together = _Together([detectors[i] for i in chosen], [stacks[i] for i in chosen], rows)
+        if number == 0:
+            seconds = together.seconds_of_a_step() * detectors[0].settings_.steps * len(groups)
+            say(f"{len(grid)} fits of {len(stacks[0])} members, {detectors[0].settings_.steps} steps each, as "
+                f"{len(groups)} stacks: {duration(seconds)}")  # fmt: skip
+        trained |= dict(zip(chosen, together.train(), strict=True))
+    found = []
+    for number, (detector, stack) in enumerate(zip(detectors, stacks, strict=True)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            warn_if_not_improved(trained[number])
+            detector._take_trained(stack, trained[number], rows, held)
+        settings, remarks = detector.settings_, tuple(dict.fromkeys(str(one.message) for one in caught))
+        beta, _, seed = grid[number]
+        found.append(Candidate(detector, beta, settings.latent_dim, seed, {}, remarks))
+    return _measured(found, held)
+
+
+class _Together:
+    """Detectors whose members are one stack."""
+
+    def __init__(self, detectors: Sequence[TollDetector], stacks: Sequence[Stack], rows: NDArray[Any]) -> None:
+        first = detectors[0]
+        self._stacks, self._settings = stacks, [detector.settings_ for detector in detectors]
+        longest = max(self._settings, key=lambda settings: settings.latent_dim)
+        n_members = sum(map(len, stacks))
+        whole, _ = fitting.build(
+            first.network,
+            replace(longest, n_members=n_members),
+            first._preparation,
+            first.input_shape_,
+            0,
+            stacks[0].device,
+        )
+        self._whole = whole
+        betas = [one.beta for one, stack in zip(self._settings, stacks, strict=True) for _ in range(len(stack))]
+        self._objective = fitting.objective_of(longest, betas)
+        self._batches = fitting.batches_of(
+            whole, first._preparation, longest, rows, [detector._seed for detector in detectors]
+        )
+
+    def seconds_of_a_step(self) -> float:
+        """Return about how long a step takes; what is trained for it is forgotten."""
+        join(self._stacks, self._whole)
+        self._fit(1)  # the first step of a process takes longer
+        start = time.perf_counter()
+        self._fit(_TIMED_STEPS)
+        return (time.perf_counter() - start) / _TIMED_STEPS
+
+    def train(self) -> list[History]:
+        """Train all members, give them back to their stacks, and return what was measured of each stack."""
+        join(self._stacks, self._whole)
+        history = self._fit(self._settings[0].steps)
+        divide(self._whole, self._stacks)
+        histories, first = [], 0
+        for stack in self._stacks:
+            stack.eval()
+            own = slice(first, first + len(stack))
+            losses = [members[own] for members in history.loss]
+            histories.append(History(history.initial_loss[own], [*history.step], losses))
+            first += len(stack)
+        return histories
+
+    def _fit(self, steps: int) -> History:
+        settings = self._settings[0]
+        with warnings.catch_warnings():
+            # That the loss did not improve is for each detector to say, not for all of them together.
+            warnings.filterwarnings("ignore", "training did not improve")
+            return fit(
+                self._whole.train(),
+                self._objective,
+                self._batches,
+                steps=steps,
+                learning_rate=settings.learning_rate,
+                schedule=settings.schedule,
+                precision=settings.precision,
+            )
+
+
+def _split(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return which of n rows to train on and to hold out, the same for all detectors of a sweep."""
+    if n < _LEAST_ROWS:
+        raise ValueError(f"a sweep holds out a fifth of the rows and needs {_LEAST_ROWS} or more; there are {n}")
+    order = np.random.default_rng([n, 2]).permutation(n)
+    n_held_out = round(_HELD_OUT * n)
+    return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+
+
+def _groups(n_members: Sequence[int], latent_dims: Sequence[int]) -> list[list[int]]:
+    """Return the numbers of the detectors of each stack, those of like latents together: little is then filled up."""
+    size = max(1, _MEMBERS // n_members[0])
+    order = sorted(range(len(n_members)), key=lambda number: latent_dims[number])
+    return [order[first : first + size] for first in range(0, len(order), size)]
+
+
+def _measured(found: Sequence[Candidate], held: NDArray[Any]) -> list[Candidate]:
+    """Return candidates with what the held-out rows say of each."""
+    preparation = found[0].detector._preparation
+    labels = np.repeat([0, 1], len(held))
+    both = np.concatenate([held, _shuffled(held, None if held.ndim > 2 else preparation.origin[: held.shape[1]])])
+    scores = [candidate.detector._scorer.scores(both, preparation) for candidate in found]
+    measured = []
+    for candidate, own in zip(found, scores, strict=True):
+        normal = own[: len(held)]
+        others = [
+            other[: len(held)]
+            for other_one, other in zip(found, scores, strict=True)
+            if other_one.random_state != candidate.random_state
+            and (other_one.beta, other_one.latent_dim) == (candidate.beta, candidate.latent_dim)
+        ]
+        criteria = {"shuffled": metrics.auroc(labels, own)}
+        if others:
+            criteria["agreement"] = float(np.mean([_rank_correlation(normal, other) for other in others]))
+        trained = candidate.detector.training_scores_.mean()
+        criteria["generalisation"] = float(trained / normal.mean()) if normal.mean() > 0 else math.nan
+        measured.append(replace(candidate, criteria=criteria))
+    return measured
+
+
+def _rank_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    return float(np.corrcoef(one.argsort().argsort(), other.argsort().argsort())[0, 1])
+
+
+def _shuffled(rows: NDArray[Any], origin: NDArray[np.int64] | None) -> NDArray[Any]:
+    """Return rows in which each column has values of other rows; what is made of one column moves together."""
+    random, moved = np.random.default_rng(len(rows)), rows.copy()
+    if origin is None:
+        flat = moved.reshape(len(rows), -1)
+        origin, moved = np.arange(flat.shape[1]), flat
+    for columns in _columns(origin):
+        moved[:, columns] = moved[random.permutation(len(rows))][:, columns]
+    return moved.reshape(rows.shape)
+
+
+def _columns(origin: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    for column in np.unique(origin):
+        yield np.flatnonzero(origin == column)
+
+
+def best_of(found: Sequence[Candidate], by: str) -> Candidate:
+    """Return a candidate of the beta and latent with the highest mean of a criterion, with that of its own highest.
+
+    Raises
+    ------
+    ValueError
+        If the candidates were not measured so.
+    """
+    if by not in found[0].criteria:
+        raise ValueError(f"there is no {by} of these fits; there is {', '.join(found[0].criteria)}")
+
+    cell = max(_cells(found), key=lambda cell: float(np.mean([one.criteria[by] for one in cell])))
+    return max(cell, key=lambda one: one.criteria[by])
+
+
+def records(found: Sequence[Candidate]) -> list[dict[str, Any]]:
+    """Return a row a fit: beta, latent_dim, random_state, its criteria and remarks."""
+    return [
+        {
+            "beta": one.beta,
+            "latent_dim": one.latent_dim,
+            "random_state": one.random_state,
+            **one.criteria,
+            "remarks": "; ".join(one.remarks),
+        }
+        for one in found
+    ]
+
+
+def averaged(found: Sequence[Candidate]) -> str:
+    """Return a table as text: a line for each beta and latent, with the mean of each criterion and its spread."""
+    names = [*found[0].criteria]
+    lines = [["beta", "latent", "fits", *names, ""]]
+    for cell in _cells(found):
+        values = [[one.criteria[name] for one in cell] for name in names]
+        shown = [f"{np.mean(each):.3f} +-{np.std(each):.3f}" for each in values]
+        warned = sum(bool(one.remarks) for one in cell)
+        lines.append(
+            [f"{cell[0].beta:g}", f"{cell[0].latent_dim}", f"{len(cell)}", *shown, f"{warned} warned" if warned else ""]
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def _cells(found: Sequence[Candidate]) -> list[list[Candidate]]:
+    cells: dict[tuple[float, int], list[Candidate]] = {}
+    for one in found:
+        cells.setdefault((one.beta, one.latent_dim), []).append(one)
+    return list(cells.values())

@@ -1,0 +1,45 @@
+"""Several stacks of one architecture as one, also of networks whose latents differ in length.
+
+A shorter latent is filled up with units whose weights, to them and from them, are 0. Their values are 0, so are their
+gradients, and so they stay 0: each member trains as it would with the shorter latent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor
+
+from tollad.training.stack import Stack
+
+
+def join(stacks: Sequence[Stack], into: Stack) -> None:
+    """Copy the members of stacks one after another into a stack of the longest of their latents.
+
+    Parameters
+    ----------
+    stacks : sequence of Stack
+        Of networks that differ in the length of the latent at most.
+    into : Stack
+        With as many members as the others together; what it holds is replaced.
+    """
+    for whole in into.state().values():
+        whole.zero_()
+    for part, whole in _pairs(stacks, into):
+        whole.copy_(part)
+
+
+def divide(whole: Stack, into: Sequence[Stack]) -> None:
+    """Copy the members of a stack back into those it was joined from."""
+    for part, tensor in _pairs(into, whole):
+        part.copy_(tensor)
+
+
+def _pairs(stacks: Sequence[Stack], whole: Stack) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield each tensor of each stack, and its place within the whole."""
+    first = 0
+    for stack in stacks:
+        for name, tensor in stack.state().items():
+            corner = tuple(slice(size) for size in tensor.shape[1:])
+            yield tensor, whole.state()[name][(slice(first, first + len(stack)), *corner)]
+        first += len(stack)

@@ -1,0 +1,56 @@
+"""``tollad sweep``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from commands import done, refused_in, rows_of, tollad
+
+from tollad import TollDetector
+
+LABELS = ("--label", "kind", "--normal", "fine", "--normal", "good", "--drop", "id")
+SMALL = ("--seeds", 2, "--steps", 30, "--hidden", 8, *LABELS)
+
+
+def test_table_picture_and_model(fitted: Path, tmp_path: Path) -> None:
+    outputs = ("-o", tmp_path / "t.csv", "--plot", tmp_path / "p.png", "--save", tmp_path / "m")
+    swept = ("--beta", "0.5,2", "--latent-dim", "2,3", "--test", fitted / "data.csv")
+    result = done("sweep", fitted / "data.csv", *swept, *SMALL, *outputs)
+    assert "8 fits of 4 members, 30 steps each, as 2 stacks: about" in result.stderr
+    lines = result.stdout.splitlines()
+    names = "beta latent fits shuffled agreement generalisation auroc average_precision"
+    assert lines[0].split() == names.split()
+    assert len(rows_of((tmp_path / "t.csv").read_text())) == 8
+    assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
+    model = TollDetector.load(tmp_path / "m")
+    assert f"beta {model.beta:g}, latent_dim {model.latent_dim}, random_state {model.random_state} by auroc" in lines[6]
+    assert model.source_.name == "data.csv"
+    assert done("score", tmp_path / "m", fitted / "data.csv").stdout.count("\n") == 81
+
+
+def test_json_without_labels(fitted: Path) -> None:
+    said = json.loads(done("sweep", fitted / "data.csv", "--beta", "1", *SMALL, "--json").stdout)
+    assert said["by"] == "shuffled"
+    assert len(said["fits"]) == 2
+    assert said["best"] in said["fits"]
+
+
+def test_files_are_not_replaced(fitted: Path, tmp_path: Path) -> None:
+    (tmp_path / "m").write_text("mine")
+    assert "m" in refused_in(tmp_path, "sweep", fitted / "data.csv", *SMALL, "--save", tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--beta", "1,x"), "'1,x' is no list of numbers"),
+        (("--by", "auroc"), "--by auroc needs --test"),
+        (("--test", "x.csv"), "--test needs --label and --normal"),
+    ],
+)
+def test_usage(arguments: tuple[str, ...], words: str) -> None:
+    result = tollad("sweep", "train.csv", *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr

@@ -22,7 +22,12 @@ SOURCE = Path(tollad.__file__).parent
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 # Import names that differ from the names of their projects.
-PROJECTS = {"PIL": "pillow", "mlflow": "mlflow-skinny", "sklearn": "scikit-learn"}
+PROJECTS = {
+    "PIL": "pillow",
+    "mlflow": "mlflow-skinny",
+    "prometheus_client": "prometheus-client",
+    "sklearn": "scikit-learn",
+}
 
 
 def rules() -> dict[str, tuple[set[str], set[str]]]:

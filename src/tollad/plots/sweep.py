@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tollad.detector.sweep import Candidate
 from tollad.plots.style import COLOURS, new_figure, picture_format, save_figure
+
+if TYPE_CHECKING:
+    from tollad.detector.sweep import Candidate
 
 
 def sweep_criteria(found: Sequence[Candidate], path: str | os.PathLike[str], *, overwrite: bool = True) -> None:

@@ -143,6 +143,12 @@ class Nearest:
             kept = np.concatenate([before.rows[np.sort(old)], kept])
         return cls.of(kept, n_before + len(rows), weight, preparation, precision)
 
+    def check(self, precision: torch.dtype, preparation: Preparation) -> None:
+        """Raise ValueError for factors that are not those of the rows: a file may hold any."""
+        views = torch.from_numpy(preparation.views(self.rows)).flatten(2).to(precision).double()
+        if not np.allclose(_factors(views), self.factors, rtol=1e-6, atol=0):
+            raise ValueError("kept rows that are not those of its factors")
+
     def in_units_of(self, means: Floats, shares: Floats) -> Nearest:
         """Return the term divided by mean distances of training rows, of which these shares have no equal kept."""
         return replace(self, means=np.divide(means, shares, out=np.ones_like(means), where=shares > 0))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tollad import TollDetector
 from tollad.detector.nearest import Nearest
 from tollad.detector.preparation import Preparation
+from tollad.detector.settings import resolve
 from tollad.method.networks import traits_of
 
 pytestmark = pytest.mark.filterwarnings(FEW_STEPS)
@@ -32,7 +33,12 @@ def preparation_of(rows, n_members=2):
 
 
 def kept(rows, most=10_000, n_members=2):
-    return Nearest.draw(rows, most, 1.0, preparation_of(rows, n_members), torch.float64, seed=0)
+    return drawn(rows, most, preparation_of(rows, n_members), seed=0)
+
+
+def drawn(rows, most, preparation, seed, before=None):
+    wanted = resolve(TollDetector(neighbors=most).get_params(), rows.shape[1:], len(rows))
+    return Nearest.draw(rows, wanted, preparation, torch.float64, seed, before)
 
 
 def expected_factors(view):
@@ -104,15 +110,15 @@ class TestDraw:
         rows = np.arange(40.0)[:, None]
         times = np.zeros(40)
         for seed in range(300):
-            nearest = Nearest.draw(rows, 10, 1.0, preparation_of(rows), torch.float64, seed)
+            nearest = drawn(rows, 10, preparation_of(rows), seed)
             times[nearest.rows[:, 0].astype(int)] += 1
         assert times.sum() == 3000
         assert abs(times - 75).max() < 5 * math.sqrt(75)
 
     def test_later_rows_take_their_share(self):
         first, later = np.zeros((300, 1)) + np.arange(300)[:, None], 1000 + np.arange(100.0)[:, None]
-        before = Nearest.draw(first, 100, 1.0, preparation_of(first), torch.float64, 0)
-        after = Nearest.draw(later, 100, 1.0, preparation_of(first), torch.float64, 0, before)
+        before = drawn(first, 100, preparation_of(first), 0)
+        after = drawn(later, 100, preparation_of(first), 0, before)
         assert (len(after.rows), after.n_seen) == (100, 400)
         assert 10 <= (after.rows >= 1000).sum() <= 42  # 25 expected
         assert set(after.rows[after.rows < 1000]) <= set(before.rows[:, 0])
@@ -177,6 +183,11 @@ class TestInTheFile:
         for neighbors, there in ((0, False), (60, True)):
             make("mlp", neighbors=neighbors).fit(marked).save(tmp_path / "m")
             assert (np.float64(1234.5678).tobytes() in (tmp_path / "m").read_bytes()) == there
+
+    def test_factors_of_other_rows_are_refused(self):
+        nearest, rows = kept(table(40)), table(40, seed=1)
+        with pytest.raises(ValueError, match="not those of its factors"):
+            Nearest.of(rows, 40, 1.0, preparation_of(rows), torch.float64, (nearest.means, nearest.factors))
 
     def test_goes_on_with_partial_fit_after_loading(self, tmp_path):
         detector = train("nearest of some")

@@ -30,10 +30,10 @@ from tollad.method.networks import traits_of
 from tollad.method.objective import Objective
 from tollad.method.traits import Builder
 from tollad.tables.decode import decode, values_of
-from tollad.tables.features import Features, Preprocess
+from tollad.tables.features import Features, Preprocess, names_of
 from tollad.tables.frames import to_arrow
 from tollad.tables.large import LargeRows, Rows, as_large
-from tollad.tables.rows import Split, check_rows, divide, encoding_of, learn_rows, names_of
+from tollad.tables.rows import Split, check_rows, divide, encoding_of, learn_rows
 from tollad.training.build import Modules, find_device
 from tollad.training.checkpoint import Checkpoint
 from tollad.training.loop import Precision
@@ -356,15 +356,7 @@ class TollDetector(Deciding, Saving, ClassNamePrefixFeaturesOutMixin, Transforme
         self.n_steps_ += history.step[-1]
         nearest = None
         if settings.neighbors:
-            nearest = Nearest.draw(
-                rows,
-                settings.neighbors,
-                settings.neighbor_weight,
-                preparation,
-                scoring_precision(stack),
-                self._seed,
-                before,
-            )
+            nearest = Nearest.draw(rows, settings, preparation, scoring_precision(stack), self._seed, before)
         self._scorer, training_scores = Scorer.learn(stack, objective, preparation, rows, nearest)
         self.decision_ = Decision.learn(
             training_scores,

@@ -210,7 +210,6 @@ class Model:
             validation.check_nearest(kept, seen, shape if columns is None else (len(columns.names),), features.n_views)
             weight, learnt = settings.neighbor_weight, (kept["means"], kept["factors"])
             nearest = Nearest.of(kept["rows"], seen, weight, preparation, scoring_precision(stack), learnt)
-            nearest.check(scoring_precision(stack), preparation)
         objective = objective_of(settings)
         if "check.rows" in arrays:
             # Before there is another copy of the weights, that which scores.

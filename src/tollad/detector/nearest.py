@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tollad.detector.preparation import Preparation
+from tollad.detector.settings import Settings
 from tollad.tables.large import Rows, take
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -24,6 +25,24 @@ _MOST_VALUES = 1 << 20
 _N_AROUND, _LEAST_SHARE = 5, 0.25
 # Rows that are compared with all others at once.
 _ROWS = 256
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """What a search takes: the largest of ``x r - ||r||^2 / 2`` belongs to the nearest row r.
+
+    Products are in single precision, at half the cost; what they leave open is decided in double precision.
+    """
+
+    weight: Tensor  # (d, k)
+    halves: Tensor  # (k,)
+    radius: float  # the largest norm of a row
+
+    @classmethod
+    def of(cls, rows: Floats) -> _Searched:
+        squares = np.square(rows).sum(1)
+        halves = torch.from_numpy(squares / -2).float()
+        return cls(torch.from_numpy(rows).T.float(), halves, math.sqrt(squares.max()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,17 +85,13 @@ class Nearest:
     views: Sequence[Floats]
     alone: NDArray[np.bool_]
     first: Indices
+    _searched: list[_Searched] = field(init=False)
 
     def __post_init__(self) -> None:
-        # The largest of x.r - ||r||^2 / 2 belongs to the nearest row. Products in single precision cost half, and what
-        # they leave open is decided in double precision.
-        weights = [torch.from_numpy(view).T.float() for view in self.views]
-        halves = [torch.from_numpy(np.square(view).sum(1) / -2).float() for view in self.views]
-        radii = [float(np.sqrt(np.square(view).sum(1).max())) for view in self.views]
-        object.__setattr__(self, "_products", list(zip(weights, halves, radii, strict=True)))
+        object.__setattr__(self, "_searched", [_Searched.of(view) for view in self.views])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_products"}
+        return {name: value for name, value in vars(self).items() if name != "_searched"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -92,12 +107,29 @@ class Nearest:
         precision: torch.dtype,
         learnt: tuple[Floats, Floats] | None = None,
     ) -> Nearest:
-        """Return the term of kept rows, for networks that take rows in one precision.
+        """Return the term of kept rows.
 
-        `learnt` are the means and the factors; by default, the means are 1 and the factors learnt here.
+        Parameters
+        ----------
+        rows : ndarray of float64, (r, ...)
+        n_seen, weight
+            As the attributes.
+        preparation : Preparation
+        precision : torch.dtype
+            In which the network takes rows, see `tollad.training.scoring.scoring_precision`.
+        learnt : (means, factors), optional
+            Those of a file. By default the means are 1, until `in_units_of`, and the factors follow from the rows.
+
+        Raises
+        ------
+        ValueError
+            If the factors of a file are not those of its rows.
         """
         views = torch.from_numpy(preparation.views(rows)).flatten(2).to(precision).double()
-        means, factors = (np.ones(len(views)), _factors(views)) if learnt is None else learnt
+        own = _factors(views)
+        means, factors = (np.ones(len(views)), own) if learnt is None else learnt
+        if not np.allclose(own, factors, rtol=1e-6, atol=0):
+            raise ValueError("kept rows that are not those of its factors")
         flat = views.numpy()
         _, first, counts = np.unique(np.concatenate(flat, 1), axis=0, return_index=True, return_counts=True)
         return cls(rows, n_seen, weight, means, factors, [view[first] for view in flat], counts == 1, first)
@@ -106,8 +138,7 @@ class Nearest:
     def draw(
         cls,
         rows: Rows,
-        most: int,
-        weight: float,
+        settings: Settings,
         preparation: Preparation,
         precision: torch.dtype,
         seed: int,
@@ -119,9 +150,9 @@ class Nearest:
         ----------
         rows : (n, ...)
             The rows of a fit, or of a later call of `partial_fit`.
-        most : int
-            How many to keep.
-        weight, preparation, precision
+        settings : Settings
+            Of which `neighbors` says how many to keep.
+        preparation, precision
             As of `of`.
         seed : int
         before : Nearest, optional
@@ -134,20 +165,14 @@ class Nearest:
         """
         n_before = 0 if before is None else before.n_seen
         generator = np.random.default_rng([seed, 2, n_before])
-        n_kept = min(most, n_before + len(rows))
+        n_kept = min(settings.neighbors, n_before + len(rows))
         n_old = 0 if before is None else min(generator.hypergeometric(n_before, len(rows), n_kept), len(before.rows))
         drawn = generator.choice(len(rows), min(n_kept - n_old, len(rows)), replace=False)
         kept = np.asarray(take(rows, np.sort(drawn))[:], dtype=np.float64)
         if before is not None:
             old = generator.choice(len(before.rows), n_old, replace=False)
             kept = np.concatenate([before.rows[np.sort(old)], kept])
-        return cls.of(kept, n_before + len(rows), weight, preparation, precision)
-
-    def check(self, precision: torch.dtype, preparation: Preparation) -> None:
-        """Raise ValueError for factors that are not those of the rows: a file may hold any."""
-        views = torch.from_numpy(preparation.views(self.rows)).flatten(2).to(precision).double()
-        if not np.allclose(_factors(views), self.factors, rtol=1e-6, atol=0):
-            raise ValueError("kept rows that are not those of its factors")
+        return cls.of(kept, n_before + len(rows), settings.neighbor_weight, preparation, precision)
 
     def in_units_of(self, means: Floats, shares: Floats) -> Nearest:
         """Return the term divided by mean distances of training rows, of which these shares have no equal kept."""
@@ -182,8 +207,8 @@ class Nearest:
 
     def _index(self, view: int, x: Floats) -> Indices:
         """Return which kept row is nearest to each row, (n, d), in one view."""
-        weight, halves, _ = self._products[view]  # type: ignore[attr-defined]
-        products = torch.addmm(halves, torch.from_numpy(x).float(), weight).numpy()
+        searched = self._searched[view]
+        products = torch.addmm(searched.halves, torch.from_numpy(x).float(), searched.weight).numpy()
         index = self._best(view, x, products)
         (itself,) = np.nonzero(self.alone[index] & (x == self.views[view][index]).all(1))
         if len(itself):
@@ -193,14 +218,14 @@ class Nearest:
 
     def _best(self, view: int, x: Floats, products: NDArray[np.float32]) -> Indices:
         """Return where each row, (n, d), has the largest product, (n, k), were it not rounded."""
-        radius = self._products[view][2]  # type: ignore[attr-defined]
         at, index = np.arange(len(x)), products.argmax(1)
         best = products[at, index]
         products[at, index] = -np.inf
         second = products.max(1)
         products[at, index] = best
         # By how much two products that round apart may come out in the wrong order.
-        slack = 2 * math.sqrt(x.shape[1] + 4) * np.finfo(np.float32).eps * (np.sqrt(np.square(x).sum(1)) + radius) ** 2
+        reach = np.sqrt(np.square(x).sum(1)) + self._searched[view].radius
+        slack = 2 * math.sqrt(x.shape[1] + 4) * np.finfo(np.float32).eps * reach**2
         least = best - slack
         (unclear,) = np.nonzero(~(second < least))
         if len(unclear):

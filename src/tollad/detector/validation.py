@@ -21,7 +21,7 @@ from tollad.tables.schema import CYCLES, Column, Kind
 Arrays = Mapping[str, NDArray[Any]]
 
 # Rows of which a file says the scores, and the most values that they may have, but for a single row.
-_N_ROWS, _MOST_VALUES = 16, 1 << 16
+_N_ROWS, _MOST_VALUES = 64, 1 << 16
 _TOLERANCE = 1e-9
 # Convolutions have the fewest weights for a row: in the extreme of one channel, a twentieth of its values.
 _VALUES_A_WEIGHT = 64

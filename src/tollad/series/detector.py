@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,10 +22,9 @@ from tollad.detector.parameters import check_parameters, documented
 from tollad.io.source import Source
 from tollad.series import model as files
 from tollad.series.events import Event, Judged
-from tollad.series.fitting import Asked, Part, learn
+from tollad.series.fitting import Asked, Part, fit_windows, learn
 from tollad.series.gaps import Gaps
 from tollad.series.lanes import Lane, check_lanes, judge_steps
-from tollad.series.model import as_rows
 from tollad.series.parameters import OF_SERIES, OF_WINDOWS, SERIES_PARAMETERS
 from tollad.series.scoring import score_series
 from tollad.series.steps import Steps, as_steps, long_enough
@@ -43,10 +41,6 @@ Floats: TypeAlias = NDArray[np.float64]
 # The parameters of the series, and those of the detector of windows.
 _OF_SERIES = (*(parameter.name for parameter in OF_SERIES), "contamination", "false_alarm_rate")
 _OF_WINDOWS = {parameter.name for parameter in OF_WINDOWS} - {"contamination", "false_alarm_rate", "verbose"}
-
-
-# More updates memorise a few hundred windows; on those of NAB and SKAB they gained nothing.
-_STEPS = 100
 
 
 @partial(documented, table=SERIES_PARAMETERS)
@@ -197,35 +191,15 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         check_parameters(self.get_params(deep=False), SERIES_PARAMETERS)
         asked = Asked(**{name: getattr(self, name) for name in Asked.__dataclass_fields__})
 
-        def fit_windows(stretches: Sequence[Floats], window: int, stride: int, is_last: bool) -> TollDetector:
-            shown, kept_in = (self.verbose, checkpoint) if is_last else (0, None)
-            return self._fitted(stretches, window, stride, shown, kept_in)
+        own = {name: value for name, value in self.get_params(deep=False).items() if name in _OF_WINDOWS}
 
-        self.model_ = learn(parts, asked, fit_windows, group)
+        def fit(stretches: Sequence[Floats], window: int, stride: int, is_last: bool) -> TollDetector:
+            shown, kept_in = (self.verbose, checkpoint) if is_last else (0, None)
+            return fit_windows(stretches, window, stride, own | {"verbose": shown}, kept_in)
+
+        self.model_ = learn(parts, asked, fit, group)
         self.n_features_in_ = len(self.model_.columns)
         return self
-
-    def _fitted(
-        self,
-        stretches: Sequence[Floats],
-        window: int,
-        stride: int,
-        verbose: int,
-        checkpoint: str | os.PathLike[str] | None = None,
-    ) -> TollDetector:
-        """Return a detector of the windows of some stretches."""
-        own = {name: value for name, value in self.get_params(deep=False).items() if name in _OF_WINDOWS}
-        if own["network"] == "auto":
-            own["network"] = "mlp_layernorm"
-        if own["neighbors"] == "auto":
-            own["neighbors"] = 0
-        rows = np.concatenate([as_rows(windows(piece, window, stride), own["network"]) for piece in stretches])
-        if self.steps == "auto" and own["network"] == "mlp_layernorm" and own["corruption"] == "auto":
-            own["steps"] = _STEPS
-        with warnings.catch_warnings():
-            # That is about the threshold of windows, which nobody asks, and about steps of a window.
-            warnings.filterwarnings("ignore", "contamination=|these columns are constant")
-            return TollDetector(**own | {"verbose": verbose}).fit(rows, checkpoint=checkpoint)
 
     def anomaly_score(self, X: ArrayLike, *, group: str | ArrayLike | None = None) -> Floats:
         """Return the anomaly score of each time step: (T,), high = anomalous.
@@ -439,7 +413,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device: str | torch.device | None = None) -> Self:
-        """Read a detector written by `save`, or by ``tollad fit --window`` of the first version.
+        """Read a detector written by `save`, or by the command line of the first version.
 
         Raises
         ------

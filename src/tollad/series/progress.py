@@ -1,4 +1,4 @@
-"""Where a stream stands, in a file between two calls: `tollad score --state`."""
+"""Where a stream stands, kept in a file between two calls."""
 
 from __future__ import annotations
 

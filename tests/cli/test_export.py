@@ -6,7 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from commands import COMMAND, QUICK, done, refused, refused_in, rows_of, text_of, tollad
+from commands import COMMAND, QUICK, done, refused, refused_in, rows_of, scores_of, text_of, tollad
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -61,3 +61,12 @@ def test_torch_is_not_imported(folder):
     )
     ended = subprocess.run([COMMAND[0], "-c", code], capture_output=True, text=True, check=True)
     assert ended.stderr.strip() == "[]"
+
+
+def test_columns_are_told_by_their_names(folder):
+    """They may stand in another order in a file of an ONNX model, too."""
+    lines = (folder / "new.csv").read_text().splitlines()
+    turned = "\n".join(",".join(reversed(line.split(","))) for line in lines) + "\n"
+    (folder / "turned.csv").write_text(turned)
+    found = [scores_of(done("score", folder / "m.onnx", folder / name).stdout) for name in ("new.csv", "turned.csv")]
+    assert found[0] == found[1]

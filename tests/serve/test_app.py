@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tollad import TollDetector
+from tollad.detector.scored import expected_by
 
 pytest.importorskip("prometheus_client")
 testclient = pytest.importorskip("fastapi.testclient")
@@ -109,6 +110,17 @@ class TestScore:
         np.testing.assert_array_equal(said["anomaly_score"], detector.anomaly_score(frame))
         explanation = detector.explain(frame)
         assert said["reasons"] == [explanation.reasons(row, 2) for row in range(5)]
+
+    def test_columns_that_are_named_by_numbers(self, tmp_path):
+        frame = pd.DataFrame(table())
+        detector = TollDetector(steps=12, hidden=(8,), random_state=0).fit(frame)
+        detector.save(tmp_path / "m.tollad")
+        client = client_of(tmp_path / "m.tollad")
+        described = client.get("/info").json()["models"]["m"]["columns"]
+        assert [column["name"] for column in described] == ["0", "1", "2", "3", "4"]
+        said = client.post("/score", json={"columns": frame.rename(columns=str).to_dict("list")}).json()
+        np.testing.assert_array_equal(said["anomaly_score"], detector.anomaly_score(frame))
+        assert expected_by(detector).names == ["0", "1", "2", "3", "4"]
 
     def test_null_is_a_missing_value(self, folder, of_people):
         row = {"age": None, "city": "Bonn", "seen": "2024-03-01", "member": True}

@@ -17,7 +17,7 @@ from tollad.io.labels import check_normal, listed, matches, unmatched
 from tollad.io.pictures import Shaping
 from tollad.io.rows import RowBlock
 from tollad.io.source import Source
-from tollad.tables.features import column_names
+from tollad.tables.features import names_of
 from tollad.tables.schema import Column
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def expected_by(detector: TollDetector) -> Expected:
     Columns that were no features at a fit by the command line may be in the file, too.
     """
     source = detector.source_ or Source("", 0, 0)
-    names = column_names(getattr(detector, "feature_names_in_", None), detector.n_features_in_)
+    names = names_of(detector)
     return Expected(
         shape=detector.input_shape_,
         columns=tuple(getattr(detector, "columns_", None) or [Column(name, "number") for name in names]),

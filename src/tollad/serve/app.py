@@ -16,7 +16,7 @@ import numpy as np
 from tollad import __version__
 from tollad.detector.estimator import TollDetector
 from tollad.serve.answers import answers
-from tollad.serve.bodies import TYPES, names_of, rows_of
+from tollad.serve.bodies import TYPES, rows_of, wanted_names
 from tollad.serve.served import Served, all_served
 
 try:
@@ -258,7 +258,7 @@ def _read_json(body: bytes) -> Any:
 
 def _described(detector: TollDetector) -> dict[str, Any]:
     kinds = {column.name: column.kind for column in getattr(detector, "columns_", [])}
-    columns = [{"name": name, "kind": kinds.get(name, "number")} for name in names_of(detector)]
+    columns = [{"name": name, "kind": kinds.get(name, "number")} for name in wanted_names(detector)]
     return {
         "columns": columns,
         "threshold": -detector.offset_,

@@ -16,7 +16,7 @@ from tollad.detector.estimator import TollDetector
 from tollad.detector.scored import expected_by
 from tollad.io.inputs import row_blocks
 from tollad.io.rows import joined
-from tollad.tables.features import column_names
+from tollad.tables.features import names_of
 
 JSON = "application/json"
 ARROW = "application/vnd.apache.arrow.stream"
@@ -25,14 +25,12 @@ TYPES = (JSON, ARROW, *FILES)
 """The content types that are taken."""
 
 
-def names_of(detector: TollDetector) -> list[str]:
+def wanted_names(detector: TollDetector) -> list[str]:
     """Return the names of the columns that rows have, those that are dropped left out."""
     columns = getattr(detector, "columns_", None)
     if columns is not None:
         return [column.name for column in columns if column.kind != "drop"]
-    numbered = getattr(detector, "_numbered_names", None)
-    names = numbered if numbered is not None else getattr(detector, "feature_names_in_", None)
-    return list(column_names(None if names is None else np.array(names, dtype=object), detector.n_features_in_))
+    return [*names_of(detector)]
 
 
 def rows_of(detector: TollDetector, kind: str, body: bytes, read_json: Any) -> Any:
@@ -80,7 +78,7 @@ def rows_of(detector: TollDetector, kind: str, body: bytes, read_json: Any) -> A
 def _of_json(detector: TollDetector, given: Any) -> Any:
     if not isinstance(given, Mapping) or len(given) != 1 or next(iter(given)) not in ("rows", "columns"):
         raise ValueError('the body must be {"rows": [...]} or {"columns": {...}}')
-    names = names_of(detector)
+    names = wanted_names(detector)
     if "columns" in given:
         columns = given["columns"]
         if not isinstance(columns, Mapping) or not all(isinstance(values, list) for values in columns.values()):
@@ -113,7 +111,7 @@ def _has_names(detector: TollDetector) -> bool:
 
 def _unnamed(detector: TollDetector, table: pa.Table) -> Any:
     """Return a table with numbers in the order of the fit, or for a detector of an array without names its numbers."""
-    names = names_of(detector)
+    names = wanted_names(detector)
     if hasattr(detector, "columns_"):
         return table
     if _has_names(detector):

@@ -117,9 +117,11 @@ class Runtime:
         return str(self.known["kind"])
 
     @property
-    def columns_(self) -> list[Column] | None:
-        """What the columns are, if they are not all numbers."""
-        return None if self.columns is None else list(self.columns)
+    def columns_(self) -> list[Column]:
+        """What the columns are; AttributeError where they are all numbers."""
+        if self.columns is None:
+            raise AttributeError("all columns are numbers")
+        return list(self.columns)
 
     @property
     def feature_names_in_(self) -> NDArray[np.object_]:
@@ -250,7 +252,7 @@ def _check_digest(data: bytes, name: str) -> None:
     start = at + len(key) + 2
     digest = data[start : start + 64]
     if at < 0 or len(digest) < 64:
-        raise ValueError(f"{name} is no ONNX file of tollad; write one with tollad export")
+        raise ValueError(f"{name} is no ONNX file of tollad; export a model to one")
     blank = data[:start] + NO_DIGEST.encode() + data[start + 64 :]
     if hashlib.sha256(blank).hexdigest().encode() != digest:
         raise ValueError(f"{name} was altered or damaged after it was written; export the model again")

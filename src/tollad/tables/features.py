@@ -250,6 +250,15 @@ def column_names(feature_names: NDArray[Any] | None, n_columns: int) -> Sequence
     return [f"x{i + 1}" for i in range(n_columns)] if feature_names is None else [str(name) for name in feature_names]
 
 
+def names_of(estimator: Any) -> Sequence[str]:
+    """Return the names of the columns of the rows as text, x1 to xd where they had none."""
+    if hasattr(estimator, "columns_"):
+        return [column.name for column in estimator.columns_]
+    if hasattr(estimator, "_numbered_names"):
+        return estimator._numbered_names
+    return column_names(getattr(estimator, "feature_names_in_", None), estimator.n_features_in_)
+
+
 def check_axes(shape: Sequence[int]) -> None:
     """Raise ValueError for rows that are no table, image or series, or that are images with the channels last."""
     if len(shape) not in (2, 3, 4):

@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from tollad.tables.encode import encode, encode_codes, recode, recount, to_codes
-from tollad.tables.features import check_axes, column_names, refuse_infinite, refuse_missing
+from tollad.tables.features import check_axes, names_of, refuse_infinite, refuse_missing
 from tollad.tables.frames import all_numbers, as_rows, is_nameless, to_arrow
 from tollad.tables.keys import warn_of_keys
 from tollad.tables.large import LargeRows, Rows, as_large, in_blocks, take
@@ -162,15 +162,6 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
 def encoding_of(estimator: BaseEstimator) -> Encoding | None:
     """Return what the columns of the array are if the rows were a frame of mixed columns, else None."""
     return encoding(estimator.columns_) if hasattr(estimator, "columns_") else None
-
-
-def names_of(estimator: BaseEstimator) -> Sequence[str]:
-    """Return the names of the columns of the rows as text, x1 to xd where they had none."""
-    if hasattr(estimator, "columns_"):
-        return [column.name for column in estimator.columns_]
-    if hasattr(estimator, "_numbered_names"):
-        return estimator._numbered_names
-    return column_names(getattr(estimator, "feature_names_in_", None), estimator.n_features_in_)
 
 
 def _unmasked(X: Any) -> Any:

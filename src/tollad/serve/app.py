@@ -17,6 +17,7 @@ from tollad import __version__
 from tollad.detector.estimator import TollDetector
 from tollad.serve.answers import answers
 from tollad.serve.bodies import TYPES, rows_of, wanted_names
+from tollad.serve.page import page
 from tollad.serve.served import Served, all_served
 
 try:
@@ -86,7 +87,7 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
     paths : sequence of str
         Model files of tables. Each is served by the name of its file without the ending.
     token : str, optional
-        What clients must send as ``Authorization: Bearer TOKEN``, but to ``/health`` and ``/ready``.
+        What clients must send as ``Authorization: Bearer TOKEN``, but for ``/`` (the page), ``/health`` and ``/ready``.
     limits : Limits, optional
 
     Raises
@@ -98,6 +99,7 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
     """
     bounds = limits or Limits()
     models, metrics = all_served(paths, log), Metrics()
+    document, its_headers = page()
     # The pages that FastAPI offers load scripts from a foreign address.
     app = FastAPI(title="tollad", version=__version__, docs_url=None, redoc_url=None)
     app.state.models = models
@@ -156,6 +158,10 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
             metrics.drift.labels(model.name).set(monitor.drift is not None)
         return _as_json(said)
 
+    @app.get("/", include_in_schema=False)
+    async def root() -> Response:
+        return Response(document, headers=its_headers, media_type="text/html")
+
     @app.post("/score")
     async def score(request: Request) -> Response:
         """Score rows by the only model."""
@@ -197,8 +203,12 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
     return app
 
 
+# What is answered without a token: the page, which holds no data and asks for the token, and what watches the service.
+_OPEN = ("/", "/health", "/ready")
+
+
 def _check_token(request: Request, token: str | None) -> None:
-    if token is None or request.url.path in ("/health", "/ready"):
+    if token is None or request.url.path in _OPEN:
         return
     given = request.headers.get("authorization", "")
     if not hmac.compare_digest(given.encode("latin-1"), f"Bearer {token}".encode()):

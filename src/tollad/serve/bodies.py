@@ -106,7 +106,7 @@ def _of_json(detector: TollDetector, given: Any) -> Any:
 
 
 def _has_names(detector: TollDetector) -> bool:
-    return any(hasattr(detector, name) for name in ("columns_", "feature_names_in_", "_numbered_names"))
+    return any(hasattr(detector, name) for name in ("columns_", "feature_names_in_"))
 
 
 def _unnamed(detector: TollDetector, table: pa.Table) -> Any:

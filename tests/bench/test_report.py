@@ -7,10 +7,9 @@ import io
 import pytest
 from bench.synthetic import table_text
 
-from tollad.bench import report as module
 from tollad.bench.execute import failed_row
 from tollad.bench.report import collect, ranges, to_csv, to_html, to_markdown, to_page
-from tollad.bench.spec import Run
+from tollad.bench.spec import Run, work_of
 from tollad.bench.tables import names, parse_table, read_table
 
 TABLE = parse_table(
@@ -225,8 +224,8 @@ def test_ranges_of_nothing_are_nothing():
 
 
 def test_a_row_gives_its_run_back():
-    assert module.work_of(result("zero")) == TABLE.repetition(OURS, "zero", 0)
-    assert isinstance(module.work_of(result("zero")), Run)
+    assert work_of(result("zero")) == TABLE.repetition(OURS, "zero", 0)
+    assert isinstance(work_of(result("zero")), Run)
 
 
 def test_markup_of_names_and_errors_is_shown_and_not_obeyed():

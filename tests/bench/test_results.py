@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from bench.synthetic import table_run
 
 from tollad.bench import results as module
 from tollad.bench.results import Results, claim
+from tollad.bench.spec import work_of
+
+FOLDER = Path(__file__).parents[2] / "results"
 
 
 def row(identity, error=None, **values):
@@ -35,8 +41,25 @@ def test_rows_come_back_as_they_were(tmp_path):
 
 def test_what_failed_is_not_finished(tmp_path):
     results = Results(tmp_path)
-    results.append("mnist", [row("a"), row("b", "out of memory")])
-    assert results.finished() == {"a"}
+    done = {"run": dataclasses.asdict(table_run())}
+    results.append("mnist", [row(table_run().identity, **done), row("b", "out of memory")])
+    assert results.finished() == {table_run().identity}
+
+
+def test_of_several_rows_of_one_identity_the_latest_without_an_error_is_read(tmp_path):
+    results = Results(tmp_path)
+    results.append("mnist", [row("a", "too slow", number=0), row("a", number=1), row("b", number=2)])
+    results.append("mnist", [row("a", number=3), row("a", "out of memory", number=4), row("b", number=5)])
+
+    assert [(found["identity"], found["number"]) for found in results] == [("a", 3), ("b", 5)]
+
+
+def test_the_results_of_the_project_hold_each_identity_once_and_whole_recipes():
+    lines = [json.loads(line) for path in FOLDER.glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
+    assert len({line["identity"] for line in lines}) == len(lines)
+    for line in lines:
+        assert work_of(line).identity == line["identity"]
+        assert json.loads(json.dumps(dataclasses.asdict(work_of(line)))) == line["run"]
 
 
 @pytest.mark.parametrize("kept", [0, 1, 20, -1])
@@ -78,7 +101,7 @@ from tollad.bench.results import Results
 folder, writer = sys.argv[1:]
 for number in range(50):
     row = {"kind": "run", "identity": f"{writer}-{number}", "run": {}, "error": "none", "filler": "x" * 5000}
-    Results(folder).append("mnist", [row] * 2)
+    Results(folder).append("mnist", [row, {**row, "identity": f"{writer}-{number}b"}])
 """
 
 
@@ -86,9 +109,9 @@ def test_two_writers_lose_nothing(tmp_path):
     writers = [subprocess.Popen([sys.executable, "-c", WRITE_MANY, str(tmp_path), str(writer)]) for writer in range(2)]
     assert [writer.wait() for writer in writers] == [0, 0]
     found = identities(tmp_path)
-    assert sorted(found) == sorted(f"{writer}-{number}" for writer in range(2) for number in range(50) for _ in "ab")
+    assert sorted(found) == sorted(f"{w}-{number}{b}" for w in range(2) for number in range(50) for b in ("", "b"))
     # The rows of one call stay together.
-    assert found[::2] == found[1::2]
+    assert [f"{one}b" for one in found[::2]] == found[1::2]
 
 
 def test_the_half_of_a_line_is_not_read_as_two(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from bench.synthetic import table_task, table_text
 
-from tollad import metrics
+from tollad import methods, metrics
 from tollad.bench import runner, trials
 from tollad.bench.report import collect
 from tollad.bench.results import Results
@@ -36,6 +36,22 @@ def test_a_trial_is_its_values_in_any_order_and_survives_a_file():
     assert again.identity == item.identity
     assert trial(settings=dict(reversed(SETTINGS.items()))).identity == item.identity
     assert len({item.identity, trial(seed=1).identity, trial(n_test=9).identity, trial(settings={}).identity}) == 4
+
+
+def test_a_changed_default_makes_another_trial_and_a_new_field_does_not(monkeypatch):
+    before = trial()
+    row = json.loads(json.dumps(dataclasses.asdict(before)))
+    assert dict(before.settings)["weight_decay"] == DCAE.weight_decay != 1.0
+
+    class Changed(DCAE):
+        def __init__(self, weight_decay=1.0, **fields):
+            super().__init__(weight_decay=weight_decay, **fields)
+
+    monkeypatch.setattr(methods, "find", lambda name: Changed)
+    assert trial().identity != before.identity
+    assert Trial.from_values(row).identity == before.identity
+    row["settings"] = [pair for pair in row["settings"] if pair[0] != "drop_after"]
+    assert Trial.from_values(row).identity == before.identity
 
 
 @pytest.mark.parametrize(

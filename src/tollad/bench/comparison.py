@@ -15,6 +15,7 @@ from tollad.bench import report as reports
 from tollad.bench.recipes import BUDGETS, Recipe, read_recipe
 from tollad.bench.report import Line, Report
 from tollad.bench.results import Row
+from tollad.bench.spec import work_of
 from tollad.bench.tables import AVERAGE, Method, Table
 
 _PREFACE = Path(__file__).parent / "comparison.md"
@@ -84,7 +85,8 @@ def _protocols(table: Table, measured: set[str], rows: Sequence[Row]) -> Iterabl
 
 
 def _seconds(rows: Iterable[Row]) -> Mapping[str, float]:
-    return {row["identity"]: row["seconds"]["cpu"] for row in rows if row["kind"] == "trial" and row["error"] is None}
+    measured = (row for row in rows if row["kind"] == "trial" and row["error"] is None)
+    return {work_of(row).identity: row["seconds"]["cpu"] for row in measured}
 
 
 def conclusions(report: Report) -> list[str]:

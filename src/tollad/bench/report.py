@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tollad.bench.results import Row
-from tollad.bench.spec import KINDS, RECIPE, Work
+from tollad.bench.results import Row, counts
+from tollad.bench.spec import RECIPE, Work, work_of
 from tollad.bench.tables import AVERAGE, Method, Table
 
 SELECTIONS = {
@@ -109,7 +109,7 @@ def collect(table: Table, rows: Iterable[Row]) -> Report:
     ----------
     table : Table
     rows : iterable of rows
-        Of all results; of two with one identity the later counts, and one without an error before one with.
+        Of all results; which of two of the same work counts, see `tollad.bench.results.counts`.
     """
     found = _by_key(rows)
     lines: list[Line] = []
@@ -229,14 +229,9 @@ def _by_key(rows: Iterable[Row]) -> dict[_Recipe, dict[_Recipe, Row]]:
         item = work_of(row)
         known = found.setdefault(_key(item), {})
         recipe = item.recipe
-        if row["error"] is None or known.get(recipe, row)["error"] is not None:
+        if recipe not in known or counts(row, known[recipe]):
             known[recipe] = row
     return found
-
-
-def work_of(row: Row) -> Work:
-    """Return the run, the baseline or the trial that a row is the result of."""
-    return KINDS[row["kind"]].from_values(row["run"])
 
 
 def _key(item: Work) -> _Recipe:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from tollad.bench.spec import work_of
+
 FORMAT = 1
 """Version of the lines that this tollad writes, and the newest that it reads."""
 
@@ -100,13 +102,23 @@ class Results:
             os.close(descriptor)
 
     def __iter__(self) -> Iterator[Row]:
-        """Yield all rows, file by file in the order of their names. The torn last line of a crash is left out.
+        """Yield the rows, file by file in the order of their names. The torn last line of a crash is left out.
+
+        Of several rows of one identity, as when a table was run again, the one that counts is yielded: see `counts`.
 
         Raises
         ------
         ValueError
             If a line is no result or of a newer format.
         """
+        kept: dict[str, Row] = {}
+        for row in self._lines():
+            identity = row["identity"]
+            if identity not in kept or counts(row, kept[identity]):
+                kept[identity] = row
+        yield from kept.values()
+
+    def _lines(self) -> Iterator[Row]:
         for path in sorted(self.folder.glob("*.jsonl")):
             # Read at once: of a line that another process is writing, a later read could see the end only.
             *lines, _ = path.read_bytes().split(b"\n")
@@ -114,8 +126,13 @@ class Results:
                 yield _parse(line, f"{path}, line {number}")
 
     def finished(self) -> set[str]:
-        """Return the identities that have a result without an error."""
-        return {row["identity"] for row in self if row["error"] is None}
+        """Return the identities that have a result without an error, as their values have them today."""
+        return {work_of(row).identity for row in self if row["error"] is None}
+
+
+def counts(later: Row, earlier: Row) -> bool:
+    """Return whether the later of two results of the same work is the one that counts: not if it alone failed."""
+    return later["error"] is None or earlier["error"] is not None
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias, cast
 from tollad import methods
 from tollad.bench.recipes import BUDGETS, read_recipe
 from tollad.methods import targeted
+from tollad.methods.method import recipe_of
 from tollad.methods.targeted import TargetedCollapse
 
 Precision: TypeAlias = Literal["float32", "tf32", "bf16"]
@@ -241,7 +242,8 @@ class Trial:
     method : str
         A class of `tollad.methods`.
     settings : mapping, given; tuple of (name, value) pairs, kept
-        Its fields that are not left at their defaults, by name.
+        Its fields by name; those that are not given are kept at their defaults of today. So a default that changes
+        makes another trial, and what was measured with the old one does not count for it.
     grid : mapping, given; tuple of (name, values) pairs, kept
         Fields and the values to try, for a method without steps. Those of the best validation metric count as its best
         validation; "last" is measured with `settings`.
@@ -280,11 +282,12 @@ class Trial:
     def __post_init__(self) -> None:
         for name in ("settings", "grid"):
             given = getattr(self, name)
-            pairs = given.items() if isinstance(given, Mapping) else given
-            object.__setattr__(self, name, tuple(sorted((key, _frozen(value)) for key, value in pairs)))
+            object.__setattr__(self, name, _pairs(given.items() if isinstance(given, Mapping) else given))
         for name in ("split_seed", "seed", "n_watches"):
             _need(isinstance(getattr(self, name), int) and getattr(self, name) >= 0, self, name, "an integer from 0 up")
-        methods.make(self.method, **dict(self.settings), seed=self.seed)
+        whole = recipe_of(methods.make(self.method, **dict(self.settings), seed=self.seed))
+        del whole["seed"]
+        object.__setattr__(self, "settings", _pairs(whole.items()))
 
     @property
     def identity(self) -> str:
@@ -329,6 +332,14 @@ def _check_names(cls: type[Run] | type[Baseline] | type[Trial], values: Mapping[
         raise ValueError(f"the {cls.__name__.lower()} lacks {absent[0]!r}")
 
 
+def work_of(row: Mapping[str, Any]) -> Work:
+    """Return the run, the baseline or the trial that a row of results is of.
+
+    A field that its class was given later has the default of today, which is what there was before it.
+    """
+    return KINDS[row["kind"]].from_values(row["run"])
+
+
 def runs_of(work: Iterable[Work]) -> list[Run]:
     """Return the work that is trained in stacks."""
     return [cast(Run, item) for item in work if item.stacks]
@@ -336,6 +347,10 @@ def runs_of(work: Iterable[Work]) -> list[Run]:
 
 def _task_of(cell: Mapping[str, Any]) -> dict[str, Any]:
     return {name: cell[name] for name in ("protocol", "dataset", "normal", "split_seed") if name in cell}
+
+
+def _pairs(given: Iterable[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted((name, _frozen(value)) for name, value in given))
 
 
 def _frozen(value: Any) -> Any:

@@ -30,9 +30,10 @@ def find(name: str) -> Any:
     ValueError
         If there is no such method; the message lists those that there are.
     """
-    if name not in names():
+    known = _known(tuple(__path__))
+    if name not in known:
         raise ValueError(f"there is no method {name!r}; the known ones are {', '.join(names())}")
-    return _known(_files())[name]
+    return known[name]
 
 
 def make(name: str, **recipe: Any) -> Any:
@@ -52,18 +53,14 @@ def make(name: str, **recipe: Any) -> Any:
 
 def names() -> list[str]:
     """Return the names of all methods: those of their classes."""
-    return sorted(_known(_files()))
-
-
-def _files() -> tuple[str, ...]:
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+    return sorted(_known(tuple(__path__)))
 
 
 @functools.cache
-def _known(files: tuple[str, ...]) -> dict[str, type]:
-    """Every class of these files that has a title of its own."""
+def _known(folders: tuple[str, ...]) -> dict[str, type]:
+    """Every class of the files in these folders that has a title of its own."""
     found: dict[str, type] = {}
-    for file in files:
+    for file in sorted(module.name for module in pkgutil.iter_modules(folders)):
         module = importlib.import_module(f"{__name__}.{file}")
         for name, member in vars(module).items():
             own = inspect.isclass(member) and member.__module__ == module.__name__

@@ -25,6 +25,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "DSEBM": {"epochs": 3, "batch_size": 10, "hidden": (5, 4)},
     "DeepSVDD": {"epochs": 3, "pretrain_epochs": 2, "batch_size": 8, "soft": True, "warm_up": 1},
     "DistanceToMean": {},
+    "FITYMI": {"backbone": "random", "side": 16, "epochs": 2, "batch_size": 10},
     "GANomaly": {"epochs": 2, "batch_size": 10, "latent_dim": 3, "width": 4},
     "GOAD": {"epochs": 2, "batch_size": 8, "n_maps": 6, "map_dim": 4},
     "GeoTrans": {"epochs": 2, "batch_size": 10, "maps": "turns", "widen": 1},

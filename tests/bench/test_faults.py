@@ -67,7 +67,7 @@ def write(folder, name, change=lambda content: content):
         (["run", "table1", "--normal", "ten"], "table1 has no cell 'ten'; its cells are 0, 1, 2"),
         (["run", "table1", "--seeds", "8-12"], "table1 has seeds 0 to 9, not 12"),
         (["run", "table1", "--seeds", "9-8"], "'9-8' is no range of seeds; give 3, 0-9 or 0,2,4-6."),
-        (["run", "table5"], "table5 holds published numbers only; there is nothing to run"),
+        (["run", "table6"], "table6 holds published numbers only; there is nothing to run"),
         (["run", "table1"], "the data set mnist is not in "),
     ],
 )

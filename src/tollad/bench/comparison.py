@@ -42,7 +42,7 @@ def _section(table: Table, rows: Sequence[Row]) -> str:
     shown = dataclasses.replace(report, lines=lines, remarks=remarks)
     parts = [reports.to_markdown([shown])]
     if quoted_only:
-        parts.append(f"Quoted only, no code here yet: {', '.join(sorted(quoted_only))}.\n")
+        parts.append(f"Quoted only, not run here: {', '.join(sorted(quoted_only))}.\n")
     parts.append("### Protocols and cost\n\n" + "".join(_protocols(table, measured, rows)))
     if found := conclusions(report):
         parts.append("### What the comparison shows\n\n" + "".join(f"- {text}\n" for text in found))

@@ -1,0 +1,232 @@
+"""FITYMI and its relatives: features of a pre-trained network, bent by what tells images from fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeAlias, cast, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from tollad.method.terms import latent_l2, latent_squared_l2
+from tollad.methods import fakes
+from tollad.methods.base import Watched
+from tollad.methods.classical import squared_distances
+from tollad.methods.layers import Adam, build
+from tollad.methods.neural import Neural, Phase, effective_rank
+from tollad.methods.trunks import Backbone, look, trunk
+
+Task: TypeAlias = Literal["fakes", "centre"]
+Judge: TypeAlias = Literal["neighbours", "head"]
+_Rows: TypeAlias = NDArray[np.float64]
+_NEIGHBOURS = 2
+_ADAPTER = 128
+# Images whose features, and rows whose distances, are held at once.
+_CHUNK = 512
+
+
+class _Networks(nn.Module):
+    """What is learnt: the last blocks of the backbone, or a residual adapter behind it, and the head."""
+
+    def __init__(self, dim: int, has_adapter: bool) -> None:
+        super().__init__()
+        self.adapter = (
+            nn.Sequential(nn.Linear(dim, _ADAPTER), nn.ReLU(), nn.Linear(_ADAPTER, dim)) if has_adapter else None
+        )
+        self.head = nn.Linear(dim, 2)
+        self.tail: nn.Module = nn.Identity()
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Return features (B, dim) of what the frozen part saw."""
+        u = nn.functional.normalize(self.tail(h), dim=1)
+        return u if self.adapter is None else u + self.adapter(u)
+
+
+@dataclass(kw_only=True, eq=False)
+class FITYMI(Neural):
+    """Fake It Till You Make It of Mirzaei et al., ICLR 2023, with other fakes and another backbone.
+
+    A pre-trained network with features f and a linear head learns to tell normal images from fakes of them by the cross
+    entropy. The score is the sum of the squared distances of f to its two nearest among the training images. With
+    `collapse`, Toll's addition: ``collapse`` times the mean of ``||f - mu||_2`` over the normal images of a batch, mu
+    their mean, through which no gradient flows.
+
+    With ``task="centre"`` it is PANDA (Reiss et al., CVPR 2021) in its simplest form: no fakes and no head; the loss is
+    ``||f - c||^2``, c the mean of the features before the first step. With ``judge="head"`` it is a classifier: the
+    score is the log-odds of a fake.
+
+    NOTE[DIFF] The authors take images of a diffusion model that was trained on the normal class as fakes; these are not
+    public. Here they are made of the normal images, see `tollad.methods.fakes`: another method, with other numbers.
+
+    NOTE[DIFF] The backbone is EfficientNet-Lite2 for the authors' ViT-B/16, its features divided by their length:
+    without that, direction and size are mixed, which costs this backbone twenty points. All of it is frozen and a
+    residual adapter, which begins at 0, is trained behind it; or its last `trained_blocks` are trained and there is no
+    adapter. Adam, no crops and no flips, for gradient descent with both: so the frozen part sees each image once.
+
+    Parameters
+    ----------
+    backbone : {"efficientnet_lite2", "random"}
+        The first needs the extra `vision`; the second shows what pre-training gives.
+    trained_blocks : int >= 0
+        How many of the last blocks are trained.
+    side : int
+        Pixels to which images are enlarged.
+    n_fit : int, optional
+        Training images, drawn at random; by default all.
+    task : {"fakes", "centre"}
+    judge : {"neighbours", "head"}
+    kinds : tuple of str
+        Of fakes: of `tollad.methods.fakes.KINDS`, in equal parts.
+    collapse : float >= 0
+    epochs, batch_size : int
+    learning_rate : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).integers(0, 256, (8, 3, 16, 16))
+    >>> FITYMI(backbone="random", side=16, epochs=1, batch_size=8).fit(X).anomaly_score(X).shape
+    (8,)
+    """
+
+    scale: str = "unit"
+    backbone: Backbone = "efficientnet_lite2"
+    trained_blocks: int = 0
+    side: int = 224
+    n_fit: int | None = None
+    task: Task = "fakes"
+    judge: Judge = "neighbours"
+    kinds: tuple[str, ...] = fakes.KINDS
+    collapse: float = 0.0
+    epochs: int = 30
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+
+    title: ClassVar[str] = "FITYMI"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, known in (("backbone", Backbone), ("task", Task), ("judge", Judge)):
+            if getattr(self, name) not in get_args(known):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(known))}, not {getattr(self, name)!r}")
+        fakes.check(self.kinds)
+        if self.judge == "head" and self.task != "fakes":
+            raise ValueError("judge='head' needs task='fakes': without fakes no head is trained")
+
+    def _build(self, shape: tuple[int, ...]) -> nn.Module:
+        behind = trunk(self.backbone, self.trained_blocks)
+        net = cast(_Networks, build(lambda: _Networks(behind.dim, not self.trained_blocks), self.seed))
+        if net.adapter is not None:
+            *_, last = net.adapter.parameters()
+            nn.init.zeros_(last)
+            nn.init.zeros_(cast(nn.Linear, net.adapter[-1]).weight)
+        net.tail = behind.tail
+        return net
+
+    @property
+    def _parts(self) -> _Networks:
+        return cast(_Networks, self._net)
+
+    def _fit(self, rows: _Rows, watched: Watched) -> None:
+        if rows.ndim != 4 or rows.shape[1] not in (1, 3):
+            raise ValueError(f"{self.title} takes images of 1 or 3 channels, not rows of shape {rows.shape[1:]}")
+        if len(rows) < _NEIGHBOURS:
+            raise ValueError(f"{self.title} needs {_NEIGHBOURS} training images at least")
+        if self.n_fit is not None and self.n_fit < len(rows):
+            chosen = np.random.default_rng(self.seed).choice(len(rows), self.n_fit, replace=False)
+            rows = rows[np.sort(chosen)]
+        seen = [_marked(self._look(rows), 0)]
+        if self.task == "fakes":
+            seen.append(_marked(self._look(fakes.make(rows, self.kinds, self.seed)), 1))
+        super()._fit(np.concatenate(seen), watched)
+
+    def _look(self, images: _Rows) -> NDArray[np.float32]:
+        return look(self.backbone, self.trained_blocks, self.side, images)
+
+    def _phases(self, rows: Tensor) -> Sequence[Phase]:
+        own = self._parts
+        trained = [*own.tail.parameters(), *(own.adapter.parameters() if own.adapter is not None else ())]
+        adam = Adam([*trained, *own.head.parameters()], self.learning_rate)
+        centre = self._features(rows[~_is_fake(rows)]).mean(0)
+
+        def update(x: Tensor) -> Tensor:
+            fake = _is_fake(x)
+            f = own(_unmarked(x))
+            if self.task == "fakes":
+                loss = nn.functional.cross_entropy(own.head(f), fake.long())
+            else:
+                loss = latent_squared_l2(f - centre).mean()
+            if self.collapse:
+                loss = loss + self.collapse * spread(f[~fake])
+            adam.minimise(loss)
+            return loss
+
+        return [Phase("the training", self.epochs, self.batch_size, update, {"adam": adam})]
+
+    def _finish(self, rows: Tensor) -> None:
+        self._bank = self._features(rows[~_is_fake(rows)]).double().numpy()
+
+    @torch.no_grad()
+    def _features(self, marked: Tensor) -> Tensor:
+        self._net.eval()
+        return torch.cat([self._parts(_unmarked(block)) for block in marked.split(_CHUNK)])
+
+    def _anomaly(self, x: Tensor) -> Tensor:
+        f = self._parts(x)
+        if self.judge == "neighbours":
+            return f
+        normal, fake = self._parts.head(f).unbind(1)
+        return cast(Tensor, fake - normal)
+
+    def _score(self, rows: _Rows) -> _Rows:
+        # Maps would fill the memory, features do not.
+        size = _CHUNK if self.trained_blocks else len(rows)
+        seen = (self._look(rows[start : start + size]).astype(np.float64) for start in range(0, len(rows), size))
+        found = np.concatenate([super(FITYMI, self)._score(part) for part in seen])
+        return found if self.judge == "head" else neighbours(found, self._bank)
+
+    def _fitted(self) -> dict[str, NDArray[Any]]:
+        return {**{f"net.{name}": value for name, value in super()._fitted().items()}, "bank": self._bank}
+
+    def _restore(self, fitted: Mapping[str, NDArray[Any]]) -> None:
+        super()._restore({name[4:]: value for name, value in fitted.items() if name.startswith("net.")})
+        self._bank = np.array(fitted["bank"])
+
+    def _diagnose(self, rows: _Rows) -> dict[str, float]:
+        """Of the features of the training images: their effective rank, and their mean distance to their mean."""
+        f = torch.from_numpy(self._bank)
+        return {"rank": effective_rank(f), "mean_distance": float(latent_l2(f - f.mean(0)).mean())}
+
+
+def spread(f: Tensor) -> Tensor:
+    """Return the mean of ``||f_i - mu||_2`` over features (n, dim), mu their mean, a constant; 0 for n = 0 or 1.
+
+    This is Toll's addition to FITYMI as its one sentence can be read: collapse of the normal images of a batch onto
+    their mean.
+    """
+    return latent_l2(f - f.detach().mean(0)).sum() / max(len(f), 1)
+
+
+def neighbours(features: _Rows, bank: _Rows) -> _Rows:
+    """Return the sum of the squared distances of features (n, dim) to the nearest two of the bank, (n,)."""
+    found = []
+    for start in range(0, len(features), _CHUNK):
+        distances = squared_distances(features[start : start + _CHUNK], bank)
+        found.append(np.partition(distances, _NEIGHBOURS - 1, axis=1)[:, :_NEIGHBOURS].sum(1))
+    return np.concatenate(found)
+
+
+def _marked(seen: NDArray[np.float32], mark: int) -> _Rows:
+    """Append a channel that says whether an image is a fake."""
+    return np.concatenate([seen, np.full_like(seen[:, :1], mark)], 1).astype(np.float64)
+
+
+def _is_fake(marked: Tensor) -> Tensor:
+    return marked[:, -1].flatten(1).amax(1) > 0 if marked.ndim > 2 else marked[:, -1] > 0
+
+
+def _unmarked(marked: Tensor) -> Tensor:
+    return marked[:, :-1]

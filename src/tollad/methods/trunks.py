@@ -1,0 +1,152 @@
+"""Pre-trained networks in two parts: a frozen one, whose outputs are computed once, and one that may be trained."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from tollad.methods.layers import build
+
+Backbone: TypeAlias = Literal["efficientnet_lite2", "random"]
+
+# Images that the frozen part sees at once: always as many, so that no output depends on the others.
+_BLOCK = 16
+_RANDOM_WIDTHS = (3, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """A backbone for images.
+
+    Attributes
+    ----------
+    frozen : callable
+        (B, 3, side, side) from 0 to 1 -> what `tail` takes: features (B, dim) if nothing is trained, else maps.
+    tail : nn.Module
+        -> (B, dim). Without trained blocks it is the identity.
+    dim : int
+        Number of features.
+    """
+
+    frozen: Callable[[Tensor], Tensor]
+    tail: nn.Module
+    dim: int
+
+
+class _Pooled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        """Return averages over all positions."""
+        return x.mean((2, 3))
+
+
+@functools.cache
+def _trunk(backbone: Backbone, n_trained: int) -> Trunk:
+    if backbone == "random":
+        blocks = build(lambda: nn.Sequential(*map(_random_block, _RANDOM_WIDTHS, _RANDOM_WIDTHS[1:])), 0)
+        return _split(nn.Identity(), list(blocks.children()), [_Pooled()], n_trained, _RANDOM_WIDTHS[-1])
+    from tollad.images.backbones import load_efficientnet_lite2
+
+    network = copy.deepcopy(load_efficientnet_lite2()[0])
+    stem = nn.Sequential(_Centred(), network.stem)
+    return _split(stem, list(network.blocks), [network.head, _Pooled()], n_trained, len(network.head.bias))
+
+
+def _random_block(n_in: int, n_out: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(n_in, n_out, 3, 2, 1), nn.ReLU())
+
+
+class _Centred(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        """Return values about -1 to 1, as EfficientNet-Lite was trained."""
+        return (x * 255 - 127) / 128
+
+
+def _split(first: nn.Module, blocks: list[nn.Module], last: list[nn.Module], n_trained: int, dim: int) -> Trunk:
+    if n_trained > len(blocks):
+        raise ValueError(f"trained_blocks must be at most the {len(blocks)} of the backbone, not {n_trained}")
+    kept = len(blocks) - n_trained
+    trained = [*blocks[kept:], *last] if n_trained else []
+    frozen = nn.Sequential(first, *blocks[:kept], *([] if n_trained else last)).eval().requires_grad_(False)
+    return Trunk(frozen, nn.Sequential(*trained), dim)
+
+
+def trunk(backbone: Backbone, n_trained: int) -> Trunk:
+    """Return a backbone whose tail is a copy that may be trained.
+
+    Parameters
+    ----------
+    backbone : {"efficientnet_lite2", "random"}
+        The second is three convolutions with random weights: what a method does without pre-training.
+    n_trained : int >= 0
+        How many of its last blocks the tail holds.
+
+    Raises
+    ------
+    ValueError
+        If the backbone has fewer blocks.
+    ImportError
+        If the package with the weights is not installed.
+    """
+    known = _trunk(backbone, n_trained)
+    return Trunk(known.frozen, copy.deepcopy(known.tail).requires_grad_(True), known.dim)
+
+
+class _Images:
+    """Images that are equal when their pixels are."""
+
+    def __init__(self, pixels: NDArray[np.float32]) -> None:
+        self.pixels = pixels
+        self._digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Images) and self._digest == other._digest
+
+
+def look(backbone: Backbone, n_trained: int, side: int, images: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return what the frozen part makes of images; features of the last few calls are remembered: trials repeat them.
+
+    Parameters
+    ----------
+    backbone, n_trained
+        As of `trunk`.
+    side : int
+        To which images are enlarged.
+    images : ndarray, (n, 1 or 3, height, width)
+        Values from 0 to 1; grey ones are shown as three equal channels.
+
+    Returns
+    -------
+    ndarray, (n, dim) or (n, c, h, w)
+    """
+    pixels = images.astype(np.float32)
+    return _look(backbone, n_trained, side, pixels) if n_trained else _remembered(backbone, side, _Images(pixels))
+
+
+@functools.lru_cache(maxsize=3)
+def _remembered(backbone: Backbone, side: int, images: _Images) -> NDArray[np.float32]:
+    return _look(backbone, 0, side, images.pixels)
+
+
+def _look(backbone: Backbone, n_trained: int, side: int, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    frozen, seen = _trunk(backbone, n_trained).frozen, []
+    with torch.inference_mode():
+        for start in range(0, len(pixels), _BLOCK):
+            x = torch.from_numpy(pixels[start : start + _BLOCK]).expand(-1, 3, -1, -1)
+            filled = torch.cat([x, x.new_zeros(_BLOCK - len(x), *x.shape[1:])])
+            shown = nn.functional.interpolate(filled, size=(side, side), mode="bilinear", align_corners=False)
+            seen.append(frozen(shown)[: len(x)].clone().numpy())
+    outputs = np.concatenate(seen)
+    outputs.flags.writeable = False
+    return outputs

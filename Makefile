@@ -6,6 +6,7 @@
 # make docs    the documentation as pages, in docs/_build/html
 # make benchmark-tables ADBENCH=folder    quality beside other detectors on the tables (.npz) of ADBench
 # make benchmark-series SERIES=folder      series beside other detectors on NAB and SKAB
+# make benchmark-images TILES=folder       image detectors on tiles, textures and classes of small images
 # make benchmark-speed                    speed and memory beside PyOD
 # make benchmark-large                    more data than memory holds: speed and memory
 # Each sets up .venv by itself. PYTHON=python3.12 make test uses another interpreter.
@@ -14,7 +15,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo quick test test-slow test-data lint hooks docs benchmark-tables benchmark-series benchmark-speed benchmark-large clean
+.PHONY: demo quick test test-slow test-data lint hooks docs benchmark-tables benchmark-series benchmark-images benchmark-speed benchmark-large clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/tollad demo
@@ -64,6 +65,11 @@ benchmark-series: $(VENV)/benchmark.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/series.py "$(SERIES)" --out $(RESULTS)/series.jsonl
 	$(BIN)/python benchmarks/series.py --table $(RESULTS)/series.jsonl
 
+TILES ?= $(TOLLAD_DATA)/magnetic_tile
+benchmark-images: $(VENV)/benchmark.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/image_detectors.py --out $(RESULTS)/image_detectors.jsonl --tiles "$(TILES)"
+	$(BIN)/python benchmarks/image_report.py $(RESULTS)/image_detectors.jsonl --page docs/images.md
+
 benchmark-large: $(VENV)/benchmark.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/large.py --out $(RESULTS)/large.jsonl --picture docs/images/large.png
 
@@ -84,7 +90,7 @@ $(VENV)/docs.stamp: pyproject.toml constraints.txt
 
 $(VENV)/benchmark.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[plot,pyod]' stumpy
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[plot,pyod,vision]' stumpy scikit-image
 	touch $@
 
 clean:

@@ -1,27 +1,36 @@
-"""Image detectors beside simple peers on classes, textures with synthetic defects and magnetic tiles, as JSON lines.
+"""Image detectors beside simple peers on magnetic tiles, textures with synthetic defects and classes, as JSON lines.
 
-    python benchmarks/image_detectors.py --out benchmarks/results/image_detectors.jsonl --missing
+    python benchmarks/image_detectors.py [SET ...] --out benchmarks/results/image_detectors.jsonl [--seeds 0 1 2 3 4]
 
-One process, one thread, seed 0 unless --seed. Every method learns from the good training images only, labels serve the
-measures alone. MNIST and Fashion-MNIST: the official test images, the paper's training split. Textures: see
-`benchmarks/textures.py`. Magnetic tiles: in the folder of --tiles, `train`, `test/KIND` and `masks/KIND`.
+Sets: tiles, textures, mnist, fashion_mnist, cifar10, cifar100. What the file holds already is not measured again. One
+process, one thread. Every method learns from the good training images only; labels serve the measures alone.
+
+- tiles: in the folder of --tiles, `train`, `test/KIND` and `masks/KIND`, shown at 192 x 192 pixels.
+- textures: six, written anew for each seed, see `benchmarks/textures.py`.
+- classes of MNIST, Fashion-MNIST and CIFAR-10 and superclasses of CIFAR-100: the official test images, the paper's
+  training split. The data sets are found in TOLLAD_DATA, see docs/data.md.
 
 Peers: 16 principal components (their reconstruction error), the mean distance to the 5 nearest training images, the
-Mahalanobis distance of Ledoit and Wolf, each on pixels (at 32 x 32); and with the same pre-trained network two of the
-kind of PatchCore (nearest of a coreset of places) and of PaDiM (a Gaussian for each place).
+Mahalanobis distance of Ledoit and Wolf, each on pixels (at most 32 x 32); and with the same pre-trained network two of
+the kind of PatchCore (nearest of a coreset of places) and of PaDiM (a Gaussian for each place). A method whose result
+no seed changes is measured with the first one, but on textures, which each seed draws anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import hashlib
 import json
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import textures
 import torch
 from numpy.typing import NDArray
 from sklearn.covariance import LedoitWolf
@@ -29,77 +38,125 @@ from sklearn.neighbors import NearestNeighbors
 
 from tollad import ImageDetector, methods, metrics
 from tollad.bench import machine, protocols
-from tollad.images import open_images
-from tollad.images.representations import efficientnet_lite2
+from tollad.images import open_images, representations
+from tollad.images.representations import Representation, Seen
 from tollad.io.maps import read_mask
 
 Floats = NDArray[np.float64]
 Scores = tuple[Floats, Floats | None]
-TILES, TEXTURES = 192, ("brick", "grass", "gravel", "immunohistochemistry", "coins", "moon")
+TILES = 192
 _MOST_PLACES = 2000
 
 
-def tollad_auto(train: Any, test: Any, seed: int) -> Scores:
-    return _detected(ImageDetector(random_state=seed), train, test)
+@dataclass(frozen=True)
+class Case:
+    """Good images to learn from, test images, and what is known of them.
+
+    Attributes
+    ----------
+    name : str
+    train, test : ndarray, (n, C, H, W)
+    labels : ndarray of int64, (n,)
+        1 = anomaly.
+    masks : ndarray of bool, (n, H, W), or None
+    kinds : ndarray of str, (n,), or None
+    """
+
+    name: str
+    train: NDArray[Any]
+    test: NDArray[Any]
+    labels: NDArray[np.int64]
+    masks: NDArray[np.bool_] | None = None
+    kinds: NDArray[np.str_] | None = None
 
 
-def tollad_image(train: Any, test: Any, seed: int) -> Scores:
-    return _detected(ImageDetector(levels="image", random_state=seed), train, test)
+def tollad_auto(case: Case, seed: int) -> dict[str, Scores]:
+    """The default, and each of its levels alone: what ``levels="image"`` and ``levels="positions"`` score."""
+    detector = ImageDetector(_seen_once(case.train.shape[1:]), random_state=seed).fit(case.train)
+    explanation = detector.explain(case.test)
+    found: dict[str, Scores] = {"tollad_auto": (explanation.scores, explanation.maps)}
+    if "positions" in explanation.levels:
+        found["tollad_image"] = explanation.by_level[:, 0], None
+        found["tollad_positions"] = explanation.by_level[:, -1], explanation.maps
+    elif len(explanation.levels) > 1:
+        found |= {
+            f"tollad_{name}": (scores, None)
+            for name, scores in zip(explanation.levels, explanation.by_level.T, strict=True)
+        }
+    return found
 
 
-def tollad_positions(train: Any, test: Any, seed: int) -> Scores:
-    return _detected(ImageDetector(levels="positions", random_state=seed), train, test)
+def gradients_ledoit_wolf(case: Case, seed: int) -> dict[str, Scores]:
+    return _by_gradients("ledoit_wolf", case, seed)
 
 
-def gradients_ledoit_wolf(train: Any, test: Any, seed: int) -> Scores:
-    return _detected(ImageDetector("gradients", head="ledoit_wolf", random_state=seed), train, test)
+def gradients_collapse(case: Case, seed: int) -> dict[str, Scores]:
+    return _by_gradients("collapse", case, seed)
 
 
-def gradients_collapse(train: Any, test: Any, seed: int) -> Scores:
-    return _detected(ImageDetector("gradients", head="collapse", random_state=seed), train, test)
+def _by_gradients(head: Any, case: Case, seed: int) -> dict[str, Scores]:
+    detector = ImageDetector("gradients", head=head, random_state=seed).fit(case.train)
+    return {f"gradients_{head}": (detector.anomaly_score(case.test), None)}
 
 
-def pca_16(train: Any, test: Any, seed: int) -> Scores:
-    return methods.PrincipalComponents(n=16).fit(_flat(train)).anomaly_score(_flat(test)), None
+def pca_16(case: Case, seed: int) -> dict[str, Scores]:
+    train, test = _flat(case.train), _flat(case.test)
+    return {"pca_16": (methods.PrincipalComponents(n=16).fit(train).anomaly_score(test), None)}
 
 
-def nearest_5(train: Any, test: Any, seed: int) -> Scores:
-    return methods.NearestNeighbours(n=5).fit(_flat(train)).anomaly_score(_flat(test)), None
+def nearest_5(case: Case, seed: int) -> dict[str, Scores]:
+    train, test = _flat(case.train), _flat(case.test)
+    return {"nearest_5": (methods.NearestNeighbours(n=5).fit(train).anomaly_score(test), None)}
 
 
-def ledoit_wolf(train: Any, test: Any, seed: int) -> Scores:
-    return np.sqrt(LedoitWolf().fit(_flat(train)).mahalanobis(_flat(test))), None
+def ledoit_wolf(case: Case, seed: int) -> dict[str, Scores]:
+    return {"ledoit_wolf": (np.sqrt(LedoitWolf().fit(_flat(case.train)).mahalanobis(_flat(case.test))), None)}
 
 
-def like_patchcore(train: Any, test: Any, seed: int) -> Scores:
+def like_patchcore(case: Case, seed: int) -> dict[str, Scores]:
     """Distance of each place to the nearest of 2,000 random places of good images; the highest of an image."""
-    good, new = _places(train), _places(test)
+    good, new = _places(case.train), _places(case.test)
     rows = good.reshape(-1, good.shape[3])
     kept = np.random.default_rng(seed).permutation(len(rows))[:_MOST_PLACES]
     model = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(rows[kept])
     maps = model.kneighbors(new.reshape(-1, new.shape[3]))[0].reshape(new.shape[:3])
-    return maps.max((1, 2)), _enlarged(maps, test.shape[2:])
+    return {"like_patchcore": (maps.max((1, 2)), _enlarged(maps, case.test.shape[2:]))}
 
 
-def like_padim(train: Any, test: Any, seed: int) -> Scores:
+def like_padim(case: Case, seed: int) -> dict[str, Scores]:
     """Mahalanobis distance of each place from the good ones at that place, by 100 channels; the highest of an image."""
-    good, new = _places(train), _places(test)
+    good, new = _places(case.train), _places(case.test)
     chosen = np.random.default_rng(seed).permutation(good.shape[3])[:100]
     maps = np.empty(new.shape[:3])
     for y in range(good.shape[1]):
         for x in range(good.shape[2]):
             model = LedoitWolf().fit(good[:, y, x, chosen].astype(np.float64))
             maps[:, y, x] = np.sqrt(model.mahalanobis(new[:, y, x, chosen]))
-    return maps.max((1, 2)), _enlarged(maps, test.shape[2:])
+    return {"like_padim": (maps.max((1, 2)), _enlarged(maps, case.test.shape[2:]))}
 
 
-ON_CLASSES = (tollad_auto, gradients_ledoit_wolf, gradients_collapse, pca_16, nearest_5, ledoit_wolf)
-ON_DEFECTS = (tollad_auto, tollad_image, tollad_positions, pca_16, nearest_5, ledoit_wolf, like_patchcore, like_padim)
+Method = Callable[[Case, int], dict[str, Scores]]
+_PIXELS: tuple[Method, ...] = (pca_16, nearest_5, ledoit_wolf)
+ON_DEFECTS: tuple[Method, ...] = (tollad_auto, *_PIXELS, like_patchcore, like_padim)
+ON_GREY: tuple[Method, ...] = (tollad_auto, gradients_ledoit_wolf, gradients_collapse, *_PIXELS)
+ON_COLOUR: tuple[Method, ...] = (tollad_auto, *_PIXELS)
+_BY_SEED = (gradients_collapse, like_patchcore, like_padim)
 
 
-def _detected(detector: ImageDetector, train: Any, test: Any) -> Scores:
-    explanation = detector.fit(train).explain(test)
-    return explanation.scores, explanation.maps
+def _seen_once(shape: Sequence[int]) -> Representation:
+    """Return the representation that "auto" chooses, remembering what it has seen: many classes have the same test."""
+    chosen = representations.of(representations.choose((shape[0], shape[1], shape[2]))[0])
+
+    def look(images: NDArray[np.float32]) -> Seen:
+        key = chosen.name, hashlib.sha256(images.tobytes()).hexdigest()
+        if key not in _SEEN:
+            _SEEN[key] = chosen.look(images)
+        return _SEEN[key]
+
+    return replace(chosen, look=look)
+
+
+_SEEN: dict[tuple[str, str], Seen] = {}
 
 
 def _flat(images: NDArray[Any]) -> Floats:
@@ -112,26 +169,25 @@ def _flat(images: NDArray[Any]) -> Floats:
 
 def _places(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Blocks 6, 10 and 14 side by side on the grid of the first: (n, h, w, 256)."""
-    seen = efficientnet_lite2(images).places
+    seen = representations.efficientnet_lite2(images).places
     maps = [torch.tensor(places).permute(0, 3, 1, 2) for places in seen.values()]
     joined = [torch.nn.functional.interpolate(m, size=maps[0].shape[2:], mode="bilinear") for m in maps]
     return torch.cat(joined, 1).permute(0, 2, 3, 1).numpy()
 
 
-def _enlarged(maps: Floats, size: tuple[int, int]) -> Floats:
+def _enlarged(maps: Floats, size: tuple[int, ...]) -> Floats:
     return torch.nn.functional.interpolate(torch.tensor(maps)[:, None], size=size, mode="bilinear")[:, 0].numpy()
 
 
-def classes(name: str) -> Any:
-    """Yield each class of a data set: its name, training images, test images, labels, no masks."""
-    for number in range(10):
+def classes(name: str) -> Iterator[Case]:
+    """Yield each class of a data set."""
+    for number in range(20 if name == "cifar100" else 10):
         task = protocols.one_class(name, number)
-        yield f"{name}/{number}", task.train, task.test, task.test_labels, None, None
+        yield Case(f"{name}/{number}", task.train, task.test, task.test_labels)
 
 
-def folder(name: str, path: Path, normal: str, size: int) -> Any:
-    """Return a folder with train, test and masks: its name, images, labels, masks and kinds."""
-    grey = name == "tiles"
+def folder(name: str, path: Path, normal: str, size: int, *, grey: bool) -> Case:
+    """Return a folder with train, test and masks."""
     train, test = (open_images(path / part, size=(size, size), grey=grey) for part in ("train", "test"))
     kinds = np.array(test.columns["folder"])
     masks = np.zeros((len(test), size, size), np.bool_)
@@ -139,68 +195,99 @@ def folder(name: str, path: Path, normal: str, size: int) -> Any:
         file = test.columns["file"][number]
         masks[number] = read_mask(str(path / "masks"), str(path / "test" / file), file, (size, size))
     every = (source.take(range(len(source))) for source in (train, test))
-    return (name, *every, (kinds != normal).astype(int), masks, kinds)
+    return Case(name, *every, (kinds != normal).astype(int), masks, kinds)
 
 
-def measured(method: Callable[..., Scores], case: Any, seed: int) -> dict[str, Any]:
-    name, train, test, labels, masks, kinds = case
-    before = time.process_time()
-    scores, maps = method(train, test, seed)
+def drawn(seed: int) -> Iterator[Case]:
+    """Yield each texture with the defects that a seed draws."""
+    for name in textures.TEXTURES:
+        with tempfile.TemporaryDirectory() as place:
+            textures.write(Path(place), name, seed)
+            yield folder(f"texture/{name}", Path(place), "good", textures.SIDE, grey=False)
+
+
+def measured(case: Case, scores: Floats, maps: Floats | None) -> dict[str, Any]:
+    """Return the measures of one method on a case."""
+    labels = case.labels
     row: dict[str, Any] = {
-        "case": name,
-        "method": method.__name__,
-        "seed": seed,
         "auroc": metrics.auroc(labels, scores),
         "average_precision": metrics.average_precision(labels, scores),
-        "n_train": len(train),
-        "n_test": len(test),
-        "cpu_seconds": round(time.process_time() - before, 2),
     }
-    if masks is not None and maps is not None:
-        marked = (labels == 0) | masks.any((1, 2))  # one mask of the tiles is empty
-        masks, maps = masks[marked], maps[marked]
+    if case.masks is not None and maps is not None:
+        marked = (labels == 0) | case.masks.any((1, 2))  # one mask of the tiles is empty
+        masks, maps = case.masks[marked], maps[marked]
         row |= {"pixel_auroc": metrics.auroc(masks.ravel(), maps.astype(np.float32).ravel())}
         row |= {"pro": metrics.pro(masks, maps), "pro_5": metrics.pro(masks, maps, limit=0.05)}
-    if kinds is not None:
+    if case.kinds is not None:
         good = labels == 0
         row["by_kind"] = {
-            kind: metrics.auroc(labels[good | (kinds == kind)], scores[good | (kinds == kind)])
-            for kind in sorted({*kinds[~good].tolist()})
+            kind: metrics.auroc(labels[good | (case.kinds == kind)], scores[good | (case.kinds == kind)])
+            for kind in sorted({*case.kinds[~good].tolist()})
         }
     return row
 
 
+def cases_of(name: str, seed: int, tiles: Path | None) -> Iterator[Case]:
+    """Yield the cases of a set."""
+    if name == "tiles":
+        if tiles is None:
+            raise SystemExit("tiles need their folder: --tiles FOLDER")
+        yield folder(name, tiles, "free", TILES, grey=True)
+    elif name == "textures":
+        yield from drawn(seed)
+    else:
+        yield from classes(name)
+
+
+METHODS: Mapping[str, tuple[Method, ...]] = {
+    "tiles": ON_DEFECTS,
+    "textures": ON_DEFECTS,
+    "mnist": ON_GREY,
+    "fashion_mnist": ON_GREY,
+    "cifar10": ON_COLOUR,
+    "cifar100": ON_COLOUR,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", default=["tiles", "textures", "mnist", "fashion_mnist"])
+    parser.add_argument("sets", nargs="*", choices=METHODS, default=[*METHODS])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tiles", type=Path)
-    parser.add_argument("--textures", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--missing", action="store_true", help="leave out what the file holds already")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--methods", nargs="+", help="these only, by the names above")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     done = set()
-    if arguments.missing and arguments.out.exists():
+    if arguments.out.exists():
         rows = map(json.loads, arguments.out.read_text(encoding="utf-8").splitlines())
         done = {(row["case"], row["method"], row["seed"]) for row in rows}
     for name in arguments.sets:
-        if name == "tiles":
-            cases: Any = [folder(name, arguments.tiles, "free", TILES)]
-        elif name == "textures":
-            cases = (folder(f"texture/{one}", arguments.textures / one, "good", 64) for one in TEXTURES)
-        else:
-            cases = classes(name)
-        for case in cases:
-            for method in ON_DEFECTS if name in ("tiles", "textures") else ON_CLASSES:
-                if (case[0], method.__name__, arguments.seed) in done:
-                    continue
-                row = measured(method, case, arguments.seed)
-                row |= {"date": datetime.date.today().isoformat(), "cpu": machine.describe(torch.device("cpu"))}
-                row |= {"versions": machine.versions()}
-                with arguments.out.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(row["case"], row["method"], round(row["auroc"], 4), row["cpu_seconds"], flush=True)
+        wanted = [m for m in METHODS[name] if arguments.methods is None or m.__name__ in arguments.methods]
+        for seed in arguments.seeds:
+            chosen = [m for m in wanted if name == "textures" or seed == arguments.seeds[0] or m in _BY_SEED]
+            if not chosen:
+                continue
+            for case in cases_of(name, seed, arguments.tiles):
+                for method in chosen:
+                    if (case.name, method.__name__, seed) not in done:
+                        run(method, case, seed, arguments.out)
+
+
+def run(method: Method, case: Case, seed: int, out: Path) -> None:
+    """Measure a method on a case, and add its rows to the file, together or not at all."""
+    before = time.process_time()
+    found = method(case, seed)
+    seconds = round(time.process_time() - before, 2)
+    lines = []
+    for name, (scores, maps) in found.items():
+        row = {"case": case.name, "method": name, "seed": seed, **measured(case, scores, maps)}
+        row |= {"n_train": len(case.train), "n_test": len(case.test), "cpu_seconds": seconds}
+        row |= {"date": datetime.date.today().isoformat(), "cpu": machine.describe(torch.device("cpu"))}
+        lines.append(json.dumps(row | {"versions": machine.versions()}) + "\n")
+        print(case.name, name, seed, round(row["auroc"], 4), seconds, flush=True)
+    with out.open("a", encoding="utf-8") as file:
+        file.write("".join(lines))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -181,7 +184,10 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("parameters", "message"),
         [
-            ({"representation": "resnet"}, "unknown representation 'resnet'; there are efficientnet_lite2, gradients"),
+            (
+                {"representation": "resnet"},
+                "unknown representation 'resnet'; there are efficientnet_lite2, gradients, pixels, or give an .onnx",
+            ),
             ({"head": "svm"}, "head must be one of auto, ledoit_wolf, nearest, collapse"),
             ({"levels": "all"}, "levels must be both, image or positions"),
             ({"contamination": 0.6}, "contamination must be a share"),
@@ -264,3 +270,13 @@ class TestBackbone:
         monkeypatch.setattr(backbones, "load_efficientnet_lite2", lambda: (network, "0" * 64))
         with pytest.raises(ValueError, match=r"other weights of efficientnet_lite2 .* install the same or fit again"):
             ImageDetector.load(path)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent / "files").glob("*.tollad")), ids=lambda path: path.stem)
+def test_file_of_an_earlier_version_has_the_same_scores(path):
+    """Written before there was an `ImageScorer`."""
+    expected = json.loads(path.with_suffix(".json").read_text())
+    detector = ImageDetector.load(path, **({"representation": Blurred()} if path.stem == "module" else {}))
+    new = stripes(3, across=True, seed=2)
+    np.testing.assert_allclose(detector.anomaly_score(new), expected["scores"], rtol=1e-6)
+    np.testing.assert_allclose(detector.anomaly_map(new).max((1, 2)), expected["highest"], rtol=1e-6)

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral
 from typing import Any
 
-import numpy as np
-from numpy.random import RandomState, SeedSequence
 from torch import nn
 
 from tollad.calibration.checks import check_rate, check_share
 from tollad.images.heads import HEADS
-from tollad.images.representations import Representation, of_name
+from tollad.images.representations import Representation, of
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Raise TypeError or ValueError for the first parameter of an `ImageDetector` that is not what it may be."""
     p = parameters
-    if not isinstance(p["representation"], str | nn.Module):
-        raise TypeError(f"representation must be a name or a torch module, not {p['representation']!r}")
+    if not isinstance(p["representation"], str | nn.Module | Representation):
+        raise TypeError(
+            "representation must be a name, the path of an ONNX file, a torch module or a Representation, not "
+            f"{p['representation']!r}"
+        )
     if isinstance(p["representation"], str) and p["representation"] != "auto":
-        of_name(p["representation"])
+        of(p["representation"])
     if p["head"] not in ("auto", *HEADS):
         raise ValueError(f"head must be one of auto, {', '.join(HEADS)}, not {p['head']!r}")
     if p["levels"] not in ("both", "image", "positions"):
@@ -40,14 +40,3 @@ def check_shape(shape: tuple[int, ...], chosen: Representation) -> None:
             f"the images are {shape[1]}x{shape[2]} pixels, and {chosen.name} needs {chosen.least_side} or more each "
             "way; enlarge them, or use the representation pixels"
         )
-
-
-def draw_seed(random_state: Any) -> int:
-    """Return an int from what scikit-learn calls a random state."""
-    if random_state is None:
-        return int(SeedSequence().generate_state(1, np.uint32)[0])
-    if isinstance(random_state, RandomState):
-        return int(random_state.randint(2**31))
-    if not isinstance(random_state, Integral) or random_state < 0:
-        raise ValueError(f"random_state must be an integer >= 0, a numpy RandomState or None, not {random_state!r}")
-    return int(random_state)

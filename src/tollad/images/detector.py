@@ -16,11 +16,13 @@ from torch import nn
 
 from tollad.calibration import Decision, rows_needed
 from tollad.detector.deciding import Deciding
+from tollad.detector.fitting import all_or_nothing, draw_seed
 from tollad.images import representations
-from tollad.images.checks import check_parameters, check_shape, draw_seed
+from tollad.images.checks import check_parameters, check_shape
 from tollad.images.heads import Floats
-from tollad.images.levels import Places, enlarged, fit_head, fit_places, fit_whole, highest
+from tollad.images.levels import fit_head
 from tollad.images.representations import Representation, Seen
+from tollad.images.scorer import ImageScorer, gathered, joined
 from tollad.images.storage import load_state, save_state
 from tollad.io.images import ImageSource
 from tollad.io.pixels import floats_of
@@ -30,8 +32,6 @@ _LEAST_IMAGES = 5
 # Good images whose places are learnt from: what they hold is bounded, whatever the number of images.
 _MOST_WITH_PLACES = 300
 _BLOCK = 64
-_POSITIONS = "positions"
-_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,11 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
 
     Parameters
     ----------
-    representation : str or torch module, default "auto"
-        "gradients", "efficientnet_lite2" (extra `vision`), "pixels", or a module of your own, see
-        `tollad.images.representations`. "auto": gradients for grey images below 64 pixels; for others the pre-trained
-        network if it is installed. `choice_` says in words what was chosen, what it costs and what would be better.
+    representation : str, torch module or Representation, default "auto"
+        "gradients", "efficientnet_lite2" (extra `vision`), "pixels", the path of an ONNX file (``.onnx``, extra
+        `onnx`), or a module or a function of your own, see `tollad.images.representations`. "auto": gradients for grey
+        images below 64 pixels; for others the pre-trained network if it is installed. `choice_` says in words what was
+        chosen, what it costs and what would be better.
     head : {"auto", "ledoit_wolf", "nearest", "collapse"}, default "auto"
         How the whole image is judged, see `tollad.images.heads`: by its Mahalanobis distance, which is there at once;
         by its nearest good images; or by an autoencoder with targeted collapse. "auto" is what suits the
@@ -87,12 +88,14 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
     Attributes
     ----------
     representation_ : str
-        Name of what was chosen; ``"module"`` for one of your own.
+        Name of what was chosen; ``"module"`` for a torch module.
     head_ : str
     choice_ : str
         Why, in words.
     levels_ : tuple of str
         What the score is the mean of.
+    scorer_ : tollad.images.scorer.ImageScorer
+        The levels.
     decision_ : tollad.calibration.Decision
         The threshold and the scores it rests on.
     input_shape_ : tuple of int, (C, H, W)
@@ -118,11 +121,10 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
 
     notes_: dict[str, Any]
     source_: Source | None
-    _places: Places | None
 
     def __init__(
         self,
-        representation: str | nn.Module = "auto",
+        representation: str | nn.Module | Representation = "auto",
         *,
         head: Literal["auto", "ledoit_wolf", "nearest", "collapse"] = "auto",
         levels: Literal["both", "image", "positions"] = "both",
@@ -170,23 +172,18 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
         check_shape(shape, chosen)
         seed = draw_seed(self.random_state)
         trained, held = self._held_out(len(images), seed)
-        before = dict(vars(self))
-        try:
-            self._seed, self._looks, self.choice_ = seed, chosen, choice
+        with all_or_nothing(self):
+            self._seed, self.choice_ = seed, choice
             self.representation_, self.input_shape_, self.notes_ = chosen.name, (shape[0], shape[1], shape[2]), {}
             self.source_ = None
             self.head_ = chosen.head if self.head == "auto" else self.head
-            scores = self._learn(images, trained)
-            calibration = None if held is None else self._score_of(images, held)
+            self.scorer_, scores = self._learn(chosen, images, trained)
             self.decision_ = Decision.learn(
                 scores,
                 contamination=self.contamination,
                 false_alarm_rate=self.false_alarm_rate,
-                calibration_scores=calibration,
+                calibration_scores=None if held is None else self._scored(self._seen(images, held)),
             )
-        except BaseException:
-            self.__dict__ = before
-            raise
         return self
 
     def anomaly_score(self, X: ArrayLike | ImageSource) -> Floats:
@@ -194,7 +191,7 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
 
         An image's score does not depend on the images it comes with.
         """
-        return np.concatenate([_joined(self._by_level(seen)) for seen in self._look(X)])
+        return self._scored(self._look(X))
 
     def anomaly_map(self, X: ArrayLike | ImageSource) -> Floats:
         """Return where images are unlike good ones: (n, H, W), >= 0, high = anomalous.
@@ -207,28 +204,28 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
             If the representation has no places: that of small images by the pre-trained network.
         """
         check_is_fitted(self)
-        if not self._has_maps:
+        if not self.scorer_.has_maps:
             raise ValueError(
                 f"the representation {self.representation_} of images of {_sized(self.input_shape_)} pixels has no "
                 "maps; use gradients or pixels, or larger images"
             )
-        return np.concatenate([self._maps(seen) for seen in self._look(X)])
+        return np.concatenate([self.scorer_.maps(seen) for seen in self._look(X)])
 
     def explain(self, X: ArrayLike | ImageSource) -> ImageExplanation:
         """Split the score of each image by level, and show where it is anomalous."""
         check_is_fitted(self)
         by_level, maps = [], []
         for seen in self._look(X):
-            by_level.append(self._by_level(seen))
-            if self._has_maps:
-                maps.append(self._maps(seen))
+            by_level.append(self.scorer_.by_level(seen))
+            if self.scorer_.has_maps:
+                maps.append(self.scorer_.maps(seen))
         scores = np.concatenate(by_level)
-        return ImageExplanation(_joined(scores), self.levels_, scores, np.concatenate(maps) if maps else None)
+        return ImageExplanation(joined(scores), self.levels_, scores, np.concatenate(maps) if maps else None)
 
     @property
     def levels_(self) -> tuple[str, ...]:
         """Names of the levels."""
-        return (*(level.name for level in self._wholes), *([_POSITIONS] if self._judges_places else []))
+        return self.scorer_.levels
 
     @property
     def n_features_in_(self) -> int:
@@ -264,18 +261,18 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
         parameters = self.get_params(deep=False)
         parameters["representation"] = self.representation_
         parameters["random_state"] = self._seed
-        weights = None if self._looks.weights is None else self._looks.weights()
+        looks = self.scorer_.looks
         kept = self.source_ if source is None else source
         metadata = {
             "parameters": {**parameters, "collapse": None if self.collapse is None else dict(self.collapse)},
             "head": self.head_,
             "choice": self.choice_,
-            "weights": weights,
+            "weights": None if looks.weights is None else looks.weights(),
             "input_shape": list(self.input_shape_),
             "notes": dict(self.notes_ if notes is None else notes),
             "source": None if kept is None else kept.to_json(),
         }
-        save_state(path, metadata, self._wholes, self._places, self._map_unit, self.decision_, overwrite=overwrite)
+        save_state(path, metadata, self.scorer_, self.decision_, overwrite=overwrite)
 
     def to_onnx(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
         """Write the fitted detector as one ONNX graph, with the map if its head has one.
@@ -285,20 +282,24 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         # By name: the room of services stands on that of images, and only this method leads to it.
         room = importlib.import_module("tollad.serve.onnx_images")
+        scorer = self.scorer_
         fitted = room.FittedImages(
-            self.representation_, self.input_shape_, self._wholes, self._map_unit, self.decision_, self.notes_
+            self.representation_, self.input_shape_, scorer.wholes, scorer.map_unit, self.decision_, self.notes_
         )
         room.write_images(fitted, path, overwrite=overwrite)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, representation: nn.Module | None = None) -> Self:
+    def load(
+        cls, path: str | os.PathLike[str], *, representation: str | nn.Module | Representation | None = None
+    ) -> Self:
         """Read a detector written by `save`; it gives the same scores to the bit on the same machine.
 
         Parameters
         ----------
         path : path
-        representation : torch module, optional
-            For a detector with a module of your own: the same module, with the same weights.
+        representation : str, torch module or Representation, optional
+            For a detector with a module, a function or an ONNX file of your own: the same, with the same weights. An
+            ONNX file is looked for where it was at the fit, unless its path is given here.
 
         Raises
         ------
@@ -309,37 +310,39 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
         OSError
             If the file cannot be read.
         """
-        metadata, wholes, places, map_unit, decision = load_state(path)
+        metadata, saved = load_state(path)
         parameters = metadata["parameters"]
-        name = os.fspath(path)
-        if (parameters["representation"] == "module") != (representation is not None):
-            problem = "needs representation=, the" if representation is None else "has no"
-            raise ValueError(f"{name}: {problem} module that it was fitted with")
-        if representation is not None:
-            looks = representations.of_module(representation)
-            parameters = {**parameters, "representation": representation}
-        else:
-            looks = representations.of_name(parameters["representation"])
+        name, known = os.fspath(path), parameters["representation"] in representations.__all__
+        if representation is None and not known and not representations.is_onnx(parameters["representation"]):
+            raise ValueError(
+                f"{name}: needs representation=, the {parameters['representation']} that it was fitted with"
+            )
+        if representation is not None and known:
+            raise ValueError(f"{name}: has no representation of its own, but {parameters['representation']}")
+        looks = representations.of(parameters["representation"] if representation is None else representation)
         if looks.weights is not None and looks.weights() != metadata["weights"]:
             raise ValueError(
                 f"{name}: was fitted with other weights of {looks.name} than those that are here (SHA-256 "
                 f"{metadata['weights'][:12]}... and {looks.weights()[:12]}...); install the same or fit again"
             )
+        if representation is not None:
+            parameters = {**parameters, "representation": representation}
         self = cls(**parameters)
-        self._looks, self._seed = looks, parameters["random_state"]
+        self._seed, self.decision_ = parameters["random_state"], saved.decision
         self.representation_, self.head_, self.choice_ = looks.name, metadata["head"], metadata["choice"]
         channels, height, width = metadata["input_shape"]
         self.input_shape_, self.notes_, self.source_ = (channels, height, width), *notes_and_source(metadata)
-        self._wholes, self._places, self._map_unit, self.decision_ = wholes, places, map_unit, decision
+        judges = saved.places is not None and parameters["levels"] != "image"
+        self.scorer_ = ImageScorer(looks, (height, width), saved.wholes, saved.places, judges, saved.map_unit)
         return self
 
     def _choose(self, shape: tuple[int, int, int]) -> tuple[Representation, str]:
         if isinstance(self.representation, nn.Module):
-            return representations.of_module(self.representation), "a module of your own"
+            return representations.of(self.representation), "a module of your own"
         if self.representation != "auto":
-            return representations.of_name(self.representation), "as asked for"
+            return representations.of(self.representation), "as asked for"
         name, why = representations.choose(shape)
-        return representations.of_name(name), why
+        return representations.of(name), why
 
     def _held_out(self, n: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp] | None]:
         if self.false_alarm_rate is None:
@@ -353,37 +356,27 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
         order = np.random.default_rng([seed, 1]).permutation(n)
         return np.sort(order[needed:]), np.sort(order[:needed])
 
-    def _learn(self, images: NDArray[np.float32] | ImageSource, chosen: NDArray[np.intp]) -> Floats:
+    def _learn(
+        self, looks: Representation, images: NDArray[np.float32] | ImageSource, chosen: NDArray[np.intp]
+    ) -> tuple[ImageScorer, Floats]:
         """Fit all levels, and return the scores of the images that they were fitted on, in their order."""
-        whole: dict[str, list[NDArray[Any]]] = {}
-        places: dict[str, list[NDArray[Any]]] = {}
         most = min(len(chosen), _MOST_WITH_PLACES)
         with_places = np.zeros(len(chosen), np.bool_)
         with_places[np.random.default_rng([self._seed, 2]).permutation(len(chosen))[:most]] = True
+        blocks = []
         for start in range(0, len(chosen), _BLOCK):
-            seen = self._looks.look(_taken(images, chosen[start : start + _BLOCK]))
+            seen = looks.look(_taken(images, chosen[start : start + _BLOCK]))
             kept = with_places[start : start + _BLOCK]
-            for name, rows in seen.whole.items():
-                whole.setdefault(name, []).append(rows)
-            for name, maps in seen.places.items():
-                places.setdefault(name, []).append(maps[kept])
-        fit = fit_head(self.head_, self._seed, self.collapse or {})
-        if self.levels == _POSITIONS and places:
-            whole = {}
-        fitted = [fit_whole(name, self.head_, np.concatenate(rows), fit) for name, rows in whole.items()]
-        self._wholes = [level for level, _ in fitted]
-        scores = [scores for _, scores in fitted]
-        self._places, self._map_unit = None, 1.0
-        if places:
-            self._places, self._map_unit, of_places = fit_places(
-                {name: np.concatenate(maps) for name, maps in places.items()}
-            )
-            if self._judges_places:
-                # Images beyond the bound have no score by places that they were not fitted on: they are left out.
-                scores = [*(one[with_places] for one in scores), of_places]
-        elif self._has_maps:
-            self._map_unit = max(_TINY, float(self._maps(Seen({n: r[0] for n, r in whole.items()}, {})).mean()))
-        return _joined(np.stack(scores, 1))
+            blocks.append(Seen(seen.whole, {name: maps[kept] for name, maps in seen.places.items()}))
+        return ImageScorer.fit(
+            looks,
+            self.input_shape_[1:],
+            gathered(blocks),
+            with_places,
+            levels=self.levels,
+            head=self.head_,
+            fit=fit_head(self.head_, self._seed, self.collapse or {}),
+        )
 
     def _look(self, X: ArrayLike | ImageSource) -> Iterator[Seen]:
         check_is_fitted(self)
@@ -394,43 +387,14 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
                 f"the images have {shape[0]} channels of {_sized(shape)} pixels, but those of the fit had "
                 f"{self.input_shape_[0]} of {_sized(self.input_shape_)}"
             )
-        for start in range(0, len(images), _BLOCK):
-            yield self._looks.look(_taken(images, np.arange(start, min(start + _BLOCK, len(images)))))
+        return self._seen(images, np.arange(len(images)))
 
-    def _score_of(self, images: NDArray[np.float32] | ImageSource, chosen: NDArray[np.intp]) -> Floats:
-        blocks = [chosen[start : start + _BLOCK] for start in range(0, len(chosen), _BLOCK)]
-        return np.concatenate([_joined(self._by_level(self._looks.look(_taken(images, block)))) for block in blocks])
+    def _seen(self, images: NDArray[np.float32] | ImageSource, chosen: NDArray[np.intp]) -> Iterator[Seen]:
+        for start in range(0, len(chosen), _BLOCK):
+            yield self.scorer_.looks.look(_taken(images, chosen[start : start + _BLOCK]))
 
-    def _by_level(self, seen: Seen) -> Floats:
-        """Return the scores by level: (n, n_levels)."""
-        columns = [level.score(seen.whole[level.name]) for level in self._wholes]
-        if self._places is not None and self._judges_places:
-            columns.append(highest(self._places(seen.places)) / self._map_unit)
-        return np.stack(columns, 1)
-
-    @property
-    def _judges_places(self) -> bool:
-        return self._places is not None and self.levels != "image"
-
-    @property
-    def _has_maps(self) -> bool:
-        return self._places is not None or self._looks.cells is not None or self.representation_ == "pixels"
-
-    def _maps(self, seen: Seen) -> Floats:
-        size = self.input_shape_[1:]
-        if self._places is not None:
-            return enlarged(self._places(seen.places), size)
-        (level,) = self._wholes
-        parts = level.split(seen.whole[level.name])
-        if self._looks.cells is not None:
-            return enlarged(parts.reshape(len(parts), *self._looks.cells).sum(3), size) / self._map_unit
-        return parts.sum(1) / self._map_unit
-
-
-def _joined(by_level: Floats) -> Floats:
-    """Return the geometric mean over the levels: (n, n_levels) -> (n,)."""
-    joined: Floats = np.exp(np.log(np.maximum(by_level, _TINY)).mean(1))
-    return joined
+    def _scored(self, blocks: Iterator[Seen]) -> Floats:
+        return np.concatenate([joined(self.scorer_.by_level(seen)) for seen in blocks])
 
 
 def _taken(images: NDArray[np.float32] | ImageSource, chosen: NDArray[np.intp]) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch.nn import functional
 
 from tollad.images import backbones
 from tollad.images.gradients import oriented_gradients
+from tollad.images.onnx_file import run_onnx
 
 __all__ = ["efficientnet_lite2", "gradients", "pixels"]
 
@@ -127,58 +129,85 @@ def efficientnet_lite2(images: NDArray[np.float32]) -> Seen:
     )
 
 
-def of_name(name: str) -> Representation:
-    """Return the representation of this name.
+def of(what: str | nn.Module | Representation) -> Representation:
+    """Return the representation that a user means.
+
+    Parameters
+    ----------
+    what : str, nn.Module or Representation
+        A name; the path of an ONNX file; or a torch module. A file or a module takes images, (b, C, H, W), float32 from
+        0 to 1, and gives numbers of the whole image, (b, d), or of places in it, (b, c, h, w). A file is asked for four
+        images at a time. A module is used in evaluation mode, and never trained.
 
     Raises
     ------
     ValueError
-        For an unknown one; the message lists those that there are.
+        For an unknown name; the message lists those that there are. For a file that is no such ONNX model.
+    ImportError
+        For an ONNX file, if onnxruntime is not installed.
+    OSError
+        If the file cannot be read.
     """
-    if name not in __all__:
-        raise ValueError(f"unknown representation {name!r}; there are {', '.join(__all__)}, or give a torch module")
-    return _KNOWN[name]
+    if isinstance(what, Representation):
+        return what
+    if isinstance(what, nn.Module):
+        return _of_outputs("module", _run_module(what), lambda: _digest_of(what))
+    if is_onnx(what):
+        content = Path(what).read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        return _of_outputs(what, run_onnx(what, content), lambda: digest)
+    if what not in __all__:
+        raise ValueError(
+            f"unknown representation {what!r}; there are {', '.join(__all__)}, or give an .onnx file or a torch module"
+        )
+    return _KNOWN[what]
 
 
-def of_module(module: nn.Module) -> Representation:
-    """Return a representation that sees with a torch module.
+def is_onnx(name: str) -> bool:
+    """Return whether a name is that of an ONNX file."""
+    return name.endswith(".onnx")
 
-    Parameters
-    ----------
-    module : nn.Module
-        From images, (b, C, H, W) from 0 to 1, to numbers of the whole image, (b, d), or of places in it, (b, c, h, w).
-        It is used in evaluation mode, and never trained.
-    """
+
+def _of_outputs(name: str, run: Callable[[Tensor], Any], weights: Callable[[], str]) -> Representation:
+    """Return a representation by what a network gives: numbers of the whole image, or of places."""
 
     def look(images: NDArray[np.float32]) -> Seen:
-        training = module.training
         outputs = []
-        try:
-            module.eval()
-            with torch.inference_mode():
-                for block, n in _blocks(images):
-                    output = module(block)
-                    if not isinstance(output, Tensor) or output.ndim not in (2, 4) or len(output) != len(block):
-                        raise ValueError(
-                            f"the module must give (b, d) or (b, c, h, w) for images {tuple(block.shape)}, not "
-                            f"{tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__}"
-                        )
-                    outputs.append(output[:n].float())
-        finally:
-            module.train(training)
+        for block, n in _blocks(images):
+            output = run(block)
+            if not isinstance(output, Tensor) or output.ndim not in (2, 4) or len(output) != len(block):
+                raise ValueError(
+                    f"{name} must give (b, d) or (b, c, h, w) for images {tuple(block.shape)}, not "
+                    f"{tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__}"
+                )
+            outputs.append(output[:n].float())
         seen = torch.cat(outputs)
         if seen.ndim == 2:
             return Seen({"whole": seen.numpy()}, {})
         moments = torch.cat([_means(seen), _deviations(seen)], 1)
         return Seen({"texture": moments.numpy()}, {"places": seen.permute(0, 2, 3, 1).numpy().copy()})
 
-    def weights() -> str:
-        digest = hashlib.sha256()
-        for name, tensor in sorted(module.state_dict().items()):
-            digest.update(name.encode() + np.ascontiguousarray(tensor.cpu()).tobytes())
-        return digest.hexdigest()
+    return Representation(name, look, "ledoit_wolf", weights=weights)
 
-    return Representation("module", look, "ledoit_wolf", weights=weights)
+
+def _run_module(module: nn.Module) -> Callable[[Tensor], Any]:
+    def run(block: Tensor) -> Any:
+        training = module.training
+        try:
+            module.eval()
+            with torch.inference_mode():
+                return module(block)
+        finally:
+            module.train(training)
+
+    return run
+
+
+def _digest_of(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode() + np.ascontiguousarray(tensor.cpu()).tobytes())
+    return digest.hexdigest()
 
 
 def choose(shape: tuple[int, int, int]) -> tuple[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from tollad.calibration import Decision
 from tollad.images.heads import HEADS
 from tollad.images.levels import Places, Whole
+from tollad.images.scorer import ImageScorer
 from tollad.io import artifact
 from tollad.io.artifact import group
 
@@ -20,9 +22,7 @@ _KIND: artifact.FileKind = "image model"
 def save_state(
     path: str | os.PathLike[str],
     metadata: Mapping[str, Any],
-    wholes: Sequence[Whole],
-    places: Places | None,
-    map_unit: float,
+    scorer: ImageScorer,
     decision: Decision,
     *,
     overwrite: bool,
@@ -31,6 +31,7 @@ def save_state(
     tensors: dict[str, NDArray[Any]] = {"training_scores": decision.training_scores}
     if decision.calibration_scores is not None:
         tensors["calibration_scores"] = decision.calibration_scores
+    wholes, places = scorer.wholes, scorer.places
     for number, whole in enumerate(wholes):
         tensors |= {f"whole.{number}.{name}": array for name, array in whole.head.arrays().items()}
     if places is not None:
@@ -39,16 +40,24 @@ def save_state(
         **metadata,
         "wholes": [[level.name, level.kind, level.unit] for level in wholes],
         "places": None if places is None else [list(places.levels), places.unit],
-        "map_unit": map_unit,
+        "map_unit": scorer.map_unit,
         "offset": decision.offset,
         "rule": list(decision.rule),
     }
     artifact.save(path, _KIND, described, tensors, overwrite=overwrite)
 
 
-def load_state(
-    path: str | os.PathLike[str],
-) -> tuple[dict[str, Any], list[Whole], Places | None, float, Decision]:
+@dataclass(frozen=True)
+class Saved:
+    """What a model file holds of the scorer, and the decision."""
+
+    wholes: tuple[Whole, ...]
+    places: Places | None
+    map_unit: float
+    decision: Decision
+
+
+def load_state(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Saved]:
     """Read a model file: the way back from `save_state`.
 
     Raises
@@ -60,10 +69,10 @@ def load_state(
     """
     metadata, tensors = artifact.load(path, _KIND)
     try:
-        wholes = [
+        wholes = tuple(
             Whole(name, kind, HEADS[kind].from_arrays(group(tensors, f"whole.{number}.")), unit)
             for number, (name, kind, unit) in enumerate(metadata["wholes"])
-        ]
+        )
         places = None
         if metadata["places"] is not None:
             levels, unit = metadata["places"]
@@ -72,7 +81,8 @@ def load_state(
         decision = Decision(
             metadata["offset"], (rule, value), tensors["training_scores"], tensors.get("calibration_scores")
         )
+        saved = Saved(wholes, places, metadata["map_unit"], decision)
         _ = {name: metadata[name] for name in ("parameters", "head", "choice", "weights", "input_shape", "notes")}
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise artifact.unknown(path, error) from error
-    return metadata, wholes, places, metadata["map_unit"], decision
+    return metadata, saved

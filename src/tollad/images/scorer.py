@@ -1,0 +1,135 @@
+"""The scorer of an image detector: levels over what a representation sees, which make a score and a map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tollad.images.heads import Floats, Head
+from tollad.images.levels import Places, Whole, enlarged, fit_places, fit_whole, highest
+from tollad.images.representations import Representation, Seen
+
+POSITIONS = "positions"
+_TINY = 1e-12
+# Images whose maps of the parts of a score give the unit of maps.
+_OF_UNIT = 64
+
+
+@dataclass(frozen=True)
+class ImageScorer:
+    """What was learnt of good images.
+
+    Attributes
+    ----------
+    looks : Representation
+    size : tuple of int, (H, W)
+        Of the images, and so of the maps.
+    wholes : tuple of Whole
+        Levels of the whole image.
+    places : Places or None
+        The level of places in it, for maps, and for scores unless `judges_places` is False.
+    judges_places : bool
+    map_unit : float
+        Of maps, or of the scores by places.
+    """
+
+    looks: Representation
+    size: tuple[int, int]
+    wholes: tuple[Whole, ...]
+    places: Places | None
+    judges_places: bool
+    map_unit: float
+
+    @classmethod
+    def fit(
+        cls,
+        looks: Representation,
+        size: tuple[int, int],
+        seen: Seen,
+        with_places: NDArray[np.bool_],
+        *,
+        levels: str,
+        head: str,
+        fit: Callable[[NDArray[Any]], Head],
+    ) -> tuple[Self, Floats]:
+        """Learn from good images.
+
+        Parameters
+        ----------
+        looks, size
+            As of the class.
+        seen : Seen
+            Numbers of n images, and of the places in some of them.
+        with_places : ndarray of bool, (n,)
+            Which images those are.
+        levels : {"both", "image", "positions"}
+        head : str
+            Name in `tollad.images.heads.HEADS`, for the levels of the whole image.
+        fit : callable
+            From rows to such a head.
+
+        Returns
+        -------
+        scorer : ImageScorer
+        scores : ndarray of float64, (n,) or (with_places.sum(),)
+            Of the images by levels that were not fitted on them. Those without places have none if places are judged.
+        """
+        judges = bool(seen.places) and levels != "image"
+        whole = {} if levels == POSITIONS and seen.places else seen.whole
+        fitted = [fit_whole(name, head, rows, fit) for name, rows in whole.items()]
+        scores = [scores for _, scores in fitted]
+        scorer = cls(looks, size, tuple(level for level, _ in fitted), None, judges, 1.0)
+        if seen.places:
+            places, unit, of_places = fit_places(seen.places)
+            scorer = replace(scorer, places=places, map_unit=unit)
+            if judges:
+                scores = [*(one[with_places] for one in scores), of_places]
+        elif scorer.has_maps:
+            first = Seen({name: rows[:_OF_UNIT] for name, rows in whole.items()}, {})
+            scorer = replace(scorer, map_unit=max(_TINY, float(scorer.maps(first).mean())))
+        return scorer, joined(np.stack(scores, 1))
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Names of the levels that the score is the mean of."""
+        return (*(level.name for level in self.wholes), *([POSITIONS] if self.judges_places else []))
+
+    @property
+    def has_maps(self) -> bool:
+        return self.places is not None or self.looks.cells is not None or self.looks.name == "pixels"
+
+    def by_level(self, seen: Seen) -> Floats:
+        """Return the scores by level, in units of good images: (n, n_levels)."""
+        columns = [level.score(seen.whole[level.name]) for level in self.wholes]
+        if self.places is not None and self.judges_places:
+            columns.append(highest(self.places(seen.places)) / self.map_unit)
+        return np.stack(columns, 1)
+
+    def maps(self, seen: Seen) -> Floats:
+        """Return where images are unlike good ones: (n, H, W), >= 0."""
+        if self.places is not None:
+            return enlarged(self.places(seen.places), self.size)
+        (level,) = self.wholes
+        parts = level.split(seen.whole[level.name])
+        if self.looks.cells is not None:
+            return enlarged(parts.reshape(len(parts), *self.looks.cells).sum(3), self.size) / self.map_unit
+        return parts.sum(1) / self.map_unit
+
+
+def joined(by_level: Floats) -> Floats:
+    """Return the geometric mean over the levels: (n, n_levels) -> (n,)."""
+    mean: Floats = np.exp(np.log(np.maximum(by_level, _TINY)).mean(1))
+    return mean
+
+
+def gathered(blocks: list[Seen]) -> Seen:
+    """Return what was seen of all images, block after block."""
+    first = blocks[0]
+    return Seen(
+        {name: np.concatenate([block.whole[name] for block in blocks]) for name in first.whole},
+        {name: np.concatenate([block.places[name] for block in blocks]) for name in first.places},
+    )

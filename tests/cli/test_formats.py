@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,9 +162,34 @@ def test_arrays_that_are_no_numbers_or_not_named_are_refused(tmp_path: Path) -> 
     )
 
 
-def test_a_decimal_comma_is_named_with_the_option_that_reads_it(tmp_path: Path) -> None:
-    rows = "\n".join(f"{k % 7};{k % 11},5" for k in range(60))
-    (tmp_path / "d.csv").write_text(f"a;b\n{rows}\n")
+@pytest.mark.parametrize(
+    ("form", "option"),
+    [
+        (lambda k: f"{k % 11},5", "--decimal ','"),
+        (lambda k: f"{50000 + k:,}", "--decimal '.'"),
+        (lambda k: f"{50 + k} {100 + k}", "--decimal '.'"),
+        (lambda k: "#DIV/0!" if k == 7 else f"{k}.5", "--na '#DIV/0!'"),
+        (lambda k: "inf" if k == 7 else f"{k}.5", "--na inf"),
+        (lambda k: f"{1 + k % 28} May 2024", "--date-format '%d %b %Y'"),
+        (lambda k: f"0{1 + k % 9}/0{1 + k % 7}/2024", "--date-format %d/%m/%Y"),
+        (lambda k: f"{k} kg", "--column a=category"),
+        (lambda k: f"(1.{k})", "--column a=drop"),
+    ],
+)
+def test_what_is_refused_can_be_read_with_the_option_that_is_named(
+    tmp_path: Path, form: Callable[[int], str], option: str
+) -> None:
+    rows = "".join(f"{form(k)};{k % 7}\n" for k in range(60))
+    (tmp_path / "d.csv").write_text(f"a;b\n{rows}")
     message = refused_in(tmp_path, "fit", tmp_path / "d.csv", "-o", tmp_path / "m")
-    assert "read commas as decimal signs by --decimal ," in message
-    done("fit", tmp_path / "d.csv", "--decimal", ",", "-o", tmp_path / "m", "--steps", 2)
+    assert message.startswith((f"Error: {tmp_path / 'd.csv'}, ", f"Error: {tmp_path / 'd.csv'}: "))
+    assert f" {option}" in message
+    done("fit", tmp_path / "d.csv", *shlex.split(option), "-o", tmp_path / "m", "--steps", 2)
+    done("score", tmp_path / "m", tmp_path / "d.csv")
+
+
+def test_a_warning_is_shown_once(tmp_path: Path) -> None:
+    """The detector sees again what was seen in the file."""
+    (tmp_path / "k.csv").write_text("id,b\n" + "".join(f"{k + 100},{k % 7}\n" for k in range(60)))
+    said = done("fit", tmp_path / "k.csv", "-o", tmp_path / "m", "--steps", 2).stderr
+    assert said.count("column 'id' holds another whole number in every row") == 1

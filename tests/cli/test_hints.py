@@ -20,6 +20,9 @@ from tollad.cli.hints import in_options
         ("use precision='float32' here", "use --precision float32 here"),
         ("no argument is named here", "no argument is named here"),
         ("columns={'a': 'drop', 'b c': 'category'}", "--column a=drop --column 'b c=category'"),
+        ("read them with decimal=',', or", "read them with --decimal ',', or"),
+        ("date_format='%b %d, %Y'", "--date-format '%b %d, %Y'"),
+        ("mark it as missing, in a file with missing=['#DIV/0!']", "mark it as missing with --na '#DIV/0!'"),
         ("columns={'a': unquoted}", "columns={'a': unquoted}"),
     ],
 )

@@ -11,11 +11,12 @@ from columns import fit_one
 from detectors import make, table
 
 from tollad.detector.scored import expected_by
+from tollad.io.dialect import Dialect
 from tollad.io.inputs import read_rows
 from tollad.io.sources import open_table
 from tollad.io.training import read_training_rows
 from tollad.tables.frames import to_arrow
-from tollad.tables.keys import looks_like_key
+from tollad.tables.keys import look_like_days, looks_like_key
 from tollad.tables.survey import fit_columns
 
 SHUFFLED = np.random.default_rng(0).permutation(60)
@@ -117,6 +118,28 @@ class TestLongWholeNumbers:
 
     def test_large_measurements_are_not(self):
         fit_columns(pa.table({"x": ["1e300", "2.5"] * 12, "y": [1e300, 2.5] * 12}))
+
+
+DAYS = [int(day.strftime("%Y%m%d")) for day in pd.date_range("2024-01-01", periods=60, freq="5D")]
+
+
+def test_days_that_are_written_as_numbers_are_warned_of(tmp_path):
+    said = r"column 'day' holds whole numbers that are days, as 20240131 is.*date_format='%Y%m%d'"
+    with pytest.warns(UserWarning, match=said):
+        make("mlp").fit(frame(day=DAYS))
+    with pytest.warns(UserWarning, match=said):
+        fit_columns(pa.table({"day": [str(day) for day in DAYS]}))
+    frame(day=DAYS).to_csv(tmp_path / "d.csv", index=False)
+    asked = ASKED | {"dialect": Dialect(date_format="%Y%m%d")}
+    kinds = {
+        column.name: column.kind for column in fit_columns(read_training_rows(str(tmp_path / "d.csv"), **asked).rows)
+    }
+    assert kinds["day"] == "date"
+
+
+@pytest.mark.parametrize("values", [np.arange(20240101, 20240161), np.array(DAYS) - 10**7, np.array(DAYS[:19])])
+def test_other_numbers_are_no_days(values):
+    assert not look_like_days(values)
 
 
 def test_a_column_without_a_name_is_not_asked_for_when_scoring(tmp_path):

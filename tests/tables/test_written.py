@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from tollad.io.dialect import Dialect, understood
 from tollad.tables.survey import fit_columns
 
 
@@ -27,6 +31,73 @@ def test_numbers_with_signs(form, example, away):
     assert f"written like {example}; make them plain numbers by taking away {away}, or" in str(caught.value)
     assert "columns={'x': 'drop'}" in str(caught.value)
     assert fit_columns(table, {"x": "category"})[0].kind == "category"
+
+
+GAUSS = np.random.default_rng(0).normal(size=60)
+DAYS = [datetime(2023, 1, 1) + timedelta(days=8 * k, hours=5 * k) for k in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            [f"{50000 + 137 * k:,}" for k in range(60)],
+            "read them as 50000 with decimal='.', or as 50.000 with decimal=','",
+        ),
+        (
+            [f"{50000 + 137 * k + 0.5:,}" for k in range(60)],
+            "'50,000.5'; read them as 50000.5 with decimal='.', or leave",
+        ),
+        (
+            [f"{1000 + 137 * k}000,5" for k in range(60)],
+            "'1000000,5'; read them as 1000000.5 with decimal=',', or leave",
+        ),
+        ([f"1.{k + 200}.500,25" for k in range(60)], "read them as 1200500.25 with decimal=','"),
+        ([f"{50 + k} {500 + k}" for k in range(60)], "read them as 50500 with decimal='.', or leave"),
+        ([f"{50 + k}\u202f{500 + k}" for k in range(60)], "read them as 50500 with decimal='.', or leave"),
+        ([f"{50 + k}'{500 + k}.5" for k in range(60)], "read them as 50500.5 with decimal='.'"),
+        ([f"({-x:.3f})" if x < 0 else f"{x:.3f}" for x in GAUSS], "write a minus sign in place of the parentheses"),
+        ([f"{x:.3f}".replace("-", "\u2212") for x in GAUSS], "write the plain sign '-' for minus"),
+        ([hex(k * 97) for k in range(60)], "hexadecimal numbers, written like '0x0'; turn them into decimal ones"),
+        ([f"{k % 24:02}:{k:02}" for k in range(60)], "times of day or durations, written like '00:00'"),
+        ([f"{k + 30}:{k:02}:07.5" for k in range(60)], "times of day or durations"),
+        (
+            [f"[{k}.5, -{k}, 3]" for k in range(60)],
+            "several numbers in a value, written like '[0.5, -0, 3]'; split them",
+        ),
+        ([f"{k}.5, -{k}.25" for k in range(60)], "several numbers in a value"),
+        ([f"{k}.5k" for k in range(60)], "taking away 'k'"),
+        (
+            [f"{k}.5 {'KMG'[k % 3]}B" for k in range(60)],
+            "several units like '0.5 KB'; bring '0.5 KB' and '1.5 MB' into",
+        ),
+        ([f"{k} {('min', 'h')[k % 2]}" for k in range(60)], "numbers of several units"),
+        ([f"{day:%b %d, %Y}" for day in DAYS], "'Jan 01, 2023'; read them with date_format='%b %d, %Y', or keep"),
+        ([f"{day:%d-%b-%y}" for day in DAYS], "date_format='%d-%b-%y', or keep"),
+        ([f"{day:%d %B %Y %H:%M}" for day in DAYS], "date_format='%d %B %Y %H:%M', or keep"),
+        ([f"{day:%d/%b/%Y:%H:%M:%S}" for day in DAYS], "date_format='%d/%b/%Y:%H:%M:%S', or keep"),
+        ([f"{day:%d.%m.%y}" for day in DAYS], "date_format='%d.%m.%y', or keep"),
+    ],
+)
+def test_other_forms_are_named_with_what_to_do(values, words):
+    with pytest.raises(ValueError, match="column 'x' holds") as caught:
+        fit_columns(pa.table({"x": values}))
+    assert words in str(caught.value)
+    assert "leave them out with columns={'x': 'drop'}" in str(caught.value)
+
+
+def test_a_format_that_is_named_reads_the_dates():
+    for form in ("%b %d, %Y", "%d-%b-%y", "%d.%m.%y", "%d/%m/%Y %I:%M %p"):
+        table = pa.table({"x": [day.strftime(form) for day in DAYS]})
+        read = understood(table, Dialect(date_format=form), "row {}".format)
+        assert fit_columns(read)[0].kind == "date"
+
+
+@pytest.mark.parametrize("form", ["1.{}.7", "10.0.{}.1", "{}-39", "3:{}", "{}A", "12 Oak {}"])
+def test_names_with_numbers_are_categories(form):
+    """Versions, addresses, age groups, results of games, and sizes."""
+    values = [form.format(k % 7 + 1) for k in range(60)]
+    assert fit_columns(pa.table({"x": values}))[0].kind == "category"
 
 
 @pytest.mark.parametrize("form", ["id{}", "12-{}", "A{}", "{}A", "street {}"])

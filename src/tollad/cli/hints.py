@@ -33,7 +33,13 @@ def _columns(found: re.Match[str]) -> str:
 
 def _text(found: re.Match[str]) -> str:
     name = {"separator": "sep", "date_format": "date-format"}.get(found[1], found[1])
-    return f"--{name} {shlex.quote(ast.literal_eval(found[2]))}"
+    value = ast.literal_eval(found[2])
+    quoted = shlex.quote(value) if re.search(r"\w", value) else repr(value)
+    return f"--{name} {quoted}"
+
+
+def _missing(found: re.Match[str]) -> str:
+    return f" with --na {shlex.quote(ast.literal_eval(found[1]))}"
 
 
 _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
@@ -45,6 +51,7 @@ _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"\btail=True\b"), "--tail"),
     (re.compile(r"\bmax_gib=(\d+)"), r"--max-gib \1"),
     (re.compile(r"\b(separator|encoding|date_format|decimal)=('[^']*'|\"[^\"]*\")"), _text),
+    (re.compile(r", in a file with missing=\[('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")\]"), _missing),
     (re.compile(r"\bprecision='(\w+)'"), r"--precision \1"),
     (re.compile(r"\bgaps='(\w+)'"), r"--gaps \1"),
     (re.compile(r"\btime_zone='([\w/]+)'"), r"--time-zone \1"),

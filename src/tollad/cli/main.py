@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
+from functools import partial
 from typing import Any
 
 import click
@@ -55,7 +56,8 @@ class _Commands(click.Group):
         try:
             with warnings.catch_warnings(), ended_by_signals(ended):
                 warnings.simplefilter("default", UserWarning)
-                warnings.showwarning = _show_warning
+                said: set[str] = set()
+                warnings.showwarning = partial(_show_warning, said)
                 return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             if sys.stderr is not None and sys.stderr.isatty():
@@ -76,8 +78,11 @@ def _lines(message: str) -> str:
     return "\n".join(map(printable, message.split("\n")))
 
 
-def _show_warning(message: Warning | str, *_where: object, **_how: object) -> None:
-    tell(f"Warning: {printable(in_options(str(message)))}")
+def _show_warning(said: set[str], message: Warning | str, *_where: object, **_how: object) -> None:
+    """Show a warning, but once: the detector finds again in its rows what was found in the file."""
+    if str(message) not in said:
+        said.add(str(message))
+        tell(f"Warning: {printable(in_options(str(message)))}")
 
 
 COMMANDS = {

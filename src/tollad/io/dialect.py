@@ -12,6 +12,8 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tollad.tables.numerals import grouped, grouping_signs
+
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
 """What separates values, and how a message calls many of them. A space is any run of spaces and tabs."""
 
@@ -19,10 +21,9 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 
 # Records that the separator is guessed by.
 _GUESSED_BY = 50
-_GROUPING = "'\u2019 \u00a0\u202f"
 _DAY_FIRST, _MONTH_FIRST = ("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y"), ("%m/%d/%Y", "%m-%d-%Y")
-_TIMES = ("", " %H:%M", " %H:%M:%S")
-_WRITTEN_DATE = r"^[0-9]{1,2}([-/.])[0-9]{1,2}[-/.][0-9]{4}( [0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)?$"
+_TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+_WRITTEN_DATE = r"^[0-9]{1,2}([-/.])[0-9]{1,2}[-/.][0-9]{4}( [0-9]{1,2}:[0-9]{2}(:[0-9]{2})?( (?i:[ap]m))?)?$"
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def contradicting(column: pa.ChunkedArray, dialect: Dialect) -> list[int]:
     column = pc.ascii_trim_whitespace(column)
     with_point = pc.match_substring_regex(column, rf"^{NUMBER.pattern}$")
     with_point = pc.and_(with_point, pc.match_substring(column, "."))
-    wrong = pc.and_(with_point, pc.invert(pc.match_substring_regex(column, _grouped(",")))).fill_null(False)
+    wrong = pc.and_(with_point, pc.invert(pc.match_substring_regex(column, grouped(",")))).fill_null(False)
     found: list[int] = pc.indices_nonzero(wrong.combine_chunks()).to_pylist()
     return found
 
@@ -184,21 +185,13 @@ def why_contradicting(value: str) -> str:
     return f"{value.strip()!r} has a decimal point, but the decimal sign of this table is a comma"
 
 
-def _grouped(decimal: str) -> str:
-    """Return the pattern of numbers with a decimal sign, whose digits may be grouped by threes."""
-    other, sign = {",": ".", ".": ","}[decimal], re.escape(decimal)
-    plain = rf"[0-9]+({sign}[0-9]*)?([eE][+-]?[0-9]+)?|{sign}[0-9]+([eE][+-]?[0-9]+)?"
-    return rf"^[+-]?([0-9]{{1,3}}([{re.escape(other)}{_GROUPING}][0-9]{{3}})+({sign}[0-9]+)?|{plain})$"
-
-
 def _with_points(column: pa.ChunkedArray, dialect: Dialect) -> pa.ChunkedArray:
     if dialect.decimal is None:
         return column
     trimmed = pc.ascii_trim_whitespace(column)
-    other = {",": ".", ".": ","}[dialect.decimal]
-    plain = pc.replace_substring_regex(trimmed, f"[{re.escape(other)}{_GROUPING}]", "")
+    plain = pc.replace_substring_regex(trimmed, grouping_signs(dialect.decimal), "")
     plain = pc.replace_substring(plain, dialect.decimal, ".")
-    return pc.if_else(pc.match_substring_regex(trimmed, _grouped(dialect.decimal)), plain, column)
+    return pc.if_else(pc.match_substring_regex(trimmed, grouped(dialect.decimal)), plain, column)
 
 
 def _with_iso_dates(column: pa.ChunkedArray, form: str) -> pa.ChunkedArray:

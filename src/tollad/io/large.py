@@ -145,7 +145,7 @@ def _survey(
             source.numeric.update(survey.name for survey in surveys if survey.is_number)
         else:
             keep.check()
-            return decided(surveys), n_read, n_kept
+            return decided(surveys, source.path), n_read, n_kept
 
 
 def _kept(block: Block, names: Sequence[str], keep: Keep) -> tuple[pa.Table, Where]:

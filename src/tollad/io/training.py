@@ -142,7 +142,7 @@ def _read_training_table(
     def where(row: int) -> str:
         return block.where(int(numbers[row]))
 
-    columns = fit_columns(table, asked, where=where)
+    columns = fit_columns(table, asked, where=where, file=source.path)
     record = replace(record, n_read=len(block), n_used=len(table), label=label, drop=tuple(drop))
     record = replace(record, dialect=source.dialect.to_json())
     if not named:

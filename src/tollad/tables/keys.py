@@ -41,6 +41,23 @@ def looks_like_key(values: NDArray[Any]) -> bool:
     return bool(dense or (ordered[0] >= 1e5 and len(str(int(ordered[0]))) == len(str(int(ordered[-1])))))
 
 
+def look_like_days(numbers: NDArray[Any]) -> bool:
+    """Return whether whole numbers are all days of the years 1900 to 2099, such as 20240131; `ENOUGH` or more of them.
+
+    Examples
+    --------
+    >>> look_like_days(np.array([20240131, 20240201] * 10)), look_like_days(np.arange(20240120, 20240150))
+    (True, False)
+    """
+    if len(numbers) < ENOUGH or not are_whole(numbers):
+        return False
+    years, rest = np.divmod(numbers, 10000)
+    months, days = np.divmod(rest, 100)
+    return all(
+        ((low <= x) & (x <= high)).all() for x, low, high in ((years, 1900, 2099), (months, 1, 12), (days, 1, 31))
+    )
+
+
 def are_whole(numbers: NDArray[Any]) -> bool:
     return bool(np.isfinite(numbers).all() and (numbers == np.floor(numbers)).all())
 
@@ -50,6 +67,14 @@ def warn_of_key(name: str, remedy: str) -> None:
     warn(
         f"column {name!r} holds another whole number in every row, as row numbers and keys do: new rows lie outside of "
         f"what was learnt and become anomalies; {remedy}"
+    )
+
+
+def warn_of_days(name: str) -> None:
+    """Warn of numbers for which `look_like_days` is true."""
+    warn(
+        f"column {name!r} holds whole numbers that are days, as 20240131 is, and jump by 70 at the end of a month; "
+        "give dates, in a file with date_format='%Y%m%d'"
     )
 
 
@@ -76,11 +101,14 @@ def warn_of_keys(rows: pa.Table | NDArray[Any], names: Sequence[str]) -> None:
     for number, name in enumerate(names):
         if isinstance(rows, pa.Table):
             values, remedy = rows[name].to_numpy(), f"leave it out with {option(name, 'drop')}"
+            keep = f", or keep it with {option(name, 'number')}"
         else:
-            values, remedy = rows[:, number], f"leave out column {number} of the array"
+            values, remedy, keep = rows[:, number], f"leave out column {number} of the array", ""
         if values.dtype.kind not in "iuf":
             continue
-        if looks_like_key(values):
-            warn_of_key(name, remedy)
+        if look_like_days(values):
+            warn_of_days(name)
+        elif looks_like_key(values):
+            warn_of_key(name, remedy + keep)
         if values.dtype.kind in "iu" and (np.abs(values.astype(np.float64)) > 2.0**53).any():
             warn_of_rounding(name, remedy)

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from tollad.tables.casts import TEXT, to_float, to_timestamp, tried
 from tollad.tables.frames import columns_by_name, is_nameless
-from tollad.tables.keys import ENOUGH, are_rounded, are_whole, looks_like_key, warn_of_key, warn_of_rounding
+from tollad.tables.keys import (
+    ENOUGH,
+    are_rounded,
+    are_whole,
+    look_like_days,
+    looks_like_key,
+    warn_of_days,
+    warn_of_key,
+    warn_of_rounding,
+)
 from tollad.tables.schema import AS_WRITTEN, MAX_LEVELS, Column, Where, category_column, check_kinds, date_column
 from tollad.tables.times import days_of, has_zone, offsets, zone_of_type
 from tollad.tables.values import (
@@ -29,7 +38,7 @@ from tollad.tables.values import (
     refusal,
     texts_of,
 )
-from tollad.tables.written import numbers_with_units
+from tollad.tables.written import refused_as_written
 from tollad.warn import warn
 
 # Of `ENOUGH` values nearly all of one kind, the others are taken for slips. A column of nearly only distinct texts is
@@ -38,8 +47,8 @@ _NEARLY = 0.95
 _MOSTLY_DISTINCT = 0.9
 # More distinct numbers than a category can have levels: then a smaller share is enough, since codes repeat.
 _MOSTLY = 0.5
-# Numbers and dates that cannot be read without a guess: decimal commas, thousands separators, per cent, and day and
-# month in an unknown order.
+# Numbers and dates that cannot be read without a guess: decimal commas, grouped digits, per cent, and day and month in
+# an unknown order.
 _WRITTEN = {
     "number": rf"^({NUMBER}|[+-]?[0-9][0-9.,]*(,[0-9]+(\.[0-9]+)?| ?%))$",
     "date": rf"^({DATE}|([0-9]{{1,2}}[-/.]){{2}}[0-9]{{4}}( .*)?|[0-9]{{4}}([-/.][0-9]{{1,2}}){{2}}([T ].*)?)$",
@@ -47,7 +56,7 @@ _WRITTEN = {
 
 
 def fit_columns(
-    table: pa.Table, kinds: Mapping[str, str] | None = None, *, where: Where = "row {}".format
+    table: pa.Table, kinds: Mapping[str, str] | None = None, *, where: Where = "row {}".format, file: str = ""
 ) -> list[Column]:
     """Decide what each column is, and learn its constants.
 
@@ -71,6 +80,8 @@ def fit_columns(
         What columns are, by name, whatever they look like: codes made of digits are categories, say.
     where : callable, optional
         Says where a row, counted from 0, stands; for messages.
+    file : str, default ""
+        Where the table stands, if in a file; for messages.
 
     Returns
     -------
@@ -109,23 +120,28 @@ def fit_columns(
     surveys = [Survey(name, kinds.get(name), keep_days=True) for name in by_name]
     for survey in surveys:
         survey.add(by_name[survey.name], where)
-    return decided(surveys)
+    return decided(surveys, file)
 
 
-def decided(surveys: Sequence[Survey]) -> list[Column]:
-    """Return what each column is, after its last value; ValueError that names all columns that are refused."""
+def decided(surveys: Sequence[Survey], file: str) -> list[Column]:
+    """Return what each column is, after its last value; ValueError that names all columns of a file that are refused.
+
+    `file` is "" for rows of memory.
+    """
     columns, refused = [], {}
     for survey in surveys:
         try:
             columns.append(survey.column())
         except ValueError as error:
             refused[survey.name] = error
+    at = f"{file}: " if file else ""
     if len(refused) == 1:
-        raise next(iter(refused.values()))
+        (message,) = map(str, refused.values())
+        raise ValueError(message if message.startswith(file) else f"{at}{message}")
     if refused:
         lines = "".join(f"\n- {error}" for error in refused.values())
         drop = f"; leave them out with columns={dict.fromkeys(refused, 'drop')}" if columns else ""
-        raise ValueError(f"{len(refused)} columns cannot be learnt from{drop}{lines}")
+        raise ValueError(f"{at}{len(refused)} columns cannot be learnt from{drop}{lines}")
     return columns
 
 
@@ -304,7 +320,9 @@ class Survey:
             if is_nameless(self.name) and (rise or len(np.unique(numbers)) == len(numbers) > 1):
                 warn(f"column {self.name!r} has no name and numbers the rows; it is left out")
                 return Column(self.name, "drop")
-            if looks_like_key(numbers) or (rise and self._n_rows >= ENOUGH):
+            if look_like_days(numbers):
+                warn_of_days(self.name)
+            elif looks_like_key(numbers) or (rise and self._n_rows >= ENOUGH):
                 warn_of_key(
                     self.name,
                     f"leave it out with {option(self.name, 'drop')}, or keep it with {option(self.name, 'number')}",
@@ -352,7 +370,7 @@ class Survey:
     def _refuse_slips(self) -> None:
         """Raise for a column of nearly only numbers, or dates: the rest are more likely slips than categories."""
         texts = {level: count for level, count in self._counts.items() if level is not None}
-        if (error := numbers_with_units(self.name, texts)) is not None:
+        if (error := refused_as_written(self.name, texts)) is not None:
             raise error
         levels, counts = pa.array(texts, TEXT), np.fromiter(texts.values(), np.int64)
         for kind, pattern in _WRITTEN.items():

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tollad.tables.casts import TEXT, to_float, tried
 from tollad.tables.frames import known_columns
+from tollad.tables.numerals import readings
 from tollad.tables.schema import MISSING, Column, Where
 from tollad.tables.times import days_of, local_times, wall_times, zoned
 
@@ -24,8 +25,6 @@ FIRST_DAY, LAST_DAY = -700_000, 2_900_000  # the years 1 to 9999, which a calend
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 DATE = r"[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
 READABLE = {"number": rf"^({NUMBER}|[+-]?(?i:inf|infinity)|(?i:true|false))$", "date": rf"^{DATE}$"}
-# A number with a decimal comma.
-_DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]+,[0-9]+\s*")
 _LIKE = {"number": "number like 1234.5", "date": "date like 2024-12-31 or 2024-12-31 17:30:00"}
 
 
@@ -169,8 +168,11 @@ def read_values(
         row = bisect_left(range(len(column)), True, key=lambda last: tried(read, column[: last + 1]) is None)
         raise refusal(name, column, row, kind, where, choose=choose) from None
     if kind == "number" and pc.any(pc.is_inf(values)).as_py():
-        at = f"{where(pc.index(pc.is_inf(values), True).as_py())}, column {name!r}"
-        raise ValueError(f"{at}: the value is infinite; correct it, or mark it as missing")
+        row = pc.index(pc.is_inf(values), True).as_py()
+        missing = f", in a file with missing=[{column[row].as_py()!r}]" if column.type == TEXT and choose else ""
+        raise ValueError(
+            f"{where(row)}, column {name!r}: the value is infinite; correct it, or mark it as missing{missing}"
+        )
     if kind == "date":
         days = days_of(values)
         strange = np.flatnonzero((days < FIRST_DAY) | (days > LAST_DAY))
@@ -215,9 +217,11 @@ def refusal(
         problem, remedy = f"is {column.type}, but the column is a category of texts", "give texts"
     elif choose:
         problem = f"is not a {_LIKE[kind]}, but most values of the column are {kind}s"
-        remedy = "read commas as decimal signs by decimal=',' or " if _DECIMAL_COMMA.fullmatch(text) else ""
+        read = [f"as {number} with decimal={decimal!r}" for decimal, number in readings(text).items()]
+        missing = f"mark it as missing, in a file with missing=[{text!r}]"
+        remedy = f"read it {', or '.join(read)}, or correct it" if read else f"correct it, or {missing}"
         remedy += (
-            f"correct it, or make the column a category with {option(name, 'category')}, "
+            f", or make the column a category with {option(name, 'category')}, "
             f"or leave it out with {option(name, 'drop')}"
         )
     else:

@@ -1,0 +1,42 @@
+"""How people write numbers: decimal signs, and signs that group digits by threes."""
+
+from __future__ import annotations
+
+import re
+
+GROUPING = "'\u2019 \u00a0\u202f"
+"""What groups digits beside the point and the comma: apostrophes and spaces, also those that do not break."""
+
+_OTHER = {",": ".", ".": ","}
+
+
+def grouped(decimal: str) -> str:
+    """Return the pattern of numbers with a decimal sign, "." or ",", whose digits may be grouped by threes."""
+    sign = re.escape(decimal)
+    plain = rf"[0-9]+({sign}[0-9]*)?([eE][+-]?[0-9]+)?|{sign}[0-9]+([eE][+-]?[0-9]+)?"
+    groups = rf"[1-9][0-9]{{0,2}}([{re.escape(_OTHER[decimal])}{GROUPING}][0-9]{{3}})+({sign}[0-9]+)?"
+    return rf"^[+-]?({groups}|{plain})$"
+
+
+def grouping_signs(decimal: str) -> str:
+    """Return the pattern of a sign that may group the digits of a number with a decimal sign."""
+    return f"[{re.escape(_OTHER[decimal])}{GROUPING}]"
+
+
+def readings(text: str) -> dict[str, str]:
+    """Return how a text that is no plain number can be read, as plain text by decimal sign.
+
+    Examples
+    --------
+    >>> readings("62,711"), readings("1.234,5"), readings("1 234"), readings("12.5")
+    ({'.': '62711', ',': '62.711'}, {',': '1234.5'}, {'.': '1234'}, {})
+    """
+    if re.match(r"^[+-]?[0-9]*\.?[0-9]*$", text):
+        return {}
+    found = {
+        decimal: re.sub(grouping_signs(decimal), "", text).replace(decimal, ".")
+        for decimal in (".", ",")
+        if re.match(grouped(decimal), text)
+    }
+    # Without a decimal sign, both read the same.
+    return {".": found["."]} if len(found) == 2 and found["."] == found[","] else found

@@ -23,6 +23,7 @@ from tollad.cli.hints import in_options
         ("read them with decimal=',', or", "read them with --decimal ',', or"),
         ("date_format='%b %d, %Y'", "--date-format '%b %d, %Y'"),
         ("mark it as missing, in a file with missing=['#DIV/0!']", "mark it as missing with --na '#DIV/0!'"),
+        ("remove them, name them in beside=, or", "remove them, let score write them beside the scores with --id, or"),
         ("columns={'a': unquoted}", "columns={'a': unquoted}"),
     ],
 )

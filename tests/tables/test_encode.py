@@ -261,3 +261,12 @@ def test_a_file_of_text_is_read_as_the_frame_that_wrote_it(tmp_path: Path):
     assert (columns[0].zone, columns[0].offsets) == (AS_WRITTEN, (60, 60))
     assert replace(columns[0], zone="Europe/Berlin", offsets=()) == fit_columns(to_arrow(frame))[0]
     np.testing.assert_array_equal(encode(block.table, columns), encode(to_arrow(frame), columns))
+
+
+@pytest.mark.parametrize("written", ["Ko\u0308ln", " K\u00f6ln\u00a0", "\u2003Ko\u0308ln"])
+def test_text_that_looks_the_same_is_the_same_level(written):
+    """Accents may be characters of their own, and spaces need not be those of ASCII."""
+    columns = fit_columns(table(city=["K\u00f6ln", "Bonn"] * 5))
+    assert encode(table(city=[written]), columns).tolist() == encode(table(city=["K\u00f6ln"]), columns).tolist()
+    older = [replace(columns[0], levels=("Ko\u0308ln", "Bonn"))]
+    assert encode(table(city=[written]), older)[0, 0] == 1

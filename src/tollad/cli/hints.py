@@ -49,6 +49,7 @@ _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"\bcolour=True\b"), "--colour"),
     (re.compile(r"\baspect='(\w+)'"), r"--aspect \1"),
     (re.compile(r"\btail=True\b"), "--tail"),
+    (re.compile(r"\bname them in beside="), "let score write them beside the scores with --id"),
     (re.compile(r"\bmax_gib=(\d+)"), r"--max-gib \1"),
     (re.compile(r"\b(separator|encoding|date_format|decimal)=('[^']*'|\"[^\"]*\")"), _text),
     (re.compile(r", in a file with missing=\[('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")\]"), _missing),

@@ -27,6 +27,7 @@ from tollad.io.sources import (
 )
 from tollad.tables.decode import typed
 from tollad.tables.encode import encode
+from tollad.tables.frames import is_nameless
 from tollad.tables.schema import Column
 from tollad.tables.values import unreadable
 
@@ -316,6 +317,8 @@ def check_columns(source: TableSource, names: Sequence[str], ignored: Collection
         row = "; if its first line is a row, read it with header=False" if may_lack_header(source) else ""
         raise ValueError(f"{source.path}: lacks columns that the model was fitted on: {listed(missing)}{beside}{row}")
     if unknown:
+        index = " (one without a name is mostly the index of a frame: write it with index=False)"
         raise ValueError(
-            f"{source.path}: has columns that the model was not fitted on: {listed(unknown)}; remove them or fit again"
+            f"{source.path}: has columns that the model was not fitted on: {listed(unknown)}"
+            f"{index if any(map(is_nameless, unknown)) else ''}; remove them, name them in beside=, or fit again"
         )

@@ -13,7 +13,7 @@ from tollad.tables.casts import TEXT
 from tollad.tables.frames import known_columns
 from tollad.tables.schema import CYCLES, MAX_LEVELS, Column, Where, category_column, outputs_of
 from tollad.tables.times import days_of
-from tollad.tables.values import read_as
+from tollad.tables.values import composed, read_as
 
 
 def encode(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}".format) -> NDArray[np.float64]:
@@ -129,8 +129,8 @@ def recode(codes: NDArray[np.float64], places: Mapping[int, NDArray[np.int64]]) 
 def _code(column: Column, values: pa.ChunkedArray) -> NDArray[np.float64]:
     """Return the values of a column, from `read_as`, as one number each."""
     if column.kind == "category":
-        # index_in treats null as a level like any other.
-        found = pc.index_in(values, value_set=pa.array(column.levels, TEXT))
+        # Levels of older models are as they were written. `index_in` treats null as a level like any other.
+        found = pc.index_in(values, value_set=composed(pa.array(column.levels, TEXT)))
         return found.fill_null(len(column.levels)).to_numpy()
     return values.to_numpy() if column.kind == "number" else days_of(values)
 

@@ -124,7 +124,7 @@ def clean(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_string(column.type) or pa.types.is_string_view(column.type):
         column = column.cast(TEXT)
     if column.type == TEXT:
-        column = pc.ascii_trim_whitespace(column)
+        column = composed(pc.utf8_trim_whitespace(column))
         missing = pc.is_in(column, value_set=pa.array(MISSING, TEXT))
         column = pc.if_else(missing, pa.scalar(None, TEXT), column)
     elif pa.types.is_floating(column.type):
@@ -137,6 +137,12 @@ def clean(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
             f"turn them into one of these, or drop the column with {option(name, 'drop')}"
         )
     return column
+
+
+def composed(text: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Return text in one form of Unicode, NFC: an accent may be a character of its own and looks the same."""
+    is_plain = pc.all(pc.string_is_ascii(text)).as_py()
+    return text if is_plain or is_plain is None else pc.utf8_normalize(text, "NFC")
 
 
 def has_category_type(kind: pa.DataType) -> bool:

@@ -117,6 +117,12 @@ class TestConstantColumns:
         assert (abs(usual), abs(odd)) == (0, 10)
         assert abs(rounded) < 0.1
 
+    def test_the_least_float_has_a_unit(self):
+        with pytest.warns(UserWarning, match=CONSTANT):
+            features = fit(np.full((7, 1), 5e-324))
+        usual, odd = features.transform(np.array([[5e-324], [1e-3]]))[0].ravel()
+        assert (round(usual, 9), odd) == (0, 10)
+
     def test_values_that_differ_by_rounding_are_one_value(self):
         rows = np.array([[0.3], [0.1 + 0.2], [0.3]])
         with pytest.warns(UserWarning, match=CONSTANT):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from scipy import sparse
 
 from tollad import TollDetector, iter_scores
@@ -69,3 +73,41 @@ def test_sparse_frames(of_frame):
 def test_a_column_of_several_types_is_named(of_frame):
     with pytest.raises(ValueError, match=r"column 'a' holds values of type (float and str|str and float)"):
         of_frame.anomaly_score([{"a": 1.0, "b": 1, "c": 1, "k": "x"}, {"a": "no", "b": 1, "c": 1, "k": "x"}])
+
+
+@pytest.mark.parametrize("kind", [pd.SparseDtype(float), pd.SparseDtype(float, 0.0)])
+def test_sparse_frames_of_numbers(kind):
+    """All of whose columns are sparse, whatever is left out of them."""
+    frame = pd.DataFrame(ROWS, columns=["a", "b", "c"])
+    dense = fitted(frame)
+    np.testing.assert_array_equal(fitted(frame.astype(kind)).anomaly_score(frame), dense.anomaly_score(frame))
+    np.testing.assert_array_equal(dense.anomaly_score(frame.astype(kind)), dense.anomaly_score(frame))
+
+
+def test_tensors():
+    detector = fitted(ROWS)
+    rows = torch.tensor(ROWS, requires_grad=True)
+    np.testing.assert_array_equal(detector.anomaly_score(rows), detector.anomaly_score(ROWS))
+
+
+def test_small_integers():
+    rows = (ROWS * 20).clip(-120, 120).astype(np.int8)
+    np.testing.assert_array_equal(fitted(rows).anomaly_score(rows), fitted(rows.astype(float)).anomaly_score(rows))
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "words"),
+    [
+        ("rows.csv", TypeError, "the rows are the path 'rows.csv'; read the file first"),
+        (Path("rows.csv"), TypeError, "the rows are the path 'rows.csv'; read the file first"),
+        (FRAME.to_dict("list"), TypeError, "a dict is one row, but its values for 'a', 'b', 'c', 'k' are lists"),
+        (
+            FRAME.set_axis(["a", "a", "b", "k"], axis=1),
+            ValueError,
+            "several columns called 'a'; give each column its own",
+        ),
+    ],
+)
+def test_other_forms_are_refused_with_what_to_do(rows, error, words):
+    with pytest.raises(error, match=re.escape(words)):
+        fitted(rows)

@@ -203,7 +203,8 @@ def fit_features(
     scale, limit = np.where(one, 1.0, scale), _NONE
     if X.ndim == 2:
         mean = np.where(constant, lowest / 2 + highest / 2, mean)
-        scale = np.where(constant, np.where(size > 0, _CONSTANT_UNIT * size, _ZERO_UNIT), scale)
+        unit = np.maximum(_CONSTANT_UNIT * size, np.finfo(np.float64).tiny)  # which may be less than a float can be
+        scale = np.where(constant, np.where(size > 0, unit, _ZERO_UNIT), scale)
         limit = np.where(constant, _CONSTANT_CLIP, _CLIP)
         limit[X.shape[1] :] = _FLAG_CLIP
     features = replace(features, mean=mean, scale=scale, limit=limit)

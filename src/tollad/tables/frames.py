@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,12 +22,13 @@ def as_rows(X: Any) -> Any:
     """Return rows in one of the forms that `to_arrow` or NumPy takes, without copying those that have it already.
 
     A dict of values and a pandas Series with named values are one row, a list of dicts is a row each, a structured
-    array is a table, and a sparse matrix of SciPy is made dense: a block at a time where it is read in blocks.
+    array is a table, and a sparse matrix of SciPy is made dense: a block at a time where it is read in blocks. So are
+    sparse columns of pandas. A tensor is taken without its gradient.
 
     Raises
     ------
     TypeError
-        For a lazy frame of polars.
+        For a lazy frame of polars, a path, and a dict of columns.
 
     Examples
     --------
@@ -35,9 +37,22 @@ def as_rows(X: Any) -> Any:
     """
     if hasattr(X, "collect_schema") and not hasattr(X, "get_columns"):
         raise TypeError("the rows are a lazy frame, which holds none yet; call collect() on it first")
+    if isinstance(X, (str, os.PathLike)):
+        raise TypeError(f"the rows are the path {os.fspath(X)!r}; read the file first, as pandas.read_csv does")
     if hasattr(X, "tocsr") and hasattr(X, "toarray"):
         return X.toarray()
+    if hasattr(X, "detach"):
+        return X.detach().cpu().numpy()
+    if hasattr(X, "iloc") and hasattr(X, "columns"):
+        dense = {name: kind.subtype for name, kind in X.dtypes.items() if hasattr(kind, "fill_value")}
+        return X.astype(dense) if dense else X
     if isinstance(X, Mapping):
+        listed_values = [str(name) for name, value in X.items() if isinstance(value, (list, tuple, np.ndarray))]
+        if listed_values:
+            raise TypeError(
+                f"a dict is one row, but its values for {listed(listed_values)} are lists; make a frame of columns, as "
+                "pandas.DataFrame(rows) does"
+            )
         X = [X]
     elif hasattr(X, "iloc") and not hasattr(X, "columns") and not all(isinstance(name, int) for name in X.index):
         X = [dict(zip(map(str, X.index), X.tolist(), strict=True))]
@@ -65,6 +80,7 @@ def to_arrow(X: Any) -> pa.Table | None:
         return None
     series = [X.iloc[:, j] for j in range(X.shape[1])] if hasattr(X, "iloc") else X.get_columns()
     names = [str(name) for name in X.columns]
+    check_distinct(names)
     return pa.table([_to_array(*named) for named in zip(names, series, strict=True)], names=names)
 
 
@@ -95,10 +111,15 @@ def all_numbers(table: pa.Table) -> bool:
     return all(types.is_integer(t) or types.is_floating(t) or types.is_boolean(t) for t in table.schema.types)
 
 
-def columns_by_name(table: pa.Table) -> dict[str, pa.ChunkedArray]:
-    twice = [name for name, count in Counter(table.column_names).items() if count > 1]
+def check_distinct(names: Sequence[str]) -> None:
+    """Raise ValueError for names that several columns have."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(f"the table has several columns called {listed(twice)}; give each column its own name")
+
+
+def columns_by_name(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    check_distinct(table.column_names)
     return dict(zip(table.column_names, table.columns, strict=True))
 
 

@@ -51,7 +51,7 @@ def look_like_days(numbers: NDArray[Any]) -> bool:
     """
     if len(numbers) < ENOUGH or not are_whole(numbers):
         return False
-    years, rest = np.divmod(numbers, 10000)
+    years, rest = np.divmod(numbers.astype(np.float64), 10000)
     months, days = np.divmod(rest, 100)
     return all(
         ((low <= x) & (x <= high)).all() for x, low, high in ((years, 1900, 2099), (months, 1, 12), (days, 1, 31))

@@ -41,26 +41,27 @@ def drawn(rows, most, preparation, seed, before=None):
     return Nearest.draw(rows, wanted, preparation, torch.float64, seed, before)
 
 
-def expected_factors(view):
-    """(1 + s_mean / max(s, s_mean / 4)) / 2 for s, the mean distance to the five nearest others."""
+def expected_surroundings(view):
+    """The factor (1 + s_mean / max(s, s_mean / 4)) / 2 for s, the mean distance to the five nearest others, and the
+    distance to the second of these."""
     n = len(view)
-    spread = np.empty(n)
+    spread, reaches = np.empty(n), np.empty(n)
     for i in range(n):
         others = sorted(math.dist(view[i], view[j]) for j in range(n) if j != i)
-        spread[i] = np.mean(others[:5])
+        spread[i], reaches[i] = np.mean(others[:5]), others[1]
     mean = spread.mean()
-    return np.array([(1 + mean / max(s, mean / 4)) / 2 for s in spread])
+    return np.array([(1 + mean / max(s, mean / 4)) / 2 for s in spread]), reaches
 
 
 def expected_distance(row, view):
-    """The distance to the nearest, but for one row that it equals, with the factor of that nearest row."""
-    factors = expected_factors(view)
+    """The distance to the nearest, but for one row that it equals: no less than its reach, and with its factor."""
+    factors, reaches = expected_surroundings(view)
     distances = [math.dist(row, other) for other in view]
     equal = [i for i, distance in enumerate(distances) if distance == 0]
     if len(equal) == 1:
         distances[equal[0]] = math.inf
     nearest = int(np.argmin(distances))
-    return distances[nearest] * factors[nearest]
+    return max(distances[nearest], reaches[nearest]) * factors[nearest]
 
 
 class TestDistances:
@@ -75,11 +76,23 @@ class TestDistances:
             np.testing.assert_allclose(distances[view], wanted, rtol=1e-9)
             assert {tuple(row) for row in found[view]} <= {tuple(row) for row in of_training}
 
-    def test_a_row_drawn_twice_is_its_own_nearest(self):
-        rows = np.concatenate([table(30), table(30)[:3]])
+    def test_a_row_drawn_three_times_is_its_own_nearest(self):
+        rows = np.concatenate([table(30), table(30)[:3], table(30)[:3]])
         distances, _ = kept(rows).find(torch.from_numpy(preparation_of(rows).views(rows)))
         assert (distances[:, :3] == 0).all()
         assert (distances[:, 3:30] > 0).all()
+
+    def test_nothing_is_near_to_a_row_that_lies_alone(self):
+        """It may be an anomaly among the training rows."""
+        rows = np.concatenate([table(60), np.full((1, table(1).shape[1]), 30.0)])
+        alone, beside = np.full((1, rows.shape[1]), 30.0), np.full((1, rows.shape[1]), 30.1)
+        distances, _ = kept(rows, n_members=1).find(torch.from_numpy(np.concatenate([alone, beside, rows[:60]]))[None])
+        assert distances[0, :2].min() > 3 * distances[0, 2:].max()
+
+    def test_near_duplicates_are_told_apart_far_from_the_origin(self):
+        """Products cancel there: a model file would be refused by another machine."""
+        rows = 1e6 + 1e-3 * np.arange(60.0)[:, None]
+        np.testing.assert_allclose(kept(rows, n_members=1).reaches[0, 1:-1], 1e-3, rtol=1e-6)
 
     @settings(max_examples=30, deadline=None)
     @given(seed=st.integers(0, 1000), offset=st.sampled_from([0.0, 1e3, 1e6]), scale=st.sampled_from([1e-3, 1.0, 50.0]))
@@ -186,8 +199,9 @@ class TestInTheFile:
 
     def test_factors_of_other_rows_are_refused(self):
         nearest, rows = kept(table(40)), table(40, seed=1)
+        learnt = nearest.means, nearest.factors, nearest.reaches
         with pytest.raises(ValueError, match="not those of its factors"):
-            Nearest.of(rows, 40, 1.0, preparation_of(rows), torch.float64, (nearest.means, nearest.factors))
+            Nearest.of(rows, 40, 1.0, preparation_of(rows), torch.float64, learnt)
 
     def test_goes_on_with_partial_fit_after_loading(self, tmp_path):
         detector = train("nearest of some")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,7 +102,7 @@ def split_error(
     """Split the scores of members into parts by value and a latent part.
 
     The error of equation (1) is a norm, not a sum; but ``||r|| = sum_j r_j^2 / ||r||``, and each summand is the share
-    of one value in it. Other errors are shared out by the same squares.
+    of one value in it. Other errors are shared out by the same squares, and evenly where all of these are 0.
 
     Parameters
     ----------
@@ -118,7 +119,8 @@ def split_error(
     squared = np.square(x_hat - x)
     axes = tuple(range(2, x.ndim))
     total = squared.sum(axes, keepdims=True)
-    parts = np.divide(squared, total, out=np.zeros_like(squared), where=total > 0) * error.reshape(total.shape)
+    even = np.full_like(squared, 1 / math.prod(x.shape[2:]))
+    parts = np.divide(squared, total, out=even, where=total > 0) * error.reshape(total.shape)
     return parts, np.maximum(scores - error, 0.0)
 
 

@@ -108,7 +108,9 @@ class Model:
             tensors["center"] = scorer.center.cpu().numpy()
         if scorer.nearest is not None:
             metadata["n_seen"] = scorer.nearest.n_seen
-            tensors |= {f"nearest.{name}": getattr(scorer.nearest, name) for name in ("rows", "means", "factors")}
+            tensors |= {
+                f"nearest.{name}": getattr(scorer.nearest, name) for name in ("rows", "means", "factors", "reaches")
+            }
         if record.settings.network != "custom":  # modules of the user may give other scores each time
             rows = validation.rows_to_check(self.preparation, record.input_shape)
             scores = validation.scores_in_double(scorer, self.preparation, rows)
@@ -208,7 +210,7 @@ class Model:
         if settings.neighbors:
             kept, seen = group(arrays, "nearest."), metadata["n_seen"]
             validation.check_nearest(kept, seen, shape if columns is None else (len(columns.names),), features.n_views)
-            weight, learnt = settings.neighbor_weight, (kept["means"], kept["factors"])
+            weight, learnt = settings.neighbor_weight, (kept["means"], kept["factors"], kept["reaches"])
             nearest = Nearest.of(kept["rows"], seen, weight, preparation, scoring_precision(stack), learnt)
         objective = objective_of(settings)
         if "check.rows" in arrays:

@@ -21,8 +21,9 @@ Indices: TypeAlias = NDArray[np.int64]
 
 # Values of an array of differences: 8 MB as float64.
 _MOST_VALUES = 1 << 20
-# Neighbors that tell how dense the rows around one are, and the least share of the mean that counts.
-_N_AROUND, _LEAST_SHARE = 5, 0.25
+# Neighbors that tell how dense the rows around one are, the least share of the mean that counts, and the neighbor whose
+# distance is the least that a row is from the one that is nearest to it.
+_N_AROUND, _LEAST_SHARE, _REACHED = 5, 0.25, 2
 # Rows that are compared with all others at once.
 _ROWS = 256
 
@@ -49,9 +50,10 @@ class _Searched:
 class Nearest:
     """Training rows that are kept, and how far other rows are from the nearest of them in each view.
 
-    The distance is ``||x - r||_2 (1 + s_mean / s(r)) / 2``, where s(r) is the mean distance of the kept row r to the
-    five nearest others, at least a quarter of its mean over all of them, s_mean: half of it counts as it is, half
-    relative to how dense the rows are around r.
+    The distance is ``max(||x - r||_2, t(r)) (1 + s_mean / s(r)) / 2``. There t(r) is how far the kept row r is from the
+    second nearest of the others, so that nothing is near to a row that lies alone: the training rows may hold a few
+    anomalies. And s(r) is the mean distance of r to the five nearest others, at least a quarter of its mean over all of
+    them, s_mean: half of the distance counts as it is, half relative to how dense the rows are around r.
 
     A row that equals one of them is taken for that row, which is not compared with itself: so training rows have the
     same distances while they are learnt and later. Only a row that was drawn more than once is its own nearest.
@@ -69,6 +71,8 @@ class Nearest:
         for those that are their own nearest.
     factors : ndarray of float64, (n_views, r)
         ``(1 + s_mean / s(r)) / 2``, between 1 / 2 and 5 / 2.
+    reaches : ndarray of float64, (n_views, r)
+        ``t(r)``: the least distance of any row to this one.
     views : sequence of ndarray of float64, (k, d)
         The rows as networks see them, flat, in each view, each but once.
     alone : ndarray of bool, (k,)
@@ -82,6 +86,7 @@ class Nearest:
     weight: float
     means: Floats
     factors: Floats
+    reaches: Floats
     views: Sequence[Floats]
     alone: NDArray[np.bool_]
     first: Indices
@@ -105,7 +110,7 @@ class Nearest:
         weight: float,
         preparation: Preparation,
         precision: torch.dtype,
-        learnt: tuple[Floats, Floats] | None = None,
+        learnt: tuple[Floats, Floats, Floats] | None = None,
     ) -> Nearest:
         """Return the term of kept rows.
 
@@ -117,22 +122,25 @@ class Nearest:
         preparation : Preparation
         precision : torch.dtype
             In which the network takes rows, see `tollad.training.scoring.scoring_precision`.
-        learnt : (means, factors), optional
-            Those of a file. By default the means are 1, until `in_units_of`, and the factors follow from the rows.
+        learnt : (means, factors, reaches), optional
+            Those of a file. By default the means are 1, until `in_units_of`, and the others follow from the rows.
 
         Raises
         ------
         ValueError
-            If the factors of a file are not those of its rows.
+            If the factors or reaches of a file are not those of its rows.
         """
         views = torch.from_numpy(preparation.views(rows)).flatten(2).to(precision).double()
-        own = _factors(views)
-        means, factors = (np.ones(len(views)), own) if learnt is None else learnt
-        if not np.allclose(own, factors, rtol=1e-6, atol=0):
+        own = _surroundings(views)
+        means, factors, reaches = (np.ones(len(views)), *own) if learnt is None else learnt
+        if not (
+            np.allclose(own[0], factors, rtol=1e-6, atol=0)
+            and np.allclose(own[1], reaches, rtol=1e-6, atol=1e-6 * own[1].max())
+        ):
             raise ValueError("kept rows that are not those of its factors")
         flat = views.numpy()
         _, first, counts = np.unique(np.concatenate(flat, 1), axis=0, return_index=True, return_counts=True)
-        return cls(rows, n_seen, weight, means, factors, [view[first] for view in flat], counts == 1, first)
+        return cls(rows, n_seen, weight, means, factors, reaches, [view[first] for view in flat], counts == 1, first)
 
     @classmethod
     def draw(
@@ -194,7 +202,7 @@ class Nearest:
         Returns
         -------
         distances : ndarray of float64, (n_views, n)
-            With their factors.
+            As this class has them, with their factors.
         nearest : ndarray of float64, (n_views, n, ...)
         """
         x = x[: len(self.views)]
@@ -202,8 +210,9 @@ class Nearest:
         with np.errstate(over="ignore", invalid="ignore"):  # values that are taken as they are may be too large
             found = [self._index(view, rows) for view, rows in enumerate(flat)]
             nearest = np.stack([view[index] for view, index in zip(self.views, found, strict=True)])
-            factors = [factor[self.first[index]] for factor, index in zip(self.factors, found, strict=True)]
-            return _distance(flat, nearest) * np.stack(factors), nearest.reshape(x.shape)
+            places = [self.first[index] for index in found]
+            factors, reaches = (np.stack([*map(np.take, kept, places)]) for kept in (self.factors, self.reaches))
+            return np.maximum(_distance(flat, nearest), reaches) * factors, nearest.reshape(x.shape)
 
     def _index(self, view: int, x: Floats) -> Indices:
         """Return which kept row is nearest to each row, (n, d), in one view."""
@@ -250,18 +259,22 @@ def _distance(x: Floats, nearest: Floats) -> Floats:
     return distance
 
 
-def _factors(views: Tensor) -> Floats:
-    """Return the factor of each kept row, (n_views, r, d) to (n_views, r)."""
+def _surroundings(views: Tensor) -> tuple[Floats, Floats]:
+    """Return the factors and reaches of kept rows, (n_views, r, d) to (n_views, r) each."""
+    views = views - views.mean(1, keepdim=True)
     n_around = min(_N_AROUND, views.shape[1] - 1)
     if n_around == 0:
-        return np.ones(views.shape[:2])
-    around = [
-        torch.cat(
-            [torch.cdist(part, view).topk(n_around + 1, largest=False).values[:, 1:] for part in view.split(_ROWS)]
-        )
-        for view in views
-    ]
-    spread = torch.stack(around).mean(2).numpy()
+        return np.ones(views.shape[:2]), np.zeros(views.shape[:2])
+    distances = np.stack([torch.cat([_around(part, view, n_around) for part in view.split(_ROWS)]) for view in views])
+    spread = distances.mean(2)
     mean = spread.mean(1, keepdims=True)
     least = np.maximum(spread, _LEAST_SHARE * mean)
-    return (1 + np.divide(mean, least, out=np.ones_like(least), where=least > 0)) / 2
+    factors = (1 + np.divide(mean, least, out=np.ones_like(least), where=least > 0)) / 2
+    return factors, np.ascontiguousarray(distances[:, :, min(_REACHED, n_around) - 1])
+
+
+def _around(part: Tensor, view: Tensor, n: int) -> Tensor:
+    """Return the distances of some of the rows of a view to the n nearest others, ascending."""
+    # Products find them quickly, but the digits that cancel in products depend on the machine.
+    index = torch.cdist(part, view).topk(n + 1, largest=False).indices
+    return torch.linalg.vector_norm(part.unsqueeze(1) - view[index], dim=2).sort().values[:, 1:]

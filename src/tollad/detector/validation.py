@@ -130,8 +130,8 @@ def check_weights(
 
 
 def check_nearest(kept: Arrays, n_seen: Any, row_shape: tuple[int, ...], n_views: int) -> None:
-    """Raise ValueError for what are no kept training rows of one shape, their mean distances and factors."""
-    rows, means, factors = kept["rows"], kept["means"], kept["factors"]
+    """Raise ValueError for what are no kept training rows of one shape, their mean distances, factors and reaches."""
+    rows, means, factors, reaches = (kept[name] for name in ("rows", "means", "factors", "reaches"))
     if rows.dtype != np.float64 or rows.shape[1:] != row_shape or np.isinf(rows).any():
         raise ValueError("kept rows of another shape or kind than the rows of the fit")
     if type(n_seen) is not int or not 0 < len(rows) <= n_seen:
@@ -144,6 +144,8 @@ def check_nearest(kept: Arrays, n_seen: Any, row_shape: tuple[int, ...], n_views
         or not ((factors > 0) & (factors < 3)).all()
     ):
         raise ValueError("kept rows without factors")
+    if reaches.dtype != np.float64 or reaches.shape != factors.shape or not ((reaches >= 0) & (reaches < np.inf)).all():
+        raise ValueError("kept rows without reaches")
 
 
 def rows_to_check(preparation: Preparation, row_shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -329,7 +329,10 @@ def _distance(graph: Graph, nearest: Nearest, view: int, rows: str) -> str:
     if len(kept) > 1:
         far = graph.constant(np.finfo(np.float64).max)
         distances = graph("Where", graph("And", is_same, alone), far, distances)
-    factors = graph("Gather", graph.constant(nearest.factors[view][nearest.first]), at, axis=0)
     place = graph("ArgMin", distances, axis=1, keepdims=1)
-    found = [graph("GatherElements", part, place, axis=1) for part in (distances, factors)]
-    return graph("Squeeze", graph("Mul", *found), graph.axes(1))
+    factors, reaches = (
+        graph("Gather", graph.constant(kept[view][nearest.first]), at, axis=0)
+        for kept in (nearest.factors, nearest.reaches)
+    )
+    distance, factor, reach = (graph("GatherElements", part, place, axis=1) for part in (distances, factors, reaches))
+    return graph("Squeeze", graph("Mul", graph("Max", distance, reach), factor), graph.axes(1))

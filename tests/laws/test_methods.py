@@ -11,6 +11,7 @@ import pytest
 
 import tollad.methods
 from tollad.methods.neural import Neural
+from tollad.training import build as training_build
 from tollad.training.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
@@ -132,6 +133,14 @@ def test_what_is_watched_changes_nothing_and_may_score(fitted, name):
 def test_a_loss_that_is_no_number_ends_the_fit_with_its_reason(name):
     with pytest.raises(FloatingPointError, match=r"no longer a finite number at step \d+ of"):
         made.method(name, learning_rate=1e35, epochs=9).fit(made.samples(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_that_memory_would_not_hold_are_refused_before_the_fit(name, monkeypatch):
+    rows = made.samples(name)
+    monkeypatch.setattr(training_build, "_available_memory", lambda device: 12 * rows.size - 1)
+    with pytest.raises(MemoryError, match=r"these rows need about .* GiB of memory, .* are free; give fewer of them"):
+        made.method(name).fit(rows)
 
 
 @pytest.mark.parametrize("name", NAMES)

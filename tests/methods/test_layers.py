@@ -10,6 +10,11 @@ from tollad.methods.layers import Adam, Dropout, build, default, glorot, glorot_
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
 
+def test_weights_that_memory_would_not_hold_are_refused_before_they_are_made():
+    with pytest.raises(MemoryError, match=r"1,000,001,000,000 weights need about .* GiB .*; choose smaller widths"):
+        build(lambda: nn.Linear(10**6, 10**6), 0)
+
+
 def test_adam_steps_as_its_paper_says_and_touches_nothing_else():
     w, other = nn.Parameter(torch.tensor([1.0, -2.0])), nn.Parameter(torch.ones(2))
     adam = Adam([w], 0.1, betas=(0.5, 0.99), weight_decay=0.3)

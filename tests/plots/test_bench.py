@@ -13,7 +13,7 @@ from tollad.bench.report import collect
 from tollad.bench.spec import Run
 from tollad.bench.tables import parse_table, read_table
 from tollad.plots import bench as figures
-from tollad.plots.bench import draw_by_beta, draw_curves, draw_report
+from tollad.plots.bench import draw_by_beta, draw_collapse, draw_curves, draw_report
 
 pytest.importorskip("matplotlib")
 
@@ -42,6 +42,61 @@ def drawn(monkeypatch):
     save = figures._save
     monkeypatch.setattr(figures, "_save", lambda figure, axes, *rest: last.append(axes) or save(figure, axes, *rest))
     return last
+
+
+COLLAPSE = parse_table(
+    "collapse",
+    """
+title = "The term in others"
+metric = "f1"
+seeds = 3
+[run]
+protocol = "random_split"
+dataset = "arrhythmia"
+[cells]
+random = { vary = ["seed", "split_seed"] }
+[[methods]]
+name = "MemAE"
+trial = { recipe = "memae" }
+[[methods]]
+name = "MemAE, beta 1"
+trial = { recipe = "memae", collapse = 1.0 }
+[[methods]]
+name = "Deep SVDD, beta 1"
+trial = { recipe = "dsvdd", collapse = 1.0 }
+""",
+)
+
+
+def trial_row(name, seed, value):
+    method = next(method for method in COLLAPSE.methods if method.name == name)
+    item = COLLAPSE.repetition(method, "random", seed)
+    values = {"kind": "trial", "identity": item.identity, "run": dataclasses.asdict(item), "error": None}
+    return {**values, "last": {"test": value}, "best_validation": None, "metric": "f1"}
+
+
+def test_the_term_in_other_methods_is_drawn_as_differences_seed_by_seed(tmp_path, monkeypatch):
+    figures_drawn = []
+    save = figures.save_figure
+    monkeypatch.setattr(
+        figures, "save_figure", lambda figure, *a, **b: figures_drawn.append(figure) or save(figure, *a, **b)
+    )
+    without = [trial_row("MemAE", seed, value) for seed, value in ((0, 0.5), (1, 0.6), (2, 0.1))]
+    with_it = [trial_row("MemAE, beta 1", seed, value) for seed, value in ((1, 0.7), (0, 0.52))]
+    alone = [trial_row("Deep SVDD, beta 1", seed, 0.9) for seed in range(3)]
+
+    draw_collapse([TABLE, COLLAPSE], [*without, *with_it, *alone], tmp_path / "collapse.png")
+
+    assert is_picture(tmp_path / "collapse.png")
+    (axes,) = figures_drawn[0].axes
+    assert axes.get_title() == "arrhythmia, random"
+    assert labels(axes) == ["MemAE"], "Deep SVDD has nothing to compare with"
+    dots = next(line for line in axes.get_lines() if line.get_marker() == "o")
+    assert sorted(dots.get_ydata()) == pytest.approx([2, 10])
+    mean = next(line for line in axes.get_lines() if line.get_marker() == "s")
+    assert mean.get_ydata() == pytest.approx([6])
+    with pytest.raises(ValueError, match="no method is measured with and without the collapse term"):
+        draw_collapse([COLLAPSE], without, tmp_path / "nothing.png")
 
 
 def labels(axes):

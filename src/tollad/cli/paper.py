@@ -248,15 +248,16 @@ def compare(output: str | None, folder: str) -> None:
 
 
 @paper.command()
-@click.argument("what", type=click.Choice(["figure2", "figure4", "curves"]))
+@click.argument("what", type=click.Choice(["figure2", "figure4", "curves", "collapse"]))
 @click.option("-o", "--output", metavar="FILE", help="The picture.  [default: WHAT.png]")
 @click.option("--table", metavar="TABLE", help="Whose curves to draw; for figure4 another table like it.")
 @click.option("--normal", multiple=True, metavar="CELL", help="A cell to draw; may repeat.  [default: all]")
 @_results_option
 def plot(what: str, output: str | None, table: str | None, normal: tuple[str, ...], folder: str) -> None:
-    """Draw Figure 2, computed at once; Figure 4, from its results; or the validation curves of a table."""
-    if what == "figure2" and (table or normal):
-        raise click.UsageError("Figure 2 is of no table: it takes neither --table nor --normal.")
+    """Draw Figure 2, computed at once; Figure 4, from its results; the validation curves of a table; or what the
+    collapse term changes in other methods, from all results."""
+    if what in ("figure2", "collapse") and (table or normal):
+        raise click.UsageError(f"{what} is of no one table: it takes neither --table nor --normal.")
     path = output or f"{what}.png"
     if what == "figure2":
         from tollad import theory
@@ -265,9 +266,12 @@ def plot(what: str, output: str | None, table: str | None, normal: tuple[str, ..
         figures.draw_figure2(theory.figure2(), path)
         return
     from tollad.bench.results import Results
-    from tollad.bench.tables import read_table
-    from tollad.plots.bench import draw_by_beta, draw_curves
+    from tollad.bench.tables import names, read_table
+    from tollad.plots.bench import draw_by_beta, draw_collapse, draw_curves
 
+    if what == "collapse":
+        draw_collapse(map(read_table, names()), Results(folder), path)
+        return
     if what == "curves" and table is None:
         raise click.UsageError("--table is missing: whose curves to draw.")
     draw = draw_curves if what == "curves" else draw_by_beta

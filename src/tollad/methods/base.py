@@ -14,8 +14,12 @@ from numpy.typing import NDArray
 
 from tollad.io import artifact
 from tollad.methods.scaling import Scaling
+from tollad.training.build import need_memory
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
+
+# Rows are scaled in double precision; networks take them in single.
+_BYTES_OF_A_VALUE = 8 + 4
 
 
 class Watched(NamedTuple):
@@ -76,8 +80,11 @@ class Comparator(ABC):
             If the rows do not suit the method.
         FloatingPointError
             When a loss is no longer a finite number.
+        MemoryError
+            If memory would not hold the scaled rows, or the weights with their gradients and moments.
         """
         rows = _numbers(X, "fit")
+        need_memory(_BYTES_OF_A_VALUE * rows.size, f"to fit {self.title}, these rows need", "give fewer of them")
         self._shape = rows.shape[1:]
         self._scaling = Scaling(self.scale).fit(rows)
         self._fit(self._scaling(rows), Watched(watch, n_watches, checkpoint))

@@ -11,8 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from tollad.training.build import need_memory
+
 Init: TypeAlias = Callable[[Tensor, torch.Generator], None]
 """Draws the weights of a dense or convolutional layer in place."""
+
+# Weights, gradients and the two moments of Adam, in single precision.
+_BYTES_OF_A_WEIGHT = 4 * 4
 
 
 class Dropout(nn.Module):
@@ -124,10 +129,17 @@ def build(factory: Callable[[], nn.Module], seed: int, init: Init = default) -> 
         Makes the network of linear, convolutional, BatchNorm and `Drawn` layers.
     seed : int
     init : callable, default `default`
+
+    Raises
+    ------
+    MemoryError
+        If memory would not hold the weights, their gradients and the moments of Adam; nothing is allocated then.
     """
     # On the meta device nothing is drawn from the global random state.
     with torch.device("meta"):
         network = factory()
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    need_memory(_BYTES_OF_A_WEIGHT * weights, f"{weights:,} weights need", "choose smaller widths")
     zeros = {name: torch.zeros(tensor.shape, dtype=tensor.dtype) for name, tensor in network.state_dict().items()}
     network.load_state_dict(zeros, assign=True)
     generator = torch.Generator().manual_seed(seed)

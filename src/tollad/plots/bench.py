@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.bench.report import SELECTIONS, Group, Line, Report, groups
+from tollad.bench.report import SELECTIONS, Group, Line, Report, groups, value_of
 from tollad.bench.results import Row
-from tollad.bench.tables import Table
+from tollad.bench.tables import Method, Table
 from tollad.plots.style import COLOURS, INK, new_figure, picture_format, save_figure
 
 if TYPE_CHECKING:
@@ -197,6 +197,88 @@ def draw_curves(
     axes.set_xlabel("step")
     axes.set_ylabel(f"{_METRICS.get(table.metric, table.metric)} of the validation rows")
     _save(figure, axes, table.title, path)
+
+
+def draw_collapse(tables: Iterable[Table], rows: Iterable[Row], path: str | os.PathLike[str]) -> None:
+    """Draw what the collapse term changes in the losses of other methods, a panel for each cell of the tables.
+
+    Over beta stands the last step less that without the term, seed by seed: small dots, and their mean with its
+    standard error. No label was used, and no beta picked.
+
+    Parameters
+    ----------
+    tables : iterable of Table
+        Their trials differ in `collapse`; others are left out.
+    rows : iterable of rows
+    path : path
+
+    Raises
+    ------
+    ImportError, ValueError, OSError
+        As of `draw_report`; ValueError also if nothing is measured with and without the term.
+    """
+    rows = list(rows)
+    panels = [(table, cell, lines) for table in tables for cell, lines in _collapse_lines(table, rows).items()]
+    if not panels:
+        raise ValueError(
+            "no method is measured with and without the collapse term; run a table such as table4_collapse"
+        )
+    picture = picture_format(path)
+    figure = new_figure(1.0 + 3.3 * len(panels), 3.8)
+    names = list(dict.fromkeys(name for _, _, lines in panels for name in lines))
+    betas = sorted({beta for _, _, lines in panels for line in lines.values() for beta in line})
+    for axes, (table, cell, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        axes.axhline(0, color=_GREY, linewidth=0.8)
+        for name, line in lines.items():
+            number = names.index(name)
+            shift = (number - (len(names) - 1) / 2) * 0.5 / len(names)
+            colour, places = COLOURS[number % len(COLOURS)], [betas.index(beta) + shift for beta in line]
+            for place, gains in zip(places, line.values(), strict=True):
+                axes.plot([place] * len(gains), gains, "o", color=colour, markersize=3, alpha=0.35, mew=0)
+            means = [float(np.mean(gains)) for gains in line.values()]
+            errors = [float(np.std(gains, ddof=1) / np.sqrt(len(gains))) for gains in line.values()]
+            axes.errorbar(
+                places, means, errors, marker="s", markersize=5, linestyle="none", color=colour, capsize=3, label=name
+            )
+        axes.set_xticks(range(len(betas)), [f"{beta:g}" for beta in betas])
+        axes.set_xlim(-0.6, len(betas) - 0.4)
+        axes.set_xlabel("$\\beta$")
+        (dataset,) = {str({**table.run, **table.cells[cell].values}["dataset"])}
+        axes.set_title(f"{dataset}, {cell}", fontsize="medium")
+        axes.set_ylabel(f"change of {_METRICS[table.metric]}".replace("(%)", "(points)"))
+    figure.suptitle("The collapse term in other methods: last step with it less that without", x=0.01, ha="left")
+    handles = {label: h for axes in figure.axes for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, frameon=False, fontsize="small")
+    save_figure(figure, path, picture, overwrite=True)
+
+
+def _collapse_lines(table: Table, rows: Sequence[Row]) -> dict[str, dict[str, dict[float, list[float]]]]:
+    """By cell, method without the term and beta: the differences to beta = 0 of the seeds that have both, in points."""
+    bare = {_without_collapse(method): method.name for method in table.methods if "collapse" not in method.own}
+    of_method = {method.name: method for method in table.methods}
+    measured = {
+        (group.cell, group.recipe, group.method): {
+            (row["run"]["seed"], row["run"]["split_seed"]): value_of(row, "last", table.metric) for row in group.rows
+        }
+        for group in groups(table, rows)
+        if group.rows[0]["kind"] == "trial"
+    }
+    found: dict[str, dict[str, dict[float, list[float]]]] = {}
+    for (cell, recipe, name), values in measured.items():
+        method = of_method[name]
+        base = bare.get(_without_collapse(method))
+        if base is None or "collapse" not in method.own:
+            continue
+        without = measured.get((cell, recipe, base), {})
+        both = [(value, without[seed]) for seed, value in values.items() if seed in without]
+        gains = [100 * (value - other) for value, other in both if value is not None and other is not None]
+        if len(gains) > 1:
+            found.setdefault(cell, {}).setdefault(base, {})[float(method.own["collapse"])] = gains
+    return found
+
+
+def _without_collapse(method: Method) -> str:
+    return repr(sorted((name, value) for name, value in method.own.items() if name != "collapse"))
 
 
 def _found(table: Table, rows: Iterable[Row], normal: Sequence[str] | None) -> list[Group]:

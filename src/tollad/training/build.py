@@ -200,12 +200,26 @@ def _refuse_beyond_memory(template: nn.Module, n_members: int, values_of_a_pass:
 
 
 def _refuse(n_members: int, needed: float, device: torch.device) -> None:
+    need_memory(needed, f"{n_members} members need", "lower n_members, batch_size or hidden", device)
+
+
+def need_memory(needed: float, who: str, remedy: str, device: torch.device = _CPU) -> None:
+    """Raise a MemoryError if a device has not so many bytes free.
+
+    Parameters
+    ----------
+    needed : float
+        Bytes.
+    who, remedy : str
+        Of the message: what needs them, with its verb, and what to do.
+    device : torch.device
+        By default the machine's own memory.
+    """
     available = _available_memory(device)
     if needed > available:
         place = f" on {device}" if device.type == "cuda" else ""
         raise MemoryError(
-            f"{n_members} members need about {needed / 2**30:.1f} GiB of memory, {available / 2**30:.1f} GiB are free"
-            f"{place}; lower n_members, batch_size or hidden"
+            f"{who} about {needed / 2**30:.1f} GiB of memory, {available / 2**30:.1f} GiB are free{place}; {remedy}"
         )
 
 

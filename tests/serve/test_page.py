@@ -9,19 +9,18 @@ import csv
 import io
 import re
 import shutil
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from detectors import FEW_STEPS, people, table, train
+from served import app_of, listening
 
 from tollad import TollDetector
 
 pytest.importorskip("prometheus_client")
-uvicorn = pytest.importorskip("uvicorn")
+pytest.importorskip("uvicorn")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 CHROMIUM = shutil.which("chromium")
@@ -45,19 +44,8 @@ def folder(tmp_path_factory):
 @contextmanager
 def served(folder, *names: str, **how) -> Iterator[str]:
     """Serve models for as long as the block runs; gives the address."""
-    from tollad.serve.app import make_app
-
-    app = make_app([str(folder / f"{name}.tollad") for name in names], **how)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(60)
+    with listening(app_of(*(folder / f"{name}.tollad" for name in names), **how)) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")

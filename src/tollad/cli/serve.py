@@ -28,7 +28,8 @@ def serve(models: tuple[str, ...], host: str, port: int, token_file: str | None,
     POST /score takes JSON, CSV, Arrow and Parquet; /openapi.json describes all. A model file that is replaced is loaded
     anew within a second, or at once after SIGHUP. Addresses of other machines are served only with a token.
     """
-    from tollad.serve.app import Limits, make_app
+    from tollad.serve.app import make_app
+    from tollad.serve.limits import Limits
 
     token = None if token_file is None else _token(token_file)
     if token is None and not _is_loopback(host):
@@ -44,7 +45,7 @@ def serve(models: tuple[str, ...], host: str, port: int, token_file: str | None,
         except OSError as error:
             raise OSError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
         if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, lambda *_: [model.look_again() for model in app.state.models.values()])
+            signal.signal(signal.SIGHUP, lambda *_: app.state.watch.look())
         click.echo(f"Listening on http://{host}:{listening.getsockname()[1]}", err=True)
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=30)
         uvicorn.Server(config).run(sockets=[listening])

@@ -67,15 +67,19 @@ def answers(detector: Detector, samples: Any) -> dict[str, NDArray[Any]]:
     >>> sorted(said), said["anomaly"].sum()
     (['anomaly', 'anomaly_score'], np.int64(5))
     """
-    said: dict[str, NDArray[Any]]
     if isinstance(detector, SeriesDetector):
-        judged = detector.judge(samples)
-        said = {"anomaly_score": judged.scores, "anomaly": judged.alarms}
-    else:
-        scores = detector.anomaly_score(samples)
-        said = {"anomaly_score": scores, "anomaly": scores > -detector.offset_}
+        found = detector.judge(samples)
+        return judged(detector, found.scores, found.alarms)
+    return judged(detector, detector.anomaly_score(samples))
+
+
+def judged(
+    detector: Detector, scores: NDArray[np.float64], alarms: NDArray[np.bool_] | None = None
+) -> dict[str, NDArray[Any]]:
+    """Return what `answers` does of samples whose scores are known; of a series with its alarms."""
+    said = {"anomaly_score": scores, "anomaly": scores > -detector.offset_ if alarms is None else alarms}
     if detector.decision_.calibration_scores is not None:
-        known = np.isfinite(said["anomaly_score"])  # a causal series has no score before its first window
+        known = np.isfinite(scores)  # a causal series has no score before its first window
         said["p_value"] = np.full(len(known), np.nan)
-        said["p_value"][known] = detector.decision_.p_values(said["anomaly_score"][known])
+        said["p_value"][known] = detector.decision_.p_values(scores[known])
     return said

@@ -2,81 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
-import hmac
-import secrets
-import sys
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from tollad import __version__
-from tollad.detector.estimator import TollDetector
-from tollad.serve.answers import answers
-from tollad.serve.bodies import TYPES, rows_of, wanted_names
-from tollad.serve.page import page
-from tollad.serve.served import Served, all_served
 
 try:
     import orjson
+    import prometheus_client  # noqa: F401 - it is named here where it is missing
     from fastapi import FastAPI, Request, Response
-    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-    from starlette.concurrency import run_in_threadpool
-    from starlette.requests import ClientDisconnect
+    from starlette.exceptions import HTTPException
+    from starlette.routing import Route
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from tollad.serve.inference import SERVER, Inference, tensors_of
+    from tollad.serve.limits import Gate, Limits, RefusedError
+    from tollad.serve.page import page
+    from tollad.serve.schema import with_models
+    from tollad.serve.served import Loaded, Served, Watch, all_served
+    from tollad.serve.telling import Metrics, Told, log
+    from tollad.serve.worker import Answer, Worker
 except ImportError as error:
     raise ImportError("a server needs further packages: pip install 'tollad[serve]'") from error
 
+from tollad.serve.bodies import TYPES
 
-@dataclass(frozen=True)
-class Limits:
-    """What one request may ask for.
-
-    Attributes
-    ----------
-    n_bytes : int
-        Of a body.
-    n_rows : int
-    seconds : float
-        Until a body is whole.
-    n_waiting : int
-        Requests at work at once; more are turned away.
-    """
-
-    n_bytes: int = 64 << 20
-    n_rows: int = 1_000_000
-    seconds: float = 30.0
-    n_waiting: int = 64
-
-
-class RefusedError(Exception):
-    """A request that is not answered: its status, and the sentence that says why."""
-
-    def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(reason)
-        self.status, self.headers = status, dict(headers or {})
-
-
-class Metrics:
-    """What Prometheus is told."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter("tollad_requests", "Requests.", ["path", "status"], registry=self.registry)
-        self.seconds = Histogram("tollad_request_seconds", "Time of a request.", ["path"], registry=self.registry)
-        self.rows = Counter("tollad_rows", "Rows scored.", ["model"], registry=self.registry)
-        self.anomalies = Counter("tollad_anomalies", "Rows called anomalous.", ["model"], registry=self.registry)
-        self.drift = Gauge(
-            "tollad_drift", "1 once rows differ from the calibration rows.", ["model"], registry=self.registry
-        )
-
-
-def log(record: Mapping[str, Any]) -> None:
-    """Write one line of JSON to standard error: no data of any row."""
-    sys.stderr.write(orjson.dumps(dict(record)).decode() + "\n")
-    sys.stderr.flush()
+# What is answered without a token: the page, which holds no data and asks for the token, and what watches the service.
+_OPEN = ("/", "/health", "/ready", "/v2/health/live", "/v2/health/ready")
 
 
 def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits | None = None) -> FastAPI:
@@ -97,122 +55,140 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
     ValueError, OSError
         For a file that is no model of a table or cannot be read, and for two files of one name.
     """
-    bounds = limits or Limits()
-    models, metrics = all_served(paths, log), Metrics()
-    document, its_headers = page()
+    models, metrics, gate = all_served(paths, log), Metrics(), Gate(limits or Limits(), token)
+    worker, watch, document = Worker(metrics.batches.inc), Watch(models), page()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watch.start()
+        yield
+        watch.stop()
+
     # The pages that FastAPI offers load scripts from a foreign address.
-    app = FastAPI(title="tollad", version=__version__, docs_url=None, redoc_url=None)
-    app.state.models = models
-    at_work = 0
+    app = FastAPI(title="tollad", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.models, app.state.watch = models, watch
 
-    @app.middleware("http")
-    async def around(request: Request, call_next: Any) -> Response:
-        began, identity = time.perf_counter(), request.headers.get("x-request-id", "")[:64] or secrets.token_hex(8)
-        try:
-            _check_token(request, token)
-            response = await call_next(request)
-        except RefusedError as refused:
-            response = _as_json({"error": str(refused)}, refused.status, refused.headers)
-        route = request.scope.get("route")
-        path = getattr(route, "path", "other")
-        seconds = time.perf_counter() - began
-        metrics.requests.labels(path, response.status_code).inc()
-        metrics.seconds.labels(path).observe(seconds)
-        response.headers["x-request-id"] = identity
-        log(
-            {
-                "request": identity,
-                "method": request.method,
-                "path": path,
-                "status": response.status_code,
-                "ms": round(seconds * 1e3, 2),
-            }
-        )
-        return response
-
-    @app.exception_handler(RefusedError)
-    async def refuse(_: Request, refused: RefusedError) -> Response:
-        return _as_json({"error": str(refused)}, refused.status, refused.headers)
-
-    async def answer(request: Request, name: str | None, n_reasons: int) -> Response:
-        nonlocal at_work
-        model = _found(models, name)
+    async def answered(request: Request, *, explained: bool) -> Response:
+        model = _found(models, request.path_params.get("name"))
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in TYPES:
             raise RefusedError(415, f"the content type must be one of {', '.join(TYPES)}")
-        body = await _body(request, bounds)
-        if at_work >= bounds.n_waiting:
-            raise RefusedError(503, "too many requests are waiting; try again", {"retry-after": "1"})
-        at_work += 1
+        n_reasons = _n_reasons(request) if explained else 0
+        gate.check_room()
+        body = await gate.body(request)
+        with gate.inside():
+            answer = await worker.answer(model, lambda loaded: _rows(loaded, kind, body, gate.limits.n_rows), n_reasons)
+        _count(metrics, model.name, answer)
+        return as_json({**answer.said, "threshold": -answer.loaded.detector.offset_})
+
+    # Not as routes of FastAPI, which takes longer over a request than the score of its row.
+    for at, (name, explained) in product(("", "/models/{name}"), (("score", False), ("explain", True))):
+        app.add_route(f"{at}/{name}", partial(answered, explained=explained), methods=["POST"])
+
+    async def infer(request: Request) -> Response:
+        """Score tensors, as the Open Inference Protocol has it: what cannot be read is 400 there."""
+        model = _found(models, request.path_params["name"])
+        gate.check_room()
+        asked = Inference(await gate.body(request))
         try:
-            detector, monitor = await run_in_threadpool(model.current)
-            said = await run_in_threadpool(_judged, detector, kind, body, bounds.n_rows, n_reasons)
-        except (ValueError, TypeError, NotImplementedError, OverflowError) as error:
-            raise RefusedError(422, str(error)) from None
-        finally:
-            at_work -= 1
-        metrics.rows.labels(model.name).inc(len(said["anomaly_score"]))
-        metrics.anomalies.labels(model.name).inc(int(np.sum(said["anomaly"])))
-        if monitor is not None:
-            monitor.update(said["anomaly_score"])
-            metrics.drift.labels(model.name).set(monitor.drift is not None)
-        return _as_json(said)
+            with gate.inside():
+                answer = await worker.answer(model, lambda loaded: asked.rows(loaded, gate.limits.n_rows))
+        except RefusedError as refused:
+            raise RefusedError(
+                400 if refused.status == 422 else refused.status, str(refused), refused.headers
+            ) from None
+        _count(metrics, model.name, answer)
+        return as_json(asked.answer(model.name, answer.said, -answer.loaded.detector.offset_))
+
+    app.add_route("/v2/models/{name}/infer", infer, methods=["POST"])
+
+    @app.get("/v2")
+    async def server() -> Response:
+        """Say what the server is, as the Open Inference Protocol has it."""
+        return as_json(SERVER)
+
+    @app.get("/v2/health/live")
+    async def live() -> Response:
+        """Say that the service runs, as the Open Inference Protocol has it."""
+        return as_json({"live": True})
+
+    @app.get("/v2/health/ready")
+    async def ready() -> Response:
+        """Say that all models are loaded, as the Open Inference Protocol has it."""
+        return as_json({"ready": True})
+
+    @app.get("/v2/models/{name}")
+    async def metadata(name: str) -> Response:
+        """Say which tensors a model takes and gives, as the Open Inference Protocol has it."""
+        return as_json(tensors_of(name, _found(models, name).loaded))
+
+    @app.get("/v2/models/{name}/ready")
+    async def model_ready(name: str) -> Response:
+        """Say that a model is loaded, as the Open Inference Protocol has it."""
+        return as_json({"name": _found(models, name).name, "ready": True})
 
     @app.get("/", include_in_schema=False)
     async def root() -> Response:
-        return Response(document, headers=its_headers, media_type="text/html")
-
-    @app.post("/score")
-    async def score(request: Request) -> Response:
-        """Score rows by the only model."""
-        return await answer(request, None, 0)
-
-    @app.post("/models/{name}/score")
-    async def score_by(request: Request, name: str) -> Response:
-        """Score rows by one of several models."""
-        return await answer(request, name, 0)
-
-    @app.post("/explain")
-    async def explain(request: Request, reasons: int = 3) -> Response:
-        """Score rows by the only model, and say why."""
-        return await answer(request, None, max(1, reasons))
-
-    @app.post("/models/{name}/explain")
-    async def explain_by(request: Request, name: str, reasons: int = 3) -> Response:
-        """Score rows by one of several models, and say why."""
-        return await answer(request, name, max(1, reasons))
+        text, headers = document
+        return Response(text, headers=headers, media_type="text/html")
 
     @app.get("/info")
     async def info() -> Response:
         """Say which models there are, and what rows they take."""
-        return _as_json(
-            {"tollad": __version__, "models": {name: _described(m.current()[0]) for name, m in models.items()}}
-        )
+        described = {name: _described(model.loaded) for name, model in models.items()}
+        return as_json({"tollad": __version__, "models": described})
 
     @app.get("/health")
     @app.get("/ready")
     async def health() -> Response:
         """Say that the service runs; it does not before all models are loaded."""
-        return _as_json({"status": "ok"})
+        return as_json({"status": "ok"})
 
     @app.get("/metrics")
     async def tell_metrics() -> Response:
         """Tell Prometheus."""
-        return Response(generate_latest(metrics.registry), media_type="text/plain; version=0.0.4")
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
+    @app.exception_handler(RefusedError)
+    async def refuse(_: Request, refused: RefusedError) -> Response:
+        return as_json({"error": str(refused)}, refused.status, refused.headers)
+
+    @app.exception_handler(HTTPException)
+    async def no_such(_: Request, found: HTTPException) -> Response:
+        reason = "there is nothing here for this method and address; /openapi.json names all there is"
+        return as_json({"error": reason}, found.status_code, found.headers)
+
+    @app.exception_handler(Exception)
+    async def failed(_: Request, __: Exception) -> Response:
+        return as_json({"error": "the server failed at this request; its log says where"}, 500)
+
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        return with_models(described(), models)
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    app.add_middleware(Guard, gate=gate)
+    paths_of = {route.endpoint: route.path for route in app.routes if isinstance(route, Route)}
+    app.add_middleware(Told, metrics=metrics, paths=paths_of)
     return app
 
 
-# What is answered without a token: the page, which holds no data and asks for the token, and what watches the service.
-_OPEN = ("/", "/health", "/ready")
+class Guard:
+    """Refuses requests without the token."""
 
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self._app, self._gate = app, gate
 
-def _check_token(request: Request, token: str | None) -> None:
-    if token is None or request.url.path in _OPEN:
-        return
-    given = request.headers.get("authorization", "")
-    if not hmac.compare_digest(given.encode("latin-1"), f"Bearer {token}".encode()):
-        raise RefusedError(401, "send the token as: Authorization: Bearer TOKEN", {"www-authenticate": "Bearer"})
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request on, or refuse it."""
+        if scope["type"] == "http" and scope["path"] not in _OPEN:
+            try:
+                self._gate.check_token(Request(scope))
+            except RefusedError as refused:
+                await as_json({"error": str(refused)}, refused.status, refused.headers)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 def _found(models: Mapping[str, Served], name: str | None) -> Served:
@@ -225,58 +201,42 @@ def _found(models: Mapping[str, Served], name: str | None) -> Served:
     return models[name]
 
 
-async def _body(request: Request, limits: Limits) -> bytes:
-    """Return the body, refused as soon as it is known to be too large."""
-    too_large = RefusedError(413, f"the body is larger than {limits.n_bytes:,} bytes; send fewer rows at once")
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > limits.n_bytes:
-        raise too_large
-    parts, size = [], 0
-    try:
-        async with asyncio.timeout(limits.seconds):
-            async for part in request.stream():
-                size += len(part)
-                if size > limits.n_bytes:
-                    raise too_large
-                parts.append(part)
-    except ClientDisconnect:
-        raise RefusedError(400, "the client left before the body was whole") from None
-    except TimeoutError:
-        raise RefusedError(408, f"the body was not whole after {limits.seconds:g} s") from None
-    return b"".join(parts)
+def _n_reasons(request: Request) -> int:
+    wanted = request.query_params.get("reasons", "3")
+    if not re.fullmatch("[1-9][0-9]{0,5}", wanted):
+        raise RefusedError(422, "reasons must be a number of reasons for each row, such as 3")
+    return int(wanted)
 
 
-def _judged(detector: TollDetector, kind: str, body: bytes, most: int, n_reasons: int) -> dict[str, Any]:
-    rows = rows_of(detector, kind, body, _read_json)
+def _rows(loaded: Loaded, kind: str, body: bytes, most: int) -> Any:
+    rows = loaded.reader.rows(kind, body)
     if len(rows) > most:
         raise RefusedError(413, f"the body has {len(rows):,} rows, and {most:,} are the most; send fewer at once")
-    said: dict[str, Any] = dict(answers(detector, rows))
-    if n_reasons:
-        explanation = detector.explain(rows)
-        n_reasons = min(n_reasons, detector.n_features_in_)
-        said["reasons"] = [explanation.reasons(row, n_reasons) for row in range(len(rows))]
-    said["threshold"] = -detector.offset_
-    return said
+    return rows
 
 
-def _read_json(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise ValueError(f"the body is no JSON: {error}") from None
+def _count(metrics: Metrics, name: str, answer: Answer) -> None:
+    """Tell the metrics what was said of rows."""
+    monitor = answer.loaded.monitor
+    metrics.rows.labels(name).inc(len(answer.said["anomaly_score"]))
+    metrics.anomalies.labels(name).inc(int(np.sum(answer.said["anomaly"])))
+    if monitor is not None:
+        metrics.drift.labels(name).set(monitor.drift is not None)
 
 
-def _described(detector: TollDetector) -> dict[str, Any]:
+def _described(loaded: Loaded) -> dict[str, Any]:
+    detector = loaded.detector
     kinds = {column.name: column.kind for column in getattr(detector, "columns_", [])}
-    columns = [{"name": name, "kind": kinds.get(name, "number")} for name in wanted_names(detector)]
     return {
-        "columns": columns,
+        "columns": [{"name": name, "kind": kinds.get(name, "number")} for name in loaded.reader.names],
         "threshold": -detector.offset_,
         "threshold_rule": list(detector.threshold_rule_),
         "p_values": detector.decision_.calibration_scores is not None,
+        "engine": loaded.engine.name,
     }
 
 
-def _as_json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def as_json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return values, NumPy's too, as a response."""
     data = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(data, status, dict(headers or {}), "application/json")

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tollad.calibration import DriftMonitor
 from tollad.detector.estimator import TollDetector
 from tollad.serve.answers import load
+from tollad.serve.bodies import Reader
+from tollad.serve.engines import Engine, engine_of
 
-# Seconds between two looks at a file.
-_LOOK_EVERY = 1.0
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the files."""
+
+
+class Loaded:
+    """A detector, and all that answers for it. What a request began with it ends with."""
+
+    def __init__(self, path: str) -> None:
+        detector = load(path)
+        if not isinstance(detector, TollDetector) or len(detector.input_shape_) != 1:
+            raise ValueError(f"{path}: only models of tables can be served")
+        self.detector, self.reader = detector, Reader(detector)
+        self.engine: Engine = engine_of(detector)
+        calibration = detector.decision_.calibration_scores
+        self.monitor = None if calibration is None else DriftMonitor(calibration)
 
 
 class Served:
-    """A model file, and the detector that it holds at the moment.
+    """A model file, and what was loaded from it.
 
     A file that was replaced is loaded beside the old detector, which answers until the new one is whole, and goes on
     if the new file cannot be read.
@@ -29,6 +42,11 @@ class Served:
     path : str
     tell : callable
         Is given what happened, as a dict of plain values.
+
+    Attributes
+    ----------
+    loaded : Loaded
+        The newest that is whole.
 
     Raises
     ------
@@ -40,34 +58,24 @@ class Served:
 
     def __init__(self, path: str, tell: Callable[[dict[str, Any]], None]) -> None:
         self.path, self.name = path, Path(path).stem
-        self._tell, self._lock, self._looked = tell, threading.Lock(), time.monotonic()
-        self._stamp = self._look()
-        self._loaded = _loaded(path)
+        self._tell, self._lock = tell, threading.Lock()
+        self._stamp = self._stamp_now()
+        self.loaded = Loaded(path)
 
-    def current(self) -> tuple[TollDetector, DriftMonitor | None]:
-        """Return the detector, of a new file if there is one, and its monitor where it has calibration rows."""
-        if time.monotonic() - self._looked > _LOOK_EVERY:
-            with self._lock:
-                self._reload()
-        return self._loaded
+    def look(self) -> None:
+        """Load the file anew if it is another one than it was at the last look."""
+        with self._lock:
+            try:
+                stamp = self._stamp_now()
+                if stamp == self._stamp:
+                    return
+                self._stamp = stamp
+                self.loaded = Loaded(self.path)
+                self._tell({"event": "reloaded", "model": self.name})
+            except (ValueError, OSError) as error:
+                self._tell({"event": "kept the old model", "model": self.name, "reason": str(error)})
 
-    def look_again(self) -> None:
-        """Let the next request look at the file, whenever the last look was."""
-        self._looked = -math.inf
-
-    def _reload(self) -> None:
-        self._looked = time.monotonic()
-        try:
-            stamp = self._look()
-            if stamp == self._stamp:
-                return
-            self._stamp = stamp
-            self._loaded = _loaded(self.path)
-            self._tell({"event": "reloaded", "model": self.name})
-        except (ValueError, OSError) as error:
-            self._tell({"event": "kept the old model", "model": self.name, "reason": str(error)})
-
-    def _look(self) -> tuple[int, int, int]:
+    def _stamp_now(self) -> tuple[int, int, int]:
         status = os.stat(self.path)
         return status.st_mtime_ns, status.st_size, status.st_ino
 
@@ -83,9 +91,28 @@ def all_served(paths: Sequence[str], tell: Callable[[dict[str, Any]], None]) -> 
     return models
 
 
-def _loaded(path: str) -> tuple[TollDetector, DriftMonitor | None]:
-    detector = load(path)
-    if not isinstance(detector, TollDetector) or len(detector.input_shape_) != 1:
-        raise ValueError(f"{path}: only models of tables can be served")
-    calibration = detector.decision_.calibration_scores
-    return detector, None if calibration is None else DriftMonitor(calibration)
+class Watch:
+    """A thread that looks at the files of models every second, and at once when it is asked to."""
+
+    def __init__(self, models: Mapping[str, Served]) -> None:
+        self._models, self._wake, self._ended = models, threading.Event(), False
+
+    def start(self) -> None:
+        """Begin to look."""
+        threading.Thread(target=self._run, name="tollad-watch", daemon=True).start()
+
+    def look(self) -> None:
+        """Look now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._ended = True
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._ended:
+            self._wake.wait(LOOK_EVERY)
+            self._wake.clear()
+            for model in self._models.values():
+                model.look()

@@ -1,0 +1,141 @@
+"""What computes the scores of a served table: onnxruntime where it says what the product says, else the product."""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tollad.detector.estimator import TollDetector
+from tollad.serve.answers import judged
+from tollad.serve.runtime import TIE, Runtime
+from tollad.tables.features import names_of, refuse_infinite
+from tollad.tables.rows import check_rows
+from tollad.tables.schema import AS_WRITTEN, Column
+from tollad.tables.times import shown_offset
+
+Inputs: TypeAlias = Mapping[str, NDArray[Any]]
+"""Rows as an engine takes them: arrays of as many values or rows each."""
+
+_N_SPECIMENS = 64
+
+
+class Engine(Protocol):
+    """What scores rows; a row's answers have the same bits in whatever company it comes."""
+
+    name: str
+
+    def feed(self, rows: Any) -> Inputs:
+        """Return rows as `said` takes them; ValueError or TypeError for those that are not as the model expects."""
+
+    def said(self, inputs: Inputs) -> dict[str, NDArray[Any]]:
+        """Return the answers of each row, as `tollad.serve.answers.answers` does."""
+
+
+class Product:
+    """The detector itself."""
+
+    name = "torch"
+
+    def __init__(self, detector: TollDetector) -> None:
+        self._detector, self._model = detector, detector.as_model()
+
+    def feed(self, rows: Any) -> Inputs:
+        """Return the rows as a matrix of numbers."""
+        return {"X": _matrix(self._detector, rows)}
+
+    def said(self, inputs: Inputs) -> dict[str, NDArray[Any]]:
+        """Score the matrix."""
+        model = self._model
+        return judged(self._detector, model.scorer.scores(inputs["X"], model.preparation))
+
+
+class Graph:
+    """The detector as an ONNX graph."""
+
+    name = "onnxruntime"
+
+    def __init__(self, detector: TollDetector) -> None:
+        with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
+            path = Path(folder, "model.onnx")
+            detector.to_onnx(path)
+            self._runtime = Runtime.load(path)
+        self._detector = detector
+
+    def feed(self, rows: Any) -> Inputs:
+        """Return the inputs of the graph."""
+        if self._runtime.columns is not None:
+            return self._runtime.feed(rows)
+        return {"X": _matrix(self._detector, rows)}
+
+    def said(self, inputs: Inputs) -> dict[str, NDArray[Any]]:
+        """Run the graph."""
+        session = self._runtime.session
+        names = [output.name for output in session.get_outputs() if output.name != "scores"]
+        found = dict(zip(names, session.run(names, dict(inputs)), strict=True))
+        said = {"anomaly_score": found["anomaly_score"], "anomaly": found["label"] < 0}
+        return said if "p_value" not in found else {**said, "p_value": found["p_value"]}
+
+
+def engine_of(detector: TollDetector) -> Engine:
+    """Return what scores for a detector: its graph if it has one, onnxruntime is there, and their answers agree.
+
+    They agree if, for rows made up of what the detector learnt, no label and no p-value differs and no score differs by
+    more than a tie.
+    """
+    product = Product(detector)
+    try:
+        importlib.import_module("onnxruntime")
+        graph, rows = Graph(detector), specimens(detector)
+        wanted, found = (engine.said(engine.feed(rows)) for engine in (product, graph))
+    except (ImportError, ValueError):
+        return product
+    scores = wanted.pop("anomaly_score")
+    close = np.abs(found.pop("anomaly_score") - scores) <= TIE * np.abs(scores)
+    agree = close.all() and all(np.array_equal(found[name], values) for name, values in wanted.items())
+    return graph if agree else product
+
+
+def specimens(detector: TollDetector, seed: int = 0) -> pa.Table | NDArray[np.float64]:
+    """Return rows like those that a detector takes, some usual and some not, with gaps where there were gaps."""
+    rng, features = np.random.default_rng(seed), detector.features_
+    scale = features.scale[: len(features.fill)] if len(features.scale) else np.ones(len(features.fill))
+    numbers = features.fill + scale * rng.normal(size=(_N_SPECIMENS, len(scale))) * rng.choice([0.3, 1, 10], (64, 1))
+    if not hasattr(detector, "columns_"):
+        flagged = np.isin(np.arange(len(scale)), features.flagged)
+        return np.where(flagged & (rng.random(numbers.shape) < 0.1), np.nan, numbers)
+    encoding = detector.as_model().preparation.encoding
+    assert encoding is not None
+    places = {int(column): place for place, column in reversed([*enumerate(encoding.origin)])}
+    kept = [(column, places.get(at, 0)) for at, column in enumerate(detector.columns_) if column.kind != "drop"]
+    return pa.table(
+        [_made(rng, column, numbers[:, place]) for column, place in kept], [column.name for column, _ in kept]
+    )
+
+
+def _matrix(detector: TollDetector, rows: Any) -> NDArray[np.float64]:
+    """Return rows as numbers; an array has its columns in the order of the fit."""
+    if isinstance(rows, np.ndarray) and not hasattr(detector, "columns_") and rows.shape[1:] == detector.input_shape_:
+        refuse_infinite(rows, names_of(detector))
+    else:
+        rows = check_rows(detector, rows)
+    return np.asarray(rows, dtype=np.float64)
+
+
+def _made(rng: np.random.Generator, column: Column, numbers: NDArray[np.float64]) -> pa.Array:
+    if column.kind == "number":
+        return pa.array(numbers)
+    if column.kind == "category":
+        return pa.array(
+            rng.choice(np.array([*column.levels[:20], "no such level"], dtype=object), _N_SPECIMENS), pa.string()
+        )
+    times = (rng.uniform(column.first, column.last + 30, _N_SPECIMENS) * 86_400e6).astype("datetime64[us]")
+    if column.zone == AS_WRITTEN:
+        return pa.array([f"{time}{shown_offset(column.offsets[0])}" for time in times])
+    return pa.array(times, pa.timestamp("us", column.zone or None))

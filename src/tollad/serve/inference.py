@@ -1,0 +1,138 @@
+"""The Open Inference Protocol v2: rows as tensors in JSON, and answers as tensors.
+
+A table of numbers is one input ``X``, (n, d), as of the ONNX graph; a table of mixed columns is one input a column,
+(n,): numbers as ``FP64``, categories and dates as ``BYTES``, which are texts in JSON. ``null`` is a missing value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tollad import __version__
+from tollad.detector.estimator import TollDetector
+from tollad.serve.bodies import NUMBERS, first_of_another_kind, floats, from_json
+from tollad.serve.limits import RefusedError
+from tollad.serve.served import Loaded
+
+_INTEGERS = {f"{kind}{bits}" for kind in ("INT", "UINT") for bits in (8, 16, 32, 64)}
+_NUMBERS = {"FP64", "FP32", "FP16", "BOOL", *_INTEGERS}
+_OUTPUTS = {"anomaly_score": "FP64", "anomaly": "BOOL", "p_value": "FP64"}
+SERVER = {"name": "tollad", "version": __version__, "extensions": []}
+"""What the server says of itself."""
+
+
+def inputs_of(detector: TollDetector, names: list[str]) -> dict[str, tuple[str, list[int]]]:
+    """Return the data type and the shape, -1 for any number of rows, of each input."""
+    if not hasattr(detector, "columns_"):
+        return {"X": ("FP64", [-1, len(names)])}
+    kinds = {column.name: column.kind for column in detector.columns_}
+    return {name: ("FP64" if kinds[name] == "number" else "BYTES", [-1]) for name in names}
+
+
+def tensors_of(name: str, loaded: Loaded) -> dict[str, Any]:
+    """Return what the protocol calls the metadata of a model."""
+    detector, inputs = loaded.detector, inputs_of(loaded.detector, loaded.reader.names)
+    calibrated = detector.decision_.calibration_scores is not None
+    outputs = {output: kind for output, kind in _OUTPUTS.items() if calibrated or output != "p_value"}
+    return {
+        "name": name,
+        "versions": ["1"],
+        "platform": "tollad",
+        "inputs": [{"name": each, "datatype": kind, "shape": shape} for each, (kind, shape) in inputs.items()],
+        "outputs": [{"name": each, "datatype": kind, "shape": [-1]} for each, kind in outputs.items()],
+    }
+
+
+class Inference:
+    """One request for inference: first its rows are read, then its answer is written.
+
+    Parameters
+    ----------
+    body : bytes
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._body, self._asked = body, dict[str, Any]()
+
+    def rows(self, loaded: Loaded, most: int) -> Any:
+        """Return the rows of the request.
+
+        Raises
+        ------
+        ValueError
+            For a body that is no such request, or of other tensors than the model takes.
+        RefusedError
+            For more than `most` rows.
+        """
+        asked, detector, reader = from_json(self._body), loaded.detector, loaded.reader
+        if not isinstance(asked, Mapping) or not isinstance(asked.get("inputs"), list):
+            raise ValueError('the body must be {"inputs": [{"name", "shape", "datatype", "data"}, ...]}')
+        self._asked = dict(asked)
+        wanted, given = inputs_of(detector, reader.names), dict[str, Any]()
+        for tensor in asked["inputs"]:
+            name = tensor.get("name") if isinstance(tensor, Mapping) else None
+            if not isinstance(name, str) or name not in wanted or name in given:
+                raise ValueError(f"the inputs must be {', '.join(wanted)}, each once")
+            given[name] = _values(tensor, name, *wanted[name])
+        lacking = [name for name in wanted if name not in given]
+        if lacking:
+            raise ValueError(f"the inputs lack {', '.join(lacking)}")
+        sizes = {len(values) for values in given.values()}
+        if len(sizes) > 1:
+            raise ValueError("all inputs must have as many rows as one another")
+        (n_rows,) = sizes
+        if n_rows > most:
+            raise RefusedError(413, f"the inputs have {n_rows:,} rows, and {most:,} are the most; send fewer at once")
+        return reader.of_columns(given) if hasattr(detector, "columns_") else given["X"]
+
+    def answer(self, name: str, said: Mapping[str, Any], threshold: float) -> dict[str, Any]:
+        """Return the answer of a model to the request whose rows were read."""
+        wanted = self._asked.get("outputs")
+        names: list[Any] = [*said]
+        if isinstance(wanted, list) and wanted:
+            names = [output.get("name") if isinstance(output, Mapping) else None for output in wanted]
+            if not all(isinstance(output, str) and output in said for output in names):
+                raise RefusedError(400, f"the outputs are {', '.join(said)}")
+        answer = {
+            "model_name": name,
+            "model_version": "1",
+            "parameters": {"threshold": threshold},
+            "outputs": [
+                {"name": each, "datatype": _OUTPUTS[each], "shape": [len(said[each])], "data": said[each]}
+                for each in names
+            ],
+        }
+        identity = self._asked.get("id")
+        return {**answer, "id": identity} if isinstance(identity, str) else answer
+
+
+def _values(tensor: Mapping[str, Any], name: str, kind: str, expected: list[int]) -> Any:
+    """Return the values of a tensor: of a matrix as an array, of a column as a list."""
+    shape, data, given = tensor.get("shape"), tensor.get("data"), tensor.get("datatype")
+    if given not in (_NUMBERS if kind == "FP64" else {"BYTES"}):
+        raise ValueError(f"input {name!r:.60}: the datatype must be {kind}")
+    if (
+        not isinstance(shape, list)
+        or not all(type(side) is int and side > 0 for side in shape)
+        or len(shape) != len(expected)
+        or shape[1:] != expected[1:]
+    ):
+        raise ValueError(f"input {name!r:.60}: the shape must be {expected}, the first being the number of rows")
+    if not isinstance(data, list):
+        raise ValueError(f"input {name!r:.60}: the data must be a list")
+    if len(shape) == 2 and len(data) == shape[0] and all(isinstance(row, list) for row in data):
+        if any(len(row) != shape[1] for row in data):
+            raise ValueError(f"input {name!r:.60}: the data must have {shape[1]} values a row")
+        data = [value for row in data for value in row]
+    if len(data) != math.prod(shape):
+        raise ValueError(
+            f"input {name!r:.60}: the shape {shape} wants {math.prod(shape)} values; there are {len(data)}"
+        )
+    texts: set[type] = {str, type(None)}
+    types, word = (NUMBERS, "number") if kind == "FP64" else (texts, "text")
+    place = first_of_another_kind(data, types)
+    if place is not None:
+        raise ValueError(f"input {name!r:.60}, value {place}: {data[place]!r:.60} is no {word}")
+    return floats(data).reshape(shape) if len(shape) == 2 else data

@@ -1,0 +1,166 @@
+"""One thread that scores: what waits at the same time is scored together, and each gets the bits it would get alone."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tollad.io.rows import with_names
+from tollad.serve.answers import judged
+from tollad.serve.engines import Inputs
+from tollad.serve.limits import RefusedError
+from tollad.serve.served import Loaded, Served
+
+_MOST_ROWS = 8192
+"""Rows beyond which a batch takes no further request."""
+_WRONG = (ValueError, TypeError, NotImplementedError, OverflowError)
+"""What is raised for rows that are not as the model expects."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of the rows of one request.
+
+    Attributes
+    ----------
+    said : dict of str to ndarray or list, one value a row
+    loaded : Loaded
+        Which answered.
+    """
+
+    said: dict[str, Any]
+    loaded: Loaded
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One request: a model, how its rows are read, and where the answer goes."""
+
+    model: Served
+    read: Callable[[Loaded], Any]
+    n_reasons: int
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Answer]
+
+
+class Worker:
+    """The thread, which begins with the first request.
+
+    Parameters
+    ----------
+    tell : callable
+        Is called once for each batch.
+    """
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell, self._jobs, self._thread = tell, queue.SimpleQueue[Job](), threading.Thread(target=self._run)
+        self._thread.name, self._thread.daemon, self._lock = "tollad-score", True, threading.Lock()
+
+    async def answer(self, model: Served, read: Callable[[Loaded], Any], n_reasons: int = 0) -> Answer:
+        """Return what a model says of the rows that `read` gives, and that many reasons for each.
+
+        Raises
+        ------
+        RefusedError
+            If `read` raises it, or as 422 with the sentence of any error for rows that are not as the model expects.
+        """
+        with self._lock:
+            if not self._thread.is_alive():
+                self._thread.start()
+        loop = asyncio.get_running_loop()
+        job = Job(model, read, n_reasons, loop, loop.create_future())
+        self._jobs.put(job)
+        return await job.future
+
+    def _run(self) -> None:
+        while True:
+            self._answer(self._waiting())
+
+    def _waiting(self) -> list[tuple[Job, Answer | Exception | tuple[Loaded, Inputs]]]:
+        """Return requests with their rows, once there is one, and all others that wait by then."""
+        taken, n_rows, job = [], 0, self._jobs.get()
+        while True:
+            begun = _begun(job)
+            taken.append((job, begun))
+            n_rows += _n_rows(begun[1]) if isinstance(begun, tuple) else 0
+            try:
+                if n_rows >= _MOST_ROWS:
+                    return taken
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return taken
+
+    def _answer(self, taken: Sequence[tuple[Job, Answer | Exception | tuple[Loaded, Inputs]]]) -> None:
+        together: dict[Loaded, list[tuple[Job, Inputs]]] = defaultdict(list)
+        ended: list[tuple[Job, Answer | Exception]] = []
+        for job, begun in taken:
+            if isinstance(begun, tuple):
+                together[begun[0]].append((job, begun[1]))
+            else:
+                ended.append((job, begun))
+        for loaded, waiting in together.items():
+            ended += _scored(loaded, waiting)
+            self._tell()
+        for job, result in ended:
+            job.loop.call_soon_threadsafe(_deliver, job.future, result)
+
+
+def _begun(job: Job) -> Answer | Exception | tuple[Loaded, Inputs]:
+    """Return the rows of a request as an engine takes them, its answer where that has reasons, or why there is none."""
+    loaded = job.model.loaded
+    try:
+        rows = job.read(loaded)
+        return _explained(loaded, rows, job.n_reasons) if job.n_reasons else (loaded, loaded.engine.feed(rows))
+    except RefusedError as refused:
+        return refused
+    except _WRONG as error:
+        return RefusedError(422, str(error))
+    except Exception as error:  # noqa: BLE001 - a mistake of ours ends this request, and not the thread
+        return error
+
+
+def _explained(loaded: Loaded, rows: Any, n_reasons: int) -> Answer:
+    if isinstance(rows, np.ndarray) and hasattr(loaded.detector, "feature_names_in_"):
+        rows = with_names(rows, loaded.reader.names)
+    explanation = loaded.detector.explain(rows)
+    n_reasons = min(n_reasons, loaded.detector.n_features_in_)
+    said: dict[str, Any] = dict(judged(loaded.detector, explanation.scores))
+    said["reasons"] = [explanation.reasons(row, n_reasons) for row in range(len(explanation.scores))]
+    return Answer(said, loaded)
+
+
+def _scored(loaded: Loaded, waiting: Sequence[tuple[Job, Inputs]]) -> list[tuple[Job, Answer | Exception]]:
+    """Score the rows of requests together, and give each its own."""
+    given = [inputs for _, inputs in waiting]
+    joined = given[0]
+    if len(given) > 1:
+        joined = {name: np.concatenate([inputs[name] for inputs in given]) for name in joined}
+    try:
+        said = loaded.engine.said(joined)
+    except Exception as error:  # noqa: BLE001 - as above
+        return [(job, error) for job, _ in waiting]
+    if loaded.monitor is not None:
+        loaded.monitor.update(said["anomaly_score"])
+    ends = np.cumsum([_n_rows(inputs) for inputs in given])[:-1]
+    parts = {name: np.split(values, ends) for name, values in said.items()}
+    return [(job, Answer({name: parts[name][at] for name in parts}, loaded)) for at, (job, _) in enumerate(waiting)]
+
+
+def _n_rows(inputs: Inputs) -> int:
+    return len(next(iter(inputs.values())))
+
+
+def _deliver(future: asyncio.Future[Answer], result: Answer | Exception) -> None:
+    if future.cancelled():  # the client left
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

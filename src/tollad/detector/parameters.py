@@ -207,11 +207,11 @@ PARAMETERS = (
         values='int >= 0 or "auto"',
         meaning="""
         Training rows that are kept, drawn at random, to add a third term to the score: the distance to the nearest of
-        them, in the units of the inputs that the network sees; half of it counts relative to how dense the rows are
-        there, see `tollad.detector.nearest.Nearest`. Of several members, it is divided in each view by its mean over
-        the training rows, which are not compared with themselves. 0 keeps no row, also not in the file of the model,
-        and is better where training rows may hold anomalies. "auto" is 2,000 with corruption, or as many as take 16
-        MB, and 0 without.""",
+        them, in the units of the inputs that the network sees; it is no less than that row's own distance to its
+        neighbors, and half of it counts relative to how dense the rows are there, see
+        `tollad.detector.nearest.Nearest`. Of several members, it is divided in each view by its mean over the training
+        rows, which are not compared with themselves. 0 keeps no row, also not in the file of the model. "auto" is
+        2,000 with corruption, or as many as take 16 MB, and 0 without.""",
         check=checks.integer(0, auto=True),
         option="integer",
         metavar="N",

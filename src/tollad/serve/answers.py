@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tollad.detector.estimator import TollDetector
-from tollad.images.detector import ImageDetector
 from tollad.io import artifact
 from tollad.series.detector import SeriesDetector
 from tollad.series.model import is_series
 
-Detector: TypeAlias = TollDetector | ImageDetector | SeriesDetector
+if TYPE_CHECKING:
+    from tollad.images.detector import ImageDetector
+
+Detector: TypeAlias = "TollDetector | ImageDetector | SeriesDetector"
 
 
 def load(path: str | os.PathLike[str], device: str | None = None) -> Detector:
@@ -35,6 +37,9 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Detector:
     """
     metadata = artifact.described(path)
     if metadata.get("kind") == "image model":
+        # What images need takes long to import, and no other model needs it.
+        from tollad.images.detector import ImageDetector
+
         return ImageDetector.load(path)
     return (SeriesDetector if is_series(metadata) else TollDetector).load(path, device=device)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +11,16 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tollad.calibration import Decision
+from tollad.images.checks import check_parameters
 from tollad.images.heads import HEADS
 from tollad.images.levels import Places, Whole
 from tollad.images.scorer import ImageScorer
 from tollad.io import artifact
 from tollad.io.artifact import group
+from tollad.io.source import notes_and_source
 
 _KIND: artifact.FileKind = "image model"
+_MOST_PIXELS = 1 << 16  # either way
 
 
 def save_state(
@@ -44,7 +48,28 @@ def save_state(
         "offset": decision.offset,
         "rule": list(decision.rule),
     }
-    artifact.save(path, _KIND, described, tensors, overwrite=overwrite)
+    sealed = {**described, "seal": artifact.seal(described, tensors)}
+    artifact.save(path, _KIND, sealed, tensors, overwrite=overwrite)
+
+
+def check_described(metadata: Mapping[str, Any]) -> None:
+    """Raise an error of any kind for what describes no image detector: a file may hold anything."""
+    parameters, shape = metadata["parameters"], metadata["input_shape"]
+    # A module of the user's own is in no file: its name is checked when there is one.
+    check_parameters({**parameters, "representation": "auto"})
+    if not (len(shape) == 3 and all(type(side) is int and 0 < side < _MOST_PIXELS for side in shape)):
+        raise ValueError(f"images of shape {shape!r:.60}")
+    if type(parameters["random_state"]) is not int or type(parameters["representation"]) is not str:
+        raise TypeError("parameters of another kind")
+    if metadata["head"] not in HEADS or not isinstance(metadata["choice"], str):
+        raise ValueError(f"an unknown head {metadata['head']!r:.40}")
+    if not isinstance(metadata["weights"], str | None):
+        raise TypeError("weights without a digest")
+    units = [unit for _, _, unit in metadata["wholes"]] + [metadata["map_unit"]]
+    units += [] if metadata["places"] is None else [metadata["places"][1]]
+    if not all(type(unit) is float and 0 < unit < math.inf for unit in units):
+        raise ValueError("units that are no finite numbers above 0")
+    notes_and_source(metadata)
 
 
 @dataclass(frozen=True)
@@ -68,7 +93,11 @@ def load_state(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Saved]:
         If the file cannot be read.
     """
     metadata, tensors = artifact.load(path, _KIND)
-    try:
+    with artifact.understood(path):
+        # Files of before the seal have none.
+        if metadata.pop("seal", None) not in (None, artifact.seal(metadata, tensors)):
+            raise ValueError("parts that do not belong together")
+        check_described(metadata)
         wholes = tuple(
             Whole(name, kind, HEADS[kind].from_arrays(group(tensors, f"whole.{number}.")), unit)
             for number, (name, kind, unit) in enumerate(metadata["wholes"])
@@ -81,8 +110,5 @@ def load_state(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Saved]:
         decision = Decision(
             metadata["offset"], (rule, value), tensors["training_scores"], tensors.get("calibration_scores")
         )
-        saved = Saved(wholes, places, metadata["map_unit"], decision)
-        _ = {name: metadata[name] for name in ("parameters", "head", "choice", "weights", "input_shape", "notes")}
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise artifact.unknown(path, error) from error
-    return metadata, saved
+        decision.check()
+        return metadata, Saved(wholes, places, metadata["map_unit"], decision)

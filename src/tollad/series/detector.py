@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from tollad.calibration import Decision, overlap
 from tollad.detector.estimator import TollDetector
 from tollad.detector.parameters import check_parameters, documented
+from tollad.io import artifact
 from tollad.io.source import Source
 from tollad.series import model as files
 from tollad.series.events import Event, Judged
@@ -424,7 +425,9 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         """
         fitted, parameters = files.load(path, device)
         own = {name: value for name, value in fitted.detector.get_params().items() if name in _OF_WINDOWS}
-        self = cls(**own | parameters)
+        with artifact.understood(path):
+            self = cls(**own | parameters)
+            check_parameters(self.get_params(deep=False), SERIES_PARAMETERS)
         self.model_, self.n_features_in_ = fitted, len(fitted.columns)
         return self
 

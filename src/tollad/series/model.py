@@ -250,6 +250,7 @@ def save(
     tensors["series.training_scores"] = model.decision.training_scores
     if model.decision.calibration_scores is not None:
         tensors["series.calibration_scores"] = model.decision.calibration_scores
+    metadata["seal"] = artifact.seal(metadata, tensors)
     artifact.save(path, "model", metadata, tensors, overwrite=overwrite)
 
 
@@ -273,7 +274,10 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
     if "series" not in metadata and not old:
         raise ValueError(f"{os.fspath(path)}: is a model of rows, not of a series; load it with TollDetector.load")
     detector = TollDetector.load(path, device=device)
-    try:
+    with artifact.understood(path):
+        # Files of before the seal have none.
+        if metadata.pop("seal", None) not in (None, artifact.seal(metadata, tensors)):
+            raise ValueError("parts that do not belong together")
         if old:
             return _of_first_version(detector, metadata["notes"]["series"])
         record = metadata["series"]
@@ -290,8 +294,6 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
             **{name: record[name] for name in ("gaps", "group", "groups") if name in record},
         )
         return model, record["parameters"]
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise artifact.unknown(path, error) from error
 
 
 _PLAIN = ("columns", "window", "stride", "causal", "trims", "share", "folds", "n_steps")

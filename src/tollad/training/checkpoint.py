@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hmac
-import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tollad.io import artifact
@@ -50,8 +47,7 @@ class Checkpoint:
             return None
         metadata, tensors = artifact.load(self._path, "checkpoint")
         del metadata["versions"]
-        seal = metadata.pop("seal", None)
-        if seal != self._seal(metadata, tensors):
+        if metadata.pop("seal", None) != artifact.seal(metadata, tensors, self._identity):
             raise ValueError(
                 f"{os.fspath(self._path)}: this checkpoint is of other data or other parameters, or was altered; "
                 "repeat the fit that began it, or give another file"
@@ -60,15 +56,9 @@ class Checkpoint:
 
     def save(self, metadata: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
         """Replace the file."""
-        artifact.save(self._path, "checkpoint", {**metadata, "seal": self._seal(metadata, tensors)}, tensors)
+        sealed = {**metadata, "seal": artifact.seal(metadata, tensors, self._identity)}
+        artifact.save(self._path, "checkpoint", sealed, tensors)
         self._saved_at = time.monotonic()
-
-    def _seal(self, metadata: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> str:
-        seal = hmac.new(self._identity.encode(), json.dumps(metadata).encode(), "sha256")
-        for name, array in sorted(tensors.items()):
-            seal.update(f"{name} {array.dtype} {array.shape}".encode())
-            seal.update(np.ascontiguousarray(array).data)
-        return seal.hexdigest()
 
     @property
     def due(self) -> bool:

@@ -137,11 +137,11 @@ def at_quantile(scores: Floats, known: Floats) -> Answer:
 
 
 def nearest(rows: Floats) -> Fitted:
-    from sklearn.neighbors import NearestNeighbors
+    from tollad.methods import NearestNeighbours
 
-    index = NearestNeighbors(n_neighbors=1).fit(rows)
-    # Without rows to ask for, no window is its own neighbour.
-    return lambda new: index.kneighbors(new)[0][:, 0], index.kneighbors()[0][:, 0]
+    # A trained window is its own nearest; so it has half the distance to the next one as the mean of two.
+    two = NearestNeighbours(n=2).fit(rows)
+    return NearestNeighbours(n=1).fit(rows).anomaly_score, 2 * two.anomaly_score(rows)
 
 
 def lof(rows: Floats) -> Fitted:
@@ -152,10 +152,10 @@ def lof(rows: Floats) -> Fitted:
 
 
 def isolation_forest(rows: Floats) -> Fitted:
-    from sklearn.ensemble import IsolationForest
+    from tollad.methods import IsolationForest
 
-    model = IsolationForest(random_state=0).fit(rows)
-    return lambda new: -model.score_samples(new), -model.score_samples(rows)
+    model = IsolationForest().fit(rows)
+    return model.anomaly_score, model.anomaly_score(rows)
 
 
 def mahalanobis(rows: Floats) -> Fitted:

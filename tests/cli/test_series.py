@@ -146,6 +146,36 @@ def test_score_writes_another_column_in_place_of_the_time(home: Path) -> None:
     assert "odd" in {row["kind"] for row in rows}
 
 
+def test_score_writes_columns_beside_the_time(home: Path) -> None:
+    rows = rows_of(done("score", home / "m.tollad", home / "new.csv", "--id", "t", "--id", "kind", "--id", "-2").stdout)
+    assert list(rows[0]) == ["row", "t", "kind", "b", "score", "verdict"]
+    given = series(300, odd=slice(200, 215))
+    assert [(row["t"], row["kind"]) for row in rows] == [
+        (str(t), kind) for t, kind in zip(given["t"], given["kind"], strict=True)
+    ]
+
+
+def test_score_says_in_json_what_it_wrote(home: Path, tmp_path: Path) -> None:
+    said = done("score", home / "m.tollad", home / "new.csv", "-o", tmp_path / "s.csv", "--json", "--only-anomalies")
+    result, n_rows = json.loads(said.stdout), len(rows_of((tmp_path / "s.csv").read_text()))
+    assert result == {
+        "output": str(tmp_path / "s.csv"),
+        "rows_written": n_rows,
+        "anomalies": n_rows,
+        "rows_skipped": 0,
+        "threshold": SeriesDetector.load(home / "m.tollad").threshold_,
+    }
+
+
+def test_score_by_another_false_alarm_rate(home: Path) -> None:
+    model = SeriesDetector.load(home / "m.tollad")
+    said = done("score", home / "m.tollad", home / "new.csv", "--false-alarm-rate", "0.1")
+    moved = model.set_threshold(false_alarm_rate=0.1)
+    assert moved.threshold_ == threshold(model.calibration_scores_, 0.1)
+    alarms = moved.predict(steps(series(300, seed=1, odd=slice(200, 215)))) < 0
+    assert [row["verdict"] == "anomaly" for row in rows_of(said.stdout)] == alarms.tolist()
+
+
 def test_evaluate_takes_a_label_a_time_step(home: Path) -> None:
     said = done("evaluate", home / "m.tollad", home / "new.csv", "--label", "kind", "--normal", "fine", "--json")
     result = json.loads(said.stdout)
@@ -155,6 +185,26 @@ def test_evaluate_takes_a_label_a_time_step(home: Path) -> None:
     assert result["auroc"] > 0.95
     assert (result["n_normal"], result["n_anomalies"]) == (285, 15)
     assert (result["events"]["n_events"], result["events"]["n_hit"]) == (1, 1)
+
+
+@pytest.mark.parametrize("own", ["m.tollad", "c.tollad"])
+def test_evaluate_warns_of_steps_that_were_trained_on(home: Path, own: str, tmp_path: Path) -> None:
+    if own == "c.tollad":
+        fit(home, home / "train.csv", "-o", home / own, "--causal")
+    columns = series()
+    columns["kind"][300:310] = ["odd"] * 10
+    trained = write(tmp_path / "trained.csv", columns)
+    label = ("--label", "kind", "--normal", "fine")
+    said = done("evaluate", home / own, trained, *label)
+    assert "trained.csv: more than half of the windows that the model was fitted on" in said.stderr
+    assert done("evaluate", home / own, home / "new.csv", *label).stderr == ""
+
+
+def test_evaluate_by_another_false_alarm_rate(home: Path) -> None:
+    label = ("--label", "kind", "--normal", "fine", "--json", "--false-alarm-rate", "0.2")
+    result = json.loads(done("evaluate", home / "m.tollad", home / "new.csv", *label).stdout)
+    model = SeriesDetector.load(home / "m.tollad")
+    assert result["threshold"] == threshold(model.calibration_scores_, 0.2)
 
 
 def test_a_false_alarm_rate_is_by_held_out_steps(home: Path, tmp_path: Path) -> None:

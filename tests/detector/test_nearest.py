@@ -199,9 +199,10 @@ class TestInTheFile:
 
     def test_factors_of_other_rows_are_refused(self):
         nearest, rows = kept(table(40)), table(40, seed=1)
+        wanted = resolve(TollDetector().get_params(), rows.shape[1:], len(rows))
         learnt = nearest.means, nearest.factors, nearest.reaches
         with pytest.raises(ValueError, match="not those of its factors"):
-            Nearest.of(rows, 40, 1.0, preparation_of(rows), torch.float64, learnt)
+            Nearest.of(rows, 40, wanted, preparation_of(rows), torch.float64, learnt)
 
     def test_goes_on_with_partial_fit_after_loading(self, tmp_path):
         detector = train("nearest of some")

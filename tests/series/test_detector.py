@@ -41,10 +41,30 @@ NEW = wave(300, seed=1, odd=slice(200, 215))
 
 def test_parameters_of_the_windows_are_those_of_toll_detector() -> None:
     here, there = (inspect.signature(cls).parameters for cls in (SeriesDetector, TollDetector))
-    assert set(there) - set(here) == {"columns"}
-    for name in set(here) & set(there) - {"contamination"}:
+    assert set(there) - set(here) == {"columns", "n_channels"}
+    for name in set(here) & set(there) - {"contamination", "neighbor_weight"}:
         assert here[name].default == there[name].default
     assert clone(SeriesDetector(window=9)).window == 9
+
+
+def test_a_window_like_none_before_is_far_from_the_nearest() -> None:
+    """By default part of the score is how far a window is from the nearest that was learnt."""
+    detector = SeriesDetector(**SMALL).fit(wave(400))
+    nearest = detector.model_.detector.as_model().scorer.nearest
+    assert nearest is not None
+    assert nearest.weight == 0.5
+    assert (nearest.factors == 1).all()
+    assert (nearest.reaches == 0).all()
+    alone = SeriesDetector(**SMALL, neighbors=0).fit(wave(400))
+    added = detector.anomaly_score(NEW) - alone.anomaly_score(NEW)
+    assert added[200:215].min() > 2 * np.median(added) > 0
+
+
+def test_a_higher_spike_scores_higher() -> None:
+    detector = SeriesDetector(**SMALL).fit(wave(400))
+    high, higher = (wave(100) for _ in range(2))
+    high[50, 0], higher[50, 0] = 60.0, 600.0
+    assert detector.anomaly_score(higher)[50] > 5 * detector.anomaly_score(high)[50]
 
 
 def test_an_odd_stretch_is_an_event(fitted: SeriesDetector) -> None:

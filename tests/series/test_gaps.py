@@ -156,6 +156,20 @@ def test_summer_time_is_neither_a_gap_nor_disorder() -> None:
             SeriesDetector(**SMALL, time="t", gaps="fail").fit(table)
 
 
+def test_of_time_stamps_the_instant_counts_however_it_is_written() -> None:
+    """They order the steps and show gaps; they are no feature, so an offset other than that of the fit is no matter."""
+    utc = np.datetime64("2024-10-20T00:00", "us") + np.arange(720) * np.timedelta64(30, "m")
+    berlin = pa.array(utc).cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us", "Europe/Berlin"))
+    steps = wave(720)[:, 0]
+    written = {"Z": [f"{stamp}Z" for stamp in utc], "+": [stamp.isoformat() for stamp in berlin.to_pylist()]}
+    detector = SeriesDetector(**SMALL, time="t", gaps="fail").fit(pa.table({"t": written["Z"], "a": steps}))
+    expected = detector.anomaly_score(steps)
+    assert {stamp[-6:] for stamp in written["+"]} == {"+01:00", "+02:00"}
+    for stamps in written.values():
+        table = pa.table({"t": stamps, "a": steps})
+        np.testing.assert_array_equal(detector.anomaly_score(table), expected)
+
+
 @pytest.mark.parametrize(
     ("zone", "stamps", "words"),
     [

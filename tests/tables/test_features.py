@@ -42,6 +42,40 @@ class TestStandardise:
         np.testing.assert_allclose(inputs.mean(axes), 0, atol=1e-12)
         np.testing.assert_allclose(inputs.std(axes), 1)
 
+    @pytest.mark.parametrize("arcsinh", [False, True])
+    def test_columns_of_one_channel_alike(self, arcsinh):
+        """Two channels of three steps each, side by side."""
+        rows = np.random.default_rng(0).normal(size=(50, 6)) * [1, 2, 3, 40, 50, 60] + [0, 1, 2, 3, 4, 5]
+        features = fit(rows, n_channels=2, arcsinh=arcsinh)
+        for view in features.transform(rows):
+            channels = view.reshape(50, 2, 3)
+            np.testing.assert_allclose(channels.mean((0, 2)), 0, atol=1e-12)
+            np.testing.assert_allclose(channels.std((0, 2)), 1)
+        assert [len(np.unique(part)) for part in (features.mean, features.scale)] == [2, 2]
+
+    def test_values_of_windows_are_clipped_far_out_and_come_back(self):
+        rows = np.random.default_rng(0).normal(size=(50, 6))
+        features = fit(rows, n_channels=2, arcsinh=True)
+        spike = np.zeros((1, 6))
+        spike[0, 1] = 500.0
+        assert features.transform(spike)[0].max() > 400
+        for view in range(2):
+            np.testing.assert_allclose(features.inverse(features.transform(spike)[view], view), spike, atol=1e-9)
+        assert features.transform(spike * 1e9)[0].max() == 1000
+
+    def test_a_channel_is_constant_if_all_of_its_columns_are(self):
+        rows = np.random.default_rng(0).normal(size=(50, 4))
+        rows[:, 1], rows[:, 2:] = 7.0, 3.0
+        with pytest.warns(UserWarning, match=CONSTANT) as caught:
+            features = fit(rows, n_channels=2)
+        assert "'x3', 'x4';" in str(caught[0].message)
+        assert features.limit.tolist() == [1000, 1000, 10, 10]
+
+    @pytest.mark.parametrize("shape", [(9, 5), (9, 2, 3)])
+    def test_what_is_no_window_of_so_many_channels(self, shape):
+        with pytest.raises(ValueError, match=r"n_channels=2 is for flat windows, rows \(n, 2 \* w\) of numbers"):
+            fit(np.random.default_rng(0).normal(size=shape), n_channels=2)
+
     def test_none_takes_values_as_they_are(self):
         assert np.array_equal(fit(X, None).transform(X)[0], X)
         assert not len(fit(X, None).mean)

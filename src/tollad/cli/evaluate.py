@@ -81,8 +81,6 @@ def evaluate(
         check_output(plot, overwrite=force)
     detector = load_detector(model, device)
     if isinstance(detector, SeriesDetector):
-        if "false_alarm_rate" in moved:
-            raise click.UsageError("--false-alarm-rate is for rows that are no time steps.")
         from tollad.cli import series
 
         if moved:

@@ -115,6 +115,8 @@ def fit(
     if window is not None:
         if kinds is not None:
             raise click.UsageError("--column is for tables; leave columns of a series out with --drop.")
+        if parameters.pop("n_channels") is not None:
+            raise click.UsageError("--n-channels is for tables; the columns of a series are its channels.")
         if size is not None or grey or colour or aspect is not None:
             raise click.UsageError("--size, --grey, --colour and --aspect are for images.")
         from tollad.cli import series

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from tollad.cli.shared import print_result
+from tollad.cli.shared import Counted, print_result
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from tollad.detector.estimator import TollDetector
 
 
@@ -45,16 +43,8 @@ def score(
     # It answers what these ask of a detector.
     detector = cast("TollDetector", runtime)
     blocks = score_blocks(detector, data, **reading)
-    n_rows = n_anomalies = 0
-
-    def counted() -> Iterator[pa.Table]:
-        nonlocal n_rows, n_anomalies
-        for table in results.result_tables(detector, blocks, only_anomalies=only_anomalies):
-            n_rows += table.num_rows
-            n_anomalies += table["verdict"].to_pylist().count("anomaly")
-            yield table
-
-    write_tables(path, counted(), overwrite=force)
+    counted = Counted()
+    tables = results.result_tables(detector, blocks, only_anomalies=only_anomalies)
+    write_tables(path, counted.watch(tables), overwrite=force)
     if as_json:
-        result = {"output": path, "rows_written": n_rows, "anomalies": n_anomalies, "threshold": runtime.threshold}
-        print_result(True, result, "")
+        print_result(True, {"output": path, **counted.result, "threshold": runtime.threshold}, "")

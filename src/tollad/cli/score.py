@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from tollad.cli.shared import (
+    Counted,
     device_option,
     force_option,
     input_options,
@@ -20,9 +20,6 @@ from tollad.cli.shared import (
     threshold_options,
 )
 from tollad.warn import printable
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _MOST_IMAGES_DRAWN = 6
 
@@ -180,8 +177,6 @@ def score(
     if isinstance(detector, SeriesDetector):
         if drift:
             raise click.UsageError("--drift is for rows that are no time steps.")
-        if as_json or beside or "false_alarm_rate" in moved:
-            raise click.UsageError("--json, several --id and --false-alarm-rate are for rows that are no time steps.")
         if n_reasons and events is None:
             raise click.UsageError("--explain gives the reasons for events of a series; give --events, too.")
         from tollad.cli import series
@@ -198,7 +193,7 @@ def score(
             detector,
             data,
             path,
-            reading={"header": header, "key": key, "column": identifier, "dialect": dialect},
+            reading={"header": header, "key": key, "column": identifier, "beside": beside, "dialect": dialect},
             only_anomalies=only_anomalies,
             fdr=fdr,
             n_reasons=n_reasons or 0,
@@ -207,6 +202,7 @@ def score(
             state=state,
             skipped=skipped,
             force=force,
+            as_json=as_json,
         )
         return
     if events is not None or causal or state is not None:
@@ -258,24 +254,11 @@ def score(
         tables = results.result_tables(
             detector, blocks, only_anomalies=only_anomalies, fdr=fdr, n_reasons=n_reasons or 0
         )
-        n_rows = n_anomalies = 0
-
-        def counted() -> Iterator[pa.Table]:
-            nonlocal n_rows, n_anomalies
-            for table in tables:
-                n_rows += table.num_rows
-                n_anomalies += table["verdict"].to_pylist().count("anomaly")
-                yield table
-
-        write_tables(path, counted() if as_json else tables, overwrite=force)
+        counted = Counted()
+        write_tables(path, counted.watch(tables) if as_json else tables, overwrite=force)
     if as_json:
-        result = {
-            "output": path,
-            "rows_written": n_rows,
-            "anomalies": n_anomalies,
-            "rows_skipped": 0 if bad is None else bad.n,
-            "threshold": -detector.offset_,
-        }
+        n_skipped = 0 if bad is None else bad.n
+        result = {"output": path, **counted.result, "rows_skipped": n_skipped, "threshold": -detector.offset_}
         print_result(True, result, "")
     tell_of_skipped(bad, "image" if are_images else "row")
     if plot is not None:

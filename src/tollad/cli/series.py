@@ -13,7 +13,7 @@ import numpy as np
 
 from tollad import metrics, plots
 from tollad.cli import card
-from tollad.cli.shared import print_result, tell_of_skipped
+from tollad.cli.shared import Counted, print_result, tell_of_skipped
 from tollad.detector.results import result_tables
 from tollad.io.outputs import write_tables
 from tollad.io.skipped import SkippedRows
@@ -103,6 +103,7 @@ def score(
     state: str | None,
     skipped: str | None,
     force: bool,
+    as_json: bool,
 ) -> None:
     """Score the time steps of a file; write its events and draw it, if asked to."""
     if fdr is not None and detector.causal:
@@ -120,8 +121,13 @@ def score(
         if plot is not None:
             blocks = recorder.watch(blocks)
         tables = result_tables(cast(Any, detector), blocks, only_anomalies=only_anomalies, fdr=fdr)
-        write_tables(path, tables, overwrite=force)
-        tell_of_skipped(bad)
+        counted = Counted()
+        write_tables(path, counted.watch(tables) if as_json else tables, overwrite=force)
+    if as_json:
+        n_skipped = 0 if bad is None else bad.n
+        result = {"output": path, **counted.result, "rows_skipped": n_skipped, "threshold": detector.threshold_}
+        print_result(True, result, "")
+    tell_of_skipped(bad)
     if progress is not None:
         progress.save()
     if log is not None:

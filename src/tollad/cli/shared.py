@@ -6,7 +6,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +15,8 @@ from tollad.cli.terminal import say
 from tollad.warn import tell
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from tollad.io.skipped import SkippedRows
 
 
@@ -138,6 +140,26 @@ def load_detector(path: str, device: str | None) -> Any:
     from tollad.serve.answers import load
 
     return load(path, device)
+
+
+class Counted:
+    """How many rows a command writes, and how many of them it calls anomalous.
+
+    Attributes
+    ----------
+    result : dict
+        What --json says of them.
+    """
+
+    def __init__(self) -> None:
+        self.result = {"rows_written": 0, "anomalies": 0}
+
+    def watch(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """Hand on tables of results."""
+        for table in tables:
+            self.result["rows_written"] += table.num_rows
+            self.result["anomalies"] += table["verdict"].to_pylist().count("anomaly")
+            yield table
 
 
 def tell_of_skipped(bad: SkippedRows | None, what: str = "row") -> None:

@@ -111,6 +111,7 @@ class TollDetector(Deciding, Saving, ClassNamePrefixFeaturesOutMixin, Transforme
         neighbors: int | Auto = "auto",
         neighbor_weight: float = 1.0,
         preprocess: Preprocess = "auto",
+        n_channels: int | None = None,
         columns: Mapping[str, str] | None = None,
         contamination: float = 0.1,
         false_alarm_rate: float | None = None,
@@ -135,6 +136,7 @@ class TollDetector(Deciding, Saving, ClassNamePrefixFeaturesOutMixin, Transforme
         self.neighbors = neighbors
         self.neighbor_weight = neighbor_weight
         self.preprocess = preprocess
+        self.n_channels = n_channels
         self.columns = columns
         self.contamination = contamination
         self.false_alarm_rate = false_alarm_rate
@@ -200,6 +202,7 @@ class TollDetector(Deciding, Saving, ClassNamePrefixFeaturesOutMixin, Transforme
             traits=traits,
             n_members=settings.n_members,
             arcsinh=settings.corruption is not None and settings.n_members > 1,
+            n_channels=settings.n_channels,
         )
         self.notes_, self.source_ = {}, None
         return rows, held

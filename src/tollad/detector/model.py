@@ -210,8 +210,8 @@ class Model:
         if settings.neighbors:
             kept, seen = group(arrays, "nearest."), metadata["n_seen"]
             validation.check_nearest(kept, seen, shape if columns is None else (len(columns.names),), features.n_views)
-            weight, learnt = settings.neighbor_weight, (kept["means"], kept["factors"], kept["reaches"])
-            nearest = Nearest.of(kept["rows"], seen, weight, preparation, scoring_precision(stack), learnt)
+            learnt = (kept["means"], kept["factors"], kept["reaches"])
+            nearest = Nearest.of(kept["rows"], seen, settings, preparation, scoring_precision(stack), learnt)
         objective = objective_of(settings)
         if "check.rows" in arrays:
             # Before there is another copy of the weights, that which scores.

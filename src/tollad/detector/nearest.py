@@ -55,6 +55,9 @@ class Nearest:
     anomalies. And s(r) is the mean distance of r to the five nearest others, at least a quarter of its mean over all of
     them, s_mean: half of the distance counts as it is, half relative to how dense the rows are around r.
 
+    For windows of a series, which overlap, it is ``||x - r||_2``: their neighbors are the windows a step before and
+    after, and how dense they are says how often the series pauses.
+
     A row that equals one of them is taken for that row, which is not compared with itself: so training rows have the
     same distances while they are learnt and later. Only a row that was drawn more than once is its own nearest.
 
@@ -70,9 +73,9 @@ class Nearest:
         What distances in each view are divided by: 1 beside a single member; else the mean over the training rows, but
         for those that are their own nearest.
     factors : ndarray of float64, (n_views, r)
-        ``(1 + s_mean / s(r)) / 2``, between 1 / 2 and 5 / 2.
+        ``(1 + s_mean / s(r)) / 2``, between 1 / 2 and 5 / 2; 1 for windows.
     reaches : ndarray of float64, (n_views, r)
-        ``t(r)``: the least distance of any row to this one.
+        ``t(r)``: the least distance of any row to this one; 0 for windows.
     views : sequence of ndarray of float64, (k, d)
         The rows as networks see them, flat, in each view, each but once.
     alone : ndarray of bool, (k,)
@@ -107,7 +110,7 @@ class Nearest:
         cls,
         rows: Floats,
         n_seen: int,
-        weight: float,
+        settings: Settings,
         preparation: Preparation,
         precision: torch.dtype,
         learnt: tuple[Floats, Floats, Floats] | None = None,
@@ -117,8 +120,10 @@ class Nearest:
         Parameters
         ----------
         rows : ndarray of float64, (r, ...)
-        n_seen, weight
-            As the attributes.
+        n_seen
+            As the attribute.
+        settings : Settings
+            Of which the weight comes, and whether rows are windows.
         preparation : Preparation
         precision : torch.dtype
             In which the network takes rows, see `tollad.training.scoring.scoring_precision`.
@@ -131,7 +136,8 @@ class Nearest:
             If the factors or reaches of a file are not those of its rows.
         """
         views = torch.from_numpy(preparation.views(rows)).flatten(2).to(precision).double()
-        own = _surroundings(views)
+        shape = views.shape[:2]
+        own = _surroundings(views) if settings.n_channels is None else (np.ones(shape), np.zeros(shape))
         means, factors, reaches = (np.ones(len(views)), *own) if learnt is None else learnt
         if not (
             np.allclose(own[0], factors, rtol=1e-6, atol=0)
@@ -140,7 +146,8 @@ class Nearest:
             raise ValueError("kept rows that are not those of its factors")
         flat = views.numpy()
         _, first, counts = np.unique(np.concatenate(flat, 1), axis=0, return_index=True, return_counts=True)
-        return cls(rows, n_seen, weight, means, factors, reaches, [view[first] for view in flat], counts == 1, first)
+        uniques, weight = [view[first] for view in flat], settings.neighbor_weight
+        return cls(rows, n_seen, weight, means, factors, reaches, uniques, counts == 1, first)
 
     @classmethod
     def draw(
@@ -180,7 +187,7 @@ class Nearest:
         if before is not None:
             old = generator.choice(len(before.rows), n_old, replace=False)
             kept = np.concatenate([before.rows[np.sort(old)], kept])
-        return cls.of(kept, n_before + len(rows), settings.neighbor_weight, preparation, precision)
+        return cls.of(kept, n_before + len(rows), settings, preparation, precision)
 
     def in_units_of(self, means: Floats, shares: Floats) -> Nearest:
         """Return the term divided by mean distances of training rows, of which these shares have no equal kept."""

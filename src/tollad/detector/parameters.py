@@ -242,6 +242,19 @@ PARAMETERS = (
         help="Scaling of the columns: auto, standard or none.",
     ),
     Parameter(
+        name="n_channels",
+        default=None,
+        values="int >= 1",
+        meaning="""
+        Rows are windows of a series of so many channels, flat, one channel after the other. All columns of a channel
+        are then standardised alike; values are clipped at 1,000, so that one spike may stand out above another; and
+        the distance to the nearest training row counts as it is.""",
+        check=checks.optional(checks.integer(1)),
+        option="integer",
+        metavar="N",
+        help="Rows are windows of a series of N channels, flat: all columns of a channel are standardised alike.",
+    ),
+    Parameter(
         name="columns",
         default=None,
         values='mapping of str to {"number", "category", "date", "drop"}',

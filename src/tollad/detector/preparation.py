@@ -53,11 +53,14 @@ class Preparation:
         traits: Traits,
         n_members: int,
         arcsinh: bool,
+        n_channels: int | None = None,
     ) -> Preparation:
-        """Return the preparation learnt from training rows; `arcsinh` asks for a second view of tables."""
+        """Return the preparation learnt from training rows, see `tollad.tables.features.fit_features`."""
         shaped = with_channels(rows, traits.n_axes)
         columns, indicator = (names, None) if encoding is None else (encoding.names, encoding.indicator)
-        features = fit_features(shaped, preprocess, columns, indicator=indicator, arcsinh=arcsinh)
+        features = fit_features(
+            shaped, preprocess, columns, indicator=indicator, arcsinh=arcsinh, n_channels=n_channels
+        )
         return cls(features, tuple(names), encoding, traits.n_axes, n_members)
 
     @property

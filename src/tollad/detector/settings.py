@@ -43,6 +43,7 @@ class Settings:
     error : str
     neighbors : int
     neighbor_weight : float
+    n_channels : int or None
     """
 
     network: str
@@ -62,6 +63,7 @@ class Settings:
     # Files of before do not name them.
     neighbors: int = 0
     neighbor_weight: float = 1.0
+    n_channels: int | None = None
 
 
 def check_settings(settings: Settings) -> None:
@@ -88,6 +90,7 @@ _CHECKS: dict[str, checks.Check] = {
     "hidden": checks.optional(checks.hidden),
     "neighbors": checks.integer(0),
     "neighbor_weight": checks.number("a finite number >= 0", lambda value: value >= 0),
+    "n_channels": checks.optional(checks.integer(1)),
 }
 
 
@@ -145,6 +148,7 @@ def resolve(parameters: Mapping[str, Any], shape: Sequence[int], n_rows: int) ->
         schedule="cosine" if corruption else "constant",
         neighbors=int(choose("neighbors")),
         neighbor_weight=float(p["neighbor_weight"]),
+        n_channels=None if p["n_channels"] is None else int(p["n_channels"]),
     )
 
 

@@ -100,7 +100,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         n_members: int | Auto = "auto",
         corruption: Literal["auto", "mixed"] | None = "auto",
         neighbors: int | Auto = "auto",
-        neighbor_weight: float = 1.0,
+        neighbor_weight: float = 0.5,
         preprocess: Literal["auto", "standard"] | None = "auto",
         early_stopping: bool = False,
         precision: Literal["float32", "float64", "bf16"] = "float32",
@@ -360,30 +360,40 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
             self.model_.warn_if_few(false_alarm_rate)
         return self
 
-    def set_threshold(self, *, contamination: float | None = None, anomaly_score: float | None = None) -> Self:
-        """Move the threshold without training. Give one of the two.
+    def set_threshold(
+        self,
+        *,
+        contamination: float | None = None,
+        false_alarm_rate: float | None = None,
+        anomaly_score: float | None = None,
+    ) -> Self:
+        """Move the threshold without training. Give one of the three.
 
         Parameters
         ----------
         contamination : float in (0, 0.5], optional
             As the parameter of this name.
+        false_alarm_rate : float in (0, 1), optional
+            As the parameter of this name, but a share of the steps; false stretches need a fit.
         anomaly_score : float, optional
             Steps above this score are anomalous.
 
         Raises
         ------
         ValueError
-            For a value out of range.
+            For a value out of range, and a rate that needs more steps.
+
+        Warns
+        -----
+        UserWarning
+            If the held-out steps are few for the rate.
         """
         check_is_fitted(self)
-        if (contamination is None) == (anomaly_score is None):
-            raise ValueError("set_threshold needs either contamination or anomaly_score")
-        if contamination is None:
-            decision = self.decision_.with_threshold(anomaly_score=anomaly_score)
-            self.model_ = replace(self.model_, decision=decision)
-        else:
-            self.model_ = self.model_.with_contamination(contamination)
+        self.model_ = self.model_.with_threshold(contamination, false_alarm_rate, anomaly_score)
+        if contamination is not None:
             self.contamination = contamination
+        if false_alarm_rate is not None:
+            self.false_alarm_rate = false_alarm_rate
         return self
 
     def save(

@@ -88,11 +88,11 @@ def fit_windows(
     own = dict(parameters)
     if own["network"] == "auto":
         own["network"] = "mlp_layernorm"
-    if own["neighbors"] == "auto":
-        own["neighbors"] = 0
     if own["steps"] == "auto" and own["network"] == "mlp_layernorm" and own["corruption"] == "auto":
         own["steps"] = _STEPS
     rows = np.concatenate([as_rows(windows(piece, window, stride), own["network"]) for piece in stretches])
+    if rows.ndim == 2:
+        own["n_channels"] = rows.shape[1] // window
     with warnings.catch_warnings():
         # That is about the threshold of windows, which nobody asks, and about steps of a window.
         warnings.filterwarnings("ignore", "contamination=|these columns are constant")

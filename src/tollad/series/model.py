@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from tollad.calibration import Decision, rows_needed
 from tollad.detector.estimator import TollDetector
+from tollad.detector.model import Model
 from tollad.io import artifact
 from tollad.io.dialect import Dialect
 from tollad.io.source import Source
@@ -91,9 +93,16 @@ class SeriesModel:
         """How the text of the fit was written."""
         return Dialect.from_json(self.read_as.dialect)
 
+    @cached_property
+    def _windows(self) -> Model:
+        return self.detector.as_model()
+
     def score_windows(self, cut: NDArray[Any]) -> Floats:
-        """Return the scores of windows, (n, C, window): (n,)."""
-        return self.detector.anomaly_score(as_rows(cut, self.detector.network))
+        """Return the scores of windows, (n, C, window), of finite numbers: (n,)."""
+        # Not by the detector: it would look for what rows of a user may lack, which for one window takes as long again.
+        parts = self._windows
+        rows = cut.reshape(len(cut), *parts.record.input_shape)
+        return parts.scorer.scores(rows, parts.preparation)
 
     def scorer(self) -> MeanScores | LastScores:
         """Return what scores successive time steps."""
@@ -116,6 +125,23 @@ class SeriesModel:
         pieces = np.split(self.decision.training_scores, np.cumsum(self.folds)[:-1])
         decision = replace(self.decision, offset=-fold_threshold(pieces, share), rule=("contamination", float(share)))
         return replace(self, decision=decision)
+
+    def with_threshold(
+        self, contamination: float | None, false_alarm_rate: float | None, anomaly_score: float | None
+    ) -> SeriesModel:
+        """Return the model with another threshold, see `SeriesDetector.set_threshold`."""
+        if contamination is not None and false_alarm_rate is None and anomaly_score is None:
+            moved = self.with_contamination(contamination)
+        else:
+            decision = self.decision.with_threshold(
+                contamination=contamination, false_alarm_rate=false_alarm_rate, anomaly_score=anomaly_score
+            )
+            moved = replace(self, decision=decision)
+        if false_alarm_rate is not None:
+            moved.warn_if_few(false_alarm_rate)
+        # An adaptive threshold aims at another share, or stays where it is put.
+        share = false_alarm_rate if contamination is None else contamination
+        return moved if self.share is None else replace(moved, share=share)
 
     def with_false_stretches(self, pieces: Sequence[Floats], allowed: FalseAlarms) -> SeriesModel:
         """Return the model with the lowest threshold that has few enough stretches of held-out scores above it.

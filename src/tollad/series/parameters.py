@@ -125,13 +125,14 @@ _OTHERWISE: dict[str, dict[str, Any]] = {
     },
     "neighbors": {
         "meaning": """
-        As in `TollDetector`; "auto" is 0: the nearest training window gained nothing on the series of NAB and SKAB that
-        defaults were chosen on.""",
+        As in `TollDetector`, of windows; "auto" is 2,000, or as many as take 16 MB, and 0 for "conv1d". The distance
+        counts as it is, however dense the windows are.""",
     },
+    "neighbor_weight": {"default": 0.5},
 }
 
-OF_WINDOWS = tuple(parameter for parameter in PARAMETERS if parameter.name != "columns")
-"""Those of the detector of windows."""
+OF_WINDOWS = tuple(parameter for parameter in PARAMETERS if parameter.name not in ("columns", "n_channels"))
+"""Those of the detector of windows that are a user's to choose."""
 
 SERIES_PARAMETERS = (
     *OF_SERIES,

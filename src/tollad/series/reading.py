@@ -205,7 +205,7 @@ def normal_part(
     ValueError, OSError
         If the file cannot be read or is not like that of the fit.
     """
-    source = open_like_fit(model, path, header, key, label, dialect)
+    source = open_like_fit(model, path, header, key, [] if label is None else [label], dialect)
     block = read_table(source)
     kept = labelled(block, None if label is None else resolve_column(source.path, source.names, label), normal)
     time, clock = model.clock.column, model.clock.anew()
@@ -219,13 +219,17 @@ class LiveTable:
     path = "standard input"
 
     def __init__(
-        self, model: SeriesModel, header: bool | None, dialect: Dialect | None, reject: Reject | None = None
+        self,
+        model: SeriesModel,
+        header: bool | None,
+        dialect: Dialect | None,
+        reject: Reject | None = None,
+        asked: Sequence[str] = (),
     ) -> None:
-        self._model, self._dialect, self._reject = model, dialect, reject
+        self._model, self._dialect, self._reject, self._asked = model, dialect, reject, asked
         self._header = model.read_as.header if header is None else header
         self._given = cast(io.BufferedReader, standard_input())
         self._first = self._given.readline() if self._header else b""
-        self.names: tuple[str, ...] = (*model.columns,)
 
     def __iter__(self) -> Iterator[Block]:
         n_lines, rest = int(self._header), b""
@@ -250,8 +254,7 @@ class LiveTable:
 
         reject = None if self._reject is None else moved_reject
         try:
-            source = open_like_fit(self._model, "-", self._header, None, None, self._dialect, given, reject)
-            self.names = source.names
+            source = open_like_fit(self._model, "-", self._header, None, self._asked, self._dialect, given, reject)
             for block in source:
                 assert block.lines is not None
                 numbers = None if block.numbers is None else block.numbers + moved
@@ -266,19 +269,21 @@ def open_like_fit(
     path: str,
     header: bool | None,
     key: str | None,
-    column: str | None,
+    asked: Sequence[str],
     dialect: Dialect | None,
     spooled: BinaryIO | None = None,
     reject: Reject | None = None,
 ) -> TableSource:
-    """Open a file that has the columns of the fit; besides them it may have those left out then, and `column`."""
+    """Open a file that has the columns of the fit; besides them it may have those left out then, and those `asked` for.
+
+    These are named, or counted from the end by negative numbers.
+    """
     known, clock = model.read_as, model.clock
     header = known.header if header is None else header
     dialect = model.dialect if dialect is None else dialect
     source = open_table(path, header=header, key=key, dialect=dialect, spooled=spooled, reject=reject)
-    if column is not None:
-        column = resolve_column(source.path, source.names, column)
+    others = [resolve_column(source.path, source.names, name) for name in asked]
     time = [] if clock.column is None else [clock.column]
     group = [] if model.group is None else [model.group]
-    check_columns(source, [*model.columns, *time, *group], {column, known.label, *known.drop})
+    check_columns(source, [*model.columns, *time, *group], {*others, known.label, *known.drop})
     return source

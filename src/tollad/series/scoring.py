@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +46,7 @@ def score_series(
     header: bool | None = None,
     key: str | None = None,
     column: str | None = None,
+    beside: Sequence[str] = (),
     dialect: Dialect | None = None,
     events: EventLog | None = None,
     progress: Progress | None = None,
@@ -59,7 +60,7 @@ def score_series(
     Parameters
     ----------
     model : SeriesModel
-    path, header, key, column, dialect
+    path, header, key, column, beside, dialect
         As in `tollad.io.inputs.row_blocks`; by default `column` is that of the time stamps, if there is one.
     events : EventLog, optional
         Is told of the events.
@@ -85,19 +86,16 @@ def score_series(
     UserWarning
         For the first gap in the time stamps, or with counts for all that was missing; for groups that are new or short.
     """
-    live = path == "-" and model.causal
+    column = model.clock.column if column is None else column
+    asked = [*([] if column is None else [column]), *beside]
     source = (
-        LiveTable(model, header, dialect, reject)
-        if live
-        else open_like_fit(model, path, header, key, column, dialect, reject=reject)
+        LiveTable(model, header, dialect, reject, asked)
+        if path == "-" and model.causal
+        else open_like_fit(model, path, header, key, asked, dialect, reject=reject)
     )
-    if column is None or live:  # what names there are, a live table knows with its first rows
-        column = model.clock.column if column is None else column
-    else:
-        column = resolve_column(source.path, source.names, column)
     n_reasons = None if events is None else events.n_reasons
     lanes: dict[str | None, Lane] = {} if progress is None else progress.lanes
-    waiting = _Waiting(column, len(model.columns))
+    waiting = _Waiting(len(model.columns))
     lacks = model.gaps in ("split", "interpolate")
     any_read = False
     for block in source:
@@ -124,9 +122,10 @@ def score_series(
             times = lane.clock.check(part, model.gaps)
             values = numbers(part, model.columns, lacks=lacks)
             rows = row_numbers(part)
-            stamps = [] if column is None else column_as_strings(part, column)
-            waiting.add(rows, values, stamps)
-            settled.append(lane.push(values, times, rows, stamps))
+            names = [resolve_column(source.path, part.names, name) for name in asked]
+            texts = {name: column_as_strings(part, name) for name in names}
+            waiting.add(rows, values, texts)
+            settled.append(lane.push(values, times, rows, texts[names[0]] if column is not None else []))
         yield from waiting.settle(settled)
     rest = [lane.finish(goes_on=progress is not None) for lane in lanes.values()]
     check_lanes(model, [*lanes.values()], source.path)
@@ -154,27 +153,26 @@ def _tell_of_new(model: SeriesModel, group: str | None, part: Block, seen: Seque
 class _Waiting:
     """Rows until all rows before them are settled."""
 
-    def __init__(self, column: str | None, n_channels: int) -> None:
-        self._column = column
+    def __init__(self, n_channels: int) -> None:
         self._rows = np.empty(0, np.int64)
         self._values: Floats = np.empty((0, n_channels))
-        self._stamps: list[str | None] = []
+        self._texts: dict[str, list[str | None]] = {}  # by column: that which names the rows, and those beside it
         self._judged = Judged(np.empty(0), np.empty(0), np.empty(0, np.bool_))
         self._settled = np.empty(0, np.bool_)
 
-    def add(self, rows: NDArray[np.int64], values: Floats, stamps: Sequence[str | None]) -> None:
+    def add(self, rows: NDArray[np.int64], values: Floats, texts: Mapping[str, list[str | None]]) -> None:
         """Take rows; within a block they may come group by group."""
         n = len(rows)
         before = len(self._rows)
         self._rows = np.concatenate([self._rows, rows])
         self._values = np.concatenate([self._values, values])
-        self._stamps.extend(stamps)
+        self._texts = {name: [*self._texts.get(name, []), *column] for name, column in texts.items()}
         self._judged = Judged.join([self._judged, Judged(np.empty(n), np.empty(n), np.empty(n, np.bool_))])
         self._settled = np.concatenate([self._settled, np.zeros(n, np.bool_)])
         if before and n and self._rows[before] < self._rows[before - 1]:
             order = np.argsort(self._rows, kind="stable")
             self._rows, self._values, self._settled = self._rows[order], self._values[order], self._settled[order]
-            self._stamps = [self._stamps[place] for place in order.tolist()] if self._stamps else []
+            self._texts = {name: [column[at] for at in order.tolist()] for name, column in self._texts.items()}
 
     def settle(self, found: Iterable[tuple[NDArray[np.int64], Judged]]) -> Iterator[ScoredSteps]:
         """Note what is said of some rows; yield those that wait for none before them."""
@@ -189,11 +187,14 @@ class _Waiting:
         done, rest = (Judged(*(part[cut] for part in vars(self._judged).values())) for cut in (np.s_[:n], np.s_[n:]))
         rows = self._rows[:n]
         whole = rows[-1] - rows[0] == n - 1
+        beside = {name: column[:n] for name, column in self._texts.items()}
+        column = next(iter(beside), None)
         yield ScoredSteps(
             int(rows[0]),
             self._values[:n],
-            self._column,
-            self._stamps[:n],
+            column,
+            [] if column is None else beside.pop(column),
+            beside=beside,
             numbers=None if whole else rows,
             scores=done.scores,
             alarms=done.alarms,
@@ -205,7 +206,7 @@ class _Waiting:
             rest,
             self._settled[n:],
         )
-        del self._stamps[:n]
+        self._texts = {name: column[n:] for name, column in self._texts.items()}
 
 
 def labelled_series(
@@ -243,9 +244,15 @@ def labelled_series(
     ------
     ValueError, OSError
         As `score_series` and `read_windows`; if a label is missing, or all steps are normal or all are anomalous.
+
+    Warns
+    -----
+    UserWarning
+        If the model was fitted on windows of this series.
     """
-    recorder = Recorder()
-    blocks = recorder.watch(score_series(model, path, header=header, key=key, column=label, dialect=dialect))
+    recorder, watched = Recorder(), _Watched.of(model)
+    scored = score_series(watched, path, header=header, key=key, column=label, dialect=dialect)
+    blocks = watched.told_at_the_end(recorder.watch(scored), path)
     if windows is None:
         assert label is not None
         labels, _ = labels_and_scores(blocks, path, label, normal)
@@ -266,6 +273,33 @@ def labelled_series(
             f"{windows}: by its windows every time step of {path} is {kind}, so there is nothing to compare"
         )
     return labels, recorder.judged
+
+
+@dataclass(frozen=True, eq=False)
+class _Watched(SeriesModel):
+    """A model that remembers the scores of all windows."""
+
+    seen: list[Floats] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, model: SeriesModel) -> Self:
+        return cls(**{one.name: getattr(model, one.name) for one in fields(model)})
+
+    def score_windows(self, cut: NDArray[Any]) -> Floats:
+        found = super().score_windows(cut)
+        self.seen.append(found)
+        return found
+
+    def told_at_the_end(self, blocks: Iterable[ScoredSteps], path: str) -> Iterator[ScoredSteps]:
+        """Hand on scored steps, and warn if most windows of the fit were among them: they have the same scores."""
+        yield from blocks
+        trained = np.unique(self.detector.training_scores_)
+        if np.isin(trained, np.concatenate([np.empty(0), *self.seen])).mean() > 0.5:
+            warn(
+                f"{path}: more than half of the windows that the model was fitted on have the score of one here; what "
+                "is measured on steps that were trained on is better than on new ones: keep some apart, and evaluate "
+                "on these"
+            )
 
 
 def read_windows(windows: str, path: str, clock: Clock) -> list[tuple[Any, Any]]:

@@ -16,7 +16,8 @@ Preprocess: TypeAlias = Literal["auto", "standard"] | None
 
 # Standardised values are clipped here, so that every score is finite.
 _CLIP = 50.0
-_ARCSINH_CLIP = np.arcsinh(_CLIP)
+# A window holds many values: one spike may be far above another, and still there is more to its score.
+_WINDOW_CLIP = 1000.0
 # Flags are clipped earlier: a missing value is weaker evidence than a value that lies far out.
 _FLAG_CLIP = 3.0
 # A constant column has no standard deviation. Its scale is a millionth of its size: other values lie beyond the clip,
@@ -52,7 +53,8 @@ class Features:
     arcsinh_mean, arcsinh_scale : ndarray of float64, (d + k,)
         The same for the second view; empty when there is none.
     limit : ndarray of float64, (d + k,)
-        Where standardised values of a table are clipped either way: 3 for flags, 10 for constant columns, else 50.
+        Where standardised values of a table are clipped either way: 3 for flags, 10 for constant columns, 1,000 for
+        windows of a series, else 50.
         Empty for images and series, and in older models: 50.
     """
 
@@ -96,7 +98,8 @@ class Features:
         values = inputs
         if view == 1:
             # A reconstruction can lie further out than any input, and sinh grows fast.
-            values = np.sinh(np.clip(inputs * self.arcsinh_scale + self.arcsinh_mean, -_ARCSINH_CLIP, _ARCSINH_CLIP))
+            most = np.arcsinh(np.maximum(self.limit, _CLIP) if len(self.limit) else _CLIP)
+            values = np.sinh(np.clip(inputs * self.arcsinh_scale + self.arcsinh_mean, -most, most))
         if len(self.mean):
             values = values * self.scale + self.mean
         return values[:, : len(self.fill)] if len(self.fill) else values
@@ -131,6 +134,7 @@ def fit_features(
     *,
     indicator: NDArray[np.bool_] | None = None,
     arcsinh: bool = False,
+    n_channels: int | None = None,
 ) -> Features:
     """Learn the constants from training rows.
 
@@ -147,11 +151,15 @@ def fit_features(
         training row gets a high score and no scale of zero.
     arcsinh : bool, default False
         Whether to learn the second view of a table; there is none when values are taken as they are.
+    n_channels : int, optional
+        Rows are windows of so many channels of a series, one after the other: all columns of a channel get the same
+        constants, and more of what is far out is kept.
 
     Raises
     ------
     ValueError
-        For a column without any value, and values too large to standardise.
+        For a column without any value, values too large to standardise, and rows that are no windows of so many
+        channels.
 
     Warns
     -----
@@ -160,6 +168,11 @@ def fit_features(
         differs.
     """
     axes = (0, *range(2, X.ndim))
+    if n_channels is not None and (X.ndim != 2 or X.shape[1] % n_channels or indicator is not None):
+        raise ValueError(
+            f"n_channels={n_channels} is for flat windows, rows (n, {n_channels} * w) of numbers; these rows "
+            + (f"have shape {tuple(X.shape)}" if indicator is None else "have categories or dates")
+        )
     if X.ndim > 2:
         refuse_missing(X)
         names = [f"channel {channel + 1}" for channel in range(X.shape[1])]
@@ -177,6 +190,8 @@ def fit_features(
         lowest, highest = np.minimum(lowest, values.min(axes)), np.maximum(highest, values.max(axes))
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = _mean_and_spread(X, lambda block: features.transform(block)[0], axes)
+        if n_channels is not None:
+            lowest, highest, mean, scale = _alike(n_channels, X.shape[1], lowest, highest, mean, scale)
     constant = lowest == highest
     size = np.maximum(np.abs(lowest), np.abs(highest))
     if X.ndim == 2 and X.dtype.kind == "f":
@@ -205,14 +220,36 @@ def fit_features(
         mean = np.where(constant, lowest / 2 + highest / 2, mean)
         unit = np.maximum(_CONSTANT_UNIT * size, np.finfo(np.float64).tiny)  # which may be less than a float can be
         scale = np.where(constant, np.where(size > 0, unit, _ZERO_UNIT), scale)
-        limit = np.where(constant, _CONSTANT_CLIP, _CLIP)
+        limit = np.where(constant, _CONSTANT_CLIP, _CLIP if n_channels is None else _WINDOW_CLIP)
         limit[X.shape[1] :] = _FLAG_CLIP
     features = replace(features, mean=mean, scale=scale, limit=limit)
     if not arcsinh or X.ndim > 2:
         return features
     arcsinh_mean, spread = _mean_and_spread(X, lambda block: np.arcsinh(features.transform(block)[0]), axes)
+    if n_channels is not None:
+        _, _, arcsinh_mean, spread = _alike(n_channels, X.shape[1], arcsinh_mean, arcsinh_mean, arcsinh_mean, spread)
     spread[smoothed] = np.maximum(spread[smoothed], np.arcsinh(np.sqrt(1 / len(X))))
     return replace(features, arcsinh_mean=arcsinh_mean, arcsinh_scale=np.where(one, 1.0, spread))
+
+
+def _alike(
+    n_channels: int,
+    n_columns: int,
+    lowest: NDArray[np.float64],
+    highest: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    scale: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], ...]:
+    """Return what is known of columns as of their channels, (d,) each; flags after the columns stay as they are."""
+
+    def of_channel(values: NDArray[np.float64], join: Callable[..., NDArray[np.float64]]) -> NDArray[np.float64]:
+        by_channel = values[:n_columns].reshape(n_channels, -1)
+        joined = np.broadcast_to(join(by_channel, axis=1, keepdims=True), by_channel.shape)
+        return np.concatenate([joined.ravel(), values[n_columns:]])
+
+    centre = of_channel(mean, np.mean)
+    spread = np.sqrt(of_channel(scale**2 + (mean - centre) ** 2, np.mean))
+    return of_channel(lowest, np.min), of_channel(highest, np.max), centre, spread
 
 
 def mean_of_rows(X: Rows) -> NDArray[np.float64]:

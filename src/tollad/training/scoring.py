@@ -88,7 +88,7 @@ def run(
         for first, n, size in _blocks(stack, x, block):
             part = x[:, first : first + n]
             if n < size:
-                part = torch.cat([part, part.new_zeros(len(x), size - n, *x.shape[2:])], 1)
+                part = torch.constant_pad_nd(part, (0, 0) * (part.ndim - 2) + (0, size - n))
             part = part.expand(len(stack), *part.shape[1:])
             with torch.no_grad(), torch.autocast(stack.device.type, torch.bfloat16, enabled=precision == "bf16"):
                 x_hat, z = stack(part)

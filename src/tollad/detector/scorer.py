@@ -186,8 +186,10 @@ class Scorer:
             joined = terms[:, 0] * self._weights[0]
             for term in range(1, len(self._weights)):
                 joined = joined + terms[:, term] * self._weights[term]
-        most = np.finfo(np.float64).max
-        return np.nan_to_num(joined, copy=False, nan=most, posinf=most)
+        if not np.isfinite(joined).all():
+            most = np.finfo(np.float64).max
+            joined = np.nan_to_num(joined, copy=False, nan=most, posinf=most)
+        return joined
 
 
 def _positive(terms: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -270,7 +270,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         >>> [bool(detector.update(value).alarms[0]) for value in [*wave[600:620], 9.0]][-2:]
         [False, True]
         """
-        check_is_fitted(self)
+        if not hasattr(self, "model_"):
+            check_is_fitted(self)  # which takes a while
         if not self.model_.causal:
             raise ValueError("a step can only be judged at once by a causal model; fit with causal=True")
         step = np.asarray(row, np.float64).reshape(1, -1)

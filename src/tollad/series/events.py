@@ -108,7 +108,9 @@ class Judge:
     def push(self, scores: Floats) -> Judged:
         """Take the scores of the next steps, (m,); return the steps that are settled, in order."""
         thresholds = self._threshold(scores)
-        waiting = Judged.join([self._open, Judged(scores, thresholds, scores > thresholds)])
+        waiting = Judged(scores, thresholds, scores > thresholds)
+        if len(self._open):
+            waiting = Judged.join([self._open, waiting])
         n_open = 0
         if self._trim and len(waiting) and waiting.alarms[-1]:
             begin, end = runs(waiting.alarms)[-1]

@@ -250,6 +250,8 @@ class LastScores:
 
 def score_windows(score: Score, steps: NDArray[Any], starts: NDArray[np.int64], window: int) -> NDArray[np.float64]:
     """Return the scores of the windows that begin at some of the steps, (T, C)."""
+    if len(starts) == 1:  # a stream of steps: this takes a tenth of the time
+        return score(np.ascontiguousarray(steps[starts[0] : starts[0] + window].T)[None])
     every = np.lib.stride_tricks.sliding_window_view(steps, window, axis=0)
     # Windows that overlap are many times as large as their steps.
     size = max(1, _BLOCK_VALUES // every[0].size)

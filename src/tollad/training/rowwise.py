@@ -135,7 +135,10 @@ def _outputs(
         for layer in part:
             x = layer(x)
         outputs.append(x)
-    z, x_hat = (output.to(RowWise.dtype).expand(n_members, *output.shape[1:]) for output in outputs)
+    z, x_hat = (
+        output.to(RowWise.dtype) if len(output) == n_members else output.to(RowWise.dtype).expand(n_members, -1, -1)
+        for output in outputs
+    )
     return x_hat, z
 
 

@@ -8,6 +8,7 @@ Around the layers of dense networks, all is in double precision.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -90,7 +91,8 @@ def run(
             if n < size:
                 part = torch.constant_pad_nd(part, (0, 0) * (part.ndim - 2) + (0, size - n))
             part = part.expand(len(stack), *part.shape[1:])
-            with torch.no_grad(), torch.autocast(stack.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            mixed = torch.autocast(stack.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+            with torch.no_grad(), mixed:
                 x_hat, z = stack(part)
             yield part[:, :n], x_hat[:, :n], z[:, :n]
 

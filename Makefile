@@ -63,7 +63,8 @@ benchmark-speed: $(VENV)/benchmark.stamp
 
 benchmark-series: $(VENV)/benchmark.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/series.py "$(SERIES)" --out $(RESULTS)/series.jsonl
-	$(BIN)/python benchmarks/series.py --table $(RESULTS)/series.jsonl
+	$(BIN)/python benchmarks/series.py --table $(RESULTS)/series.jsonl --docs docs/series.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/live.py --out $(RESULTS)/live.jsonl
 
 TILES ?= $(TOLLAD_DATA)/magnetic_tile
 benchmark-images: $(VENV)/benchmark.stamp

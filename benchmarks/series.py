@@ -1,7 +1,7 @@
-"""Measure the detector of series beside others on NAB and SKAB: the table of docs/series.md.
+"""Measure the detector of series beside others on NAB and SKAB: the tables of docs/series.md.
 
     python benchmarks/series.py FOLDER --out benchmarks/results/series.jsonl
-    python benchmarks/series.py --table benchmarks/results/series.jsonl
+    python benchmarks/series.py --table benchmarks/results/series.jsonl --docs docs/series.md
 
 FOLDER holds `nab` (with windows.json) and `skab`. Trained is on the first 15 % of a series (SKAB: the first 400 steps),
 tested on the rest. The defaults were chosen on every second file by sorted name, from the first on; nothing was chosen
@@ -279,11 +279,11 @@ def run(folder: Path, out: Path) -> None:
 
 
 def table(path: Path, which: str) -> str:
-    """Return the means over the series of one half, or of all of them, as a table of Markdown."""
+    """Return the means over the series of one half as a table of Markdown."""
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     by_method: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for line in lines:
-        if which in ("all", line["half"]):
+        if which == line["half"]:
             by_method[line["method"]].append(line)
 
     def mean(rows: list[dict[str, Any]], key: str) -> float:
@@ -311,15 +311,26 @@ def table(path: Path, which: str) -> str:
     return "\n".join(text)
 
 
+def write_tables(path: Path, docs: Path) -> None:
+    """Replace what stands between the comments that mark the table of each half."""
+    text = docs.read_text(encoding="utf-8")
+    for which in ("other half", "chosen on"):
+        begin, end = f"<!-- {which} -->\n", "\n<!-- end -->"
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = before + begin + table(path, which) + end + after
+    docs.write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--table", type=Path)
-    parser.add_argument("--half", default="other half", choices=("chosen on", "other half", "all"))
+    parser.add_argument("--docs", type=Path)
     arguments = parser.parse_args()
     if arguments.table is not None:
-        print(table(arguments.table, arguments.half))
+        write_tables(arguments.table, arguments.docs)
     else:
         run(arguments.folder, arguments.out)
 

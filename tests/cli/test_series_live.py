@@ -134,7 +134,9 @@ def test_a_state_of_another_model_or_a_torn_one_is_refused(home: Path, tmp_path:
     call = ("score", home / "causal", home / "new.csv", "--state", tmp_path / "s")
     assert "is the state of another model" in refused(*call)
     (tmp_path / "s").write_bytes((tmp_path / "s").read_bytes()[:-20])
-    assert str(tmp_path / "s") in refused(*call)
+    said = refused(*call)
+    assert str(tmp_path / "s") in said
+    assert said.endswith("; remove this state to begin anew")
     (tmp_path / "s").write_bytes((home / "m").read_bytes())
     assert "is no state of a series" in refused(*call)
 

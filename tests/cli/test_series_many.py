@@ -153,7 +153,7 @@ def test_a_missing_row_is_interpolated_and_counted(home: Path, tmp_path: Path) -
         tmp_path / "d.csv", [*lines[:100], lines[100].rpartition(",")[0] + ",\n", *lines[101:120], *lines[123:]]
     )
     result = done("score", tmp_path / "m", data)
-    assert "3 time steps are missing in 2 gaps; 1 values are missing; 4 steps were interpolated" in result.stderr
+    assert "3 time steps are missing in 2 gaps; 1 value is missing; 4 steps were interpolated" in result.stderr
     rows = rows_of(result.stdout)
     assert len(rows) == 237
     assert all(row["score"] for row in rows)

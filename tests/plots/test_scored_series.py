@@ -54,6 +54,36 @@ def test_the_odd_stretch_is_shaded_and_drawn_large(axes, tmp_path):
     assert 900 < close.get_xlim()[0] < 1001 < 1020 < close.get_xlim()[1] < 1100
 
 
+def many(n: int, columns: int = 1) -> dict:
+    """So many alarms, the later the higher."""
+    given = scored(100 * n, columns)
+    given["scores"] = np.ones(100 * n)
+    for number in range(n):
+        given["scores"][100 * number + 50 : 100 * number + 55] = 5 + number
+    return given
+
+
+def test_alarms_are_numbered_and_where_there_is_no_room_the_highest(axes, tmp_path):
+    plots.scored_series(**many(5), path=tmp_path / "p.png")
+    assert sorted(text.get_text() for text in axes()[0].texts) == ["1", "2", "3", "4", "5"]
+    assert {text.xy[1] for text in axes()[0].texts} == {1}, "above the panel"
+    plots.scored_series(**many(200), path=tmp_path / "p.png")
+    numbers = sorted(int(text.get_text()) for text in axes()[0].texts)
+    assert 20 <= len(numbers) <= 40
+    assert numbers[-1] == 200
+
+
+def test_an_alarm_is_shaded_most_in_the_column_that_caused_it(axes, tmp_path):
+    causes = ["column 1", "column 5", None]
+    plots.scored_series(**many(3, columns=6), path=tmp_path / "p.png", causes=causes)
+    first = axes()[:10:2]
+    assert [panel.get_ylabel() for panel in first] == ["column 0", "column 1", "column 2", "column 5", "score"]
+    strengths = [[patch.get_alpha() for patch in panel.patches] for panel in first]
+    strong, weak = max(map(max, strengths)), min(map(min, strengths))
+    assert strengths == [[strong if cause in (None, name, "score") or name == "score" else weak for cause in causes]
+                         for name in ("column 0", "column 1", "column 2", "column 5", "score")]  # fmt: skip
+
+
 def test_without_odd_steps_there_is_no_close_up(axes, tmp_path):
     plots.scored_series(**scored() | {"threshold": 9.0}, path=tmp_path / "p.png")
     assert len(axes()) == 2

@@ -60,6 +60,12 @@ def test_a_window_like_none_before_is_far_from_the_nearest() -> None:
     assert added[200:215].min() > 2 * np.median(added) > 0
 
 
+def test_whole_numbers_that_differ_are_no_keys(recwarn: pytest.WarningsRecorder) -> None:
+    """Of a table such a column would be warned of; here it is a step of the windows."""
+    SeriesDetector(**SMALL).fit(np.round(wave(400) * 1e9))
+    assert not recwarn.list
+
+
 def test_a_higher_spike_scores_higher() -> None:
     detector = SeriesDetector(**SMALL).fit(wave(400))
     high, higher = (wave(100) for _ in range(2))

@@ -66,16 +66,23 @@ def test_no_window_reaches_over_a_split() -> None:
     train, new = wave(400), wave(200, seed=1)
     detector = SeriesDetector(**SMALL, time="t", gaps="split").fit(frame(train))
     times = np.arange(200.0) + 50 * (np.arange(200) >= 120)
-    with pytest.warns(UserWarning, match=r"50 time steps are missing in 1 gaps; 0 steps were .* cut at 1 places"):
+    with pytest.warns(UserWarning, match=r"50 time steps are missing in 1 gap; 0 steps were .* cut at 1 place"):
         scores = detector.anomaly_score(frame(new, times))
     np.testing.assert_array_equal(scores[:120], detector.anomaly_score(new[:120]))
     np.testing.assert_array_equal(scores[120:], detector.anomaly_score(new[120:]))
 
 
+def test_the_length_of_an_endless_gap_can_be_read() -> None:
+    detector = SeriesDetector(**SMALL, time="t", gaps="interpolate").fit(frame(wave(400)))
+    times = np.append(np.arange(99.0), 1e300)
+    with pytest.warns(UserWarning, match=r"1e\+300 time steps are missing in 1 gap; 0 steps"):
+        assert np.isnan(detector.anomaly_score(frame(wave(100), times))[-1])
+
+
 def test_a_stretch_shorter_than_a_window_has_no_score_and_no_alarm() -> None:
     detector = SeriesDetector(**SMALL, time="t", gaps="split").fit(frame(wave(400)))
     times = np.arange(100.0) + 50 * (np.arange(100) >= 90)
-    with pytest.warns(UserWarning, match="are missing in 1 gaps"):
+    with pytest.warns(UserWarning, match="are missing in 1 gap"):
         judged = detector.judge(frame(wave(100, seed=1) + 9 * (np.arange(100) >= 90)[:, None], times))
     assert np.isfinite(judged.scores[:90]).all()
     assert np.isnan(judged.scores[90:]).all()
@@ -99,7 +106,7 @@ def test_missing_values_are_interpolated_with_a_count(causal: bool) -> None:
 
 def test_a_fit_learns_nothing_across_a_split_and_says_so() -> None:
     times = np.arange(400.0) + 50 * (np.arange(400) >= 200)
-    with pytest.warns(UserWarning, match="the series: 50 time steps are missing in 1 gaps"):
+    with pytest.warns(UserWarning, match="the series: 50 time steps are missing in 1 gap"):
         detector = SeriesDetector(**SMALL, time="t", gaps="split").fit(frame(wave(400), times))
     assert len(detector.model_.detector.training_scores_) == 2 * (200 - 15)
 
@@ -109,7 +116,7 @@ def test_an_event_at_a_gap_names_rows_of_the_user() -> None:
     steps = wave(200, seed=1)
     steps[120:126, 1] += 4
     kept = np.r_[0:122, 124:200]
-    with pytest.warns(UserWarning, match="2 time steps are missing in 1 gaps; 2 steps were interpolated"):
+    with pytest.warns(UserWarning, match="2 time steps are missing in 1 gap; 2 steps were interpolated"):
         top = max(detector.events(frame(steps[kept], kept.astype(float)), n_reasons=1), key=lambda event: event.score)
     assert 115 <= top.begin <= top.peak <= top.end <= 130
     assert (top.channel, top.reasons[0][:3]) == ("b", "b: ")

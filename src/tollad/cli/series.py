@@ -111,7 +111,7 @@ def score(
     recorder, model = Recorder(), detector.model_
     if plot is not None and model.group is not None:
         raise click.UsageError("--plot draws one series, and MODEL tells several apart.")
-    log = None if events is None else EventLog(n_reasons)
+    log = None if events is None and plot is None else EventLog(n_reasons)
     progress = None if state is None else Progress(model, state, None if log is None else n_reasons)
     with contextlib.ExitStack() as stack:
         bad = None if skipped is None else stack.enter_context(SkippedRows(skipped, overwrite=force))
@@ -130,9 +130,9 @@ def score(
     tell_of_skipped(bad)
     if progress is not None:
         progress.save()
-    if log is not None:
+    if log is not None and events is not None:
         write_tables(events, [event_table(log.events)], overwrite=force)
-    if plot is not None:
+    if log is not None and plot is not None:
         time_name, time = recorder.time(model)
         judged = recorder.judged
         plots.scored_series(
@@ -144,6 +144,7 @@ def score(
             alarms=judged.alarms,
             time=time,
             time_name=time_name,
+            causes=recorder.causes(log.events),
             overwrite=force,
         )
 

@@ -24,8 +24,12 @@ from tollad.plots.style import (
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
-# Columns that have a panel each, alarms that are numbered, and points that a line across a page can show.
-_MOST_PANELS, _MOST_NUMBERS, _MOST_POINTS = 4, 20, 4000
+# Columns that have a panel each, and points that a line across a page can show.
+_MOST_PANELS, _MOST_POINTS = 4, 4000
+# Room of a number above an alarm, as a share of the width of the picture and of its close-up.
+_ROOM, _ROOM_CLOSE = 0.025, 0.1
+# Alarms are shaded so in the column that caused them, and so in others.
+_CAUSE, _ELSEWHERE = 0.35, 0.12
 # Beyond it the room above a line of greatest numbers is no number any more.
 _LARGEST = 1e100
 
@@ -40,16 +44,19 @@ def scored_series(
     alarms: ArrayLike | None = None,
     time: ArrayLike | None = None,
     time_name: str = "row",
+    causes: Sequence[str | None] | None = None,
     overwrite: bool = True,
 ) -> None:
     """Draw a series above the scores of its time steps and their threshold, the alarms shaded and numbered.
 
-    The alarm of the highest score is drawn once more, large, unless it fills much of the picture anyway.
+    Where numbers would cover each other, those of the higher scores are written. The alarm of the highest score is
+    drawn once more, large, unless it fills much of the picture anyway.
 
     Parameters
     ----------
     series : array-like, (T, C)
-        Of more than four columns the first four are drawn. Values beyond 1e100 are drawn there.
+        Of more than four columns those are drawn that caused the most alarms, and then the first. Values beyond 1e100
+        are drawn there.
     scores : array-like of float, (T,)
         NaN where a step has none.
     threshold : float or array-like of float, (T,)
@@ -63,6 +70,8 @@ def scored_series(
     time : array-like of float or datetime64, (T,), optional
         Ascending; by default the number of the row, from 1.
     time_name : str, default "row"
+    causes : sequence of (str or None), optional
+        The column that caused each alarm, in which it is shaded more than in others.
 
     Raises
     ------
@@ -81,26 +90,29 @@ def scored_series(
             f"{values.shape}, with {len(names)} names, {len(heights)} scores and times of shape {at.shape}"
         )
     picture = picture_format(path)
-    names = names[:_MOST_PANELS]
     odd = np.flatnonzero(np.diff(alarm, prepend=False, append=False)).reshape(-1, 2)
+    blamed = [None] * len(odd) if causes is None else list(causes)
+    shown = _panels(names, blamed)
+    n_columns, names, values = len(names), [names[column] for column in shown], values[:, shown]
     views = [slice(0, len(at)), *_close_up(odd, heights)]
     figure = new_figure(9.0, 2.4 + 1.2 * len(names))
     panels = figure.subplots(
         len(names) + 1, len(views), sharex="col", sharey="row", squeeze=False, width_ratios=[2.6, 1][: len(views)]
     )
     for view, column in zip(views, panels.T, strict=True):
-        for axes, line in zip(column, [*values.T[:_MOST_PANELS], heights], strict=True):
-            for begin, end in odd:
+        for axes, name, line in zip(column, [*names, None], [*values.T, heights], strict=True):
+            for (begin, end), cause in zip(odd, blamed, strict=True):
                 if begin < view.stop and end > view.start:
+                    alpha = _CAUSE if name is None or cause is None or cause == name else _ELSEWHERE
                     # The edge keeps a stretch visible that is narrower than a pixel.
-                    axes.axvspan(at[begin], at[end - 1], color=ANOMALY, alpha=0.25, linewidth=0.8)
+                    axes.axvspan(at[begin], at[end - 1], color=ANOMALY, alpha=alpha, linewidth=0.8)
             axes.plot(*_thinned(at[view], line[view]), color=NORMAL, linewidth=0.8)
             axes.set_xlim(at[view][0], at[view][-1])
             axes.spines[["top", "right"]].set_visible(False)
         moves = len(limits) and limits.min() < limits.max()
         text = "threshold" if moves else f"threshold {limits[0]:.3g}"
         column[-1].plot(*_thinned(at[view], limits[view]), color=INK, linestyle="--", linewidth=1.0, label=text)
-        _number_events(column[0], at, odd, view)
+        _number_events(column[0], at, odd, heights, view, _ROOM if view is views[0] else _ROOM_CLOSE)
         column[-1].set_xlabel(as_label(time_name))
     for axes, name in zip(panels[:, 0], [*names, "score"], strict=True):
         axes.set_ylabel(as_label(name))
@@ -110,13 +122,13 @@ def scored_series(
         number_decades(bottom.yaxis, np.log10(np.nanmax(heights) / low))
     # Above the axes, where it covers no score.
     bottom.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize="small", borderaxespad=0, frameon=False)
-    left_out = values.shape[1] - len(names)
+    left_out = n_columns - len(names)
     more = f"; {left_out} more column{'s' * (left_out > 1)} not shown" if left_out else ""
     share = 100 * float(alarm.mean())
     text = f"{len(odd):,} alarm{'s' * (len(odd) != 1)}, {share:.2g} % of the time steps{more}"
-    panels[0, 0].set_title(text, loc="left", fontsize="medium")
+    panels[0, 0].set_title(text, loc="left", fontsize="medium", pad=18)
     if len(views) > 1:
-        panels[0, 1].set_title("the alarm of the highest score", loc="left", fontsize="medium")
+        panels[0, 1].set_title("the alarm of the highest score", loc="left", fontsize="medium", pad=18)
         if at.dtype.kind != "M":
             panels[-1, 1].locator_params(axis="x", nbins=4)
         else:
@@ -147,23 +159,29 @@ def _few_dates(axis: Axis) -> None:
     axis.set_major_formatter(typed.ConciseDateFormatter(locator))
 
 
-def _number_events(axes: Any, at: NDArray[Any], odd: NDArray[np.int64], view: slice) -> None:
-    """Write the numbers of the alarms above them, unless they are too many to be read."""
-    seen = [(number, begin, end) for number, (begin, end) in enumerate(odd.tolist(), 1)]
-    seen = [(number, begin, end) for number, begin, end in seen if begin < view.stop and end > view.start]
-    if len(seen) > _MOST_NUMBERS:
-        return
-    for number, begin, end in seen:
-        middle = at[(max(begin, view.start) + min(end, view.stop) - 1) // 2]
-        axes.annotate(
-            str(number),
-            (middle, 1),
-            xycoords=("data", "axes fraction"),
-            ha="center",
-            va="top",
-            fontsize="small",
-            color=ANOMALY,
-        )
+def _panels(names: Sequence[str], causes: Sequence[str | None]) -> list[int]:
+    """Return which columns to draw, in their order: of too many those that caused the most alarms, then the first."""
+    most = sorted(range(len(names)), key=lambda column: -causes.count(names[column]))
+    return sorted(most[:_MOST_PANELS])
+
+
+def _number_events(
+    axes: Any, at: NDArray[Any], odd: NDArray[np.int64], scores: NDArray[np.float64], view: slice, room: float
+) -> None:
+    """Write the numbers of alarms above them: of those that would cover each other, that of the highest score."""
+    places = {
+        number: (max(begin, view.start) + min(end, view.stop) - 1) // 2
+        for number, (begin, end) in enumerate(odd.tolist(), 1)
+        if begin < view.stop and end > view.start
+    }
+    first, last = at[view][0], at[view][-1]
+    written: list[float] = []
+    for number in sorted(places, key=lambda number: -float(np.nanmax(scores[slice(*odd[number - 1])]))):
+        across = float((at[places[number]] - first) / (last - first)) if last > first else 0.0
+        if all(abs(across - other) >= room for other in written):
+            written.append(across)
+            place, above = (at[places[number]], 1), {"ha": "center", "va": "bottom", "fontsize": "small"}
+            axes.annotate(str(number), place, xycoords=("data", "axes fraction"), color=ANOMALY, **above)
 
 
 def _thinned(x: NDArray[Any], y: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[np.float64]]:

@@ -94,8 +94,10 @@ def fit_windows(
     if rows.ndim == 2:
         own["n_channels"] = rows.shape[1] // window
     with warnings.catch_warnings():
-        # That is about the threshold of windows, which nobody asks, and about steps of a window.
-        warnings.filterwarnings("ignore", "contamination=|these columns are constant")
+        # That is about the threshold of windows, which nobody asks, and about steps of a window, which are no columns.
+        warnings.filterwarnings(
+            "ignore", "contamination=|these columns are constant|column .* holds another whole number in every row"
+        )
         return TollDetector(**own).fit(rows, checkpoint=checkpoint)
 
 

@@ -68,15 +68,23 @@ class Lacking:
             raise ValueError(f"{path}, column {name!r}: every value is missing; give its values, or fit without it")
         said = []
         if self.gaps:
-            said.append(f"{self.steps:,} time steps are missing in {self.gaps:,} gaps")
+            said.append(f"{_missing(self.steps, 'time step')} in {self.gaps:,} gap{'s' * (self.gaps > 1)}")
         if self.values:
-            said.append(f"{self.values:,} values are missing")
+            said.append(_missing(self.values, "value"))
         if self.early:
             said.append(f"{self.early:,} time steps come after less than half of the usual time, and stay as they are")
         if self.filled or self.cuts:
-            said.append(f"{self.filled:,} steps were interpolated, and the series was cut at {self.cuts:,} places")
+            places = f"{self.cuts:,} place{'s' * (self.cuts != 1)}"
+            said.append(f"{self.filled:,} steps were interpolated, and the series was cut at {places}")
         if said:
             warn(f"{path}: {'; '.join(said)}")
+
+
+def _missing(n: int, what: str) -> str:
+    """Say how many are missing, so that it can be read: a gap between two time stamps may have any length."""
+    if n == 1:
+        return f"1 {what} is missing"
+    return f"{n:,} {what}s are missing" if n < 10**9 else f"{n:.3g} {what}s are missing"
 
 
 class Mender:

@@ -47,7 +47,10 @@ class Progress:
         if not os.path.exists(path):
             return
         name = os.fspath(path)
-        metadata, tensors = files.read_packed(path)
+        try:
+            metadata, tensors = files.read_packed(path)
+        except ValueError as error:
+            raise ValueError(f"{str(error).partition('; ')[0]}; remove this state to begin anew") from None
         if metadata.get("kind") != "series state":
             raise ValueError(f"{name}: is no state of a series; give a file that an earlier call wrote")
         if metadata["model"] != self._model:

@@ -20,6 +20,7 @@ from tollad.io.text import Reject
 from tollad.series.clock import Clock
 from tollad.series.events import Event, Judged
 from tollad.series.lanes import Lane, check_lanes
+from tollad.series.measures import runs
 from tollad.series.model import SeriesModel
 from tollad.series.progress import Progress
 from tollad.series.reading import LiveTable, in_order, open_like_fit, rows_by_group
@@ -387,6 +388,12 @@ class Recorder:
     def judged(self) -> Judged:
         """Score, threshold and alarm of each step, (T,)."""
         return Judged.join([Judged(block.scores, block.thresholds, block.alarms) for block in self.blocks])
+
+    def causes(self, events: Sequence[Event]) -> list[str | None]:
+        """Return the channel of each alarm, a stretch without a break, by the events of the file."""
+        rows = np.concatenate([block.row_numbers() for block in self.blocks])
+        begins = rows[runs(self.judged.alarms)[:, 0]]
+        return [next((event.channel for event in events if event.begin <= row <= event.end), None) for row in begins]
 
     def watch(self, blocks: Iterable[ScoredSteps]) -> Iterator[ScoredSteps]:
         """Hand on scored steps."""

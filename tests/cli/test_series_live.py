@@ -136,7 +136,7 @@ def test_a_state_of_another_model_or_a_torn_one_is_refused(home: Path, tmp_path:
     (tmp_path / "s").write_bytes((tmp_path / "s").read_bytes()[:-20])
     said = refused(*call)
     assert str(tmp_path / "s") in said
-    assert said.endswith("; remove this state to begin anew")
+    assert said.rstrip().endswith("; remove this state to begin anew")
     (tmp_path / "s").write_bytes((home / "m").read_bytes())
     assert "is no state of a series" in refused(*call)
 

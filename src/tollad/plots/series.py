@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _MOST_PANELS, _MOST_POINTS = 4, 4000
 # Room of a number above an alarm, as a share of the width of the picture and of its close-up.
 _ROOM, _ROOM_CLOSE = 0.025, 0.1
+# Letters of full size that a panel has room for beside it.
+_LETTERS_BESIDE = 12
 # Alarms are shaded so in the column that caused them, and so in others.
 _CAUSE, _ELSEWHERE = 0.35, 0.12
 # Beyond it the room above a line of greatest numbers is no number any more.
@@ -114,8 +116,9 @@ def scored_series(
         column[-1].plot(*_thinned(at[view], limits[view]), color=INK, linestyle="--", linewidth=1.0, label=text)
         _number_events(column[0], at, odd, heights, view, _ROOM if view is views[0] else _ROOM_CLOSE)
         column[-1].set_xlabel(as_label(time_name))
-    for axes, name in zip(panels[:, 0], [*names, "score"], strict=True):
-        axes.set_ylabel(as_label(name))
+    for axes, name in zip(panels[:, 0], [*map(as_label, names), "score"], strict=True):
+        # A long name would run into that of the next panel.
+        axes.set_ylabel(name, fontsize=max(5.0, min(10.0, _LETTERS_BESIDE * 10.0 / len(name))) if name else 10.0)
     bottom, low = panels[-1, 0], min(float(np.nanmin(heights)), float(limits.min()))
     if low > 0 and np.nanmax(heights) / low > LOG_RATIO:
         bottom.set_yscale("log")

@@ -2,13 +2,15 @@
 
     python benchmarks/image_detectors.py [SET ...] --out benchmarks/results/image_detectors.jsonl [--seeds 0 1 2 3 4]
 
-Sets: tiles, textures, mnist, fashion_mnist, cifar10, cifar100. What the file holds already is not measured again. One
-process, one thread. Every method learns from the good training images only; labels serve the measures alone.
+Sets: tiles, tiles_256, textures, mnist, fashion_mnist, cifar10_part, cifar10, cifar100. What the file holds already is
+not measured again. One process, one thread. Every method learns from the good training images only; labels serve the
+measures alone.
 
-- tiles: in the folder of --tiles, `train`, `test/KIND` and `masks/KIND`, shown at 192 x 192 pixels.
+- tiles, tiles_256: in the folder of --tiles, `train`, `test/KIND` and `masks/KIND`, at 192 x 192 and 256 x 256 pixels.
 - textures: six, written anew for each seed, see `benchmarks/textures.py`.
 - classes of MNIST, Fashion-MNIST and CIFAR-10 and superclasses of CIFAR-100: the official test images, the paper's
-  training split. The data sets are found in TOLLAD_DATA, see docs/data.md.
+  training split. The data sets are found in TOLLAD_DATA, see docs/data.md. cifar10_part has the first 500 training
+  images of each class and the first 1,000 test images, for slow machines.
 
 Peers: 16 principal components (their reconstruction error), the mean distance to the 5 nearest training images, the
 Mahalanobis distance of Ledoit and Wolf, each on pixels (at most 32 x 32); and with the same pre-trained network two of
@@ -44,8 +46,9 @@ from tollad.io.maps import read_mask
 
 Floats = NDArray[np.float64]
 Scores = tuple[Floats, Floats | None]
-TILES = 192
+TILES = {"tiles": 192, "tiles_256": 256}
 _MOST_PLACES = 2000
+_PART = 500, 1000
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,12 @@ def tollad_auto(case: Case, seed: int) -> dict[str, Scores]:
             for name, scores in zip(explanation.levels, explanation.by_level.T, strict=True)
         }
     return found
+
+
+def efficientnet_lite2(case: Case, seed: int) -> dict[str, Scores]:
+    """The same network, shown images of 128 pixels where the default shows them larger."""
+    explanation = ImageDetector("efficientnet_lite2", random_state=seed).fit(case.train).explain(case.test)
+    return {"efficientnet_lite2": (explanation.scores, explanation.maps)}
 
 
 def gradients_ledoit_wolf(case: Case, seed: int) -> dict[str, Scores]:
@@ -137,9 +146,10 @@ def like_padim(case: Case, seed: int) -> dict[str, Scores]:
 
 Method = Callable[[Case, int], dict[str, Scores]]
 _PIXELS: tuple[Method, ...] = (pca_16, nearest_5, ledoit_wolf)
-ON_DEFECTS: tuple[Method, ...] = (tollad_auto, *_PIXELS, like_patchcore, like_padim)
+ON_TILES: tuple[Method, ...] = (tollad_auto, *_PIXELS, like_patchcore, like_padim)
+ON_TEXTURES: tuple[Method, ...] = (*ON_TILES, efficientnet_lite2)
 ON_GREY: tuple[Method, ...] = (tollad_auto, gradients_ledoit_wolf, gradients_collapse, *_PIXELS)
-ON_COLOUR: tuple[Method, ...] = (tollad_auto, *_PIXELS)
+ON_COLOUR: tuple[Method, ...] = (tollad_auto, *_PIXELS, efficientnet_lite2)
 _BY_SEED = (gradients_collapse, like_patchcore, like_padim)
 
 
@@ -169,7 +179,7 @@ def _flat(images: NDArray[Any]) -> Floats:
 
 def _places(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Blocks 6, 10 and 14 side by side on the grid of the first: (n, h, w, 256)."""
-    seen = representations.efficientnet_lite2(images).places
+    seen = representations.of("efficientnet_lite2").look(images).places
     maps = [torch.tensor(places).permute(0, 3, 1, 2) for places in seen.values()]
     joined = [torch.nn.functional.interpolate(m, size=maps[0].shape[2:], mode="bilinear") for m in maps]
     return torch.cat(joined, 1).permute(0, 2, 3, 1).numpy()
@@ -181,9 +191,11 @@ def _enlarged(maps: Floats, size: tuple[int, ...]) -> Floats:
 
 def classes(name: str) -> Iterator[Case]:
     """Yield each class of a data set."""
+    data = name.removesuffix("_part")
+    n_train, n_test = (None, None) if data == name else _PART
     for number in range(20 if name == "cifar100" else 10):
-        task = protocols.one_class(name, number)
-        yield Case(f"{name}/{number}", task.train, task.test, task.test_labels)
+        task = protocols.one_class(data, number)
+        yield Case(f"{name}/{number}", task.train[:n_train], task.test[:n_test], task.test_labels[:n_test])
 
 
 def folder(name: str, path: Path, normal: str, size: int, *, grey: bool) -> Case:
@@ -229,10 +241,10 @@ def measured(case: Case, scores: Floats, maps: Floats | None) -> dict[str, Any]:
 
 def cases_of(name: str, seed: int, tiles: Path | None) -> Iterator[Case]:
     """Yield the cases of a set."""
-    if name == "tiles":
+    if name in TILES:
         if tiles is None:
             raise SystemExit("tiles need their folder: --tiles FOLDER")
-        yield folder(name, tiles, "free", TILES, grey=True)
+        yield folder(name, tiles, "free", TILES[name], grey=True)
     elif name == "textures":
         yield from drawn(seed)
     else:
@@ -240,10 +252,12 @@ def cases_of(name: str, seed: int, tiles: Path | None) -> Iterator[Case]:
 
 
 METHODS: Mapping[str, tuple[Method, ...]] = {
-    "tiles": ON_DEFECTS,
-    "textures": ON_DEFECTS,
+    "tiles": ON_TILES,
+    "tiles_256": ON_TILES,
+    "textures": ON_TEXTURES,
     "mnist": ON_GREY,
     "fashion_mnist": ON_GREY,
+    "cifar10_part": ON_COLOUR,
     "cifar10": ON_COLOUR,
     "cifar100": ON_COLOUR,
 }

@@ -1,63 +1,114 @@
-"""Pictures of docs/images.md: what was seen, the map, and the mask of some defects.
+"""Pictures of docs/images.md: what was seen, the map over it, and the mask, of good images and of some defects.
 
-    python benchmarks/image_gallery.py --tiles FOLDER --textures FOLDER --out docs/images
+    python benchmarks/image_gallery.py [tiles] [texture] [digits] --tiles FOLDER --out docs/images
 
-Shown is of each kind the image with the median score, neither the best nor the worst.
+Shown is of each kind the image with the median score, neither the best nor the worst. The texture is bricks of seed 0,
+see `benchmarks/textures.py`; the digits are the first 2,000 test images of MNIST, found in TOLLAD_DATA.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from PIL import Image
+import textures
+from image_detectors import TILES, Case, folder
+from numpy.typing import NDArray
 
 from tollad import ImageDetector
-from tollad.images import open_images
+from tollad.bench import protocols
+from tollad.plots.style import new_figure, save_figure
+
+# Sky blue of Okabe and Ito: told from the colours of the maps, and from grey.
+_OUTLINE = "#56B4E9"
+_SIDE = 1.45
 
 
-def draw(folder: Path, size: int, path: Path, kinds: list[str], *, grey: bool) -> None:
-    """Draw of each kind the image with the median score, above its map, its defect outlined."""
-    train, test = (open_images(folder / part, size=(size, size), grey=grey) for part in ("train", "test"))
-    explanation = ImageDetector(random_state=0).fit(train).explain(test)
-    of_kind, files = np.array(test.columns["folder"]), test.columns["file"]
-    shown = []
-    for kind in kinds:
-        rows = np.flatnonzero(of_kind == kind)
-        shown.append(int(rows[np.argsort(explanation.scores[rows])[len(rows) // 2]]))
-    figure = Figure(figsize=(1.75 * len(kinds), 3.9), layout="constrained")
-    panels = figure.subplots(2, len(kinds))
-    for column, (row, kind) in enumerate(zip(shown, kinds, strict=True)):
-        image, heat = test.take([row])[0], explanation.maps[row]
-        pixels: Any = image.transpose(1, 2, 0) if len(image) == 3 else image[0]
+def tiles(path: Path | None) -> Case:
+    if path is None:
+        raise SystemExit("the picture of the tiles needs their folder: --tiles FOLDER")
+    return folder("free", path, "free", TILES["tiles_256"], grey=True)
+
+
+def texture(path: Path | None) -> Case:
+    with tempfile.TemporaryDirectory() as place:
+        textures.write(Path(place), "brick", 0)
+        return folder("good", Path(place), "good", textures.SIDE, grey=False)
+
+
+def digits(path: Path | None) -> Case:
+    """Eights are good; of all other digits some."""
+    task = protocols.one_class("mnist", 8)
+    eights, test = task.test_labels[:2000] == 0, task.test[:2000]
+    kinds = np.array([str(number) for number in _digits()[:2000]])
+    return Case("8", task.train, test, (~eights).astype(int), None, kinds)
+
+
+def _digits() -> NDArray[np.int64]:
+    """Return which digit each test image shows."""
+    is_digit = [protocols.one_class("mnist", number).test_labels == 0 for number in range(10)]
+    return np.argmax(is_digit, axis=0)
+
+
+def draw(case: Case, path: Path) -> None:
+    """Draw of each kind the image with the median score: as seen, its map, and the map over it."""
+    explanation = ImageDetector(random_state=0).fit(case.train).explain(case.test)
+    assert explanation.maps is not None
+    assert case.kinds is not None
+    shown = {}
+    for kind in (case.name, *sorted({*case.kinds.tolist()} - {case.name})):
+        rows = np.flatnonzero(case.kinds == kind)
+        shown[kind] = int(rows[np.argsort(explanation.scores[rows])[len(rows) // 2]])
+    heats = {kind: explanation.maps[row] for kind, row in shown.items()}
+    # From an average place of good images to nearly the highest that is shown, the same for all.
+    highest = float(np.percentile(np.stack([*heats.values()]), 99.8))
+    n_rows = 2 if case.masks is None else 3
+    figure = new_figure(_SIDE * len(shown) + 0.9, _SIDE * n_rows + 0.55)
+    panels = figure.subplots(n_rows, len(shown))
+    for column, (kind, row) in enumerate(shown.items()):
+        pixels = _pixels(case.test[row])
         panels[0, column].imshow(pixels, cmap="gray", vmin=0, vmax=1)
-        panels[0, column].set_title(f"{kind}\n{explanation.scores[row]:.2f}", fontsize="small")
-        drawn = panels[1, column].imshow(heat, cmap="magma", vmin=0.5, vmax=3)
-        mask = folder / "masks" / Path(files[row]).with_suffix(".png")
-        if mask.exists():
-            outline = np.asarray(Image.open(mask).convert("L").resize((size, size))) > 127
-            for axes in panels[:, column]:
-                axes.contour(outline, levels=[0.5], colors="#56B4E9", linewidths=1.2)
+        panels[0, column].set_title(f"{kind}\nscore {explanation.scores[row]:.2f}", fontsize=9)
+        drawn = panels[1, column].imshow(heats[kind], cmap="magma", vmin=1, vmax=highest)
+        if case.masks is not None:
+            panels[2, column].imshow(case.masks[row], cmap="gray", vmin=0, vmax=1)
+            if case.masks[row].any():
+                panels[1, column].contour(case.masks[row], levels=[0.5], colors=_OUTLINE, linewidths=1)
+    for name, axes in zip(("seen", "map", "mask"), panels[:, 0], strict=False):
+        axes.set_ylabel(name, fontsize=9)
     for axes in panels.flat:
         axes.set_xticks([])
         axes.set_yticks([])
-    figure.colorbar(drawn, ax=panels[1], shrink=0.8, label="1 = good")
-    figure.savefig(path, dpi=130)
+    bar = figure.colorbar(drawn, ax=panels[1], shrink=0.95, pad=0.01, extend="both")
+    bar.set_label("1 = good", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    save_figure(figure, path, "png", overwrite=True)
+
+
+def _pixels(image: NDArray[Any]) -> NDArray[Any]:
+    """Return an image as it is drawn: (C, H, W), (H, W), bytes or from 0 to 1."""
+    values = image / 255 if image.dtype == np.uint8 else image
+    return values if values.ndim == 2 else values[0] if len(values) == 1 else values.transpose(1, 2, 0)
+
+
+PICTURES: dict[str, Callable[[Path | None], Case]] = {
+    function.__name__: function for function in (tiles, texture, digits)
+}
+_FILES = {"tiles": "tiles", "texture": "texture", "digits": "digit-maps"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tiles", type=Path, required=True)
-    parser.add_argument("--textures", type=Path, required=True)
+    parser.add_argument("pictures", nargs="*", choices=PICTURES, default=[*PICTURES])
+    parser.add_argument("--tiles", type=Path)
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     arguments = parser.parse_args()
-    kinds = ["free", "blowhole", "break", "crack", "fray", "uneven"]
-    draw(arguments.tiles, 192, arguments.out / "tiles.png", kinds, grey=True)
-    kinds = ["good", "scratch", "spot", "stain", "foreign", "blur", "turned"]
-    draw(arguments.textures / "brick", 64, arguments.out / "texture.png", kinds, grey=False)
+    for name in arguments.pictures:
+        draw(PICTURES[name](arguments.tiles), arguments.out / f"{_FILES[name]}.png")
 
 
 if __name__ == "__main__":

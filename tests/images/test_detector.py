@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tollad import ImageDetector
-from tollad.images import backbones
+from tollad.images import backbones, representations
 
 needs_weights = pytest.mark.skipif(not backbones.has_efficientnet_lite2(), reason="the extra vision is not installed")
 
@@ -186,7 +186,7 @@ class TestBadInput:
         [
             (
                 {"representation": "resnet"},
-                "unknown representation 'resnet'; there are efficientnet_lite2, gradients, pixels, or give an .onnx",
+                "unknown representation 'resnet'; there are efficientnet_lite2, .* or give an",
             ),
             ({"head": "svm"}, "head must be one of auto, ledoit_wolf, nearest, collapse"),
             ({"levels": "all"}, "levels must be both, image or positions"),
@@ -237,7 +237,7 @@ class TestBackbone:
     def test_sees_defects_of_larger_images(self, tmp_path):
         images = stripes(12, across=False, seed=0, side=64)
         detector = ImageDetector(random_state=0).fit(images)
-        assert detector.representation_ == "efficientnet_lite2"
+        assert detector.representation_ == "efficientnet_lite2_fine"
         assert detector.levels_ == ("texture", "positions")
         altered = with_square(images)
         assert detector.anomaly_score(altered).min() > detector.anomaly_score(images).max()
@@ -247,6 +247,15 @@ class TestBackbone:
         detector.save(path)
         np.testing.assert_array_equal(ImageDetector.load(path).anomaly_map(altered), maps)
         np.testing.assert_array_equal(detector.anomaly_score(altered[:1]), detector.anomaly_score(altered)[:1])
+
+    def test_large_images_are_seen_at_their_size_and_small_ones_enlarged(self):
+        names = [representations.choose((3, side, side))[0] for side in (32, 64, 127, 128, 300)]
+        assert names == ["efficientnet_lite2_fine"] * 3 + ["efficientnet_lite2"] * 2
+
+    @pytest.mark.parametrize(("name", "grid"), [("efficientnet_lite2", 16), ("efficientnet_lite2_fine", 32)])
+    def test_places_of_the_finer_look_lie_closer(self, name, grid):
+        seen = representations.of(name).look(stripes(2, across=False, seed=0, side=64)[:, None].astype(np.float32))
+        assert [maps.shape[1] for maps in seen.places.values()] == [grid, grid // 2, grid // 2]
 
     def test_small_colour_images_have_no_map(self):
         images = np.repeat(stripes(6, across=False, seed=0)[:, None], 3, 1)
@@ -268,7 +277,9 @@ class TestBackbone:
         ImageDetector(random_state=0).fit(stripes(6, across=False, seed=0, side=64)).save(path)
         network, _ = backbones.load_efficientnet_lite2()
         monkeypatch.setattr(backbones, "load_efficientnet_lite2", lambda: (network, "0" * 64))
-        with pytest.raises(ValueError, match=r"other weights of efficientnet_lite2 .* install the same or fit again"):
+        with pytest.raises(
+            ValueError, match=r"other weights of efficientnet_lite2_fine .* install the same or fit again"
+        ):
             ImageDetector.load(path)
 
 

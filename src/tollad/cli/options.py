@@ -127,8 +127,9 @@ IMAGE_OPTIONS = (
     click.Option(
         ["--representation"],
         metavar="NAME",
-        help="What is seen of images: gradients, efficientnet_lite2 (extra vision), or pixels, by an autoencoder with "
-        "the options below.  [default: auto, or pixels with one of those options]",
+        help="What is seen of images: gradients, efficientnet_lite2 or efficientnet_lite2_fine (extra vision), an "
+        ".onnx file of your own (extra onnx), or pixels, by an autoencoder with the options below.  [default: auto, or "
+        "pixels with one of those options]",
     ),
     click.Option(
         ["--size"],

@@ -64,10 +64,11 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
     Parameters
     ----------
     representation : str, torch module or Representation, default "auto"
-        "gradients", "efficientnet_lite2" (extra `vision`), "pixels", the path of an ONNX file (``.onnx``, extra
-        `onnx`), or a module or a function of your own, see `tollad.images.representations`. "auto": gradients for grey
-        images below 64 pixels; for others the pre-trained network if it is installed. `choice_` says in words what was
-        chosen, what it costs and what would be better.
+        "gradients", "efficientnet_lite2" or "efficientnet_lite2_fine" (extra `vision`), "pixels", the path of an ONNX
+        file (``.onnx``, extra `onnx`), or a module or a function of your own, see `tollad.images.representations`.
+        "auto": gradients for grey images below 64 pixels; for others the pre-trained network if it is installed, the
+        finer look of it below 128 pixels. `choice_` says in words what was chosen, what it costs and what would be
+        better.
     head : {"auto", "ledoit_wolf", "nearest", "collapse"}, default "auto"
         How the whole image is judged, see `tollad.images.heads`: by its Mahalanobis distance, which is there at once;
         by its nearest good images; or by an autoencoder with targeted collapse. "auto" is what suits the

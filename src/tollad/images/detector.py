@@ -217,9 +217,9 @@ class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         by_level, maps = [], []
         for seen in self._look(X):
-            by_level.append(self.scorer_.by_level(seen))
-            if self.scorer_.has_maps:
-                maps.append(self.scorer_.maps(seen))
+            scores, of_block = self.scorer_.explained(seen)
+            by_level.append(scores)
+            maps += [] if of_block is None else [of_block]
         scores = np.concatenate(by_level)
         return ImageExplanation(joined(scores), self.levels_, scores, np.concatenate(maps) if maps else None)
 

@@ -19,6 +19,8 @@ from torch.nn import functional
 from tollad.images.heads import HEADS, Floats, Head, Whitening
 
 N_FOLDS = 5
+# Images whose places are judged together: always as many, the last ones filled up, so that none depends on the others.
+_BLOCK = 4
 _HIGHEST = 0.02
 _TINY = 1e-12
 # What bounds the level of places: numbers of a place, and rows that the covariance of all places is learnt from.
@@ -139,15 +141,17 @@ class Places:
         height, across, width = self.mean.shape
         side = _side(height, across)
         grid = -(-height // side), -(-across // side)
-        distances = np.empty((len(places[self.levels[0]]), height, across))
-        padded = np.zeros((grid[0] * side, grid[1] * side, width), np.float32)
-        for number, distance in enumerate(distances):  # one by one, so that none depends on the others
-            one = {name: places[name][number : number + 1] for name in self.levels}
-            padded[:height, :across] = _laid_over(one, self.levels, self.channels)[0] - self.mean
-            near = padded.reshape(grid[0], side, grid[1], side, width).swapaxes(1, 2).reshape(-1, side**2, width)
-            squares = np.square(near @ self.factors).sum(2, dtype=np.float64)
-            whole = squares.reshape(*grid, side, side).swapaxes(1, 2).reshape(padded.shape[:2])
-            distance[:] = np.sqrt(whole[:height, :across])
+        n = len(places[self.levels[0]])
+        distances = np.empty((n, height, across))
+        for start in range(0, n, _BLOCK):
+            some = {name: places[name][start : start + _BLOCK] for name in self.levels}
+            maps = _laid_over(some, self.levels, self.channels)
+            padded = np.zeros((_BLOCK, grid[0] * side, grid[1] * side, width), np.float32)
+            padded[: len(maps), :height, :across] = maps - self.mean
+            near = padded.reshape(_BLOCK, grid[0], side, grid[1], side, width).transpose(1, 3, 0, 2, 4, 5)
+            squares = np.square(near.reshape(-1, _BLOCK * side**2, width) @ self.factors).sum(2, dtype=np.float64)
+            whole = squares.reshape(*grid, _BLOCK, side, side).transpose(2, 0, 3, 1, 4).reshape(padded.shape[:3])
+            distances[start : start + len(maps)] = np.sqrt(whole[: len(maps), :height, :across])
         return distances / self.unit
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -241,12 +241,12 @@ def choose(shape: tuple[int, int, int]) -> tuple[str, str]:
         if min(sides) < _LEAST_SHOWN:
             return (
                 "efficientnet_lite2_fine",
-                "a pre-trained network, shown small images enlarged: 30 to 60 ms each on one core; "
+                "a pre-trained network, shown small images enlarged: 40 to 70 ms each on one core; "
                 "efficientnet_lite2 takes less than half of that and finds less",
             )
         return (
             "efficientnet_lite2",
-            "a pre-trained network: 10 to 20 ms an image of 128 x 128 pixels on one core; below 256 pixels "
+            "a pre-trained network: about 20 ms an image of 128 x 128 pixels on one core; below 256 pixels "
             "efficientnet_lite2_fine takes longer and finds smaller defects",
         )
     return (

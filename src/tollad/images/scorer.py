@@ -104,15 +104,29 @@ class ImageScorer:
 
     def by_level(self, seen: Seen) -> Floats:
         """Return the scores by level, in units of good images: (n, n_levels)."""
-        columns = [level.score(seen.whole[level.name]) for level in self.wholes]
-        if self.places is not None and self.judges_places:
-            columns.append(highest(self.places(seen.places)) / self.map_unit)
-        return np.stack(columns, 1)
+        return self._by_level(seen, self._distances(seen) if self.judges_places else None)
 
     def maps(self, seen: Seen) -> Floats:
         """Return where images are unlike good ones: (n, H, W), >= 0."""
-        if self.places is not None:
-            return enlarged(self.places(seen.places), self.size)
+        return self._maps(seen, self._distances(seen))
+
+    def explained(self, seen: Seen) -> tuple[Floats, Floats | None]:
+        """Return what `by_level` and, if there are maps, `maps` return, in the time of one of them."""
+        distances = self._distances(seen)
+        return self._by_level(seen, distances), self._maps(seen, distances) if self.has_maps else None
+
+    def _distances(self, seen: Seen) -> Floats | None:
+        return None if self.places is None else self.places(seen.places)
+
+    def _by_level(self, seen: Seen, distances: Floats | None) -> Floats:
+        columns = [level.score(seen.whole[level.name]) for level in self.wholes]
+        if distances is not None and self.judges_places:
+            columns.append(highest(distances) / self.map_unit)
+        return np.stack(columns, 1)
+
+    def _maps(self, seen: Seen, distances: Floats | None) -> Floats:
+        if distances is not None:
+            return enlarged(distances, self.size)
         (level,) = self.wholes
         parts = level.split(seen.whole[level.name])
         if self.looks.cells is not None:

@@ -19,8 +19,13 @@ def explained(shape: tuple[int, ...], *, scale: float = 1.0, seed: int = 0) -> E
     return Explanation(("x1",), scores, parts, np.zeros(len(parts)), scale * seen, scale * expected)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 8, 9), (3, 3, 9, 8), (2, 2, 1, 30), (6, 1, 30, 1), (20, 4, 8, 8)])
-@pytest.mark.parametrize("scale", [1.0, 255.0, -1e-9, 0.0])
+@pytest.mark.parametrize(
+    ("shape", "scale"),
+    [
+        *(((1, 1, 8, 9), scale) for scale in (1.0, 255.0, -1e-9, 0.0)),
+        *((shape, 1.0) for shape in ((3, 3, 9, 8), (2, 2, 1, 30), (6, 1, 30, 1), (10, 4, 8, 8))),
+    ],
+)
 def test_any_images_are_drawn_with_name_and_score(tmp_path: Path, shape: tuple[int, ...], scale: float) -> None:
     explanation = explained(shape, scale=scale)
     part_maps(explanation, [f"{row}.png" for row in range(shape[0])], tmp_path / "a.svg")

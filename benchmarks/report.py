@@ -1,6 +1,6 @@
 """A Markdown table, and a picture, of what `benchmarks/quality.py` measured.
 
-    python benchmarks/report.py FILE... [--metric average_precision] [--against knn5] [--picture F.png]
+    python benchmarks/report.py FILE... [--metric average_precision] [--against knn5 knn1] [--picture F.png]
 
 One table for each share of anomalies in the training rows; one line a data set, one column a method, the mean over the
 seeds in %. The lines at the end are over the data sets that all methods have been run on.
@@ -78,8 +78,8 @@ def _by_number(table: str) -> tuple[int, str]:
     return (int(number) if number.isdigit() else 0, table)
 
 
-def markdown(cells: Cells, against: str) -> str:
-    """Return the table; `against` is the method that tollad's wins and losses are counted against."""
+def markdown(cells: Cells, against: Sequence[str]) -> str:
+    """Return the table; `against` are the methods that tollad's wins and losses are counted against."""
     rows = [["data set", *cells.methods], ["---", *["---:"] * len(cells.methods)]]
     for table, means in zip(cells.tables, cells.means, strict=True):
         best = np.nanmax(means.round(1))
@@ -94,9 +94,9 @@ def markdown(cells: Cells, against: str) -> str:
     seeds = " to ".join(dict.fromkeys((str(cells.n_seeds[0]), str(cells.n_seeds[-1]))))
     lines += ["", f"{len(cells.tables)} data sets, {cells.complete.sum()} with all methods; {seeds} seeds."]
     for method in cells.methods:
-        if method.startswith("tollad") and against in cells.methods:
-            wins, losses = _compare(cells, method, against)
-            lines.append(f"{method} is above {against} on {wins} data sets, below on {losses}.")
+        for other in against if method.startswith("tollad") else ():
+            if other in cells.methods:
+                lines.append(_compared(cells, method, other))
     return "\n".join(lines)
 
 
@@ -106,10 +106,17 @@ def _percent(value: float, best: float) -> str:
     return f"**{value:.1f}**" if round(value, 1) == best else f"{value:.1f}"
 
 
-def _compare(cells: Cells, method: str, against: str) -> tuple[int, int]:
-    """Return on how many data sets a method is above and below another, in the digits that the table shows."""
-    ours, theirs = (cells.means[:, cells.methods.index(name)].round(1) for name in (method, against))
-    return int((ours > theirs).sum()), int((ours < theirs).sum())
+def _compared(cells: Cells, method: str, other: str) -> str:
+    """Say how a method does beside another, data set by data set, in the digits that the table shows."""
+    ours, theirs = (cells.means[:, cells.methods.index(name)].round(1) for name in (method, other))
+    apart = ours - theirs
+    apart = apart[~np.isnan(apart)]
+    error = apart.std(ddof=1) / np.sqrt(len(apart)) if len(apart) > 1 else np.nan
+    above, below = (f"{(sign * apart > 0).sum()} ({(sign * apart > 1).sum()} by more than 1 point)" for sign in (1, -1))
+    return (
+        f"{method} is above {other} on {above} data sets, below on {below}: {apart.mean():+.1f} on the mean, with a "
+        f"standard error of {error:.1f}.\n"
+    )
 
 
 def draw(cells: Cells, label: str, path: Path) -> None:
@@ -156,7 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--metric", default="auroc", choices=list(METRICS))
-    parser.add_argument("--against", default="knn5", choices=list(NAMES), help="whom tollad's wins are counted over")
+    parser.add_argument("--against", nargs="+", default=["knn5", "knn1"], choices=list(NAMES), help="beside tollad")
     parser.add_argument("--picture", type=Path, help="of the smallest share of anomalies in the training rows")
     arguments = parser.parse_args()
     results = [json.loads(line) for file in arguments.files for line in file.read_text().splitlines()]
@@ -164,7 +171,7 @@ def main() -> None:
     for share in shares:
         cells = Cells([result for result in results if result["contamination"] == share], arguments.metric)
         print(f"### {METRICS[arguments.metric]} in %, {100 * share:g} % anomalies among the training rows\n")
-        print(markdown(cells, NAMES[arguments.against]), end="\n\n")
+        print(markdown(cells, [NAMES[name] for name in arguments.against]), end="\n\n")
         if arguments.picture and share == shares[0]:
             draw(cells, METRICS[arguments.metric], arguments.picture)
 

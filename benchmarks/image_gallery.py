@@ -31,7 +31,7 @@ _SIDE = 1.45
 def tiles(path: Path | None) -> Case:
     if path is None:
         raise SystemExit("the picture of the tiles needs their folder: --tiles FOLDER")
-    return folder("free", path, "free", TILES["tiles_256"], grey=True)
+    return folder("free", path, "free", TILES["tiles"], grey=True)
 
 
 def texture(path: Path | None) -> Case:

@@ -95,7 +95,7 @@ def test_a_table_without_a_result_is_left_out():
 @pytest.mark.parametrize("name", ["table4", "table4_splits"])
 def test_a_trial_has_no_batches_of_its_own_to_vary(name):
     table = read_table(name)
-    method = next(method for method in table.methods if method.kind == "trial")
+    method = next(method for method in table.methods if method.role == "compared")
 
     assert len(table.repetitions(method, next(iter(table.cells)))) == 10
     if "official, own batches" in table.cells:

@@ -62,8 +62,8 @@ def write(folder, name, change=lambda content: content):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "table9"], "there is no table 'table9'; there are table1, table2, "),
-        (["report", "table9"], "there is no table 'table9'; there are table1, table2, "),
+        (["run", "table9"], "there is no table 'table9'; there are table1, "),
+        (["report", "table9"], "there is no table 'table9'; there are table1, "),
         (["run", "table1", "--normal", "ten"], "table1 has no cell 'ten'; its cells are 0, 1, 2"),
         (["run", "table1", "--seeds", "8-12"], "table1 has seeds 0 to 9, not 12"),
         (["run", "table1", "--seeds", "9-8"], "'9-8' is no range of seeds; give 3, 0-9 or 0,2,4-6."),

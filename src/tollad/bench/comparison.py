@@ -15,7 +15,7 @@ from tollad.bench import report as reports
 from tollad.bench.recipes import BUDGETS, Recipe, read_recipe
 from tollad.bench.report import Line, Report
 from tollad.bench.results import Row
-from tollad.bench.spec import work_of
+from tollad.bench.spec import role_of, work_of
 from tollad.bench.tables import AVERAGE, Method, Table
 
 _PREFACE = Path(__file__).parent / "comparison.md"
@@ -27,13 +27,13 @@ _LEAST_SPLITS = 10
 
 def to_page(tables: Iterable[Table], rows: Sequence[Row]) -> str:
     """Return the page of Markdown: a section for each table of which another method was measured."""
-    sections = [_section(table, rows) for table in tables if any(method.kind == "trial" for method in table.methods)]
+    sections = [_section(table, rows) for table in tables if any(method.role == "compared" for method in table.methods)]
     return "\n".join([_PREFACE.read_text(encoding="utf-8"), *(section for section in sections if section)])
 
 
 def _section(table: Table, rows: Sequence[Row]) -> str:
     report = reports.collect(table, rows)
-    measured = {line.method for line in report.lines if line.recipe and _trial_of(table, line.method)}
+    measured = {line.method for line in report.lines if line.recipe and _compared(table, line.method)}
     if not measured:
         return ""
     quoted_only = {method.name for method in table.methods if not method.is_measured}
@@ -49,20 +49,20 @@ def _section(table: Table, rows: Sequence[Row]) -> str:
     return "\n".join(parts)
 
 
-def _trial_of(table: Table, name: str) -> Method | None:
-    return next((method for method in table.methods if method.name == name and method.kind == "trial"), None)
+def _compared(table: Table, name: str) -> Method | None:
+    return next((method for method in table.methods if method.name == name and method.role == "compared"), None)
 
 
 def _is_line(table: Table, line: Line) -> bool:
     """Whether it is of the paper's own method or a reference line."""
     method = next(method for method in table.methods if method.name == line.method)
-    return method.kind in ("run", "baseline")
+    return method.role in ("own", "reference")
 
 
 def _protocols(table: Table, measured: set[str], rows: Sequence[Row]) -> Iterable[str]:
     cost = _seconds(rows)
     for method in table.methods:
-        if method.name not in measured or method.kind != "trial":
+        if method.name not in measured or method.role != "compared":
             continue
         recipe: Recipe = read_recipe(method.own["recipe"])
         dataset = table.run["dataset"]
@@ -85,7 +85,7 @@ def _protocols(table: Table, measured: set[str], rows: Sequence[Row]) -> Iterabl
 
 
 def _seconds(rows: Iterable[Row]) -> Mapping[str, float]:
-    measured = (row for row in rows if row["kind"] == "trial" and row["error"] is None)
+    measured = (row for row in rows if role_of(row) == "compared" and row["error"] is None)
     return {work_of(row).identity: row["seconds"]["cpu"] for row in measured}
 
 
@@ -97,10 +97,10 @@ def conclusions(report: Report) -> list[str]:
         line
         for line in report.lines
         if line.what == "last"
-        and any(method.name == line.method and method.kind == "baseline" for method in report.table.methods)
+        and any(method.name == line.method and method.role == "reference" for method in report.table.methods)
     ]
     for line in report.lines:
-        if line.what != "last" or _trial_of(report.table, line.method) is None:
+        if line.what != "last" or _compared(report.table, line.method) is None:
             continue
         name = f"{line.method} ({line.recipe}, last step)"
         near: list[str] = []

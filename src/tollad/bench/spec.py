@@ -3,12 +3,15 @@
 The three have one face, by which they are carried out and reported; nobody asks which of them an object is.
 
 - ``identity``, ``kind``: by which results are found.
+- ``role``: "own" for the paper's method, "reference" for a line that takes seconds, "compared" for a method that the
+  paper compares with.
 - ``stacks``: whether several are trained together.
 - ``recipe``, ``budgets``: what may differ from the published recipe.
 - ``judged_by``: the selection that stands beside the published value. The paper chose its own checkpoints by labels;
   the others, as far as is known, did not.
 - ``unvaried``: values that its one seed decides, too: a cell that varies them is the same as the one without.
 - ``of_cell``: what a table's method does in a cell.
+- ``cost``: what a fit takes, in words.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from tollad.methods.method import recipe_of
 from tollad.methods.targeted import TargetedCollapse
 
 Precision: TypeAlias = Literal["float32", "tf32", "bf16"]
+Role: TypeAlias = Literal["own", "reference", "compared"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bf16")
 
 # The fields of a run that are those of its method.
@@ -85,6 +89,7 @@ class Run:
     """
 
     kind: ClassVar[str] = "run"
+    role: ClassVar[Role] = "own"
     unvaried: ClassVar[tuple[str, ...]] = ()
     stacks: ClassVar[bool] = True
     budgets: ClassVar[tuple[str, ...]] = BUDGETS[:1]
@@ -147,6 +152,11 @@ class Run:
         """
         return cls.from_values({**cell, **own})
 
+    @classmethod
+    def cost(cls, own: Mapping[str, Any], dataset: str) -> str:
+        """Return what a fit of a method of a table takes on a data set, in words."""
+        return "run"
+
     @property
     def identity(self) -> str:
         """16 hex digits of the SHA-256 of all values: two runs of one identity have one outcome, up to rounding."""
@@ -190,6 +200,7 @@ class Baseline:
     """
 
     kind: ClassVar[str] = "baseline"
+    role: ClassVar[Role] = "reference"
     unvaried: ClassVar[tuple[str, ...]] = ()
     stacks: ClassVar[bool] = False
     budgets: ClassVar[tuple[str, ...]] = BUDGETS[:1]
@@ -227,6 +238,11 @@ class Baseline:
         """Return what a method of a table does in one repetition of a cell; parameters as of `Run.of_cell`."""
         return cls.from_values({**_task_of(cell), **own})
 
+    @classmethod
+    def cost(cls, own: Mapping[str, Any], dataset: str) -> str:
+        """Return what a fit takes, in words; parameters as of `Run.cost`."""
+        return "baseline, seconds"
+
     def __str__(self) -> str:
         return f"{_name_task(self)}, {self.method}{'' if self.n is None else f'-{self.n}'}, {self.rows}"
 
@@ -260,6 +276,7 @@ class Trial:
     """
 
     kind: ClassVar[str] = "trial"
+    role: ClassVar[Role] = "compared"
     unvaried: ClassVar[tuple[str, ...]] = ("batch_seed",)
     stacks: ClassVar[bool] = False
     budgets: ClassVar[tuple[str, ...]] = BUDGETS
@@ -312,6 +329,12 @@ class Trial:
         settings = {**values.pop("settings"), **changed}
         return cls.from_values({**task, "seed": cell.get("seed", 0), **values, "settings": settings})
 
+    @classmethod
+    def cost(cls, own: Mapping[str, Any], dataset: str) -> str:
+        """Return what a fit takes by each budget, in words; parameters as of `Run.cost`."""
+        minutes = {budget: read_recipe(own["recipe"]).minutes(dataset, budget) for budget in cls.budgets}
+        return ", ".join(f"{budget} {'?' if spent is None else f'{spent:g}'} min" for budget, spent in minutes.items())
+
     def __str__(self) -> str:
         return f"{_name_task(self)}, {self.method}, seed {self.seed}"
 
@@ -338,6 +361,11 @@ def work_of(row: Mapping[str, Any]) -> Work:
     A field that its class was given later has the default of today, which is what there was before it.
     """
     return KINDS[row["kind"]].from_values(row["run"])
+
+
+def role_of(row: Mapping[str, Any]) -> Role:
+    """Return the role of what a row is the result of."""
+    return KINDS[row["kind"]].role
 
 
 def runs_of(work: Iterable[Work]) -> list[Run]:

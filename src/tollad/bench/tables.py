@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tollad.bench.recipes import BUDGETS
-from tollad.bench.spec import KINDS, Baseline, Run, Trial, Work
+from tollad.bench.spec import KINDS, Baseline, Role, Run, Trial, Work
 
 AVERAGE = "Average"
 """The column of the mean over all cells, which no run of its own reproduces."""
@@ -50,9 +50,9 @@ class Method:
     note: str = ""
 
     @property
-    def kind(self) -> str:
-        """The name of its kind of work, "" for one that is quoted only."""
-        return "" if self.work is None else self.work.kind
+    def role(self) -> Role | None:
+        """Which part it has, see `tollad.bench.spec`; None for one that is quoted only."""
+        return None if self.work is None else self.work.role
 
     @property
     def is_measured(self) -> bool:

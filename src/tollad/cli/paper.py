@@ -12,7 +12,7 @@ from tollad.cli.terminal import say
 from tollad.warn import tell
 
 if TYPE_CHECKING:
-    from tollad.bench.tables import Method, Table
+    pass
 
 _MOST_SEEDS = 1_000_000
 
@@ -71,24 +71,15 @@ def list_tables(table: str | None) -> None:
     if table is not None:
         found = read_table(table)
         for method in found.methods:
-            say(f"{method.name:<28} {_cost(found, method)}")
+            kind = method.work
+            cost = "quoted only" if kind is None else kind.cost(method.own, found.run["dataset"])
+            say(f"{method.name:<28} {cost}")
         return
     for name in names():
         found = read_table(name)
         work = found.work() if any(method.is_measured for method in found.methods) else []
         n_runs = sum(item.stacks for item in work)
         say(f"{name:<14} {found.title}: {len(found.methods)} methods, {len(found.cells)} cells, {n_runs} runs")
-
-
-def _cost(table: Table, method: Method) -> str:
-    """What a cell of a method costs for one seed, by budget."""
-    from tollad.bench.recipes import read_recipe
-
-    if method.kind != "trial":
-        return {"run": "run", "baseline": "baseline, seconds", "": "quoted only"}[method.kind]
-    recipe, dataset = read_recipe(method.own["recipe"]), table.run["dataset"]
-    minutes = {budget: recipe.minutes(dataset, budget) for budget in method.budgets}
-    return ", ".join(f"{budget} {'?' if spent is None else f'{spent:g}'} min" for budget, spent in minutes.items())
 
 
 @paper.command()

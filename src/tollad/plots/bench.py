@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tollad.bench.report import SELECTIONS, Group, Line, Report, groups, value_of
 from tollad.bench.results import Row
+from tollad.bench.spec import role_of
 from tollad.bench.tables import Method, Table
 from tollad.plots.style import COLOURS, INK, new_figure, picture_format, save_figure
 
@@ -54,7 +55,7 @@ def draw_report(report: Report, path: str | os.PathLike[str]) -> None:
     """
     cells, table = report.columns, report.table
     measured = {method.name for method in table.methods if method.is_measured}
-    trained = {method.name for method in table.methods if method.kind == "run"}
+    trained = {method.name for method in table.methods if method.role == "own"}
     quoted = [line for line in report.lines if line.method not in measured]
     shown = [line for line in report.lines if line.method in trained and line.what != "difference"]
     baselines = [line for line in report.lines if line.method in measured - trained]
@@ -261,7 +262,7 @@ def _collapse_lines(table: Table, rows: Sequence[Row]) -> dict[str, dict[str, di
             (row["run"]["seed"], row["run"]["split_seed"]): value_of(row, "last", table.metric) for row in group.rows
         }
         for group in groups(table, rows)
-        if group.rows[0]["kind"] == "trial"
+        if role_of(group.rows[0]) == "compared"
     }
     found: dict[str, dict[str, dict[float, list[float]]]] = {}
     for (cell, recipe, name), values in measured.items():
@@ -283,10 +284,10 @@ def _without_collapse(method: Method) -> str:
 
 def _found(table: Table, rows: Iterable[Row], normal: Sequence[str] | None) -> list[Group]:
     """The results of runs in the wanted cells."""
-    if all(method.kind != "run" for method in table.methods):
+    if all(method.role != "own" for method in table.methods):
         raise ValueError(f"{table.name} holds no runs of ours; there is nothing to draw")
     cells = table.find_cells(normal)
-    found = [group for group in groups(table, rows) if group.cell in cells and group.rows[0]["kind"] == "run"]
+    found = [group for group in groups(table, rows) if group.cell in cells and role_of(group.rows[0]) == "own"]
     if not found:
         raise ValueError(f"there is no result to draw; run the table first: tollad paper run {table.name}")
     return found

@@ -112,9 +112,11 @@ def _compared(cells: Cells, method: str, other: str) -> str:
     apart = ours - theirs
     apart = apart[~np.isnan(apart)]
     error = apart.std(ddof=1) / np.sqrt(len(apart)) if len(apart) > 1 else np.nan
-    above, below = (f"{(sign * apart > 0).sum()} ({(sign * apart > 1).sum()} by more than 1 point)" for sign in (1, -1))
+    above, below = (
+        f"{(sign * apart > 0).sum()} data sets ({(sign * apart > 1).sum()} by more than 1 point)" for sign in (1, -1)
+    )
     return (
-        f"{method} is above {other} on {above} data sets, below on {below}: {apart.mean():+.1f} on the mean, with a "
+        f"{method} is above {other} on {above}, below on {below}: {apart.mean():+.1f} on the mean, with a "
         f"standard error of {error:.1f}.\n"
     )
 

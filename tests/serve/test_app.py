@@ -277,9 +277,9 @@ class TestCommand:
         assert "holds no token" in refused("serve", folder / "numbers.tollad", "--token-file", tmp_path / "token")
         assert "another model called" in refused("serve", folder / "numbers.tollad", folder / "numbers.tollad")
 
-    def test_images_are_refused(self, tmp_path):
+    def test_a_detector_of_rows_that_are_images_is_refused(self, tmp_path):
         train("grey images").save(tmp_path / "m.tollad")
-        assert "only models of tables can be served" in refused("serve", tmp_path / "m.tollad")
+        assert "cannot be served; those of tables, SeriesDetector" in refused("serve", tmp_path / "m.tollad")
 
     def test_a_process_answers_and_stops(self, folder):
         command = [*COMMAND, "serve", str(folder / "numbers.tollad"), "--port", "0"]

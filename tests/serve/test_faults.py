@@ -66,7 +66,7 @@ def test_clients_that_leave_in_the_middle(path, n_bytes):
 def test_too_many_requests_are_turned_away_and_the_others_answered(path, monkeypatch):
     app = app_of(path, limits=limits(n_waiting=3))
     model, go = app.state.models["m"], threading.Event()
-    engine, rows = model.loaded.engine, table(3)
+    engine, rows = model.loaded.table.engine, table(3)
     wanted = engine.said(engine.feed(rows))["anomaly_score"].tolist()
     right = type(engine).said
     monkeypatch.setattr(type(engine), "said", lambda engine, inputs: (go.wait(30), right(engine, inputs))[1])

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+import pandas as pd
 import pytest
 from detectors import FEW_STEPS, people, table, train
 from served import app_of, listening
 
-from tollad import TollDetector
+from tollad import ImageDetector, SeriesDetector, TollDetector
 
 pytest.importorskip("prometheus_client")
 pytest.importorskip("uvicorn")
@@ -25,7 +26,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
-    pytest.mark.filterwarnings(FEW_STEPS),
+    pytest.mark.filterwarnings(FEW_STEPS, "ignore:the false-alarm rate:UserWarning"),
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
 ]
 
@@ -180,6 +181,42 @@ class TestTable:
             )
             page.wait_for_selector("#found:not([hidden])")
             assert len(rows(page)) == 9
+
+
+class TestWhole:
+    def test_a_series_shows_its_events(self, tmp_path, new_page):
+        steps = np.sin(np.arange(300) / 4) + 0.1 * np.random.default_rng(0).normal(size=300)
+        detector = SeriesDetector(window=10, stride=3, steps=8, hidden=(8,), random_state=0)
+        detector.fit(pd.DataFrame({"a": steps})).save(tmp_path / "s.tollad")
+        strange = pd.DataFrame({"a": np.where(np.arange(300) // 10 == 15, 8.0, steps)})
+        strange.to_csv(tmp_path / "s.csv", index=False)
+        with served(tmp_path, "s") as url:
+            page = new_page(url)
+            scored(page, tmp_path / "s.csv")
+            assert page.locator("#course .event").count() == page.locator("#events li").count() >= 1
+            assert page.locator("#events").inner_text().count("a: ") >= 1
+            row = rows(page)[0][0]
+            assert 140 < row < 175
+            page.locator("tr.row").first.click()
+            page.wait_for_selector(".why meter")
+
+    def test_images_show_where_they_are_strange(self, tmp_path, new_page):
+        image = pytest.importorskip("PIL.Image")
+        rng = np.random.default_rng(0)
+        pixels = rng.integers(0, 30, (40, 20, 27)).astype(np.uint8)
+        pixels[:, 4:16, 8:11] += 180
+        ImageDetector("gradients", random_state=0).fit(pixels).save(tmp_path / "i.tollad")
+        pixels[1, 5:9] = 255
+        for number in range(3):
+            image.fromarray(pixels[number]).save(tmp_path / f"{number}.png")
+        with served(tmp_path, "i") as url:
+            page = new_page(url)
+            page.set_input_files("#file", [str(tmp_path / f"{number}.png") for number in range(3)])
+            page.wait_for_selector("#found:not([hidden])")
+            assert rows(page)[0][0] == 2
+            page.locator("tr.row").first.click()
+            page.wait_for_selector(".heat canvas")
+            assert page.locator(".heat canvas").count() == 2
 
 
 class TestErrors:

@@ -62,7 +62,7 @@ class TestWorker:
             pytest.importorskip("onnxruntime")
         numbers, mixed = models
         for model in models:
-            model.loaded.engine = (Product if engine == "torch" else Graph)(model.loaded.detector)
+            model.loaded.table.engine = (Product if engine == "torch" else Graph)(model.loaded.detector)
         sizes = data.draw(st.lists(st.integers(1, 30), min_size=2, max_size=8))
         requests = [
             (numbers, table(n, seed=n), 0) if at % 2 else (mixed, people(n, seed=n), 0) for at, n in enumerate(sizes)
@@ -70,7 +70,7 @@ class TestWorker:
         together, n_batches = answered_together(requests)
         assert n_batches <= len(sizes)
         for answer, (model, rows, _) in zip(together, requests, strict=True):
-            alone = model.loaded.engine.said(model.loaded.engine.feed(rows))
+            alone = model.loaded.table.engine.said(model.loaded.table.engine.feed(rows))
             assert [*answer.said] == [*alone]
             for name, values in alone.items():
                 np.testing.assert_array_equal(answer.said[name], values)

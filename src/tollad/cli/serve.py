@@ -23,10 +23,11 @@ from tollad.cli.shared import threads_option
 @click.option("--max-rows", type=click.IntRange(1), default=1_000_000, show_default=True, help="Most of a request.")
 @threads_option
 def serve(models: tuple[str, ...], host: str, port: int, token_file: str | None, max_mib: float, max_rows: int) -> None:
-    """Answer requests for scores by HTTP with MODEL, or several, of tables.
+    """Answer requests for scores by HTTP with MODEL, or several, of tables, series or images.
 
-    POST /score takes JSON, CSV, Arrow and Parquet; /openapi.json describes all. A model file that is replaced is loaded
-    anew within a second, or at once after SIGHUP. Addresses of other machines are served only with a token.
+    POST /score takes JSON, CSV, Arrow and Parquet, or images; /openapi.json describes all, and / is a page. A model
+    file that is replaced is loaded anew within a second, or at once after SIGHUP. Addresses of other machines are
+    served only with a token.
     """
     from tollad.serve.app import make_app
     from tollad.serve.limits import Limits

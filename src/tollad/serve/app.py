@@ -25,13 +25,11 @@ try:
     from tollad.serve.limits import Gate, Limits, RefusedError
     from tollad.serve.page import page
     from tollad.serve.schema import with_models
-    from tollad.serve.served import Loaded, Served, Watch, all_served
+    from tollad.serve.served import Loaded, Served, Table, Watch, all_served
     from tollad.serve.telling import Metrics, Told, log
     from tollad.serve.worker import Answer, Worker
 except ImportError as error:
     raise ImportError("a server needs further packages: pip install 'tollad[serve]'") from error
-
-from tollad.serve.bodies import TYPES
 
 # What is answered without a token: the page, which holds no data and asks for the token, and what watches the service.
 _OPEN = ("/", "/health", "/ready", "/v2/health/live", "/v2/health/ready")
@@ -43,7 +41,7 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
     Parameters
     ----------
     paths : sequence of str
-        Model files of tables. Each is served by the name of its file without the ending.
+        Model files of tables, series or images. Each is served by the name of its file without the ending.
     token : str, optional
         What clients must send as ``Authorization: Bearer TOKEN``, but for ``/`` (the page), ``/health`` and ``/ready``.
     limits : Limits, optional
@@ -53,7 +51,7 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
     ImportError
         Without the extra ``serve``.
     ValueError, OSError
-        For a file that is no model of a table or cannot be read, and for two files of one name.
+        For a file that is no model to serve or cannot be read, and for two files of one name.
     """
     models, metrics, gate = all_served(paths, log), Metrics(), Gate(limits or Limits(), token)
     worker, watch, document = Worker(metrics.batches.inc), Watch(models), page()
@@ -71,15 +69,14 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
     async def answered(request: Request, *, explained: bool) -> Response:
         model = _found(models, request.path_params.get("name"))
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind not in TYPES:
-            raise RefusedError(415, f"the content type must be one of {', '.join(TYPES)}")
+        _check_kind(model.loaded, kind)
         n_reasons = _n_reasons(request) if explained else 0
         gate.check_room()
         body = await gate.body(request)
         with gate.inside():
-            answer = await worker.answer(model, lambda loaded: _rows(loaded, kind, body, gate.limits.n_rows), n_reasons)
+            answer = await worker.answer(model, partial(_read, kind, body, gate.limits.n_rows, n_reasons), n_reasons)
         _count(metrics, model.name, answer)
-        return as_json({**answer.said, "threshold": -answer.loaded.detector.offset_})
+        return as_json({**answer.said, "threshold": answer.loaded.threshold})
 
     # Not as routes of FastAPI, which takes longer over a request than the score of its row.
     for at, (name, explained) in product(("", "/models/{name}"), (("score", False), ("explain", True))):
@@ -98,7 +95,7 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
                 400 if refused.status == 422 else refused.status, str(refused), refused.headers
             ) from None
         _count(metrics, model.name, answer)
-        return as_json(asked.answer(model.name, answer.said, -answer.loaded.detector.offset_))
+        return as_json(asked.answer(model.name, answer.said, answer.loaded.threshold))
 
     app.add_route("/v2/models/{name}/infer", infer, methods=["POST"])
 
@@ -208,8 +205,17 @@ def _n_reasons(request: Request) -> int:
     return int(wanted)
 
 
-def _rows(loaded: Loaded, kind: str, body: bytes, most: int) -> Any:
-    rows = loaded.reader.rows(kind, body)
+def _check_kind(loaded: Loaded, kind: str) -> None:
+    if kind not in loaded.form.types:
+        raise RefusedError(415, f"the content type must be one of {', '.join(loaded.form.types)}")
+
+
+def _read(kind: str, body: bytes, most: int, n_reasons: int, loaded: Loaded) -> Any:
+    """Return the rows of a body; for a model of series or images what is said of them."""
+    _check_kind(loaded, kind)
+    if not isinstance(loaded.form, Table):
+        return Answer(loaded.form.said(kind, body, most, n_reasons), loaded)
+    rows = loaded.form.reader.rows(kind, body)
     if len(rows) > most:
         raise RefusedError(413, f"the body has {len(rows):,} rows, and {most:,} are the most; send fewer at once")
     return rows
@@ -225,15 +231,16 @@ def _count(metrics: Metrics, name: str, answer: Answer) -> None:
 
 
 def _described(loaded: Loaded) -> dict[str, Any]:
-    detector = loaded.detector
-    kinds = {column.name: column.kind for column in getattr(detector, "columns_", [])}
-    return {
-        "columns": [{"name": name, "kind": kinds.get(name, "number")} for name in loaded.reader.names],
-        "threshold": -detector.offset_,
-        "threshold_rule": list(detector.threshold_rule_),
-        "p_values": detector.decision_.calibration_scores is not None,
-        "engine": loaded.engine.name,
+    form = loaded.form
+    said = {
+        "kind": form.kind,
+        "types": list(form.types),
+        "columns": form.columns(),
+        "threshold": loaded.threshold,
+        "threshold_rule": list(loaded.detector.decision_.rule),
+        "p_values": loaded.detector.decision_.calibration_scores is not None,
     }
+    return {**said, "engine": form.engine.name} if isinstance(form, Table) else said
 
 
 def as_json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -79,14 +80,8 @@ class Reader:
                 raise ValueError(f"the body is no Arrow stream ({' '.join(str(error).split())})") from None
             return self._in_order(table)
         # Read as the commands read the file: with the separator, decimals and dates of the fit.
-        with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
-            path = os.path.join(folder, f"body{FILES[kind]}")
-            with open(path, "wb") as file:
-                file.write(body)
-            try:
-                blocks = [block.rows for block in row_blocks(expected_by(self._detector), path, header=None, key=None)]
-            except (ValueError, OSError) as error:
-                raise ValueError(str(error).replace(f"{folder}{os.sep}", "")) from None
+        with written(f"body{FILES[kind]}", body) as path:
+            blocks = [block.rows for block in row_blocks(expected_by(self._detector), path, header=None, key=None)]
         return joined(blocks)
 
     def of_columns(self, columns: Mapping[str, Sequence[Any]]) -> Any:
@@ -129,6 +124,19 @@ class Reader:
         if not as_expected:
             raise ValueError(f"the columns must be {', '.join(self.names)}")
         return np.column_stack([_numbers(name, table[name].to_pylist()) for name in self.names])
+
+
+@contextmanager
+def written(name: str, body: bytes) -> Iterator[str]:
+    """Write a body to a file for as long as the block runs, and keep its folder out of messages."""
+    with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
+        path = os.path.join(folder, name)
+        with open(path, "wb") as file:
+            file.write(body)
+        try:
+            yield path
+        except (ValueError, OSError) as error:
+            raise ValueError(str(error).replace(f"{folder}{os.sep}", "").replace(folder, "the body")) from None
 
 
 def from_json(body: bytes) -> Any:

@@ -33,7 +33,8 @@ def inputs_of(detector: TollDetector, names: list[str]) -> dict[str, tuple[str, 
 
 def tensors_of(name: str, loaded: Loaded) -> dict[str, Any]:
     """Return what the protocol calls the metadata of a model."""
-    detector, inputs = loaded.detector, inputs_of(loaded.detector, loaded.reader.names)
+    detector, names = loaded.table.detector, loaded.table.reader.names
+    inputs = inputs_of(detector, names)
     calibrated = detector.decision_.calibration_scores is not None
     outputs = {output: kind for output, kind in _OUTPUTS.items() if calibrated or output != "p_value"}
     return {
@@ -66,7 +67,7 @@ class Inference:
         RefusedError
             For more than `most` rows.
         """
-        asked, detector, reader = from_json(self._body), loaded.detector, loaded.reader
+        asked, detector, reader = from_json(self._body), loaded.table.detector, loaded.table.reader
         if not isinstance(asked, Mapping) or not isinstance(asked.get("inputs"), list):
             raise ValueError('the body must be {"inputs": [{"name", "shape", "datatype", "data"}, ...]}')
         self._asked = dict(asked)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from importlib import resources
 
 
 def page() -> tuple[bytes, dict[str, str]]:
     """Return the document, and headers that let it run its own script only and reach its own server only."""
-    text = resources.files("tollad.serve").joinpath("page.html").read_text(encoding="utf-8")
-    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    folder = resources.files("tollad.serve")
+    text, first, second = (
+        folder.joinpath(name).read_text(encoding="utf-8") for name in ("page.html", "page.js", "page_whole.js")
+    )
+    script = f"\n{first}\n{second}"
+    text = text.replace("<script></script>", f"<script>{script}</script>")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = {
         "default-src": "'none'",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from tollad.detector.estimator import TollDetector
-from tollad.serve.bodies import TYPES
 from tollad.serve.inference import inputs_of
-from tollad.serve.served import Served
+from tollad.serve.served import Served, Table
 from tollad.tables.schema import MAX_LEVELS, Column
 
 _SCORES = {"type": "array", "items": {"type": "number"}}
@@ -48,16 +47,17 @@ def with_models(base: dict[str, Any], models: Mapping[str, Served]) -> dict[str,
     """
     schemas, paths = {"answer": _ANSWER, "explained": _EXPLAINED, "error": _ERROR}, dict(base["paths"])
     for number, (name, model) in enumerate(models.items()):
-        detector, names = model.loaded.detector, model.loaded.reader.names
-        rows, tensors = f"rows-{number}", f"tensors-{number}"
-        schemas[rows] = {"title": f"Rows of {name}", **rows_schema(detector, names)}
-        schemas[tensors] = {"title": f"Tensors of {name}", **tensors_schema(detector, names)}
+        form, rows, tensors = model.loaded.form, f"rows-{number}", f"tensors-{number}"
         reasons = {"name": "reasons", "in": "query", "schema": {"type": "integer", "minimum": 1, "default": 3}}
         for path in [f"/models/{quote(name)}", *([""] if len(models) == 1 else [])]:
-            paths[f"{path}/score"] = {"post": _posted(f"Score rows by {name}.", rows, "answer", [])}
+            paths[f"{path}/score"] = {"post": _posted(f"Score by {name}.", form.types, rows, "answer", [])}
             paths[f"{path}/explain"] = {
-                "post": _posted(f"Score rows by {name}, and say why.", rows, "explained", [reasons])
+                "post": _posted(f"Score by {name}, and say why.", form.types, rows, "explained", [reasons])
             }
+        if not isinstance(form, Table):
+            continue
+        schemas[rows] = {"title": f"Rows of {name}", **rows_schema(form.detector, form.reader.names)}
+        schemas[tensors] = {"title": f"Tensors of {name}", **tensors_schema(form.detector, form.reader.names)}
         paths[f"/v2/models/{quote(name)}/infer"] = {
             "post": {
                 "summary": f"Score tensors by {name}, in the Open Inference Protocol.",
@@ -117,9 +117,11 @@ def _only(key: str, value: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "required": [key], "properties": {key: value}, "additionalProperties": False}
 
 
-def _posted(summary: str, rows: str, answer: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
+def _posted(
+    summary: str, types: Sequence[str], rows: str, answer: str, parameters: list[dict[str, Any]]
+) -> dict[str, Any]:
     text: dict[str, Any] = {"type": "string", "format": "binary"}
-    content = {kind: _reference(rows) if kind == "application/json" else text for kind in TYPES}
+    content = {kind: _reference(rows) if kind == "application/json" else text for kind in types}
     refusals = {
         status: {"description": reason, "content": {"application/json": {"schema": _reference("error")}}}
         for status, reason in _REFUSALS.items()

@@ -10,25 +10,72 @@ from typing import Any
 
 from tollad.calibration import DriftMonitor
 from tollad.detector.estimator import TollDetector
+from tollad.images.detector import ImageDetector
+from tollad.series.detector import SeriesDetector
 from tollad.serve.answers import load
-from tollad.serve.bodies import Reader
+from tollad.serve.bodies import TYPES, Reader
 from tollad.serve.engines import Engine, engine_of
+from tollad.serve.limits import RefusedError
+from tollad.serve.whole import Images, Series, Whole
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the files."""
+
+
+class Table:
+    """Answers for a model of tables, whose rows are scored together with those of other requests.
+
+    Attributes
+    ----------
+    detector : TollDetector
+    reader : Reader
+    engine : Engine
+    """
+
+    kind = "table"
+    types = TYPES
+
+    def __init__(self, detector: TollDetector) -> None:
+        self.detector, self.reader = detector, Reader(detector)
+        self.engine: Engine = engine_of(detector)
+
+    def columns(self) -> list[dict[str, str]]:
+        """Return the name and the kind of each column."""
+        kinds = {column.name: column.kind for column in getattr(self.detector, "columns_", [])}
+        return [{"name": name, "kind": kinds.get(name, "number")} for name in self.reader.names]
 
 
 class Loaded:
     """A detector, and all that answers for it. What a request began with it ends with."""
 
     def __init__(self, path: str) -> None:
-        detector = load(path)
-        if not isinstance(detector, TollDetector) or len(detector.input_shape_) != 1:
-            raise ValueError(f"{path}: only models of tables can be served")
-        self.detector, self.reader = detector, Reader(detector)
-        self.engine: Engine = engine_of(detector)
-        calibration = detector.decision_.calibration_scores
+        self.detector = detector = load(path)
+        self.form: Table | Whole
+        if isinstance(detector, SeriesDetector):
+            self.form = Series(detector)
+        elif isinstance(detector, ImageDetector):
+            self.form = Images(detector)
+        elif len(detector.input_shape_) == 1:
+            self.form = Table(detector)
+        else:
+            raise ValueError(
+                f"{path}: a TollDetector of images or windows cannot be served; those of tables, SeriesDetector and "
+                "ImageDetector can"
+            )
+        calibration = detector.decision_.calibration_scores if isinstance(self.form, Table) else None
         self.monitor = None if calibration is None else DriftMonitor(calibration)
+
+    @property
+    def threshold(self) -> float:
+        """Samples with a score above this are anomalies."""
+        return float(self.detector.decision_.threshold)
+
+    @property
+    def table(self) -> Table:
+        """What answers for a table; RefusedError for a model of something else."""
+        if not isinstance(self.form, Table):
+            raise RefusedError(400, f"this is a model of {self.form.kind}, and tensors are for models of tables")
+        return self.form
 
 
 class Served:
@@ -51,7 +98,7 @@ class Served:
     Raises
     ------
     ValueError
-        If the file is no model of a table.
+        If the file is no model that can be served.
     OSError
         If it cannot be read.
     """

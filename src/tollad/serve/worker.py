@@ -64,7 +64,7 @@ class Worker:
         self._thread.name, self._thread.daemon, self._lock = "tollad-score", True, threading.Lock()
 
     async def answer(self, model: Served, read: Callable[[Loaded], Any], n_reasons: int = 0) -> Answer:
-        """Return what a model says of the rows that `read` gives, and that many reasons for each.
+        """Return what a model says of the rows that `read` gives, and that many reasons, or what `read` answers.
 
         Raises
         ------
@@ -113,11 +113,13 @@ class Worker:
 
 
 def _begun(job: Job) -> Answer | Exception | tuple[Loaded, Inputs]:
-    """Return the rows of a request as an engine takes them, its answer where that has reasons, or why there is none."""
+    """Return the rows of a request as an engine takes them, its answer if it is one by itself, or why there is none."""
     loaded = job.model.loaded
     try:
         rows = job.read(loaded)
-        return _explained(loaded, rows, job.n_reasons) if job.n_reasons else (loaded, loaded.engine.feed(rows))
+        if isinstance(rows, Answer):
+            return rows
+        return _explained(loaded, rows, job.n_reasons) if job.n_reasons else (loaded, loaded.table.engine.feed(rows))
     except RefusedError as refused:
         return refused
     except _WRONG as error:
@@ -127,11 +129,12 @@ def _begun(job: Job) -> Answer | Exception | tuple[Loaded, Inputs]:
 
 
 def _explained(loaded: Loaded, rows: Any, n_reasons: int) -> Answer:
-    if isinstance(rows, np.ndarray) and hasattr(loaded.detector, "feature_names_in_"):
-        rows = with_names(rows, loaded.reader.names)
-    explanation = loaded.detector.explain(rows)
-    n_reasons = min(n_reasons, loaded.detector.n_features_in_)
-    said: dict[str, Any] = dict(judged(loaded.detector, explanation.scores))
+    detector = loaded.table.detector
+    if isinstance(rows, np.ndarray) and hasattr(detector, "feature_names_in_"):
+        rows = with_names(rows, loaded.table.reader.names)
+    explanation = detector.explain(rows)
+    n_reasons = min(n_reasons, detector.n_features_in_)
+    said: dict[str, Any] = dict(judged(detector, explanation.scores))
     said["reasons"] = [explanation.reasons(row, n_reasons) for row in range(len(explanation.scores))]
     return Answer(said, loaded)
 
@@ -143,11 +146,11 @@ def _scored(loaded: Loaded, waiting: Sequence[tuple[Job, Inputs]]) -> list[tuple
     if len(given) > 1:
         joined = {name: np.concatenate([inputs[name] for inputs in given]) for name in joined}
     try:
-        said = loaded.engine.said(joined)
+        said = loaded.table.engine.said(joined)
+        if loaded.monitor is not None:
+            loaded.monitor.update(said["anomaly_score"])
     except Exception as error:  # noqa: BLE001 - as above
         return [(job, error) for job, _ in waiting]
-    if loaded.monitor is not None:
-        loaded.monitor.update(said["anomaly_score"])
     ends = np.cumsum([_n_rows(inputs) for inputs in given])[:-1]
     parts = {name: np.split(values, ends) for name, values in said.items()}
     return [(job, Answer({name: parts[name][at] for name in parts}, loaded)) for at, (job, _) in enumerate(waiting)]

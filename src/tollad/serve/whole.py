@@ -1,0 +1,117 @@
+"""Requests that are answered as a whole: a series with its events, an image with its map."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import asdict
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tollad.detector.scored import expected_by
+from tollad.images.detector import ImageDetector
+from tollad.io.images import open_images
+from tollad.io.pictures import Shaping
+from tollad.series.detector import SeriesDetector
+from tollad.series.scoring import EventLog, score_series
+from tollad.serve.answers import judged
+from tollad.serve.bodies import FILES, written
+from tollad.serve.limits import RefusedError
+
+IMAGES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/bmp": ".bmp", "image/tiff": ".tif"}
+"""The content types of images, and the endings of their files."""
+
+
+class Series:
+    """Answers for a model of series: a request is one file of time steps.
+
+    Parameters
+    ----------
+    detector : SeriesDetector
+    """
+
+    kind = "series"
+    types = tuple(FILES)
+
+    def __init__(self, detector: SeriesDetector) -> None:
+        self.detector = detector
+
+    def columns(self) -> list[dict[str, str]]:
+        """Return what the columns of a file are: the channels, and before them time stamps and groups, if any."""
+        model = self.detector.model_
+        others = {"time": model.clock.column, "group": model.group}
+        named = [{"name": name, "kind": kind} for kind, name in others.items() if name is not None]
+        return [*named, *({"name": name, "kind": "number"} for name in model.columns)]
+
+    def said(self, kind: str, body: bytes, most: int, n_reasons: int) -> dict[str, Any]:
+        """Return what is said of each time step, and the events; with reasons in words if any are wanted.
+
+        Raises
+        ------
+        ValueError
+            For a file that cannot be read, of other columns, or shorter than a window.
+        RefusedError
+            For more than `most` time steps.
+        """
+        log, blocks, n_steps = EventLog(n_reasons), [], 0
+        with written(f"body{FILES[kind]}", body) as path, warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for block in score_series(self.detector.model_, path, events=log):
+                blocks.append(block)
+                n_steps += len(block.scores)
+                if n_steps > most:
+                    raise RefusedError(413, f"the series has more than {most:,} time steps; send fewer at once")
+        scores, alarms = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("scores", "alarms"))
+        said: dict[str, Any] = dict(judged(self.detector, scores, alarms))
+        if any(block.values for block in blocks):
+            said["time"] = [value for block in blocks for value in block.values]
+        said["events"] = [asdict(event) for event in log.events]
+        return said if not caught else {**said, "warnings": [str(one.message) for one in caught]}
+
+
+class Images:
+    """Answers for a model of images: a request is one file of an image.
+
+    Parameters
+    ----------
+    detector : ImageDetector
+    """
+
+    kind = "images"
+    types = tuple(IMAGES)
+
+    def __init__(self, detector: ImageDetector) -> None:
+        self.detector = detector
+
+    def columns(self) -> list[dict[str, str]]:
+        """Return what the columns of a file are: none."""
+        return []
+
+    def said(self, kind: str, body: bytes, most: int, n_reasons: int) -> dict[str, Any]:
+        """Return what is said of the image, brought to the size of the fit as that was told to or was of arrays.
+
+        With its map, (1, H, W), if reasons are wanted and there is one.
+
+        Raises
+        ------
+        ValueError
+            For a file that is no image, is damaged, or is of another kind than those of the fit.
+        RefusedError
+            Without the package that reads images.
+        """
+        channels, *size = self.detector.input_shape_
+        shaping = expected_by(self.detector).images
+        if shaping is None:  # of a fit on arrays
+            shaping = Shaping((size[0], size[1]), grey=channels == 1, colour=channels == 3)
+        with written(f"body{IMAGES[kind]}", body) as path:
+            try:
+                image = open_images(os.path.dirname(path), **vars(shaping)).take([0])
+            except ImportError as error:
+                raise RefusedError(501, str(error)) from None
+        said: dict[str, Any] = dict(judged(self.detector, self.detector.anomaly_score(image)))
+        maps = self.detector.explain(image).maps if n_reasons else None
+        return said if maps is None else {**said, "anomaly_map": maps.round(4)}
+
+
+Whole: TypeAlias = Series | Images

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,8 @@ async def driven(port: int, process: int, n_rows: int, n_connections: int, secon
     return {**found, "per_second": n / passed, "half_load_ms": {"p50": p50 * 1e3, "p99": p99 * 1e3}}
 
 
-def measured(name: str, folder: Path, seconds: float) -> list[dict[str, Any]]:
-    """Return the results of one kind of detector."""
+def measured(name: str, folder: Path, seconds: float) -> Iterator[dict[str, Any]]:
+    """Yield the results of one kind of detector."""
     rows = np.random.default_rng(0).normal(size=(N_TRAINED, N_COLUMNS))
     TollDetector(random_state=0, false_alarm_rate=0.05, **CASES[name]).fit(rows).save(folder / "m.tollad")
     command = [*_COMMAND, str(folder / "m.tollad"), "--port", "0", "--threads", "1"]
@@ -116,10 +117,8 @@ def measured(name: str, folder: Path, seconds: float) -> list[dict[str, Any]]:
             while not (said := (folder / "log").read_text(encoding="utf-8")).endswith("\n"):
                 time.sleep(0.1)
             port = int(said.splitlines()[0].rpartition(":")[2])
-            return [
-                {"case": name, **asyncio.run(driven(port, process.pid, n_rows, n_connections, seconds))}
-                for n_rows, n_connections in ((1, 1), (1, 32), (100, 1), (100, 32))
-            ]
+            for n_rows, n_connections in ((1, 1), (1, 32), (100, 1), (100, 32)):
+                yield {"case": name, **asyncio.run(driven(port, process.pid, n_rows, n_connections, seconds))}
         finally:
             process.terminate()
 
@@ -131,14 +130,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        found = [row for name in CASES for row in measured(name, Path(folder), arguments.seconds)]
-    with arguments.out.open("w", encoding="utf-8") as file:
-        for row in found:
-            print(json.dumps(row))
-            file.write(
-                json.dumps({**row, "machine": machine.describe(torch.device("cpu")), **machine.versions()}) + "\n"
-            )
+    here = {"machine": machine.describe(torch.device("cpu")), **machine.versions()}
+    with tempfile.TemporaryDirectory() as folder, arguments.out.open("w", encoding="utf-8") as file:
+        for name in CASES:
+            for row in measured(name, Path(folder), arguments.seconds):
+                print(json.dumps(row), flush=True)
+                file.write(json.dumps({**row, **here}) + "\n")
+                file.flush()
 
 
 if __name__ == "__main__":

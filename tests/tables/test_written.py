@@ -72,6 +72,7 @@ DAYS = [datetime(2023, 1, 1) + timedelta(days=8 * k, hours=5 * k) for k in range
             "several units like '0.5 KB'; bring '0.5 KB' and '1.5 MB' into",
         ),
         ([f"{k} {('min', 'h')[k % 2]}" for k in range(60)], "numbers of several units"),
+        ([f"{k}.5k" if k % 3 else str(900 + k) for k in range(60)], "bring '900' and '1.5k' into one unit"),
         ([f"{day:%b %d, %Y}" for day in DAYS], "'Jan 01, 2023'; read them with date_format='%b %d, %Y', or keep"),
         ([f"{day:%d-%b-%y}" for day in DAYS], "date_format='%d-%b-%y', or keep"),
         ([f"{day:%d %B %Y %H:%M}" for day in DAYS], "date_format='%d %B %Y %H:%M', or keep"),

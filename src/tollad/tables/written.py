@@ -105,11 +105,12 @@ def _with_units(counts: Mapping[str, int]) -> _Found | None:
         found = _WITH_UNIT.fullmatch(text)
         if found:
             shapes.setdefault((found["before"] or "", found["after"] or ""), []).append(text)
-    shapes.pop(("", ""), None)
     n_values = {shape: sum(counts[text] for text in texts) for shape, texts in shapes.items()}
-    shape = max(n_values, key=n_values.__getitem__, default=("", ""))
+    shape = max((shape for shape in n_values if any(shape)), key=n_values.__getitem__, default=None)
+    if shape is None:
+        return None
     enough = _SHARE * sum(counts.values())
-    if n_values.get(shape, 0) >= enough:
+    if n_values[shape] >= enough:
         example = shapes[shape][0]
         away = [repr(part) for part in shape if part]
         away += ["the commas that group digits"] * (re.search(r"\d,\d{3}(?!\d)", example) is not None)
@@ -117,8 +118,8 @@ def _with_units(counts: Mapping[str, int]) -> _Found | None:
     for family in _FAMILIES:
         of_it = [shape for shape in shapes if not shape[0] and shape[1].strip() in family]
         if len(of_it) > 1 and sum(n_values[shape] for shape in of_it) >= enough:
-            examples = f"{shapes[of_it[0]][0]!r} and {shapes[of_it[1]][0]!r}"
-            return "numbers of several units", shapes[of_it[0]][0], f"bring {examples} into one unit, as plain numbers"
+            some, others = (shapes[shape][0] for shape in of_it[:2])
+            return "numbers of several units", some, f"bring {some!r} and {others!r} into one unit, as plain numbers"
     return None
 
 

@@ -203,7 +203,7 @@ def draw_curves(
 def draw_collapse(tables: Iterable[Table], rows: Iterable[Row], path: str | os.PathLike[str]) -> None:
     """Draw what the collapse term changes in the losses of other methods, a panel for each cell of the tables.
 
-    Over beta stands the last step less that without the term, seed by seed: small dots, and their mean with its
+    Over beta stands by how much the term changes the last step, seed by seed: small dots, and their mean with its
     standard error. No label was used, and no beta picked.
 
     Parameters
@@ -247,7 +247,7 @@ def draw_collapse(tables: Iterable[Table], rows: Iterable[Row], path: str | os.P
         (dataset,) = {str({**table.run, **table.cells[cell].values}["dataset"])}
         axes.set_title(f"{dataset}, {cell}", fontsize="medium")
         axes.set_ylabel(f"change of {_METRICS[table.metric]}".replace("(%)", "(points)"))
-    figure.suptitle("The collapse term in other methods: last step with it less that without", x=0.01, ha="left")
+    figure.suptitle("The collapse term in other methods: change of the last step by it", x=0.01, ha="left")
     handles = {label: h for axes in figure.axes for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, frameon=False, fontsize="small")
     save_figure(figure, path, picture, overwrite=True)

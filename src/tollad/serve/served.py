@@ -16,7 +16,7 @@ from tollad.serve.answers import load
 from tollad.serve.bodies import TYPES, Reader
 from tollad.serve.engines import Engine, engine_of
 from tollad.serve.limits import RefusedError
-from tollad.serve.whole import Images, Series, Whole
+from tollad.serve.whole import Images, OfFile, Series
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the files."""
@@ -50,7 +50,7 @@ class Loaded:
 
     def __init__(self, path: str) -> None:
         self.detector = detector = load(path)
-        self.form: Table | Whole
+        self.form: Table | OfFile
         if isinstance(detector, SeriesDetector):
             self.form = Series(detector)
         elif isinstance(detector, ImageDetector):

@@ -114,4 +114,4 @@ class Images:
         return said if maps is None else {**said, "anomaly_map": maps.round(4)}
 
 
-Whole: TypeAlias = Series | Images
+OfFile: TypeAlias = Series | Images

@@ -1,4 +1,4 @@
-"""A network in an ONNX file as eyes of a detector, run by onnxruntime."""
+"""A network in an ONNX file as a representation of images, run by onnxruntime."""
 
 from __future__ import annotations
 

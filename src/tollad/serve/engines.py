@@ -106,7 +106,9 @@ def specimens(detector: TollDetector, seed: int = 0) -> pa.Table | NDArray[np.fl
     """Return rows like those that a detector takes, some usual and some not, with gaps where there were gaps."""
     rng, features = np.random.default_rng(seed), detector.features_
     scale = features.scale[: len(features.fill)] if len(features.scale) else np.ones(len(features.fill))
-    numbers = features.fill + scale * rng.normal(size=(_N_SPECIMENS, len(scale))) * rng.choice([0.3, 1, 10], (64, 1))
+    numbers = features.fill + scale * rng.normal(size=(_N_SPECIMENS, len(scale))) * rng.choice(
+        [0.3, 1, 10], (_N_SPECIMENS, 1)
+    )
     if not hasattr(detector, "columns_"):
         flagged = np.isin(np.arange(len(scale)), features.flagged)
         return np.where(flagged & (rng.random(numbers.shape) < 0.1), np.nan, numbers)

@@ -22,7 +22,6 @@ import pkgutil
 from typing import Any
 
 
-@functools.cache
 def find(name: str) -> Any:
     """Return the class of a method by its name.
 

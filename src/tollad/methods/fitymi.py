@@ -62,7 +62,7 @@ class FITYMI(Neural):
     public. Here they are made of the normal images, see `tollad.methods.fakes`: another method, with other numbers.
 
     NOTE[DIFF] The backbone is EfficientNet-Lite2 for the authors' ViT-B/16, its features divided by their length:
-    without that, direction and size are mixed, which costs it 19 points on CIFAR-10. All of it is frozen and a
+    without that, direction and size are mixed. All of it is frozen and a
     residual adapter, which begins at 0, is trained behind it; or its last `trained_blocks` are trained and there is no
     adapter. Adam, no crops and no flips, for gradient descent with both: so the frozen part sees each image once.
 

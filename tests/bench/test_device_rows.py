@@ -48,8 +48,8 @@ class TestBatches:
 
     def test_depend_on_seed_and_step_only(self):
         task = table_task()
-        one = DeviceRows([task], CPU).batches(20, [0], window=20)
-        other = DeviceRows([task] * 3, CPU).batches(20, [1, 0, 0], window=4)
+        one = DeviceRows([task], CPU).batches(20, [0], steps_at_once=20)
+        other = DeviceRows([task] * 3, CPU).batches(20, [1, 0, 0], steps_at_once=4)
         for step in (0, 21, 3):
             (x, _), (y, _) = one(step), other(step)
             assert torch.equal(x[0], y[1])

@@ -16,8 +16,7 @@ from numpy.typing import ArrayLike
 from pyarrow import parquet
 
 from tollad import TollDetector, calibration
-from tollad.detector.results import MostAnomalous, result_tables
-from tollad.detector.scored import Scored
+from tollad.detector.results import MostAnomalous, Scored, result_tables
 from tollad.io.rows import with_names
 from tollad.io.sources import open_table
 

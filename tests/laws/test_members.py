@@ -123,7 +123,12 @@ def test_early_stopping(name):
         batches = Batches(torch.from_numpy(small.rows(name, 8)), 4, [BATCH_SEEDS[member] for member in members])
         histories.append(
             fitting.fit(
-                stack, objective, batches, steps=80, learning_rate=0.05, held_out=small.rows(name, 5, seed=9)[None]
+                stack,
+                objective,
+                batches,
+                steps=80,
+                learning_rate=0.05,
+                held_out=fitting.HeldOut.of(small.rows(name, 5, seed=9)[None]),
             )
         )
 

@@ -53,7 +53,7 @@ def fit(name, checkpoint, *, steps, held_out=False, corrupt=False, schedule="con
         steps=steps,
         learning_rate=0.05 if held_out else 1e-2,
         schedule=schedule,
-        held_out=small.rows(name, 4, seed=9)[None] if held_out else None,
+        held_out=fitting.HeldOut.of(small.rows(name, 4, seed=9)[None]) if held_out else None,
         checkpoint=checkpoint,
     )
     return stack.state(), history

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from served import client_of, limits
 
 from tollad import TollDetector
-from tollad.detector.scored import expected_by
+from tollad.detector.results import expected_by
 
 pytest.importorskip("prometheus_client")
 pytest.importorskip("fastapi.testclient")

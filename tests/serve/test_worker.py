@@ -19,7 +19,7 @@ pytest.importorskip("fastapi")
 
 from tollad.serve.engines import Graph, Product, engine_of, specimens
 from tollad.serve.limits import RefusedError
-from tollad.serve.served import Served
+from tollad.serve.models import Served
 from tollad.serve.worker import Worker
 
 pytestmark = pytest.mark.filterwarnings(FEW_STEPS)

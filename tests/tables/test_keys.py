@@ -10,7 +10,7 @@ import pytest
 from columns import fit_one
 from detectors import make, table
 
-from tollad.detector.scored import expected_by
+from tollad.detector.results import expected_by
 from tollad.io.dialect import Dialect
 from tollad.io.inputs import read_rows
 from tollad.io.sources import open_table

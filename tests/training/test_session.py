@@ -20,7 +20,7 @@ from tollad.training import session as fitting
 from tollad.training.batches import Batches
 from tollad.training.checkpoint import Checkpoint
 from tollad.training.loop import Adam, train
-from tollad.training.session import History, fit, warn_if_collapsed
+from tollad.training.session import HeldOut, History, fit, warn_if_collapsed
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
@@ -134,7 +134,7 @@ class TestFit:
         rows = held_out()
         rows[0, 0, 0] = np.inf
         with pytest.raises(FloatingPointError, match="no longer a finite number"):
-            run(held_out=rows)
+            run(held_out=HeldOut.of(rows))
 
     def test_a_failure_leaves_evaluation_mode(self):
         """A network of convolutions scores as it is: left in training mode, a score would depend on its batch."""
@@ -157,7 +157,7 @@ class TestFit:
 
 class TestEarlyStopping:
     def test_ends_with_the_best_weights(self):
-        stack, history = run(steps=300, learning_rate=0.05, n_members=3, held_out=held_out())
+        stack, history = run(steps=300, learning_rate=0.05, n_members=3, held_out=HeldOut.of(held_out()))
         x = torch.from_numpy(held_out()).expand(3, -1, -1)
         with torch.no_grad():
             scores = OBJECTIVE(x, *stack(x)).mean(1)
@@ -168,13 +168,13 @@ class TestEarlyStopping:
     def test_the_earliest_of_equals_is_kept(self):
         """With a step size of nothing all measurements are equal."""
         with pytest.warns(UserWarning, match=DID_NOT_IMPROVE):
-            stack, history = run(steps=300, learning_rate=1e-300, held_out=held_out())
+            stack, history = run(steps=300, learning_rate=1e-300, held_out=HeldOut.of(held_out()))
         assert history.step[-1] < 300
         assert stack.state()["encoder.1.num_batches_tracked"].item() <= 300
 
     @pytest.mark.parametrize("n_members", [1, 3])
     def test_stops_when_nobody_has_improved_for_ten_measurements(self, n_members):
-        _, history = run(steps=300, learning_rate=0.05, n_members=n_members, held_out=held_out())
+        _, history = run(steps=300, learning_rate=0.05, n_members=n_members, held_out=HeldOut.of(held_out()))
         best = [best_measurement(column) for column in np.transpose(history.held_out)]
         assert len(history.held_out) == max(best) + 11
         assert history.step[-1] < 300
@@ -184,20 +184,20 @@ class TestEarlyStopping:
         """Or after ten measurements where these are more. With a step size of nothing the first one is the best."""
         stack, batches = make("mlp_layernorm")
         with pytest.warns(UserWarning, match=DID_NOT_IMPROVE):
-            history = fit(stack, OBJECTIVE, batches, steps=steps, learning_rate=1e-300, held_out=held_out())
+            history = fit(stack, OBJECTIVE, batches, steps=steps, learning_rate=1e-300, held_out=HeldOut.of(held_out()))
         assert history.step[-1] == last
 
     def test_runs_to_the_end_while_it_improves(self):
         stack, batches = make("mlp_layernorm", n_rows=8)
         seen = small.rows("mlp_layernorm", 8)[None]  # the rows of every batch, so that nothing is left to chance
-        history = fit(stack, OBJECTIVE, batches, steps=100, learning_rate=2e-3, held_out=seen)
+        history = fit(stack, OBJECTIVE, batches, steps=100, learning_rate=2e-3, held_out=HeldOut.of(seen))
         assert history.step[-1] == 100
 
     @pytest.mark.parametrize("target", ["batch_mean", torch.ones(small.LATENT_DIM)], ids=["batch_mean", "vector"])
     def test_held_out_score_about_a_target(self, target):
         objective = Objective({"l2": 1, "latent_l2": 2}, target)
         stack, batches = make()
-        history = fit(stack, objective, batches, steps=20, learning_rate=0.01, held_out=held_out())
+        history = fit(stack, objective, batches, steps=20, learning_rate=0.01, held_out=HeldOut.of(held_out()))
         x = torch.from_numpy(held_out())
         with torch.no_grad():
             score = objective(x, *stack(x)).mean().item()
@@ -205,7 +205,7 @@ class TestEarlyStopping:
 
     def test_each_member_may_have_rows_of_its_own(self):
         rows = np.concatenate([held_out(), 100 + held_out()])
-        _, history = run(steps=20, n_members=2, held_out=rows)
+        _, history = run(steps=20, n_members=2, held_out=HeldOut.of(rows))
         first, second = history.held_out[0]
         assert second > 10 * first
 
@@ -271,7 +271,7 @@ class TestCheckpoint:
         assert history.step[-1] == 40
 
     def test_stopped_early_is_not_trained_again(self, tmp_path):
-        options = {"steps": 300, "learning_rate": 0.05, "held_out": held_out()}
+        options = {"steps": 300, "learning_rate": 0.05, "held_out": HeldOut.of(held_out())}
         stack, history = run(checkpoint=Checkpoint(tmp_path / "c", "a"), **options)
         assert history.step[-1] < 300
         again, history_again = run(checkpoint=Checkpoint(tmp_path / "c", "a"), **options)
@@ -354,10 +354,12 @@ class TestProgress:
         assert lines[-1].startswith("step 200/200  loss ")
 
     def test_held_out_score_is_shown(self, capsys):
-        run(steps=30, verbose=1, held_out=held_out())
+        run(steps=30, verbose=1, held_out=HeldOut.of(held_out()))
         assert "  held out " in capsys.readouterr().err.splitlines()[-1]
 
-    @pytest.mark.parametrize("options", [{"steps": 30}, {"steps": 300, "learning_rate": 0.05, "held_out": held_out()}])
+    @pytest.mark.parametrize(
+        "options", [{"steps": 30}, {"steps": 300, "learning_rate": 0.05, "held_out": HeldOut.of(held_out())}]
+    )
     def test_bar_on_a_terminal_ends_with_a_line_break(self, capsys, monkeypatch, options):
         """Also when training stops early: the next message must not be written behind the bar."""
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

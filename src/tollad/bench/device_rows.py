@@ -61,7 +61,7 @@ class DeviceRows:
             labels = np.stack([getattr(t, f"{part}_labels") == 1 for t in tasks])
             self._labels[part] = torch.from_numpy(labels).to(device)
 
-    def batches(self, batch_size: int, seeds: Sequence[int], window: int = 20) -> Batches:
+    def batches(self, batch_size: int, seeds: Sequence[int], steps_at_once: int = 20) -> Batches:
         """Return the batches of the members. Members with the same seed and number of rows get the same row numbers.
 
         Parameters
@@ -69,7 +69,7 @@ class DeviceRows:
         batch_size : int
             At most the rows that the smallest task trains on.
         seeds : sequence of M ints
-        window : int, default 20
+        steps_at_once : int, default 20
             As of `tollad.training.batches.Batches`.
 
         Raises
@@ -82,7 +82,7 @@ class DeviceRows:
             raise ValueError(
                 f"batch_size is {batch_size}, but {smallest.name} trains on {len(smallest.train)} rows; lower it"
             )
-        return Batches(self._train, batch_size, seeds, self._subsets, prepare=self.prepare, window=window)
+        return Batches(self._train, batch_size, seeds, self._subsets, prepare=self.prepare, steps_at_once=steps_at_once)
 
     def part(self, part: Part) -> Held:
         """Return the rows of a part, which `prepare` prepares slice by slice."""

@@ -55,7 +55,7 @@ def calibrate(
     """
     check_label(label, normal)
     from tollad.cli import card, images
-    from tollad.detector.scored import expected_by
+    from tollad.detector.results import expected_by
     from tollad.images.detector import ImageDetector
     from tollad.io.inputs import read_rows
     from tollad.io.outputs import check_distinct, check_output

@@ -70,7 +70,7 @@ def evaluate(
     from tollad import metrics, plots
     from tollad.calibration import overlap
     from tollad.cli import images
-    from tollad.detector.scored import labels_and_scores, score_blocks
+    from tollad.detector.results import labels_and_scores, score_blocks
     from tollad.io.outputs import check_distinct, check_output
     from tollad.series.detector import SeriesDetector
     from tollad.warn import warn

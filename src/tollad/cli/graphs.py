@@ -29,11 +29,11 @@ def score(
         The ONNX file and the file of the rows.
     path : str or None
     reading : mapping
-        As `tollad.detector.scored.score_blocks` takes it.
+        As `tollad.detector.results.score_blocks` takes it.
     only_anomalies, force, as_json : bool
     """
     from tollad.detector import results
-    from tollad.detector.scored import score_blocks
+    from tollad.detector.results import score_blocks
     from tollad.io.outputs import write_tables
     from tollad.serve.runtime import Runtime
 

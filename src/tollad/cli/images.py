@@ -13,7 +13,7 @@ from tollad.cli.shared import print_result
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tollad.detector.scored import Scored
+    from tollad.detector.results import Scored
     from tollad.images.detector import ImageDetector
     from tollad.io.training import Training
 
@@ -65,7 +65,7 @@ def measured_by_kind(
     import numpy as np
 
     from tollad import metrics
-    from tollad.detector.scored import expected_by, score_blocks
+    from tollad.detector.results import expected_by, score_blocks
     from tollad.io.images import open_images
     from tollad.io.maps import read_mask
     from tollad.io.pictures import Shaping

@@ -25,9 +25,8 @@ from tollad.cli.info import info
 from tollad.cli.paper import paper
 from tollad.cli.score import score
 from tollad.cli.serve import serve
-from tollad.cli.signals import ended_by_signals
 from tollad.cli.sweep import sweep
-from tollad.cli.terminal import drop_lost_output
+from tollad.cli.terminal import drop_lost_output, ended_by_signals
 from tollad.io.streams import standard_output
 from tollad.warn import printable, tell
 

@@ -133,7 +133,7 @@ def score(
     its alarms marked. --on-error skip then also leaves out rows whose time stamp does not ascend.
     """
     from tollad.detector import results
-    from tollad.detector.scored import score_blocks
+    from tollad.detector.results import score_blocks
     from tollad.io import skipped as skipping
     from tollad.io.outputs import check_distinct, check_output, check_table_output, write_tables
     from tollad.serve.runtime import is_onnx

@@ -102,7 +102,7 @@ def sweep(
 
     from tollad import metrics, plots
     from tollad.cli.card import aligned
-    from tollad.detector.scored import labels_and_scores, score_blocks
+    from tollad.detector.results import labels_and_scores, score_blocks
     from tollad.detector.sweep import averaged, best_of, records
     from tollad.detector.sweep import sweep as fit_all
     from tollad.io.dialect import Dialect

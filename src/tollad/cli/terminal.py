@@ -1,14 +1,22 @@
-"""Printing on standard output: everything, or one sentence that says why not."""
+"""The process around a command: printing in full or saying why not, and signals that end it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
 from typing import TextIO
 
 import click
 
 from tollad.io.streams import standard_output
+
+# A closed terminal sends SIGHUP; Windows has none.
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def say(text: str, end: str = "\n") -> None:
@@ -27,3 +35,28 @@ def drop_lost_output() -> None:
             stream.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextlib.contextmanager
+def ended_by_signals(came: list[int]) -> Iterator[None]:
+    """Within the block SIGTERM and SIGHUP do what Ctrl-C does, so that they leave nothing behind, and are noted."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        came.append(signum)
+        on_ctrl_c = signal.getsignal(signal.SIGINT)
+        if not callable(on_ctrl_c):  # it is switched off in the background of a shell
+            raise KeyboardInterrupt
+        on_ctrl_c(signal.SIGINT, frame)
+
+    # nohup ignores SIGHUP, and so does what it starts.
+    before = {
+        number: signal.signal(number, interrupt) for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from tollad.calibration import Decision
 from tollad.detector import fitting
-from tollad.detector.deciding import Deciding
+from tollad.detector.decisions import DecisionMixin
 from tollad.detector.explain import Explanation, sum_groups
 from tollad.detector.nearest import Nearest
 from tollad.detector.parameters import check_parameters, documented
@@ -45,7 +45,9 @@ Auto: TypeAlias = Literal["auto"]
 
 
 @documented
-class TollDetector(Deciding, Saving, ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator):
+class TollDetector(
+    DecisionMixin, Saving, ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator
+):
     """Anomaly detection by targeted collapse.
 
     An autoencoder is trained on normal rows with the loss ``||x_hat - x||_2 + beta * ||z||_2`` (equation 2): it must

@@ -24,11 +24,10 @@ from tollad.method import terms
 from tollad.method.objective import Objective
 from tollad.method.traits import Builder
 from tollad.tables.large import LargeRows, Rows, in_blocks, take
-from tollad.training.batches import Batches
+from tollad.training.batches import Batches, RowsOnDisk
 from tollad.training.build import Modules, build_stack, custom_stack, member_seeds
 from tollad.training.checkpoint import Checkpoint
-from tollad.training.large import HeldOutLater, PreparedLater
-from tollad.training.session import History, fit
+from tollad.training.session import HeldOut, History, fit
 from tollad.training.stack import Stack
 
 # Modules of the user draw from torch's global state: one fit at a time, or threads would draw from one another.
@@ -155,7 +154,7 @@ def train(
             schedule=settings.schedule,
             first_step=first_step,
             precision=settings.precision,
-            held_out=None if measured is None else _prepared(preparation, measured),
+            held_out=None if measured is None else _held_out(preparation, measured),
             checkpoint=checkpoint,
             verbose=verbose,
         )
@@ -196,8 +195,8 @@ def batches_of(
     corrupt = settings.corruption is not None
     views = preparation.views_of_members * len(seeds_of_fits)
     if isinstance(rows, LargeRows):
-        later = PreparedLater(rows, preparation.views, views, stack.device, stack.dtype)
-        return Batches(later, settings.batch_size, seeds, corrupt=corrupt)
+        stored = RowsOnDisk(rows, preparation.views, views, stack.device, stack.dtype)
+        return Batches(stored, settings.batch_size, seeds, corrupt=corrupt)
     n, (n_views, _, *shape) = len(rows), preparation.views(rows[:1]).shape
     prepared = torch.empty(n_views, n, *shape, dtype=stack.dtype, device=stack.device)
     start = 0
@@ -208,8 +207,11 @@ def batches_of(
     return Batches(prepared.flatten(0, 1), settings.batch_size, seeds, subsets, corrupt=corrupt)
 
 
-def _prepared(preparation: Preparation, rows: Rows) -> NDArray[np.float64] | HeldOutLater:
-    return HeldOutLater(rows, preparation) if isinstance(rows, LargeRows) else preparation(rows)
+def _held_out(preparation: Preparation, rows: Rows) -> HeldOut:
+    """Return rows for early stopping. It scores them often, so rows in memory are prepared only once."""
+    if isinstance(rows, LargeRows):
+        return HeldOut(rows, preparation)
+    return HeldOut.of(preparation(rows))
 
 
 @contextmanager

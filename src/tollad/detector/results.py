@@ -1,21 +1,139 @@
-"""What is said of scored rows: anomaly or not, alone or among all the rows of a file, why, and whether they drift."""
+"""Scored rows of a file, and what is said of them: anomaly or not, alone or among all the rows, why, and drift."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tollad.detector.scored import Scored
-from tollad.io.rows import TableOrArray, chosen, joined, taken
+from tollad.io.arrays import MAX_GIB
+from tollad.io.inputs import display_name, row_blocks
+from tollad.io.labels import check_normal, listed_labels, matches, unmatched
+from tollad.io.rows import RowBlock, TableOrArray, concat_rows, filter_rows, take_rows
+from tollad.io.source import Expected
+from tollad.tables.features import names_of
+from tollad.tables.schema import Column
 
 if TYPE_CHECKING:
     from tollad.detector.estimator import TollDetector
+    from tollad.io.text import Reject
+
+
+@dataclass(frozen=True)
+class Scored(RowBlock):
+    """Scores of successive rows of a file.
+
+    Attributes
+    ----------
+    scores : ndarray of float64, (n,)
+    alarms : ndarray of bool, (n,)
+        Which rows are called anomalous.
+    """
+
+    scores: NDArray[np.float64]
+    alarms: NDArray[np.bool_]
+
+
+def expected_by(detector: TollDetector) -> Expected:
+    """Return what a detector expects of a file: the columns of its fit, read as they were then.
+
+    Columns that were no features at a fit by the command line may be in the file, too.
+    """
+    names = names_of(detector)
+    return Expected.after(
+        detector.source_,
+        shape=detector.input_shape_,
+        columns=tuple(getattr(detector, "columns_", None) or [Column(name, "number") for name in names]),
+        named=hasattr(detector, "feature_names_in_") or hasattr(detector, "columns_"),
+    )
+
+
+def score_blocks(
+    detector: TollDetector,
+    path: str,
+    *,
+    header: bool | None,
+    key: str | None,
+    column: str | None = None,
+    beside: Sequence[str] = (),
+    reject: Reject | None = None,
+    written: Mapping[str, Any] | None = None,
+    max_gib: float = MAX_GIB,
+) -> Iterator[Scored]:
+    """Score the rows of a file, reading it block by block: as `tollad.io.inputs.row_blocks`, with the scores.
+
+    `written` says how its text differs from that of the fit, by attributes of `tollad.io.dialect.Dialect`.
+    """
+    expected = expected_by(detector)
+    for block in row_blocks(
+        expected,
+        path,
+        header=header,
+        key=key,
+        column=column,
+        beside=beside,
+        reject=reject,
+        dialect=expected.dialect.changed(**written or {}),
+        max_gib=max_gib,
+    ):
+        scores = detector.anomaly_score(block.rows)
+        yield Scored(**vars(block), scores=scores, alarms=detector.decision_.is_anomaly(scores))
+
+
+def labels_and_scores(
+    blocks: Iterable[Scored], path: str, label: str, normal: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return what is known and what is said of the rows of a labelled file.
+
+    Parameters
+    ----------
+    blocks : iterable of Scored
+        With the column `label`.
+    path : str
+        The file, for messages.
+    label : str
+        The column of the labels.
+    normal : sequence of str
+        The labels of normal rows; rows of any other label are anomalies.
+
+    Returns
+    -------
+    labels : ndarray of int64, (n,)
+        1 = anomaly; both 0 and 1 occur.
+    scores : ndarray of float64, (n,)
+
+    Raises
+    ------
+    ValueError
+        If a label is missing, or all rows are normal or all are anomalies.
+    """
+    labels: list[NDArray[np.bool_]] = []
+    scores: list[NDArray[np.float64]] = []
+    seen: dict[str | None, None] = {}
+    for scored in blocks:
+        if None in scored.values:
+            row = scored.values.index(None)
+            place = f"row {scored.row_numbers()[row] + 1}" if scored.lines is None else f"line {scored.lines[row]}"
+            where = f"{display_name(path)}, {place}, column {scored.column!r}"
+            raise ValueError(f"{where}: the label is missing; fill it in or remove the row")
+        seen |= dict.fromkeys(scored.values)
+        labels.append(~matches(scored.values, normal))
+        scores.append(scored.scores)
+    anomalous = np.concatenate(labels)
+    if anomalous.all() or not anomalous.any():
+        kind = "an anomaly" if anomalous.all() else "normal"
+        raise ValueError(
+            f"{display_name(path)}: every row is {kind}, so there is nothing to compare; {listed_labels(normal)} mean "
+            f"normal, and the labels are {listed_labels(seen)}"
+        )
+    check_normal(display_name(path), label, normal, unmatched(normal, [*seen]), seen)
+    return anomalous.astype(np.int64), np.concatenate(scores)
 
 
 def result_tables(
@@ -33,7 +151,7 @@ def result_tables(
     detector : TollDetector
         The one that gave the scores; with calibration rows, for `fdr`.
     blocks : iterable of Scored
-        From `tollad.detector.scored.score_blocks`.
+        From `score_blocks`.
     only_anomalies : bool, default False
         Whether to leave out the rows called normal.
     fdr : float in (0, 1), optional
@@ -130,12 +248,12 @@ class MostAnomalous:
             numbers = block.row_numbers()
             values: Sequence[str | None] = block.values or [None] * len(block.scores)
             new = [(float(block.scores[row]), int(numbers[row]), values[row]) for row in top]
-            rows = taken(block.rows, top)
+            rows = take_rows(block.rows, top)
             if self.found:
-                rows = joined([self.rows, rows])
+                rows = concat_rows([self.rows, rows])
             self.found += new
             order = np.argsort([-score for score, _, _ in self.found], kind="stable")[: self.most]
-            self.found, self.rows = [self.found[place] for place in order], taken(rows, order)
+            self.found, self.rows = [self.found[place] for place in order], take_rows(rows, order)
             yield block
 
 
@@ -155,7 +273,7 @@ def _described(
     columns.append(("score", pa.array(block.scores[kept], from_pandas=True)))
     if p is not None:
         columns.append(("p_value", pa.array(p[kept])))
-    columns += _reasons(detector, chosen(block.rows, kept), n_reasons)
+    columns += _reasons(detector, filter_rows(block.rows, kept), n_reasons)
     names = [name for name, _ in columns]
     for name in filter(None, (block.column, *block.beside)):
         if [*names, "verdict"].count(name) > 1:

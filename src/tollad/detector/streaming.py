@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tollad.detector.scored import score_blocks
+from tollad.detector.results import score_blocks
 from tollad.io.rows import rows_in_block
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from tollad.calibration import Decision, rows_needed
-from tollad.detector.deciding import Deciding
+from tollad.detector.decisions import DecisionMixin
 from tollad.detector.fitting import all_or_nothing, draw_seed
 from tollad.images import representations
 from tollad.images.checks import check_parameters, check_shape
@@ -55,7 +55,7 @@ class ImageExplanation:
     maps: Floats | None
 
 
-class ImageDetector(Deciding, OutlierMixin, BaseEstimator):
+class ImageDetector(DecisionMixin, OutlierMixin, BaseEstimator):
     """Find images unlike the good ones, and where in them.
 
     A representation says what is seen of an image, a head how far that lies from good images. Nothing is learnt from

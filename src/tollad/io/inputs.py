@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from tollad.io.arrays import MAX_GIB, read_array
 from tollad.io.dialect import Dialect, contradicting, why_contradicting
-from tollad.io.expected import Expected
 from tollad.io.images import ImageSource, is_images, open_images
-from tollad.io.labels import check_normal, listed, matches, unmatched
-from tollad.io.rows import RowBlock, TableOrArray, chosen, joined, rows_in_block
+from tollad.io.labels import check_normal, matches, unmatched
+from tollad.io.rows import RowBlock, TableOrArray, concat_rows, filter_rows, rows_in_block
+from tollad.io.source import Expected
 from tollad.io.sources import (
     Block,
     TableSource,
@@ -30,6 +30,7 @@ from tollad.tables.encode import encode
 from tollad.tables.frames import is_nameless
 from tollad.tables.schema import Column
 from tollad.tables.values import unreadable
+from tollad.warn import listed
 
 if TYPE_CHECKING:
     from tollad.io.text import Reject
@@ -100,7 +101,7 @@ def row_blocks(
     )
     if len(expected.shape) > 1:
         raise ValueError(
-            f"{shown(path)}: is a table, but the model was fitted on rows of shape {expected.shape}; "
+            f"{display_name(path)}: is a table, but the model was fitted on rows of shape {expected.shape}; "
             "give an NPY or NPZ file of such rows"
         )
     if column is not None:
@@ -215,10 +216,10 @@ def read_rows(
     seen: dict[str | None, None] = {}
     for block in row_blocks(expected, path, header=header, key=key, column=label, dialect=dialect, max_gib=max_gib):
         seen |= dict.fromkeys(block.values)
-        parts.append(block.rows if label is None else chosen(block.rows, matches(block.values, normal)))
+        parts.append(block.rows if label is None else filter_rows(block.rows, matches(block.values, normal)))
     if label is not None:
-        check_normal(shown(path), label, normal, unmatched(normal, [*seen]), seen)
-    return joined(parts)
+        check_normal(display_name(path), label, normal, unmatched(normal, [*seen]), seen)
+    return concat_rows(parts)
 
 
 def _image_blocks(
@@ -272,7 +273,7 @@ def _described(shape: Sequence[int]) -> str:
     return f"{'grey' if channels == 1 else 'colour'} images of {height}x{width} pixels"
 
 
-def shown(path: str) -> str:
+def display_name(path: str) -> str:
     """Return the name of a file for messages."""
     return "standard input" if path == "-" else path
 
@@ -313,12 +314,14 @@ def check_columns(source: TableSource, names: Sequence[str], ignored: Collection
     missing = [name for name in names if name not in source.names]
     unknown = [name for name in source.names if name not in names and name not in ignored and name not in source.index]
     if missing:
-        beside = f" and has {listed(unknown)} instead" if unknown else ""
+        beside = f" and has {listed(unknown, most=10)} instead" if unknown else ""
         row = "; if its first line is a row, read it with header=False" if may_lack_header(source) else ""
-        raise ValueError(f"{source.path}: lacks columns that the model was fitted on: {listed(missing)}{beside}{row}")
+        raise ValueError(
+            f"{source.path}: lacks columns that the model was fitted on: {listed(missing, most=10)}{beside}{row}"
+        )
     if unknown:
         index = " (one without a name is mostly the index of a frame: write it with index=False)"
         raise ValueError(
-            f"{source.path}: has columns that the model was not fitted on: {listed(unknown)}"
+            f"{source.path}: has columns that the model was not fitted on: {listed(unknown, most=10)}"
             f"{index if any(map(is_nameless, unknown)) else ''}; remove them, name them in beside=, or fit again"
         )

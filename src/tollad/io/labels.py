@@ -62,7 +62,10 @@ def check_normal(
     """Raise ValueError if no row has one of the labels that mean normal, and warn of those that no row has."""
     if not without_rows:
         return
-    problem = f"{path}, column {label!r}: no row is labelled {listed(without_rows)}; the labels are {listed(seen)}"
+    problem = (
+        f"{path}, column {label!r}: no row is labelled {listed_labels(without_rows)}; "
+        f"the labels are {listed_labels(seen)}"
+    )
     if len(without_rows) == len(normal):
         raise ValueError(problem)
     warnings.warn(problem, stacklevel=2)
@@ -94,7 +97,7 @@ def _comparable(text: str) -> str | Decimal:
     return text.lower() if text.lower() in ("true", "false") else text
 
 
-def listed(values: Iterable[str | None]) -> str:
+def listed_labels(values: Iterable[str | None]) -> str:
     """Return the first ten values, quoted, for a message."""
     shown = ["(missing)" if value is None else repr(value) for value in values]
     return ", ".join(shown[:_MOST_LISTED]) + (", ..." if len(shown) > _MOST_LISTED else "")

@@ -57,17 +57,17 @@ def rows_in_block(shape: Sequence[int]) -> int:
     return max(1, _BLOCK_VALUES // math.prod(shape))
 
 
-def chosen(rows: TableOrArray, mask: NDArray[np.bool_]) -> TableOrArray:
+def filter_rows(rows: TableOrArray, mask: NDArray[np.bool_]) -> TableOrArray:
     """Return the rows where the mask, (n,), is true."""
     return rows.filter(pa.array(mask)) if isinstance(rows, pa.Table) else rows[mask]
 
 
-def taken(rows: TableOrArray, order: NDArray[np.intp]) -> TableOrArray:
+def take_rows(rows: TableOrArray, order: NDArray[np.intp]) -> TableOrArray:
     """Return a copy of the rows of these numbers, in this order."""
     return rows.take(pa.array(order)) if isinstance(rows, pa.Table) else rows[order]
 
 
-def joined(parts: Sequence[TableOrArray]) -> TableOrArray:
+def concat_rows(parts: Sequence[TableOrArray]) -> TableOrArray:
     """Return rows of one kind one below the other."""
     return pa.concat_tables(parts) if isinstance(parts[0], pa.Table) else np.concatenate(parts)
 

@@ -1,4 +1,4 @@
-"""What the commands know of the file of a fit. They keep it in the model file and read later files in the same way."""
+"""How the file of a fit was read, kept in the model file, and what follows for later files as plain values."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from tollad.io.dialect import Dialect
 from tollad.io.pictures import Shaping
+from tollad.tables.schema import Column
 
 
 @dataclass(frozen=True)
@@ -79,3 +80,55 @@ def notes_and_source(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], Sourc
         return notes, None if metadata["source"] is None else Source.from_json(metadata["source"])
     source = Source.of_version_1(notes)
     return (notes, None) if source is None else ({}, source)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the rows of a file have to be.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of a row: (d,) of a table, (C, H, W) of images.
+    columns : tuple of Column
+        Of a table, in any order; those of the kind "drop" may be in the file or not.
+    named : bool, default True
+        Whether the model takes a table with these names; else it takes an array of numbers.
+    ignored : frozenset of str, default none
+        Columns that are no features and may be in the file or not, such as the label.
+    header : bool, default True
+        Whether the first line of a text file holds the names.
+    images : Shaping or None
+        How images are brought into one form; None: the model knows no images.
+    dialect : Dialect
+        How text was written at fit, and is ever after.
+    """
+
+    shape: tuple[int, ...]
+    columns: tuple[Column, ...] = ()
+    named: bool = True
+    ignored: frozenset[str] = frozenset()
+    header: bool = True
+    images: Shaping | None = None
+    dialect: Dialect = field(default_factory=Dialect)
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that have to be in the file."""
+        return [column.name for column in self.columns if column.kind != "drop"]
+
+    @classmethod
+    def after(
+        cls, source: Source | None, *, shape: tuple[int, ...], columns: tuple[Column, ...], named: bool
+    ) -> Expected:
+        """Return what a model expects after a fit on the file of `source`; None for a fit from Python."""
+        known = source or Source("", 0, 0)
+        return cls(
+            shape,
+            columns,
+            named,
+            ignored=frozenset({*known.drop, *([] if known.label is None else [known.label])}),
+            header=known.header,
+            images=None if known.images is None else Shaping.from_json(known.images),
+            dialect=Dialect.from_json(known.dialect),
+        )

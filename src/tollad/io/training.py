@@ -14,7 +14,7 @@ import pyarrow as pa
 from tollad.io.arrays import MAX_GIB
 from tollad.io.dialect import Dialect
 from tollad.io.images import ImageSource, is_images, open_images
-from tollad.io.inputs import column_of_images, is_array, read_images_array, shown
+from tollad.io.inputs import column_of_images, display_name, is_array, read_images_array
 from tollad.io.labels import Labelled, check_normal, labelled, matches, unmatched
 from tollad.io.large import is_large, large_rows, spooled_input
 from tollad.io.pictures import Shaping
@@ -88,7 +88,7 @@ def read_training_rows(
     ValueError, OSError
         If the file cannot be read, a column is unknown or cannot be learnt from, or no row is left.
     """
-    kept = Source(PurePath(shown(path)).name or path, 0, 0, header, label, tuple(normal), tuple(drop))
+    kept = Source(PurePath(display_name(path)).name or path, 0, 0, header, label, tuple(normal), tuple(drop))
     if is_images(path):
         if key is not None or drop or kinds:
             raise ValueError(f"{path}: holds images; leave out the key, columns to drop and kinds of columns")
@@ -96,7 +96,7 @@ def read_training_rows(
         kept = replace(kept, images=shaping.to_json())
         return _training_images(open_images(path, **vars(shaping)), label, normal, kept)
     if shaping not in (None, Shaping()):
-        raise ValueError(f"{shown(path)}: is no folder of images and no IDX file; leave out the form of images")
+        raise ValueError(f"{display_name(path)}: is no folder of images and no IDX file; leave out the form of images")
     array = read_images_array(path, key, max_gib, has_columns=label is not None or bool(drop) or bool(kinds))
     if array is not None:
         return Training(array, None, replace(kept, n_read=len(array), n_used=len(array)))

@@ -25,8 +25,8 @@ from tollad.series import model as files
 from tollad.series.events import Event, Judged
 from tollad.series.fitting import Asked, Part, fit_windows, learn
 from tollad.series.gaps import Gaps
-from tollad.series.lanes import Lane, check_lanes, judge_steps
 from tollad.series.parameters import OF_SERIES, OF_WINDOWS, SERIES_PARAMETERS
+from tollad.series.pipeline import Pipeline, check_ended, judge_steps
 from tollad.series.scoring import score_series
 from tollad.series.steps import Steps, as_steps, long_enough
 from tollad.series.streaming import Stream
@@ -468,13 +468,13 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
             for scored in score_series(self.model_, os.fspath(source), header=header, key=key):
                 yield scored.scores
             return
-        lane, n = Lane(self.model_), 0
+        pipeline, n = Pipeline(self.model_), 0
         for block in source:
             steps = self._steps(block, None)
             rows = np.arange(n, n := n + len(steps.values))
-            yield lane.push(steps.values, steps.times, rows)[1].scores
-        yield lane.finish()[1].scores
-        check_lanes(self.model_, [lane], "the series")
+            yield pipeline.push(steps.values, steps.times, rows)[1].scores
+        yield pipeline.finish()[1].scores
+        check_ended(self.model_, [pipeline], "the series")
 
     @property
     def decision_(self) -> Decision:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.io import files
-from tollad.series.lanes import Lane
 from tollad.series.model import SeriesModel
+from tollad.series.pipeline import Pipeline
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -26,11 +26,11 @@ class Progress:
     path : path
         The state of an earlier call, if the file exists.
     n_reasons : int or None
-        As in `Lane`.
+        As in `Pipeline`.
 
     Attributes
     ----------
-    lanes : dict of str or None to Lane
+    pipelines : dict of str or None to Pipeline
         By group; None for the only one.
 
     Raises
@@ -42,7 +42,7 @@ class Progress:
     """
 
     def __init__(self, model: SeriesModel, path: str | os.PathLike[str], n_reasons: int | None = None) -> None:
-        self.lanes: dict[str | None, Lane] = {}
+        self.pipelines: dict[str | None, Pipeline] = {}
         self._path, self._model = path, _digest(model)
         if not os.path.exists(path):
             return
@@ -57,8 +57,8 @@ class Progress:
             raise ValueError(f"{name}: is the state of another model; give each model a state file of its own")
         for number, record in enumerate(metadata["series"]):
             its = {key.partition(".")[2]: value for key, value in tensors.items() if key.startswith(f"{number}.")}
-            lane = self.lanes[record["group"]] = Lane(model, n_reasons, record["group"])
-            lane.restore(record["stream"], its, record["last"])
+            pipeline = self.pipelines[record["group"]] = Pipeline(model, n_reasons, record["group"])
+            pipeline.restore(record["stream"], its, record["last"])
 
     def save(self) -> None:
         """Write the state, whole or not at all.
@@ -70,8 +70,8 @@ class Progress:
         """
         series: list[files.JSON] = []
         tensors: dict[str, Floats] = {}
-        for number, (group, lane) in enumerate(self.lanes.items()):
-            stream, arrays, last = lane.state()
+        for number, (group, pipeline) in enumerate(self.pipelines.items()):
+            stream, arrays, last = pipeline.state()
             series.append({"group": group, "stream": stream, "last": last})
             tensors |= {f"{number}.{name}": array for name, array in arrays.items()}
         metadata: dict[str, files.JSON] = {"kind": "series state", "model": self._model, "series": series}

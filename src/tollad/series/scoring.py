@@ -12,16 +12,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tollad.detector.scored import Scored, labels_and_scores
+from tollad.detector.results import Scored, labels_and_scores
 from tollad.io.dialect import Dialect
 from tollad.io.inputs import rows_of
 from tollad.io.sources import Block, column_as_strings, resolve_column
 from tollad.io.text import Reject
 from tollad.series.clock import Clock
 from tollad.series.events import Event, Judged
-from tollad.series.lanes import Lane, check_lanes
 from tollad.series.measures import runs
 from tollad.series.model import SeriesModel
+from tollad.series.pipeline import Pipeline, check_ended
 from tollad.series.progress import Progress
 from tollad.series.reading import LiveTable, in_order, open_like_fit, rows_by_group
 from tollad.series.steps import Floats, numbers
@@ -95,13 +95,13 @@ def score_series(
         else open_like_fit(model, path, header, key, asked, dialect, reject=reject)
     )
     n_reasons = None if events is None else events.n_reasons
-    lanes: dict[str | None, Lane] = {} if progress is None else progress.lanes
+    pipelines: dict[str | None, Pipeline] = {} if progress is None else progress.pipelines
     waiting = _Waiting(len(model.columns))
     lacks = model.gaps in ("split", "interpolate")
     any_read = False
     for block in source:
         if reject is not None:
-            clocks = {group: lane.clock for group, lane in lanes.items()}
+            clocks = {group: pipeline.clock for group, pipeline in pipelines.items()}
             block = in_order(
                 block, model.columns, model.clock, model.group, reject, lacks=lacks, clocks=clocks, any_read=any_read
             )
@@ -111,28 +111,30 @@ def score_series(
             for group, rows in rows_by_group(block, model.group)
         ]
         if progress is not None:
-            parts = [(group, lanes[group].clock.unseen(part) if group in lanes else part) for group, part in parts]
+            parts = [
+                (group, pipelines[group].clock.unseen(part) if group in pipelines else part) for group, part in parts
+            ]
         for group, part in parts:
             if not len(part):
                 continue
             any_read = True
-            if group not in lanes:
-                _tell_of_new(model, group, part, [*lanes])
-                lanes[group] = Lane(model, n_reasons, group)
-            lane = lanes[group]
-            times = lane.clock.check(part, model.gaps)
+            if group not in pipelines:
+                _tell_of_new(model, group, part, [*pipelines])
+                pipelines[group] = Pipeline(model, n_reasons, group)
+            pipeline = pipelines[group]
+            times = pipeline.clock.check(part, model.gaps)
             values = numbers(part, model.columns, lacks=lacks)
             rows = row_numbers(part)
             names = [resolve_column(source.path, part.names, name) for name in asked]
             texts = {name: column_as_strings(part, name) for name in names}
             waiting.add(rows, values, texts)
-            settled.append(lane.push(values, times, rows, texts[names[0]] if column is not None else []))
+            settled.append(pipeline.push(values, times, rows, texts[names[0]] if column is not None else []))
         yield from waiting.settle(settled)
-    rest = [lane.finish(goes_on=progress is not None) for lane in lanes.values()]
-    check_lanes(model, [*lanes.values()], source.path)
+    rest = [pipeline.finish(goes_on=progress is not None) for pipeline in pipelines.values()]
+    check_ended(model, [*pipelines.values()], source.path)
     yield from waiting.settle(rest)
     if events is not None:
-        events.take(lanes.values())
+        events.take(pipelines.values())
 
 
 def row_numbers(block: Block) -> NDArray[np.int64]:
@@ -363,9 +365,11 @@ class EventLog:
         self.n_reasons = n_reasons
         self.events: list[Event] = []
 
-    def take(self, lanes: Iterable[Lane]) -> None:
+    def take(self, pipelines: Iterable[Pipeline]) -> None:
         """The file has ended."""
-        self.events = sorted((event for lane in lanes for event in lane.events), key=lambda event: event.begin)
+        self.events = sorted(
+            (event for pipeline in pipelines for event in pipeline.events), key=lambda event: event.begin
+        )
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ try:
 
     from tollad.serve.inference import SERVER, Inference, tensors_of
     from tollad.serve.limits import Gate, Limits, RefusedError
+    from tollad.serve.models import Loaded, Served, Table, Watch, load_models
     from tollad.serve.page import page
     from tollad.serve.schema import with_models
-    from tollad.serve.served import Loaded, Served, Table, Watch, all_served
-    from tollad.serve.telling import Metrics, Told, log
+    from tollad.serve.telemetry import Metrics, Requests, log
     from tollad.serve.worker import Answer, Worker
 except ImportError as error:
     raise ImportError("a server needs further packages: pip install 'tollad[serve]'") from error
@@ -53,7 +53,7 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
     ValueError, OSError
         For a file that is no model to serve or cannot be read, and for two files of one name.
     """
-    models, metrics, gate = all_served(paths, log), Metrics(), Gate(limits or Limits(), token)
+    models, metrics, gate = load_models(paths, log), Metrics(), Gate(limits or Limits(), token)
     worker, watch, document = Worker(metrics.batches.inc), Watch(models), page()
 
     @asynccontextmanager
@@ -167,7 +167,7 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
     app.openapi = openapi  # type: ignore[method-assign]
     app.add_middleware(Guard, gate=gate)
     paths_of = {route.endpoint: route.path for route in app.routes if isinstance(route, Route)}
-    app.add_middleware(Told, metrics=metrics, paths=paths_of)
+    app.add_middleware(Requests, metrics=metrics, paths=paths_of)
     return app
 
 

@@ -16,9 +16,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tollad.detector.estimator import TollDetector
-from tollad.detector.scored import expected_by
+from tollad.detector.results import expected_by
 from tollad.io.inputs import row_blocks
-from tollad.io.rows import joined
+from tollad.io.rows import concat_rows
 from tollad.tables.features import names_of
 
 JSON = "application/json"
@@ -82,7 +82,7 @@ class Reader:
         # Read as the commands read the file: with the separator, decimals and dates of the fit.
         with written(f"body{FILES[kind]}", body) as path:
             blocks = [block.rows for block in row_blocks(expected_by(self._detector), path, header=None, key=None)]
-        return joined(blocks)
+        return concat_rows(blocks)
 
     def of_columns(self, columns: Mapping[str, Sequence[Any]]) -> Any:
         """Return rows given as a list of values for each column, all of one length."""

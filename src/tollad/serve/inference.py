@@ -14,7 +14,7 @@ from tollad import __version__
 from tollad.detector.estimator import TollDetector
 from tollad.serve.bodies import NUMBERS, first_of_another_kind, floats, from_json
 from tollad.serve.limits import RefusedError
-from tollad.serve.served import Loaded
+from tollad.serve.models import Loaded
 
 _INTEGERS = {f"{kind}{bits}" for kind in ("INT", "UINT") for bits in (8, 16, 32, 64)}
 _NUMBERS = {"FP64", "FP32", "FP16", "BOOL", *_INTEGERS}

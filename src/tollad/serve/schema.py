@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from tollad.detector.estimator import TollDetector
 from tollad.serve.inference import inputs_of
-from tollad.serve.served import Served, Table
+from tollad.serve.models import Served, Table
 from tollad.tables.schema import MAX_LEVELS, Column
 
 _SCORES = {"type": "array", "items": {"type": "number"}}

@@ -16,7 +16,7 @@ from tollad.io.rows import with_names
 from tollad.serve.answers import judged
 from tollad.serve.engines import Inputs
 from tollad.serve.limits import RefusedError
-from tollad.serve.served import Loaded, Served
+from tollad.serve.models import Loaded, Served
 
 _MOST_ROWS = 8192
 """Rows beyond which a batch takes no further request."""

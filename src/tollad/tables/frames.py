@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tollad.tables.schema import Column, listed
+from tollad.tables.schema import Column
+from tollad.warn import listed
 
 # Names that pandas gives to columns without a name: in text, and to an index in Parquet and Arrow.
 _NAMELESS = re.compile(r"|Unnamed: [0-9]+|__index_level_[0-9]+__")
@@ -47,11 +48,11 @@ def as_rows(X: Any) -> Any:
         dense = {name: kind.subtype for name, kind in X.dtypes.items() if hasattr(kind, "fill_value")}
         return X.astype(dense) if dense else X
     if isinstance(X, Mapping):
-        listed_values = [str(name) for name, value in X.items() if isinstance(value, (list, tuple, np.ndarray))]
-        if listed_values:
+        with_lists = [str(name) for name, value in X.items() if isinstance(value, (list, tuple, np.ndarray))]
+        if with_lists:
             raise TypeError(
-                f"a dict is one row, but its values for {listed(listed_values)} are lists; make a frame of columns, as "
-                "pandas.DataFrame(rows) does"
+                f"a dict is one row, but its values for {listed(with_lists, most=10)} are lists; make a frame of "
+                "columns, as pandas.DataFrame(rows) does"
             )
         X = [X]
     elif hasattr(X, "iloc") and not hasattr(X, "columns") and not all(isinstance(name, int) for name in X.index):
@@ -115,7 +116,9 @@ def check_distinct(names: Sequence[str]) -> None:
     """Raise ValueError for names that several columns have."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise ValueError(f"the table has several columns called {listed(twice)}; give each column its own name")
+        raise ValueError(
+            f"the table has several columns called {listed(twice, most=10)}; give each column its own name"
+        )
 
 
 def columns_by_name(table: pa.Table) -> dict[str, pa.ChunkedArray]:
@@ -130,7 +133,9 @@ def known_columns(table: pa.Table, columns: Sequence[Column]) -> dict[str, pa.Ch
     unknown = sorted(by_name.keys() - {column.name for column in columns}, key=table.column_names.index)
     if lacking or unknown:
         problem = "lacks columns that the model was" if lacking else "has columns that the model was not"
-        raise ValueError(f"the table {problem} fitted on: {listed(lacking or unknown)}; give the columns of the fit")
+        raise ValueError(
+            f"the table {problem} fitted on: {listed(lacking or unknown, most=10)}; give the columns of the fit"
+        )
     return by_name
 
 

@@ -14,6 +14,8 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from tollad.warn import listed
+
 MISSING = (
     *("", "?", "-", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>"),
     *("NaN", "nan", "-nan", "-NaN", "NaT", "null", "NULL", "None"),
@@ -102,9 +104,13 @@ def check_kinds(names: Sequence[str], kinds: Mapping[str, str]) -> None:
     for name, kind in kinds.items():
         if name not in names:
             similar = difflib.get_close_matches(str(name), names) or names[:10]
-            raise ValueError(f"a kind is given for column {name!r}, which is not there; there is {listed(similar)}")
+            raise ValueError(
+                f"a kind is given for column {name!r}, which is not there; there is {listed(similar, most=10)}"
+            )
         if kind not in get_args(Kind):
-            raise ValueError(f"column {name!r}: {kind!r} is no kind of column; the kinds are {listed(get_args(Kind))}")
+            raise ValueError(
+                f"column {name!r}: {kind!r} is no kind of column; the kinds are {listed(get_args(Kind), most=10)}"
+            )
     if all(kinds.get(name) == "drop" for name in names):
         raise ValueError("no column is left to learn from; give at least one column and one row")
 
@@ -159,7 +165,3 @@ def outputs_of(column: Column) -> list[tuple[str, bool]]:
         return [(f"{name}: rarity", False)]
     levels = ["(missing)" if level is None else level for level in column.levels]
     return [(f"{name}={level}", True) for level in (*levels, "(other)")]
-
-
-def listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names))

@@ -7,12 +7,14 @@ same rows alone and in any stack.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from tollad.tables.large import LargeRows
 
 
 class Stream:
@@ -58,6 +60,43 @@ class Selectable(Protocol):
     def index_select(self, dim: int, index: Tensor) -> Tensor: ...
 
 
+class RowsOnDisk:
+    """Training rows beyond memory: those of a batch are read and prepared when `Batches` asks for them.
+
+    The batches equal, to the bit, those of rows that were prepared in memory beforehand.
+
+    Parameters
+    ----------
+    rows : LargeRows, (n, ...)
+    prepare_views : callable
+        From (b, ...) rows to (n_views, b, *shape), what the network takes.
+    views : sequence of M ints
+        Which view each member takes.
+    device : torch.device
+    dtype : torch.dtype
+    """
+
+    def __init__(
+        self,
+        rows: LargeRows,
+        prepare_views: Callable[[NDArray[Any]], NDArray[np.float64]],
+        views: Sequence[int],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self._rows, self._prepare_views, self._views = rows, prepare_views, np.asarray(views)
+        self.device, self._dtype = device, dtype
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def index_select(self, dim: int, index: Tensor) -> Tensor:
+        """Return rows as ``torch.index_select(rows, 0, index)`` does: as many for each member, one after the other."""
+        prepared = self._prepare_views(self._rows[index.cpu().numpy()])
+        view = np.repeat(self._views, len(index) // len(self._views)) if len(prepared) > 1 else 0
+        return torch.tensor(prepared[view, np.arange(len(index))], dtype=self._dtype, device=self.device)
+
+
 class Batches:
     """Random batches of rows, one stream for each member.
 
@@ -75,7 +114,7 @@ class Batches:
         Whether the network is given corrupted rows, see `draw_moves`.
     prepare : callable, optional
         From the chosen rows, (M or 1, batch_size, ...), to network inputs; by default they are inputs already.
-    window : int, default 1
+    steps_at_once : int, default 1
         How many steps have their row numbers drawn and sent to the device at once. A GPU waits less with more.
 
     Raises
@@ -102,12 +141,12 @@ class Batches:
         *,
         corrupt: bool = False,
         prepare: Callable[[Tensor], Tensor] | None = None,
-        window: int = 1,
+        steps_at_once: int = 1,
     ) -> None:
         self._rows = rows
         self._corrupt = corrupt
         self._prepare = prepare
-        self._window = window
+        self._steps_at_once = steps_at_once
         self._n_members = len(seeds)
         streams = {seed: Stream(seed) for seed in seeds}
         every = None if subsets is None else {id(subset) for subset in subsets}
@@ -123,9 +162,9 @@ class Batches:
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Return ``(inputs, x)`` of one step, each (M, batch_size, *shape); one tensor twice when not corrupted."""
-        number, offset = divmod(step, self._window)
+        number, offset = divmod(step, self._steps_at_once)
         if self._drawn is None or self._drawn[0] != number:
-            self._drawn = number, self._draw(number * self._window)
+            self._drawn = number, self._draw(number * self._steps_at_once)
         index = self._drawn[1][offset]
         x = self._rows.index_select(0, index).unflatten(0, (-1, self.batch_size))
         if self._prepare is not None:
@@ -148,8 +187,8 @@ class Batches:
         return along.mul_(scale.reshape(-1, 1)).add_(noise.reshape(-1, size)).view_as(x)
 
     def _draw(self, start: int) -> Tensor:
-        """Return the row numbers of a window of steps, (window, M or 1 * batch_size)."""
-        steps = range(start, start + self._window)
+        """Return the row numbers of some steps, (steps_at_once, M or 1 * batch_size)."""
+        steps = range(start, start + self._steps_at_once)
         drawn = [
             np.concatenate([self._of_member(member, step) for member in range(len(self._streams))]) for step in steps
         ]

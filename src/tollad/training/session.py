@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from tollad.method.objective import Objective
 from tollad.training.checkpoint import Checkpoint, deferred_interrupts
 from tollad.training.loop import Adam, Precision, train
 from tollad.training.progress import progress_of
-from tollad.training.scoring import mean_latent, score
+from tollad.training.scoring import Prepare, Sliced, mean_latent, score
 from tollad.training.stack import Stack
 from tollad.warn import warn
 
@@ -56,12 +56,22 @@ class History:
     held_out: list[list[float]] = field(default_factory=list)
 
 
-class HeldOut(Protocol):
-    """Network inputs, (M or 1, n, *shape): an array, or an object that prepares rows when they are asked for."""
+class HeldOut(NamedTuple):
+    """Normal rows that are not trained on.
 
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    def __getitem__(self, chosen: tuple[slice, NDArray[np.int64]], /) -> NDArray[Any]: ...
+    Attributes
+    ----------
+    rows, prepare
+        As in `tollad.training.scoring.run`.
+    """
+
+    rows: Sliced
+    prepare: Prepare
+
+    @classmethod
+    def of(cls, prepared: NDArray[Any]) -> Self:
+        """Return rows that are prepared already, (M, n, *shape), or (1, n, *shape) if all members take the same."""
+        return cls(np.arange(prepared.shape[1]), lambda numbers: prepared[:, numbers])
 
 
 class Session:
@@ -341,9 +351,9 @@ def fit(
     ----------
     stack, objective, batches, steps, learning_rate, schedule, first_step, precision
         As in `Session`.
-    held_out : ndarray, (M, n, *shape) or (1, n, *shape), optional
-        Normal rows that are not trained on. When given, each member ends with the weights of its lowest mean score on
-        them, and training stops early when no member has improved for a tenth of the steps.
+    held_out : HeldOut, optional
+        When given, each member ends with the weights of its lowest mean score on these rows, and training stops early
+        when no member has improved for a tenth of the steps.
     checkpoint : Checkpoint, optional
         Where to go on from, and to save to when a save is due and on Ctrl-C.
     verbose : int, default 0
@@ -405,15 +415,10 @@ def _copy(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
         tensor.copy_(given[name])
 
 
-def _mean_score(stack: Stack, objective: Objective, rows: HeldOut) -> Tensor:
-    """Return the mean score of each member over rows already prepared, (M or 1, n, *shape): (M,)."""
-    numbers = np.arange(rows.shape[1])
-
-    def prepare(chosen: NDArray[Any]) -> NDArray[Any]:
-        return rows[slice(None), chosen]
-
-    center = mean_latent(stack, numbers, prepare) if objective.target == "batch_mean" else None
-    return torch.from_numpy(score(stack, objective, numbers, prepare, center).mean(0)).to(stack.device, stack.dtype)
+def _mean_score(stack: Stack, objective: Objective, held_out: HeldOut) -> Tensor:
+    """Return the mean score of each member over the rows held out: (M,)."""
+    center = mean_latent(stack, *held_out) if objective.target == "batch_mean" else None
+    return torch.from_numpy(score(stack, objective, *held_out, center).mean(0)).to(stack.device, stack.dtype)
 
 
 def warn_if_not_improved(history: History) -> None:

@@ -16,7 +16,7 @@ from tollad.serve.answers import load
 from tollad.serve.bodies import TYPES, Reader
 from tollad.serve.engines import Engine, engine_of
 from tollad.serve.limits import RefusedError
-from tollad.serve.whole import Images, OfFile, Series
+from tollad.serve.one_file import Images, OneFile, Series
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the files."""
@@ -50,7 +50,7 @@ class Loaded:
 
     def __init__(self, path: str) -> None:
         self.detector = detector = load(path)
-        self.form: Table | OfFile
+        self.form: Table | OneFile
         if isinstance(detector, SeriesDetector):
             self.form = Series(detector)
         elif isinstance(detector, ImageDetector):
@@ -127,7 +127,7 @@ class Served:
         return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def all_served(paths: Sequence[str], tell: Callable[[dict[str, Any]], None]) -> dict[str, Served]:
+def load_models(paths: Sequence[str], tell: Callable[[dict[str, Any]], None]) -> dict[str, Served]:
     """Return the models by name, which is that of the file without its ending; ValueError for a name that two have."""
     models: dict[str, Served] = {}
     for path in paths:

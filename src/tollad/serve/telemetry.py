@@ -40,7 +40,7 @@ def log(record: Mapping[str, Any]) -> None:
     sys.stderr.flush()
 
 
-class Told:
+class Requests:
     """Requests are counted, timed, logged and answered with their identity: the client's own, or a new one."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: Mapping[Any, str]) -> None:

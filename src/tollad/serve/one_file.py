@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tollad.detector.scored import expected_by
+from tollad.detector.results import expected_by
 from tollad.images.detector import ImageDetector
 from tollad.io.images import open_images
 from tollad.io.pictures import Shaping
@@ -114,4 +114,4 @@ class Images:
         return said if maps is None else {**said, "anomaly_map": maps.round(4)}
 
 
-OfFile: TypeAlias = Series | Images
+OneFile: TypeAlias = Series | Images

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from tollad.calibration import Decision, ThresholdRule
 
 
-class Deciding:
+class DecisionMixin:
     """The answers of a detector, from its anomaly scores and its `decision_`."""
 
     decision_: Decision

@@ -20,7 +20,7 @@ Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 
 
-class Lane:
+class Pipeline:
     """One series on its way from rows to alarms.
 
     Parameters
@@ -131,35 +131,35 @@ def judge_steps(
     """
     n = len(steps.values)
     found = Judged(np.empty(n), np.empty(n), np.empty(n, np.bool_))
-    lanes, events = [], []
+    pipelines, events = [], []
     for group, rows in steps.by_group():
-        lane = Lane(model, n_reasons, group)
-        lanes.append(lane)
+        pipeline = Pipeline(model, n_reasons, group)
+        pipelines.append(pipeline)
         times = steps.times[rows] if len(steps.times) else steps.times
-        for places, judged in (lane.push(steps.values[rows], times, rows), lane.finish()):
+        for places, judged in (pipeline.push(steps.values[rows], times, rows), pipeline.finish()):
             found.scores[places], found.thresholds[places] = judged.scores, judged.thresholds
             found.alarms[places] = judged.alarms
-        events += lane.events
-    check_lanes(model, lanes, path)
+        events += pipeline.events
+    check_ended(model, pipelines, path)
     return found, sorted(events, key=lambda event: event.begin)
 
 
-def check_lanes(model: SeriesModel, lanes: Sequence[Lane], path: str) -> None:
+def check_ended(model: SeriesModel, pipelines: Sequence[Pipeline], path: str) -> None:
     """Tell what series lacked that have ended; ValueError if none has a whole window and the model is not causal."""
-    lacking = lanes[0].mender.lacking
-    for lane in lanes[1:]:
-        lacking.add(lane.mender.lacking)
+    lacking = pipelines[0].mender.lacking
+    for pipeline in pipelines[1:]:
+        lacking.add(pipeline.mender.lacking)
     lacking.tell(path, model.columns)
-    longest = max((lane.stream.longest for lane in lanes), default=0)
+    longest = max((pipeline.stream.longest for pipeline in pipelines), default=0)
     if longest < model.window and not model.causal:
-        where = " in a row" if model.gaps or len(lanes) > 1 else ""
+        where = " in a row" if model.gaps or len(pipelines) > 1 else ""
         raise ValueError(
             f"{path}: has {longest} time steps{where}, fewer than the window of {model.window} that the model was "
             "fitted with; give a longer series"
         )
-    short = sum(lane.stream.longest < model.window for lane in lanes)
-    if short and len(lanes) > 1:
+    short = sum(pipeline.stream.longest < model.window for pipeline in pipelines)
+    if short and len(pipelines) > 1:
         warn(
-            f"{path}: {short:,} of {len(lanes):,} groups are shorter than the window of {model.window}, so their time "
-            "steps have no score"
+            f"{path}: {short:,} of {len(pipelines):,} groups are shorter than the window of {model.window}, so their "
+            "time steps have no score"
         )

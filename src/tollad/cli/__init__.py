@@ -1,1 +1,1 @@
-"""The command line. Nobody imports it, and only it names options in a message."""
+"""The command line. No other room imports it, and only its messages name options."""

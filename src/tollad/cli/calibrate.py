@@ -50,8 +50,9 @@ def calibrate(
 ) -> None:
     """Calibrate MODEL on fresh normal rows, without training.
 
-    NORMALS are rows that MODEL was not trained on: all of the file, or with --label and --normal those of these labels.
-    p-values, --fdr and --drift then refer to them, and --false-alarm-rate puts the threshold on their scores.
+    NORMALS is a file of normal rows that MODEL was not trained on; with --label and --normal only the rows with these
+    labels are used. p-values, --fdr and --drift then refer to these rows, and --false-alarm-rate places the threshold
+    by their scores.
     """
     check_label(label, normal)
     from tollad.cli import card, images
@@ -62,7 +63,7 @@ def calibrate(
     from tollad.series.detector import SeriesDetector
     from tollad.series.reading import normal_part
 
-    check_distinct(output, read=(normals,))  # MODEL may be calibrated in its place
+    check_distinct(output, read=(normals,))  # the output may be MODEL itself
     check_output(output, overwrite=force)
     reading: dict[str, Any] = {"header": header, "key": key, "label": label, "normal": normal}
     detector = load_detector(model, device)

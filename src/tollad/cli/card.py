@@ -1,4 +1,4 @@
-"""The model card: what a model file says about itself, read without torch."""
+"""The content of a model file for `tollad info`, read without torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPARKLINE_WIDTH = 40
 
 
 def read_card(path: str) -> dict[str, Any]:
-    """Return what a model file says about itself, as JSON values.
+    """Return the description of a model file as JSON values.
 
     Raises
     ------
@@ -29,14 +29,14 @@ def read_card(path: str) -> dict[str, Any]:
     metadata, tensors = artifact.load(path, "model")
     try:
         card = _read(path, metadata, tensors)
-        format_card(card)  # tollad did not write what cannot be shown
+        format_card(card)  # tollad writes no such values
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise artifact.unknown(path, error) from error
     return card
 
 
 def _read(path: str, metadata: dict[str, Any], tensors: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    # The decision of a series is that of its time steps; the first version kept it in place of that of the windows.
+    # A series has a decision of its time steps. The first version stored it in place of the decision of windows.
     series = metadata.pop("series", None)
     decides, of = (metadata, "") if series is None else (series, "series.")
     notes, source = notes_and_source(metadata)
@@ -59,7 +59,7 @@ def _read(path: str, metadata: dict[str, Any], tensors: Mapping[str, NDArray[Any
 
 
 def format_card(card: Mapping[str, Any]) -> str:
-    """Return a card as lines for people to read."""
+    """Return a card as text."""
     source = None if card["source"] is None else Source.from_json(card["source"])
     history = card["history"]
     losses = [float(np.mean(members)) for members in history["loss"]]
@@ -88,7 +88,7 @@ def format_card(card: Mapping[str, Any]) -> str:
 
 
 def describe_rows(source: Source) -> str:
-    """Return how many rows were used, and which."""
+    """Say how many rows were used, and which."""
     chosen = f" ({source.label} is {' or '.join(source.normal)})" if source.label else ""
     chosen = printable(chosen)
     return f"{source.n_used} of {source.n_read}{chosen}"
@@ -99,9 +99,9 @@ def describe_columns(
     names: Sequence[str] | None,
     columns: Sequence[Column] = (),
 ) -> str:
-    """Return how many columns there are and the names of the first, or the shape of rows that have none.
+    """List columns: their number and the first names, or the shape of rows without columns.
 
-    Each of the `columns` that is not a number gets a line of its own.
+    Each column that is not a number gets a line of its own.
     """
     if len(shape) > 1:
         return f"none; each row is an array of shape {tuple(shape)}"
@@ -111,7 +111,7 @@ def describe_columns(
 
 
 def describe_series(series: Mapping[str, Any]) -> str:
-    """Return the channels of a series, and its window and stride."""
+    """Say which channels, window and stride a model of series has."""
     time = f"; time: {printable(series['time']['column'])}" if series["time"] else ""
     cut = f"windows of {series['window']} steps, a new one every {series['stride']}{time}"
     if group := series.get("group"):
@@ -123,7 +123,7 @@ def describe_series(series: Mapping[str, Any]) -> str:
 
 
 def describe_threshold(card: Mapping[str, Any]) -> str:
-    """Return the threshold of a card from `read_card`, and what it is worth."""
+    """Say where the threshold of a card from `read_card` lies, and by which rule."""
     rule, n_rows = card["threshold_rule"] or {"by": "contamination"}, f"{card['n_calibration_rows']:,} calibration rows"
     of_training = f"{card['share_above_threshold']:.1%} of the training rows score higher"
     if rule["by"] == "false_alarm_rate":
@@ -148,7 +148,7 @@ def describe_threshold(card: Mapping[str, Any]) -> str:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """Return a curve of positive values on a logarithmic scale as one line of blocks, at most forty.
+    """Draw positive values on a logarithmic scale as one line of at most forty block characters.
 
     Examples
     --------

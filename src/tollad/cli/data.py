@@ -13,9 +13,9 @@ from tollad.cli.terminal import say
 
 @click.group()
 def data() -> None:
-    """Get, check and describe the benchmark data sets.
+    """Download, check and describe the benchmark data sets.
 
-    They lie in the folder that TOLLAD_DATA names, else in the user's cache.
+    They are in the folder that TOLLAD_DATA names, else in the cache folder of the user.
     """
 
 

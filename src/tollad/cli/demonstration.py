@@ -22,20 +22,20 @@ _BENIGN = 1
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demonstration found and wrote.
+    """Results and files of the demonstration.
 
     Attributes
     ----------
     auroc, average_precision, false_alarm_rate : float
-        Over the rows that were not trained on, the last at the detector's own threshold.
+        Over the rows that were not trained on; the last at the threshold of the detector.
     threshold : float
         Scores above it are alarms.
     n_trained, n_normal, n_anomalies : int
         Benign rows trained on, benign rows held out, malignant rows.
     most_anomalous : list of (int, float, str)
-        Row in the table, counted from 1, anomaly score and truth of the five rows with the highest scores.
+        Row in the table, counted from 1, anomaly score and label of the five rows with the highest scores.
     table, model, scores, picture : str or None
-        The files. There is no picture without matplotlib.
+        Paths of the files. Without matplotlib there is no picture.
     """
 
     auroc: float
@@ -58,8 +58,8 @@ def run(folder: str | os.PathLike[str], *, verbose: int = 0) -> Demo:
     Parameters
     ----------
     folder : path
-        Where to write the table, the model, the scores and the picture; made if it is not there. Those of an earlier
-        demonstration are replaced.
+        Where to write the table, the model, the scores and the picture. It is created if necessary, and files of an
+        earlier demonstration are replaced.
     verbose : int, default 0
         1 shows the progress of the training on standard error.
 

@@ -60,8 +60,9 @@ def evaluate(
 ) -> None:
     """Measure MODEL on the labelled rows of DATA.
 
-    Rows of a label that is not --normal are anomalies. Of a series events are counted, too: stretches of anomalous time
-    steps, which an alarm within them hits. Of images each kind of anomaly is measured by itself, too.
+    Rows with any label other than --normal are anomalies. For a series, events are counted as well: an event is a
+    stretch of anomalous time steps, and is detected if an alarm lies within it. For images, each kind of anomaly is
+    also measured by itself.
     """
     if (label is None) == (windows is None):
         raise click.UsageError("give either --label and --normal, or --windows.")

@@ -15,8 +15,8 @@ from tollad.warn import printable
 def export(model: str, output: str, force: bool) -> None:
     """Write MODEL, of tables, images or series, as one ONNX graph.
 
-    The graph holds the preprocessing, the networks, the threshold and the p-value. Of a table, tollad score OUT DATA
-    scores by it without torch; so does any ONNX runtime.
+    The graph contains preprocessing, networks, threshold and p-value. Any ONNX runtime runs it. For tables, tollad
+    score OUT DATA does so, too, without torch.
     """
     from tollad.io.outputs import check_distinct, check_output
 

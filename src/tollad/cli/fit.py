@@ -62,23 +62,23 @@ def fit(
     """Learn from the rows of TRAIN what is normal.
 
     TRAIN is CSV or TSV or JSON lines (also .gz), Excel, Parquet, NPY, NPZ, or - for CSV on standard input. All
-    rows are taken for normal, or with --label and --normal those of these labels. A column COL is a name, or -1 for the
-    last, -2 for the one before.
+    rows count as normal, or with --label and --normal only those with these labels. A column COL is a name, or -1 for
+    the last, -2 for the one before.
 
-    A folder of images or an IDX file will do, too. --label is then `folder`, the sub-folder that an image lies in, or
-    `label`, the IDX file of labels beside that of the images. What is seen of them is chosen by what they are; options
-    of the network, such as --steps, ask for the autoencoder on pixels.
+    TRAIN may also be a folder of images or an IDX file. --label is then `folder`, the sub-folder of each image, or
+    `label`, the IDX file of labels beside that of the images. The representation of the images is chosen by their
+    size; options of the network, such as --steps, select the autoencoder on pixels.
 
-    Text is what all values of its column are: numbers, dates as in 2024-12-31, or else categories; fields that are
-    empty or ? or NA are missing values. --column chooses for single columns.
+    The kind of a column of text follows from its values: numbers, dates such as 2024-12-31, or else categories.
+    Empty fields, ? and NA are missing values. --column sets the kind of a column.
 
-    Files over some 100 MB are learnt from on disk, in the folder for temporary files (TMPDIR), and may be larger than
-    memory: it gives the same model.
+    Files over about 100 MB are kept on disk during the fit, in the folder for temporary files (TMPDIR), and may be
+    larger than memory. The model is the same.
 
-    With --window TRAIN is one series, in order of time, of columns that are all numbers. score, evaluate and calibrate
-    then take series, too, and say of each time step what they say of each row of a table. --contamination is then a
-    share of future time steps, by default 0.01, and --false-alarm-rate may also be "2 per day" or "1 per 1000 steps".
-    With several files each is a series of its own, and with --group a file holds several; one model learns all.
+    With --window TRAIN is a time series: rows are time steps in order, and all columns are numbers. score, evaluate
+    and calibrate then also take series, with time steps as rows. --contamination is then a share of future time steps,
+    by default 0.01, and --false-alarm-rate may also be "2 per day" or "1 per 1000 steps". Several files are several
+    series, and with --group one file holds several; one model learns from all of them.
     """
     check_label(label, normal)
     own = {name: parameters.pop(name) for name in _OF_SERIES if name in parameters}
@@ -177,12 +177,12 @@ def fit(
 
 
 def _of_series() -> str:
-    """Return the options that are for series, and were given."""
+    """Return the options for series that were given."""
     context = click.get_current_context()
     names = (*_OF_SERIES, "on_error")
     given = [name for name in names if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
     return ", ".join(f"--{name.replace('_', '-')}" for name in given)
 
 
-# The constructor parameters of the detector come last in the help.
+# The parameters of the detector come last in the help.
 fit.params += (*IMAGE_OPTIONS, *SERIES_OPTIONS, *DETECTOR_OPTIONS)

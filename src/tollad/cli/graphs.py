@@ -29,7 +29,7 @@ def score(
         The ONNX file and the file of the rows.
     path : str or None
     reading : mapping
-        As `tollad.detector.results.score_blocks` takes it.
+        Keyword arguments of `tollad.detector.results.score_blocks`.
     only_anomalies, force, as_json : bool
     """
     from tollad.detector import results
@@ -40,7 +40,7 @@ def score(
     runtime = Runtime.load(model)
     if runtime.kind != "table":
         raise ValueError(f"{model} is a graph for {runtime.kind}; score these from Python, by tollad.runtime")
-    # It answers what these ask of a detector.
+    # A Runtime has all attributes of a detector that these functions use.
     detector = cast("TollDetector", runtime)
     blocks = score_blocks(detector, data, **reading)
     counted = Counted()

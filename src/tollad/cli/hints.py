@@ -1,4 +1,4 @@
-"""Options of the command line for the arguments of Python that messages of the library name."""
+"""Messages of the library, which name arguments of Python, in terms of command-line options."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def in_options(message: str) -> str:
-    """Return a message of the library with options in place of the arguments of Python.
+    """Replace arguments of Python in a message of the library by command-line options.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What the commands do with a model of images: fit, maps, measures by kind of defect, and the card."""
+"""Models of images at the command line: fit, maps, measures by kind of defect, and the card."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from tollad.images.detector import ImageDetector
     from tollad.io.training import Training
 
-# Options of a detector of rows that one of images has, too, or that change no result.
+# Options of `TollDetector` that `ImageDetector` has as well, or that change no result.
 _OF_IMAGES = {"contamination", "false_alarm_rate", "random_state", "verbose", "device"}
 
 
 def network_options() -> list[str]:
-    """Return the options that were given and are for the autoencoder on pixels only."""
+    """Return the given options that only the autoencoder on pixels has."""
     context = click.get_current_context()
     given = click.core.ParameterSource.COMMANDLINE
     named = [option for option in DETECTOR_OPTIONS if option.name not in _OF_IMAGES]
@@ -32,7 +32,7 @@ def network_options() -> list[str]:
 def fit(
     training: Training, path: str, representation: str, parameters: Mapping[str, Any], *, force: bool, as_json: bool
 ) -> None:
-    """Fit a detector of images, save it, and say what it is."""
+    """Fit a detector of images, save it, and print its card."""
     from tollad.images.detector import ImageDetector
 
     detector = ImageDetector(
@@ -47,7 +47,7 @@ def fit(
 
 
 def with_maps(detector: ImageDetector, blocks: Iterator[Scored], folder: str, *, overwrite: bool) -> Iterator[Scored]:
-    """Hand on scored images, and write the map of each."""
+    """Yield the blocks unchanged, and write the anomaly map of each image."""
     from tollad.io.maps import write_map
 
     for block in blocks:
@@ -61,7 +61,7 @@ def with_maps(detector: ImageDetector, blocks: Iterator[Scored], folder: str, *,
 def measured_by_kind(
     detector: ImageDetector, path: str, label: str, normal: Sequence[str], masks: str | None
 ) -> dict[str, Any]:
-    """Return measures of each kind of anomaly, and with masks those of the maps, as JSON values."""
+    """Return measures of each kind of anomaly as JSON values; with masks, also those of the anomaly maps."""
     import numpy as np
 
     from tollad import metrics
@@ -110,7 +110,7 @@ def _of_maps(truth: Any, maps: Any) -> dict[str, float]:
 
 
 def described(result: Mapping[str, Any]) -> str:
-    """Return the measures of `measured_by_kind` as lines that follow others; nothing if there are none."""
+    """Return the measures of `measured_by_kind` as lines of text, each after a line break; "" if there are none."""
     lines = []
     if "pixel_auroc" in result:
         lines.append("pixels: AUROC {pixel_auroc:.3f}, PRO {pro:.3f} (at 5 %: {pro_5:.3f})".format(**result))
@@ -121,7 +121,7 @@ def described(result: Mapping[str, Any]) -> str:
 
 
 def read_card(path: str) -> dict[str, Any]:
-    """Return what a model file of images says about itself, as JSON values; errors as of `artifact.load`."""
+    """Return the description of a model file of images as JSON values; errors as of `artifact.load`."""
     from tollad.io import artifact
     from tollad.io.source import notes_and_source
 
@@ -152,7 +152,7 @@ def read_card(path: str) -> dict[str, Any]:
 
 
 def format_card(card: Mapping[str, Any]) -> str:
-    """Return a card of `read_card` as lines for people to read."""
+    """Return a card of `read_card` as text."""
     from tollad.cli.card import aligned, describe_threshold
 
     channels, height, width = card["shape"]

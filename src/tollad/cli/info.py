@@ -13,7 +13,7 @@ from tollad.cli.shared import force_option, json_option, print_result
 @force_option
 @json_option
 def info(model: str, markdown: str | None, force: bool, as_json: bool) -> None:
-    """Show what a model file says about itself."""
+    """Describe a model file."""
     from tollad.cli import card, images
     from tollad.cli.modelcard import model_card
     from tollad.io import artifact, files

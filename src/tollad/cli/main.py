@@ -1,4 +1,4 @@
-"""The command line: a dictionary of commands, and what becomes of their errors, warnings and signals.
+"""The command line: a dictionary of commands, and how errors, warnings and signals are handled.
 
 Nothing heavy is imported here; each command imports what it needs when it runs, so that ``tollad --help`` is quick.
 """
@@ -35,7 +35,7 @@ _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, MemoryError,
 
 
 class _Commands(click.Group):
-    """The commands in the order of `COMMANDS`, their errors and warnings as single lines."""
+    """The group of all commands, in the order of `COMMANDS`; shows errors and warnings as single lines."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -60,7 +60,7 @@ class _Commands(click.Group):
                 return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             if sys.stderr is not None and sys.stderr.isatty():
-                tell("")  # leave the line of the progress bar
+                tell("")  # ends the line of the progress bar
             tell(str(interrupt) or "Interrupted")
             ctx.exit(128 + (ended[0] if ended else signal.SIGINT))
         except BrokenPipeError:
@@ -73,12 +73,12 @@ class _Commands(click.Group):
 
 
 def _lines(message: str) -> str:
-    """Return a message, which may have several lines, as it can be shown: names of files quote their line breaks."""
+    """Return a message of one or more lines with unprintable characters escaped."""
     return "\n".join(map(printable, message.split("\n")))
 
 
 def _show_warning(said: set[str], message: Warning | str, *_where: object, **_how: object) -> None:
-    """Show a warning, but once: the detector finds again in its rows what was found in the file."""
+    """Show a warning once: reader and detector may both warn of the same rows."""
     if str(message) not in said:
         said.add(str(message))
         tell(f"Warning: {printable(in_options(str(message)))}")

@@ -1,4 +1,4 @@
-"""A model file as a model card in Markdown, with the sections that skops and Hugging Face know: read without torch."""
+"""A model card in Markdown, with the sections of skops and Hugging Face, read from a model file without torch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CLASSES = {"tabular": "TollDetector", "time-series": "SeriesDetector", "images"
 
 
 def model_card(path: str, card: Mapping[str, Any]) -> str:
-    """Return a model file as a text in Markdown; whatever the file holds is escaped.
+    """Return the model card of a model file in Markdown; text from the file is escaped.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def _threshold(card: Mapping[str, Any]) -> str:
 
 
 def _limits(card: Mapping[str, Any], kind: str) -> list[str]:
-    """Return for what the model is, and what it does not promise, by what it holds."""
+    """Return intended use and limits of a model, by its kind and threshold."""
     noun = {"tabular": "rows", "time-series": "time steps", "images": "images"}[kind]
     limits = [
         f"It knows only what the training {noun} showed. Anomalies among them were learnt as normal.",
@@ -175,12 +175,12 @@ def _plain(value: Any) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return text of a file as Markdown that shows it as it is: no HTML, no link, no new line or cell."""
+    """Escape text for Markdown, so that it makes no HTML, link, line break or table cell."""
     text = re.sub(r"([\\`*{}\[\]()#|~^$]|\b_|_\b)", r"\\\1", printable(text))
     return html.escape(text, quote=False).replace("://", "&#58;//").replace("www.", "www&#46;")
 
 
 def _code(text: str) -> str:
-    """Return text as code in a line; longer fences keep backticks within it."""
+    """Return text as inline code; the fence is longer than any run of backticks in it."""
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}{' ' * text.startswith('`')}{text}{' ' * text.endswith('`')}{fence}"

@@ -1,7 +1,7 @@
 """The constructor parameters of `TollDetector` as command-line options, listed without importing it.
 
-What a value may be is checked by the detector, so that its messages are the same everywhere; here text only becomes a
-number, a tuple or None.
+The detector checks the values, so that messages are the same everywhere. Here text is only turned into a number, a
+tuple or None.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _widths(text: str) -> tuple[int | float, ...]:
 
 def _rate(text: str) -> Any:
     if " per " in text:
-        return text  # of a series, which checks it
+        return text  # a rate by time, which only a detector of series takes and checks
     return _number(float, text)
 
 
@@ -67,7 +67,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "rate": _rate,
     "window": _window,
 }
-# Where the command line departs from Python: the same command makes the same model, and shows how far it is.
+# Other defaults than in Python: at the command line a fit has a fixed seed and shows its progress.
 _OWN = {
     "columns": click.Option(["--column", "columns"], multiple=True, metavar="COL=KIND", callback=_kinds),
     "random_state": click.Option(["--random-state"], type=int, default=0, metavar="N", show_default=True),
@@ -82,7 +82,7 @@ def _option(parameter: Parameter) -> click.Option:
         own.help = parameter.help
         return own
     flag = "--" + parameter.name.replace("_", "-")
-    if parameter.name == "window":  # without it TRAIN is no series
+    if parameter.name == "window":  # no default: without this option TRAIN is no series
         return click.Option([flag], type=_window, metavar=parameter.metavar, help=parameter.help)
     if parameter.option == "flag":
         return click.Option([flag], is_flag=True, help=parameter.help)
@@ -98,7 +98,7 @@ def _option(parameter: Parameter) -> click.Option:
 
 
 def _reader(parameter: Parameter) -> Callable[[str], Any]:
-    """Return what turns the text of an option into the value of a parameter; "auto" and "none" where it knows them."""
+    """Return the function from the text of an option to the value of its parameter, "auto" and "none" included."""
     read = _READERS[parameter.option]
     words: dict[str, Any] = {}
     if parameter.default == "auto":

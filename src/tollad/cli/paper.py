@@ -33,7 +33,7 @@ def _seeds(ctx: click.Context, param: click.Parameter, text: str | None) -> list
 
 
 def _existing(ctx: click.Context, param: click.Parameter, folder: str) -> str:
-    """A folder of results to read; the default one need not be there before the first run."""
+    """Check a folder of results to read; the default one may be missing before the first run."""
     if not os.path.isdir(folder) and (folder != param.default or os.path.exists(folder)):
         raise click.BadParameter(f"{folder} is no folder; give the one that `tollad paper run` writes to.")
     return folder
@@ -59,13 +59,13 @@ _COUNT = click.IntRange(1, 2**31)
 
 @click.group()
 def paper() -> None:
-    """Re-run the tables and figures of the paper, and report them beside what was published."""
+    """Run the tables and figures of the paper again, and report them beside the published values."""
 
 
 @paper.command("list")
 @click.argument("table", required=False)
 def list_tables(table: str | None) -> None:
-    """List the tables, what they hold and how many runs they take; or the methods of TABLE, and how long each takes."""
+    """List the tables with their number of runs; or the methods of TABLE, and how long each takes."""
     from tollad.bench.tables import names, read_table
 
     if table is not None:
@@ -141,8 +141,9 @@ def run(
 ) -> None:
     """Run TABLE, or some of its cells and seeds.
 
-    First says how long that is going to take. What has a result already is run again, unless --missing is given. Killed
-    at any time, the same command with --missing goes on from the last saved minute. Exits with 1 if a run failed.
+    Prints first how long this is going to take. Runs that have a result are repeated, unless --missing is given. After
+    an interruption, the same command with --missing resumes from the last save, at most a minute before. Exits with 1
+    if a run failed.
     """
     from pathlib import Path
 
@@ -195,7 +196,7 @@ def run(
 @click.option("-o", "--output", metavar="FILE", help="Where to write.  [default: standard output; png needs a file]")
 @_results_option
 def report(table: str | None, form: str, output: str | None, folder: str) -> None:
-    """Report TABLE, or all tables, measured beside published."""
+    """Report TABLE, or all tables: measured values beside published ones."""
     from tollad.bench import report as reports
     from tollad.bench.results import Results
     from tollad.bench.tables import names, read_table
@@ -224,7 +225,7 @@ def report(table: str | None, form: str, output: str | None, folder: str) -> Non
 @click.option("-o", "--output", metavar="FILE", help="Where to write.  [default: standard output]")
 @_results_option
 def compare(output: str | None, folder: str) -> None:
-    """Compare the methods that the paper quotes: measured beside published, as Markdown."""
+    """Compare the methods that the paper quotes, measured and published, as Markdown."""
     from tollad.bench.comparison import to_page
     from tollad.bench.results import Results
     from tollad.bench.tables import names, read_table
@@ -245,8 +246,8 @@ def compare(output: str | None, folder: str) -> None:
 @click.option("--normal", multiple=True, metavar="CELL", help="A cell to draw; may repeat.  [default: all]")
 @_results_option
 def plot(what: str, output: str | None, table: str | None, normal: tuple[str, ...], folder: str) -> None:
-    """Draw Figure 2, computed at once; Figure 4, from its results; the validation curves of a table; or what the
-    collapse term changes in other methods, from all results."""
+    """Draw Figure 2, which is computed now; or from results: Figure 4, the validation curves of a table, or the effect
+    of the collapse term in other methods."""
     if what in ("figure2", "collapse") and (table or normal):
         raise click.UsageError(f"{what} is of no one table: it takes neither --table nor --normal.")
     path = output or f"{what}.png"

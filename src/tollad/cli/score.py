@@ -119,18 +119,17 @@ def score(
 ) -> None:
     """Score the rows of DATA with MODEL.
 
-    Each row gets its number, from 1, its anomaly score (high = anomalous) and a verdict, anomaly or normal. DATA has
-    the columns of the training rows in any order, and is read block by block: it may be larger than memory. Of a folder
-    of images, the `file` of each is written.
+    The output has for each row its number, from 1, its anomaly score (high = anomalous) and a verdict, anomaly or
+    normal; for a folder of images also the `file`. DATA must have the columns of the training rows, in any order. It
+    is read block by block and may be larger than memory.
 
-    --fdr and --drift need a model with calibration rows: one of fit --false-alarm-rate, or of calibrate.
+    --fdr and --drift need a model with calibration rows, from fit --false-alarm-rate or from calibrate.
 
-    With --on-error skip, rows with too few or too many values, or with a value that is not of the kind of its column,
-    are left out; a CSV file lists each with its row, its line, what is wrong, and its text. So are images of a folder
-    that cannot be read.
+    With --on-error skip, rows are left out that have too few or too many values, or a value that is not of the kind of
+    its column; so are unreadable images of a folder. A CSV file lists each with row, line, reason and text.
 
-    To a model of fit --window DATA is a series, a row a time step, or with fit --group several; --plot draws one with
-    its alarms marked. --on-error skip then also leaves out rows whose time stamp does not ascend.
+    For a model of fit --window, DATA is a series whose rows are time steps, or with fit --group several series. --plot
+    then draws one with its alarms, and --on-error skip also leaves out rows whose time stamps are not ascending.
     """
     from tollad.detector import results
     from tollad.detector.results import score_blocks

@@ -1,4 +1,4 @@
-"""What the commands do with series: `SeriesDetector` by options."""
+"""Models of series at the command line: fit, score and evaluate."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def fit(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Fit on series, save the model and say what was done."""
+    """Fit a detector of series, save it, and print its card."""
     context = click.get_current_context()
     given = {
         name: value
@@ -105,7 +105,7 @@ def score(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Score the time steps of a file; write its events and draw it, if asked to."""
+    """Score the time steps of a file; if asked to, write its events and draw it."""
     if fdr is not None and detector.causal:
         raise click.UsageError("--fdr decides about all time steps together; leave it out for a causal model.")
     recorder, model = Recorder(), detector.model_
@@ -201,7 +201,7 @@ def evaluate(
 
 
 def _saved_after_each(blocks: Iterable[ScoredSteps], progress: Progress) -> Iterator[ScoredSteps]:
-    """Hand on scored steps; once they are written, so is the state."""
+    """Yield scored steps unchanged, and save the state after each block has been written."""
     for block in blocks:
         yield block
         progress.save()

@@ -1,4 +1,4 @@
-"""Options that several commands have, and how they print a result."""
+"""Options and printing that several commands share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _set_threads(ctx: click.Context, param: click.Parameter, value: int) -> None
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(value)
         return
-    # torch, which a command may do without, reads these when it is imported.
+    # torch is not imported yet, and may never be. It reads these when it is.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(value)
 
 
@@ -98,7 +98,7 @@ _THRESHOLD_OPTIONS = (
 
 
 def threshold_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that move the threshold for one call. The command gets them as `moved`, a dict of at most one."""
+    """Add the options that set the threshold for one call. The command gets them as `moved`, a dict of at most one."""
 
     @functools.wraps(command)
     def gathered(**given: Any) -> Any:
@@ -116,7 +116,7 @@ def threshold_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of every command that reads rows.
 
-    How text is written comes as `written`, a dict of attributes of `tollad.io.dialect.Dialect`.
+    Those that say how text is written are passed as `written`, a dict of attributes of `tollad.io.dialect.Dialect`.
     """
 
     @functools.wraps(command)
@@ -143,19 +143,19 @@ def load_detector(path: str, device: str | None) -> Any:
 
 
 class Counted:
-    """How many rows a command writes, and how many of them it calls anomalous.
+    """Counts the rows that a command writes, and the anomalies among them.
 
     Attributes
     ----------
     result : dict
-        What --json says of them.
+        The counts, for --json.
     """
 
     def __init__(self) -> None:
         self.result = {"rows_written": 0, "anomalies": 0}
 
     def watch(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """Hand on tables of results."""
+        """Yield tables of results unchanged."""
         for table in tables:
             self.result["rows_written"] += table.num_rows
             self.result["anomalies"] += table["verdict"].to_pylist().count("anomaly")
@@ -163,7 +163,7 @@ class Counted:
 
 
 def tell_of_skipped(bad: SkippedRows | None, what: str = "row") -> None:
-    """Say how many rows, or what they are, were left out, and where they are listed."""
+    """Warn how many rows, or images, were left out, and where they are listed."""
     if bad is not None and bad.n:
         tell(f"Warning: {bad.n:,} {what}{'s' * (bad.n > 1)} could not be read; see {bad.path}")
 

@@ -83,17 +83,17 @@ def sweep(
     as_json: bool,
     **parameters: Any,
 ) -> None:
-    """Fit detectors to TRAIN with several betas, latents and seeds, and compare them.
+    """Fit detectors to TRAIN with several values of beta, latent_dim and seed, and compare them.
 
-    TRAIN is read as by fit. A fifth of its rows is held out. All fits are trained together. Without labels each is
-    measured by three criteria, the better the higher:
+    TRAIN is read as by fit. A fifth of its rows is held out. All detectors are trained together. Without labels they
+    are compared by three criteria; higher is better:
 
     \b
-    shuffled        AUROC of held-out rows beside the same with each column shuffled
+    shuffled        AUROC of held-out rows against the same rows with each column shuffled
     agreement       rank correlation of held-out scores with those of the other seeds
     generalisation  mean training score / mean held-out score
 
-    None of them replaces labels: they say which fits are broken or unstable, and less surely which is best.
+    They do not replace labels: they show which fits failed or are unstable, and less reliably which is best.
     """
     check_label(label, normal)
     if (test is not None and label is None) or (by == "auroc" and test is None):

@@ -1,4 +1,4 @@
-"""The process around a command: printing in full or saying why not, and signals that end it."""
+"""Printing to a terminal or pipe that may be gone, and signals that end a command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(si
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Print a text, and `end` after it, at once."""
+    """Print a text followed by `end`, without buffering."""
     with standard_output():
         click.echo(text + end, nl=False)
 
@@ -39,7 +39,7 @@ def drop_lost_output() -> None:
 
 @contextlib.contextmanager
 def ended_by_signals(came: list[int]) -> Iterator[None]:
-    """Within the block SIGTERM and SIGHUP do what Ctrl-C does, so that they leave nothing behind, and are noted."""
+    """Within the block SIGTERM and SIGHUP act like Ctrl-C, so that files are cleaned up. Their numbers go to `came`."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
@@ -47,11 +47,11 @@ def ended_by_signals(came: list[int]) -> Iterator[None]:
     def interrupt(signum: int, frame: FrameType | None) -> None:
         came.append(signum)
         on_ctrl_c = signal.getsignal(signal.SIGINT)
-        if not callable(on_ctrl_c):  # it is switched off in the background of a shell
+        if not callable(on_ctrl_c):  # SIGINT is ignored in background jobs of a shell
             raise KeyboardInterrupt
         on_ctrl_c(signal.SIGINT, frame)
 
-    # nohup ignores SIGHUP, and so does what it starts.
+    # Under nohup SIGHUP is ignored, and stays so.
     before = {
         number: signal.signal(number, interrupt) for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN
     }

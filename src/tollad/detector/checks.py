@@ -14,7 +14,7 @@ Check: TypeAlias = Callable[[str, Any], None]
 def number(
     wanted: str = "a finite number", fits: Callable[[Any], bool] = lambda value: True, *, auto: bool = False
 ) -> Check:
-    """Return a check for finite numbers that fit; `wanted` says which, and `auto` allows "auto"."""
+    """Return a check for finite numbers for which `fits` is true; messages call them `wanted`. `auto` allows "auto"."""
 
     def check(name: str, value: Any) -> None:
         if auto and isinstance(value, str) and value == "auto":
@@ -28,7 +28,7 @@ def number(
 
 
 def integer(least: int, *, auto: bool = False, most: int | None = None) -> Check:
-    """Return a check for integers of a range; `auto` allows "auto"."""
+    """Return a check for integers from `least` to `most`; `auto` allows "auto"."""
     wanted = f"an integer >= {least}" + " or 'auto'" * auto
 
     def check(name: str, value: Any) -> None:
@@ -65,8 +65,8 @@ def optional(check: Check) -> Check:
     return checked
 
 
-def later(name: str, value: Any) -> None:
-    """Leave the check to who uses the value: torch knows its devices, and a fit its random states."""
+def unchecked(name: str, value: Any) -> None:
+    """Check nothing: torch checks its devices, and a fit its random states."""
 
 
 def flag(name: str, value: Any) -> None:
@@ -75,20 +75,20 @@ def flag(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be True or False, not {value!r}")
 
 
-def whole(name: str, value: Any) -> None:
-    """Check for an integer or a truth value."""
+def integer_or_bool(name: str, value: Any) -> None:
+    """Check for an integer, True or False."""
     if not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, not {value!r}")
 
 
-def kinds(name: str, value: Any) -> None:
+def column_kinds(name: str, value: Any) -> None:
     """Check for a mapping of columns to kinds, or None."""
     if value is not None and not isinstance(value, Mapping):
         raise TypeError(f"{name} must be a mapping of column names to kinds or None, not {value!r}")
 
 
 def contamination(name: str, value: Any) -> None:
-    """Check for a share of the training rows; for "auto", say which parameter needs no share of anomalies."""
+    """Check for a share of the training rows. For "auto", the message names an alternative."""
     wanted = "a share of the rows, 0 < contamination <= 0.5"
     if isinstance(value, str) and value == "auto":
         raise TypeError(
@@ -124,14 +124,14 @@ def network(name: str, value: Any) -> None:
 
 
 def latent_penalties() -> Sequence[str]:
-    """Return what the penalty of the latent may be."""
+    """Return the names of the latent penalties."""
     from tollad.method import terms
 
     return tuple(terms.latent_penalties())
 
 
 def reconstruction_errors() -> Sequence[str]:
-    """Return what the reconstruction error may be."""
+    """Return the names of the reconstruction errors."""
     from tollad.method import terms
 
     return terms.reconstruction_errors()

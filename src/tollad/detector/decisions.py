@@ -1,4 +1,4 @@
-"""What every detector says of scores: labels, p-values, alarms, and where its threshold lies."""
+"""What every detector concludes from scores: labels, p-values, alarms; and how its threshold is placed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tollad.calibration import Decision, ThresholdRule
 
 
 class DecisionMixin:
-    """The answers of a detector, from its anomaly scores and its `decision_`."""
+    """Labels, p-values and alarms of a detector, from its `anomaly_score` and its `decision_`."""
 
     decision_: Decision
     contamination: float
@@ -37,8 +37,8 @@ class DecisionMixin:
     def p_value(self, X: Any) -> NDArray[np.float64]:
         """Return the conformal p-value of each row, (n,): how often a normal row scores as high or higher.
 
-        ``(1 + #{calibration scores >= score}) / (n_calibration + 1)``: of rows exchangeable with the calibration rows,
-        a share of at most alpha has a p-value of at most alpha, whatever the data are.
+        It is ``(1 + #{calibration scores >= score}) / (n_calibration + 1)``. Among rows exchangeable with the
+        calibration rows, on average a share of at most alpha has a p-value of at most alpha, whatever the data are.
 
         Raises
         ------
@@ -49,14 +49,14 @@ class DecisionMixin:
         return self.decision_.p_values(scores)
 
     def alarms(self, X: Any, *, fdr: float = 0.05) -> NDArray[np.bool_]:
-        """Return which rows of one batch to call anomalous so that few of them are false alarms.
+        """Return which rows of one batch are anomalous, so that only a share `fdr` of these are false alarms.
 
         Parameters
         ----------
         X : array-like
             Rows shaped as in `fit`, tested together (Benjamini-Hochberg on conformal p-values).
         fdr : float in (0, 1), default 0.05
-            False discovery rate: the share of normal rows to expect among the alarms, at most.
+            False discovery rate: at most this share of the alarms is false, on average.
 
         Returns
         -------
@@ -71,14 +71,14 @@ class DecisionMixin:
         return self.decision_.alarms(scores, fdr)
 
     def calibrate(self, X: Any, *, false_alarm_rate: float | None = None, tail: bool = False) -> Self:
-        """Calibrate after the fact on normal rows that were not trained on.
+        """Calibrate a fitted detector on normal rows that it was not trained on.
 
         Parameters
         ----------
         X : array-like
-            Normal rows, shaped as in `fit`; the rows of an earlier calibration are forgotten.
+            Normal rows, shaped as in `fit`. They replace those of an earlier calibration.
         false_alarm_rate : float in (0, 1), optional
-            Puts the threshold, as in `set_threshold`; by default the parameter of this name, and if it is None the
+            Places the threshold, as in `set_threshold`. By default the parameter of this name; if that is None, the
             threshold stays.
         tail : bool, default False
             As in `set_threshold`.
@@ -86,7 +86,7 @@ class DecisionMixin:
         Raises
         ------
         ValueError
-            If the rate needs more rows, or the rows are among those trained on.
+            If the rate needs more rows, or the rows were trained on.
         """
         rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
         scores = self.anomaly_score(X)
@@ -108,20 +108,20 @@ class DecisionMixin:
         anomaly_score: float | None = None,
         tail: bool = False,
     ) -> Self:
-        """Move the threshold without training. Give one of the first three.
+        """Move the threshold without training. Give exactly one of the first three parameters.
 
         Parameters
         ----------
         contamination : float in (0, 0.5], optional
-            Share of the training rows to be called anomalous, as in the parameter of this name, which it replaces.
+            Share of the training rows to call anomalous. It replaces the parameter of this name.
         false_alarm_rate : float in (0, 1), optional
-            Share of new normal rows to be called anomalous, at most and on average, by the calibration rows. It
-            replaces the parameter of this name, unless `tail` is set.
+            Share of new normal rows to call anomalous, at most and on average, by the scores of the calibration rows.
+            It replaces the parameter of this name, unless `tail` is set.
         anomaly_score : float, optional
-            Rows above this score are to be called anomalous.
+            Rows with a higher score are called anomalous.
         tail : bool, default False
-            Whether to extrapolate beyond the n calibration rows, for a `false_alarm_rate` below 1 / (n + 1): an
-            estimate and no promise, see `tollad.calibration.fit_tail`. `threshold_rule_` says so.
+            Whether to extrapolate for a `false_alarm_rate` below 1 / (n + 1), which n calibration rows cannot
+            guarantee. The result is an estimate, see `tollad.calibration.fit_tail`, and `threshold_rule_` says "tail".
 
         Raises
         ------
@@ -144,7 +144,7 @@ class DecisionMixin:
 
     @property
     def threshold_rule_(self) -> tuple[ThresholdRule, float]:
-        """What decided `offset_`, and its value.
+        """The rule that placed `offset_`, and its value.
 
         ``("contamination", share)``, ``("false_alarm_rate", rate)``, ``("tail", rate)`` if the rate is extrapolated
         beyond the calibration rows, or ``("anomaly_score", score)``.

@@ -51,7 +51,7 @@ class TollDetector(
     """Anomaly detection by targeted collapse.
 
     An autoencoder is trained on normal rows with the loss ``||x_hat - x||_2 + beta * ||z||_2`` (equation 2): it must
-    describe a row, yet keep its latent ``z`` close to the origin. The same expression, not averaged, is the anomaly
+    reconstruct a row and keep its latent ``z`` close to the origin. The same expression, not averaged, is the anomaly
     score of a row (equation 3).
 
     Parameters
@@ -70,13 +70,13 @@ class TollDetector(
     decision_ : tollad.calibration.Decision
         The threshold, the rule that placed it and the scores that it rests on.
     columns_ : list of tollad.tables.schema.Column
-        What was decided of each column. Only for frames with columns that are not all numbers.
+        Kind and constants of each column. Only for frames with columns that are not all numbers.
     features_ : tollad.tables.features.Features
         The constants of the preprocessing.
     notes_ : dict of str to JSON values
-        What was saved with the model as `notes`; empty after a fit.
+        The `notes` that were saved with the model; empty after a fit.
     source_ : tollad.io.source.Source or None
-        What the commands know of the file of the fit; None after a fit from Python.
+        How the file of the fit was read; None after a fit from Python.
     n_steps_ : int
         Updates so far, `partial_fit` included.
     input_shape_ : tuple of int
@@ -156,12 +156,12 @@ class TollDetector(
         Parameters
         ----------
         X : array-like, (n, d), (n, H, W), (n, C, H, W), or (n, C, T) for ``network="conv1d"``
-            Normal rows, at least two. Tables may have missing values (NaN). Of a `numpy.memmap` over 256 MiB no more is
-            read into memory than is needed at a time.
+            Normal rows, at least two. Tables may have missing values (NaN). A `numpy.memmap` over 256 MiB is read block
+            by block and never held in memory as a whole.
         y : ignored
         checkpoint : path, optional
-            A file to keep the state of the training in, replaced about every second and on Ctrl-C. The same call made
-            again goes on from it to the scores that an uninterrupted fit gives, and returns at once when it is done.
+            File for the state of the training, replaced about every second and on Ctrl-C. The same call resumes from it
+            and ends with the scores of an uninterrupted fit. A fit that is complete returns at once.
 
         Returns
         -------
@@ -192,7 +192,7 @@ class TollDetector(
         return self._train(stack, rows, held, guard)
 
     def _learn_rows(self, X: ArrayLike | LargeRows, split: Split) -> tuple[Rows, Rows | None]:
-        """Return rows to train on and to calibrate on, and keep how they become inputs of the network."""
+        """Return the rows to train on and to calibrate on; learn the preparation from the former."""
         rows, held = learn_rows(self, X, split)
         settings = self._resolved(rows)
         traits = traits_of(self.network if settings.network == "custom" else settings.network)
@@ -222,11 +222,11 @@ class TollDetector(
         return stack
 
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Go on training with new normal rows; the first call is `fit`.
+        """Continue training with new normal rows; the first call is `fit`.
 
-        Later calls keep the preprocessing and the parameters of the first (`settings_`), whatever `set_params` says
-        meanwhile: they make as many updates again with the new rows. `contamination` or `false_alarm_rate`, as they are
-        now, put the threshold by the new rows. After an error the detector is as it was.
+        Each later call makes as many updates as the first. It keeps the preprocessing and the settings of the first
+        (`settings_`), even if `set_params` changed a parameter. Only `contamination` and `false_alarm_rate` take
+        effect: they place the threshold by the new rows. After an error the detector is unchanged.
 
         Parameters
         ----------
@@ -256,21 +256,21 @@ class TollDetector(
     def anomaly_score(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return a(x) of equation (3), in the units of the preprocessed inputs: (n,), high = anomalous.
 
-        A row's score does not depend on the rows it comes with.
+        The score of a row does not depend on the other rows.
         """
         check_is_fitted(self)
         return self._scorer.scores(self._rows(X), self._preparation)
 
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the latents, (n, latent_dim), or those of all members side by side, (n, n_members * latent_dim)."""
+        """Return the latents of all members side by side: (n, n_members * latent_dim)."""
         check_is_fitted(self)
         latents = self._scorer.latents(self._rows(X), self._preparation)
         return latents.reshape(len(latents), -1)
 
     def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
-        """Return what the network makes of the rows, in their own shape and units; the mean over the members.
+        """Return the reconstructions in the shape and units of the rows: the mean over the members.
 
-        Of a frame with categories or dates it is an array of objects, see `tollad.tables.decode.decode`.
+        For a frame with categories or dates this is an array of objects, see `tollad.tables.decode.decode`.
         """
         check_is_fitted(self)
         rows = self._rows(X)
@@ -279,7 +279,7 @@ class TollDetector(
         return decode(expected, self.columns_) if hasattr(self, "columns_") else expected
 
     def explain(self, X: ArrayLike) -> Explanation:
-        """Split the score of each row exactly: parts by column, pixel or time step, and the latent part.
+        """Split the score of each row exactly into one part for each column, pixel or time step, and a latent part.
 
         Parameters
         ----------
@@ -330,7 +330,7 @@ class TollDetector(
         return self._scorer.objective
 
     def _rows(self, X: ArrayLike) -> NDArray[Any]:
-        """Return rows as those of the fit, and warn of gaps that were none then."""
+        """Return rows checked against those of the fit; warn of missing values in columns that had none then."""
         rows = check_rows(self, X)
         self._preparation.warn_of_new_gaps(rows, X)
         return rows

@@ -1,4 +1,4 @@
-"""Reasons: a score split exactly into its parts, and what the network expected beside what it saw."""
+"""Explanations: a score split exactly into parts, and the value that the network expected instead of each given one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tollad.detector.wording import compared
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why rows have the scores they have.
+    """The parts of the scores of rows, and what was expected of the rows.
 
     The parts of a row and its latent part add up to its score to the precision of a float. A part is large where the
     reconstruction differs from the row; the latent part, beta times the norm of z, belongs to the row as a whole.
@@ -34,8 +34,8 @@ class Explanation:
         The rows, and what the network makes of them, in the rows' own units. A category is expected to be the level of
         the largest reconstruction.
     wording : callable or None
-        ``(row, column) -> str``: what is unusual about a value, for rows whose parts say more than `seen` and
-        `expected`: rarities, and cycles of dates. `dataclasses.replace` gives another, or other names.
+        ``(row, column) -> str``: what is unusual about a value, where `seen` and `expected` do not show it, as for
+        rare categories and for cycles of dates.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class Explanation:
     wording: Callable[[int, int], str] | None = None
 
     def reasons(self, row: int, most: int = 3) -> list[str]:
-        """Return the largest parts of one row of a table in words, the largest first.
+        """Return the columns that contribute most to the score of one row of a table, in words, the largest part first.
 
         Parameters
         ----------
@@ -69,13 +69,13 @@ class Explanation:
         Returns
         -------
         list of str
-            Such as ``"age: 3, expected about 41 (62 % of the score)"``. What is left to 100 % are other columns and the
+            Such as ``"age: 3, expected about 41 (62 % of the score)"``. The rest of the 100 % are other columns and the
             latent part.
 
         Raises
         ------
         ValueError
-            For rows that are images or series: their parts are a picture.
+            For rows that are images or series, whose parts have no names.
         """
         if self.parts.ndim != 2:
             raise ValueError("reasons in words are for tables; of images and series look at the parts as a picture")
@@ -83,7 +83,7 @@ class Explanation:
         return [self._reason(row, int(column)) for column in columns if self.parts[row, column] > 0]
 
     def finding(self, row: int, column: int) -> str:
-        """Return what was seen in a column of a table beside what was expected: ``"age: 3, expected about 41"``."""
+        """Return the value of a column and what was expected instead: ``"age: 3, expected about 41"``."""
         if self.wording is not None:
             return f"{self.names[column]}: {self.wording(row, column)}"
         return f"{self.names[column]}: {compared(self.seen[row, column], self.expected[row, column])}"
@@ -101,15 +101,15 @@ def split_error(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Split the scores of members into parts by value and a latent part.
 
-    The error of equation (1) is a norm, not a sum; but ``||r|| = sum_j r_j^2 / ||r||``, and each summand is the share
-    of one value in it. Other errors are shared out by the same squares, and evenly where all of these are 0.
+    The error of equation (1) is a norm and no sum over values, but ``||r|| = sum_j r_j^2 / ||r||``, and each summand is
+    the part of one value. Other errors are divided in proportion to the same squares, or evenly if all squares are 0.
 
     Parameters
     ----------
     x, x_hat : ndarray, (M, n, *shape)
-        What the network was given and what it made of it.
+        Inputs and reconstructions.
     scores, error : ndarray, (M, n)
-        And the reconstruction error in them.
+        Scores, and the reconstruction error that each contains.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What a fit does step by step: seeds, rows held out, the stack, its batches, and the digest of a checkpoint."""
+"""The steps of a fit: seeds, rows to hold out, the stack, its batches, and the digest that identifies a checkpoint."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from tollad.training.checkpoint import Checkpoint
 from tollad.training.session import HeldOut, History, fit
 from tollad.training.stack import Stack
 
-# Modules of the user draw from torch's global state: one fit at a time, or threads would draw from one another.
+# Modules of the user draw from torch's global random state, so only one thread at a time may fit such modules.
 _GLOBAL_RANDOMNESS = threading.Lock()
 
 
 @contextmanager
 def all_or_nothing(estimator: object) -> Iterator[None]:
-    """Leave an estimator as it was when its fit fails or is interrupted."""
+    """Restore an estimator if its fit fails or is interrupted."""
     before = dict(vars(estimator))
     try:
         yield
@@ -46,7 +46,7 @@ def all_or_nothing(estimator: object) -> Iterator[None]:
 
 
 def draw_seed(random_state: Any) -> int:
-    """Return the seed of a fit; ValueError for what is no random state."""
+    """Return the seed of a fit; ValueError if `random_state` is of another type, or negative."""
     if random_state is None:
         return int(SeedSequence().generate_state(1, np.uint32)[0])
     if isinstance(random_state, RandomState):
@@ -59,7 +59,7 @@ def draw_seed(random_state: Any) -> int:
 def calibration_split(
     n: int, false_alarm_rate: float | None, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """Return which of n rows to train on and, for a false-alarm rate, which to calibrate on; else None.
+    """Return the numbers of the rows to train on and to calibrate on; None without a false-alarm rate.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def calibration_split(
 
 
 def objective_of(settings: Settings, betas: Sequence[float] | None = None) -> Objective:
-    """Return the objective that settings ask for, or that of a stack whose members have a beta each."""
+    """Return the objective of settings; with `betas`, one beta for each member of a stack."""
     penalty = terms.latent_penalties()[settings.norm]
     return Objective({settings.error: 1.0, penalty: betas or settings.beta}, TARGETS[settings.target])
 
@@ -94,7 +94,7 @@ def build(
     seed: int,
     device: torch.device,
 ) -> tuple[Stack, Settings]:
-    """Return the stack before its first step, and the settings with the latent length that modules of the user have.
+    """Return the untrained stack, and the settings, in which modules of the user determine `latent_dim`.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def train(
 
 
 def identity(parameters: Mapping[str, Any], seed: int, names: Sequence[str], rows: Rows, stack: Stack) -> str:
-    """Return a digest of everything that decides the outcome of a fit."""
+    """Return a digest of everything that determines the result of a fit."""
     decisive = {
         "parameters": {name: as_json(value) for name, value in parameters.items() if name != "verbose"},
         "seed": seed,
@@ -179,7 +179,7 @@ def identity(parameters: Mapping[str, Any], seed: int, names: Sequence[str], row
 
 
 def _early_stopping_split(n_rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return which rows to train on, and the tenth that is held out."""
+    """Return the numbers of the rows to train on, and of the tenth that is held out."""
     if n_rows < 3:
         raise ValueError("early_stopping holds out a tenth of the rows and needs 3 or more; set early_stopping=False")
     order = np.random.default_rng(seed).permutation(n_rows)
@@ -190,7 +190,7 @@ def _early_stopping_split(n_rows: int, seed: int) -> tuple[NDArray[np.int64], ND
 def batches_of(
     stack: Stack, preparation: Preparation, settings: Settings, rows: Rows, seeds_of_fits: Sequence[int]
 ) -> Batches:
-    """Return the batches of one fit, or of several with the same settings whose members are one stack."""
+    """Return the batches of one fit, or of several fits that train as one stack; one seed for each fit."""
     seeds = [member_seeds(seed, member)[1] for seed in seeds_of_fits for member in range(settings.n_members)]
     corrupt = settings.corruption is not None
     views = preparation.views_of_members * len(seeds_of_fits)
@@ -216,7 +216,7 @@ def _held_out(preparation: Preparation, rows: Rows) -> HeldOut:
 
 @contextmanager
 def _own_randomness(device: torch.device, is_custom: bool) -> Iterator[None]:
-    """Let modules of the user, which may hold dropout, draw from the seed; torch's global state stays as it was."""
+    """Within the block modules of the user may draw from torch's global random state, which is restored afterwards."""
     if not is_custom:
         yield
         return

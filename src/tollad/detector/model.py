@@ -32,25 +32,25 @@ from tollad.training.session import History
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What is kept of a fit besides what scores.
+    """What is kept of a fit besides the parts that score.
 
     Attributes
     ----------
     parameters : dict
-        Of the constructor, as JSON can hold them: ``"custom"`` is a network of modules, and ``random_state`` the seed
-        that was drawn.
+        Constructor parameters as JSON values. The network is ``"custom"`` if it was given as modules; ``random_state``
+        is the seed that was drawn.
     settings, history
-        As the attributes of `tollad.TollDetector` of these names, without the underscore; so are the others below.
+        The attributes of `tollad.TollDetector` with these names and an underscore; so are `input_shape` and `n_steps`.
     input_shape : tuple of int
     feature_names : list of str or None
     named_by_numbers : bool
-        Whether the names of the features were numbers, such as those that pandas gives.
+        Whether the features were named by numbers, as pandas does by default.
     columns : list of Column or None
     n_steps : int
     notes : dict of JSON values
-        Of the user: they change nothing.
+        Notes of the user. They have no effect.
     source : Source or None
-        What the commands know of the file of the fit.
+        How the file of the fit was read.
     """
 
     parameters: dict[str, Any]
@@ -67,7 +67,7 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """All that a fitted detector is: rows become inputs, inputs become scores, scores become answers.
+    """A fitted detector: rows become network inputs, inputs become scores, scores become labels and p-values.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class Model:
             tensors |= {
                 f"nearest.{name}": getattr(scorer.nearest, name) for name in ("rows", "means", "factors", "reaches")
             }
-        if record.settings.network != "custom":  # modules of the user may give other scores each time
+        if record.settings.network != "custom":  # modules of the user may score at random
             rows = validation.rows_to_check(self.preparation, record.input_shape)
             scores = validation.scores_in_double(scorer, self.preparation, rows)
             tensors |= {"check.rows": rows if rows.ndim == 2 else rows.astype(np.float32), "check.scores": scores}
@@ -134,14 +134,14 @@ class Model:
         device : str or torch.device, optional
             Where to run; by default the parameter `device` of the record.
         network : builder or modules, optional
-            For a network that the file does not know by name.
+            For a network that was given as modules, of which the file has only the weights.
         sha256 : str, optional
-            Which file it has to be, see `tollad.io.files.read_packed`.
+            Expected digest of the file, see `tollad.io.files.read_packed`.
 
         Raises
         ------
         ValueError
-            If the file is no tollad model, is damaged or altered, holds less or more than this tollad knows, or needs
+            If the file is no tollad model, is damaged or altered, lacks an entry, has an unknown one, or needs
             `network`.
         OSError
             If the file cannot be read.
@@ -156,7 +156,7 @@ class Model:
         if known != "custom" and network is not None:
             raise ValueError(f"{os.fspath(path)} holds network {known!r:.40}; load it without network=")
         if device is not None:
-            find_device(device)  # the file is not to blame for it
+            find_device(device)  # outside the block below, which would blame the file
         with artifact.understood(path):
             return cls._of(path, metadata, arrays, known if network is None else network, device)
 
@@ -169,7 +169,7 @@ class Model:
         network: str | Builder | Modules,
         device: str | torch.device | None,
     ) -> Self:
-        """Return the model of what a file holds, of which anything may be wrong."""
+        """Return the model of the content of a file; ValueError or TypeError if any of it is not valid."""
         record, means = _record(metadata), arrays["member_means"]
         if not isinstance(record.notes, dict) or type(record.n_steps) is not int:
             raise TypeError("notes or a number of steps of another kind")
@@ -197,11 +197,11 @@ class Model:
         validation.check_weights(weights, means, center, settings, preparation.input_shape(shape))
         named = find_saved_device(path, record.parameters["device"]) if device is None else device
         record, place = replace(record, parameters=record.parameters | {"device": named}), find_device(named)
-        # Nothing is trained here, and so no batch needs memory.
+        # Nothing is trained here, so the estimate of memory needs no batch.
         small = replace(settings, batch_size=1)
         stack, _ = build(network, small, preparation, shape, record.parameters["random_state"], place)
         stack.eval().load_state({name: torch.from_numpy(array) for name, array in weights.items()})
-        # A large network fills the memory: what is in the stack need not be there twice.
+        # Large weights should not be in memory twice.
         for name in weights:
             del arrays[f"stack.{name}"]
         del weights
@@ -214,7 +214,7 @@ class Model:
             nearest = Nearest.of(kept["rows"], seen, settings, preparation, scoring_precision(stack), learnt)
         objective = objective_of(settings)
         if "check.rows" in arrays:
-            # Before there is another copy of the weights, that which scores.
+            # Checked before the scorer makes another copy of the weights.
             rows, plain = (
                 arrays["check.rows"].astype(np.float64),
                 stack.to(device="cpu") if place.type != "cpu" else stack,
@@ -256,6 +256,6 @@ def _names(record: Record) -> Sequence[str]:
 def _threshold_rule(metadata: Mapping[str, Any]) -> tuple[ThresholdRule, float]:
     parameters = metadata["parameters"]
     by = "contamination" if parameters["false_alarm_rate"] is None else "false_alarm_rate"
-    # The first files do not say by which rule, but then these were the only two.
+    # The first files do not name the rule. There were only these two.
     rule, value = metadata.get("threshold_rule", (by, parameters[by]))
     return rule, value

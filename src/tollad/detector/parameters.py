@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from tollad.detector import checks
 
-Text: TypeAlias = Literal["text", "number", "integer", "widths", "rate", "kinds", "flag", "window"]
+OptionType: TypeAlias = Literal["text", "number", "integer", "widths", "rate", "kinds", "flag", "window"]
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,17 @@ class Parameter:
     name : str
     default : object
     values : str
-        What it may be, as docstrings have it.
+        The allowed values, as docstrings show them.
     meaning : str
-        What it does, in sentences.
+        What it does, for the docstring.
     check : callable
         ``(name, value) -> None``, raising TypeError or ValueError with one sentence.
     option : {"text", "number", "integer", "widths", "rate", "kinds", "flag", "window"}
         How the command line reads it from text.
     help : str
-        Its line in the help of the command line.
+        What it does, for the help of the command line.
     metavar : str, default ""
-        What stands for the value there.
+        Placeholder for the value in that help.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Parameter:
     values: str
     meaning: str
     check: checks.Check
-    option: Text
+    option: OptionType
     help: str
     metavar: str = ""
 
     def documented(self) -> str:
-        """Return the entry of a docstring."""
+        """Return the entry of the parameter in a docstring."""
         default = "optional" if self.default is None and "None" not in self.values else f"default {self.default!r}"
         lines = textwrap.indent(textwrap.dedent(self.meaning).strip(), " " * 4)
         return f"{self.name} : {self.values}, {default.replace(chr(39), chr(34))}\n{lines}"
@@ -95,7 +95,7 @@ PARAMETERS = (
         values='{"origin", "mean"}',
         meaning="""
         What the latents collapse onto. "mean" is the mean latent of the normal rows (section 4.1): of the batch while
-        training, of all training rows when scoring. It is meant for encoders that were trained before.""",
+        training, of all training rows when scoring. It is meant for encoders that were trained elsewhere.""",
         check=checks.choice(("origin", "mean")),
         option="text",
         metavar="NAME",
@@ -118,10 +118,10 @@ PARAMETERS = (
         default="auto",
         values="str, builder, nn.Module or (encoder, decoder)",
         meaning="""
-        Name of a builder in `tollad.method.networks`, or a builder of your own, ``(shape, latent_dim) -> module``; or
-        modules, which are copied and start from the weights they have: one that returns ``(x_hat, z)``, so that it may
-        have skip connections, or two, (B, *shape) -> (B, latent_dim) and back. `shape` is that of a row, with one
-        channel before two axes, and a table has a column more for each with missing values. "auto" is "conv" for
+        Name of a builder in `tollad.method.networks`; a builder of your own, ``(shape, latent_dim) -> module``; or
+        modules, which are copied with their weights: a pair (B, *shape) -> (B, latent_dim) and back, or one module that
+        returns ``(x_hat, z)`` and so may have skip connections. `shape` is that of a row. Grey images get an axis for
+        their one channel, and a table gets another column for each column with missing values. "auto" is "conv" for
         images, "mlp_layernorm" for tables, or "mlp" for tables when nothing is corrupted.""",
         check=checks.network,
         option="text",
@@ -133,7 +133,7 @@ PARAMETERS = (
         default="auto",
         values='sequence of int or "auto"',
         meaning="""
-        Widths from the input towards the latent, which is not among them; the decoder mirrors them. "auto" is the
+        Widths of the layers between input and latent; the decoder mirrors them. "auto" is the
         network's default, see `tollad.method.networks`.""",
         check=checks.hidden,
         option="widths",
@@ -145,8 +145,8 @@ PARAMETERS = (
         default="auto",
         values='float > 0 or "auto"',
         meaning="""
-        Highest step size of Adam. With corruption it warms up and falls along a cosine, and "auto" is 2e-3; without it
-        is constant, and "auto" is 1e-3.""",
+        Highest step size of Adam. With corruption the step size warms up and then falls along a cosine, and "auto" is
+        2e-3. Without, it is constant, and "auto" is 1e-3.""",
         check=checks.number("a finite number > 0", lambda value: value > 0, auto=True),
         option="number",
         metavar="X",
@@ -157,7 +157,7 @@ PARAMETERS = (
         default="auto",
         values='int >= 2 or "auto"',
         meaning="""
-        Rows drawn, without replacement, for a step; at most all. "auto" is 128.""",
+        Rows drawn without replacement for each step. "auto" is 128.""",
         check=checks.integer(2, auto=True),
         option="integer",
         metavar="N",
@@ -179,8 +179,8 @@ PARAMETERS = (
         default="auto",
         values='int >= 1 or "auto"',
         meaning="""
-        Models that differ in initial weights and batches, trained as one stack. Of several, each member's score is
-        divided by its mean over the training rows, and the score is the mean. "auto" is 4 with corruption, else 1.""",
+        Number of models, trained as one stack, that differ in initial weights and batches. The scores of several are
+        each divided by their mean over the training rows, then averaged. "auto" is 4 with corruption, else 1.""",
         check=checks.integer(1, auto=True, most=100_000),
         option="integer",
         metavar="N",
@@ -191,11 +191,11 @@ PARAMETERS = (
         default="auto",
         values='{"auto", "mixed"} or None',
         meaning="""
-        "mixed" is denoising collapse: the network is given a corrupted row, must return the clean one, and puts its
-        latent as far from the target as the row was moved,
-        ``||x_hat - x||_2 + beta * | ||z||_2 - ||x_corrupted - x||_2 |``. At a clean row, that is when scoring, this is
-        equation 3 as it stands. None is the paper's loss. "auto" is "mixed" for tables and network "auto" or
-        "mlp_layernorm", otherwise None; it decides what every other "auto" stands for.""",
+        "mixed" is denoising collapse: the network is given a corrupted row and must return the clean one, with a latent
+        as far from the target as the row was moved. The loss is
+        ``||x_hat - x||_2 + beta * | ||z||_2 - ||x_corrupted - x||_2 |``. Nothing is corrupted when scoring, so there it
+        is equation 3. None is the paper's loss. "auto" is "mixed" for tables and network "auto" or
+        "mlp_layernorm", otherwise None. The values of all other "auto" depend on it.""",
         check=checks.choice(("auto", "mixed", None)),
         option="text",
         metavar="NAME",
@@ -246,9 +246,9 @@ PARAMETERS = (
         default=None,
         values="int >= 1",
         meaning="""
-        Rows are windows of a series of so many channels, flat, one channel after the other. All columns of a channel
-        are then standardised alike; values are clipped at 1,000, so that one spike may stand out above another; and
-        the distance to the nearest training row counts as it is.""",
+        If given, each row is a window of a series with this many channels, one channel after the other. All columns of
+        a channel are then standardised alike, values are clipped at 1,000 rather than 50, so that large spikes still
+        differ in score, and the distance to the nearest training row is not divided by the density around it.""",
         check=checks.optional(checks.integer(1)),
         option="integer",
         metavar="N",
@@ -259,9 +259,9 @@ PARAMETERS = (
         default=None,
         values='mapping of str to {"number", "category", "date", "drop"}',
         meaning="""
-        Kinds of columns of a frame that should not be decided by their values, see `tollad.tables.survey.fit_columns`.
-        All others are numbers, dates or categories by their type, and text by what all of its values are.""",
-        check=checks.kinds,
+        Kinds of columns of a frame, by name; "drop" leaves a column out. The kind of any other column follows from its
+        type, or for text from its values, see `tollad.tables.survey.fit_columns`.""",
+        check=checks.column_kinds,
         option="kinds",
         metavar="COL=KIND",
         help="The kind of a column: number, category, date or drop; may repeat.",
@@ -271,8 +271,8 @@ PARAMETERS = (
         default=0.1,
         values="float in (0, 0.5]",
         meaning="""
-        Share of the training rows that `predict` is to call anomalous; it decides `offset_`. The network has seen these
-        rows, so more of new normal rows lie above: on small tables many more.""",
+        Share of the training rows that `predict` calls anomalous; it places `offset_`. The network was fitted to these
+        rows, so a larger share of new normal rows lies above the threshold: on small tables much larger.""",
         check=checks.contamination,
         option="number",
         metavar="X",
@@ -283,9 +283,9 @@ PARAMETERS = (
         default=None,
         values="float in (0, 1)",
         meaning="""
-        Share of new normal rows that `predict` may call anomalous. It wins over `contamination`: a fifth of the
-        training rows, or as many as the rate needs, is held out, and the threshold is put on their scores
-        (split-conformal). On average the promise holds for any rows that are exchangeable with those held out.""",
+        Share of new normal rows that `predict` may call anomalous. If given, `contamination` has no effect: a fifth of
+        the training rows, or as many as the rate needs, is held out, and the threshold is placed by their scores
+        (split conformal). On average the rate holds for all rows that are exchangeable with those held out.""",
         check=checks.optional(
             checks.number("a share of the normal rows, 0 < false_alarm_rate < 1", lambda value: 0 < value < 1)
         ),
@@ -298,8 +298,8 @@ PARAMETERS = (
         default=False,
         values="bool",
         meaning="""
-        Hold out a tenth of the training rows, keep the weights with the lowest mean score on them, and stop when that
-        has not improved for a tenth of the steps. No label is used: the rows held out are normal ones.""",
+        Whether to hold out a tenth of the training rows, keep the weights with the lowest mean score on them, and stop
+        once that has not improved for a tenth of the steps. No labels are used: the rows held out are normal.""",
         check=checks.flag,
         option="flag",
         help="Hold out a tenth of the rows and stop at their best score.",
@@ -309,7 +309,7 @@ PARAMETERS = (
         default="float32",
         values='{"float32", "float64", "bf16"}',
         meaning="""
-        Of the training; "bf16" is mixed precision and pays for convolutions.""",
+        Precision of the training. "bf16" is mixed precision, which is faster for convolutions.""",
         check=checks.choice(("float32", "float64", "bf16")),
         option="text",
         metavar="NAME",
@@ -320,8 +320,8 @@ PARAMETERS = (
         default="auto",
         values="str or torch.device",
         meaning="""
-        "auto" is the first of cuda, mps and cpu that is there.""",
-        check=checks.later,
+        Where to train and to score. "auto" is the first of cuda, mps and cpu that this machine has.""",
+        check=checks.unchecked,
         option="text",
         metavar="NAME",
         help="auto, cpu, cuda, mps, cuda:1, ...",
@@ -331,9 +331,9 @@ PARAMETERS = (
         default=None,
         values="int, RandomState or None",
         meaning="""
-        Decides initial weights, batches and held-out rows. An int gives the same bits on the same machine with the same
-        number of threads; None takes fresh entropy. Global random states are never touched.""",
-        check=checks.later,
+        Seed of initial weights, batches and held-out rows. With an int, results are equal to the bit on the same
+        machine with the same number of threads; None draws a new seed. Global random states are never touched.""",
+        check=checks.unchecked,
         option="integer",
         metavar="N",
         help="Seed: the same seed gives the same model.",
@@ -344,7 +344,7 @@ PARAMETERS = (
         values="int",
         meaning="""
         1 shows progress on standard error.""",
-        check=checks.whole,
+        check=checks.integer_or_bool,
         option="flag",
         help="Show the progress of the training.",
     ),
@@ -353,19 +353,19 @@ PARAMETERS = (
 
 
 def check_parameters(parameters: Mapping[str, Any], table: Sequence[Parameter] = PARAMETERS) -> None:
-    """Raise for the first parameter of a detector that is not what it may be.
+    """Raise an error for the first parameter of a detector whose value is not allowed.
 
     Parameters
     ----------
     parameters : mapping of str
         As ``TollDetector().get_params()`` returns.
     table : sequence of Parameter
-        Those of another detector.
+        The declared parameters.
 
     Raises
     ------
     TypeError, ValueError
-        One sentence that names the parameter, what it may be, and what was given.
+        In one sentence: the parameter, the allowed values, and the given one.
     """
     for parameter in table:
         parameter.check(parameter.name, parameters[parameter.name])

@@ -1,4 +1,4 @@
-"""Preparation: rows as a user has them to what the members of a stack take, and reconstructions back."""
+"""Preparation: rows of the user become inputs of the network, and reconstructions become rows again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tollad.tables.schema import Encoding
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
-    """What was learnt of the training rows before a network saw any.
+    """The preprocessing, learnt from the training rows.
 
     It takes rows as `tollad.tables.rows.check_rows` returns them: numbers, those of a frame of mixed columns encoded.
 
@@ -29,11 +29,11 @@ class Preparation:
     names : tuple of str
         Of the columns of the rows, or of the channels of images and series.
     encoding : tollad.tables.schema.Encoding or None
-        What the columns of the numbers are, if the rows were a frame of mixed columns.
+        Which columns encode which, if the rows were a frame of mixed columns.
     n_axes : {1, 2, 3} or None
-        Axes of a row that the network takes, see `tollad.method.traits.Traits`.
+        Number of axes of a row in the network, see `tollad.method.traits.Traits`.
     n_members : int
-        Members of the stack, which take the views of the features in turn.
+        Number of members in the stack; they take the views of the features in turn.
     """
 
     features: Features
@@ -55,7 +55,7 @@ class Preparation:
         arcsinh: bool,
         n_channels: int | None = None,
     ) -> Preparation:
-        """Return the preparation learnt from training rows, see `tollad.tables.features.fit_features`."""
+        """Learn the preparation from training rows, see `tollad.tables.features.fit_features`."""
         shaped = with_channels(rows, traits.n_axes)
         columns, indicator = (names, None) if encoding is None else (encoding.names, encoding.indicator)
         features = fit_features(
@@ -85,7 +85,7 @@ class Preparation:
         return self.views(np.zeros((1, *shape))).shape[2:]
 
     def reconstructed(self, x_hat: NDArray[np.float64], rows: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the members' reconstructions, (M, n, *shape), as rows in their own shape and units: their mean."""
+        """Return the mean of the members' reconstructions, (M, n, *shape), in the shape and units of the rows."""
         shape = add_channels(rows, self.n_axes).shape if rows.ndim > 2 else x_hat.shape[1:]
         members = [
             self.features.inverse(outputs.reshape(shape), view)
@@ -95,7 +95,7 @@ class Preparation:
 
     @property
     def origin(self) -> NDArray[np.int64]:
-        """The column of the user's table that each input of the network belongs to, flags of missing values too."""
+        """The number of the user's column of each input of the network; flags of missing values are inputs, too."""
         n_columns = len(self.features.fill)
         origin = np.arange(n_columns) if self.encoding is None else np.asarray(self.encoding.origin)
         return np.concatenate([origin, origin[self.features.flagged]])

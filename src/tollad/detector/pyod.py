@@ -1,4 +1,4 @@
-"""TollDetector with the conventions of PyOD, the extra `pyod`: high = anomalous, labels 0 and 1, `decision_scores_`."""
+"""TollDetector with the interface of PyOD: high scores and label 1 for anomalies. Needs the extra `pyod`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ try:
 except ImportError as error:
     raise ImportError("TollPyOD needs PyOD; install it with: pip install 'tollad[pyod]'") from error
 
-# PyOD places the threshold itself, by its own contamination and for all training rows.
+# PyOD places the threshold itself, by its own contamination and the scores of all training rows.
 _DEFAULTS = {
     name: value
     for name, value in TollDetector().get_params().items()
@@ -33,7 +33,7 @@ class TollPyOD(BaseDetector):
     contamination : float in (0, 0.5] or a PyThresh object, default 0.1
         Share of the training rows to be labelled 1.
     **parameters
-        Those of `tollad.TollDetector` but `false_alarm_rate`; their values are checked in `fit`.
+        Those of `tollad.TollDetector` except `false_alarm_rate`; `fit` checks their values.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class TollPyOD(BaseDetector):
     Raises
     ------
     TypeError
-        For a parameter that is not among them, or a contamination that is neither a number nor an estimator.
+        For an unknown parameter, or a contamination that is neither a number nor a PyThresh object.
     ValueError
         For a contamination out of range.
 
@@ -74,7 +74,7 @@ class TollPyOD(BaseDetector):
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
-        # PyOD and scikit-learn read the names off the signature of __init__, which does not list them here.
+        # PyOD and scikit-learn take the names from the signature of __init__, which here has only **parameters.
         return sorted([*_DEFAULTS, "contamination"])
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:

@@ -1,4 +1,4 @@
-"""Scored rows of a file, and what is said of them: anomaly or not, alone or among all the rows, why, and drift."""
+"""Rows of a file with their scores, and tables of results: labels, p-values, reasons; and a warning of drift."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Scored(RowBlock):
 
 
 def expected_by(detector: TollDetector) -> Expected:
-    """Return what a detector expects of a file: the columns of its fit, read as they were then.
+    """Return what a detector expects of a file: the columns of the fit, in text written as it was then.
 
-    Columns that were no features at a fit by the command line may be in the file, too.
+    The label and the dropped columns of the file of the fit may be in the file, too.
     """
     names = names_of(detector)
     return Expected.after(
@@ -66,9 +66,9 @@ def score_blocks(
     written: Mapping[str, Any] | None = None,
     max_gib: float = MAX_GIB,
 ) -> Iterator[Scored]:
-    """Score the rows of a file, reading it block by block: as `tollad.io.inputs.row_blocks`, with the scores.
+    """Read the rows of a file block by block, as `tollad.io.inputs.row_blocks` does, and score them.
 
-    `written` says how its text differs from that of the fit, by attributes of `tollad.io.dialect.Dialect`.
+    `written` overrides how its text is written, by attributes of `tollad.io.dialect.Dialect`: None is as at the fit.
     """
     expected = expected_by(detector)
     for block in row_blocks(
@@ -89,7 +89,7 @@ def score_blocks(
 def labels_and_scores(
     blocks: Iterable[Scored], path: str, label: str, normal: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return what is known and what is said of the rows of a labelled file.
+    """Return the labels and the scores of the rows of a labelled file.
 
     Parameters
     ----------
@@ -144,34 +144,34 @@ def result_tables(
     fdr: float | None = None,
     n_reasons: int = 0,
 ) -> Iterator[pa.Table]:
-    """Say of each row what a user wants to know.
+    """Turn scored rows into tables of results.
 
     Parameters
     ----------
     detector : TollDetector
-        The one that gave the scores; with calibration rows, for `fdr`.
+        The detector of the scores; `fdr` needs one with calibration rows.
     blocks : iterable of Scored
         From `score_blocks`.
     only_anomalies : bool, default False
         Whether to leave out the rows called normal.
     fdr : float in (0, 1), optional
-        Rather than by the threshold, choose alarms among all rows together, of which a share of at most `fdr` is false
-        on average. Nothing is yielded before the last row has been scored; until then the p-values of all rows and what
-        is to be said of them are kept in memory.
+        Choose the alarms not by the threshold but among all rows together, so that on average at most this share of the
+        alarms is false. Then nothing is yielded before the last row has been scored: the results of all rows are kept
+        in memory.
     n_reasons : int >= 0, default 0
-        How many of the largest parts of the score to give; of a table, no more than it has columns.
+        How many reasons to give, that is columns with the largest parts of the score; at most all columns.
 
     Yields
     ------
     pyarrow.Table
-        A table a block: row (from 1), the column that was asked for if any, score, p_value with `fdr`, verdict, and
-        reason_1 to reason_K, null where there are fewer.
+        One table for each block, with the columns row (from 1), those that were asked for, score, p_value (with `fdr`),
+        verdict, and reason_1 to reason_K, null where there are fewer.
 
     Raises
     ------
     ValueError
-        If the column that was asked for has the name of another one, the rows have no reasons in words, or as `blocks`
-        does.
+        If a column that was asked for has the name of a column of results; if reasons are wanted of rows that are no
+        table; and errors of `blocks`.
 
     Warns
     -----
@@ -185,30 +185,30 @@ def result_tables(
         every = np.ones(len(block.scores), np.bool_)
         if fdr is None:
             kept = block.alarms if only_anomalies else every
-            table = _described(detector, block, kept, None, n_reasons)
-            yield _with_alarms(table, block.alarms[kept], n_reasons)
+            table = _without_verdicts(detector, block, kept, None, n_reasons)
+            yield _with_verdicts(table, block.alarms[kept], n_reasons)
         else:
-            from tollad.calibration import p_values  # SciPy takes a second, and is seldom needed
+            from tollad.calibration import p_values  # imports SciPy, which takes a second
 
             p = p_values(detector.calibration_scores_, block.scores)
-            # Whatever the other rows are, an alarm has a p-value of at most fdr.
+            # No alarm of Benjamini-Hochberg has a p-value above fdr, whatever the other rows are.
             kept = p <= fdr if only_anomalies else every
-            held.append((_described(detector, block, kept, p, n_reasons), kept, p))
+            held.append((_without_verdicts(detector, block, kept, p, n_reasons), kept, p))
     if fdr is None:
         return
     from tollad.calibration import benjamini_hochberg
 
     p = np.concatenate([p for _, _, p in held])
     alarms = benjamini_hochberg(p, fdr)
-    _warn_if_hopeless(alarms, p, len(detector.calibration_scores_), fdr)
+    _warn_of_too_few_calibration_rows(alarms, p, len(detector.calibration_scores_), fdr)
     for table, kept, p in held:
         its, alarms = alarms[: len(p)][kept], alarms[len(p) :]
         written = its if only_anomalies else np.ones(len(its), np.bool_)
-        yield _with_alarms(table.filter(pa.array(written)), its[written], n_reasons)
+        yield _with_verdicts(table.filter(pa.array(written)), its[written], n_reasons)
 
 
 def watch_drift(blocks: Iterable[Scored], calibration_scores: NDArray[np.float64]) -> Iterator[Scored]:
-    """Hand on scored rows, and warn once when they are no longer like the calibration rows."""
+    """Yield the blocks unchanged, and warn once when their scores differ from those of the calibration rows."""
     from tollad.calibration import DriftMonitor
 
     monitor = DriftMonitor(calibration_scores)
@@ -219,7 +219,7 @@ def watch_drift(blocks: Iterable[Scored], calibration_scores: NDArray[np.float64
 
 
 class MostAnomalous:
-    """The rows with the highest scores among those that pass by.
+    """Keeps the rows with the highest scores of all blocks that `watch` yields.
 
     Parameters
     ----------
@@ -229,10 +229,10 @@ class MostAnomalous:
     Attributes
     ----------
     found : list of (float, int, str or None)
-        Score of each, its number in the file, from 0, and its value of the column that was asked for; the highest score
-        first, of equal scores the first row.
+        Score, row number (from 0) and value of the column that was asked for; the highest score first, and the first
+        row among equal scores.
     rows : pyarrow.Table or ndarray, (n, ...)
-        The rows as the detector takes them. They are there once a row has passed by.
+        These rows as the detector takes them. Not set before the first block.
     """
 
     rows: TableOrArray
@@ -242,7 +242,7 @@ class MostAnomalous:
         self.found: list[tuple[float, int, str | None]] = []
 
     def watch(self, blocks: Iterable[Scored]) -> Iterator[Scored]:
-        """Hand on scored rows."""
+        """Yield the blocks unchanged."""
         for block in blocks:
             top = np.argsort(-block.scores, kind="stable")[: self.most]
             numbers = block.row_numbers()
@@ -257,14 +257,14 @@ class MostAnomalous:
             yield block
 
 
-def _described(
+def _without_verdicts(
     detector: TollDetector,
     block: Scored,
     kept: NDArray[np.bool_],
     p: NDArray[np.float64] | None,
     n_reasons: int,
 ) -> pa.Table:
-    """Return all that is said of some rows but whether they are anomalies."""
+    """Return the columns of results of some rows, without the verdict."""
     columns: list[tuple[str, pa.Array]] = [("row", pa.array(block.row_numbers()[kept] + 1))]
     if block.column is not None:
         columns.append((block.column, pa.array(block.values, pa.string()).filter(pa.array(kept))))
@@ -292,14 +292,16 @@ def _reasons(detector: TollDetector, rows: TableOrArray, n_reasons: int) -> list
     ]
 
 
-def _with_alarms(table: pa.Table, alarms: NDArray[np.bool_], n_reasons: int) -> pa.Table:
-    """Return a table with a column that says anomaly or normal, before the reasons."""
+def _with_verdicts(table: pa.Table, alarms: NDArray[np.bool_], n_reasons: int) -> pa.Table:
+    """Insert the column of verdicts before the reasons."""
     words = pa.array(np.where(alarms, "anomaly", "normal"), pa.string())
     return table.add_column(table.num_columns - n_reasons, "verdict", words)
 
 
-def _warn_if_hopeless(alarms: NDArray[np.bool_], p: NDArray[np.float64], n_calibration: int, fdr: float) -> None:
-    """Warn if the least p-value that there can be was reached, and is not small enough for any alarm."""
+def _warn_of_too_few_calibration_rows(
+    alarms: NDArray[np.bool_], p: NDArray[np.float64], n_calibration: int, fdr: float
+) -> None:
+    """Warn if rows have the smallest possible p-value, 1 / (n_calibration + 1), and it is too large for any alarm."""
     least = 1 / (n_calibration + 1)
     n_beyond = int((p <= least).sum())
     if alarms.any() or not n_beyond:

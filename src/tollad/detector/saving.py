@@ -1,4 +1,4 @@
-"""Saving: a fitted `TollDetector` as a file, and back."""
+"""Saving a fitted `TollDetector` to a file, and loading it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tollad.training.session import History
 
 
 class Saving(BaseEstimator):
-    """What a fitted detector keeps, and the file that keeps it."""
+    """The methods `save`, `load` and `to_onnx` of a detector, and its fitted attributes as a `Model`."""
 
     network: str | Builder | Modules
     columns_: list[Column]
@@ -65,21 +65,20 @@ class Saving(BaseEstimator):
         ----------
         path : path
         notes : mapping of JSON values, optional
-            Kept with the model and found again as `notes_`: what the rows were, say. By default those that the detector
-            was loaded with; ``{}`` for none.
+            Anything worth knowing, such as where the rows came from; `load` returns it as `notes_`. By default the
+            notes that the detector was loaded with; ``{}`` for none.
         overwrite : bool, default True
             Whether an existing file may be replaced.
         source : tollad.io.source.Source, optional
-            What the commands know of the file of the fit, by which later files are read; by default that which there
-            is.
+            How the file of the fit was read; later files are read in the same way. By default `source_`.
 
         Raises
         ------
         ValueError, TypeError
-            If the notes hold something that JSON does not know, NaN or infinity among them, or take more than about 40
-            MB as JSON; if parameters that were set after the fit are out of range, or `network` has become modules.
+            If the notes are not valid JSON (NaN and infinity are not) or take more than about 40 MB; if parameters were
+            set after the fit to values out of range, or `network` to modules.
         OSError
-            If the file cannot be written, or exists and `overwrite` is False. An older file is then as it was.
+            If the file cannot be written, or exists and `overwrite` is False. An existing file is then unchanged.
         """
         self.as_model(notes, source).save(path, overwrite=overwrite)
 
@@ -104,14 +103,14 @@ class Saving(BaseEstimator):
         OSError
             If the file cannot be written.
         """
-        # By name: the room of services stands on that of detectors, and only this method leads to it.
+        # Imported by name, since `serve` imports `detector` and only this method needs the reverse.
         importlib.import_module("tollad.serve.onnx").write_onnx(self.as_model(), path, overwrite=overwrite)
 
     def as_model(self, notes: Mapping[str, Any] | None = None, source: Source | None = None) -> Model:
-        """Return the fitted detector as plain parts, with `notes` and `source` as `save` takes them."""
+        """Return the fitted detector as a `Model`; `notes` and `source` are those of `save`."""
         check_is_fitted(self)
         parameters = self.get_params()
-        check_parameters(parameters)  # set_params may have changed what the file could not be loaded with
+        check_parameters(parameters)  # set_params may have set what `load` would refuse
         if not isinstance(self.network, str) and self.settings_.network != "custom":
             raise ValueError(
                 f"network was {self.settings_.network!r} at the fit and is now modules of your own; fit again, or set "
@@ -147,8 +146,8 @@ class Saving(BaseEstimator):
     ) -> Self:
         """Read a detector written by `save`; it gives the same scores to the bit on the same machine.
 
-        All that a file holds is checked before memory is given to the network. Its digest guards from accidents; it is
-        no signature, since whoever writes a file can compute it. To accept one file only, give its `sha256`.
+        The content is checked before memory is allocated for the network. The digest in a file detects accidents. It is
+        no signature, since anybody can compute it; to accept one particular file only, give its `sha256`.
 
         Parameters
         ----------
@@ -156,9 +155,9 @@ class Saving(BaseEstimator):
         device : str or torch.device, optional
             Where to run; by default as saved, or on the CPU with a warning if this machine has no such device.
         network : builder, nn.Module or (encoder, decoder), optional
-            For a detector with a network of your own: one of the same architecture. Its weights are replaced.
+            For a detector with modules of your own: modules of the same architecture. Their weights are replaced.
         sha256 : str, optional
-            The SHA-256 of the file that is wanted, as ``sha256sum`` prints it: any other file is refused.
+            SHA-256 of the file, as ``sha256sum`` prints it. Any other file is refused.
 
         Raises
         ------
@@ -179,11 +178,11 @@ class Saving(BaseEstimator):
             parameters["network"] = network
         with artifact.understood(path):
             self = cls(**parameters)
-            check_parameters(self.get_params())  # of which an older file may lack some
+            check_parameters(self.get_params())  # older files lack newer parameters, which now have their defaults
         return self._take(model)
 
     def _take(self, model: Model) -> Self:
-        """Become a detector that was saved."""
+        """Set all fitted attributes from a model."""
         record = model.record
         self._preparation, self._scorer, self.decision_ = model.preparation, model.scorer, model.decision
         self.settings_, self.history_ = record.settings, record.history

@@ -1,4 +1,4 @@
-"""Scorer: prepared rows become scores, and everything that one pass through the networks can tell of a row."""
+"""Scorer: rows become scores; one pass through the networks also gives parts, latents and reconstructions."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from tollad.training.stack import Stack
 
 @dataclass(frozen=True, eq=False)
 class Passed:
-    """What one pass tells of n rows.
+    """Results of one pass over n rows.
 
     Attributes
     ----------
     scores : ndarray of float64, (n,)
     parts : ndarray of float64, (n, *shape)
-        Share of each input of the network in the score, of the reconstruction and of the nearest row.
+        Part of each network input in the score: in its reconstruction errors and its distance to the nearest row.
     latent : ndarray of float64, (n,)
-        Share of the latent term.
+        Part of the latent term.
     x_hat : ndarray of float64, (M, n, *shape)
         Reconstructions by each member.
     """
@@ -47,8 +47,8 @@ class Passed:
 class Scorer:
     """A trained stack with its objective: equation (3).
 
-    Of one member the score is the objective. Of several it is the mean of theirs, each divided by its mean over the
-    training rows. The distance to the nearest training row, where there is one, is added.
+    The score of a single member is its objective. The score of several is the mean over members, each divided by its
+    mean over the training rows. If there is `nearest`, the distance to the nearest kept training row is added.
 
     Attributes
     ----------
@@ -57,13 +57,13 @@ class Scorer:
     objective : Objective
         The one that it was trained with.
     center : Tensor, (M, latent_dim), or None
-        Target of the collapse in place of the objective's own, for one that was the mean of the batch.
+        Target of the collapse if that of the objective is the mean of the batch: the mean latent of the training rows.
     member_means : ndarray of float64, (M,)
         Mean score of each member over the training rows.
     nearest : Nearest or None
         The third term: the distance to the nearest training row.
     doubled : bool
-        Whether the networks run in double precision, whatever they were trained in.
+        Whether the networks run in double precision, whatever precision they were trained in.
     """
 
     stack: Stack
@@ -88,7 +88,7 @@ class Scorer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self.__post_init__()  # what follows from the stack need not travel
+        self.__post_init__()  # computed from the other fields
 
     @classmethod
     def learn(
@@ -99,7 +99,7 @@ class Scorer:
         rows: Rows,
         nearest: Nearest | None = None,
     ) -> tuple[Scorer, NDArray[np.float64]]:
-        """Return the scorer of a trained stack, and the scores of its training rows, (n,); `nearest` as drawn."""
+        """Return the scorer of a trained stack, and the scores of the training rows, (n,). It scales `nearest`."""
         network, center = scoring.scoring_copy(stack), None
         if objective.target == "batch_mean":
             center = scoring.mean_latent(network, rows, preparation)
@@ -137,7 +137,7 @@ class Scorer:
         return scoring.run(self._network, rows, preparation)
 
     def explained(self, rows: NDArray[Any], preparation: Preparation) -> Passed:
-        """Return all that one pass tells of the rows; the scores are those of `scores` to the bit."""
+        """Return scores, parts and reconstructions from one pass. The scores equal those of `scores` to the bit."""
         blocks = []
         errors = {name: w for name, w in self.objective.weights.items() if not name.startswith("latent_")}
         error, n_members = Objective(errors), len(self.member_means)
@@ -158,7 +158,7 @@ class Scorer:
         return Passed(scores, parts, latent, np.concatenate([block[3] for block in blocks], axis=1))
 
     def _terms(self, rows: NDArray[Any], preparation: Preparation) -> NDArray[np.float64]:
-        """Return what the score of each row is the weighted sum of: the scores of the members, then distances."""
+        """Return the summands of the score before weighting, (n, M or more): scores of the members, then distances."""
         blocks = []
         for x, x_hat, z in self.run(rows, preparation):
             terms = self.objective(x, x_hat, z, center=self.center).double().cpu().numpy()
@@ -168,7 +168,7 @@ class Scorer:
         return np.concatenate(blocks)
 
     def _all_terms(self, rows: Rows, preparation: Preparation) -> Rows:
-        """Return the terms of training rows: beyond memory if the rows are."""
+        """Return the terms of training rows, on disk if the rows are."""
         if not isinstance(rows, LargeRows):
             return self._terms(rows, preparation)
         kept = RowFile(len(self._weights), len(rows))
@@ -177,12 +177,12 @@ class Scorer:
         return LargeRows(kept)
 
     def _joined(self, terms: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return one score a row from its terms, (n, M or more).
+        """Return the score of each row, (n,), from its terms, (n, M or more).
 
-        Values that are taken as they are may be too large to square: such a row gets the largest of all numbers.
+        Without preprocessing values may be too large to square. Such a row gets the largest finite number as score.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            # Term by term: how NumPy sums along an axis depends on how many rows there are.
+            # Term by term, since the rounding of NumPy's sum along an axis depends on the number of rows.
             joined = terms[:, 0] * self._weights[0]
             for term in range(1, len(self._weights)):
                 joined = joined + terms[:, term] * self._weights[term]

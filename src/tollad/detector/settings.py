@@ -1,4 +1,4 @@
-"""Settings: the parameters of one fit, with the values that "auto" stands for."""
+"""Settings: the parameters of one fit, with "auto" replaced by values."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Settings:
     batch_size, steps, n_members : int
     corruption : {"mixed"} or None
     schedule : {"constant", "cosine"}
-        Of the learning rate: falling when rows are corrupted, else the paper's.
+        Of the learning rate: "cosine" if rows are corrupted, else "constant" as in the paper.
     error : str
     neighbors : int
     neighbor_weight : float
@@ -60,14 +60,14 @@ class Settings:
     corruption: str | None
     schedule: Literal["constant", "cosine"]
     error: str = "l2"
-    # Files of before do not name them.
+    # Older model files lack these.
     neighbors: int = 0
     neighbor_weight: float = 1.0
     n_channels: int | None = None
 
 
 def check_settings(settings: Settings) -> None:
-    """Raise ValueError or TypeError for settings that no fit has: those of a file may be any values."""
+    """Raise ValueError or TypeError for values that no fit gives; those in a file may be anything."""
     values = vars(settings)
     for name, check in _CHECKS.items():
         check(name, values[name])
@@ -102,7 +102,7 @@ def resolve(parameters: Mapping[str, Any], shape: Sequence[int], n_rows: int) ->
     parameters : mapping of str
         Checked by `tollad.detector.parameters.check_parameters`.
     shape : sequence of int
-        Of a row as a network that keeps its shape takes it: (d,), (C, T) or (C, H, W).
+        Of a row with its channels: (d,), (C, T) or (C, H, W).
     n_rows : int
 
     Raises
@@ -165,12 +165,12 @@ _DENOISING: dict[str, Any] = {"beta": 1.0, "learning_rate": 2e-3, "batch_size": 
 
 
 def _denoising_steps(n_rows: int) -> int:
-    """400 steps up to 10,000 rows, then more with the root of their number, up to 2,000."""
+    """400 steps up to 10,000 rows; above, in proportion to the square root of their number, up to 2,000."""
     return min(max(round(4 * math.sqrt(n_rows)), 400), 2000)
 
 
 def _neighbors(n_columns: int) -> int:
-    """2,000 rows, or as many as take 16 MB."""
+    """2,000 rows, or fewer if these would take more than 16 MB."""
     return min(2000, max(2**21 // n_columns, 1))
 
 
@@ -187,7 +187,7 @@ def _resolve_hidden(network: Any, hidden: Any) -> tuple[int, ...] | None:
 
 
 def as_json(value: Any) -> Any:
-    """Return a parameter of a detector as JSON can hold it; what it cannot hold becomes text."""
+    """Return a parameter of a detector as a JSON value; values that JSON lacks become text."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (list, tuple)) and not any(isinstance(part, nn.Module) for part in value):
@@ -198,6 +198,6 @@ def as_json(value: Any) -> Any:
         return value
     if isinstance(value, Integral):
         return int(value)
-    if isinstance(value, FunctionType):  # a builder of a network, whose text would name a place in memory
+    if isinstance(value, FunctionType):  # a builder of a network; its str() would hold an address in memory
         return f"{value.__module__}.{value.__qualname__}"
     return float(value) if isinstance(value, Real) else str(value)

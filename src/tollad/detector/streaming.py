@@ -1,4 +1,4 @@
-"""Scores of rows that come block by block, from a file of any size or from Python, in constant memory."""
+"""Scores of rows in blocks, from a file of any size or from Python, in constant memory."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def iter_scores(
     Parameters
     ----------
     detector : TollDetector or SeriesDetector
-        Fitted. To one of a series, rows and blocks are successive time steps.
+        Fitted. For a SeriesDetector, rows are successive time steps.
     source : path or iterable of array-like
         A file as ``tollad score`` reads it (CSV, also gzipped, Parquet, NPY, NPZ), "-" for standard input; or blocks of
-        rows, each what `TollDetector.anomaly_score` takes. One array (such as a `numpy.memmap`) or frame is not a block
-        but cut into some.
+        rows, each as `TollDetector.anomaly_score` takes them. A single array (such as a `numpy.memmap`) or frame is cut
+        into blocks.
     header, key
         Of a file, as in `tollad.io.inputs.row_blocks`.
     reject : callable, optional
-        Of a file: is told of rows that cannot be read, which are then left out and have no score: ``(number of the row
-        from 0, line or None, reason, text)``. By default such a row is an error.
+        ``(row number from 0, line or None, reason, text)``: called for each row of a file that cannot be read. Such
+        rows then have no score. By default they are an error.
 
     Yields
     ------
@@ -62,7 +62,7 @@ def iter_scores(
     5
     """
     of_series: Any = getattr(detector, "iter_scores", None)
-    if of_series is not None:  # a step's score depends on the steps around it
+    if of_series is not None:  # the score of a time step depends on the steps around it
         yield from of_series(source, header=header, key=key)
         return
     if isinstance(source, (str, os.PathLike)):

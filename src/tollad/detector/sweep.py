@@ -1,4 +1,4 @@
-"""Many detectors of one set of rows, trained as stacks: values of beta, lengths of the latent and seeds, compared."""
+"""Detectors for a grid of beta, latent_dim and seed, trained together as stacks and compared without labels."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ CRITERIA = {
 
 _HELD_OUT = 0.2
 _LEAST_ROWS = 20
-# Members of a stack: a step costs a member least in one of about 20, see `tollad.bench.plan`.
+# Members in a stack. The cost of a step for each member is least at about 20, see `tollad.bench.plan`.
 _MEMBERS = 20
 _TIMED_STEPS = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One detector of a sweep, and what was measured of it.
+    """One detector of a sweep, and its criteria.
 
     Attributes
     ----------
     detector : TollDetector
-        Fitted, and calibrated by the rows that were held out.
+        Fitted, and calibrated on the rows that were held out.
     beta : float
     latent_dim, random_state : int
     criteria : dict of str to float
-        By the names of `CRITERIA`; without a second seed there is no agreement.
+        By the names of `CRITERIA`; "agreement" is missing if there is only one seed.
     remarks : tuple of str
-        What the fit warned of.
+        Warnings of the fit.
     """
 
     detector: TollDetector
@@ -74,34 +74,33 @@ def sweep(
     say: Callable[[str], None] = lambda text: None,
     **parameters: Any,
 ) -> list[Candidate]:
-    """Fit a detector for each beta, length of the latent and seed, and measure each without labels.
+    """Fit a detector for each beta, latent_dim and seed, and compare them without labels.
 
-    A fifth of the rows is held out, the same for all. The members of all detectors are trained together as stacks,
-    which takes less than one fit after another; each is the detector that a fit of its own to the same rows would give,
-    but for the last bits.
+    A fifth of the rows is held out, the same for all. The detectors are trained together as stacks, which takes less
+    time than one fit after another. Up to rounding, each equals a separate fit to the same rows.
 
     Parameters
     ----------
     X : array-like or frame
-        Normal rows, as of `TollDetector.fit`; at least 20.
+        Normal rows as in `TollDetector.fit`; at least 20.
     betas : sequence of float, default (0.1, 1, 10)
     latent_dims : sequence of int or "auto", default ("auto",)
     seeds : sequence of int, default (0, 1, 2)
         Values of ``random_state``.
     say : callable, optional
-        Told what the sweep is going to take, before it begins.
+        Called once, before the training, with a sentence that says how long it takes.
     **parameters
-        Others of `TollDetector`, the same for all. `early_stopping` and modules of your own are for single fits.
+        Other parameters of `TollDetector`, the same for all; neither `early_stopping` nor modules of your own.
 
     Returns
     -------
     list of Candidate
-        By beta, latent and seed, in the order given.
+        Ordered by beta, then latent_dim, then seed, as given.
 
     Raises
     ------
     ValueError, TypeError
-        As of a fit, for fewer rows, for rows beyond memory, and for what cannot be swept.
+        As in a fit; for fewer rows than 20, rows beyond memory, `early_stopping` and modules of your own.
 
     Examples
     --------
@@ -139,7 +138,7 @@ def sweep(
     groups = _groups([len(stack) for stack in stacks], [d.settings_.latent_dim for d in detectors])
     trained: dict[int, History] = {}
     for number, chosen in enumerate(groups):
-        together = _Together([detectors[i] for i in chosen], [stacks[i] for i in chosen], rows)
+        together = _JointTraining([detectors[i] for i in chosen], [stacks[i] for i in chosen], rows)
         if number == 0:
             seconds = together.seconds_of_a_step() * detectors[0].settings_.steps * len(groups)
             say(f"{len(grid)} fits of {len(stacks[0])} members, {detectors[0].settings_.steps} steps each, as "
@@ -154,11 +153,11 @@ def sweep(
         settings, remarks = detector.settings_, tuple(dict.fromkeys(str(one.message) for one in caught))
         beta, _, seed = grid[number]
         found.append(Candidate(detector, beta, settings.latent_dim, seed, {}, remarks))
-    return _measured(found, held)
+    return _with_criteria(found, held)
 
 
-class _Together:
-    """Detectors whose members are one stack."""
+class _JointTraining:
+    """Trains detectors whose members are joined in one stack."""
 
     def __init__(self, detectors: Sequence[TollDetector], stacks: Sequence[Stack], rows: NDArray[Any]) -> None:
         first = detectors[0]
@@ -181,15 +180,15 @@ class _Together:
         )
 
     def seconds_of_a_step(self) -> float:
-        """Return about how long a step takes; what is trained for it is forgotten."""
+        """Return about how many seconds a step takes. `train` starts anew afterwards."""
         join(self._stacks, self._whole)
-        self._fit(1)  # the first step of a process takes longer
+        self._fit(1)  # the first step of a process takes longer than others
         start = time.perf_counter()
         self._fit(_TIMED_STEPS)
         return (time.perf_counter() - start) / _TIMED_STEPS
 
     def train(self) -> list[History]:
-        """Train all members, give them back to their stacks, and return what was measured of each stack."""
+        """Train all members, copy them back into their stacks, and return the history of each stack."""
         join(self._stacks, self._whole)
         history = self._fit(self._settings[0].steps)
         divide(self._whole, self._stacks)
@@ -205,7 +204,7 @@ class _Together:
     def _fit(self, steps: int) -> History:
         settings = self._settings[0]
         with warnings.catch_warnings():
-            # That the loss did not improve is for each detector to say, not for all of them together.
+            # The caller gives this warning for each detector.
             warnings.filterwarnings("ignore", "training did not improve")
             return fit(
                 self._whole.train(),
@@ -219,7 +218,7 @@ class _Together:
 
 
 def _split(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return which of n rows to train on and to hold out, the same for all detectors of a sweep."""
+    """Return the numbers of the rows to train on and to hold out, the same for all detectors of a sweep."""
     if n < _LEAST_ROWS:
         raise ValueError(f"a sweep holds out a fifth of the rows and needs {_LEAST_ROWS} or more; there are {n}")
     order = np.random.default_rng([n, 2]).permutation(n)
@@ -228,14 +227,14 @@ def _split(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _groups(n_members: Sequence[int], latent_dims: Sequence[int]) -> list[list[int]]:
-    """Return the numbers of the detectors of each stack, those of like latents together: little is then filled up."""
+    """Return the numbers of the detectors of each stack. Similar latent_dim stay together, so that little is padded."""
     size = max(1, _MEMBERS // n_members[0])
     order = sorted(range(len(n_members)), key=lambda number: latent_dims[number])
     return [order[first : first + size] for first in range(0, len(order), size)]
 
 
-def _measured(found: Sequence[Candidate], held: NDArray[Any]) -> list[Candidate]:
-    """Return candidates with what the held-out rows say of each."""
+def _with_criteria(found: Sequence[Candidate], held: NDArray[Any]) -> list[Candidate]:
+    """Return the candidates with their criteria on the held-out rows."""
     preparation = found[0].detector._preparation
     labels = np.repeat([0, 1], len(held))
     both = np.concatenate([held, _shuffled(held, None if held.ndim > 2 else preparation.origin[: held.shape[1]])])
@@ -263,7 +262,7 @@ def _rank_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> f
 
 
 def _shuffled(rows: NDArray[Any], origin: NDArray[np.int64] | None) -> NDArray[Any]:
-    """Return rows in which each column has values of other rows; what is made of one column moves together."""
+    """Permute each column by itself, so that rows mix values of several; inputs of one column stay together."""
     random, moved = np.random.default_rng(len(rows)), rows.copy()
     if origin is None:
         flat = moved.reshape(len(rows), -1)
@@ -279,12 +278,12 @@ def _columns(origin: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 
 
 def best_of(found: Sequence[Candidate], by: str) -> Candidate:
-    """Return a candidate of the beta and latent with the highest mean of a criterion, with that of its own highest.
+    """Choose beta and latent_dim by the highest mean of a criterion over seeds, then the best seed of these.
 
     Raises
     ------
     ValueError
-        If the candidates were not measured so.
+        If the candidates lack this criterion.
     """
     if by not in found[0].criteria:
         raise ValueError(f"there is no {by} of these fits; there is {', '.join(found[0].criteria)}")
@@ -294,7 +293,7 @@ def best_of(found: Sequence[Candidate], by: str) -> Candidate:
 
 
 def records(found: Sequence[Candidate]) -> list[dict[str, Any]]:
-    """Return a row a fit: beta, latent_dim, random_state, its criteria and remarks."""
+    """Return the candidates as plain records: beta, latent_dim, random_state, criteria and remarks."""
     return [
         {
             "beta": one.beta,
@@ -308,7 +307,7 @@ def records(found: Sequence[Candidate]) -> list[dict[str, Any]]:
 
 
 def averaged(found: Sequence[Candidate]) -> str:
-    """Return a table as text: a line for each beta and latent, with the mean of each criterion and its spread."""
+    """Return a table as text: for each beta and latent_dim, mean and standard deviation of each criterion."""
     names = [*found[0].criteria]
     lines = [["beta", "latent", "fits", *names, ""]]
     for cell in _cells(found):

@@ -1,4 +1,4 @@
-"""What the parts of a model file must be and how they must fit each other, before memory is given to a network."""
+"""Checks of the parts of a model file, each alone and against the others, before memory is allocated."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from tollad.tables.schema import CYCLES, Column, Kind
 
 Arrays = Mapping[str, NDArray[Any]]
 
-# Rows of which a file says the scores, and the most values that they may have, but for a single row.
+# A file holds the scores of at most so many rows, and of one row only if more would have more values than this.
 _N_ROWS, _MOST_VALUES = 64, 1 << 16
 _TOLERANCE = 1e-9
-# Convolutions have the fewest weights for a row: in the extreme of one channel, a twentieth of its values.
+# Convolutions have the fewest weights: with one channel, a twentieth of the values of a row.
 _VALUES_A_WEIGHT = 64
 
 
 def check_names(names: object, n_columns: int) -> None:
-    """Raise ValueError for what is no list of n texts."""
+    """Raise ValueError unless names are a list of n texts."""
     if not isinstance(names, list) or len(names) != n_columns or not all(isinstance(name, str) for name in names):
         raise ValueError(f"no names of the {n_columns} columns of the rows")
 
 
 def check_columns(columns: Sequence[Column], n_columns: int) -> None:
-    """Raise ValueError for what are no columns of a frame: numbers and texts that any reader may rely on."""
+    """Raise ValueError unless columns are valid: other modules rely on types and lengths of their fields."""
     check_names([column.name for column in columns], n_columns)
     for column in columns:
         known = (
@@ -52,9 +52,9 @@ def check_columns(columns: Sequence[Column], n_columns: int) -> None:
 
 
 def check_row_shape(shape: tuple[Any, ...], weights: Arrays | None) -> None:
-    """Raise ValueError for what is no shape of a row: (d,), (H, W), (C, T) or (C, H, W).
+    """Raise ValueError unless a shape is that of a row: (d,), (H, W), (C, T) or (C, H, W).
 
-    Rows have far fewer values than `weights`, those of a named network: more are refused before memory is asked for.
+    A row has far fewer values than a named network has weights. Larger rows are refused before memory is allocated.
     """
     if not 1 <= len(shape) <= 3 or not all(type(side) is int and side > 0 for side in shape):
         raise ValueError(f"rows of shape {shape!r:.60}")
@@ -63,7 +63,7 @@ def check_row_shape(shape: tuple[Any, ...], weights: Arrays | None) -> None:
 
 
 def check_features(features: Features, row_shape: tuple[int, ...], n_columns: int) -> None:
-    """Raise ValueError for constants that are not those of rows of one shape; a table has `n_columns` numbers."""
+    """Raise ValueError unless the constants are those of rows of this shape; a table has `n_columns` numbers."""
     for name, array in features.arrays().items():
         if array.dtype != (np.int64 if name == "flagged" else np.float64) or not np.isfinite(array).all():
             raise ValueError(f"features.{name} holds no finite numbers of its kind")
@@ -95,9 +95,9 @@ def check_features(features: Features, row_shape: tuple[int, ...], n_columns: in
 def check_weights(
     weights: Arrays, means: NDArray[Any], center: NDArray[Any] | None, settings: Settings, input_shape: tuple[int, ...]
 ) -> None:
-    """Raise ValueError for weights that are not those of the network that the settings name.
+    """Raise ValueError unless the weights are those of the network that the settings name.
 
-    The network is laid out without memory, so that settings cannot ask for more of it than the file has weights.
+    The network is built on the meta device, which allocates nothing, so that settings of any size are safe.
     """
     check_settings(settings)
     n_members, dtype = settings.n_members, np.float64 if settings.precision == "float64" else np.float32
@@ -130,7 +130,7 @@ def check_weights(
 
 
 def check_nearest(kept: Arrays, n_seen: Any, row_shape: tuple[int, ...], n_views: int) -> None:
-    """Raise ValueError for what are no kept training rows of one shape, their mean distances, factors and reaches."""
+    """Raise ValueError unless kept training rows, mean distances, factors and reaches have their shapes and ranges."""
     rows, means, factors, reaches = (kept[name] for name in ("rows", "means", "factors", "reaches"))
     if rows.dtype != np.float64 or rows.shape[1:] != row_shape or np.isinf(rows).any():
         raise ValueError("kept rows of another shape or kind than the rows of the fit")
@@ -149,9 +149,9 @@ def check_nearest(kept: Arrays, n_seen: Any, row_shape: tuple[int, ...], n_views
 
 
 def rows_to_check(preparation: Preparation, row_shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return rows made up of the constants, from the middle of the training rows outwards: (k, ...).
+    """Return rows drawn around the means of the training rows, with growing spread: (k, ...).
 
-    So every unit of a network is at work in one of them. Those of images and series are float32 numbers.
+    So every unit of a network is active in one of them. Rows of images and series are float32 numbers.
     """
     features, is_table = preparation.features, len(row_shape) == 1
     shape = (len(features.fill),) if is_table else row_shape
@@ -168,7 +168,7 @@ def rows_to_check(preparation: Preparation, row_shape: tuple[int, ...]) -> NDArr
 
 
 def scores_in_double(scorer: Scorer, preparation: Preparation, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the scores of some rows in double precision, where all machines nearly agree: (k,)."""
+    """Return the scores of rows in double precision, (k,), in which machines agree closely."""
     if scorer.in_double:
         return scorer.scores(rows, preparation)
     center = None if scorer.center is None else scorer.center.cpu().double()
@@ -177,6 +177,6 @@ def scores_in_double(scorer: Scorer, preparation: Preparation, rows: NDArray[np.
 
 
 def check_scores(found: NDArray[np.float64], noted: NDArray[Any]) -> None:
-    """Raise ValueError if a file says other scores of its rows than its weights give."""
+    """Raise ValueError if the scores noted in a file are not those that its weights give."""
     if noted.shape != found.shape or not np.allclose(found, noted, rtol=_TOLERANCE, atol=0.0):
         raise ValueError("its weights and constants give other scores than it says they do")

@@ -1,4 +1,4 @@
-"""What is unusual about one value of a table, in words: of a category its rarity, of a date the guilty cycle."""
+"""What is unusual about a value, in words: how rare a category is, or which cycle of a date stands out."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from tollad.tables.schema import CYCLES, MAX_LEVELS, Column, Encoding, encoding
 
 _MOST_LETTERS = 40
-# The first day of the count of days, 1970-01-01, was one.
+# Day 0, 1970-01-01, was a Thursday.
 _WEEKDAYS = ("Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday")
 
 
 def worded(value: Any, digits: int = 4) -> str:
-    """Return a value as text: numbers with so many digits, long texts cut."""
+    """Return a value as text: numbers rounded to significant digits, long texts shortened."""
     is_number = isinstance(value, Real) and not isinstance(value, bool)  # NumPy's among them
     if value is None or (is_number and np.isnan(value)):
         return "missing"
@@ -31,7 +31,7 @@ def worded(value: Any, digits: int = 4) -> str:
 
 
 def compared(seen: Any, expected: Any) -> str:
-    """Return ``"3, expected about 41"``: with as many digits as it takes to tell the two apart.
+    """Return text such as ``"3, expected about 41"``, with enough digits to show the difference.
 
     Examples
     --------
@@ -54,11 +54,11 @@ class Wording:
     ----------
     columns : sequence of Column, (k,)
     seen, expected : ndarray of float64, (n, m)
-        The encoded rows, and what the network makes of them.
+        The encoded rows, and their reconstructions.
     parts : ndarray of float64, (n, m)
-        Share of each column of the matrices in the error.
+        Part of each encoded column in the score.
     values, decoded : ndarray of object, (n, k)
-        The rows as values, and the decoded reconstruction.
+        The rows as values, and the decoded reconstructions.
     """
 
     columns: Sequence[Column]
@@ -89,7 +89,7 @@ class Wording:
         return encoding(self.columns)
 
     def _date(self, row: int, column: Column, outputs: NDArray[np.intp], value: Any, decoded: Any) -> str:
-        """Say which part of a date is unusual: the day, or the place in one of its cycles, in local time."""
+        """Describe the most unusual part of a date, in local time: the day, or the position in one of its cycles."""
         parts = self.parts[row, outputs]
         by_cycle = {cycle: parts[1 + 2 * j : 3 + 2 * j].sum() for j, cycle in enumerate(column.cycles)}
         cycle = max(by_cycle, key=by_cycle.__getitem__)
@@ -117,14 +117,14 @@ def _phase(sine: float, cosine: float) -> float:
 
 
 def _place(cycle: str, phase: float) -> str:
-    """Return the place in a cycle in words.
+    """Return a position in a cycle in words.
 
     Examples
     --------
     >>> _place("hour", 3 / 24), _place("weekday", 3 / 7), _place("day of year", 0.5)
     ('hour 03', 'Sunday', 'early July')
     """
-    # What stands for a whole hour or day may be a rounding below it.
+    # A full hour may be just below the integer by rounding.
     if cycle == "hour":
         return f"hour {int(phase * 24 + 1e-6) % 24:02}"
     if cycle == "weekday":

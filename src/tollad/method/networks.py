@@ -19,7 +19,7 @@ from tollad.method.traits import Builder, Traits
 
 __all__ = ["conv", "conv1d", "conv28", "conv32", "mlp", "mlp_layernorm"]
 
-# Of images and windows that strided convolutions take.
+# The least height, width or number of time steps that strided convolutions take.
 _LEAST_SIDE = 8
 
 
@@ -62,21 +62,21 @@ def find_builder(network: str | Builder) -> Builder:
 
 
 def is_modules(network: object) -> bool:
-    """Whether a network is modules, which start from the weights that they have: one, or a pair (encoder, decoder)."""
+    """Whether a network is given as torch modules: one, or a pair (encoder, decoder)."""
     if isinstance(network, tuple):
         return len(network) == 2 and all(isinstance(part, nn.Module) for part in network)
     return isinstance(network, nn.Module)
 
 
 def traits_of(network: object) -> Traits:
-    """Return the traits of a builder or of its name; those of a user's modules and builders without are the default."""
+    """Return the traits of a builder, or of the builder of a name; the default `Traits()` if none are declared."""
     named = globals()[network] if isinstance(network, str) and network in __all__ else network
     traits: Traits = getattr(named, "traits", Traits())
     return traits
 
 
 def automatic(shape: Sequence[int], corruption: str | None) -> str:
-    """Return the name of the network that "auto" stands for.
+    """Return the name of the network that "auto" stands for, as the traits of the networks declare it.
 
     Parameters
     ----------
@@ -115,13 +115,15 @@ def _is_image(shape: Sequence[int]) -> bool:
 
 
 def _is_denoised(shape: Sequence[int], corruption: str | None) -> bool:
-    """Whether rows are corrupted: tables are, unless it is said otherwise."""
+    """Whether rows are corrupted in training: rows of tables are by default."""
     return corruption == "mixed" or (corruption == "auto" and len(shape) == 1)
 
 
 @Traits(
     n_axes=1,
-    latent_dim=lambda size: min(16, math.ceil(size / 2)),  # 16 as in B.3; never above half the columns
+    latent_dim=lambda size: min(
+        16, math.ceil(size / 2)
+    ),  # 16 as in B.3. Never above half the columns: no bottleneck otherwise.
     batched=True,
     automatic=lambda shape, corruption: not _is_image(shape) and not _is_denoised(shape, corruption),
 )
@@ -146,9 +148,9 @@ def mlp(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (25
     automatic=lambda shape, corruption: not _is_image(shape) and _is_denoised(shape, corruption),
 )
 def mlp_layernorm(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (256, 128)) -> Autoencoder:
-    """Dense layers as in `mlp` with LayerNorm, which treats corrupted and clean rows of a batch apart.
+    """Dense layers as in `mlp`, with LayerNorm: corrupted rows of a batch do not change how clean ones are normalised.
 
-    The network of the default for tables, there with ``latent_dim=128``.
+    The default for tables, with ``latent_dim=128``.
     """
     return _dense(_need_axes(input_shape, 1, "mlp_layernorm"), latent_dim, hidden, nn.LayerNorm)
 
@@ -271,7 +273,7 @@ def _strided(input_shape: tuple[int, ...], latent_dim: int, hidden: Sequence[int
     encoder += [nn.Flatten(), nn.Linear(flat, latent_dim)]
     decoder: list[nn.Module] = [nn.Linear(latent_dim, flat), nn.Unflatten(1, (widths[-1], *sizes[-1]))]
     for level in reversed(range(len(hidden))):
-        # Halving drops the last line of an odd side; the output padding brings it back.
+        # Halving an odd side drops its last line. The output padding restores it.
         odd = tuple(side % 2 for side in sizes[level])
         decoder += [norm(widths[level + 1]), nn.LeakyReLU(0.1)]
         decoder.append(transposed(widths[level + 1], widths[level], 4, 2, 1, output_padding=odd))
@@ -279,7 +281,7 @@ def _strided(input_shape: tuple[int, ...], latent_dim: int, hidden: Sequence[int
 
 
 def initialise(network: nn.Module, seed: int) -> None:
-    """Draw PyTorch's default initial weights from `seed`, leaving torch's global random state alone.
+    """Draw PyTorch's default initial weights from `seed` without touching torch's global random state.
 
     The values are those that ``torch.manual_seed(seed)`` followed by building the network would give.
 

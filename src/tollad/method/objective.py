@@ -26,8 +26,8 @@ class Objective:
         term whose weights are all 0 is not computed, so ``beta = 0`` is the plain autoencoder to the bit.
     target : {"origin", "batch_mean"} or Tensor of shape (latent_dim,), default "origin"
         What the latents collapse onto. ``"batch_mean"`` (section 4.1) is the mean of each member's batch, taken as
-        a constant: gradients do not flow through it. A score that did that would depend on the batch, so scoring passes
-        `center`, the mean latent of the training rows, instead.
+        a constant: gradients do not flow through it. When scoring, this would make a score depend on
+        its batch; so scoring passes `center`, the mean latent of the training rows, instead.
 
     Raises
     ------
@@ -63,7 +63,7 @@ class Objective:
     def __call__(
         self, x: Tensor, x_hat: Tensor, z: Tensor, *, center: Tensor | None = None, radius: Tensor | None = None
     ) -> Tensor:
-        """Return one value a sample: the anomaly score when the model is in evaluation mode.
+        """Return one value a sample; with a model in evaluation mode this is the anomaly score.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ class Objective:
         -------
         Tensor, (B,) or (M, B)
         """
-        # Half-precision outputs of mixed precision meet here, where a norm over thousands of values would lose digits.
+        # Outputs of mixed precision are in half precision, in which a norm over thousands of values loses digits.
         x_hat, z = x_hat.to(x.dtype), z.to(x.dtype)
         total: Tensor | None = None
         for name, values in self.weights.items():

@@ -4,7 +4,7 @@ A reconstruction error takes ``(x, x_hat)``; a latent penalty, whose name begins
 two shapes are all that `tollad.method.objective.Objective` needs to know, so a new term is one function in this module;
 `homogeneous` declares a norm.
 
-Each term also works alone, in a torch model that is not ours. Here the collapse term joins a classifier's loss:
+Each term also works alone in any torch model. Here the collapse term joins a classifier's loss:
 
 >>> import torch
 >>> from tollad.method.terms import latent_l2
@@ -14,7 +14,7 @@ Each term also works alone, in a torch model that is not ours. Here the collapse
 0.75
 
 Gradients are finite everywhere. At exactly 0, where a norm has no derivative, they are 0 (a subgradient); no other
-value or gradient is changed, so there is no epsilon to tune and none to explain.
+value or gradient is changed, so there is no epsilon to tune.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _Term = TypeVar("_Term", bound=Callable[..., Tensor])
 
 
 def homogeneous(degree: int) -> Callable[[_Term], _Term]:
-    """Declare a norm (degree 1) or a norm's power: the laws of norms then hold it to that, see `degree_of`."""
+    """Declare a term as a norm (degree 1) or the power of one. The tests of norms then run over it, see `degree_of`."""
 
     def declare(term: _Term) -> _Term:
         vars(term)["degree"] = degree

@@ -1,4 +1,4 @@
-"""What the other rooms must know about a network, declared where the network is built."""
+"""Traits of a network: which rows it takes and which defaults suit it, declared where the network is built."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Traits:
     Attributes
     ----------
     n_axes : {1, 2, 3} or None
-        Axes of a row: (columns,), (channels, time steps) or (channels, height, width). A network of flat rows is given
-        every other kind flattened; None takes rows in the shape that they have.
+        Axes of a row: (columns,), (channels, time steps) or (channels, height, width). With 1, rows of any other shape
+        are flattened. None takes rows in the shape that they have.
     latent_dim : callable
         From the number of values in a row to the ``latent_dim`` that "auto" stands for.
     batched : bool

@@ -1,4 +1,4 @@
-"""Pictures: scores, reasons, images, series, theory and the tables of the paper. Only here is matplotlib imported."""
+"""Pictures: scores, reasons, images, series, theory and the tables of the paper. No other room imports matplotlib."""
 
 from tollad.plots.images import part_map, part_maps
 from tollad.plots.maps import image_maps

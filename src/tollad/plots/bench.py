@@ -1,4 +1,4 @@
-"""Pictures of results. matplotlib, the extra `plot`, is imported when the first is drawn."""
+"""Pictures of benchmark results. matplotlib, the extra `plot`, is imported when the first is drawn."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ _GREY, _PALE, _BAND = "#767676", "#BBBBBB", "#F4F4F4"
 _SELECTED = {"best_validation": "o", "last": "s"}
 _BASELINES = ("v", "^", "<", ">", "X", "P")
 _STYLES = ("-", "--", ":")
-# Inches; what a name of the legend and each of its lines add to the height.
+# Inches that each name of the legend, and each of its lines, adds to the height.
 _WIDTH, _HEIGHT = 8.0, 4.3
 _NAME, _LINE = 0.06, 0.14
-_LEGEND_CHARACTERS = 110  # what a line of the legend has room for
+_LEGEND_CHARACTERS = 110  # characters that fit in a line of the legend
 _METRICS = {"auroc": "AUROC (%)", "f1": "F1 (%)"}
 
 
 def draw_report(report: Report, path: str | os.PathLike[str]) -> None:
-    """Draw a table: what was published of each measured method, and what was measured, cell by cell.
+    """Draw a table cell by cell: published and measured values of each method.
 
-    Above are methods that are only quoted, as grey ticks, and below baselines. Bars are standard deviations of the
-    others.
+    In each cell, methods that are only quoted are grey ticks at the top, measured methods are in the middle, with bars
+    of a standard deviation, and baselines are at the bottom.
 
     Parameters
     ----------
     report : Report
     path : path
-        The picture; its ending tells the format.
+        The picture; its ending determines the format.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def draw_report(report: Report, path: str | os.PathLike[str]) -> None:
     figure, axes = _new_figure(path, 1.2 + len(cells) * (0.25 + 0.07 * n_rows))
     for cell in range(0, len(cells), 2):
         axes.axhspan(cell - 0.5, cell + 0.5, color=_BAND, zorder=0)
-    # Where in the band of a cell each line lies: quoted methods above, baselines below, and the others between.
+    # Vertical position within a cell: quoted methods at the top, baselines at the bottom, others between.
     offsets = iter(np.linspace(-0.45, 0.45, 2 * n_rows + 1)[1::2].tolist())
 
     def draw(line: Line, offset: float, label: str | None, *, spread: bool = False, **look: Any) -> None:
@@ -92,7 +92,7 @@ def draw_report(report: Report, path: str | os.PathLike[str]) -> None:
 
 
 def _looks(lines: Sequence[Line]) -> Iterator[dict[str, str]]:
-    """Marker and colour of each line: a colour for each method and recipe, what was published in that of the first."""
+    """Marker and colour of each line. Published values have the colour of the first recipe of their method."""
     names = list(dict.fromkeys((line.method, line.recipe) for line in lines if line.recipe))
     methods = list(dict.fromkeys(line.method for line in lines))
     names += [(method, "") for method in methods if method not in {name for name, _ in names}]
@@ -115,7 +115,7 @@ def draw_by_beta(
     Parameters
     ----------
     table : Table
-        Its cells differ in beta. Each method and recipe is drawn by itself.
+        Its cells differ in beta. Each method and recipe has a line of its own.
     rows : iterable of rows
     path : path
     normal : sequence of str, optional
@@ -151,7 +151,7 @@ def draw_by_beta(
                 capsize=3,
                 label=", ".join([*name, explained, f"seeds: {_counts(own)}"]),
             )
-    # Beta = 0 belongs into the picture, so the axis is linear below the smallest positive value.
+    # The axis is linear below the smallest positive beta, so that beta = 0 can be shown.
     smallest = min((beta for beta in betas if beta > 0), default=1.0)
     axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
     axes.set_xticks(sorted(betas), [f"{beta:g}" for beta in sorted(betas)])
@@ -166,7 +166,7 @@ def draw_curves(
 ) -> None:
     """Draw the validation metric against the step, and a dot where the best one was chosen.
 
-    Runs that differ in the seed only have one colour: thin lines, and a thick one for their mean.
+    Runs that differ only in the seed share a colour: a thin line for each, and a thick one for their mean.
 
     Parameters
     ----------
@@ -203,13 +203,13 @@ def draw_curves(
 def draw_collapse(tables: Iterable[Table], rows: Iterable[Row], path: str | os.PathLike[str]) -> None:
     """Draw what the collapse term changes in the losses of other methods, a panel for each cell of the tables.
 
-    Over beta stands by how much the term changes the last step, seed by seed: small dots, and their mean with its
-    standard error. No label was used, and no beta picked.
+    The vertical axis is the change of the metric at the last step against beta = 0: small dots are seeds, large ones
+    their means with standard errors. No label was used to stop, and no beta was selected.
 
     Parameters
     ----------
     tables : iterable of Table
-        Their trials differ in `collapse`; others are left out.
+        Trials that do not vary `collapse` are left out.
     rows : iterable of rows
     path : path
 
@@ -254,7 +254,7 @@ def draw_collapse(tables: Iterable[Table], rows: Iterable[Row], path: str | os.P
 
 
 def _collapse_lines(table: Table, rows: Sequence[Row]) -> dict[str, dict[str, dict[float, list[float]]]]:
-    """By cell, method without the term and beta: the differences to beta = 0 of the seeds that have both, in points."""
+    """Differences to beta = 0 in percentage points, by cell, method and beta, of the seeds that have both."""
     bare = {_without_collapse(method): method.name for method in table.methods if "collapse" not in method.own}
     of_method = {method.name: method for method in table.methods}
     measured = {
@@ -309,7 +309,7 @@ def _curves(group: Group) -> NDArray[np.float64]:
 
 
 def _new_figure(path: str | os.PathLike[str], height: float) -> tuple[Figure, Axes]:
-    picture_format(path)  # refuses a name that could not be written in the end
+    picture_format(path)  # checked before the work, not after it
     figure = new_figure(_WIDTH, height)
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
@@ -317,7 +317,7 @@ def _new_figure(path: str | os.PathLike[str], height: float) -> tuple[Figure, Ax
 
 
 def _save(figure: Figure, axes: Axes, title: str, path: str | os.PathLike[str]) -> None:
-    # Over the whole picture: names of cells may be long.
+    # Names of cells may be as long as the picture is wide.
     figure.suptitle(title, x=0.01, ha="left", fontsize="large")
     lines, labels = axes.get_legend_handles_labels()
     if lines:

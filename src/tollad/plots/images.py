@@ -1,4 +1,4 @@
-"""Pictures of images, beside what was expected of them and maps of where their scores come from."""
+"""Pictures of images and series beside their reconstructions and maps of the parts of their scores."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from tollad.plots.style import (
 if TYPE_CHECKING:
     from tollad.detector.explain import Explanation
 
-# Channels of a series whose names can be read beside it.
+# With more channels their names would be too small to read.
 _MOST_NAMED = 12
 
 
 def part_map(
     explanation: Explanation, row: int, path: str | os.PathLike[str], *, title: str = "", overwrite: bool = True
 ) -> None:
-    """Draw one image or series: what was seen, what was expected, and where its score comes from.
+    """Draw one image or series, its reconstruction, and a map of the parts of its score.
 
-    Channels of a colour image (three of them) are shown as colours, the parts summed over them; of any other number of
-    channels the means are shown. A series is shown as an image of its channels by its time steps.
+    Three channels are shown as colours, with the parts summed over them; of any other number, the mean is shown. A
+    series is shown as an image, (channels, time steps).
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def part_map(
     wide = width > 2 * height
     figure = new_figure(*((7.6, 5.2) if wide else (8.4, 3.0)))
     panels = figure.subplots(3, 1) if wide else figure.subplots(1, 3)
-    # A few channels of a long series would be thin lines if time steps were squares.
+    # With square pixels a few channels of a long series would be thin lines.
     aspect = "auto" if wide else "equal"
     for axes, values, name in zip(panels, (seen, expected), ("seen", "expected"), strict=False):
         scaled = np.clip((values - low) / (high - low if high > low else 1.0), 0, 1)
@@ -88,16 +88,16 @@ def part_map(
 def part_maps(
     explanation: Explanation, names: Sequence[str], path: str | os.PathLike[str], *, overwrite: bool = True
 ) -> None:
-    """Draw images side by side, each above what was expected of it and a map of where its score comes from.
+    """Draw images side by side, each above its reconstruction and a map of the parts of its score.
 
-    The maps have one scale, so that they can be compared. Of a colour image the parts are summed over the channels.
+    The maps share one scale. The parts of a colour image are summed over the channels.
 
     Parameters
     ----------
     explanation : tollad.detector.explain.Explanation
         Of a few images, (n, C, H, W): grey for C = 1, colour for C = 3, and the mean of the channels for any other C.
     names : sequence of n str
-        What to call the images; their scores are added.
+        Titles of the images; their scores are added.
     path, overwrite
         As in `score_distributions`.
 
@@ -120,7 +120,7 @@ def part_maps(
         for a in (explanation.seen, explanation.expected)
     )
     parts = explanation.parts.sum(1)
-    # Pixels from 0 to 1 look as they do elsewhere, and others as they are spread.
+    # Pixels from 0 to 1 keep that scale; others are scaled by their range.
     low, high = min(0.0, float(seen.min())), max(1.0, float(seen.max()))
     panel = min(1.5, 9.0 / n)
     figure = new_figure(n * panel + 1.7, 3 * panel * height / width + 0.8)

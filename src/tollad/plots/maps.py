@@ -1,4 +1,4 @@
-"""Pictures of images above maps of where they are anomalous."""
+"""Pictures of images above their anomaly maps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def image_maps(
     *,
     overwrite: bool = True,
 ) -> None:
-    """Draw images side by side, each above a map of where it is anomalous; the maps have one scale.
+    """Draw images side by side, each above its anomaly map; the maps share one scale.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def image_maps(
         From `tollad.ImageDetector.anomaly_map`; None draws the images only.
     scores : ndarray, (n,)
     names : sequence of n str
-        What to call the images; their scores are added.
+        Titles of the images; their scores are added.
     path, overwrite
         As in `score_distributions`.
 

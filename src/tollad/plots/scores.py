@@ -1,4 +1,4 @@
-"""Pictures of scores: their distributions, the columns they come from, and their two terms."""
+"""Pictures of scores: their distributions, their parts by column, and their two terms."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tollad.detector.explain import Explanation
 
 _BINS = 40
-# Share of the axes below which the values of lines of equal score would cover each other.
+# The least distance, as a share of the axes, at which labels of two lines of equal score do not overlap.
 _LEAST_HEIGHT = 0.08
 
 
@@ -41,10 +41,10 @@ def score_distributions(
     *,
     overwrite: bool = True,
 ) -> None:
-    """Draw how the scores of normal rows and of anomalies are spread, and where the threshold stands.
+    """Draw histograms of the scores of normal rows and of anomalies, and the threshold.
 
-    Each histogram adds up to 100 %, so that rare anomalies are seen beside many normal rows. The axis is logarithmic
-    if the scores span decades.
+    Each histogram adds up to 100 %, so that a few anomalies can be seen beside many normal rows. The axis is
+    logarithmic if the scores span decades.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def score_distributions(
     threshold : float
         Scores above it are alarms.
     path : path
-        The picture; its ending tells the format.
+        The picture; its ending determines the format.
     overwrite : bool, default True
         Whether an existing file may be replaced.
 
@@ -94,7 +94,7 @@ def score_distributions(
     axes.set_ylabel("share of the group (%)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.plot([], linestyle="none", label=f"AUROC {metrics.auroc(labels, scores):.3f}")
-    # Outside, since the groups may fill the axes.
+    # Outside, since the histograms may fill the axes.
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
     save_figure(figure, path, picture, overwrite=overwrite)
 
@@ -108,7 +108,7 @@ def reason_bars(
     most: int = 10,
     overwrite: bool = True,
 ) -> None:
-    """Draw the parts of one row's score as bars: its largest columns, the others together, and the latent part.
+    """Draw the parts of one row's score as bars: the largest columns, all others together, and the latent part.
 
     Parameters
     ----------
@@ -119,9 +119,9 @@ def reason_bars(
     path, overwrite
         As in `score_distributions`.
     title : str, default ""
-        What to call the row; its score is added.
+        Title; the score is added.
     most : int, default 10
-        How many columns at most have a bar of their own.
+        The most columns that have a bar of their own.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def two_term_map(
     ----------
     explanation : tollad.detector.explain.Explanation
     anomalous : array-like of bool, (n,)
-        Which rows are anomalies; there may be none, and no normal rows.
+        Which rows are anomalies: all, some or none.
     threshold : float
         Scores above it are alarms.
     path, overwrite
@@ -179,7 +179,7 @@ def two_term_map(
     ImportError, OSError
         As `score_distributions` does.
     ValueError
-        If there is not one truth for each row, or the format is unknown.
+        If `anomalous` is of another length than the rows, or the format is unknown.
     """
     truth = np.asarray(anomalous, dtype=bool)
     if truth.shape != explanation.scores.shape:
@@ -208,11 +208,11 @@ def two_term_map(
 
 
 def _add_equal_score(axes: Axes, threshold: float, score: float) -> None:
-    """Draw the line on which the two terms add up to a score, with its value at its beginning, if it is in the axes."""
+    """Draw and label the line on which the two terms add up to a score, if it crosses the axes."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     if not left + bottom < score < right + top:
         return
-    # Steps in both directions: with logarithmic axes the line runs nearly along one, then along the other.
+    # Points along both axes: with logarithmic axes the line runs nearly along one, then along the other.
     x = np.linspace(left, min(right, score - bottom), 200)
     y = np.linspace(bottom, min(top, score - left), 200)
     x = np.sort(np.concatenate([x, score - y]))

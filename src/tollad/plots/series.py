@@ -24,15 +24,15 @@ from tollad.plots.style import (
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
-# Columns that have a panel each, and points that a line across a page can show.
+# The most columns that are drawn, and the most points that a line across a page can show.
 _MOST_PANELS, _MOST_POINTS = 4, 4000
-# Room of a number above an alarm, as a share of the width of the picture and of its close-up.
+# Width of the number above an alarm, as a share of the width of the picture and of its close-up.
 _ROOM, _ROOM_CLOSE = 0.025, 0.1
-# Letters of full size that a panel has room for beside it.
+# Letters of full size that fit beside a panel.
 _LETTERS_BESIDE = 12
-# Alarms are shaded so in the column that caused them, and so in others.
+# Opacity of an alarm in the column that caused it, and in others.
 _CAUSE, _ELSEWHERE = 0.35, 0.12
-# Beyond it the room above a line of greatest numbers is no number any more.
+# Beyond this the upper limit of an axis would overflow.
 _LARGEST = 1e100
 
 
@@ -49,38 +49,38 @@ def scored_series(
     causes: Sequence[str | None] | None = None,
     overwrite: bool = True,
 ) -> None:
-    """Draw a series above the scores of its time steps and their threshold, the alarms shaded and numbered.
+    """Draw a series above the scores of its time steps and their threshold, with alarms shaded and numbered.
 
-    Where numbers would cover each other, those of the higher scores are written. The alarm of the highest score is
-    drawn once more, large, unless it fills much of the picture anyway.
+    Where numbers would overlap, only that of the highest score is written. The alarm with the highest score is drawn
+    again as a close-up, unless it is wide already.
 
     Parameters
     ----------
     series : array-like, (T, C)
-        Of more than four columns those are drawn that caused the most alarms, and then the first. Values beyond 1e100
-        are drawn there.
+        At most four columns are drawn: those that caused the most alarms, then the first ones. Values are clipped at
+        1e100.
     scores : array-like of float, (T,)
-        NaN where a step has none.
+        NaN for steps without a score.
     threshold : float or array-like of float, (T,)
-        Steps above it are odd. It may move.
+        Steps with a higher score are anomalous. It may change from step to step.
     path, overwrite
         As in `score_distributions`.
     names : sequence of C str
         What to call the columns.
     alarms : array-like of bool, (T,), optional
-        Steps of an alarm; by default those above the threshold.
+        Steps that are part of an alarm; by default those above the threshold.
     time : array-like of float or datetime64, (T,), optional
         Ascending; by default the number of the row, from 1.
     time_name : str, default "row"
     causes : sequence of (str or None), optional
-        The column that caused each alarm, in which it is shaded more than in others.
+        The column that caused each alarm; the alarm is shaded most there.
 
     Raises
     ------
     ImportError, OSError
         As `score_distributions` does.
     ValueError
-        If there is not a name for each column and a score and a time for each step, or the format is unknown.
+        If the number of names, scores or times does not match the series, or the format is unknown.
     """
     values, heights = (np.clip(np.asarray(a, np.float64), -_LARGEST, _LARGEST) for a in (series, scores))
     limits = np.broadcast_to(np.asarray(threshold, np.float64), heights.shape)
@@ -106,7 +106,7 @@ def scored_series(
             for (begin, end), cause in zip(odd, blamed, strict=True):
                 if begin < view.stop and end > view.start:
                     alpha = _CAUSE if name is None or cause is None or cause == name else _ELSEWHERE
-                    # The edge keeps a stretch visible that is narrower than a pixel.
+                    # The edge keeps an alarm visible that is narrower than a pixel.
                     axes.axvspan(at[begin], at[end - 1], color=ANOMALY, alpha=alpha, linewidth=0.8)
             axes.plot(*_thinned(at[view], line[view]), color=NORMAL, linewidth=0.8)
             axes.set_xlim(at[view][0], at[view][-1])
@@ -123,7 +123,7 @@ def scored_series(
     if low > 0 and np.nanmax(heights) / low > LOG_RATIO:
         bottom.set_yscale("log")
         number_decades(bottom.yaxis, np.log10(np.nanmax(heights) / low))
-    # Above the axes, where it covers no score.
+    # Above the axes, to cover no score.
     bottom.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize="small", borderaxespad=0, frameon=False)
     left_out = n_columns - len(names)
     more = f"; {left_out} more column{'s' * (left_out > 1)} not shown" if left_out else ""
@@ -140,7 +140,7 @@ def scored_series(
 
 
 def _close_up(odd: NDArray[np.int64], scores: NDArray[np.float64]) -> list[slice]:
-    """Return the part of a series around the stretch with the highest score, if it is a small part."""
+    """Return the time steps around the alarm with the highest score; None if that is no small part of the series."""
     if not len(odd):
         return []
     top = max((int(begin + scores[begin:end].argmax()) for begin, end in odd), key=scores.__getitem__)
@@ -153,7 +153,7 @@ def _close_up(odd: NDArray[np.int64], scores: NDArray[np.float64]) -> list[slice
 
 
 def _few_dates(axis: Axis) -> None:
-    """Put few dates at an axis, so that they do not run into each other."""
+    """Label an axis with few dates, so that they do not overlap."""
     from matplotlib import dates
 
     typed: Any = dates  # it has no annotations
@@ -163,7 +163,7 @@ def _few_dates(axis: Axis) -> None:
 
 
 def _panels(names: Sequence[str], causes: Sequence[str | None]) -> list[int]:
-    """Return which columns to draw, in their order: of too many those that caused the most alarms, then the first."""
+    """Return the columns to draw, in order; of too many, those that caused the most alarms, then the first."""
     most = sorted(range(len(names)), key=lambda column: -causes.count(names[column]))
     return sorted(most[:_MOST_PANELS])
 
@@ -171,7 +171,7 @@ def _panels(names: Sequence[str], causes: Sequence[str | None]) -> list[int]:
 def _number_events(
     axes: Any, at: NDArray[Any], odd: NDArray[np.int64], scores: NDArray[np.float64], view: slice, room: float
 ) -> None:
-    """Write the numbers of alarms above them: of those that would cover each other, that of the highest score."""
+    """Write the numbers of the alarms above them; where some would overlap, only that of the highest score."""
     places = {
         number: (max(begin, view.start) + min(end, view.stop) - 1) // 2
         for number, (begin, end) in enumerate(odd.tolist(), 1)
@@ -188,7 +188,7 @@ def _number_events(
 
 
 def _thinned(x: NDArray[Any], y: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return the points of a line that can be seen: the lowest and the highest of each piece of it."""
+    """Return the visible points of a line: the lowest and the highest of each piece of it."""
     if len(x) <= _MOST_POINTS:
         return x, y
     pieces = np.array_split(np.arange(len(x)), _MOST_POINTS // 2)

@@ -1,4 +1,4 @@
-"""What all pictures share: colours, formats, axes, labels and how a picture becomes a file."""
+"""The style of all pictures: colours, formats, axes, labels; and writing them to a file."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-# Blue and vermilion of Okabe and Ito: told apart with any colour vision, and in grey by their lightness.
+# Blue and vermilion of Okabe and Ito: distinct with any colour vision, and in grey by their lightness.
 NORMAL, ANOMALY, NEUTRAL, INK = "#0072B2", "#D55E00", "#999999", "#333333"
-# With green, purple, orange and sky blue of theirs, for lines that have no such meaning.
+# And their green, purple, orange and sky blue, for lines other than normal and anomalous.
 COLOURS = (NORMAL, ANOMALY, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-# Beyond this ratio of the largest to the smallest score, equal steps would crowd most rows into a few bins.
+# Beyond this ratio of the largest to the smallest score, a linear axis would put most rows into a few bins.
 LOG_RATIO = 20.0
-# matplotlib knows more, but some need other programs, and some fail at the end of the work.
+# matplotlib has more formats, but some need other programs or fail only when the file is written.
 _ENDINGS = (".png", ".pdf", ".svg")
 _MOST_LETTERS = 80
 _MOST_LETTERS_ABOVE = 18
 
 
 def picture_format(path: str | os.PathLike[str]) -> str:
-    """Return the format that the ending of a file name stands for, such as ``"png"`` or ``"pdf"``.
+    """Return the format of a picture by the ending of its file name, such as ``"png"`` or ``"pdf"``.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def new_figure(width: float = 6.4, height: float = 4.0) -> Figure:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("pictures need matplotlib; install it with: pip install 'tollad[plot]'") from error
-    # Not pyplot, whose figures are global state and may want a screen; a Figure of its own draws with Agg.
+    # Not pyplot, whose figures are global state and may need a screen.
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -60,7 +60,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], picture: str, *, o
 
 
 def number_decades(axis: Axis, decades: float) -> None:
-    """Give a logarithmic axis plain numbers, at 2 and 5 as well if it is short."""
+    """Label a logarithmic axis with plain numbers, also at 2 and 5 if it spans few decades."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,)))
@@ -74,10 +74,10 @@ def titled(title: str, score: float) -> str:
 
 
 def as_label(text: str) -> str:
-    """Return a text of the user's as matplotlib shows it: dollars begin no formula, and the axes keep some room."""
+    """Return a text of the user for matplotlib: dollar signs begin no formula, and long texts are shortened."""
     return (text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 3] + "...").replace("$", r"\$")
 
 
 def short_name(text: str) -> str:
-    """Return the end of a path, which tells one image from the next, short enough to stand above it."""
+    """Return the end of a path, which distinguishes images, short enough for a title."""
     return as_label(text if len(text) <= _MOST_LETTERS_ABOVE else "..." + text[3 - _MOST_LETTERS_ABOVE :])

@@ -1,4 +1,4 @@
-"""Pictures of sweeps: what was measured of each beta, a line for each length of the latent."""
+"""Pictures of sweeps: criteria against beta, one line for each latent_dim."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def sweep_criteria(found: Sequence[Candidate], path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
-    """Draw each criterion of a sweep over beta: a point a fit, a line through the means of each latent.
+    """Draw each criterion of a sweep against beta: a point for each fit, a line through the means of each latent_dim.
 
     Parameters
     ----------
     found : sequence of Candidate
         From `tollad.detector.sweep.sweep`.
     path : path
-        The picture; its ending tells the format.
+        The picture; its ending determines the format.
     overwrite : bool, default True
 
     Raises

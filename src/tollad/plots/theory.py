@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _POINT = "#F0E442"
-# Below, the tilt is no more than the solver's error.
+# Below this, the tilt is as small as the error of the solver.
 _LEAST_TILT = 1e-10
 _LAST_ROOT = 20.0
 
@@ -23,15 +23,15 @@ _LAST_ROOT = 20.0
 def draw_figure2(result: theory.Figure2, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
     """Draw Figure 2: contours of the anomaly score, and its rank correlation with the Mahalanobis distance.
 
-    Above, contours for the first start at the middle training time: with beta = 0, and with the best beta of the score
-    of equation (3) and of its squared form. Dashed ellipses join what is equally likely. Below, the correlation against
-    beta for both scores: medians over the starts and their whole range.
+    Top row: contours for the first start at the middle training time, with beta = 0 and with the best beta of the
+    score of equation (3) and of its squared form; dashed ellipses are contours of the density. Bottom row: the
+    correlation against beta for both scores, as median and range over the starts.
 
     Parameters
     ----------
     result : tollad.theory.Figure2
     path : path
-        The picture; its ending tells the format.
+        The picture; its ending determines the format.
     overwrite : bool, default True
         Whether an existing file may be replaced.
 
@@ -77,7 +77,7 @@ def draw_figure2(result: theory.Figure2, path: str | os.PathLike[str], *, overwr
 
 
 def draw_collapse(result: theory.Collapse, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
-    """Draw how encoder and decoder part, beside the power laws that are proved in `docs/theory.md`.
+    """Draw how encoder and decoder diverge over training time, with the power laws proved in `docs/theory.md`.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def draw_collapse(result: theory.Collapse, path: str | os.PathLike[str], *, over
         late = laws[2] < 1
         for axes, law in zip((norms, norms, errors), laws, strict=True):
             axes.plot(result.times[late], law[late], color=INK, linestyle=":", linewidth=1)
-        # The law gives the slope alone: the line is laid through the last point that is drawn.
+        # The law gives only the slope, so the line is drawn through the last point.
         slope = -(largest - second) / np.sqrt(beta * largest)
         drawn = np.flatnonzero(tilt > _LEAST_TILT)
         if not drawn.size:
@@ -137,14 +137,14 @@ def draw_collapse(result: theory.Collapse, path: str | os.PathLike[str], *, over
 
 
 def _draw_contours(axes: Axes, result: theory.Figure2, time: int, beta: int, *, squared: bool) -> None:
-    """Contours of the first start's score, the normal points, and the ellipse on which they are equally likely."""
+    """Draw contours of the score of the first start, the normal points, and an ellipse of equal density."""
     half = 6.5
     side = np.linspace(-half, half, 241)
     x1, x2 = np.meshgrid(side, side)
     W1, W2 = (weights[time, 0, beta] for weights in (result.encoders, result.decoders))
     samples = np.stack([x1.ravel(), x2.ravel()])
     scores = theory.weighted_score(W1, W2, samples, result.betas[beta], squared=squared).reshape(x1.shape)
-    # Squared scores would crowd towards the rim.
+    # Contours of squared scores would crowd at the edge.
     heights = np.sqrt(scores) if squared else scores
     levels = np.linspace(0, heights.max(), 13)
     axes.contourf(x1, x2, heights, levels, cmap="Blues_r", alpha=0.9)

@@ -41,7 +41,7 @@ OF_SERIES = (
         values="str",
         meaning="""
         The column of a frame that holds the time stamps, numbers or dates, ascending. It is no feature.""",
-        check=checks.later,
+        check=checks.unchecked,
         option="text",
         metavar="COL",
         help="Column of the time stamps of a series; they are checked to ascend.",
@@ -53,7 +53,7 @@ OF_SERIES = (
         meaning="""
         Of time stamps in local time without a zone, such as "Europe/Berlin": the hour that occurs twice in autumn is
         told apart by the order of the rows, and that which spring leaves out is no gap.""",
-        check=checks.later,
+        check=checks.unchecked,
         option="text",
         metavar="ZONE",
         help="Of time stamps in local time, such as Europe/Berlin: an hour that occurs twice or never is no fault.",
@@ -112,7 +112,7 @@ _OTHERWISE: dict[str, dict[str, Any]] = {
         "meaning": """
         Wins over `contamination`: the share of new normal steps above the threshold at most, by the held-out scores of
         all folds; or false stretches, as "2 per day" (of time stamps that are dates) or "1 per 1000 steps".""",
-        "check": checks.later,
+        "check": checks.unchecked,
     },
     "steps": {
         "meaning": """

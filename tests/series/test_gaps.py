@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollad import SeriesDetector
-from tollad.series.gaps import LONGEST, Mender
+from tollad.series.gaps import LONGEST, GapFiller
 
 SMALL: dict[str, Any] = {"window": 16, "hidden": (8,), "latent_dim": 4, "n_members": 2, "steps": 60, "random_state": 0}
 
@@ -28,11 +28,11 @@ def frame(steps: np.ndarray[Any, Any], times: Any = None) -> pa.Table:
 
 
 def mended(how: Any, values: np.ndarray[Any, Any], times: np.ndarray[Any, Any], ends: list[int]) -> list[Any]:
-    mender, rows = Mender(how, 1.0), np.arange(len(values))
+    gap_filler, rows = GapFiller(how, 1.0), np.arange(len(values))
     cuts = [0, *sorted(ends), len(values)]
-    parts = [mender.push(values[i:j], times[i:j], rows[i:j]) for i, j in itertools.pairwise(cuts) if i < j]
-    parts = [part for part in [*parts, mender.finish()] if len(part[1])]
-    return [np.concatenate(each) for each in zip(*parts, strict=True)] + [mender.lacking]
+    parts = [gap_filler.push(values[i:j], times[i:j], rows[i:j]) for i, j in itertools.pairwise(cuts) if i < j]
+    parts = [part for part in [*parts, gap_filler.finish()] if len(part[1])]
+    return [np.concatenate(each) for each in zip(*parts, strict=True)] + [gap_filler.missing]
 
 
 @given(st.data())

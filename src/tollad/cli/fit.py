@@ -67,7 +67,7 @@ def fit(
 
     TRAIN may also be a folder of images or an IDX file. --label is then `folder`, the sub-folder of each image, or
     `label`, the IDX file of labels beside that of the images. The representation of the images is chosen by their
-    size; options of the network, such as --steps, select the autoencoder on pixels.
+    size and colour; options of the network, such as --steps, select the autoencoder on pixels.
 
     The kind of a column of text follows from its values: numbers, dates such as 2024-12-31, or else categories.
     Empty fields, ? and NA are missing values. --column sets the kind of a column.

@@ -1,7 +1,7 @@
-"""Images: what a network sees of them, maps of where they are anomalous, and the detector that composes them.
+"""Images: representations, distances from good images, anomaly maps, and `ImageDetector`, which composes them.
 
-It uses a detector of rows as it is, and does not subclass it. `tollad.ImageDetector` is in `detector`, what is seen of
-an image in `representations`, how far that lies from good images in `heads`, and how both are joined in `levels`.
+It uses a `TollDetector` and does not subclass it. `detector` has `tollad.ImageDetector`, `representations` the features
+of an image, `heads` their distances from those of good images, and `levels` the joint score of image and positions.
 """
 
 from tollad.io.images import open_images

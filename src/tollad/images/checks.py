@@ -1,4 +1,4 @@
-"""What an image detector is given: its parameters. Each error is one sentence."""
+"""Checks of the parameters of an image detector and of the shape of its images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tollad.images.representations import Representation, of
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Raise TypeError or ValueError for the first parameter of an `ImageDetector` that is not what it may be."""
+    """Raise TypeError or ValueError for the first parameter of an `ImageDetector` whose value is not allowed."""
     p = parameters
     if not isinstance(p["representation"], str | nn.Module | Representation):
         raise TypeError(
@@ -34,7 +34,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
 
 
 def check_shape(shape: tuple[int, ...], chosen: Representation) -> None:
-    """Raise ValueError for images that a representation cannot see."""
+    """Raise ValueError for images of a shape that a representation does not take."""
     if min(shape[1:]) < chosen.least_side:
         raise ValueError(
             f"the images are {shape[1]}x{shape[2]} pixels, and {chosen.name} needs {chosen.least_side} or more each "

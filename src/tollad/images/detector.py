@@ -1,4 +1,4 @@
-"""ImageDetector: what a detector sees of an image, how far that lies from good ones, and what it means."""
+"""ImageDetector: a representation, a head and a threshold, fitted to good images."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ from tollad.io.pixels import floats_of
 from tollad.io.source import Source, notes_and_source
 
 _LEAST_IMAGES = 5
-# Good images whose places are learnt from: what they hold is bounded, whatever the number of images.
+# Positions are learnt from at most so many good images, to bound memory.
 _MOST_WITH_PLACES = 300
 _BLOCK = 64
 
 
 @dataclass(frozen=True)
 class ImageExplanation:
-    """Why images have the scores they have.
+    """The scores of images by level, and where each image is anomalous.
 
     Attributes
     ----------
     scores : ndarray of float64, (n,)
     levels : tuple of str
-        The whole image as one or two levels, and ``"positions"`` for the places in it.
+        Names: one or two for the whole image, and ``"positions"`` for positions in it.
     by_level : ndarray of float64, (n, n_levels)
-        Score of each level, in units of good images, whose median has 1; the score is their geometric mean.
+        Score of each level, divided by the median over good images. The score of an image is their geometric mean.
     maps : ndarray of float64, (n, H, W), or None
-        As `ImageDetector.anomaly_map` gives them; None if the detector has none.
+        As of `ImageDetector.anomaly_map`; None if the detector has no maps.
     """
 
     scores: Floats
@@ -56,53 +56,52 @@ class ImageExplanation:
 
 
 class ImageDetector(DecisionMixin, OutlierMixin, BaseEstimator):
-    """Find images unlike the good ones, and where in them.
+    """Detect anomalous images, and where they are anomalous, from good images alone.
 
-    A representation says what is seen of an image, a head how far that lies from good images. Nothing is learnt from
-    labels. The paper's networks on pixels are ``representation="pixels"``.
+    A representation turns an image into features; a head is their distance from the features of good images. No labels
+    are used. ``representation="pixels"`` is the paper's method.
 
     Parameters
     ----------
     representation : str, torch module or Representation, default "auto"
         "gradients", "efficientnet_lite2" or "efficientnet_lite2_fine" (extra `vision`), "pixels", the path of an ONNX
         file (``.onnx``, extra `onnx`), or a module or a function of your own, see `tollad.images.representations`.
-        "auto": gradients for grey images below 64 pixels; for others the pre-trained network if it is installed, the
-        finer look of it below 128 pixels. `choice_` says in words what was chosen, what it costs and what would be
-        better.
+        "auto" is "gradients" for grey images below 64 pixels; for others "efficientnet_lite2" if it is installed, or
+        below 128 pixels "efficientnet_lite2_fine". `choice_` gives the reason, the cost and better choices in words.
     head : {"auto", "ledoit_wolf", "nearest", "collapse"}, default "auto"
-        How the whole image is judged, see `tollad.images.heads`: by its Mahalanobis distance, which is there at once;
-        by its nearest good images; or by an autoencoder with targeted collapse. "auto" is what suits the
-        representation.
+        Score of the whole image, see `tollad.images.heads`: its Mahalanobis distance, which needs no training; its
+        distance to the nearest good images; or the score of an autoencoder with targeted collapse. "auto" is the
+        default of the representation.
     levels : {"both", "image", "positions"}, default "both"
-        Whether to judge the whole image, places in it, or both, of a representation that has places. The whole finds
-        what is of another kind or changed all over, places find small defects.
+        Whether to score the whole image, positions in it, or both, if the representation has positions. The whole
+        finds other kinds of objects and changes all over, positions find small defects.
     collapse : mapping, optional
         Parameters of `tollad.TollDetector` for the head "collapse", such as ``{"steps": 600}``.
     contamination : float in (0, 0.5], default 0.1
-        Share of the training images to lie above the threshold.
+        Share of the training images above the threshold.
     false_alarm_rate : float in (0, 1), optional
-        Share of new good images that may lie above it. It wins over `contamination`, and holds out a fifth of the
-        images, or as many as the rate needs.
+        Share of new good images that may lie above the threshold. If given, `contamination` has no effect, and a fifth
+        of the images, or as many as the rate needs, is held out.
     random_state : int, RandomState or None, default None
-        Decides which images are held out and the weights of an autoencoder. An int gives the same bits again.
+        Seed of held-out images and of the weights of an autoencoder. With an int, results are equal to the bit.
 
     Attributes
     ----------
     representation_ : str
-        Name of what was chosen; ``"module"`` for a torch module.
+        Name of the representation; ``"module"`` for a torch module.
     head_ : str
     choice_ : str
-        Why, in words.
+        Why it was chosen, in words.
     levels_ : tuple of str
-        What the score is the mean of.
+        Levels whose geometric mean is the score.
     scorer_ : tollad.images.scorer.ImageScorer
-        The levels.
+        The fitted levels.
     decision_ : tollad.calibration.Decision
-        The threshold and the scores it rests on.
+        The threshold, and the scores by which it was placed.
     input_shape_ : tuple of int, (C, H, W)
         Of an image.
     notes_ : dict of str to JSON values
-        What was saved with the model as `notes`; empty after a fit.
+        The `notes` that were saved with the model; empty after a fit.
 
     Examples
     --------
@@ -148,8 +147,8 @@ class ImageDetector(DecisionMixin, OutlierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like, (n, H, W) or (n, C, H, W), or ImageSource
-            At least five good images: uint8, or floats from 0 to 1, with one channel or three. Or what
-            `tollad.images.open_images` returns, which is read block by block.
+            At least five good images: uint8, or floats from 0 to 1, with one channel or three. An object of
+            `tollad.images.open_images` is read block by block.
         y : ignored
 
         Returns
@@ -188,21 +187,21 @@ class ImageDetector(DecisionMixin, OutlierMixin, BaseEstimator):
         return self
 
     def anomaly_score(self, X: ArrayLike | ImageSource) -> Floats:
-        """Return how unlike good images each image is: (n,), high = anomalous.
+        """Return the anomaly score of each image: (n,), high = anomalous.
 
-        An image's score does not depend on the images it comes with.
+        The score of an image does not depend on the other images.
         """
         return self._scored(self._look(X))
 
     def anomaly_map(self, X: ArrayLike | ImageSource) -> Floats:
-        """Return where images are unlike good ones: (n, H, W), >= 0, high = anomalous.
+        """Return the anomaly map of each image: (n, H, W), >= 0, high = anomalous.
 
-        An average place of a good image has about 1, so maps of different images compare.
+        An average position of a good image has about 1, so maps of different images are comparable.
 
         Raises
         ------
         ValueError
-            If the representation has no places: that of small images by the pre-trained network.
+            If the representation has no positions, as the pre-trained network for images below 64 pixels.
         """
         check_is_fitted(self)
         if not self.scorer_.has_maps:
@@ -213,7 +212,7 @@ class ImageDetector(DecisionMixin, OutlierMixin, BaseEstimator):
         return np.concatenate([self.scorer_.maps(seen) for seen in self._look(X)])
 
     def explain(self, X: ArrayLike | ImageSource) -> ImageExplanation:
-        """Split the score of each image by level, and show where it is anomalous."""
+        """Return the score of each image by level, and its anomaly map."""
         check_is_fitted(self)
         by_level, maps = [], []
         for seen in self._look(X):
@@ -255,7 +254,7 @@ class ImageDetector(DecisionMixin, OutlierMixin, BaseEstimator):
     ) -> None:
         """Write the fitted detector as one safe file.
 
-        Weights of a pre-trained network are not in it, but the name and the SHA-256 of them: `load` needs the same.
+        Weights of a pre-trained network are not in it, only their name and SHA-256; `load` needs the same weights.
         Parameters and errors as of `tollad.TollDetector.save`.
         """
         check_is_fitted(self)
@@ -281,7 +280,7 @@ class ImageDetector(DecisionMixin, OutlierMixin, BaseEstimator):
         Parameters and errors as of `tollad.TollDetector.to_onnx`; only the representation "gradients" can be exported.
         """
         check_is_fitted(self)
-        # By name: the room of services stands on that of images, and only this method leads to it.
+        # Imported by name, since `serve` imports `images` and only this method needs the reverse.
         room = importlib.import_module("tollad.serve.onnx_images")
         scorer = self.scorer_
         fitted = room.FittedImages(
@@ -299,13 +298,13 @@ class ImageDetector(DecisionMixin, OutlierMixin, BaseEstimator):
         ----------
         path : path
         representation : str, torch module or Representation, optional
-            For a detector with a module, a function or an ONNX file of your own: the same, with the same weights. An
-            ONNX file is looked for where it was at the fit, unless its path is given here.
+            For a detector with a module, a function or an ONNX file of your own: the same one, with the same weights.
+            An ONNX file is read from its path at the fit, unless another is given here.
 
         Raises
         ------
         ValueError
-            If the file is no such model, is damaged or altered, or the weights are others than those of the fit.
+            If the file is no such model, is damaged or altered, or if the weights are not those of the fit.
         ImportError
             If the weights are not installed.
         OSError

@@ -1,4 +1,4 @@
-"""Oriented gradients: what a stroke or an edge is, whatever its brightness. For small grey images, without training.
+"""Oriented gradients: features of strokes and edges, whatever their brightness, for small grey images.
 
 As in histograms of oriented gradients (Dalal and Triggs, 2005), with signed orientations and overlapping cells.
 """
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 N_ORIENTATIONS = 8
 N_CELLS = 8
-# Of the side of an image: 7 of 28 pixels.
+# Side of a cell as a share of the side of the image: 7 of 28 pixels.
 _CELL = 1 / 4
 _BLOCK = 256
 _TINY = 1e-12
@@ -25,9 +25,9 @@ _TINY = 1e-12
 def oriented_gradients(images: NDArray[Any]) -> NDArray[np.float32]:
     """Return oriented gradients of images by cell.
 
-    Central differences, projected on 8 directions of which each keeps its positive part; averaged over 8 x 8
-    overlapping cells (of 28 x 28 pixels: 7 x 7, every 3); their square root; and the whole brought to length sqrt(d).
-    An image without any edge is 0 throughout. Of colours, the parts of all channels are added up.
+    Central differences are projected on 8 directions, keeping positive parts, and averaged over 8 x 8 overlapping cells
+    (for 28 x 28 pixels: cells of 7 x 7, 3 apart). Then the square root is taken, and the vector scaled to length
+    sqrt(d). An image without any edge gives 0. Channels of a colour image are added up.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def oriented_gradients(images: NDArray[Any]) -> NDArray[np.float32]:
     Returns
     -------
     ndarray of float32, (n, 8, 8, 8)
-        By cell (down, across) and orientation: d = 512 numbers of mean square 1.
+        By cell (row, column) and orientation: d = 512 numbers with mean square 1.
 
     Examples
     --------
@@ -77,10 +77,10 @@ def _pooled(maps: Tensor) -> Tensor:
 
 
 def cell_side(side: int) -> int:
-    """Return how many pixels of a side of an image a cell takes."""
+    """Return the side of a cell in pixels."""
     return round(side * _CELL)
 
 
 def cell_starts(n: int) -> list[int]:
-    """Return 8 of n places, evenly spread."""
+    """Return the first pixels of 8 evenly spread cells along a side."""
     return [round(i * (n - 1) / (N_CELLS - 1)) for i in range(N_CELLS)]

@@ -1,7 +1,8 @@
-"""Heads: how far an image, or a place of it, lies from good ones, by the numbers that a representation gives.
+"""Heads: the distance of features from those of good images.
 
-All but the autoencoder on pixels first whiten, so that directions in which good images differ count less. Whitening is
-symmetric, so that each number keeps its meaning, and a score splits exactly into parts by number.
+All except the autoencoder on pixels first whiten the features, so that directions in which good images vary count less.
+The whitening is symmetric, so each whitened feature stays close to the original one, and a score splits exactly into
+parts by feature.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ from tollad.detector.estimator import TollDetector
 Floats = NDArray[np.float64]
 
 N_NEIGHBOURS = 5
-# Ridge of the whitening before neighbours are looked for, in mean variances.
+# Ridge of the whitening for nearest neighbours, in units of the mean variance.
 _RIDGE = 1.0
 _MOST_NEIGHBOURS = 10_000
-# Rows of one matrix product: always as many, the last ones filled up, so that a row's result never depends on others.
+# Rows of one matrix product; the last block is padded, so that the result of a row never depends on others.
 _BLOCK = 16
 _LEAST_VARIANCE = 1e-12
 
 
 class Head(Protocol):
-    """A distance from good rows: fitted once, never changed."""
+    """A distance from good rows; immutable once fitted."""
 
     def split(self, rows: NDArray[Any]) -> tuple[Floats, Floats]:
-        """Return the score of each row, (n,), >= 0, and its parts by number, (n, d), which add up to at most it."""
+        """Return the score of each row, (n,), >= 0, and its parts by feature, (n, d), which add up to at most it."""
         ...
 
     def score(self, rows: NDArray[Any]) -> Floats:
@@ -41,25 +42,25 @@ class Head(Protocol):
         ...
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return what a model file has to hold."""
+        """Return the arrays for the model file."""
         ...
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """``(x - mean) @ C^(-1/2) / sqrt(d)`` with the covariance C of Ledoit and Wolf (2004), shrunk without labels.
+    """``(x - mean) @ C^(-1/2) / sqrt(d)`` with the shrunk covariance C of Ledoit and Wolf (2004).
 
-    Directions in which the rows do not vary all have one variance, so only the others are kept.
+    All directions in which the rows do not vary have the same variance, so only the others are stored.
 
     Attributes
     ----------
     mean : ndarray of float64, (d,)
     directions : ndarray of float64, (r, d)
-        Eigenvectors of the covariance, as float32 holds them.
+        Eigenvectors of the covariance, rounded to float32.
     gains : ndarray of float64, (r,)
-        What is added to `rest` along each of them.
+        Factor along each eigenvector, minus `rest`.
     rest : ndarray of float64, ()
-        What all other directions are multiplied by.
+        Factor in all other directions.
     """
 
     mean: Floats
@@ -69,14 +70,14 @@ class Whitening:
 
     @classmethod
     def fit(cls, rows: NDArray[Any], ridge: float = 0.0) -> Self:
-        """Learn from rows, (n, d), n >= 2; `ridge` is added to all variances, in units of their mean."""
+        """Fit to rows, (n, d), n >= 2. `ridge`, in units of the mean variance, is added to all variances."""
         x = np.asarray(rows, np.float64)
         mean = x.mean(0)
         n, width = x.shape
         shrinkage = ledoit_wolf_shrinkage(x - mean, assume_centered=True)
         if n > width:
             variances, vectors = np.linalg.eigh((x - mean).T @ (x - mean) / n)
-        else:  # in all directions that are left out the rows do not vary
+        else:  # the rows do not vary in the directions left out
             _, lengths, across = np.linalg.svd(x - mean, full_matrices=False)
             variances, vectors = (
                 np.append(0, np.square(lengths[::-1]) / n),
@@ -92,7 +93,7 @@ class Whitening:
         return cls(mean, directions, gains[kept] - gains[0], np.array(gains[0]))
 
     def __call__(self, rows: NDArray[Any], size: int = _BLOCK) -> Floats:
-        """Return whitened rows, `size` of them in one product: (n, d) -> (n, d)."""
+        """Return whitened rows, computed `size` rows at a time: (n, d) -> (n, d)."""
         whitened = np.empty(rows.shape, np.float64)
         for chosen, block in _blocks(rows, size):
             centred = block - self.mean
@@ -101,22 +102,22 @@ class Whitening:
         return whitened
 
     def matrix(self) -> Floats:
-        """Return what a centred row is multiplied by: (d, d)."""
+        """Return the whitening as a matrix: (d, d)."""
         return self.rest * np.eye(len(self.mean)) + (self.directions.T * self.gains) @ self.directions
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return what a model file has to hold."""
+        """Return the arrays for the model file."""
         return {**vars(self), "directions": self.directions.astype(np.float32)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Return the whitening that `arrays` told of."""
+        """Return the whitening of the arrays of a model file."""
         return cls(**{name: array.astype(np.float64) for name, array in arrays.items()})
 
 
 @dataclass(frozen=True)
 class LedoitWolf:
-    """The Mahalanobis distance from the mean of good rows, over sqrt(d): about 1 for them. At once."""
+    """The Mahalanobis distance from the mean of good rows, divided by sqrt(d): about 1 for good rows. No training."""
 
     whitening: Whitening
 
@@ -137,13 +138,13 @@ class LedoitWolf:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Return the head that `arrays` told of."""
+        """Return the head of the arrays of a model file."""
         return cls(Whitening.from_arrays(arrays))
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """The mean distance to the 5 nearest good rows, all half whitened: for good rows of several sorts.
+    """The mean distance to the 5 nearest good rows after whitening with a ridge: for good rows of several kinds.
 
     At most 10,000 rows are kept.
     """
@@ -168,12 +169,12 @@ class Nearest:
         return scores.mean(1), parts.mean(1)
 
     def _offsets(self, rows: NDArray[Any]) -> list[Floats]:
-        """Return where each row lies from its nearest ones, by block: (b, 5, d)."""
+        """Yield the differences of each row to its nearest good rows, block by block: (b, 5, d)."""
         whitened = self.whitening(rows)
         squares = np.square(self.rows, dtype=np.float64).sum(1)
         found = []
         for chosen, block in _blocks(whitened, _BLOCK):
-            # Which rows are nearest needs no last digit; how far they are is then computed row by row.
+            # Rounding hardly matters for which rows are nearest. Their distances are computed row by row.
             products = (block.astype(np.float32) @ self.rows.T)[: len(rows[chosen])]
             most = min(N_NEIGHBOURS, len(self.rows))
             places = np.argpartition(squares - 2 * products, most - 1, axis=1)[:, :most]
@@ -185,7 +186,7 @@ class Nearest:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Return the head that `arrays` told of."""
+        """Return the head of the arrays of a model file."""
         rest = dict(arrays)
         rows = rest.pop("rows")
         return cls(Whitening.from_arrays(rest), rows)
@@ -193,7 +194,7 @@ class Nearest:
 
 @dataclass(frozen=True)
 class Collapse:
-    """Denoising collapse over whitened rows, or over pixels as they are: the score of a `tollad.TollDetector`."""
+    """The score of a `tollad.TollDetector` on whitened rows, or on pixels."""
 
     whitening: Whitening | None
     detector: TollDetector
@@ -203,7 +204,7 @@ class Collapse:
         """Learn from good rows, (n, d), or images, (n, C, H, W), with parameters of a `TollDetector`."""
         whitening = Whitening.fit(rows) if rows.ndim == 2 else None
         given = rows if whitening is None else whitening(rows) * np.sqrt(rows.shape[1])
-        # Rows that are kept would make a file of images many times as large.
+        # Kept rows would make the file of a model of images many times larger.
         own: dict[str, Any] = {"neighbors": 0} if whitening is None else {"neighbors": 0, "preprocess": None}
         detector = TollDetector(**{**own, **parameters}, random_state=seed).fit(given)
         return cls(whitening, detector)
@@ -228,7 +229,7 @@ class Collapse:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Return the head that `arrays` told of."""
+        """Return the head of the arrays of a model file."""
         rest = dict(arrays)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "inner.tollad")
@@ -241,7 +242,7 @@ HEADS: dict[str, Any] = {"ledoit_wolf": LedoitWolf, "nearest": Nearest, "collaps
 
 
 def _blocks(rows: NDArray[Any], size: int) -> Iterator[tuple[slice, Floats]]:
-    """Cut rows, (n, d), into blocks of always as many, the last one filled up with zeros."""
+    """Cut rows, (n, d), into blocks of the same size, the last one padded with zeros."""
     for start in range(0, len(rows), size):
         chosen = slice(start, min(start + size, len(rows)))
         block = np.zeros((size, *rows.shape[1:]))
@@ -256,6 +257,6 @@ def _length(rows: Floats) -> Floats:
 
 
 def _shares(rows: Floats) -> tuple[Floats, Floats]:
-    """Return the length of each row and the share of each number in it, ``r_j^2 / ||r||``, which add up to it."""
+    """Return the length of each row, and its parts by feature, ``r_j^2 / ||r||``, which add up to the length."""
     length = _length(rows)
     return length, np.divide(np.square(rows), length[..., None], out=np.zeros_like(rows), where=length[..., None] > 0)

@@ -1,7 +1,7 @@
-"""Levels: the whole image (is it another kind of thing?) and places in it (where is a defect?), and how to join them.
+"""Levels: scores of the whole image (for other kinds of objects) and of positions in it (for defects), and their join.
 
-No label is used. Each level is measured in units of good images that it was not fitted on, five folds in turn, so that
-the median of them has 1; the score of an image is the geometric mean over its levels.
+No labels are used. The scores of a level are divided by their median over good images that it was not fitted on, in
+five folds. The score of an image is the geometric mean over levels.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from torch.nn import functional
 from tollad.images.heads import HEADS, Floats, Head, Whitening
 
 N_FOLDS = 5
-# Images whose places are judged together: always as many, the last ones filled up, so that none depends on the others.
+# Images whose positions are scored together; the last block is padded, so that no image depends on others.
 _BLOCK = 4
 _HIGHEST = 0.02
 _TINY = 1e-12
-# What bounds the level of places: numbers of a place, and rows that the covariance of all places is learnt from.
+# The most features of a position, and the most rows for the covariance of all positions.
 _MOST_CHANNELS, _MOST_ROWS = 256, 20_000
-# Variance of a number that never varies in a neighbourhood, as a share of that over all places.
+# The least variance of a feature in a neighbourhood, as a share of that over all positions.
 _LEAST_SHARE = 1e-3
 
 
 @dataclass(frozen=True)
 class Whole:
-    """A head over the numbers of a whole image, and the unit of its scores.
+    """A head over features of a whole image, and the unit of its scores.
 
     Attributes
     ----------
     name : str
-        Of the level, as the representation calls it.
+        Name of the level in the representation.
     kind : str
         Name of the head in `tollad.images.heads.HEADS`.
     head : Head
     unit : float
-        Median of its scores of good images.
+        Median of the scores of good images.
     """
 
     name: str
@@ -50,16 +50,16 @@ class Whole:
     unit: float
 
     def score(self, rows: NDArray[Any]) -> Floats:
-        """Return scores in units of good images: (n, d) -> (n,)."""
+        """Return scores divided by `unit`: (n, d) -> (n,)."""
         return self.head.score(rows) / self.unit
 
     def split(self, rows: NDArray[Any]) -> Floats:
-        """Return the parts of the scores by number, in the same units: (n, d) -> (n, d)."""
+        """Return the parts of these scores by feature: (n, d) -> (n, d)."""
         return self.head.split(rows)[1] / self.unit
 
 
 def fit_whole(name: str, kind: str, rows: NDArray[Any], fit: Callable[[NDArray[Any]], Head]) -> tuple[Whole, Floats]:
-    """Fit a level on good images, and return it with their scores in its units.
+    """Fit a level on good images; return it with the scores of these images, divided by its unit.
 
     Parameters
     ----------
@@ -67,14 +67,14 @@ def fit_whole(name: str, kind: str, rows: NDArray[Any], fit: Callable[[NDArray[A
         As of `Whole`.
     rows : ndarray, (n, ...)
     fit : callable
-        From rows to a head.
+        Fits a head to rows.
 
     Returns
     -------
     level : Whole
     scores : ndarray of float64, (n,)
-        Of each image by a head that was not fitted on it. The autoencoder would take five times as long so: its scores
-        are those of the images that it was fitted on.
+        The score of each image by a head that was not fitted on it. Not so for the autoencoder, for which it would take
+        five times as long.
     """
     head = fit(rows)
     if kind == "collapse":
@@ -89,24 +89,24 @@ def fit_whole(name: str, kind: str, rows: NDArray[Any], fit: Callable[[NDArray[A
 
 @dataclass(frozen=True)
 class Places:
-    """How far the numbers of each place lie from those of good images there: a Gaussian for each neighbourhood.
+    """Mahalanobis distances of the features of each position from those of good images at the same position.
 
-    After Defard et al. ("PaDiM", 2021), but that a neighbourhood of 2 x 2 places or more shares a covariance, so that
-    there are at most 256, and that it is shrunk (Ledoit and Wolf, 2004) towards that of all places together instead of
-    towards the sphere.
+    After Defard et al. ("PaDiM", 2021), with two changes. A neighbourhood of 2 x 2 positions or more shares a
+    covariance, so that there are at most 256. And covariances are shrunk (Ledoit and Wolf, 2004) towards that of all
+    positions, not towards a multiple of the identity.
 
     Attributes
     ----------
     levels : tuple of str
-        Names of the maps that are laid over each other, on the finest of their grids.
+        Names of the feature maps that are concatenated, on the finest of their grids.
     channels : ndarray of int64, (c,)
-        Which of their numbers are used: all of them, or 256 random ones.
+        Which of their features are used: all, or 256 random ones.
     mean : ndarray of float32, (h, w, c)
-        Of good images, by place.
+        Mean of good images, by position.
     factors : ndarray of float32, (g, c, c)
-        Cholesky factors of the inverse covariances over c, row by row of the neighbourhoods.
+        Cholesky factors of the inverse covariances divided by c, neighbourhoods in row-major order.
     unit : float
-        Mean distance of places of good images that it was not fitted on.
+        Mean distance of positions of good images that it was not fitted on.
     """
 
     levels: tuple[str, ...]
@@ -117,7 +117,7 @@ class Places:
 
     @classmethod
     def fit(cls, places: Mapping[str, NDArray[Any]]) -> Self:
-        """Learn from good images, (n, h, w, c) by level; the unit is 1."""
+        """Fit to good images, (n, h, w, c) by level, with a unit of 1."""
         width = sum(maps.shape[3] for maps in places.values())
         channels = np.arange(width)
         if width > _MOST_CHANNELS:
@@ -137,7 +137,7 @@ class Places:
         return cls(tuple(places), channels, mean, np.stack(factors), 1.0)
 
     def __call__(self, places: Mapping[str, NDArray[Any]]) -> Floats:
-        """Return distances in units of good places: (n, h, w, c) by level -> (n, h, w)."""
+        """Return distances divided by `unit`: (n, h, w, c) by level -> (n, h, w)."""
         height, across, width = self.mean.shape
         side = _side(height, across)
         grid = -(-height // side), -(-across // side)
@@ -155,13 +155,13 @@ class Places:
         return distances / self.unit
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return what a model file has to hold: of the factors, which are lower triangles, no zeros."""
+        """Return the arrays for the model file; of the factors only the lower triangles."""
         rows, columns = np.tril_indices(self.factors.shape[1])
         return {"channels": self.channels, "mean": self.mean, "factors": self.factors[:, rows, columns]}
 
     @classmethod
     def from_arrays(cls, levels: tuple[str, ...], unit: float, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Return the level that `arrays` told of."""
+        """Return the level of the arrays of a model file."""
         mean, packed = arrays["mean"], arrays["factors"]
         width = mean.shape[2]
         factors = np.zeros((len(packed), width, width), np.float32)
@@ -170,7 +170,7 @@ class Places:
 
 
 def fit_places(places: Mapping[str, NDArray[Any]]) -> tuple[Places, float, Floats]:
-    """Fit the level of places on good images.
+    """Fit the level of positions on good images.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def fit_places(places: Mapping[str, NDArray[Any]]) -> tuple[Places, float, Float
     unit : float
         Median of the scores of held-out images.
     scores : ndarray of float64, (n,)
-        Of each image by a level that was not fitted on it, in that unit.
+        The score of each image by a level that was not fitted on it, divided by `unit`.
     """
     n = len(next(iter(places.values())))
     scores, total = np.empty(n), 0.0
@@ -198,7 +198,7 @@ def fit_places(places: Mapping[str, NDArray[Any]]) -> tuple[Places, float, Float
 
 
 def _factor(whitened: Floats, whitening: Floats) -> NDArray[np.float32]:
-    """Return F with ``(x @ F)^2`` the squared distance of an offset x; given are whitened ones, (m, c)."""
+    """Return F such that ``||x @ F||^2`` is the squared distance of a difference x, from whitened ones, (m, c)."""
     width = whitened.shape[1]
     shrinkage = ledoit_wolf_shrinkage(whitened, assume_centered=True)
     covariance = (1 - shrinkage) * whitened.T @ whitened / len(whitened)
@@ -208,14 +208,14 @@ def _factor(whitened: Floats, whitening: Floats) -> NDArray[np.float32]:
 
 
 def _side(height: int, across: int) -> int:
-    """Return the side of a neighbourhood of places, so that there are at most 16 x 16."""
+    """Return the side of a neighbourhood in positions, so that there are at most 16 x 16 neighbourhoods."""
     return max(2, -(-max(height, across) // 16))
 
 
 def _laid_over(
     places: Mapping[str, NDArray[Any]], levels: tuple[str, ...], channels: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Return maps side by side on the finest of their grids: (n, h, w, c) by level -> (n, h, w, len(channels))."""
+    """Concatenate feature maps on the finest of their grids: (n, h, w, c) by level -> (n, h, w, len(channels))."""
     size = max((places[name].shape[1:3] for name in levels), key=lambda sides: sides[0] * sides[1])
     parts = []
     for name in levels:
@@ -248,12 +248,12 @@ def highest(maps: Floats) -> Floats:
 
 
 def folds(n: int) -> list[NDArray[np.bool_]]:
-    """Return five masks, (n,), of which each image is in one: every fifth image, so that none depends on a draw."""
+    """Return the masks, (n,), of five folds: every fifth image, so that nothing is random."""
     return [np.arange(n) % N_FOLDS == fold for fold in range(N_FOLDS)]
 
 
 def fit_head(kind: str, seed: int, collapse: Mapping[str, Any]) -> Callable[[NDArray[Any]], Head]:
-    """Return what fits a head of this name."""
+    """Return the function that fits a head of this name."""
     if kind == "collapse":
         return lambda rows: HEADS[kind].fit(rows, seed, **collapse)
     return lambda rows: HEADS[kind].fit(rows, seed)

@@ -10,32 +10,32 @@ from torch import Tensor
 
 
 def run_onnx(path: str, content: bytes) -> Callable[[Tensor], Any]:
-    """Return what runs an ONNX model: (b, C, H, W), float32 -> its first output, or what that is if not numbers.
+    """Return a function that runs an ONNX model: (b, C, H, W), float32 -> its first output.
 
     Parameters
     ----------
     path : str
         For messages.
     content : bytes
-        Of the file. Weights that lie in other files are not read.
+        Content of the file. Weights in other files are not read.
 
     Raises
     ------
     ImportError
         Without onnxruntime.
     ValueError
-        If it is no ONNX model of one input.
+        If it is no ONNX model with exactly one input.
     """
     try:
         import onnxruntime
     except ImportError as error:
         raise ImportError(f"{path}: ONNX files need the package onnxruntime: pip install 'tollad[onnx]'") from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # so that the same image gives the same bits
+    options.intra_op_num_threads = 1  # so that equal images give equal bits
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has its own kinds, and does not document them
+    except Exception as error:  # onnxruntime raises undocumented types of errors
         raise ValueError(f"{path}: is no ONNX model that onnxruntime can run ({_short(error)})") from error
     if len(session.get_inputs()) != 1:
         raise ValueError(f"{path}: has {len(session.get_inputs())} inputs; a representation has one, for images")

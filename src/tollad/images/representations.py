@@ -1,7 +1,7 @@
-"""What a detector sees of an image: numbers of the whole, and of places within it.
+"""Representations: features of whole images, and of positions in them.
 
-A representation is a function from images, (n, C, H, W) from 0 to 1, to what is `Seen`, with a few traits. To add one,
-write such a function, decorate it, and add its name to ``__all__``: its name is the one that users give.
+A representation is a function from images, (n, C, H, W) from 0 to 1, to `Seen`, with a few traits. To add one, write
+such a function, decorate it, and add its name to ``__all__``: users choose it by this name.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from tollad.images.onnx_file import run_onnx
 
 __all__ = ["efficientnet_lite2", "efficientnet_lite2_fine", "gradients", "pixels"]
 
-# Images run through a network together: always as many, so that what is seen of one never depends on others.
+# Images in a batch of a network. It is always full, so that features of an image never depend on others.
 _BLOCK = 4
-# Numbered from 0: strides 8, 16, 16, 32 and 32, together 816 channels. Deeper ones blur where a defect is.
+# Blocks, from 0, of strides 8, 16, 16, 32 and 32, with 816 channels together. Deeper ones localise defects less.
 _BLOCKS = (6, 10, 14, 19, 20)
 _WITH_PLACES = (6, 10, 14)
-# Smaller images show kinds of things, larger ones things with parts; the former are shown enlarged.
+# Smaller images are enlarged, and are only scored as a whole.
 _SMALL, _LEAST_SHOWN, _MOST_SHOWN = 64, 128, 256
-# The finer look: for kinds, and for places.
+# Sides to which efficientnet_lite2_fine enlarges images below 64 pixels, and all others.
 _FINE_KINDS, _FINE_PLACES = 192, 256
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a representation gives for n images.
+    """Features of n images.
 
     Attributes
     ----------
     whole : dict of str to ndarray, (n, d) or (n, C, H, W)
-        Numbers of each image as a whole, by level.
+        Features of each image as a whole, by level.
     places : dict of str to ndarray, (n, h, w, c)
-        Numbers of places within each image, by level; each level may have another grid.
+        Features of positions in each image, by level; levels may have different grids.
     """
 
     whole: dict[str, NDArray[Any]]
@@ -53,7 +53,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Representation:
-    """A function from images to what is `Seen` of them, and its traits.
+    """A function from images to their features, with traits.
 
     Attributes
     ----------
@@ -61,13 +61,13 @@ class Representation:
     look : callable
         (n, C, H, W), from 0 to 1 -> Seen.
     head : str
-        The name in `tollad.images.heads.HEADS` that suits it, for the whole image.
+        Default head for the whole image, a name in `tollad.images.heads.HEADS`.
     least_side : int
-        Of an image, in pixels.
+        The least side of an image, in pixels.
     cells : tuple of int or None
-        (h, w, k), how the numbers of the whole lie on a grid, if they do: their parts of a score are then a map.
+        (h, w, k) if the features of the whole image form a grid. Parts of a score are then a map.
     weights : callable or None
-        Returns the SHA-256 of the weights that it sees with.
+        Returns the SHA-256 of the weights of its network.
     """
 
     name: str
@@ -91,7 +91,7 @@ def _represents(**traits: Any) -> Callable[[Callable[[NDArray[np.float32]], Seen
 
 @_represents(head="collapse")
 def pixels(images: NDArray[np.float32]) -> Seen:
-    """The pixels themselves: for the networks of the paper."""
+    """Pixels, for the networks of the paper."""
     return Seen({"pixels": images}, {})
 
 
@@ -103,29 +103,30 @@ def gradients(images: NDArray[np.float32]) -> Seen:
 
 @_represents(head="ledoit_wolf", least_side=16, weights=lambda: backbones.load_efficientnet_lite2()[1])
 def efficientnet_lite2(images: NDArray[np.float32]) -> Seen:
-    """A network trained on a million photos, see `tollad.images.backbones`: for colour, and for defects.
+    """A network trained on a million photos, see `tollad.images.backbones`, for colour images and for defects.
 
-    Levels: "texture", means and standard deviations of five blocks over all positions, together of length 1. Of
-    images below 64 pixels, which show a thing and no parts of it, also "kind", averages of the last layer, of length 1.
-    Of larger ones the first three blocks by position, each averaged over 3 x 3 places, of length 1. It is shown images
-    of 128 to 256 pixels (the shorter side).
+    The level "texture" has means and standard deviations of five blocks over all positions, scaled to length 1. Images
+    below 64 pixels also have "kind", the averages of the last layer, scaled to length 1. Larger images have the first
+    three blocks by position, averaged over 3 x 3 positions and scaled to length 1. Images are resized to a shorter side
+    of 128 to 256 pixels.
     """
     return _by_network(images, min(max(min(images.shape[2:]), _LEAST_SHOWN), _MOST_SHOWN), near=3)
 
 
 @_represents(head="ledoit_wolf", least_side=16, weights=lambda: backbones.load_efficientnet_lite2()[1])
 def efficientnet_lite2_fine(images: NDArray[np.float32]) -> Seen:
-    """The same network, shown images larger: for kinds of things and small defects, at two to four times the cost.
+    """The same network on larger images, for kinds of objects and small defects, at two to four times the cost.
 
-    Images below 64 pixels are shown at 192, all others at 256 (the shorter side); places are averaged over 5 x 5.
+    The shorter side of images below 64 pixels is resized to 192, that of all others to 256. Positions are averaged over
+    5 x 5.
     """
     return _by_network(images, _FINE_KINDS if min(images.shape[2:]) < _SMALL else _FINE_PLACES, near=5)
 
 
 def _by_network(images: NDArray[np.float32], shown: int, near: int) -> Seen:
-    """Return what the network sees of images whose shorter side is shown at so many pixels.
+    """Return features of images whose shorter side is resized to so many pixels.
 
-    Each number of a place is averaged over `near` x `near` places.
+    Each feature of a position is averaged over `near` x `near` positions.
     """
     network, _ = backbones.load_efficientnet_lite2()
     is_small = min(images.shape[2:]) < _SMALL
@@ -150,19 +151,19 @@ def _by_network(images: NDArray[np.float32], shown: int, near: int) -> Seen:
 
 
 def of(what: str | nn.Module | Representation) -> Representation:
-    """Return the representation that a user means.
+    """Return the representation that a user gave.
 
     Parameters
     ----------
     what : str, nn.Module or Representation
         A name; the path of an ONNX file; or a torch module. A file or a module takes images, (b, C, H, W), float32 from
-        0 to 1, and gives numbers of the whole image, (b, d), or of places in it, (b, c, h, w). A file is asked for four
-        images at a time. A module is used in evaluation mode, and never trained.
+        0 to 1, and returns features of the whole image, (b, d), or of positions in it, (b, c, h, w). A file gets four
+        images at a time. A module runs in evaluation mode and is never trained.
 
     Raises
     ------
     ValueError
-        For an unknown name; the message lists those that there are. For a file that is no such ONNX model.
+        For an unknown name, with a list of the known ones; for a file that is no such ONNX model.
     ImportError
         For an ONNX file, if onnxruntime is not installed.
     OSError
@@ -184,12 +185,12 @@ def of(what: str | nn.Module | Representation) -> Representation:
 
 
 def is_onnx(name: str) -> bool:
-    """Return whether a name is that of an ONNX file."""
+    """Return whether a name ends as that of an ONNX file."""
     return name.endswith(".onnx")
 
 
 def _of_outputs(name: str, run: Callable[[Tensor], Any], weights: Callable[[], str]) -> Representation:
-    """Return a representation by what a network gives: numbers of the whole image, or of places."""
+    """Return the representation of a network that returns features of the whole image or of positions."""
 
     def look(images: NDArray[np.float32]) -> Seen:
         outputs = []
@@ -231,7 +232,7 @@ def _digest_of(module: nn.Module) -> str:
 
 
 def choose(shape: tuple[int, int, int]) -> tuple[str, str]:
-    """Choose a representation for images of a shape, (C, H, W), and say in words why and what would be better."""
+    """Choose a representation for images of shape (C, H, W); return its name, and the reason in words."""
     channels, *sides = shape
     if min(sides) < _KNOWN["gradients"].least_side:
         return "pixels", "images this small are best taken as they are"
@@ -257,7 +258,7 @@ def choose(shape: tuple[int, int, int]) -> tuple[str, str]:
 
 
 def _blocks(images: NDArray[np.float32]) -> Any:
-    """Yield images as tensors, always as many, the last ones filled up with zeros, and how many are images."""
+    """Yield blocks of images of one size, the last one padded with zeros, and the number of images in each."""
     for start in range(0, len(images), _BLOCK):
         n = len(images[start : start + _BLOCK])
         block = torch.zeros(_BLOCK, *images.shape[1:])
@@ -266,7 +267,7 @@ def _blocks(images: NDArray[np.float32]) -> Any:
 
 
 def _resized(images: Tensor, shown: int) -> Tensor:
-    """Return images in colour, the shorter side of so many pixels."""
+    """Return images with three channels, resized to a shorter side of so many pixels."""
     height, width = images.shape[2:]
     shorter = min(height, width)
     if shown != shorter:
@@ -284,5 +285,5 @@ def _deviations(maps: Tensor) -> Tensor:
 
 
 def _of_length_1(rows: Tensor) -> Tensor:
-    """Return vectors along the second axis at length 1."""
+    """Scale vectors along the second axis to length 1."""
     return functional.normalize(rows, dim=1)

@@ -1,4 +1,4 @@
-"""The scorer of an image detector: levels over what a representation sees, which make a score and a map."""
+"""The scorer of an image detector: scores and anomaly maps from the levels of a representation."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from tollad.images.representations import Representation, Seen
 
 POSITIONS = "positions"
 _TINY = 1e-12
-# Images whose maps of the parts of a score give the unit of maps.
+# The unit of maps of parts is learnt from at most so many images.
 _OF_UNIT = 64
 
 
 @dataclass(frozen=True)
 class ImageScorer:
-    """What was learnt of good images.
+    """The levels, fitted to good images.
 
     Attributes
     ----------
     looks : Representation
     size : tuple of int, (H, W)
-        Of the images, and so of the maps.
+        Size of images and of maps.
     wholes : tuple of Whole
         Levels of the whole image.
     places : Places or None
-        The level of places in it, for maps, and for scores unless `judges_places` is False.
+        The level of positions, for maps, and for scores if `judges_places`.
     judges_places : bool
     map_unit : float
-        Of maps, or of the scores by places.
+        Unit of the maps, or of the scores by positions.
     """
 
     looks: Representation
@@ -56,27 +56,28 @@ class ImageScorer:
         head: str,
         fit: Callable[[NDArray[Any]], Head],
     ) -> tuple[Self, Floats]:
-        """Learn from good images.
+        """Fit to good images.
 
         Parameters
         ----------
         looks, size
-            As of the class.
+            As the attributes.
         seen : Seen
-            Numbers of n images, and of the places in some of them.
+            Features of n images, and of the positions in some of them.
         with_places : ndarray of bool, (n,)
-            Which images those are.
+            The images with positions.
         levels : {"both", "image", "positions"}
         head : str
-            Name in `tollad.images.heads.HEADS`, for the levels of the whole image.
+            Head of the levels of the whole image, a name in `tollad.images.heads.HEADS`.
         fit : callable
-            From rows to such a head.
+            Fits such a head to rows.
 
         Returns
         -------
         scorer : ImageScorer
         scores : ndarray of float64, (n,) or (with_places.sum(),)
-            Of the images by levels that were not fitted on them. Those without places have none if places are judged.
+            Scores of the images by levels that were not fitted on them. If positions are scored, only for images with
+            them.
         """
         judges = bool(seen.places) and levels != "image"
         whole = {} if levels == POSITIONS and seen.places else seen.whole
@@ -95,7 +96,7 @@ class ImageScorer:
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """Names of the levels that the score is the mean of."""
+        """Names of the levels whose geometric mean is the score."""
         return (*(level.name for level in self.wholes), *([POSITIONS] if self.judges_places else []))
 
     @property
@@ -103,15 +104,15 @@ class ImageScorer:
         return self.places is not None or self.looks.cells is not None or self.looks.name == "pixels"
 
     def by_level(self, seen: Seen) -> Floats:
-        """Return the scores by level, in units of good images: (n, n_levels)."""
+        """Return the scores by level, each divided by its unit: (n, n_levels)."""
         return self._by_level(seen, self._distances(seen) if self.judges_places else None)
 
     def maps(self, seen: Seen) -> Floats:
-        """Return where images are unlike good ones: (n, H, W), >= 0."""
+        """Return anomaly maps: (n, H, W), >= 0."""
         return self._maps(seen, self._distances(seen))
 
     def explained(self, seen: Seen) -> tuple[Floats, Floats | None]:
-        """Return what `by_level` and, if there are maps, `maps` return, in the time of one of them."""
+        """Return the results of `by_level` and, if there are maps, of `maps`, from one pass."""
         distances = self._distances(seen)
         return self._by_level(seen, distances), self._maps(seen, distances) if self.has_maps else None
 
@@ -141,7 +142,7 @@ def joined(by_level: Floats) -> Floats:
 
 
 def gathered(blocks: list[Seen]) -> Seen:
-    """Return what was seen of all images, block after block."""
+    """Concatenate the features of blocks of images."""
     first = blocks[0]
     return Seen(
         {name: np.concatenate([block.whole[name] for block in blocks]) for name in first.whole},

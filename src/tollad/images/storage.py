@@ -20,7 +20,7 @@ from tollad.io.artifact import group
 from tollad.io.source import notes_and_source
 
 _KIND: artifact.FileKind = "image model"
-_MOST_PIXELS = 1 << 16  # either way
+_MOST_PIXELS = 1 << 16  # in each direction
 
 
 def save_state(
@@ -53,9 +53,9 @@ def save_state(
 
 
 def check_described(metadata: Mapping[str, Any]) -> None:
-    """Raise an error of any kind for what describes no image detector: a file may hold anything."""
+    """Raise an error of any type if a description is not that of an image detector: a file may hold anything."""
     parameters, shape = metadata["parameters"], metadata["input_shape"]
-    # A module of the user's own is in no file: its name is checked when there is one.
+    # The representation of the user may not be installed here; its name is checked when it is needed.
     check_parameters({**parameters, "representation": "auto"})
     if not (len(shape) == 3 and all(type(side) is int and 0 < side < _MOST_PIXELS for side in shape)):
         raise ValueError(f"images of shape {shape!r:.60}")
@@ -74,7 +74,7 @@ def check_described(metadata: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Saved:
-    """What a model file holds of the scorer, and the decision."""
+    """The content of a model file: parts of the scorer, and the decision."""
 
     wholes: tuple[Whole, ...]
     places: Places | None
@@ -83,7 +83,7 @@ class Saved:
 
 
 def load_state(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Saved]:
-    """Read a model file: the way back from `save_state`.
+    """Read a file of `save_state`.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def load_state(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Saved]:
     """
     metadata, tensors = artifact.load(path, _KIND)
     with artifact.understood(path):
-        # Files of before the seal have none.
+        # Older files have no seal.
         if metadata.pop("seal", None) not in (None, artifact.seal(metadata, tensors)):
             raise ValueError("parts that do not belong together")
         check_described(metadata)

@@ -1,7 +1,7 @@
-"""Series: `SeriesDetector`, its clock, windows and scores of time steps, thresholds in time, events and streams.
+"""Time series: `SeriesDetector` with time stamps, windows, scores of time steps, thresholds, events and streams.
 
-It composes a detector of rows, whose rows are windows, and does not subclass it. The public names are imported when
-they are first used, so that the table of parameters can be read without NumPy.
+It uses a `TollDetector` whose rows are windows, and does not subclass it. Public names are imported when first used, so
+that the table of parameters can be read without NumPy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The time stamps of a series."""
+"""Clock: reads and checks the time stamps of a series."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _DAY = 86400e6  # in microseconds
 
 
 class Clock:
-    """The time stamps of a series while it passes by: they ascend, and of the first gap among them a warning is given.
+    """Checks the time stamps of a series block by block: they must ascend, and the first gap gives a warning.
 
     Parameters
     ----------
     column : str or None
-        None for a series without time stamps, of which there is nothing to check.
+        The column of the time stamps; None for a series without, where nothing is checked.
     kind : {"number", "date"}
     usual : float, optional
         The median time between two steps at the fit, in the units of `read`.
     zone : str, optional
-        Of dates in local time, such as "Europe/Berlin": an hour that occurs twice in autumn is told apart by the order
-        of the rows, and one that is left out in spring is no gap.
+        Time zone of dates in local time, such as "Europe/Berlin". Of the hour that occurs twice in autumn, the order of
+        the rows decides which one is meant. The hour that is skipped in spring is no gap.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Clock:
 
     @classmethod
     def begun(cls, block: Block, column: str, zone: str | None = None) -> Self:
-        """Return a clock by the first time stamp alone: it does not know the usual time between two steps."""
+        """Return a clock that knows only the first time stamps, and not the usual time between two steps."""
         first = block.table.select([column]).slice(0, 1)
         kinds: tuple[TimeKind, ...] = ("number", "date")
         for kind in kinds:
@@ -68,7 +68,7 @@ class Clock:
 
     @classmethod
     def learn(cls, blocks: Sequence[Block], column: str, zone: str | None = None) -> Self:
-        """Return the clock of one or several series, from all of their time stamps."""
+        """Learn the clock of one or several series from all of their time stamps."""
         clock = cls.begun(blocks[0], column, zone)
         steps = np.concatenate([np.diff(clock.read(block.table, block.where)) for block in blocks])
         steps = steps[steps > 0]
@@ -76,15 +76,15 @@ class Clock:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any] | None) -> Self:
-        """Return a clock that begins anew: the way back from `to_json`."""
+        """Return a clock from what `to_json` returned, before its first step."""
         return cls(None) if record is None else cls(**record)
 
     def anew(self) -> Self:
-        """Return the same clock for another series."""
+        """Return this clock before its first step, for another series."""
         return type(self)(self.column, self.kind, self.usual, self.zone)
 
     def to_json(self) -> dict[str, Any] | None:
-        """Return what was learnt as JSON values."""
+        """Return what was learnt, as JSON values."""
         if self.column is None:
             return None
         zone = {} if self.zone is None else {"zone": self.zone}
@@ -93,7 +93,7 @@ class Clock:
     def read(self, table: pa.Table, where: Callable[[int], str] = "row {}".format, after: float = -math.inf) -> Floats:
         """Return the time stamps of a table: (n,), dates in days since 1970, NaN where missing.
 
-        Local times are told apart by those before, of which `after` is the last.
+        An ambiguous local time is read by the one before it, of which `after` is the first.
         """
         assert self.column is not None
         (time,) = columns = [Column(self.column, self.kind)]
@@ -127,7 +127,7 @@ class Clock:
         return times
 
     def unseen(self, block: Block) -> Block:
-        """Return the rows of a block from the first on that comes after the last step; all without time stamps."""
+        """Return the rows of a block that come after the last step; all rows without time stamps."""
         if self.column is None or not math.isfinite(self.last):
             return block
         after = np.flatnonzero(~(self.read(block.table, block.where) <= self.last))
@@ -137,7 +137,7 @@ class Clock:
         return replace(block, first_row=block.first_row + first, table=table, lines=lines, numbers=numbers)
 
     def disordered(self, block: Block) -> dict[int, str]:
-        """Return the rows of the next steps that `check` would refuse, each with its reason."""
+        """Return the rows that `check` would refuse, each with its reason."""
         if self.column is None:
             return {}
         times = self.read(block.table, block.where, self.last)
@@ -150,13 +150,13 @@ class Clock:
         return reasons
 
     def check(self, block: Block, gaps: Gaps | None = None) -> Floats:
-        """Return the time stamps of the next steps, (m,).
+        """Check the next steps, and return their time stamps, (m,).
 
         Parameters
         ----------
         block : Block
         gaps : {"split", "interpolate", "fail"} or None
-            What is done about gaps. None warns of the first one.
+            What to do at gaps. None warns of the first one.
 
         Raises
         ------
@@ -205,7 +205,7 @@ class Clock:
 
 @contextlib.contextmanager
 def no_missing(remedy: str) -> Iterator[None]:
-    """Say `remedy` at a value that cannot be read: unlike in a table, it cannot be marked as missing."""
+    """Give `remedy` in errors about unreadable values: unlike those of a table, they cannot be marked as missing."""
     try:
         yield
     except ValueError as error:

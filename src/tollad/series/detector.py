@@ -1,4 +1,4 @@
-"""SeriesDetector: a series in order of time, learnt by windows and answered by time steps."""
+"""SeriesDetector: learns windows of a time series, and scores its time steps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tollad.io import artifact
 from tollad.io.source import Source
 from tollad.series import model as files
 from tollad.series.events import Event, Judged
-from tollad.series.fitting import Asked, Part, fit_windows, learn
+from tollad.series.fitting import StepSettings, TrainingSteps, fit_windows, learn
 from tollad.series.gaps import Gaps
 from tollad.series.parameters import OF_SERIES, OF_WINDOWS, SERIES_PARAMETERS
 from tollad.series.pipeline import Pipeline, check_ended, judge_steps
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Auto: TypeAlias = Literal["auto"]
 Floats: TypeAlias = NDArray[np.float64]
 
-# The parameters of the series, and those of the detector of windows.
+# Parameters of the series itself, and of the detector of its windows.
 _OF_SERIES = (*(parameter.name for parameter in OF_SERIES), "contamination", "false_alarm_rate")
 _OF_WINDOWS = {parameter.name for parameter in OF_WINDOWS} - {"contamination", "false_alarm_rate", "verbose"}
 
@@ -48,8 +48,8 @@ _OF_WINDOWS = {parameter.name for parameter in OF_WINDOWS} - {"contamination", "
 class SeriesDetector(OutlierMixin, BaseEstimator):
     """Anomaly detection in a time series by targeted collapse.
 
-    A `TollDetector` learns windows of the series. A time step has the mean score of the windows that cover it, or with
-    `causal` that of the window which it ends. The threshold is put on scores of steps that were held out.
+    A `TollDetector` learns windows of the series. The score of a time step is the mean score of the windows that cover
+    it, or with `causal` the score of the window that ends with it. The threshold is placed by scores of held-out steps.
 
     Parameters
     ----------
@@ -58,10 +58,9 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
     Attributes
     ----------
     model_ : tollad.series.model.SeriesModel
-        All that was learnt: the `TollDetector` of the windows, the window and the stride that were chosen, the
-        channels, the clock, and the threshold.
+        The fitted parts: the `TollDetector` of the windows, window and stride, channels, clock and threshold.
     n_features_in_ : int
-        How many channels there are.
+        Number of channels.
 
     Examples
     --------
@@ -152,13 +151,13 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like, (T,) or (T, C), or frame of pandas, polars or Arrow
-            Rows are time steps, in order of time; of several series at least those of each are. Missing values are NaN.
+            Rows are time steps in order of time; of several series, each must be in order. Missing values are NaN.
         y : ignored
         group : str or array-like, (T,), optional
-            Which of several series each step is of: a column of a frame, or the values. One model learns all, and no
-            window reaches from one into another.
+            The series to which each step belongs: a column of a frame, or an array. One model learns all series, and no
+            window spans two.
         normal : array-like of bool, (T,), optional
-            The steps to learn from; windows lie within stretches of them. By default all.
+            The steps to learn from; by default all. No window contains other steps.
         checkpoint : path, optional
             As in `TollDetector.fit`.
 
@@ -179,18 +178,18 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         if kept.shape != (len(steps.values),):
             raise ValueError(f"normal has shape {kept.shape}, and the series has {len(steps.values)} time steps")
         named = group if isinstance(group, str) else None
-        return self.fit_parts([Part(steps, kept)], checkpoint=checkpoint, group=named)
+        return self.fit_parts([TrainingSteps(steps, kept)], checkpoint=checkpoint, group=named)
 
     def fit_parts(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[TrainingSteps],
         *,
         checkpoint: str | os.PathLike[str] | None = None,
         group: str | None = None,
     ) -> Self:
-        """Learn from series that were read already, of which `group` is the column that tells them apart."""
+        """Fit on series that were read from files; `group` is the column that names the series of a row."""
         check_parameters(self.get_params(deep=False), SERIES_PARAMETERS)
-        asked = Asked(**{name: getattr(self, name) for name in Asked.__dataclass_fields__})
+        settings = StepSettings(**{name: getattr(self, name) for name in StepSettings.__dataclass_fields__})
 
         own = {name: value for name, value in self.get_params(deep=False).items() if name in _OF_WINDOWS}
 
@@ -198,25 +197,25 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
             shown, kept_in = (self.verbose, checkpoint) if is_last else (0, None)
             return fit_windows(stretches, window, stride, own | {"verbose": shown}, kept_in)
 
-        self.model_ = learn(parts, asked, fit, group)
+        self.model_ = learn(parts, settings, fit, group)
         self.n_features_in_ = len(self.model_.columns)
         return self
 
     def anomaly_score(self, X: ArrayLike, *, group: str | ArrayLike | None = None) -> Floats:
         """Return the anomaly score of each time step: (T,), high = anomalous.
 
-        It is NaN where there is no whole window: before the first one if causal, and in stretches between gaps that are
-        shorter.
+        It is NaN where there is no full window: before the end of the first one if causal, and between two gaps that
+        are closer than a window.
 
         Parameters
         ----------
         X, group
-            As in `fit`. By default `group` is the column of the fit, if X is a frame.
+            As in `fit`. If X is a frame, `group` is by default the column of the fit.
 
         Raises
         ------
         ValueError
-            For a series that is shorter than a window, or not like that of the fit.
+            For a series that is shorter than a window, or has other columns than that of the fit.
         """
         return self.judge(X, group=group).scores
 
@@ -241,26 +240,26 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         return judge_steps(self.model_, steps)[0]
 
     def update(self, row: ArrayLike, *, group: str | None = None) -> Judged:
-        """Take the next time step of a stream, and say of it what `judge` does.
+        """Take the next time step of a stream, and return its score, threshold and alarm.
 
-        The first call begins a stream; it goes on until the next fit. Nothing is learnt.
+        The first call starts a stream, which continues until the next fit. Nothing is learnt from it.
 
         Parameters
         ----------
         row : float or array-like, (C,)
-            NaN cuts the series, if gaps are split or interpolated.
+            With `gaps` "split" or "interpolate", NaN cuts the series.
         group : str, optional
-            Which of several series it is of.
+            The series to which it belongs, if there are several.
 
         Returns
         -------
         Judged
-            Of one step: its score (NaN before there is a whole window), its threshold, and whether it raises an alarm.
+            Of one step. The score is NaN before there is a full window.
 
         Raises
         ------
         ValueError
-            For a model that is not causal: it knows a step only a window later.
+            For a model that is not causal, which scores a step only a window later.
 
         Examples
         --------
@@ -290,7 +289,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         X, group
             As in `anomaly_score`.
         n_reasons : int >= 0, default 0
-            How many channels to give in words.
+            How many channels to describe in words.
 
         Raises
         ------
@@ -301,9 +300,9 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         return judge_steps(self.model_, steps, n_reasons)[1]
 
     def p_value(self, X: ArrayLike, *, group: str | ArrayLike | None = None) -> Floats:
-        """Return how often a normal step scores as high as each time step, by the held-out scores: (T,).
+        """Return the conformal p-value of each time step by the held-out scores: (T,).
 
-        It rests on steps that say nearly the same as their neighbours: an estimate, no promise.
+        Neighbouring steps are not exchangeable, so it is an estimate without a guarantee.
         """
         scores = self.anomaly_score(X, group=group)
         return self.decision_.p_values(scores)
@@ -316,14 +315,14 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         false_alarm_rate: float | None = None,
         tail: bool = False,
     ) -> Self:
-        """Calibrate after the fact on a normal series that was not trained on.
+        """Calibrate a fitted detector on a normal series that it was not trained on.
 
         Parameters
         ----------
         X, group
             As in `anomaly_score`.
         false_alarm_rate : float in (0, 1), optional
-            Puts the threshold; by default it stays.
+            Places the threshold; by default it stays.
         tail : bool, default False
             As in `TollDetector.set_threshold`.
 
@@ -335,21 +334,21 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            If the steps are few for the rate.
+            If there are few steps for the rate.
         """
         steps = self._steps(X, group)
-        part = Part(steps, np.ones(len(steps.values), np.bool_))
+        part = TrainingSteps(steps, np.ones(len(steps.values), np.bool_))
         return self.calibrate_part(part, false_alarm_rate=false_alarm_rate, tail=tail)
 
-    def calibrate_part(self, part: Part, *, false_alarm_rate: float | None = None, tail: bool = False) -> Self:
-        """Calibrate on series that were read already: what `calibrate` does."""
+    def calibrate_part(self, part: TrainingSteps, *, false_alarm_rate: float | None = None, tail: bool = False) -> Self:
+        """Do what `calibrate` does, on series that were read from a file."""
         fitted = self.model_
         by_group = long_enough(part.stretches(fitted.gaps), fitted.window, part.path)
         stretches = [piece for found in by_group.values() for piece in found]
         known = np.unique(fitted.detector.training_scores_)
         cut = [fitted.score_windows(windows(piece, fitted.window, fitted.stride)) for piece in stretches]
         scores = np.concatenate(fitted.known_scores(stretches))
-        # A model of the first version has the scores of training steps instead of those of windows.
+        # Models of the first version hold scores of training steps, not of windows.
         if any(overlap(np.unique(found), known) for found in (np.concatenate(cut), scores)):
             raise ValueError(
                 "calibration series: more than half of the time steps have exactly the score of one that was trained "
@@ -375,19 +374,19 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         contamination : float in (0, 0.5], optional
             As the parameter of this name.
         false_alarm_rate : float in (0, 1), optional
-            As the parameter of this name, but a share of the steps; false stretches need a fit.
+            As the parameter of this name, but only a share of the steps; a number of false stretches needs a fit.
         anomaly_score : float, optional
-            Steps above this score are anomalous.
+            Steps with a higher score are anomalous.
 
         Raises
         ------
         ValueError
-            For a value out of range, and a rate that needs more steps.
+            For a value out of range, or a rate that needs more steps.
 
         Warns
         -----
         UserWarning
-            If the held-out steps are few for the rate.
+            If there are few held-out steps for the rate.
         """
         check_is_fitted(self)
         self.model_ = self.model_.with_threshold(contamination, false_alarm_rate, anomaly_score)
@@ -418,9 +417,9 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         files.save(path, self.model_, parameters, kept, source or self.model_.source, overwrite=overwrite)
 
     def to_onnx(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
-        """Write an ONNX graph as `tollad.TollDetector.to_onnx` does; its label marks all steps above the threshold."""
+        """Write an ONNX graph, as `tollad.TollDetector.to_onnx` does. Its label marks all steps above the threshold."""
         check_is_fitted(self)
-        # By name: the room of services stands on that of series, and only this method leads to it.
+        # Imported by name, since `serve` imports `series` and only this method needs the reverse.
         importlib.import_module("tollad.serve.onnx_series").write_series(self.model_, path, overwrite=overwrite)
 
     @classmethod
@@ -461,7 +460,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
         Yields
         ------
         ndarray of float64, (b,)
-            Scores of successive steps, those of `anomaly_score`: one array a block, perhaps empty, and one at the end.
+            Scores of successive steps, equal to those of `anomaly_score`: one array for each block, which may be empty,
+            and one at the end.
         """
         check_is_fitted(self)
         if isinstance(source, (str, os.PathLike)):
@@ -478,7 +478,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
 
     @property
     def decision_(self) -> Decision:
-        """The threshold of time steps, and the scores of held-out steps that it rests on."""
+        """The threshold of time steps, and the scores of held-out steps by which it was placed."""
         return self.model_.decision
 
     @property
@@ -489,7 +489,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):
 
     @property
     def threshold_(self) -> float:
-        """Steps with a score above this raise an alarm, unless the threshold is adaptive."""
+        """Steps with a higher score raise an alarm, unless the threshold is adaptive."""
         return self.decision_.threshold
 
     def _steps(self, X: ArrayLike, group: str | ArrayLike | None) -> Steps:

@@ -1,4 +1,4 @@
-"""From scores of time steps to alarms, and from alarms to events: where, how high, which channel, what was expected."""
+"""Alarms from scores of time steps, and events from alarms: begin, end, peak, channel, and what was expected."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from tollad.series.model import SeriesModel
 
 Floats: TypeAlias = NDArray[np.float64]
 
-# An alarm is kept where the score has risen this far from the threshold towards its peak.
+# An alarm is trimmed to the steps whose score has risen by this share of the way from the threshold to the peak.
 _KEPT = 0.9
-# A stretch above the threshold is judged once it is this long, whether it has ended or not: memory is no limit.
+# A stretch above the threshold of this length is judged before it ends, to bound memory.
 _LONGEST = 10_000
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Successive time steps that no later step changes any more.
+    """Final scores, thresholds and alarms of successive time steps.
 
     Attributes
     ----------
     scores, thresholds : ndarray of float64, (m,)
-        A score is NaN where there was no whole window yet.
+        A score is NaN where there is no full window.
     alarms : ndarray of bool, (m,)
     """
 
@@ -43,36 +43,36 @@ class Judged:
 
     @classmethod
     def join(cls, parts: Sequence[Judged]) -> Judged:
-        """Return successive parts as one; there is at least one."""
+        """Concatenate one or more successive parts."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
 @dataclass(frozen=True)
 class Event:
-    """An alarm without a break.
+    """An alarm: consecutive time steps that were called anomalous.
 
     Attributes
     ----------
     begin, end : int
-        The first step, from 0, and the last; of steps that were filled in, the row before them.
+        Rows of the first and the last step, from 0. For a step that was filled in, the row before it.
     peak : int
         The step with the highest score.
     score : float
         The score there.
     p_value : float or None
-        How often a normal step scores as high, by the scores of held-out steps; None without such.
+        p-value of that score by the scores of held-out steps; None without such.
     channel : str
         The channel with the largest part in the score of the window at the peak.
     step : int
-        The step of that window where this channel differs most from what was expected.
+        The step in that window where this channel differs most from its reconstruction.
     seen, expected : float
-        Value of the channel there, and what the network makes of it.
+        Value of the channel there, and its reconstruction.
     reasons : tuple of str
-        The channels with the largest parts in words, the largest first.
+        The channels with the largest parts, described in words, the largest first.
     group : str or None
-        Which series it is of, where there are several.
+        The series to which it belongs, if there are several.
     stamps : tuple of (str or None), 3 or none
-        What begin, end and peak are called, where steps have names.
+        Time stamps or names of begin, end and peak, if there are any.
     """
 
     begin: int
@@ -90,15 +90,15 @@ class Event:
 
 
 class Judge:
-    """Tells which steps raise an alarm, while their scores come.
+    """Decides which steps raise an alarm, as their scores arrive.
 
     Parameters
     ----------
     threshold : callable
         Scores, (m,), to the threshold of each, (m,).
     trim : bool
-        Whether a stretch above the threshold is cut to the part around its peak. A step is held back as long as its
-        stretch goes on.
+        Whether a stretch above the threshold is trimmed to the part around its peak. Its steps are then returned only
+        when the stretch has ended.
     """
 
     def __init__(self, threshold: Callable[[Floats], Floats], *, trim: bool) -> None:
@@ -106,7 +106,7 @@ class Judge:
         self._open = Judged(np.empty(0), np.empty(0), np.empty(0, np.bool_))
 
     def push(self, scores: Floats) -> Judged:
-        """Take the scores of the next steps, (m,); return the steps that are settled, in order."""
+        """Take the scores of the next steps, (m,); return the steps that are final, in order."""
         thresholds = self._threshold(scores)
         waiting = Judged(scores, thresholds, scores > thresholds)
         if len(self._open):
@@ -128,11 +128,10 @@ class Judge:
 
 
 def trimmed(scores: Floats, thresholds: Floats) -> NDArray[np.bool_]:
-    """Return which steps raise an alarm: of each stretch above the threshold the part around its peak.
+    """Return which steps raise an alarm: the part around the peak of each stretch above the threshold.
 
-    One odd step raises the score of all windows that hold it, and so of the steps of a window's length on both sides.
-    Kept is the part from the first to the last step whose score has come nine tenths of the way from the threshold to
-    the peak.
+    One anomalous step raises the scores of all windows that contain it, and so of steps up to a window away. The part
+    reaches from the first to the last step whose score is nine tenths of the way from the threshold to the peak.
 
     Examples
     --------
@@ -149,15 +148,15 @@ def trimmed(scores: Floats, thresholds: Floats) -> NDArray[np.bool_]:
 
 
 class EventFinder:
-    """Gathers the alarms of successive steps into events, and says where the score at each peak comes from.
+    """Joins the alarms of successive steps to events, and finds the channel that caused each peak.
 
     Parameters
     ----------
     model : SeriesModel
     n_reasons : int >= 0
-        How many channels to give in words.
+        How many channels to describe in words.
     group : str or None
-        What the series is called.
+        Name of the series, if there are several.
     """
 
     def __init__(self, model: SeriesModel, n_reasons: int = 0, group: str | None = None) -> None:
@@ -166,7 +165,7 @@ class EventFinder:
         self._rows: list[int] = []  # the row of each of these, or the one before
         self._stamps: dict[int, str | None] = {}
         self._first = self._n_judged = 0  # the number of the first step kept, and of the first not judged yet
-        # The event that goes on: its first row, the step after its last, the row there, and its peak.
+        # The open event: its first row, the step after its last, the row there, and its peak.
         self._begin: int | None = None
         self._end = self._last = self._peak = self._at = 0
         self._score = -np.inf
@@ -174,7 +173,7 @@ class EventFinder:
         self._cut, self._window_rows = self._steps, self._rows
 
     def name(self, rows: NDArray[np.int64], stamps: Sequence[str | None]) -> None:
-        """Take what the next rows are called, before their steps."""
+        """Take the names of the next rows, before their steps."""
         self._stamps.update(zip(rows.tolist(), stamps, strict=False))
 
     def see(self, steps: Floats, rows: NDArray[np.int64]) -> None:
@@ -184,7 +183,7 @@ class EventFinder:
         self._rows += np.maximum.accumulate(np.concatenate([[before], rows]))[1:].tolist()
 
     def push(self, judged: Judged) -> list[Event]:
-        """Take the next steps that are settled; return the events that have ended."""
+        """Take the next steps that are final; return the events that have ended."""
         found: list[Event] = []
         for begin, end in (runs(judged.alarms) + self._n_judged).tolist():
             if begin > self._end:
@@ -208,7 +207,7 @@ class EventFinder:
         return found
 
     def finish(self) -> list[Event]:
-        """Return the event that has not ended yet, if there is one."""
+        """Return the open event, if there is one."""
         if self._begin is None:
             return []
         known = self._model.decision.calibration_scores
@@ -238,7 +237,7 @@ class EventFinder:
         return self._begin, self._last, self._at
 
     def _keep_window(self) -> None:
-        """Keep the window that the peak ends, or that it is the middle of, within its stretch."""
+        """Keep the window that ends with the peak (causal) or has it in the middle, within its stretch."""
         window, peak = self._model.window, self._peak - self._first
         broken = np.flatnonzero(np.isnan(self._steps).any(1))
         place = int(np.searchsorted(broken, peak))
@@ -253,7 +252,7 @@ def event_table(events: Sequence[Event]) -> pa.Table:
     """Return events as a table: group if there are groups, begin, end, peak, score, p_value, channel, seen, expected, \
 and reasons.
 
-    Steps are numbers of rows, from 1, or what they are called.
+    Steps are row numbers, from 1, or their time stamps or names.
     """
     columns: dict[str, pa.Array] = {"event": pa.array(range(1, len(events) + 1), pa.int64())}
     if any(event.group is not None for event in events):

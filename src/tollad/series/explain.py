@@ -1,4 +1,4 @@
-"""Reasons for an alarm: the channel and the step of a window that the score comes from, and what was expected there."""
+"""Reasons for an alarm: the channel and the step of a window with the largest part of the score."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Reason(TypedDict):
 
 
 def explain_window(detector: TollDetector, window: NDArray[np.float64], names: Sequence[str], most: int = 0) -> Reason:
-    """Return where the score of one window comes from.
+    """Return the largest part of the score of one window.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ def explain_window(detector: TollDetector, window: NDArray[np.float64], names: S
     window : ndarray, (C, w)
     names : sequence of C str
     most : int >= 0, default 0
-        How many channels to give in words.
+        How many channels to describe in words.
 
     Returns
     -------
     Reason
-        `lag` is the step of the window, from 0, at which the channel of the largest part differs most.
+        `lag` is the step of the window, from 0, at which that channel differs most from its reconstruction.
     """
     flat = len(detector.input_shape_) == 1
     explanation = detector.explain(window.reshape(1, -1) if flat else window[None])

@@ -1,4 +1,4 @@
-"""What a fit of a series does besides training: it cuts windows, holds steps out, and puts the threshold on these."""
+"""The steps of a fit on series: windows, held-out steps, and the threshold from their scores."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Floats: TypeAlias = NDArray[np.float64]
 FitWindows: TypeAlias = Callable[[Sequence[Floats], int, int, bool], TollDetector]
 """``(stretches, window, stride, is_last) -> detector`` of their windows; the last fit is that which is kept."""
 
-# More updates memorise a few hundred windows; on those of NAB and SKAB they gained nothing.
+# More updates memorise a few hundred windows. On NAB and SKAB they did not improve the results.
 _STEPS = 100
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The parameters of a `SeriesDetector` that are about steps, not windows; each as there."""
+class StepSettings:
+    """The parameters of a `SeriesDetector` about time steps; the others are those of its detector of windows."""
 
     window: int | Literal["auto"]
     stride: int | Literal["auto"]
@@ -43,16 +43,16 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some series to learn from, such as those of a file.
+class TrainingSteps:
+    """One or several series to learn from, such as those of a file.
 
     Attributes
     ----------
     steps : Steps
     kept : ndarray of bool, (T,)
-        Which steps are normal.
+        Which steps to learn from.
     path : str
-        What messages call it.
+        Name in messages.
     """
 
     steps: Steps
@@ -60,7 +60,7 @@ class Part:
     path: str = "the series"
 
     def stretches(self, gaps: Gaps | None) -> dict[str | None, list[Floats]]:
-        """Return the stretches to learn from, group by group; ValueError if no step is normal."""
+        """Return the stretches to learn from, group by group; ValueError if `kept` has no step."""
         if not self.kept.any():
             raise ValueError(f"{self.path}: no time step is normal, so there is nothing to learn from")
         return self.steps.stretches(self.kept, gaps, self.path)
@@ -73,7 +73,7 @@ def fit_windows(
     parameters: Mapping[str, Any],
     checkpoint: str | os.PathLike[str] | None,
 ) -> TollDetector:
-    """Return a detector of the windows of some stretches.
+    """Fit a detector on the windows of stretches.
 
     Parameters
     ----------
@@ -81,9 +81,9 @@ def fit_windows(
         Each at least a window long.
     window, stride : int >= 1
     parameters : mapping of str
-        Of a `TollDetector`; what is "auto" for series is put in here.
+        Of a `TollDetector`. Here "auto" is replaced by the defaults for series.
     checkpoint : path or None
-        As in `TollDetector.fit`, which also says what is raised.
+        As in `TollDetector.fit`; so are the errors raised.
     """
     own = dict(parameters)
     if own["network"] == "auto":
@@ -94,35 +94,37 @@ def fit_windows(
     if rows.ndim == 2:
         own["n_channels"] = rows.shape[1] // window
     with warnings.catch_warnings():
-        # That is about the threshold of windows, which nobody asks, and about steps of a window, which are no columns.
+        # These warnings are about the threshold of windows, which is not used, and about columns, which windows lack.
         warnings.filterwarnings(
             "ignore", "contamination=|these columns are constant|column .* holds another whole number in every row"
         )
         return TollDetector(**own).fit(rows, checkpoint=checkpoint)
 
 
-def learn(parts: Sequence[Part], asked: Asked, fit: FitWindows, group: str | None = None) -> SeriesModel:
-    """Learn one model of all series.
+def learn(
+    parts: Sequence[TrainingSteps], settings: StepSettings, fit: FitWindows, group: str | None = None
+) -> SeriesModel:
+    """Fit one model to all series.
 
     Parameters
     ----------
-    parts : sequence of Part
-    asked : Asked
+    parts : sequence of TrainingSteps
+    settings : StepSettings
     fit : callable
         Fits the windows, see `FitWindows`.
     group : str, optional
-        The column that said which of several series a row is of.
+        The column that names the series of a row.
 
     Raises
     ------
     ValueError, TypeError
-        For parameters out of range, and a series too short for them.
+        For parameters out of range, or a series that is too short for them.
     """
-    allowed = None if asked.false_alarm_rate is None else FalseAlarms.parse(asked.false_alarm_rate)
-    check_share(asked.contamination, "contamination")
-    every = [part.stretches(asked.gaps) for part in parts]
+    allowed = None if settings.false_alarm_rate is None else FalseAlarms.parse(settings.false_alarm_rate)
+    check_share(settings.contamination, "contamination")
+    every = [part.stretches(settings.gaps) for part in parts]
     pieces = [piece for groups in every for found in groups.values() for piece in found]
-    window = choose_window(pieces) if asked.window == "auto" else asked.window
+    window = choose_window(pieces) if settings.window == "auto" else settings.window
     check_window(window, 1)
     series = [
         found
@@ -133,7 +135,7 @@ def learn(parts: Sequence[Part], asked: Asked, fit: FitWindows, group: str | Non
     steps = parts[0].steps
     _name_constant(steps.names, stretches)
     n_steps = sum(map(len, stretches))
-    stride = choose_stride(n_steps, window) if asked.stride == "auto" else asked.stride
+    stride = choose_stride(n_steps, window) if settings.stride == "auto" else settings.stride
     check_window(window, stride)
     fitted = SeriesModel(
         detector=fit(stretches, window, stride, True),
@@ -141,13 +143,13 @@ def learn(parts: Sequence[Part], asked: Asked, fit: FitWindows, group: str | Non
         clock=steps.clock.anew(),
         window=int(window),
         stride=int(stride),
-        causal=bool(asked.causal),
-        trims=not asked.causal,
+        causal=bool(settings.causal),
+        trims=not settings.causal,
         share=None,
         decision=Decision(0.0, ("anomaly_score", 0.0), np.empty(0)),
         folds=[],
         n_steps=n_steps,
-        gaps=asked.gaps,
+        gaps=settings.gaps,
         group=group,
         groups=[name for part in parts for name in part.steps.groups],
     )
@@ -156,20 +158,20 @@ def learn(parts: Sequence[Part], asked: Asked, fit: FitWindows, group: str | Non
     start = Decision(0.0, ("anomaly_score", 0.0), scores, np.sort(scores))
     fitted = replace(fitted, decision=start, folds=sizes)
     if allowed is None:
-        fitted = fitted.with_contamination(asked.contamination)
+        fitted = fitted.with_contamination(settings.contamination)
     elif allowed.unit == "step":
         fitted = replace(fitted, decision=start.with_threshold(false_alarm_rate=allowed.value))
         fitted.warn_if_few(allowed.value)
     else:
         fitted = fitted.with_false_stretches(pieces, allowed)
-    if asked.adapt:
+    if settings.adapt:
         by_step = allowed is not None and allowed.unit == "step"
-        fitted = replace(fitted, share=allowed.value if allowed and by_step else asked.contamination)
+        fitted = replace(fitted, share=allowed.value if allowed and by_step else settings.contamination)
     return fitted
 
 
 def _name_constant(names: Sequence[str], stretches: Sequence[Floats]) -> None:
-    """Warn of channels that have one value in all time steps."""
+    """Warn of channels that have the same value in all time steps."""
     first = stretches[0][0]
     varies = np.any([(piece != first).any(0) for piece in stretches], axis=0)
     if constant := [name for name, moves in zip(names, varies, strict=True) if not moves]:

@@ -1,6 +1,6 @@
-"""What a series lacks: steps that are missing between two time stamps, and values that are missing in a row.
+"""Gaps of a series: steps that are missing between two time stamps, and values that are missing in a row.
 
-Both become steps of NaN first, which cut the series wherever they stay. Short ones may be filled in a straight line.
+Both become steps of NaN. Short gaps may be interpolated linearly; at others the series is cut.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ LONGEST = 16
 
 
 @dataclass
-class Lacking:
-    """How much a series lacked.
+class MissingCounts:
+    """How much of a series is missing.
 
     Attributes
     ----------
     values, steps, gaps : int
-        Missing values; missing steps, and the gaps that they lie in.
+        Numbers of missing values, of missing steps, and of the gaps that these form.
     filled : int
-        Steps that were filled in, wholly or in part.
+        Steps that were interpolated, in all or some channels.
     cuts : int
-        Places where the series was cut.
+        Places where the series is cut.
     early : int
-        Steps that came after less than half of the usual time.
+        Steps that came after less than half the usual time.
     empty : ndarray of bool, (C,), or None
         Which channels have no value at all.
     """
@@ -50,18 +50,18 @@ class Lacking:
     early: int = 0
     empty: NDArray[np.bool_] | None = None
 
-    def add(self, other: Lacking) -> None:
+    def add(self, other: MissingCounts) -> None:
         """Add up the counts of two series."""
         for name in ("values", "steps", "gaps", "filled", "cuts", "early"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.see(other.empty)
+        self.note_empty(other.empty)
 
-    def see(self, empty: NDArray[np.bool_] | None) -> None:
+    def note_empty(self, empty: NDArray[np.bool_] | None) -> None:
         """Note which channels have no value in some more rows."""
         if empty is not None:
             self.empty = empty if self.empty is None else self.empty & empty
 
-    def tell(self, path: str, names: Sequence[str]) -> None:
+    def report(self, path: str, names: Sequence[str]) -> None:
         """Warn with the counts, if there are any; ValueError if a channel has no value at all."""
         if self.empty is not None and self.empty.any():
             name = names[int(self.empty.argmax())]
@@ -81,31 +81,31 @@ class Lacking:
 
 
 def _missing(n: int, what: str) -> str:
-    """Say how many are missing, so that it can be read: a gap between two time stamps may have any length."""
+    """Say how many are missing, in short for huge numbers: a gap between two time stamps may have any length."""
     if n == 1:
         return f"1 {what} is missing"
     return f"{n:,} {what}s are missing" if n < 10**9 else f"{n:.3g} {what}s are missing"
 
 
-class Mender:
-    """Turns the rows of a series into time steps, (m, C), while they come; what it says does not depend on blocks.
+class GapFiller:
+    """Turns the rows of a series into time steps, (m, C), block by block. The result does not depend on the blocks.
 
     Parameters
     ----------
     how : {"split", "interpolate", "fail"} or None
-        "split": each gap and each row that lacks a value becomes a step of NaN. "interpolate": up to 16 missing steps
-        in a row are filled in a straight line, channel by channel, and stay NaN beyond. Otherwise rows are steps.
+        "split": each gap, and each row with a missing value, becomes a step of NaN. "interpolate": up to 16 missing
+        steps in a row are interpolated linearly, channel by channel; more stay NaN. Otherwise rows are steps.
     usual : float or None
         Time between two steps; None without time stamps.
 
     Attributes
     ----------
-    lacking : Lacking
+    missing : MissingCounts
 
     Examples
     --------
-    >>> mender = Mender("interpolate", usual=1.0)
-    >>> steps, rows = mender.push(np.array([[0.0], [6.0]]), np.array([1.0, 4.0]), np.array([0, 1]))
+    >>> gap_filler = GapFiller("interpolate", usual=1.0)
+    >>> steps, rows = gap_filler.push(np.array([[0.0], [6.0]]), np.array([1.0, 4.0]), np.array([0, 1]))
     >>> steps[:, 0].tolist(), rows.tolist()
     ([0.0, 2.0, 4.0, 6.0], [0, -1, -1, 1])
     """
@@ -113,15 +113,15 @@ class Mender:
     def __init__(self, how: Gaps | None, usual: float | None) -> None:
         self._how, self._usual = how, usual
         self.last = -np.inf
-        self.lacking = Lacking()
-        # Steps that a later value may still fill, and the row of each; the first is the last one handed out.
+        self.missing = MissingCounts()
+        # Steps that a later value may still fill, and the row of each; the first one was returned already.
         self._held: Floats = np.empty((0, 0))
         self._rows: Ints = np.empty(0, np.int64)
         self._n_out = 0
         self._was_broken = False
 
     def push(self, values: Floats, times: Floats, rows: Ints) -> tuple[Floats, Ints]:
-        """Take the next rows; return the time steps that are settled, and the row of each.
+        """Take the next rows; return the time steps that are final, and the row of each.
 
         Parameters
         ----------
@@ -129,20 +129,20 @@ class Mender:
             NaN where missing.
         times : ndarray, (m,) or empty
         rows : ndarray of int, (m,)
-            What to call each row, >= 0.
+            Number of each row, >= 0.
 
         Returns
         -------
         steps : ndarray, (k, C)
-            NaN where nothing could be filled in.
+            NaN where nothing was filled in.
         rows : ndarray of int, (k,)
-            -1 for a step that no row stands for.
+            -1 for a step without a row.
         """
         if self._how in (None, "fail"):
             return values, rows
         missing = np.isnan(values)
-        self.lacking.values += int(missing.sum())
-        self.lacking.see(np.asarray(missing.all(0)))
+        self.missing.values += int(missing.sum())
+        self.missing.note_empty(np.asarray(missing.all(0)))
         values, rows = self._with_missing_steps(values, times, rows)
         if self._how == "split":
             self._count_cuts(values)
@@ -153,15 +153,15 @@ class Mender:
         return self._hand_out(held, n_ready)
 
     def finish(self) -> tuple[Floats, Ints]:
-        """Return the steps that are left: nothing can fill them in any more."""
+        """Return the remaining steps, which no later value can fill."""
         return self._hand_out(self._held, len(self._held))
 
     def state(self) -> Floats:
-        """Return the last step handed out, (1, C) or none: all that the filling of later ones depends on."""
+        """Return the last step that `push` returned, (1, C) or (0, C): interpolation depends on nothing else."""
         return self._held[: self._n_out]
 
     def restore(self, before: Floats, last: float) -> None:
-        """Go on from a state, with the time stamp of its step."""
+        """Resume from a state, with the time stamp of its step."""
         self._held, self._n_out, self.last = before, len(before), last
         self._rows = np.full(len(before), -1)
 
@@ -170,19 +170,19 @@ class Mender:
             return values, rows
         apart = np.diff(times, prepend=self.last) / self._usual
         self.last = float(times[-1])
-        self.lacking.early += int((apart < 0.5).sum())
+        self.missing.early += int((apart < 0.5).sum())
         gaps = np.flatnonzero((apart > GAP) & np.isfinite(apart))
         if not len(gaps):
             return values, rows
         n_missing = np.maximum(np.rint(apart[gaps]) - 1, 1)
-        self.lacking.gaps += len(gaps)
-        self.lacking.steps += int(n_missing.sum())
+        self.missing.gaps += len(gaps)
+        self.missing.steps += int(n_missing.sum())
         n_put = np.minimum(n_missing, 1 if self._how == "split" else LONGEST + 1).astype(np.int64)
         places = np.repeat(gaps, n_put)
         return np.insert(values, places, np.nan, axis=0), np.insert(rows, places, -1)
 
     def _fill(self, held: Floats) -> int:
-        """Fill what can be filled, in place; return how many of the first steps no later value can change."""
+        """Interpolate in place where possible; return how many of the first steps are final."""
         n_ready = len(held)
         lacked = np.isnan(held).any(1)
         for channel in np.flatnonzero(np.isnan(held).any(0)).tolist():
@@ -201,7 +201,7 @@ class Mender:
             )
             if len(column) - 1 - known[-1] <= LONGEST:
                 n_ready = min(n_ready, int(known[-1]) + 1)
-        self.lacking.filled += int((lacked & ~np.isnan(held).any(1)).sum())
+        self.missing.filled += int((lacked & ~np.isnan(held).any(1)).sum())
         return n_ready
 
     def _hand_out(self, held: Floats, n_ready: int) -> tuple[Floats, Ints]:
@@ -215,5 +215,5 @@ class Mender:
 
     def _count_cuts(self, steps: Floats) -> None:
         broken = np.asarray(np.isnan(steps).any(1))
-        self.lacking.cuts += int((broken & ~np.concatenate([[self._was_broken], broken[:-1]])).sum())
+        self.missing.cuts += int((broken & ~np.concatenate([[self._was_broken], broken[:-1]])).sum())
         self._was_broken = bool(broken[-1]) if len(broken) else self._was_broken

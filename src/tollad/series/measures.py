@@ -1,7 +1,7 @@
 """Measures of alarms by event: an event is a stretch of anomalous time steps, and is hit by any alarm within it.
 
-They flatter long events and long alarms; so a random score belongs beside every figure. A false stretch that goes on is
-counted once more every `LONG` steps, or one alarm without an end would be the best of all.
+They are biased towards long events and long alarms, so compare every figure with that of random scores. A long false
+alarm is counted again every `LONG` steps: otherwise one endless alarm would be the best.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ _N_OF_VUS, _N_BUFFERS = 250, 16
 
 @dataclass(frozen=True)
 class EventMeasures:
-    """What alarms are worth by event.
+    """Results of `event_measures`.
 
     Attributes
     ----------
     n_events, n_hit : int
         Labelled events, and those with an alarm within them.
     n_false_stretches : int
-        Alarms without a break outside of the events, counted once more every 100 steps.
+        Stretches of alarms outside of events; a long one is counted again every 100 steps.
     false_stretches_per_1000 : float
-        The same for each 1,000 normal steps.
+        The same in 1,000 normal steps.
     median_delay : float
         Steps from the beginning of an event that is hit to its first alarm; NaN if none is.
     median_delay_share : float
         The same as a share of the event's length, in [0, 1).
     precision, recall : float
-        Share of the alarm steps that lie within events, and share of the events' steps with an alarm, the mean over the
-        events; precision is NaN without alarms, recall without events.
+        Precision is the share of alarm steps that lie within events. Recall is the share of the steps of an event with
+        an alarm, as a mean over events. Precision is NaN without alarms, recall without events.
     """
 
     n_events: int
@@ -55,7 +55,7 @@ class EventMeasures:
 
 
 def runs(mask: ArrayLike) -> NDArray[np.int64]:
-    """Return the stretches of true values: (n, 2), the first step of each and the step after its last.
+    """Return the stretches of consecutive true values: (n, 2), the first step of each and the step after its last.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def event_measures(labels: ArrayLike, alarms: ArrayLike) -> EventMeasures:
     Raises
     ------
     ValueError
-        If there is not one alarm value for each label.
+        If labels and alarms have different lengths.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def event_measures(labels: ArrayLike, alarms: ArrayLike) -> EventMeasures:
 
 
 def at_false_stretches(labels: ArrayLike, scores: ArrayLike, per_1000: float = 1.0) -> EventMeasures:
-    """Measure scores at the lowest of 400 thresholds at which, and above which, false stretches are rare enough.
+    """Measure scores at the lowest of 400 thresholds from which on false stretches are rare enough.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def at_false_stretches(labels: ArrayLike, scores: ArrayLike, per_1000: float = 1
 
     Notes
     -----
-    The threshold is chosen with the labels: it compares rankings, and is none that a user could have set.
+    The threshold is chosen with the labels, so it serves to compare rankings only: no user could have set it.
     """
     values = np.asarray(scores, np.float64)
     best = event_measures(labels, np.zeros(len(values), np.bool_))
@@ -132,24 +132,25 @@ def at_false_stretches(labels: ArrayLike, scores: ArrayLike, per_1000: float = 1
 
 
 def vus_pr(labels: ArrayLike, scores: ArrayLike, longest: int) -> float:
-    """Volume under the surface of precision and recall, in about [0, 1]: no threshold, and events with soft edges.
+    """Volume under the surface of precision and recall (VUS-PR), in about [0, 1].
 
-    For each buffer of 0 to `longest` steps the labels fall off by half of it on both sides of an event, and recall is
-    that of the steps times the share of the events that are hit; the area under precision and recall is averaged over
-    the buffers (Paparrizos et al., "Volume Under the Surface", PVLDB 15, 2022).
+    It needs no threshold, and tolerates alarms near an event: for each buffer of 0 to `longest` steps, the labels fall
+    off over half of it on both sides of an event, recall is that of the steps times the share of events that are hit,
+    and the area under precision and recall is averaged over the buffers (Paparrizos et al., "Volume Under the
+    Surface", PVLDB 15, 2022).
 
     Parameters
     ----------
     labels : array-like of {0, 1}, (T,)
-        1 = anomalous; it must occur.
+        1 = anomalous; at least one.
     scores : array-like of float, (T,)
     longest : int >= 0
-        The longest buffer, such as a window. 16 lengths between 0 and it are tried, or all of fewer.
+        The longest buffer, such as a window. At most 16 lengths up to it are used.
 
     Raises
     ------
     ValueError
-        If there is no event, or not a score for each label.
+        If there is no event, or labels and scores have different lengths.
 
     Notes
     -----
@@ -165,7 +166,7 @@ def vus_pr(labels: ArrayLike, scores: ArrayLike, longest: int) -> float:
         raise ValueError(f"{len(values)} scores and {len(anomalous)} labels give no volume; give labels with an event")
     order = np.argsort(-values, kind="stable")
     places = np.unique(np.linspace(0, len(values) - 1, _N_OF_VUS).astype(int))
-    # All steps as high as one that is called anomalous are, too.
+    # Steps with equal scores are called anomalous together.
     n_called = np.searchsorted(-values[order], -values[order][places], side="right")
     buffers = np.unique(np.linspace(0, longest, min(longest + 1, _N_BUFFERS)).astype(int))
     return float(np.mean([_area(anomalous, values, order, n_called, int(buffer)) for buffer in buffers]))

@@ -1,4 +1,4 @@
-"""What a fitted series is, and its model file: that of the windows, with a part of its own beside it."""
+"""SeriesModel: the fitted parts of a detector of series, and its model file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class SeriesModel:
-    """All that is needed to score time steps and to judge them.
+    """All that is needed to score time steps and to raise alarms.
 
     Attributes
     ----------
@@ -43,27 +43,27 @@ class SeriesModel:
     clock : Clock
     window, stride : int
     causal : bool
-        Whether a step has the score of the window that it ends, rather than the mean score of all that cover it.
+        Whether the score of a step is that of the window which ends with it, not the mean of all that cover it.
     trims : bool
-        Whether alarms are cut to the part around their peak.
+        Whether alarms are trimmed to the part around their peak.
     share : float or None
-        The share of alarms that an adaptive threshold aims at; None for a fixed one.
+        The share of alarms at which an adaptive threshold aims; None for a fixed threshold.
     decision : Decision
         Of time steps. Its training scores are those of held-out steps, fold by fold, in order of time.
     folds : list of int
-        How many of these scores are of each fold.
+        Number of these scores in each fold.
     n_steps : int
-        Time steps learnt from.
+        Number of time steps learnt from.
     gaps : {"split", "interpolate", "fail"} or None
-        What is done where steps or values are missing.
+        What to do where steps or values are missing.
     group : str or None
-        The column that says which of several series a row is of.
+        The column that names the series of a row, if there are several.
     groups : list of str
-        Those of the fit.
+        Names of the series of the fit.
     notes : dict of JSON values
-        Of the user: they change nothing.
+        Notes of the user. They have no effect.
     source : Source or None
-        What the commands know of the file of the fit.
+        How the file of the fit was read.
     """
 
     detector: TollDetector
@@ -85,12 +85,12 @@ class SeriesModel:
 
     @property
     def read_as(self) -> Source:
-        """How the file of the fit was read; as files are read by default if it was fitted from Python."""
+        """How the file of the fit was read; the defaults after a fit from Python."""
         return Source("", 0, 0) if self.source is None else self.source
 
     @property
     def dialect(self) -> Dialect:
-        """How the text of the fit was written."""
+        """How the text of the file of the fit was written."""
         return Dialect.from_json(self.read_as.dialect)
 
     @cached_property
@@ -99,29 +99,29 @@ class SeriesModel:
 
     def score_windows(self, cut: NDArray[Any]) -> Floats:
         """Return the scores of windows, (n, C, window), of finite numbers: (n,)."""
-        # Not by the detector: it would look for what rows of a user may lack, which for one window takes as long again.
+        # Not by the detector, whose checks of rows would take as long again for one window.
         parts = self._windows
         rows = cut.reshape(len(cut), *parts.record.input_shape)
         return parts.scorer.scores(rows, parts.preparation)
 
     def scorer(self) -> MeanScores | LastScores:
-        """Return what scores successive time steps."""
+        """Return an object that scores successive time steps."""
         if self.causal:
             return LastScores(self.score_windows, self.window)
         return MeanScores(self.score_windows, self.window, self.stride)
 
     def score_steps(self, values: Floats) -> Floats:
-        """Return the scores of all time steps of a series, (T, C): (T,), NaN where there is no whole window yet."""
+        """Return the scores of all time steps of a series, (T, C): (T,), NaN where there is no full window."""
         scorer = self.scorer()
         return np.concatenate([scorer.push(values), scorer.finish()])
 
     def known_scores(self, stretches: Sequence[Floats]) -> list[Floats]:
-        """Return the scores of each stretch, (T_i, C), of those steps that have one."""
+        """Return the scores of each stretch, (T_i, C), without those that are NaN."""
         found = [self.score_steps(values) for values in stretches]
         return [scores[np.isfinite(scores)] for scores in found]
 
     def with_contamination(self, share: float) -> SeriesModel:
-        """Return the model with the threshold that a share of the held-out steps exceeds, a mean over the folds."""
+        """Return the model with the threshold that a share of the held-out steps exceeds, see `fold_threshold`."""
         pieces = np.split(self.decision.training_scores, np.cumsum(self.folds)[:-1])
         decision = replace(self.decision, offset=-fold_threshold(pieces, share), rule=("contamination", float(share)))
         return replace(self, decision=decision)
@@ -139,22 +139,22 @@ class SeriesModel:
             moved = replace(self, decision=decision)
         if false_alarm_rate is not None:
             moved.warn_if_few(false_alarm_rate)
-        # An adaptive threshold aims at another share, or stays where it is put.
+        # An adaptive threshold gets a new share to aim at, or becomes a fixed one.
         share = false_alarm_rate if contamination is None else contamination
         return moved if self.share is None else replace(moved, share=share)
 
     def with_false_stretches(self, pieces: Sequence[Floats], allowed: FalseAlarms) -> SeriesModel:
-        """Return the model with the lowest threshold that has few enough stretches of held-out scores above it.
+        """Return the model with the lowest threshold that few enough stretches of held-out scores exceed.
 
         Raises
         ------
         ValueError
-            For false stretches a day without time stamps that are dates.
+            For a rate per day without time stamps that are dates.
 
         Warns
         -----
         UserWarning
-            If the held-out steps are so few that no stretch is allowed among them.
+            If there are so few held-out steps that the rate allows no stretch among them.
         """
         n_steps = sum(map(len, pieces))
         most = allowed.value * n_steps / 1000
@@ -171,7 +171,7 @@ class SeriesModel:
         return replace(self, decision=self.decision.with_threshold(anomaly_score=threshold))
 
     def warn_if_few(self, rate: float) -> None:
-        """Warn when the calibration steps, of which those of one window say nearly the same, are too few for a rate."""
+        """Warn if there are few calibration steps for a rate: steps within one window are hardly independent."""
         scores = self.decision.calibration_scores
         n_steps, needed = 0 if scores is None else len(scores), rows_needed(rate) * self.window
         if n_steps < needed:
@@ -190,29 +190,29 @@ def held_out_scores(
     Parameters
     ----------
     model : SeriesModel
-        Of all stretches; it says how steps are scored.
+        The model of all stretches, for how steps are scored.
     series : sequence of sequences of ndarray, (T_i, C)
         The stretches of each series.
     fit : callable
-        Stretches to a detector of their windows.
+        Fits a detector to the windows of stretches.
 
     Returns
     -------
     pieces : list of ndarray, (T_j,)
-        Scores, held-out piece by piece.
+        Scores of each held-out piece.
     sizes : list of int
-        How many are of each fold.
+        Number of scores in each fold.
 
     Warns
     -----
     UserWarning
-        If there are too few steps for folds: the scores are then those of steps that were trained on.
+        If there are too few steps for folds. The scores are then those of training steps.
     """
     pieces: list[Floats] = []
     sizes: list[int] = []
     for trained, held_out in folds(series, model.window):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the fit of all steps has said it
+            warnings.simplefilter("ignore")  # the fit of all steps warned of it already
             detector = fit(trained)
         found = replace(model, detector=detector).known_scores(held_out)
         pieces += found
@@ -228,7 +228,7 @@ def held_out_scores(
 
 
 def as_rows(cut: NDArray[Any], network: Any) -> NDArray[Any]:
-    """Return windows, (n, C, window), as a network takes them: as they are, or flat."""
+    """Return windows, (n, C, window), in the shape that the network takes: unchanged, or flat."""
     return cut if traits_of(network).n_axes == 2 else cut.reshape(len(cut), -1)
 
 
@@ -248,7 +248,7 @@ def save(
     path, overwrite
         As in `tollad.TollDetector.save`.
     parameters : mapping of JSON values
-        Those of the series; those of the windows are written with these.
+        Parameters of the series; those of the windows are written with the detector.
     notes : mapping of JSON values
     source : Source or None
     """
@@ -281,12 +281,12 @@ def save(
 
 
 def is_series(metadata: Mapping[str, Any]) -> bool:
-    """Return whether a model file with these metadata is one of a series."""
+    """Return whether metadata are those of a model file of a series."""
     return "series" in metadata or _is_old(metadata)
 
 
 def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel, dict[str, Any]]:
-    """Read a model file: the way back from `save`, and the parameters of the series.
+    """Read a file of `save`: the model, and the parameters of the series.
 
     Raises
     ------
@@ -301,7 +301,7 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
         raise ValueError(f"{os.fspath(path)}: is a model of rows, not of a series; load it with TollDetector.load")
     detector = TollDetector.load(path, device=device)
     with artifact.understood(path):
-        # Files of before the seal have none.
+        # Older files have no seal.
         if metadata.pop("seal", None) not in (None, artifact.seal(metadata, tensors)):
             raise ValueError("parts that do not belong together")
         if old:
@@ -316,7 +316,7 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
             notes=detector.notes_,
             source=detector.source_,
             **{name: record[name] for name in _PLAIN},
-            # The first models of this version knew of neither.
+            # The first files of this version lack both.
             **{name: record[name] for name in ("gaps", "group", "groups") if name in record},
         )
         return model, record["parameters"]
@@ -326,7 +326,7 @@ _PLAIN = ("columns", "window", "stride", "causal", "trims", "share", "folds", "n
 
 
 def _of_first_version(detector: TollDetector, record: Mapping[str, Any]) -> tuple[SeriesModel, dict[str, Any]]:
-    """The first version kept the decision of the steps in place of that of the windows, and alarms as they were."""
+    """Read a file of the first version: its decision is that of time steps, and alarms are not trimmed."""
     scores = detector.training_scores_
     calibration = getattr(detector, "calibration_scores_", None)
     model = SeriesModel(
@@ -350,7 +350,7 @@ def _of_first_version(detector: TollDetector, record: Mapping[str, Any]) -> tupl
 
 
 def _is_old(metadata: Mapping[str, Any]) -> bool:
-    """The first version kept what a series was among the notes of the user."""
+    """Return whether a file is of the first version, which kept the data of the series among the notes of the user."""
     notes = metadata.get("notes")
     old = isinstance(notes, dict) and not {"series", "source"} & metadata.keys()
     record = dict(notes or {}).get("series") if old else None

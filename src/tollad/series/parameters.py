@@ -17,7 +17,7 @@ OF_SERIES = (
         default="auto",
         values='int >= 1 or "auto"',
         meaning="""
-        Steps in a window. "auto" is 64, or near it a multiple of the period where the series has a clear one of 16 to
+        Steps in a window. "auto" is 64, or a multiple of the period near 64 if the series has a clear period of 16 to
         128 steps; at most a sixth of the series.""",
         check=checks.integer(1, auto=True),
         option="window",
@@ -29,7 +29,8 @@ OF_SERIES = (
         default="auto",
         values='int >= 1 or "auto"',
         meaning="""
-        Steps from one window to the next. "auto" is a sixteenth of a window, and more for more than 20,000 windows.""",
+        Steps from one window to the next. "auto" is a sixteenth of a window, or more if that gives over 20,000
+        windows.""",
         check=checks.integer(1, auto=True),
         option="window",
         metavar="N|auto",
@@ -51,8 +52,8 @@ OF_SERIES = (
         default=None,
         values="str",
         meaning="""
-        Of time stamps in local time without a zone, such as "Europe/Berlin": the hour that occurs twice in autumn is
-        told apart by the order of the rows, and that which spring leaves out is no gap.""",
+        Time zone, such as "Europe/Berlin", of time stamps in local time. Of the hour that occurs twice in autumn, the
+        order of the rows decides which one is meant. The hour that is skipped in spring is no gap.""",
         check=checks.unchecked,
         option="text",
         metavar="ZONE",
@@ -63,10 +64,10 @@ OF_SERIES = (
         default=None,
         values='{"split", "interpolate", "fail"} or None',
         meaning="""
-        What to do where steps or values are missing; a step more than 1.5 usual times after the one before follows a
-        gap. "split": no window reaches over it. "interpolate": up to 16 missing steps in a row are filled in a straight
-        line, and longer ones split the series; what was missing is told with counts. "fail" raises. None takes rows for
-        steps as they come, warns of the first gap, and refuses missing values.""",
+        What to do where steps or values are missing. There is a gap between two steps if they are more than 1.5 times
+        the usual time apart. "split": no window spans a gap. "interpolate": up to 16 missing steps in a row are
+        interpolated linearly, longer gaps split the series, and a warning says how much was missing. "fail" raises an
+        error. None takes rows as successive steps, warns of the first gap, and refuses missing values.""",
         check=checks.choice(("split", "interpolate", "fail", None)),
         option="text",
         metavar="NAME",
@@ -77,9 +78,9 @@ OF_SERIES = (
         default=False,
         values="bool",
         meaning="""
-        Whether a step is scored by the window that it ends, so that its score is known at once and never changes. The
-        steps before the first whole window have no score (NaN). Otherwise a step is known a window later, and the
-        ranking is better.""",
+        Whether the score of a step is that of the window which ends with it, so that it is known at once and never
+        changes. Steps before the end of the first window have no score (NaN). Otherwise scores are known a window
+        later, and rank steps better.""",
         check=checks.flag,
         option="flag",
         help="Score a time step by the window that it ends: at once, and never changed.",
@@ -89,50 +90,52 @@ OF_SERIES = (
         default=False,
         values="bool",
         meaning="""
-        Whether the threshold follows the series: a quantile of the last 2,000 scores whose level is corrected by the
-        last alarms, see `tollad.series.thresholds.AdaptiveThreshold`. It keeps the share of alarms near `contamination`
-        when the series drifts; in return a change that lasts stops to raise alarms.""",
+        Whether the threshold follows the series: it is a quantile of the last 2,000 scores, with a level that recent
+        alarms correct, see `tollad.series.thresholds.AdaptiveThreshold`. The share of alarms stays near `contamination`
+        even if the series drifts; but a lasting change stops raising alarms.""",
         check=checks.flag,
         option="flag",
         help="Let the threshold follow the series: few false alarms under drift, but what lasts stops to raise alarms.",
     ),
 )
-"""Those of the series alone, which a table has no use for."""
+"""Parameters that `TollDetector` lacks."""
 
 _OTHERWISE: dict[str, dict[str, Any]] = {
     "contamination": {
         "default": 0.01,
         "meaning": """
-        Share of future steps above the threshold, if the series goes on as it was. The threshold is the geometric mean
-        over three contiguous folds of the quantile of the held-out scores: an estimate, no promise, since neighbouring
-        steps say nearly the same and a series may drift.""",
+        Share of future steps above the threshold, if the series does not change. The threshold is the geometric mean,
+        over three contiguous folds, of the quantile of the held-out scores. It is an estimate without a guarantee,
+        since neighbouring steps depend on each other and a series may drift.""",
     },
     "false_alarm_rate": {
         "values": "float in (0, 1) or str",
         "meaning": """
-        Wins over `contamination`: the share of new normal steps above the threshold at most, by the held-out scores of
-        all folds; or false stretches, as "2 per day" (of time stamps that are dates) or "1 per 1000 steps".""",
+        The largest share of new normal steps above the threshold, by the held-out scores of all folds; or a number of
+        false alarms, such as "2 per day" (if time stamps are dates) or "1 per 1000 steps". If given, `contamination`
+        has no effect.""",
         "check": checks.unchecked,
     },
     "steps": {
         "meaning": """
-        Updates of the training. "auto" is 100 with denoising collapse (flat windows): more memorise few windows.""",
+        Updates of the training. "auto" is 100 with denoising collapse (flat windows), since more steps memorise few
+        windows.""",
     },
     "network": {
         "meaning": """
-        As in `TollDetector`; "auto" is "mlp_layernorm", which takes windows flat and trains by denoising collapse.
-        "conv1d" takes windows as they are.""",
+        As in `TollDetector`; "auto" is "mlp_layernorm", which takes flat windows and trains by denoising collapse.
+        "conv1d" takes windows of shape (channels, steps).""",
     },
     "neighbors": {
         "meaning": """
-        As in `TollDetector`, of windows; "auto" is 2,000, or as many as take 16 MB, and 0 for "conv1d". The distance
-        counts as it is, however dense the windows are.""",
+        As in `TollDetector`, for windows; "auto" is 2,000, or as many as take 16 MB, and 0 for "conv1d". The distance
+        is not divided by the density of windows.""",
     },
     "neighbor_weight": {"default": 0.5},
 }
 
 OF_WINDOWS = tuple(parameter for parameter in PARAMETERS if parameter.name not in ("columns", "n_channels"))
-"""Those of the detector of windows that are a user's to choose."""
+"""Parameters of the detector of windows that a user may set."""
 
 SERIES_PARAMETERS = (
     *OF_SERIES,

@@ -1,4 +1,4 @@
-"""Series on their way side by side: each group of rows has a clock, gaps, a stream and events of its own."""
+"""Pipeline: the rows of one series become alarms and events. Several series have a pipeline each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tollad.io.files import JSON
 from tollad.series.events import Event, EventFinder, Judged
-from tollad.series.gaps import Mender
+from tollad.series.gaps import GapFiller
 from tollad.series.model import SeriesModel
 from tollad.series.steps import Steps
 from tollad.series.streaming import Stream
@@ -21,20 +21,20 @@ Ints: TypeAlias = NDArray[np.int64]
 
 
 class Pipeline:
-    """One series on its way from rows to alarms.
+    """Checks time stamps, fills gaps, scores steps and finds events of one series, block by block.
 
     Parameters
     ----------
     model : SeriesModel
     n_reasons : int or None
-        None looks for no events; otherwise how many channels to give in words.
+        How many channels of an event to describe in words; None finds no events.
     group : str or None
-        What the series is called.
+        Name of the series, if there are several.
 
     Attributes
     ----------
     clock : Clock
-    mender : Mender
+    gap_filler : GapFiller
     stream : Stream
     events : list of Event
         Those that have ended.
@@ -42,17 +42,17 @@ class Pipeline:
 
     def __init__(self, model: SeriesModel, n_reasons: int | None = None, group: str | None = None) -> None:
         self.clock = model.clock.anew()
-        self.mender = Mender(model.gaps, self.clock.usual)
+        self.gap_filler = GapFiller(model.gaps, self.clock.usual)
         self.stream = Stream(model)
         self.events: list[Event] = []
         self._finder = None if n_reasons is None else EventFinder(model, n_reasons, group)
-        # Of the steps that are not settled: their rows, and the time stamps of the rows among them.
+        # Rows of the steps that are not final (-1 for a step without a row), and the time stamps of these rows.
         self._waiting: Ints = np.empty(0, np.int64)
         self._times: Floats = np.empty(0)
-        self._answered = -np.inf  # the time stamp of the last row that is settled
+        self._answered = -np.inf  # the time stamp of the last row that is final
 
     def push(self, values: Floats, times: Floats, rows: Ints, stamps: Sequence[str | None] = ()) -> tuple[Ints, Judged]:
-        """Take the next rows; return those that are settled, in order.
+        """Take the next rows; return those that are final, in order.
 
         Parameters
         ----------
@@ -62,16 +62,16 @@ class Pipeline:
         rows : ndarray of int, (m,)
             Their numbers, ascending.
         stamps : sequence of str or None
-            What to call the rows in events.
+            Names of the rows in events.
         """
         if self._finder is not None:
             self._finder.name(rows, stamps)
         self._times = np.concatenate([self._times, times])
-        return self._through(*self.mender.push(values, times, rows))
+        return self._through(*self.gap_filler.push(values, times, rows))
 
     def finish(self, *, goes_on: bool = False) -> tuple[Ints, Judged]:
-        """Return the rows that are left. If the series goes on later, its last window is not forgotten."""
-        rows, judged = self._through(*self.mender.finish())
+        """Return the remaining rows. With `goes_on` the last window is kept, for a series that continues later."""
+        rows, judged = self._through(*self.gap_filler.finish())
         if not goes_on:
             rest, last = self._settled(self.stream.finish())
             rows, judged = np.concatenate([rows, rest]), Judged.join([judged, last])
@@ -80,16 +80,16 @@ class Pipeline:
         return rows, judged
 
     def state(self) -> tuple[dict[str, JSON], dict[str, Floats], float | None]:
-        """Return where a causal series stands after the last row that is settled, and the time stamp of this one."""
+        """Return the state of a causal series after its last final row, and the time stamp of that row."""
         plain, arrays = self.stream.state()
         last = float(self._answered) if np.isfinite(self._answered) else None
-        return plain, arrays | {"before": np.ascontiguousarray(self.mender.state())}, last
+        return plain, arrays | {"before": np.ascontiguousarray(self.gap_filler.state())}, last
 
     def restore(self, plain: Mapping[str, Any], arrays: Mapping[str, Floats], last: float | None) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         self._answered = self.clock.last = -np.inf if last is None else last
         self.stream.restore(plain, arrays)
-        self.mender.restore(arrays["before"], self._answered)
+        self.gap_filler.restore(arrays["before"], self._answered)
 
     def _through(self, steps: Floats, rows: Ints) -> tuple[Ints, Judged]:
         if not len(rows):
@@ -115,7 +115,7 @@ class Pipeline:
 def judge_steps(
     model: SeriesModel, steps: Steps, n_reasons: int | None = None, path: str = "the series"
 ) -> tuple[Judged, list[Event]]:
-    """Score and judge all rows of one or several series; events if `n_reasons` is given.
+    """Score all rows of one or several series and decide on alarms; find events if `n_reasons` is given.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def judge_steps(
     Raises
     ------
     ValueError
-        If no stretch without gaps is as long as a window, and the model is not causal.
+        If every stretch between gaps is shorter than a window, and the model is not causal.
     """
     n = len(steps.values)
     found = Judged(np.empty(n), np.empty(n), np.empty(n, np.bool_))
@@ -145,11 +145,11 @@ def judge_steps(
 
 
 def check_ended(model: SeriesModel, pipelines: Sequence[Pipeline], path: str) -> None:
-    """Tell what series lacked that have ended; ValueError if none has a whole window and the model is not causal."""
-    lacking = pipelines[0].mender.lacking
+    """Warn of missing values and short series; ValueError if none has a full window and the model is not causal."""
+    missing = pipelines[0].gap_filler.missing
     for pipeline in pipelines[1:]:
-        lacking.add(pipeline.mender.lacking)
-    lacking.tell(path, model.columns)
+        missing.add(pipeline.gap_filler.missing)
+    missing.report(path, model.columns)
     longest = max((pipeline.stream.longest for pipeline in pipelines), default=0)
     if longest < model.window and not model.causal:
         where = " in a row" if model.gaps or len(pipelines) > 1 else ""

@@ -1,4 +1,4 @@
-"""Where a stream stands, kept in a file between two calls."""
+"""The state of a stream in a file, between two calls."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Floats: TypeAlias = NDArray[np.float64]
 
 
 class Progress:
-    """The series of a causal model, which go on where an earlier call ended.
+    """The series of a causal model, resumed where an earlier call ended.
 
     Parameters
     ----------
     model : SeriesModel
         Causal.
     path : path
-        The state of an earlier call, if the file exists.
+        File of the state; a new one is begun if it does not exist.
     n_reasons : int or None
         As in `Pipeline`.
 
@@ -36,7 +36,7 @@ class Progress:
     Raises
     ------
     ValueError
-        If the file is no state, is damaged, or is one of another model.
+        If the file is no state, is damaged, or belongs to another model.
     OSError
         If it cannot be read.
     """
@@ -80,6 +80,6 @@ class Progress:
 
 
 def _digest(model: SeriesModel) -> str:
-    """Return what tells a model from any other."""
+    """Return a digest that identifies a model."""
     plain = repr((model.columns, model.window, model.share, model.decision.offset, model.gaps, model.group))
     return hashlib.sha256(plain.encode() + model.decision.training_scores.tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Files as series: a row is a time step of one series, or of one of several that a column tells apart."""
+"""Reading files as series: a row is a time step of one series, or of several that a column names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tollad.io.source import Source
 from tollad.io.sources import Block, TableSource, open_table, read_table, resolve_column, warn_of_lost_row
 from tollad.io.text import Reject
 from tollad.series.clock import Clock
-from tollad.series.fitting import Part
+from tollad.series.fitting import TrainingSteps
 from tollad.series.gaps import Gaps
 from tollad.series.model import SeriesModel
 from tollad.series.steps import from_block, groups_of
@@ -36,15 +36,15 @@ class TrainingSeries:
 
     Attributes
     ----------
-    part : Part
+    part : TrainingSteps
         Its time steps, and which of them to learn from.
     group : str or None
-        The column that says which of several series a row is of.
+        The column that names the series of a row, if there are several.
     source : Source
-        What the file was, to be kept with the model.
+        How the file was read, to be kept with the model.
     """
 
-    part: Part
+    part: TrainingSteps
     group: str | None
     source: Source
 
@@ -64,7 +64,7 @@ def read_training_series(
     dialect: Dialect | None = None,
     reject: Reject | None = None,
 ) -> TrainingSeries:
-    """Read one or several series of a file to fit a detector on, all into memory.
+    """Read a file of one or several series to fit a detector, all into memory.
 
     Parameters
     ----------
@@ -75,9 +75,9 @@ def read_training_series(
     zone, gaps
         As `time_zone` and `gaps` of `SeriesDetector`.
     group : str, optional
-        The column that says which of several series a row is of. It is no feature.
+        The column that names the series of a row, if there are several. It is no feature.
     reject : callable, optional
-        Is told of rows that cannot be read or whose time stamp does not ascend, which are then left out; by default
+        Called for each row that cannot be read or whose time stamp does not ascend, which is then left out. By default
         such a row is an error.
 
     Raises
@@ -117,11 +117,11 @@ def read_training_series(
         tuple(drop),
         dialect=source.dialect.to_json(),
     )
-    return TrainingSeries(Part(steps, kept, source.path), group, record)
+    return TrainingSeries(TrainingSteps(steps, kept, source.path), group, record)
 
 
 def check_alike(files: Sequence[TrainingSeries]) -> None:
-    """Raise ValueError for files of series that have not all the same columns."""
+    """Raise ValueError unless all files of series have the same columns."""
     first = files[0].part
     for file in files[1:]:
         if file.part.steps.names != first.steps.names:
@@ -142,7 +142,7 @@ def in_order(
     clocks: Mapping[str | None, Clock] | None = None,
     any_read: bool = False,
 ) -> Block:
-    """Return the rows of a block that can be read and whose time stamps ascend, each group by itself.
+    """Return the rows of a block that can be read and whose time stamps ascend within their group.
 
     Parameters
     ----------
@@ -150,16 +150,16 @@ def in_order(
     names : sequence of str
         The channels.
     clock : Clock or None
-        Of a series that begins with the block.
+        The clock of a new series.
     group : str or None
     reject : callable
-        Is told of the other rows.
+        Called for each of the other rows.
     lacks : bool
         Whether values may be missing.
     clocks : mapping of str or None to Clock, optional
-        Of series that go on.
+        Clocks of the series so far.
     any_read : bool, default False
-        Whether rows were read before; if not, and none of these can be, the first of them is an error.
+        Whether rows were read before. If not, and no row of the block can be read, the first of them is an error.
     """
     time = [] if clock is None or clock.column is None else [Column(clock.column, clock.kind)]
     columns = [*(Column(name, "number") for name in names), *time]
@@ -178,7 +178,7 @@ def in_order(
 
 
 def rows_by_group(block: Block, group: str | None) -> Iterator[tuple[str | None, NDArray[np.int64]]]:
-    """Yield the groups of a block in the order in which they appear, None for the only one, each with its rows."""
+    """Yield each group of a block with its rows, in order of first appearance; None for a single series."""
     if group is None:
         yield None, np.arange(len(block))
         return
@@ -197,8 +197,8 @@ def normal_part(
     label: str | None = None,
     normal: Sequence[str] = (),
     dialect: Dialect | None = None,
-) -> Part:
-    """Return the time steps of a file, and which of them are labelled normal, all by default.
+) -> TrainingSteps:
+    """Return the time steps of a file, and which of them are labelled normal; by default all.
 
     Raises
     ------
@@ -210,11 +210,11 @@ def normal_part(
     kept = labelled(block, None if label is None else resolve_column(source.path, source.names, label), normal)
     time, clock = model.clock.column, model.clock.anew()
     steps = from_block(block, model.columns, time, model.group, gaps=model.gaps, clock=clock)
-    return Part(steps, kept, source.path)
+    return TrainingSteps(steps, kept, source.path)
 
 
 class LiveTable:
-    """Text on standard input as blocks of the rows that are there: a row is not kept waiting for those after it."""
+    """Text on standard input, in blocks of the rows that have arrived: no row waits for later ones."""
 
     path = "standard input"
 
@@ -242,7 +242,7 @@ class LiveTable:
             yield from self._blocks(rest, n_lines)
 
     def _blocks(self, lines: bytes, n_before: int) -> Iterator[Block]:
-        """Read whole lines as a table of their own, and number them as they come."""
+        """Read complete lines as a table, and number them."""
         moved = n_before - int(self._header)
         if not lines.strip():
             return
@@ -274,9 +274,9 @@ def open_like_fit(
     spooled: BinaryIO | None = None,
     reject: Reject | None = None,
 ) -> TableSource:
-    """Open a file that has the columns of the fit; besides them it may have those left out then, and those `asked` for.
+    """Open a file with the columns of the fit. Columns left out at the fit, and those `asked` for, may be there, too.
 
-    These are named, or counted from the end by negative numbers.
+    `asked` has names, or negative numbers that count from the last column.
     """
     known, clock = model.read_as, model.clock
     header = known.header if header is None else header

@@ -1,4 +1,4 @@
-"""The time steps of a file with their scores, in the order of its rows."""
+"""Time steps of a file with their scores, in the order of its rows."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def score_series(
 ) -> Iterator[ScoredSteps]:
     """Score the time steps of a file, reading it block by block.
 
-    No more of a series is kept than a block and a window. Of several series, rows of one wait for those of another that
-    come before them in the file, if the model is not causal.
+    Only a block and a window of each series are kept in memory. If the model is not causal, rows of one series may wait
+    for earlier rows of another.
 
     Parameters
     ----------
@@ -64,12 +64,12 @@ def score_series(
     path, header, key, column, beside, dialect
         As in `tollad.io.inputs.row_blocks`; by default `column` is that of the time stamps, if there is one.
     events : EventLog, optional
-        Is told of the events.
+        Collects the events.
     progress : Progress, optional
-        Goes on from the steps of an earlier call, of a causal model. Rows up to the last time stamp of their series are
-        left out. The state is for the caller to save.
+        State of an earlier call with a causal model, from which to resume. Rows up to the last time stamp of their
+        series are left out. The caller saves the new state.
     reject : callable, optional
-        Is told of rows that cannot be read or whose time stamp does not ascend, which are then left out; by default
+        Called for each row that cannot be read or whose time stamp does not ascend, which is then left out. By default
         such a row is an error.
 
     Yields
@@ -85,7 +85,7 @@ def score_series(
     Warns
     -----
     UserWarning
-        For the first gap in the time stamps, or with counts for all that was missing; for groups that are new or short.
+        For the first gap in the time stamps, or at the end with all that was missing; for groups that are new or short.
     """
     column = model.clock.column if column is None else column
     asked = [*([] if column is None else [column]), *beside]
@@ -144,7 +144,7 @@ def row_numbers(block: Block) -> NDArray[np.int64]:
 
 
 def _tell_of_new(model: SeriesModel, group: str | None, part: Block, seen: Sequence[str | None]) -> None:
-    """Warn of the first group that the fit knew nothing of."""
+    """Warn of the first group that was not in the fit."""
     if not model.groups or group in model.groups or not {*seen} <= {*model.groups}:
         return
     warn(
@@ -154,17 +154,19 @@ def _tell_of_new(model: SeriesModel, group: str | None, part: Block, seen: Seque
 
 
 class _Waiting:
-    """Rows until all rows before them are settled."""
+    """Holds rows back until all rows before them are final."""
 
     def __init__(self, n_channels: int) -> None:
         self._rows = np.empty(0, np.int64)
         self._values: Floats = np.empty((0, n_channels))
-        self._texts: dict[str, list[str | None]] = {}  # by column: that which names the rows, and those beside it
+        self._texts: dict[
+            str, list[str | None]
+        ] = {}  # by column: that of the names of rows, and other columns of the output
         self._judged = Judged(np.empty(0), np.empty(0), np.empty(0, np.bool_))
         self._settled = np.empty(0, np.bool_)
 
     def add(self, rows: NDArray[np.int64], values: Floats, texts: Mapping[str, list[str | None]]) -> None:
-        """Take rows; within a block they may come group by group."""
+        """Take rows; within a block they may be ordered by group."""
         n = len(rows)
         before = len(self._rows)
         self._rows = np.concatenate([self._rows, rows])
@@ -178,7 +180,7 @@ class _Waiting:
             self._texts = {name: [column[at] for at in order.tolist()] for name, column in self._texts.items()}
 
     def settle(self, found: Iterable[tuple[NDArray[np.int64], Judged]]) -> Iterator[ScoredSteps]:
-        """Note what is said of some rows; yield those that wait for none before them."""
+        """Set the results of some rows; yield those that no longer wait for earlier ones."""
         for rows, judged in found:
             places = np.searchsorted(self._rows, rows)
             for mine, its in zip(vars(self._judged).values(), vars(judged).values(), strict=True):
@@ -232,9 +234,9 @@ def labelled_series(
     label : str, optional
         The column of the labels.
     normal : sequence of str
-        The labels of normal steps; steps of any other label are anomalous.
+        The labels of normal steps; steps with any other label are anomalous.
     windows : str, optional
-        In place of `label`, a file of the anomalies, see `read_windows`.
+        A file of the anomalies instead of `label`, see `read_windows`.
 
     Returns
     -------
@@ -253,9 +255,9 @@ def labelled_series(
     UserWarning
         If the model was fitted on windows of this series.
     """
-    recorder, watched = Recorder(), _Watched.of(model)
+    recorder, watched = Recorder(), _RecordingModel.of(model)
     scored = score_series(watched, path, header=header, key=key, column=label, dialect=dialect)
-    blocks = watched.told_at_the_end(recorder.watch(scored), path)
+    blocks = watched.with_warning(recorder.watch(scored), path)
     if windows is None:
         assert label is not None
         labels, _ = labels_and_scores(blocks, path, label, normal)
@@ -279,8 +281,8 @@ def labelled_series(
 
 
 @dataclass(frozen=True, eq=False)
-class _Watched(SeriesModel):
-    """A model that remembers the scores of all windows."""
+class _RecordingModel(SeriesModel):
+    """A model that keeps the scores of all windows."""
 
     seen: list[Floats] = field(default_factory=list)
 
@@ -293,8 +295,8 @@ class _Watched(SeriesModel):
         self.seen.append(found)
         return found
 
-    def told_at_the_end(self, blocks: Iterable[ScoredSteps], path: str) -> Iterator[ScoredSteps]:
-        """Hand on scored steps, and warn if most windows of the fit were among them: they have the same scores."""
+    def with_warning(self, blocks: Iterable[ScoredSteps], path: str) -> Iterator[ScoredSteps]:
+        """Yield the blocks unchanged; then warn if most windows of the fit were among them, by their equal scores."""
         yield from blocks
         trained = np.unique(self.detector.training_scores_)
         if np.isin(trained, np.concatenate([np.empty(0), *self.seen])).mean() > 0.5:
@@ -306,22 +308,22 @@ class _Watched(SeriesModel):
 
 
 def read_windows(windows: str, path: str, clock: Clock) -> list[tuple[Any, Any]]:
-    """Read the begin and end of each anomaly of a series, both included, from a file of JSON.
+    """Read the first and last time stamp of each anomaly of a series from a JSON file.
 
     Parameters
     ----------
     windows : str
-        A list of pairs of time stamps, or an object with such a list for each of several files, as NAB has it. Of
-        these that one counts whose name ends the path of the series.
+        Path of the file. It holds a list of pairs of time stamps, or as in NAB an object with such a list for each of
+        several files; then the entry is used with whose name the path of the series ends.
     path : str
         The series.
     clock : Clock
-        Its time stamps.
+        The clock of its time stamps.
 
     Raises
     ------
     ValueError, OSError
-        If the file cannot be read, holds something else, or nothing about this series.
+        If the file cannot be read, has another content, or has no entry for this series.
     """
     with open(windows, encoding="utf-8") as file:
         try:
@@ -348,17 +350,17 @@ def read_windows(windows: str, path: str, clock: Clock) -> list[tuple[Any, Any]]
 
 
 class EventLog:
-    """The events of a file.
+    """Collects the events of a file.
 
     Parameters
     ----------
     n_reasons : int >= 0, default 0
-        How many channels to give in words.
+        How many channels to describe in words.
 
     Attributes
     ----------
     events : list of Event
-        In the order of their first rows, once the file has ended.
+        Ordered by their first rows; set at the end of the file.
     """
 
     def __init__(self, n_reasons: int = 0) -> None:
@@ -366,7 +368,7 @@ class EventLog:
         self.events: list[Event] = []
 
     def take(self, pipelines: Iterable[Pipeline]) -> None:
-        """The file has ended."""
+        """Collect the events of all series, at the end of the file."""
         self.events = sorted(
             (event for pipeline in pipelines for event in pipeline.events), key=lambda event: event.begin
         )
@@ -374,7 +376,7 @@ class EventLog:
 
 @dataclass(frozen=True)
 class Recorder:
-    """Scored time steps that pass by, kept for a picture: a few numbers a step.
+    """Keeps scored time steps for a picture: a few numbers for each step.
 
     Attributes
     ----------
@@ -394,21 +396,21 @@ class Recorder:
         return Judged.join([Judged(block.scores, block.thresholds, block.alarms) for block in self.blocks])
 
     def causes(self, events: Sequence[Event]) -> list[str | None]:
-        """Return the channel of each alarm, a stretch without a break, by the events of the file."""
+        """Return the channel that caused each alarm, from the events of the file."""
         rows = np.concatenate([block.row_numbers() for block in self.blocks])
         begins = rows[runs(self.judged.alarms)[:, 0]]
         return [next((event.channel for event in events if event.begin <= row <= event.end), None) for row in begins]
 
     def watch(self, blocks: Iterable[ScoredSteps]) -> Iterator[ScoredSteps]:
-        """Hand on scored steps."""
+        """Yield the blocks unchanged."""
         for block in blocks:
             self.blocks.append(block)
             yield block
 
     def time(self, model: SeriesModel) -> tuple[str, NDArray[Any]]:
-        """Return the time of each step, (T,): numbers or datetime64, and what to call it.
+        """Return the time of each step, (T,), as numbers or datetime64, and the name of that axis.
 
-        It is the number of the row, from 1, where there are no time stamps or another column stands in their place.
+        It is the row number, from 1, if there are no time stamps or another column was asked for.
         """
         clock, column = model.clock, self.blocks[0].column
         if clock.column is None or column != clock.column:

@@ -1,4 +1,4 @@
-"""What a user gives as a series, as time steps: arrays, frames and tables of files."""
+"""Steps: arrays, frames and tables of files as time steps of series."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tollad.io.inputs import rows_of
 from tollad.io.sources import Block
 from tollad.series.clock import Clock, no_missing
-from tollad.series.gaps import Gaps, Lacking, Mender
+from tollad.series.gaps import GapFiller, Gaps, MissingCounts
 from tollad.series.measures import runs
 from tollad.tables.encode import encode
 from tollad.tables.features import column_names
@@ -28,21 +28,21 @@ Ints: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Steps:
-    """Successive time steps, of one series or of several that may take turns.
+    """Time steps of one series, or of several whose rows may alternate.
 
     Attributes
     ----------
     values : ndarray of float64, (T, C)
-        NaN where missing, if gaps are split or interpolated.
+        NaN where missing, which `gaps` must allow.
     names : list of C str
         The channels.
     clock : Clock
-        Of the time stamps, if there are any.
+        Reads and checks the time stamps.
     times : ndarray of float64, (T,) or empty
     codes : ndarray of int64, (T,), or None
         The group of each step; None for one series.
     groups : list of str
-        What the groups are called.
+        Names of the groups.
     """
 
     values: Floats
@@ -53,7 +53,7 @@ class Steps:
     groups: list[str] = field(default_factory=list)
 
     def by_group(self) -> Iterator[tuple[str | None, Ints]]:
-        """Yield each group, None for the only one, with its rows in order."""
+        """Yield each group with its rows, in order; None for a single series."""
         if self.codes is None:
             yield None, np.arange(len(self.values))
         else:
@@ -61,19 +61,19 @@ class Steps:
                 yield group, np.flatnonzero(self.codes == code)
 
     def stretches(self, kept: NDArray[np.bool_], gaps: Gaps | None, path: str) -> dict[str | None, list[Floats]]:
-        """Return the stretches of each group without gaps, (T_i, C), of the steps of `kept`, (T,)."""
-        found, lacking = dict[str | None, list[Floats]](), Lacking()
+        """Return the stretches between gaps of each group, (T_i, C), that consist of steps in the mask `kept`, (T,)."""
+        found, missing = dict[str | None, list[Floats]](), MissingCounts()
         for group, rows in self.by_group():
-            mender = Mender(gaps, self.clock.usual)
+            gap_filler = GapFiller(gaps, self.clock.usual)
             times = self.times[rows] if len(self.times) else self.times
-            parts = [mender.push(self.values[rows], times, rows), mender.finish()]
+            parts = [gap_filler.push(self.values[rows], times, rows), gap_filler.finish()]
             values, rows = (
                 np.concatenate(part) for part in zip(*(part for part in parts if len(part[1])), strict=True)
             )
             whole = ~np.isnan(values).any(1) & ((rows < 0) | kept[rows])
             found[group] = [values[begin:end] for begin, end in runs(whole)]
-            lacking.add(mender.lacking)
-        lacking.tell(path, self.names)
+            missing.add(gap_filler.missing)
+        missing.report(path, self.names)
         return found
 
 
@@ -99,17 +99,17 @@ def as_steps(
         The group of each step: a column of a frame, or its values.
     gaps : {"split", "interpolate", "fail"} or None
     zone : str, optional
-        Of the time stamps.
+        Time zone of the time stamps.
     names : sequence of str, optional
-        The channels of the fit, which a frame must have and of which an array must have as many.
+        The channels of the fit: a frame must have these columns, an array as many.
     clock : Clock, optional
-        That of the fit, to read the time stamps by.
+        The clock of the fit, which reads the time stamps.
 
     Raises
     ------
     ValueError
-        For values that are infinite, no numbers, or missing and not to be filled; time stamps that do not ascend within
-        a group; and another shape.
+        For values that are infinite, not numbers, or missing where `gaps` does not allow it; time stamps that do not
+        ascend within a group; and another shape.
     """
     table, lacks = to_arrow(X), gaps in ("split", "interpolate")
     if table is None:
@@ -142,7 +142,7 @@ def from_block(
     clock: Clock | None = None,
     remedy: str = "correct it",
 ) -> Steps:
-    """Return all rows of a table as time steps; the clock is learnt from them unless it is given. See `as_steps`."""
+    """Return all rows of a table as time steps, see `as_steps`. Without a clock, one is learnt."""
     values = numbers(block, names, remedy, lacks=gaps in ("split", "interpolate"))
     if isinstance(group, str):
         group = groups_of(block, group)
@@ -178,7 +178,7 @@ def _grouped(steps: Steps, group: Any) -> Steps:
 
 
 def numbers(block: Block, names: Sequence[str], remedy: str = "correct it", *, lacks: bool = False) -> Floats:
-    """Return the steps of a block, (m, C); ValueError for text, infinite values, and missing ones unless `lacks`."""
+    """Return the values of a block, (m, C); ValueError for text, infinite values, and missing ones unless `lacks`."""
     with no_missing(remedy):
         steps = encode(block.select(list(names)), [Column(name, "number") for name in names], where=block.where)
     missing = np.isnan(steps)
@@ -192,7 +192,7 @@ def numbers(block: Block, names: Sequence[str], remedy: str = "correct it", *, l
 
 
 def long_enough(by_group: dict[str | None, list[Floats]], window: int, path: str) -> dict[str | None, list[Floats]]:
-    """Return the stretches of each group, (T_i, C), that are as long as a window.
+    """Return the stretches of each group, (T_i, C), that are at least as long as a window.
 
     Raises
     ------

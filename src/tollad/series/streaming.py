@@ -1,4 +1,4 @@
-"""A series that comes step by step or block by block: the one way in which steps are scored and judged."""
+"""Stream: scores successive steps and raises alarms. All time steps are scored in this way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 
 class Stream:
-    """Scores and judges successive steps; what it says does not depend on how they are cut into blocks.
+    """Scores successive steps and decides on alarms. The results do not depend on how steps are cut into blocks.
 
     Parameters
     ----------
@@ -28,29 +28,29 @@ class Stream:
     Attributes
     ----------
     n_seen : int
-        Steps so far.
+        Number of steps so far.
     longest : int
-        Steps of the longest stretch without NaN so far.
+        Length of the longest stretch without NaN so far.
     """
 
     def __init__(self, model: SeriesModel) -> None:
         self.n_seen = self.longest = 0
         self._model, self._scores = model, model.scorer()
-        self._n_whole = 0  # steps of the stretch that goes on
+        self._n_whole = 0  # length of the current stretch
         self._fixed = model.decision.threshold
         self._follow: AdaptiveThreshold | None = None
         if model.share is not None:
             known = model.decision.calibration_scores
             assert known is not None
-            # In an order of chance, since the oldest are forgotten first and calibration scores are sorted.
+            # Calibration scores are sorted, and the first are dropped first. So they are shuffled.
             self._follow = AdaptiveThreshold(np.random.default_rng(0).permutation(known), model.share)
         self._judge = Judge(self._thresholds, trim=model.trims)
 
     def push(self, steps: Floats) -> Judged:
-        """Take the next steps, (m, C) with m >= 1; return those that are settled, in order.
+        """Take the next steps, (m, C) with m >= 1; return those that are final, in order.
 
-        A step of NaN cuts the series: no window reaches over it. It has no score, and nor have the steps of a stretch
-        that is shorter than a window.
+        A step of NaN cuts the series: no window contains it, and it has no score. Nor have the steps of a stretch that
+        is shorter than a window.
         """
         self.n_seen += len(steps)
         broken = np.asarray(np.isnan(steps).any(1))
@@ -73,14 +73,14 @@ class Stream:
         return self._scores.push(steps)
 
     def _cut(self, n_broken: int) -> Floats:
-        """Return the scores of the steps left of a stretch that has ended, and of the broken steps after it."""
+        """Return the scores of the last steps of a stretch that has ended, and NaN for the steps of NaN after it."""
         short = not self._model.causal and self._n_whole < self._model.window
         rest = np.full(self._n_whole, np.nan) if short else self._scores.finish()
         self._scores, self._n_whole = self._model.scorer(), 0
         return np.concatenate([rest, np.full(n_broken, np.nan)])
 
     def state(self) -> tuple[dict[str, JSON], dict[str, Floats]]:
-        """Return all that later scores and alarms depend on: plain values and arrays. Of causal models only."""
+        """Return what later scores and alarms depend on, as plain values and arrays. Only for causal models."""
         assert isinstance(self._scores, LastScores)
         arrays = {"kept": np.ascontiguousarray(self._scores.kept, np.float64)}
         plain: dict[str, JSON] = {"n_seen": self.n_seen}
@@ -90,7 +90,7 @@ class Stream:
         return plain, arrays
 
     def restore(self, plain: Mapping[str, Any], arrays: Mapping[str, Floats]) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         assert isinstance(self._scores, LastScores)
         self.n_seen, self._scores.kept = plain["n_seen"], arrays["kept"]
         self._n_whole = self.longest = len(arrays["kept"])

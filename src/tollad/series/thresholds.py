@@ -1,4 +1,4 @@
-"""Thresholds of time steps: from scores of steps that were held out, fold by fold, fixed or following the series."""
+"""Thresholds of time steps from scores of held-out steps: fixed, or adaptive."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from tollad.io.files import JSON
 Floats: TypeAlias = NDArray[np.float64]
 
 N_FOLDS = 3
-# Of the adaptive threshold: how many of the last scores it is a quantile of, and how far an alarm moves its level.
+# The adaptive threshold is a quantile of so many last scores, and each step moves its level by this rate.
 RECENT, STEP = 2000, 0.005
-# Each alarm too many (a step of the level) puts the threshold another tenth above the highest score.
+# Once the level is at its limit, each further alarm raises the threshold by a tenth of the highest score.
 _BEYOND = 20.0
-# For so many steps an alarm is judged by the threshold at which it began, or its rise would lift it above the peak.
+# For so many steps an alarm keeps the threshold at its begin, which otherwise might rise above the peak.
 _HELD = 8
 
 
 def folds(series: Sequence[Sequence[Floats]], window: int) -> Iterator[tuple[list[Floats], list[Floats]]]:
-    """Cut each series into three contiguous parts; each is held out once, with a window's gap on either side.
+    """Cut each series into three contiguous parts; each is held out once, with a gap of a window on either side.
 
-    Steps drawn at random would lie in the windows of their neighbours, which the network has seen.
+    Held-out steps at random places would be part of training windows.
 
     Parameters
     ----------
     series : sequence of sequences of ndarray, (T_i, C)
-        The stretches of each; of several series the first parts are held out together, and so on.
+        The stretches of each series. The first parts of all series are held out together, and so on.
     window : int
-        Pieces that are shorter are left out.
+        Shorter pieces are left out.
 
     Yields
     ------
     trained, held_out : list of ndarray, (T_j, C)
-        A fold of which either is empty is left out.
+        Folds with an empty list are left out.
 
     Examples
     --------
@@ -67,9 +67,9 @@ def folds(series: Sequence[Sequence[Floats]], window: int) -> Iterator[tuple[lis
 
 
 def fold_threshold(pieces: Sequence[Floats], share: float) -> float:
-    """Return the geometric mean over folds of the score that a share of the steps of each exceeds.
+    """Return the geometric mean over folds of the score that a share of the steps of each fold exceeds.
 
-    Pooled, the fold that is least like the others would place the threshold alone.
+    In a pool of all scores, the fold least like the others would determine the threshold alone.
 
     Parameters
     ----------
@@ -89,13 +89,13 @@ def fold_threshold(pieces: Sequence[Floats], share: float) -> float:
 
 @dataclass(frozen=True)
 class FalseAlarms:
-    """How many false alarms are allowed, as a user says it.
+    """A rate of false alarms.
 
     Attributes
     ----------
     value : float
     unit : {"step", "1000 steps", "day"}
-        A share of the steps, or false stretches (alarms without a break) in 1,000 steps or a day.
+        "step": a share of the steps. Otherwise the number of alarms, each a stretch of steps, in 1,000 steps or a day.
     """
 
     value: float
@@ -103,7 +103,7 @@ class FalseAlarms:
 
     @classmethod
     def parse(cls, rate: float | str) -> FalseAlarms:
-        """Return the rate of a number, a share of the steps, or of text such as "2 per day" or "1 per 1000 steps".
+        """Read a number, which is a share of the steps, or text such as "2 per day" or "1 per 1000 steps".
 
         Raises
         ------
@@ -130,7 +130,7 @@ class FalseAlarms:
 
 
 def stretch_threshold(pieces: Iterable[Floats], most: float) -> float:
-    """Return the lowest threshold at which scores, and at any higher one, have at most so many stretches above it.
+    """Return the lowest threshold from which on at most `most` stretches of scores lie above.
 
     Parameters
     ----------
@@ -143,12 +143,12 @@ def stretch_threshold(pieces: Iterable[Floats], most: float) -> float:
     >>> stretch_threshold([np.array([1.0, 5.0, 4.0, 1.0, 3.0, 1.0])], most=1)
     3.0
     """
-    # A stretch begins at a step whose predecessor is not above: going down, each such rise adds one.
+    # A stretch begins at a step whose predecessor is not above the threshold.
     rises: list[tuple[float, int]] = []
     for scores in pieces:
         before = np.concatenate([[-np.inf], scores[:-1]])
         rising = scores > before
-        # Above any threshold between the two scores there is one stretch more.
+        # For any threshold between these two scores there is one more stretch.
         rises += [(float(high), 1) for high in scores[rising]] + [(float(low), -1) for low in before[rising]]
     rises.sort(key=lambda rise: -rise[0])
     n_stretches = 0
@@ -160,20 +160,20 @@ def stretch_threshold(pieces: Iterable[Floats], most: float) -> float:
 
 
 class AdaptiveThreshold:
-    """A threshold that follows the series: a quantile of the last scores, its level corrected by the last alarms.
+    """A threshold that follows the series: a quantile of the last scores, whose level recent alarms correct.
 
-    The share above is kept near `share` in the long run whatever the scores do (adaptive conformal inference: Gibbs and
-    Candes, NeurIPS 2021, equation 2). In return a change that lasts stops to raise alarms, and a series that is
-    anomalous from its beginning is taken for normal.
+    In the long run the share of steps above it stays near `share`, whatever the scores do (adaptive conformal
+    inference: Gibbs and Candes, NeurIPS 2021, equation 2). But a lasting change stops raising alarms, and a series
+    that is anomalous from its beginning counts as normal.
 
     Parameters
     ----------
     scores : array-like of float, (n,)
-        Of steps before; the last 2,000 count.
+        Scores of earlier steps; the last 2,000 are used.
     share : float in (0, 1)
-        Share of the steps to lie above.
+        Share of the steps that should lie above.
     level : float, optional
-        Where the level stands; `share` at the beginning.
+        Current level; by default `share`.
 
     Examples
     --------
@@ -190,18 +190,18 @@ class AdaptiveThreshold:
         self._at, self._n_held = 0.0, 0  # the threshold at which an alarm began, and its steps so far
 
     def state(self) -> dict[str, JSON]:
-        """Return what the next thresholds depend on beside the last scores."""
+        """Return what the next thresholds depend on besides the last scores."""
         return {"level": self.level, "at": self._at, "n_held": self._n_held}
 
     @classmethod
     def resumed(cls, recent: ArrayLike, share: float, state: Mapping[str, Any]) -> AdaptiveThreshold:
-        """Return the threshold that stood at a state."""
+        """Return the threshold with a given state."""
         self = cls(recent, share, state["level"])
         self._at, self._n_held = state["at"], state["n_held"]
         return self
 
     def follow(self, scores: Floats) -> Floats:
-        """Return the threshold of each of the next scores, (m,), as it was before that score; NaN changes nothing."""
+        """Return the threshold for each of the next scores, (m,), before it takes that score; NaN has no effect."""
         return np.array([self._next(score) for score in scores.tolist()], np.float64)
 
     def _next(self, score: float) -> float:
@@ -217,7 +217,7 @@ class AdaptiveThreshold:
         return threshold
 
     def _quantile(self) -> float:
-        """Return the quantile by linear interpolation; beyond the highest score once the level is used up."""
+        """Return the quantile by linear interpolation; above the highest score if the level is 0 or less."""
         highest = self._ranked[-1]
         if self.level <= 0:
             return highest * (1 - _BEYOND * self.level)

@@ -1,8 +1,8 @@
-"""Series: windows of them, which a detector takes for rows, and the scores of windows back as scores of time steps.
+"""Windows of series, which are the rows of a detector, and scores of time steps from scores of windows.
 
-A step has the mean score of the windows that cover it. Each window in which something odd happens is odd, wherever in
-it that is; so the mean is highest where all windows agree, at the odd stretch itself, while the highest of the scores
-would mark a whole window on either side of it.
+The score of a step is the mean score of the windows that cover it. A window is anomalous wherever in it the anomaly is.
+So the mean is highest at the anomaly, where all windows contain it, while the maximum of the scores would be as high up
+to a window away on both sides.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["check_window", "score_steps", "step_scores", "window_starts", "windows"]
 
-# Windows, (n, C, window), to their scores, (n,).
+# From windows, (n, C, window), to their scores, (n,).
 Score: TypeAlias = Callable[[NDArray[Any]], NDArray[np.float64]]
 
-# By default a time step is covered by this many windows: enough for its mean score to be smooth.
+# By default so many windows cover a time step: enough for smooth mean scores.
 _COVERS, _MOST_WINDOWS = 16, 20_000
 _WINDOW = 64
 _SHORTEST_PERIOD, _LONGEST_PERIOD, _LEAST_CORRELATION = 16, 128, 0.5
-# Values of the windows that are scored together: 32 MB as float64.
+# Values of windows that are scored together: 32 MB as float64.
 _BLOCK_VALUES = 1 << 22
 
 
@@ -36,14 +36,14 @@ def windows(series: ArrayLike, window: int, stride: int = 1) -> NDArray[Any]:
     window : int, 1 to T
         Steps in a window.
     stride : int, 1 to `window`, default 1
-        Steps from one window to the next. The last window ends at the last step whatever the stride, so it may begin
-        sooner after the one before.
+        Steps from one window to the next. The last window always ends at the last step, so its distance to the one
+        before may be smaller.
 
     Returns
     -------
     ndarray, (n, C, window)
-        What ``TollDetector(network="conv1d")`` takes. A read-only view of the series where the stride comes out even,
-        otherwise a copy.
+        As ``TollDetector(network="conv1d")`` takes them. A read-only view of the series if the stride fits, otherwise a
+        copy.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def window_starts(n_steps: int, window: int, stride: int = 1) -> NDArray[np.int6
 
 
 def check_window(window: int, stride: int) -> None:
-    """Raise TypeError or ValueError for a window or a stride that cannot be."""
+    """Raise TypeError or ValueError unless window and stride are integers in range."""
     for name, value in (("window", window), ("stride", stride)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
             raise TypeError(f"{name} must be an integer >= 1, not {value!r}")
@@ -114,7 +114,7 @@ def step_scores(window_scores: ArrayLike, n_steps: int, window: int, stride: int
     Raises
     ------
     TypeError, ValueError
-        As `windows`, and if there is not one score for each window.
+        As `windows`, and if the number of scores is not that of the windows.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def step_scores(window_scores: ArrayLike, n_steps: int, window: int, stride: int
 def score_steps(
     blocks: Iterable[NDArray[Any]], score: Score, window: int, stride: int = 1
 ) -> Iterator[NDArray[np.float64]]:
-    """Score the time steps of a series that comes block by block, keeping no more of it than a block and a window.
+    """Score the time steps of a series block by block, with only a block and a window in memory.
 
     Parameters
     ----------
@@ -147,7 +147,8 @@ def score_steps(
     Yields
     ------
     ndarray of float64
-        Scores of the steps that follow, those of `step_scores`; one array a block, perhaps empty, and one at the end.
+        Scores of successive steps, equal to those of `step_scores`; one array for each block, which may be empty, and
+        one at the end.
 
     Raises
     ------
@@ -167,7 +168,7 @@ def score_steps(
 
 
 class MeanScores:
-    """Scores of time steps that come block by block: the mean score of the windows that cover a step.
+    """Scores time steps block by block, each by the mean score of the windows that cover it.
 
     Parameters
     ----------
@@ -180,9 +181,9 @@ class MeanScores:
     def __init__(self, score: Score, window: int, stride: int = 1) -> None:
         check_window(window, stride)
         self._score, self._window, self._stride = score, window, stride
-        self._kept: NDArray[Any] = np.empty((0, 0))  # steps that windows still to come may cover
+        self._kept: NDArray[Any] = np.empty((0, 0))  # steps that later windows may cover
         self._first_kept = self._n_seen = self._n_done = self._next_start = 0
-        # Of the windows that cover steps still to be scored.
+        # of the windows that cover unscored steps
         self._starts, self._scores = np.empty(0, np.int64), np.empty(0)
 
     def push(self, steps: NDArray[Any]) -> NDArray[np.float64]:
@@ -194,7 +195,7 @@ class MeanScores:
         if len(new):
             self._add(new)
             self._next_start = int(new[-1]) + self._stride
-        # Wherever the series ends, its last window begins no sooner than this.
+        # The last window does not begin before this step, wherever the series ends.
         n_final = max(self._n_seen - window, 0)
         found = self._means(n_final)
         live = self._starts + window > n_final
@@ -204,7 +205,7 @@ class MeanScores:
         return found
 
     def finish(self) -> NDArray[np.float64]:
-        """Return the scores of the remaining steps; ValueError if there were fewer than a window has."""
+        """Return the scores of the remaining steps; ValueError if the series is shorter than a window."""
         last = window_starts(self._n_seen, self._window, self._stride)[-1:]
         if self._next_start - self._stride < last[0]:
             self._add(last)
@@ -221,7 +222,7 @@ class MeanScores:
 
 
 class LastScores:
-    """Scores of time steps as they come: that of the window which a step ends, never changed by later steps.
+    """Scores each time step by the window that ends with it; later steps never change the score.
 
     Parameters
     ----------
@@ -236,7 +237,7 @@ class LastScores:
         """The last steps, at most a window less one: all that the scores of later steps depend on."""
 
     def push(self, steps: NDArray[Any]) -> NDArray[np.float64]:
-        """Take the next steps, (m, C) with m >= 1; return their scores, (m,), NaN before the first whole window."""
+        """Take the next steps, (m, C) with m >= 1; return their scores, (m,), NaN before the first full window."""
         known = np.concatenate([self.kept, steps]) if len(self.kept) else steps
         starts = np.arange(max(0, len(known) - self._window + 1), dtype=np.int64)
         found = score_windows(self._score, known, starts, self._window) if len(starts) else np.empty(0)
@@ -244,16 +245,16 @@ class LastScores:
         return np.concatenate([np.full(len(steps) - len(found), np.nan), found])
 
     def finish(self) -> NDArray[np.float64]:
-        """Return nothing: every step has its score."""
+        """Return an empty array: every step has its score."""
         return np.empty(0)
 
 
 def score_windows(score: Score, steps: NDArray[Any], starts: NDArray[np.int64], window: int) -> NDArray[np.float64]:
-    """Return the scores of the windows that begin at some of the steps, (T, C)."""
-    if len(starts) == 1:  # a stream of steps: this takes a tenth of the time
+    """Return the scores of the windows of a series, (T, C), that begin at the steps `starts`."""
+    if len(starts) == 1:  # a single window, as in a stream: a tenth of the time
         return score(np.ascontiguousarray(steps[starts[0] : starts[0] + window].T)[None])
     every = np.lib.stride_tricks.sliding_window_view(steps, window, axis=0)
-    # Windows that overlap are many times as large as their steps.
+    # Overlapping windows take many times the memory of their steps.
     size = max(1, _BLOCK_VALUES // every[0].size)
     parts = [starts[first : first + size] for first in range(0, len(starts), size)]
     return np.concatenate([score(np.ascontiguousarray(every[part])) for part in parts])
@@ -266,7 +267,7 @@ def _means(
     steps = np.arange(first, end)
     begin, stop = np.searchsorted(starts, steps - window, side="right"), np.searchsorted(starts, steps, side="right")
     sums = np.zeros(len(steps))
-    # Summed window by window, not as a difference of running sums, whose rounding would depend on all of the series.
+    # Not by differences of running sums, whose rounding depends on the whole series.
     for k in range(int((stop - begin).max(initial=0))):
         covers = begin + k < stop
         sums[covers] += scores[(begin + k)[covers]]
@@ -274,9 +275,9 @@ def _means(
 
 
 def choose_window(stretches: Sequence[NDArray[np.float64]]) -> int:
-    """Return the window for stretches of a series, (T_i, C): near 64 steps, whole periods if it has clear ones.
+    """Choose a window for stretches of a series, (T_i, C): near 64 steps, and whole periods if there is a clear one.
 
-    Never more than a sixth of the longest stretch: the threshold needs three folds, each of two windows or more.
+    At most a sixth of the longest stretch: the threshold needs three folds of at least two windows.
     """
     longest = max(stretches, key=len)
     period = period_of(longest)
@@ -287,8 +288,8 @@ def choose_window(stretches: Sequence[NDArray[np.float64]]) -> int:
 def period_of(series: NDArray[np.float64]) -> int | None:
     """Return the period of a series, (T, C), in steps, if there is a clear one from 16 to 128 steps.
 
-    It is the first lag at which the autocorrelation, the mean over the channels, has a peak of nearly the highest (nine
-    tenths of it), if that is a half or more. The series must hold six periods.
+    It is the first lag at which the autocorrelation, as a mean over channels, has a peak of at least nine tenths of the
+    highest one, if that is 0.5 or more. The series must contain six periods.
 
     Examples
     --------
@@ -313,5 +314,5 @@ def period_of(series: NDArray[np.float64]) -> int | None:
 
 
 def choose_stride(n_steps: int, window: int) -> int:
-    """Return the steps from one window to the next: a sixteenth of a window, more for more than 20,000 windows."""
+    """Choose the stride: a sixteenth of a window, or more if that gives over 20,000 windows."""
     return min(max(1, window // _COVERS, n_steps // _MOST_WINDOWS), max(1, window // 4))

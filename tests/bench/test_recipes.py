@@ -41,3 +41,21 @@ def test_what_is_not_there_is_said(tmp_path, monkeypatch):
     (tmp_path / "odd.toml").write_text('method = "DCAE"\nsource = ""\nprotocol = ""\n[sets.mnist]\nepoch = 3\n')
     with pytest.raises(ValueError, match="recipe odd, mnist: unknown key 'epoch'"):
         read_recipe("odd")
+
+
+@pytest.mark.parametrize(
+    ("method", "shape", "dataset", "fields"),
+    [
+        ("DeepSVDD", (7,), "arrhythmia", {"scale": "minmax", "batch_size": 100}),
+        ("DeepSVDD", (1, 20, 20), "mnist", {"scale": "contrast"}),
+        ("DeepSVDD", (3, 32, 32), "cifar10", {"scale": "contrast"}),
+        ("GeoTrans", (1, 28, 28), "fashion_mnist", {"scale": "signed"}),
+        ("KDE", (3,), "arrhythmia", {"scale": "standardise"}),
+        ("NearestNeighbours", (3,), "", {"scale": "standardise"}),
+        ("NearestNeighbours", (1, 9, 9), "", {"scale": "unit"}),
+    ],
+)
+def test_rows_of_no_paper_get_the_recipe_of_the_set_most_like_them(method, shape, dataset, fields):
+    found, settings = recipes.recipe_for(method, shape, "published")
+    assert found == dataset
+    assert fields.items() <= settings.items()

@@ -106,7 +106,7 @@ def test_a_stride_pads_to_the_right_and_below():
 
 
 def test_other_maps_and_images_are_refused():
-    with pytest.raises(ValueError, match="no maps 'other'; it has all, flips and turns, turns"):
+    with pytest.raises(ValueError, match="maps must be one of all, flips and turns, turns, not 'other'"):
         GeoTrans(maps="other")
     with pytest.raises(ValueError, match="28 x 28 or 32 x 32"):
         GeoTrans(**SMALL).fit(np.zeros((4, 1, 20, 20)))

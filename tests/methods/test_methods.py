@@ -29,5 +29,5 @@ def test_the_reference_lines_are_there():
 
 
 def test_an_unknown_method_is_told_the_known_ones():
-    with pytest.raises(ValueError, match=r"there is no method 'svm'; the known ones are .*DeepSVDD, .*KDE"):
+    with pytest.raises(ValueError, match=r"no method 'svm'; did you mean OCSVM\? The known ones are .*DeepSVDD, .*KDE"):
         methods.find("svm")

@@ -279,7 +279,7 @@ class TestCommand:
 
     def test_a_detector_of_rows_that_are_images_is_refused(self, tmp_path):
         train("grey images").save(tmp_path / "m.tollad")
-        assert "cannot be served; those of tables, SeriesDetector" in refused("serve", tmp_path / "m.tollad")
+        assert "cannot be served; a TollDetector of tables, SeriesDetector" in refused("serve", tmp_path / "m.tollad")
 
     def test_a_process_answers_and_stops(self, folder):
         command = [*COMMAND, "serve", str(folder / "numbers.tollad"), "--port", "0"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,10 @@ _KEYS = {"method", "source", "protocol", "note", "sets"}
 _SET_KEYS = {"published", "reduced", "minutes", "note"}
 # What a budget may set beside the fields of the method.
 _TRIAL = ("grid", "n_watches", "n_validation", "n_test")
+# Whose recipe suits rows of a kind, the most alike first.
+_OF_TABLES = ("arrhythmia",)
+_OF_GREY = ("mnist", "fashion_mnist", "cifar10", "cifar100")
+_OF_COLOUR = ("cifar10", "cifar100", "mnist", "fashion_mnist")
 BUDGETS = ("published", "reduced")
 """The budgets, in the order of their cost."""
 
@@ -86,3 +90,29 @@ def read_recipe(name: str) -> Recipe:
         if unknown := sorted(given.keys() - known):
             raise ValueError(f"recipe {name}{where}: unknown key {unknown[0]!r}; the known ones are {sorted(known)}")
     return Recipe(**values)
+
+
+def recipe_for(method: str, shape: Sequence[int], budget: str) -> tuple[str, dict[str, Any]]:
+    """Return how to fit a method on rows that are of no paper: as on the data set that is most like them.
+
+    Parameters
+    ----------
+    method : str
+        A class of `tollad.methods`.
+    shape : sequence of int
+        Of a row, (d,), or of an image, (C, H, W).
+    budget : str
+        One of `BUDGETS`.
+
+    Returns
+    -------
+    dataset : str
+        Whose recipe it is; empty if there is none of such rows.
+    fields : dict
+        Of the method; all others have their defaults.
+    """
+    for dataset in _OF_TABLES if len(shape) < 3 else _OF_GREY if shape[0] == 1 else _OF_COLOUR:
+        for recipe in map(read_recipe, names()):
+            if recipe.method == method and dataset in recipe.sets:
+                return dataset, dict(recipe.values(dataset, budget)["settings"])
+    return "", {"scale": "standardise" if len(shape) < 3 else "unit"}

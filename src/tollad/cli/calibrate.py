@@ -55,11 +55,12 @@ def calibrate(
     by their scores.
     """
     check_label(label, normal)
-    from tollad.cli import card, images
+    from tollad.cli import card, images, methods
     from tollad.detector.results import expected_by
     from tollad.images.detector import ImageDetector
     from tollad.io.inputs import read_rows
     from tollad.io.outputs import check_distinct, check_output
+    from tollad.methods.detector import MethodDetector
     from tollad.series.detector import SeriesDetector
     from tollad.series.reading import normal_part
 
@@ -79,6 +80,10 @@ def calibrate(
     if isinstance(detector, ImageDetector):
         shown = images.read_card(output)
         print_result(as_json, shown, images.format_card(shown))
+        return
+    if isinstance(detector, MethodDetector):
+        shown = methods.read_card(output)
+        print_result(as_json, shown, methods.format_card(shown))
         return
     shown = card.read_card(output)
     result = {name: shown[name] for name in ("model", "n_calibration_rows", "threshold", "threshold_rule")}

@@ -104,7 +104,7 @@ def evaluate(
         raise click.UsageError("--windows is for series; give --label, and --normal, its values that mean normal.")
     if moved:
         detector.set_threshold(**moved)
-    if masks is not None and (hasattr(detector, "stack_") or not os.path.isdir(data)):
+    if masks is not None and (not hasattr(detector, "anomaly_map") or not os.path.isdir(data)):
         raise click.UsageError("--masks is for folders of images, and a model of images other than of their pixels.")
     threshold = -detector.offset_
     blocks = score_blocks(detector, data, header=header, key=key, column=label, written=written, max_gib=max_gib)
@@ -124,7 +124,7 @@ def evaluate(
         "n_false_alarms": int((alarms & ~anomalous).sum()),
         "n_found": int((alarms & anomalous).sum()),
     }
-    if not hasattr(detector, "stack_"):
+    if hasattr(detector, "anomaly_map"):
         result |= images.measured_by_kind(detector, data, label, normal, masks)
     if plot is not None:
         plots.score_distributions(scores[~anomalous], scores[anomalous], threshold, plot, overwrite=force)

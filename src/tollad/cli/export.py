@@ -22,5 +22,10 @@ def export(model: str, output: str, force: bool) -> None:
 
     check_distinct(output, read=(model,))
     check_output(output, overwrite=force)
-    load_detector(model, None).to_onnx(output, overwrite=force)
+    detector = load_detector(model, None)
+    if not hasattr(detector, "to_onnx"):
+        raise ValueError(
+            f"{printable(model)}: is of fit --method, which has no ONNX graph; score with the model itself"
+        )
+    detector.to_onnx(output, overwrite=force)
     click.echo(f"Wrote {printable(output)}")

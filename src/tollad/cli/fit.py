@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tollad.cli.options import DETECTOR_OPTIONS, IMAGE_OPTIONS, SERIES_OPTIONS
+from tollad.cli import methods
+from tollad.cli.options import DETECTOR_OPTIONS, IMAGE_OPTIONS, METHOD_OPTIONS, SERIES_OPTIONS
 from tollad.cli.shared import check_label, force_option, input_options, json_option, normal_option, print_result
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ def fit(
     aspect: Aspect | None,
     window: int | str | None,
     group: str | None,
+    method: str | None,
+    changed: tuple[str, ...],
+    budget: str,
     **parameters: Any,
 ) -> None:
     """Learn from the rows of TRAIN what is normal.
@@ -79,6 +83,9 @@ def fit(
     and calibrate then also take series, with time steps as rows. --contamination is then a share of future time steps,
     by default 0.01, and --false-alarm-rate may also be "2 per day" or "1 per 1000 steps". Several files are several
     series, and with --group one file holds several; one model learns from all of them.
+
+    With --method NAME one of `tollad.methods` is fitted in place of a detector, to rows or images in memory. score,
+    evaluate, calibrate and info take its model; it gives no reasons, no maps and no ONNX graph.
     """
     check_label(label, normal)
     own = {name: parameters.pop(name) for name in _OF_SERIES if name in parameters}
@@ -86,6 +93,10 @@ def fit(
         raise click.UsageError(f"{_of_series() or 'several files'} are for series; give --window, too.")
     if skipped is not None and on_error == "fail":
         raise click.UsageError("--skipped is the list of --on-error skip.")
+    if method is not None:
+        methods.check_options(window, representation)
+    elif changed or budget != "published":
+        raise click.UsageError("--set and --budget are of --method; give it, too.")
     from statistics import fmean
 
     from tollad.cli import card, images
@@ -137,6 +148,19 @@ def fit(
     shaping = Shaping(size, grey, colour, aspect or "stretch")
     training = read_training_rows(path, kinds=kinds, shaping=shaping, max_gib=max_gib, **reading)
     source = training.source
+    if method is not None:
+        methods.fit(
+            training,
+            model,
+            method,
+            methods.settings(changed),
+            budget,
+            parameters,
+            checkpoint=checkpoint,
+            force=force,
+            as_json=as_json,
+        )
+        return
     if representation is not None and not is_images(path):
         raise click.UsageError("--representation is for folders of images and IDX files.")
     if is_images(path) and representation != "pixels":
@@ -185,4 +209,4 @@ def _of_series() -> str:
 
 
 # The parameters of the detector come last in the help.
-fit.params += (*IMAGE_OPTIONS, *SERIES_OPTIONS, *DETECTOR_OPTIONS)
+fit.params += (*METHOD_OPTIONS, *IMAGE_OPTIONS, *SERIES_OPTIONS, *DETECTOR_OPTIONS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 _OF_IMAGES = {"contamination", "false_alarm_rate", "random_state", "verbose", "device"}
 
 
-def network_options() -> list[str]:
-    """Return the given options that only the autoencoder on pixels has."""
+def network_options(but: Collection[str] = ()) -> list[str]:
+    """Return the given options that only the autoencoder has, but for some parameters."""
     context = click.get_current_context()
     given = click.core.ParameterSource.COMMANDLINE
-    named = [option for option in DETECTOR_OPTIONS if option.name not in _OF_IMAGES]
+    named = [option for option in DETECTOR_OPTIONS if option.name not in (*_OF_IMAGES, *but)]
     return [option.opts[0] for option in named if context.get_parameter_source(str(option.name)) is given]
 
 

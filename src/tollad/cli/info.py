@@ -14,13 +14,15 @@ from tollad.cli.shared import force_option, json_option, print_result
 @json_option
 def info(model: str, markdown: str | None, force: bool, as_json: bool) -> None:
     """Describe a model file."""
-    from tollad.cli import card, images
+    from tollad.cli import card, images, methods
     from tollad.cli.modelcard import model_card
     from tollad.io import artifact, files
     from tollad.io.outputs import check_distinct
 
     check_distinct(markdown, read=(model,))
-    shows = images if artifact.described(model).get("kind") == "image model" else card
+    shows = {"image model": images, "method model": methods}.get(artifact.described(model).get("kind", ""), card)
+    if markdown is not None and shows is methods:
+        raise ValueError(f"{model}: is of fit --method, which has no model card in Markdown; leave out --card")
     shown = shows.read_card(model)
     if markdown is not None:
         with files.atomic_write(markdown, overwrite=force) as file:

@@ -145,3 +145,25 @@ IMAGE_OPTIONS = (
         help="How --size treats proportions: change them, fill up both sides, or cut both sides.  [default: stretch]",
     ),
 )
+
+METHOD_OPTIONS = (
+    click.Option(
+        ["--method"],
+        metavar="NAME",
+        help="Fit a method that the paper compares with, such as DeepSVDD or KDE, in place of a detector.",
+    ),
+    click.Option(
+        ["--set", "changed"],
+        multiple=True,
+        metavar="FIELD=VALUE",
+        help="Of --method: another value of a field of its recipe, such as epochs=50; may repeat.",
+    ),
+    click.Option(
+        ["--budget"],
+        type=click.Choice(["published", "reduced"]),
+        default="published",
+        show_default=True,
+        help="Of --method: the recipe of its source, which takes seconds on small tables and up to hours on images, "
+        "or one of minutes.",
+    ),
+)

@@ -218,7 +218,9 @@ def score(
             "--on-error skip is for rows of tables and for folders of images; arrays and IDX files are read whole or "
             "not at all."
         )
-    is_of_images = not hasattr(detector, "stack_")
+    if (n_reasons or plot is not None) and not hasattr(detector, "explain"):
+        raise click.UsageError("--explain and --plot show the reasons for scores; a model of fit --method gives none.")
+    is_of_images = hasattr(detector, "anomaly_map")
     if n_reasons and is_of_images:
         raise click.UsageError("--explain is for rows of tables; draw images with --plot or --maps.")
     if maps is not None and not is_of_images:

@@ -18,7 +18,7 @@ from tollad.io import files
 from tollad.warn import printable
 
 T = TypeVar("T")
-FileKind: TypeAlias = Literal["model", "image model", "checkpoint"]
+FileKind: TypeAlias = Literal["model", "image model", "method model", "checkpoint"]
 
 
 def save(
@@ -35,7 +35,7 @@ def save(
     ----------
     path : str or os.PathLike
         The file to write.
-    kind : {"model", "image model", "checkpoint"}
+    kind : {"model", "image model", "method model", "checkpoint"}
         What the file holds; `load` must be given the same.
     metadata : mapping of str to JSON
         Plain values, see `tollad.io.files.pack`. The key ``kind`` is reserved; ``versions`` is replaced by the versions
@@ -81,7 +81,7 @@ def load(
     ----------
     path : str or os.PathLike
         The file to read.
-    kind : {"model", "image model", "checkpoint"}
+    kind : {"model", "image model", "method model", "checkpoint"}
         What the file has to hold.
     sha256 : str, optional
         Which file it has to be, see `tollad.io.files.read_packed`.

@@ -2,7 +2,7 @@
 
 A method is a dataclass with `fit`, `anomaly_score`, `state` and `load_state`, see `tollad.methods.method.Method`; its
 fields are its recipe. Nothing lists the methods: `names` looks through the files of this folder. Departures from a
-source are marked ``NOTE[DIFF]`` with the reason.
+source are marked ``NOTE[DIFF]`` with the reason. `MethodDetector` gives any of them a threshold and a model file.
 
 Examples
 --------
@@ -15,6 +15,7 @@ array([5.])
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import importlib
 import inspect
@@ -32,7 +33,10 @@ def find(name: str) -> Any:
     """
     known = _known(tuple(__path__))
     if name not in known:
-        raise ValueError(f"there is no method {name!r}; the known ones are {', '.join(names())}")
+        near = difflib.get_close_matches(name.lower(), {known.lower(): known for known in names()}, n=3)
+        meant = [known for known in names() if known.lower() in near]
+        hint = f"did you mean {' or '.join(meant)}? The" if meant else "the"
+        raise ValueError(f"there is no method {name!r}; {hint} known ones are {', '.join(names())}")
     return known[name]
 
 
@@ -72,10 +76,12 @@ def _known(folders: tuple[str, ...]) -> dict[str, type]:
 def __getattr__(name: str) -> Any:
     if name == "__all__":
         return names()
+    if name == "MethodDetector":
+        return importlib.import_module(f"{__name__}.detector").MethodDetector
     if not name.startswith("_") and name[0].isupper() and name in names():
         return find(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*names(), "find", "make", "names"]
+    return [*names(), "MethodDetector", "find", "make", "names"]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.io import artifact
+from tollad.methods import fields
 from tollad.methods.scaling import Scaling
 from tollad.training.build import need_memory
 
@@ -49,6 +50,7 @@ class Comparator(ABC):
     """What a table calls it."""
 
     def __post_init__(self) -> None:
+        fields.check(self)
         Scaling(self.scale)
 
     def fit(
@@ -130,13 +132,23 @@ class Comparator(ABC):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted method as one file that holds numbers only; errors as of `tollad.io.artifact.save`."""
-        self._need_fitted()
-        metadata: dict[str, Any] = {
+        artifact.save(path, "model", *self.parts())
+
+    def parts(self) -> tuple[dict[str, Any], Arrays]:
+        """Return the fitted method as JSON values and arrays, for `of_parts`."""
+        described = {
             "method": type(self).__name__,
             "parameters": {name: _plain(value) for name, value in dataclasses.asdict(self).items()},
-            "shape": list(self._shape),
         }
-        artifact.save(path, "model", metadata, self.state())
+        arrays = self.state()
+        return {**described, "shape": list(self._shape)}, arrays
+
+    @classmethod
+    def of_parts(cls, described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Return the method of which `parts` were taken; errors of any kind for parts that are none."""
+        method = cls(**{name: _frozen(value) for name, value in described["parameters"].items()})
+        method.load_state(arrays, tuple(described["shape"]))
+        return method
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -153,12 +165,8 @@ class Comparator(ABC):
         if metadata.get("method") != cls.__name__:
             found = metadata.get("method", "a detector")
             raise ValueError(f"{os.fspath(path)} holds {found}, not {cls.__name__}")
-        try:
-            method = cls(**{name: _frozen(value) for name, value in metadata["parameters"].items()})
-            method.load_state(arrays, tuple(metadata["shape"]))
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise artifact.unknown(path, error) from error
-        return method
+        with artifact.understood(path):
+            return cls.of_parts(metadata, arrays)
 
     def _need_fitted(self) -> None:
         if not hasattr(self, "_scaling"):

@@ -23,7 +23,8 @@ def need_images(shape: tuple[int, ...], title: str) -> int:
     """
     if len(shape) == 3 and shape[1:] in ((28, 28), (SIDE, SIDE)):
         return shape[0]
-    raise ValueError(f"{title} has networks for tables and for images of 28 x 28 or 32 x 32, not {shape}; resize them")
+    what = f"images of {shape[1]} x {shape[2]}; resize them" if len(shape) == 3 else f"rows of shape {shape}"
+    raise ValueError(f"{title} takes images of 28 x 28 or 32 x 32, not {what}")
 
 
 def pad(shape: tuple[int, ...]) -> nn.Module:

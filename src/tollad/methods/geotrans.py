@@ -194,11 +194,6 @@ class GeoTrans(Neural):
 
     title: ClassVar[str] = "GeoTrans"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.maps not in _CHOICES:
-            raise ValueError(f"GeoTrans has no maps {self.maps!r}; it has {', '.join(_CHOICES)}")
-
     def _build(self, shape: tuple[int, ...]) -> nn.Module:
         n_maps = len(maps(self.maps))
         return build(lambda: _Networks(shape, self.widen, n_maps, self.title), self.seed, _he)

@@ -53,21 +53,20 @@ class PrincipalComponents(_Line):
     Parameters
     ----------
     n : int, default 16
-        How many components, fewer than there are training samples.
+        How many components, fewer than there are training samples and values of a sample.
     """
 
     n: int = 16
 
     title: ClassVar[str] = "PCA error"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check(self.n)
-
     def _fit(self, rows: _Rows, watched: Watched) -> None:
-        _check(self.n, len(rows))
+        flat = _flat(rows)
+        _check(self.n, len(flat))
+        if self.n >= flat.shape[1]:
+            raise ValueError(f"n must be below the {flat.shape[1]} values of a row, not {self.n}")
         # Few of many: Lanczos, started from a fixed vector, is exact and far quicker than all components.
-        model = PCA(self.n, svd_solver="arpack", random_state=0).fit(_flat(rows))
+        model = PCA(self.n, svd_solver="arpack", random_state=0).fit(flat)
         self._arrays = {"mean": model.mean_, "axes": model.components_}
 
     def _score(self, rows: _Rows) -> _Rows:
@@ -90,10 +89,6 @@ class NearestNeighbours(_Line):
 
     title: ClassVar[str] = "Nearest neighbours"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check(self.n)
-
     def _fit(self, rows: _Rows, watched: Watched) -> None:
         _check(self.n, len(rows))
         self._arrays = {"rows": _flat(rows)}
@@ -112,8 +107,6 @@ def _flat(rows: _Rows) -> _Rows:
     return np.asarray(rows, np.float64).reshape(len(rows), -1)
 
 
-def _check(n: int, n_train: float = float("inf")) -> None:
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ValueError(f"n must be an integer from 1 up, not {n!r}")
+def _check(n: int, n_train: int) -> None:
     if n >= n_train:
         raise ValueError(f"n must be below the {n_train} training rows, not {n}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -77,13 +76,7 @@ class TargetedCollapse(Comparator):
         # 10 and 10.0 are one recipe, and so are a list and a tuple.
         self.beta, self.learning_rate = float(self.beta), float(self.learning_rate)
         self.hidden = None if self.hidden is None else tuple(self.hidden)
-        for name, least in (*((n, 1) for n in ("latent_dim", "batch_size", "steps")), ("seed", 0), ("batch_seed", 0)):
-            value = getattr(self, name)
-            _need(isinstance(value, int) and value >= least, name, f"an integer from {least} up", value)
-        _need(math.isfinite(self.beta) and self.beta >= 0, "beta", "finite and not negative", self.beta)
-        _need(
-            math.isfinite(self.learning_rate) and self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate
-        )
+        _need(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
         _need(self.network in networks.__all__, "network", f"one of {', '.join(networks.__all__)}", self.network)
         penalties = terms.latent_penalties()
         _need(self.norm in penalties, "norm", f"one of {', '.join(penalties)}", self.norm)

@@ -12,11 +12,13 @@ from tollad.detector.estimator import TollDetector
 from tollad.io import artifact
 from tollad.series.detector import SeriesDetector
 from tollad.series.model import is_series
+from tollad.warn import printable
 
 if TYPE_CHECKING:
     from tollad.images.detector import ImageDetector
+    from tollad.methods.detector import MethodDetector
 
-Detector: TypeAlias = "TollDetector | ImageDetector | SeriesDetector"
+Detector: TypeAlias = "TollDetector | ImageDetector | SeriesDetector | MethodDetector"
 
 
 def load(path: str | os.PathLike[str], device: str | None = None) -> Detector:
@@ -26,7 +28,7 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Detector:
     ----------
     path : path
     device : str, optional
-        Where to run, see `tollad.TollDetector.load`; models of images run on the CPU.
+        Where to run, see `tollad.TollDetector.load`; models of images and of other methods run on the CPU.
 
     Raises
     ------
@@ -41,6 +43,16 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Detector:
         from tollad.images.detector import ImageDetector
 
         return ImageDetector.load(path)
+    if metadata.get("kind") == "method model":
+        # So do the methods of the tables.
+        from tollad.methods.detector import MethodDetector
+
+        return MethodDetector.load(path)
+    if "method" in metadata:
+        raise ValueError(
+            f"{os.fspath(path)}: holds a method without a threshold; load it with {printable(str(metadata['method']))}"
+            ".load, or fit it as the method of a MethodDetector"
+        )
     return (SeriesDetector if is_series(metadata) else TollDetector).load(path, device=device)
 
 

@@ -55,12 +55,13 @@ class Loaded:
             self.form = Series(detector)
         elif isinstance(detector, ImageDetector):
             self.form = Images(detector)
-        elif len(detector.input_shape_) == 1:
+        elif isinstance(detector, TollDetector) and len(detector.input_shape_) == 1:
             self.form = Table(detector)
         else:
+            of = " of images or windows" if isinstance(detector, TollDetector) else ""
             raise ValueError(
-                f"{path}: a TollDetector of images or windows cannot be served; those of tables, SeriesDetector and "
-                "ImageDetector can"
+                f"{path}: a {type(detector).__name__}{of} cannot be served; a TollDetector of tables, SeriesDetector "
+                "and ImageDetector can"
             )
         calibration = detector.decision_.calibration_scores if isinstance(self.form, Table) else None
         self.monitor = None if calibration is None else DriftMonitor(calibration)

@@ -1,0 +1,288 @@
+"""MethodDetector: any method of this room on rows or images of a user's own, with a threshold and a model file."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+
+from tollad import methods
+from tollad.calibration import Decision
+from tollad.calibration.checks import check_rate, check_share
+from tollad.detector.decisions import DecisionMixin
+from tollad.detector.fitting import all_or_nothing, calibration_split
+from tollad.detector.preparation import Preparation
+from tollad.io import artifact
+from tollad.io.artifact import group
+from tollad.io.pixels import floats_of
+from tollad.io.source import Source, notes_and_source
+from tollad.method.networks import traits_of
+from tollad.methods.base import Comparator
+from tollad.tables.features import Features, names_of
+from tollad.tables.large import LargeRows, Rows
+from tollad.tables.rows import check_rows, divide, encoding_of, learn_rows
+from tollad.tables.schema import Column, encoding
+
+_KIND: artifact.FileKind = "method model"
+_BRIGHTEST = 255.0
+_MOST = np.finfo(np.float64).max
+_LEARNT = ("columns_", "feature_names_in_", "_numbered_names", "_preparation")
+
+
+class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
+    """Any method of `tollad.methods` with all that surrounds a score: mixed columns, a threshold, p-values, one file.
+
+    Categories and dates of a frame become numbers and gaps are filled and marked, as by `tollad.TollDetector`; how the
+    numbers are scaled is up to the method, by its field `scale`. It gives scores and no reasons, and has no ONNX graph.
+
+    Parameters
+    ----------
+    method : tollad.methods.Method
+        Not fitted, such as ``DeepSVDD(epochs=50)``. It stays as it is; `method_` is what was fitted.
+    columns : mapping of str to str, optional
+        Kinds of columns of a frame, as of `tollad.TollDetector`.
+    contamination : float in (0, 0.5], default 0.1
+        Share of the training rows that may lie above the threshold.
+    false_alarm_rate : float in (0, 1), optional
+        Share of new normal rows to be called anomalous. It wins over `contamination`, and holds out a fifth of the
+        rows, or as many as the rate needs.
+
+    Attributes
+    ----------
+    method_ : tollad.methods.Method
+        The fitted method.
+    decision_ : tollad.calibration.Decision
+        The threshold and the scores it rests on.
+    input_shape_ : tuple of int
+        Shape of a row, (d,), or of an image, (C, H, W).
+    notes_ : dict of str to JSON values
+        What was saved with the model as `notes`; empty after a fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tollad.methods import KDE, MethodDetector
+    >>> normal = np.random.default_rng(0).normal(size=(200, 3))
+    >>> detector = MethodDetector(KDE(scale="standardise"), false_alarm_rate=0.05).fit(normal)
+    >>> detector.predict(np.array([[0.0, 0.0, 0.0], [9.0, 9.0, 9.0]]))
+    array([ 1, -1])
+    """
+
+    notes_: dict[str, Any]
+    source_: Source | None
+    _preparation: Preparation | None
+
+    def __init__(
+        self,
+        method: Any,
+        *,
+        columns: Mapping[str, str] | None = None,
+        contamination: float = 0.1,
+        false_alarm_rate: float | None = None,
+    ) -> None:
+        self.method = method
+        self.columns = columns
+        self.contamination = contamination
+        self.false_alarm_rate = false_alarm_rate
+
+    def fit(
+        self, X: ArrayLike | LargeRows, y: object = None, *, checkpoint: str | os.PathLike[str] | None = None
+    ) -> Self:
+        """Learn what is normal.
+
+        Parameters
+        ----------
+        X : array-like or frame, (n, d), or ndarray of images, (n, H, W) or (n, C, H, W)
+            Normal rows, at least two; images as uint8, or as floats from 0 to 1.
+        y : ignored
+        checkpoint : path, optional
+            A file to keep the state of the training in; the same fit goes on from it.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For parameters out of range, rows that are too few or do not suit the method, or are beyond memory.
+        FloatingPointError
+            When a loss is no longer finite.
+        MemoryError
+            If memory would not hold the fit.
+        ImportError
+            If the method needs an extra that is not installed.
+        """
+        check_share(self.contamination, "contamination")
+        if self.false_alarm_rate is not None:
+            check_rate(self.false_alarm_rate, "false_alarm_rate")
+        if not isinstance(self.method, Comparator):
+            raise TypeError(f"method must be one of tollad.methods, such as KDE(), not {self.method!r:.60}")
+        method = dataclasses.replace(self.method)
+        with all_or_nothing(self):
+            trained, held = self._learn(X)
+            self.method_, self.notes_, self.source_ = method.fit(trained, checkpoint=checkpoint), {}, None
+            self.decision_ = Decision.learn(
+                self._scores(trained),
+                contamination=self.contamination,
+                false_alarm_rate=self.false_alarm_rate,
+                calibration_scores=None if held is None else self._scores(held),
+            )
+        return self
+
+    def anomaly_score(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the method's score of each row or image: (n,), high = anomalous, finite.
+
+        A row's score does not depend on the rows it comes with.
+        """
+        check_is_fitted(self)
+        return self._scores(self._inputs(X))
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        notes: Mapping[str, Any] | None = None,
+        overwrite: bool = True,
+        source: Source | None = None,
+    ) -> None:
+        """Write the fitted detector as one safe file; parameters and errors as of `tollad.TollDetector.save`."""
+        check_is_fitted(self)
+        described, arrays = self.method_.parts()
+        names = getattr(self, "_numbered_names", getattr(self, "feature_names_in_", None))
+        kept = self.source_ if source is None else source
+        metadata = {
+            **described,
+            "columns": [column.to_json() for column in self.columns_] if hasattr(self, "columns_") else None,
+            "kinds": None if self.columns is None else dict(self.columns),
+            "contamination": self.contamination,
+            "false_alarm_rate": self.false_alarm_rate,
+            "input_shape": list(self.input_shape_),
+            "feature_names": None if names is None else [str(name) for name in names],
+            "named_by_numbers": hasattr(self, "_numbered_names"),
+            "offset": self.decision_.offset,
+            "threshold_rule": list(self.decision_.rule),
+            "notes": dict(self.notes_ if notes is None else notes),
+            "source": None if kept is None else kept.to_json(),
+        }
+        tensors = {f"method.{name}": array for name, array in arrays.items()}
+        tensors["training_scores"] = self.decision_.training_scores
+        if self.decision_.calibration_scores is not None:
+            tensors["calibration_scores"] = self.decision_.calibration_scores
+        if self._preparation is not None:
+            tensors |= {f"features.{name}": array for name, array in self._preparation.features.arrays().items()}
+        sealed = {**metadata, "seal": artifact.seal(metadata, tensors)}
+        artifact.save(path, _KIND, sealed, tensors, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a detector written by `save`; it gives the same scores to the bit on the same machine.
+
+        Raises
+        ------
+        ValueError
+            If the file is no such model, is damaged or altered.
+        OSError
+            If the file cannot be read.
+        """
+        metadata, tensors = artifact.load(path, _KIND)
+        with artifact.understood(path):
+            if metadata.pop("seal") != artifact.seal(metadata, tensors):
+                raise ValueError("parts that do not belong together")
+            method = methods.find(metadata["method"]).of_parts(metadata, group(tensors, "method."))
+            recipe = dataclasses.replace(method)
+            self = cls(
+                recipe,
+                columns=metadata["kinds"],
+                contamination=metadata["contamination"],
+                false_alarm_rate=metadata["false_alarm_rate"],
+            )
+            self.method_, self.input_shape_ = method, tuple(metadata["input_shape"])
+            self.n_features_in_ = self.input_shape_[0]
+            self.notes_, self.source_ = notes_and_source(metadata)
+            rule, value = metadata["threshold_rule"]
+            self.decision_ = Decision(
+                metadata["offset"], (rule, value), tensors["training_scores"], tensors.get("calibration_scores")
+            )
+            self.decision_.check()
+            if metadata["columns"] is not None:
+                self.columns_ = [Column.from_json(column) for column in metadata["columns"]]
+            if metadata["named_by_numbers"]:
+                self._numbered_names = metadata["feature_names"]
+            elif metadata["feature_names"] is not None:
+                self.feature_names_in_ = np.array(metadata["feature_names"], dtype=object)
+            self._preparation = None
+            if len(self.input_shape_) == 1:
+                known = encoding(self.columns_) if hasattr(self, "columns_") else None
+                features = Features.from_arrays(group(tensors, "features."))
+                self._preparation = Preparation(features, tuple(names_of(self)), known, 1, 1)
+            self._scores(np.zeros((1, *metadata["shape"])))  # what the parts do not allow is found here
+        return self
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _learn(self, X: ArrayLike | LargeRows) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Return what the method is fitted to and calibrated on, and keep what later rows have to be."""
+        if _are_images(X):
+            for learnt in _LEARNT:
+                self.__dict__.pop(learnt, None)
+            if self.columns is not None:
+                raise ValueError("columns= names columns of a frame; the rows are images")
+            images = _pixels(X)
+            self._preparation, self.input_shape_, self.n_features_in_ = None, images.shape[1:], images.shape[1]
+            return self._in_memory(divide(images, self._split))
+        rows, held = self._in_memory(learn_rows(self, X, self._split))
+        self._preparation = preparation = Preparation.learn(
+            rows,
+            preprocess=None,
+            names=names_of(self),
+            encoding=encoding_of(self),
+            traits=traits_of("mlp"),
+            n_members=1,
+            arcsinh=False,
+        )
+        return preparation.views(rows)[0], None if held is None else preparation.views(held)[0]
+
+    def _split(self, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        return calibration_split(n, self.false_alarm_rate, self.method.seed)
+
+    @staticmethod
+    def _in_memory(parts: tuple[Rows, Rows | None]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        rows, held = parts
+        if isinstance(rows, LargeRows) or isinstance(held, LargeRows):
+            raise ValueError(
+                "a method of tollad.methods is fitted to rows in memory, and these are too many; give some of them"
+            )
+        return rows, held
+
+    def _inputs(self, X: ArrayLike) -> NDArray[Any]:
+        if self._preparation is None:
+            return _pixels(X)
+        rows = check_rows(self, X)
+        self._preparation.warn_of_new_gaps(rows, X)
+        return self._preparation.views(rows)[0]
+
+    def _scores(self, rows: NDArray[Any]) -> NDArray[np.float64]:
+        # Values may be too large to square: such a row gets the largest of all numbers.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.nan_to_num(self.method_.anomaly_score(rows), nan=_MOST, posinf=_MOST, neginf=-_MOST)
+
+
+def _are_images(X: Any) -> bool:
+    return getattr(X, "ndim", 2) > 2
+
+
+def _pixels(X: Any) -> NDArray[Any]:
+    """Return images as methods take them: (n, C, H, W), from 0 to 255."""
+    images = floats_of(X)
+    return X.reshape(images.shape) if getattr(X, "dtype", None) == np.uint8 else images * np.float32(_BRIGHTEST)

@@ -1,0 +1,74 @@
+"""What the fields of a recipe may be: told from their types, and checked when a method is made."""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+# Integers that are a count of something without which there is no method; of all others there may be none.
+_AT_LEAST_ONE = frozenset(
+    {"batch_size", "critic_width", "latent_dim", "map_dim", "n", "n_components", "n_fit", "n_maps", "n_rows"}
+    | {"n_slots", "n_starts", "n_trees", "n_units", "side", "steps", "widen", "width"}
+)
+
+
+def check(method: Any) -> None:
+    """Raise ValueError for the first field of a method that is not of its type, or is a number out of range.
+
+    Numbers are finite and not negative; counts of networks and batches are 1 or more.
+    """
+    hints = get_type_hints(type(method))
+    for field in fields(method):
+        value, kinds = getattr(method, field.name), _kinds(hints[field.name])
+        least = 1 if field.name in _AT_LEAST_ONE else 0
+        if not any(_is(value, kind, least) for kind in kinds):
+            wanted = " or ".join(_described(kind, least) for kind in kinds)
+            raise ValueError(f"{field.name} must be {wanted}, not {value!r:.60}")
+
+
+def holds_several(method: type, name: str) -> bool:
+    """Return whether a field of a class of method is a tuple."""
+    return any(get_origin(kind) is tuple for kind in _kinds(get_type_hints(method).get(name)))
+
+
+def _kinds(hint: Any) -> Sequence[Any]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def _is(value: Any, kind: Any, least: int) -> bool:
+    origin = get_origin(kind)
+    if origin is Literal:
+        return value in get_args(kind)
+    if origin is tuple:
+        (each, _) = get_args(kind)
+        return isinstance(value, tuple | list) and all(_is(part, each, 1 if each is int else 0) for part in value)
+    if kind is float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and math.isfinite(value) and value >= 0
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return isinstance(value, kind)
+
+
+def _described(kind: Any, least: int) -> str:
+    origin = get_origin(kind)
+    if origin is Literal:
+        return "one of " + ", ".join(get_args(kind))
+    if origin is tuple:
+        each = get_args(kind)[0]
+        return f"a tuple of {_NAMES.get(each, 'values')}"
+    if kind is int:
+        return f"an integer from {least} up"
+    return _NAMES.get(kind, str(kind))
+
+
+_NAMES = {
+    bool: "True or False",
+    float: "finite and not negative",
+    int: "integers from 1 up",
+    str: "text",
+    type(None): "None",
+}

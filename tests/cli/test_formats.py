@@ -192,4 +192,4 @@ def test_a_warning_is_shown_once(tmp_path: Path) -> None:
     """The detector sees again what was seen in the file."""
     (tmp_path / "k.csv").write_text("id,b\n" + "".join(f"{k + 100},{k % 7}\n" for k in range(60)))
     said = done("fit", tmp_path / "k.csv", "-o", tmp_path / "m", "--steps", 2).stderr
-    assert said.count("column 'id' holds another whole number in every row") == 1
+    assert said.count("column 'id' is a key by its name") == 1

@@ -16,12 +16,12 @@ from tollad.io.inputs import read_rows
 from tollad.io.sources import open_table
 from tollad.io.training import read_training_rows
 from tollad.tables.frames import to_arrow
-from tollad.tables.keys import look_like_days, looks_like_key
+from tollad.tables.keys import look_like_days, looks_like_key, time_unit
 from tollad.tables.survey import fit_columns
 
 SHUFFLED = np.random.default_rng(0).permutation(60)
 ASKED = {"header": True, "key": None, "label": None, "normal": (), "drop": (), "kinds": None}
-KEY = r"column 'id' holds another whole number in every row"
+KEY = r"column 'count' holds another whole number in every row"
 
 
 def frame(n=60, **columns):
@@ -90,9 +90,9 @@ class TestKeys:
     )
     def test_are_warned_of(self, values):
         assert looks_like_key(np.array(values))
-        rows = frame(len(values), id=values)
+        rows = frame(len(values), count=values)
         for fit in (make().fit, lambda X: fit_columns(to_arrow(X)), lambda X: fit_columns(to_arrow(X.astype(str)))):
-            with pytest.warns(UserWarning, match=rf"{KEY}.*leave it out with columns=\{{'id': 'drop'\}}"):
+            with pytest.warns(UserWarning, match=rf"{KEY}.*leave it out with columns=\{{'count': 'drop'\}}"):
                 fit(rows)
         with pytest.warns(UserWarning, match="column 'x6' .*; leave out column 5 of the array"):
             make().fit(rows.to_numpy())
@@ -124,7 +124,7 @@ DAYS = [int(day.strftime("%Y%m%d")) for day in pd.date_range("2024-01-01", perio
 
 
 def test_days_that_are_written_as_numbers_are_warned_of(tmp_path):
-    said = r"column 'day' holds whole numbers that are days, as 20240131 is.*date_format='%Y%m%d'"
+    said = r"column 'day' holds whole numbers that are days, as 20240101 is.*format='%Y%m%d'"
     with pytest.warns(UserWarning, match=said):
         make("mlp").fit(frame(day=DAYS))
     with pytest.warns(UserWarning, match=said):
@@ -149,3 +149,77 @@ def test_a_column_without_a_name_is_not_asked_for_when_scoring(tmp_path):
     detector = make(columns=training.columns).fit(training.rows)
     rows = read_rows(expected_by(detector), str(tmp_path / "rows.csv"), header=None, key=None, label=None, normal=())
     np.testing.assert_array_equal(detector.anomaly_score(rows), detector.training_scores_)
+
+
+class TestNamedKeys:
+    """A column that its name calls a key, and whose values are all different, is no feature."""
+
+    VALUES = np.random.default_rng(3).permutation(4000)[:60] + 7
+
+    @pytest.mark.parametrize("name", ["customer_id", "id", "PassengerId", "order no", "Index"])
+    def test_are_left_out(self, name, tmp_path):
+        plain = make().fit(frame())
+        rows = frame(**{name: self.VALUES})
+        rows.to_csv(tmp_path / "rows.csv", index=False)
+        said = rf"column '{name}' is a key by its name.*left out; keep it with columns=\{{'{name}': 'number'\}}"
+        for X in (
+            rows,
+            pl.from_pandas(rows),
+            rows.astype(str),
+            rows.astype({name: "float64"}).replace({name: {7: None}}),
+        ):
+            with pytest.warns(UserWarning, match=said):
+                detector = make().fit(X)
+            np.testing.assert_array_equal(detector.training_scores_, plain.training_scores_)
+        np.testing.assert_array_equal(detector.anomaly_score(frame(**{name: 1e6})), plain.training_scores_)
+        np.testing.assert_array_equal(detector.anomaly_score(frame()), plain.training_scores_)
+        with pytest.warns(UserWarning, match=said):
+            training = read_training_rows(str(tmp_path / "rows.csv"), **ASKED)
+        assert training.columns == {name: "drop"}
+
+    def test_can_be_kept(self):
+        columns = {"customer_id": "number"}
+        assert "drop" not in [column.kind for column in fit_columns(to_arrow(frame(customer_id=self.VALUES)), columns)]
+
+    @pytest.mark.parametrize("name", ["price_cents", "paid", "no_of_rooms", "grid"])
+    def test_data_of_other_names_stay(self, name):
+        assert make().fit(frame(**{name: self.VALUES})).n_features_in_ == 6
+        assert not hasattr(make().fit(frame(**{name: self.VALUES})), "columns_")
+
+    def test_repeated_keys_stay(self):
+        assert fit_columns(pa.table({"customer_id": self.VALUES % 50}))[0].kind == "number"
+
+    def test_alone_leave_nothing(self):
+        with (
+            pytest.warns(UserWarning, match="is a key"),
+            pytest.raises(ValueError, match="no column is left to learn from"),
+        ):
+            fit_columns(pa.table({"id": self.VALUES}))
+
+
+def test_a_column_without_a_name_and_a_value_is_left_out():
+    with pytest.warns(UserWarning, match="column '' has neither a name nor a value; it is left out"):
+        columns = fit_columns(pa.table({"": pa.nulls(20), "a": [1.5, 2] * 10}))
+    assert [column.kind for column in columns] == ["drop", "number"]
+
+
+def test_times_since_1970_are_named():
+    values = 1_704_067_200 + 3600 * np.arange(60)
+    for unit, scale in (("s", 1), ("ms", 1000)):
+        said = rf"times since 1970 do.*pandas.to_datetime\(frame\['w'\], unit='{unit}'\)"
+        with pytest.warns(UserWarning, match=said):
+            make().fit(frame(w=values * scale))
+    assert time_unit(values % 1000) is None
+
+
+def test_days_with_the_time_of_day_are_named():
+    days = [int(day.strftime("%Y%m%d%H%M%S")) for day in pd.date_range("2024-01-01", periods=60, freq="31h")]
+    with pytest.warns(UserWarning, match=r"format='%Y%m%d%H%M%S'"):
+        make().fit(frame(w=days))
+
+
+def test_numbers_that_begin_with_zero_are_warned_of():
+    said = r"column 'zip' holds whole numbers that begin with 0.*'01234' is read as 1234; .*\{'zip': 'category'\}"
+    with pytest.warns(UserWarning, match=said):
+        assert fit_columns(pa.table({"zip": ["99999", "01234", "33333"] * 20}))[0].kind == "number"
+    fit_columns(pa.table({"month": ["01", "02", "12", "0", "0.50"] * 20}))

@@ -51,7 +51,6 @@ def test_unknown_names_and_kinds():
         ([*map(str, range(40)), "1,234.5", "12 %"], 40, "'1,234.5'", "number"),
         ([*["2021-03-01"] * 30, "unknown"], 30, "'unknown'", "date"),
         ([*["2021-03-01 10:00+02:00"] * 30, "2021-03-01 25:00"], 30, "'2021-03-01 25:00'", "date"),
-        (["12/31/2020"] * 20, 0, "'12/31/2020'", "date"),
         (["2021-03-01", "1.2.2021 10:00"] * 10, 1, "'1.2.2021 10:00'", "date"),
         (["2021-03-01", "2023-02-30"], 1, "'2023-02-30'", "date"),
         (["ERR"] * 30 + [str(i / 7) for i in range(33)], 0, "'ERR'", "number"),
@@ -64,7 +63,7 @@ def test_unknown_names_and_kinds():
     ],
 )
 def test_a_column_nearly_of_one_kind_is_no_category(values, row, shown, kind):
-    remedies = ("correct it", "columns={'x': 'category'}", "columns={'x': 'drop'}")
+    remedies = ("correct ", "columns={'x': 'category'}", "columns={'x': 'drop'}")
     with fails(f"row {row}, column 'x': {shown}", kind, *remedies):
         fit_one(values)
     with fails(f"line {row + 2}, column 'x'"):
@@ -112,6 +111,30 @@ def test_any_text_is_encoded_or_refused_in_one_line(values: list[str]):
 )
 def test_other_columns_of_text_are_categories(values):
     assert fit_one(values).kind == "category"
+
+
+def test_all_texts_that_are_no_numbers_are_named_at_once():
+    values = [*map(str, range(60)), "#DIV/0!", "#REF!", "#DIV/0!"]
+    with fails(
+        "row 60, column 'x': '#DIV/0!' is not a number",
+        "nor is '#REF!'; correct them, or mark them as missing with pandas.read_csv(na_values=['#DIV/0!', '#REF!'])",
+    ):
+        fit_one(values)
+    with fails("nor are 20 other texts; correct them, or mark them as missing, or make"):
+        fit_one([*map(str, range(600)), *(f"x{k}" for k in range(21))])
+
+
+def test_categories_that_differ_in_case_only_are_warned_of():
+    with pytest.warns(UserWarning, match="column 'x' holds 'Bonn' and 'BONN', which differ only in upper and lower"):
+        assert len(fit_one(["Bonn", "BONN", "Oslo"] * 20).levels) == 3
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "9999-12-31 23:59:59"])
+def test_a_date_that_stands_for_none_is_named(day):
+    values = [*["2024-03-01"] * 40, day]
+    with fails(f"row 40, column 'x': '{day}' is so far off", f"pandas.read_csv(na_values=['{day}'])", "'date'"):
+        fit_one(values)
+    assert fit_one(values, "date").kind == "date"
 
 
 def test_an_identifier_is_no_category():

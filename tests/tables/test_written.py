@@ -28,7 +28,9 @@ def test_numbers_with_signs(form, example, away):
     table = pa.table({"x": [form.format(1000 + 37 * k) for k in range(60)]})
     with pytest.raises(ValueError, match="column 'x' holds numbers written like") as caught:
         fit_columns(table)
-    assert f"written like {example}; make them plain numbers by taking away {away}, or" in str(caught.value)
+    assert f"written like {example}; make them plain numbers by taking away {away}, as frame['x'].str.replace(" in str(
+        caught.value
+    )
     assert "columns={'x': 'drop'}" in str(caught.value)
     assert fit_columns(table, {"x": "category"})[0].kind == "category"
 
@@ -42,20 +44,23 @@ DAYS = [datetime(2023, 1, 1) + timedelta(days=8 * k, hours=5 * k) for k in range
     [
         (
             [f"{50000 + 137 * k:,}" for k in range(60)],
-            "read them as 50000 with decimal='.', or as 50.000 with decimal=','",
+            "read them as 50000 with pandas.read_csv(thousands=','), or as 50.000 with pandas.read_csv(decimal=',')",
         ),
         (
             [f"{50000 + 137 * k + 0.5:,}" for k in range(60)],
-            "'50,000.5'; read them as 50000.5 with decimal='.', or leave",
+            "'50,000.5'; read them as 50000.5 with pandas.read_csv(thousands=','), or leave",
         ),
         (
             [f"{1000 + 137 * k}000,5" for k in range(60)],
-            "'1000000,5'; read them as 1000000.5 with decimal=',', or leave",
+            "'1000000,5'; read them as 1000000.5 with pandas.read_csv(decimal=','), or leave",
         ),
-        ([f"1.{k + 200}.500,25" for k in range(60)], "read them as 1200500.25 with decimal=','"),
-        ([f"{50 + k} {500 + k}" for k in range(60)], "read them as 50500 with decimal='.', or leave"),
-        ([f"{50 + k}\u202f{500 + k}" for k in range(60)], "read them as 50500 with decimal='.', or leave"),
-        ([f"{50 + k}'{500 + k}.5" for k in range(60)], "read them as 50500.5 with decimal='.'"),
+        (
+            [f"1.{k + 200}.500,25" for k in range(60)],
+            "read them as 1200500.25 with pandas.read_csv(decimal=',', thousands='.')",
+        ),
+        ([f"{50 + k} {500 + k}" for k in range(60)], "read them as 50500 with pandas.read_csv(thousands=' '), or"),
+        ([f"{50 + k}\u202f{500 + k}" for k in range(60)], r"50500 with pandas.read_csv(thousands='\u202f')"),
+        ([f"{50 + k}'{500 + k}.5" for k in range(60)], 'read them as 50500.5 with pandas.read_csv(thousands="\'")'),
         ([f"({-x:.3f})" if x < 0 else f"{x:.3f}" for x in GAUSS], "write a minus sign in place of the parentheses"),
         ([f"{x:.3f}".replace("-", "\u2212") for x in GAUSS], "write the plain sign '-' for minus"),
         ([hex(k * 97) for k in range(60)], "hexadecimal numbers, written like '0x0'; turn them into decimal ones"),
@@ -67,17 +72,45 @@ DAYS = [datetime(2023, 1, 1) + timedelta(days=8 * k, hours=5 * k) for k in range
         ),
         ([f"{k}.5, -{k}.25" for k in range(60)], "several numbers in a value"),
         ([f"{k}.5k" for k in range(60)], "taking away 'k'"),
+        ([f"{k}.25m" for k in range(60)], "taking away 'm'"),
+        ([f"R$ {k}.25" for k in range(60)], "taking away 'R$ '"),
+        (
+            [f"{('', '-')[k % 2]}US${k}" for k in range(60)],
+            "taking away 'US$', as frame['x'].str.replace('US$', '') does",
+        ),
+        ([f"(${k})" if k % 2 else f"${k}" for k in range(60)], "taking away '$', as"),
+        ([f"(${k})" if k % 2 else f"${k}" for k in range(60)], "and write a minus sign in place of parentheses"),
+        ([f"~{k}" for k in range(60)], "taking away '~'"),
+        ([f"{k}*" for k in range(60)], "taking away '*'"),
+        ([f"{k % 3 + 1},{k + 10},456" for k in range(60)], "read them as 110456 with pandas.read_csv(thousands=',')"),
+        ([f"{k}-" if k % 2 else str(k) for k in range(60)], "write the minus sign before the number"),
+        ([f"{k}.5D+03" for k in range(60)], "write 'e' in place of 'D'"),
+        (["\u0661\u0662", "\u0663"] * 30, "write them with the digits 0 to 9"),
+        ([f"{k % 12 + 1:02}:{k:02} PM" for k in range(60)], "times of day or durations"),
+        ([f"{k % 9} days 03:00:00" for k in range(60)], "durations, written like '0 days 03:00:00'"),
+        ([f"PT{k}H" for k in range(60)], "pandas.to_timedelta(frame['x']).dt.total_seconds()"),
+        ([f"{k} \u00b1 0.5" for k in range(60)], "several numbers in a value"),
         (
             [f"{k}.5 {'KMG'[k % 3]}B" for k in range(60)],
             "several units like '0.5 KB'; bring '0.5 KB' and '1.5 MB' into",
         ),
         ([f"{k} {('min', 'h')[k % 2]}" for k in range(60)], "numbers of several units"),
         ([f"{k}.5k" if k % 3 else str(900 + k) for k in range(60)], "bring '900' and '1.5k' into one unit"),
-        ([f"{day:%b %d, %Y}" for day in DAYS], "'Jan 01, 2023'; read them with date_format='%b %d, %Y', or keep"),
-        ([f"{day:%d-%b-%y}" for day in DAYS], "date_format='%d-%b-%y', or keep"),
-        ([f"{day:%d %B %Y %H:%M}" for day in DAYS], "date_format='%d %B %Y %H:%M', or keep"),
-        ([f"{day:%d/%b/%Y:%H:%M:%S}" for day in DAYS], "date_format='%d/%b/%Y:%H:%M:%S', or keep"),
-        ([f"{day:%d.%m.%y}" for day in DAYS], "date_format='%d.%m.%y', or keep"),
+        (
+            [f"{day:%b %d, %Y}" for day in DAYS],
+            "'Jan 01, 2023'; read them with pandas.to_datetime(frame['x'], format='%b %d, %Y'), or keep",
+        ),
+        ([f"{day:%d-%b-%y}" for day in DAYS], "pandas.to_datetime(frame['x'], format='%d-%b-%y'), or keep"),
+        ([f"{day:%d %B %Y %H:%M}" for day in DAYS], "pandas.to_datetime(frame['x'], format='%d %B %Y %H:%M'), or keep"),
+        (
+            [f"{day:%d/%b/%Y:%H:%M:%S}" for day in DAYS],
+            "pandas.to_datetime(frame['x'], format='%d/%b/%Y:%H:%M:%S'), or keep",
+        ),
+        ([f"{day:%d.%m.%Y %H:%M}" for day in DAYS], "pandas.to_datetime(frame['x'], format='%d.%m.%Y %H:%M'), or keep"),
+        ([f"{day:%d/%b/%Y:%H:%M:%S} +0200" for day in DAYS], "format='%d/%b/%Y:%H:%M:%S %z'), or keep"),
+        ([f"{day:%Y%m%dT%H%M%S}" for day in DAYS], "format='%Y%m%dT%H%M%S'), or keep"),
+        ([day.ctime() for day in DAYS], "format='%a %b %d %H:%M:%S %Y'), or keep"),
+        ([f"{day:%d.%m.%y}" for day in DAYS], "pandas.to_datetime(frame['x'], format='%d.%m.%y'), or keep"),
     ],
 )
 def test_other_forms_are_named_with_what_to_do(values, words):

@@ -38,11 +38,23 @@ def _text(found: re.Match[str]) -> str:
     return f"--{name} {quoted}"
 
 
-def _missing(found: re.Match[str]) -> str:
-    return f" with --na {shlex.quote(ast.literal_eval(found[1]))}"
+def _call(found: re.Match[str]) -> str:
+    """Return the options for a call of pandas, or the call where there is none."""
+    call = ast.parse(found[0], mode="eval").body
+    assert isinstance(call, ast.Call)
+    given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+    if "na_values" in given:
+        return " ".join(f"--na {shlex.quote(word)}" for word in given["na_values"])
+    if "format" in given:
+        return f"--date-format {shlex.quote(given['format'])}"
+    if given.keys() & {"decimal", "thousands"}:
+        return f"--decimal {given.get('decimal', '.')!r}"
+    return found[0]
 
 
+_QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (re.compile(rf"\bpandas\.(?:read_csv|to_datetime)\((?:[^()'\"]|{_QUOTED})*\)"), _call),
     (re.compile(r"\bheader=False\b"), "--no-header"),
     (re.compile(r"\boverwrite=True\b"), "--force"),
     (re.compile(r"\bgrey=True\b"), "--grey"),
@@ -52,7 +64,6 @@ _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"\bname them in beside="), "let score write them beside the scores with --id"),
     (re.compile(r"\bmax_gib=(\d+)"), r"--max-gib \1"),
     (re.compile(r"\b(separator|encoding|date_format|decimal)=('[^']*'|\"[^\"]*\")"), _text),
-    (re.compile(r", in a file with missing=\[('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")\]"), _missing),
     (re.compile(r"\bprecision='(\w+)'"), r"--precision \1"),
     (re.compile(r"\bgaps='(\w+)'"), r"--gaps \1"),
     (re.compile(r"\btime_zone='([\w/]+)'"), r"--time-zone \1"),

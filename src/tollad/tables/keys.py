@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +12,77 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tollad.tables.casts import TEXT
-from tollad.tables.values import option
+from tollad.tables.values import as_dates, option
 from tollad.warn import warn
 
 # Fewer values than this may look like a key by chance.
 ENOUGH = 20
+# A name is that of a key by its last word, or by its first, or as a whole.
+_LAST = {"id", "uid", "uuid", "guid", "pk", "key", "nr", "no", "idx", "rowid"}
+_FIRST = {"id", "uuid", "guid", "pk"}
+_THINGS = (
+    "account|article|batch|booking|case|client|customer|device|document|employee|event|invoice|item|line|loan|member|"
+    "message|object|order|passenger|patient|person|policy|product|record|row|sample|serial|session|student|supplier|"
+    "ticket|transaction|user|vendor"
+)
+_WHOLE = re.compile(rf"index|({_THINGS}) ?(id|key|no|nr|num|number|index)|.*[a-z](nr|nummer)")
+# What a time is counted by, and the beginning of 2001 in seconds since 1970. Times are whole numbers up to twice that.
+_UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_SINCE_2001 = 978_307_200
+_FIRST_WITH_TIME = 1900_01_01_00_00_00
+
+
+def names_key(name: str) -> bool:
+    """Return whether the name of a column says that it holds keys or row numbers.
+
+    Examples
+    --------
+    >>> [names_key(name) for name in ("customer_id", "PassengerId", "order no.", "userid", "Kundennr", "index")]
+    [True, True, True, True, True, True]
+    >>> [names_key(name) for name in ("price_cents", "paid", "no_of_rooms", "grid", "body mass index", "x")]
+    [False, False, False, False, False, False]
+    """
+    words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name))
+    words = [word.lower() for word in words]
+    if not words:
+        return False
+    return words[-1] in _LAST or words[0] in _FIRST or _WHOLE.fullmatch(" ".join(words)) is not None
+
+
+def is_key(name: str, values: NDArray[Any]) -> bool:
+    """Return whether a column is a key by its name and its values: 20 or more, whole and all different.
+
+    Missing values do not count.
+
+    Examples
+    --------
+    >>> values = np.random.default_rng(0).permutation(100) * 7
+    >>> is_key("customer_id", values), is_key("price_cents", values), is_key("customer_id", values % 9)
+    (True, False, False)
+    """
+    if not names_key(name):
+        return False
+    values = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+    return len(values) >= ENOUGH and are_whole(values) and len(np.unique(values)) == len(values)
+
+
+def time_unit(numbers: NDArray[Any]) -> str | None:
+    """Return by what whole numbers count the time since 1970, if all are of the years 2001 to 2031, else None.
+
+    Examples
+    --------
+    >>> time_unit(1_700_000_000_000 + np.arange(20)), time_unit(np.arange(20))
+    ('ms', None)
+    """
+    numbers = numbers.astype(np.float64)
+    return next(
+        (
+            unit
+            for unit, parts in _UNITS.items()
+            if ((_SINCE_2001 * parts <= numbers) & (numbers < 2 * _SINCE_2001 * parts)).all()
+        ),
+        None,
+    )
 
 
 def looks_like_key(values: NDArray[Any]) -> bool:
@@ -44,6 +111,8 @@ def looks_like_key(values: NDArray[Any]) -> bool:
 def look_like_days(numbers: NDArray[Any]) -> bool:
     """Return whether whole numbers are all days of the years 1900 to 2099, such as 20240131; `ENOUGH` or more of them.
 
+    The time of day may follow, as in 20240131173000.
+
     Examples
     --------
     >>> look_like_days(np.array([20240131, 20240201] * 10)), look_like_days(np.arange(20240120, 20240150))
@@ -51,7 +120,13 @@ def look_like_days(numbers: NDArray[Any]) -> bool:
     """
     if len(numbers) < ENOUGH or not are_whole(numbers):
         return False
-    years, rest = np.divmod(numbers.astype(np.float64), 10000)
+    numbers = numbers.astype(np.float64)
+    if numbers[0] >= _FIRST_WITH_TIME:
+        numbers, rest = np.divmod(numbers, 10**6)
+        hours, rest = np.divmod(rest, 10000)
+        if not ((hours < 24) & (rest // 100 < 60) & (rest % 100 < 60)).all():
+            return False
+    years, rest = np.divmod(numbers, 10000)
     months, days = np.divmod(rest, 100)
     return all(
         ((low <= x) & (x <= high)).all() for x, low, high in ((years, 1900, 2099), (months, 1, 12), (days, 1, 31))
@@ -62,19 +137,40 @@ def are_whole(numbers: NDArray[Any]) -> bool:
     return bool(np.isfinite(numbers).all() and (numbers == np.floor(numbers)).all())
 
 
-def warn_of_key(name: str, remedy: str) -> None:
+def warn_of_key(name: str, numbers: NDArray[Any], remedy: str) -> None:
     """Warn of numbers for which `looks_like_key` is true."""
+    unit, what = time_unit(numbers), "row numbers and keys"
+    if unit is not None:
+        what = "row numbers, keys and times since 1970"
+        remedy = f"make times of it with pandas.to_datetime(frame[{name!r}], unit={unit!r}), or {remedy}"
     warn(
-        f"column {name!r} holds another whole number in every row, as row numbers and keys do: new rows lie outside of "
+        f"column {name!r} holds another whole number in every row, as {what} do: new rows lie outside of "
         f"what was learnt and become anomalies; {remedy}"
     )
 
 
-def warn_of_days(name: str) -> None:
-    """Warn of numbers for which `look_like_days` is true."""
+def warn_of_left_out_key(name: str) -> None:
+    """Warn of a column for which `is_key` is true."""
     warn(
-        f"column {name!r} holds whole numbers that are days, as 20240131 is, and jump by 70 at the end of a month; "
-        "give dates, in a file with date_format='%Y%m%d'"
+        f"column {name!r} is a key by its name, with another whole number in every row; it is left out; keep it with "
+        f"{option(name, 'number')}"
+    )
+
+
+def warn_of_days(name: str, numbers: NDArray[Any]) -> None:
+    """Warn of numbers for which `look_like_days` is true."""
+    form = "%Y%m%d%H%M%S" if numbers[0] >= _FIRST_WITH_TIME else "%Y%m%d"
+    warn(
+        f"column {name!r} holds whole numbers that are days, as {int(numbers[0])} is, and jump at the end of a month; "
+        f"read them as dates with {as_dates(name, form)}"
+    )
+
+
+def warn_of_codes(name: str, example: str) -> None:
+    """Warn of whole numbers that begin with 0, as in 01234."""
+    warn(
+        f"column {name!r} holds whole numbers that begin with 0, as codes do: {example!r} is read as {int(example)}; "
+        f"make it a category with {option(name, 'category')}, or keep it with {option(name, 'number')}"
     )
 
 
@@ -107,8 +203,8 @@ def warn_of_keys(rows: pa.Table | NDArray[Any], names: Sequence[str]) -> None:
         if values.dtype.kind not in "iuf":
             continue
         if look_like_days(values):
-            warn_of_days(name)
+            warn_of_days(name, values)
         elif looks_like_key(values):
-            warn_of_key(name, remedy + keep)
+            warn_of_key(name, values, remedy + keep)
         if values.dtype.kind in "iu" and (np.abs(values.astype(np.float64)) > 2.0**53).any():
             warn_of_rounding(name, remedy)

@@ -11,10 +11,15 @@ _OTHER = {",": ".", ".": ","}
 
 
 def grouped(decimal: str) -> str:
-    """Return the pattern of numbers with a decimal sign, "." or ",", whose digits may be grouped by threes."""
+    """Return the pattern of numbers with a decimal sign, "." or ",", whose digits may be grouped by threes.
+
+    With a decimal point, commas may also group them as in India: 12,34,567.
+    """
     sign = re.escape(decimal)
     plain = rf"[0-9]+({sign}[0-9]*)?([eE][+-]?[0-9]+)?|{sign}[0-9]+([eE][+-]?[0-9]+)?"
     groups = rf"[1-9][0-9]{{0,2}}([{re.escape(_OTHER[decimal])}{GROUPING}][0-9]{{3}})+({sign}[0-9]+)?"
+    if decimal == ".":
+        groups += r"|[1-9][0-9]?(,[0-9]{2})+,[0-9]{3}(\.[0-9]+)?"
     return rf"^[+-]?({groups}|{plain})$"
 
 

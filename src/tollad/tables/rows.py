@@ -19,7 +19,7 @@ from sklearn.utils.validation import validate_data
 from tollad.tables.encode import encode, encode_codes, recode, recount, to_codes
 from tollad.tables.features import check_axes, names_of, refuse_infinite, refuse_missing
 from tollad.tables.frames import all_numbers, as_rows, is_nameless, to_arrow
-from tollad.tables.keys import warn_of_keys
+from tollad.tables.keys import is_key, names_key, warn_of_keys
 from tollad.tables.large import LargeRows, Rows, as_large, in_blocks, take
 from tollad.tables.schema import Column, Encoding, encoding
 from tollad.tables.survey import fit_columns
@@ -85,8 +85,12 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split)
 
 
 def _is_plain_table(table: pa.Table) -> bool:
-    """Return whether there is nothing to decide of a frame: all columns are numbers and have names."""
-    return all_numbers(table) and not any(map(is_nameless, table.column_names))
+    """Return whether there is nothing to decide of a frame: all columns are numbers, have names, and are no keys."""
+    return all_numbers(table) and not any(
+        is_nameless(name) or is_key(name, column.to_numpy())
+        for name, column in zip(table.column_names, table.columns, strict=True)
+        if is_nameless(name) or names_key(name)
+    )
 
 
 def divide(rows: Rows, split: Split) -> tuple[Rows, Rows | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,25 +17,32 @@ from tollad.tables.keys import (
     ENOUGH,
     are_rounded,
     are_whole,
+    is_key,
     look_like_days,
     looks_like_key,
+    names_key,
+    warn_of_codes,
     warn_of_days,
     warn_of_key,
+    warn_of_left_out_key,
     warn_of_rounding,
 )
 from tollad.tables.schema import AS_WRITTEN, MAX_LEVELS, Column, Where, category_column, check_kinds, date_column
 from tollad.tables.times import days_of, has_zone, offsets, zone_of_type
 from tollad.tables.values import (
     DATE,
+    FIRST_DAY,
+    LAST_DAY,
     NUMBER,
     READABLE,
+    as_missing,
     clean,
     first_value,
     has_category_type,
     natural_kind,
     option,
     read_values,
-    refusal,
+    slip,
     texts_of,
 )
 from tollad.tables.written import refused_as_written
@@ -47,6 +54,8 @@ _NEARLY = 0.95
 _MOSTLY_DISTINCT = 0.9
 # More distinct numbers than a category can have levels: then a smaller share is enough, since codes repeat.
 _MOSTLY = 0.5
+# Values of a column of a large file that tell whether it is a key.
+_MOST_KEYS = 100_000
 # Numbers and dates that cannot be read without a guess: decimal commas, grouped digits, per cent, and day and month in
 # an unknown order.
 _WRITTEN = {
@@ -69,8 +78,8 @@ def fit_columns(
     Text that is mostly numbers, or mostly dates, but not all, is refused and not guessed: it is more likely a column of
     numbers with a slip than a category. "Mostly" is 95 % of its values, of which there are 20 or more; or half of them,
     if the numbers are more than `MAX_LEVELS` different ones, for codes repeat. So is text that is nearly everywhere
-    another, as an identifier is: new rows would all be strange. A column without a name that numbers the rows is left
-    out.
+    another, as an identifier is: new rows would all be strange. Left out are columns without a name that number the
+    rows, or hold no value, and those that are keys by their names and values, see `tollad.tables.keys.is_key`.
 
     Parameters
     ----------
@@ -142,6 +151,8 @@ def decided(surveys: Sequence[Survey], file: str) -> list[Column]:
         lines = "".join(f"\n- {error}" for error in refused.values())
         drop = f"; leave them out with columns={dict.fromkeys(refused, 'drop')}" if columns else ""
         raise ValueError(f"{at}{len(refused)} columns cannot be learnt from{drop}{lines}")
+    if all(column.kind == "drop" for column in columns):
+        raise ValueError(f"{at}no column is left to learn from; give at least one that is no key, with values")
     return columns
 
 
@@ -190,6 +201,8 @@ class Survey:
         self._natural = ""
         self._counts: Counter[str | None] = Counter()
         self._numbers: list[NDArray[np.float64]] | None = []  # None: it was found that they cannot be keys
+        self._named_key = names_key(name)
+        self._padded = ""  # a number that begins with 0, as in 01234
         self._n_rows = 0
         self._rounded = False
         self._zone = ""
@@ -197,6 +210,7 @@ class Survey:
         # Place of the first time with a zone, and of the first without, by whether it has one.
         self._first_zoned: dict[bool, tuple[int, str]] = {}
         self._refusals: dict[str, ValueError] = {}
+        self._slips: dict[str, tuple[str, str]] = {}  # by kind: the place of the first text that is none, and the text
 
     @property
     def is_number(self) -> bool:
@@ -243,6 +257,9 @@ class Survey:
                     self._keep_numbers(read.to_numpy())
                 if kind == "number":
                     self._rounded = self._rounded or are_rounded(values, read)
+                    self._padded = self._padded or _first_padded(values)
+                if kind == "date" and self._asked is None:
+                    self._refuse_sentinels(values, read, where)
 
     def column(self) -> Column:
         """Return what the column is, after its last value; ValueError as in `fit_columns`."""
@@ -250,6 +267,9 @@ class Survey:
             return Column(self.name, "drop")
         if "type" in self._refusals:
             raise self._refusals["type"]
+        if not self._any and self._asked is None and is_nameless(self.name):
+            warn(f"column {self.name!r} has neither a name nor a value; it is left out")
+            return Column(self.name, "drop")
         if not self._any:
             drop = option(self.name, "drop")
             raise ValueError(f"column {self.name!r} has no value in any training row; drop it with {drop}")
@@ -301,10 +321,30 @@ class Survey:
             return replace(column, zone="UTC")
         return replace(column, zone=AS_WRITTEN, offsets=(lowest, highest))
 
+    def _refuse_sentinels(self, values: pa.ChunkedArray, times: pa.ChunkedArray, where: Where) -> None:
+        """Note the first date of the years 1 and 9999, by which programs mean that there is none."""
+        days = days_of(times)
+        found = np.flatnonzero((days < FIRST_DAY + 365) | (days > LAST_DAY - 365))
+        if len(found) and "date" not in self._refusals:
+            row = int(found[0])
+            text = values[row : row + 1].cast(TEXT)[0].as_py()
+            mark = as_missing([text]) if values.type == TEXT else f"frame.replace({{{self.name!r}: {{value: None}}}})"
+            self._refusals["date"] = ValueError(
+                f"{where(row)}, column {self.name!r}: {text!r} is so far off that it seems to stand for no date; mark "
+                f"it as missing with {mark}, or keep it with {option(self.name, 'date')}"
+            )
+
     def _keep_numbers(self, numbers: NDArray[np.float64]) -> None:
-        """Keep the numbers while they may be keys. Of a large file only the last is kept, as long as they rise."""
+        """Keep the numbers while they may be keys.
+
+        Of a large file, those of a column named like a key are kept up to a limit; else the last, as long as they rise.
+        """
         before = self._numbers or []
-        if self._days is not None:
+        if self._named_key:
+            numbers = numbers[~np.isnan(numbers)]
+            full = self._days is None and sum(map(len, before)) >= _MOST_KEYS
+            self._numbers = [*before, *([] if full else [numbers])] if are_whole(numbers) else None
+        elif self._days is not None:
             self._numbers = [*before, numbers] if are_whole(numbers) else None
         elif are_whole(numbers) and (np.diff(np.concatenate([*before, numbers])) > 0).all():
             self._numbers = [numbers[-1:]]
@@ -316,17 +356,23 @@ class Survey:
         if self._rounded:
             warn_of_rounding(self.name, f"leave it out with {option(self.name, 'drop')}")
         if self._asked is None and self._numbers:
-            numbers, rise = np.concatenate(self._numbers), self._days is None
+            numbers, rise = np.concatenate(self._numbers), self._days is None and not self._named_key
             if is_nameless(self.name) and (rise or len(np.unique(numbers)) == len(numbers) > 1):
                 warn(f"column {self.name!r} has no name and numbers the rows; it is left out")
                 return Column(self.name, "drop")
+            if is_key(self.name, numbers):
+                warn_of_left_out_key(self.name)
+                return Column(self.name, "drop")
             if look_like_days(numbers):
-                warn_of_days(self.name)
+                warn_of_days(self.name, numbers)
             elif looks_like_key(numbers) or (rise and self._n_rows >= ENOUGH):
                 warn_of_key(
                     self.name,
+                    numbers,
                     f"leave it out with {option(self.name, 'drop')}, or keep it with {option(self.name, 'number')}",
                 )
+            elif self._padded:
+                warn_of_codes(self.name, self._padded)
         return Column(self.name, "number")
 
     def _kind(self) -> str:
@@ -353,9 +399,9 @@ class Survey:
         if not self._kinds and not self._counting:
             self.again, self._counting = self._any, True
 
-    def _strike(self, kind: str, text: pa.ChunkedArray, slip: int, where: Where) -> None:
+    def _strike(self, kind: str, text: pa.ChunkedArray, row: int, where: Where) -> None:
         self._kinds.remove(kind)
-        self._refusals[f"slip of a {kind}"] = refusal(self.name, text, slip, kind, where, choose=True)
+        self._slips[kind] = f"{where(row)}, column {self.name!r}", text[row].as_py()
 
     def _count(self, text: pa.ChunkedArray) -> None:
         counted = text.value_counts()
@@ -377,7 +423,29 @@ class Survey:
             written = pc.match_substring_regex(levels, pattern).to_numpy(zero_copy_only=False)
             share = counts @ written / counts.sum()
             if (counts.sum() >= ENOUGH and share >= _NEARLY) or (written.sum() > MAX_LEVELS and share >= _MOSTLY):
-                raise self._refusals[f"slip of a {kind}"]
+                at, first = self._slips[kind]
+                strange = levels.filter(pc.invert(pc.match_substring_regex(levels, READABLE[kind]))).to_pylist()
+                raise slip(at, self.name, [first, *(text for text in strange if text != first)], kind)
+
+
+def _first_padded(values: pa.ChunkedArray) -> str:
+    """Return the first whole number of three digits or more that begins with 0; "" for none, and for no text."""
+    if values.type != TEXT:
+        return ""
+    row = pc.index(pc.match_substring_regex(values, "^0[0-9]{2,}$"), True).as_py()
+    return values[row].as_py() if row >= 0 else ""
+
+
+def _warn_of_equal_levels(name: str, levels: Iterable[str | None]) -> None:
+    """Warn of levels that differ only in upper and lower case, or in spaces."""
+    seen: dict[str, str] = {}
+    for level in levels:
+        if level is not None and (other := seen.setdefault(" ".join(level.casefold().split()), level)) != level:
+            warn(
+                f"column {name!r} holds {other!r} and {level!r}, which differ only in upper and lower case or in "
+                "spaces; they are learnt as different categories, so write them alike if they are the same"
+            )
+            return
 
 
 def _fit_category(name: str, counts: Mapping[str | None, int], asked: str | None) -> Column:
@@ -389,4 +457,5 @@ def _fit_category(name: str, counts: Mapping[str | None, int], asked: str | None
             f"column {name!r} holds another text in {every}, as an identifier does; drop it with "
             f"{option(name, 'drop')}, or keep it as a category with {option(name, 'category')}"
         )
+    _warn_of_equal_levels(name, counts)
     return category_column(name, counts)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tollad.tables.casts import TEXT, to_float, to_timestamp, tried
 from tollad.tables.schema import AS_WRITTEN, Column, Where
 
-_OFFSET = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
+_OFFSET = r" ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _MICROSECONDS = pa.timestamp("us")
 # In minutes: daylight saving time moves the offset of a place by an hour.
 _DAYLIGHT_SAVING = 60
@@ -52,7 +52,11 @@ def wall_times(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _read_text(column: pa.ChunkedArray, read_zoned: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> pa.ChunkedArray:
     if (timestamps := tried(to_timestamp, column)) is not None:
         return timestamps
-    column = pc.replace_substring_regex(pc.replace_substring(column, "/", "-"), r"(\.[0-9]{6})[0-9]+", r"\1")
+    for pattern, iso in ((r"/", "-"), (r"(:[0-9]{2}),([0-9])", r"\1.\2"), (r"(\.[0-9]{6})[0-9]+", r"\1")):
+        column = pc.replace_substring_regex(column, pattern, iso)
+    column = pc.replace_substring_regex(
+        pc.replace_substring_regex(column, " ?(UTC|GMT)$", "Z"), r" ([+-][0-9:]+)$", r"\1"
+    )
     null, zoned = pa.scalar(None, TEXT), pc.match_substring_regex(column, rf"[T ].*{_OFFSET}")
     return pc.coalesce(read_zoned(pc.if_else(zoned, column, null)), to_timestamp(pc.if_else(zoned, null, column)))
 

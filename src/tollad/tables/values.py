@@ -15,16 +15,21 @@ from numpy.typing import NDArray
 
 from tollad.tables.casts import TEXT, to_float, tried
 from tollad.tables.frames import known_columns
-from tollad.tables.numerals import readings
+from tollad.tables.numerals import grouping_signs, readings
 from tollad.tables.schema import MISSING, Column, Where
 from tollad.tables.times import days_of, local_times, wall_times, zoned
 
-FIRST_DAY, LAST_DAY = -700_000, 2_900_000  # the years 1 to 9999, which a calendar can show
+FIRST_DAY, LAST_DAY = -719_162, 2_932_896  # the years 1 to 9999, which a calendar can show
 
 # What is read as each kind of value.
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
-DATE = r"[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
+DATE = (
+    r"[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}"
+    r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?))?)?"
+)
 READABLE = {"number": rf"^({NUMBER}|[+-]?(?i:inf|infinity)|(?i:true|false))$", "date": rf"^{DATE}$"}
+# Longer texts, and more of them, are not repeated in advice.
+_SHORT, _MOST_WORDS = 60, 8
 _LIKE = {"number": "number like 1234.5", "date": "date like 2024-12-31 or 2024-12-31 17:30:00"}
 
 
@@ -175,13 +180,14 @@ def read_values(
         raise refusal(name, column, row, kind, where, choose=choose) from None
     if kind == "number" and pc.any(pc.is_inf(values)).as_py():
         row = pc.index(pc.is_inf(values), True).as_py()
-        missing = f", in a file with missing=[{column[row].as_py()!r}]" if column.type == TEXT and choose else ""
+        text = column[row].as_py()
+        missing = f" with {as_missing([text])}" if column.type == TEXT and choose and len(text) <= _SHORT else ""
         raise ValueError(
             f"{where(row)}, column {name!r}: the value is infinite; correct it, or mark it as missing{missing}"
         )
     if kind == "date":
         days = days_of(values)
-        strange = np.flatnonzero((days < FIRST_DAY) | (days > LAST_DAY))
+        strange = np.flatnonzero((days < FIRST_DAY) | (days >= LAST_DAY + 1))
         if len(strange):
             at = f"{where(int(strange[0]))}, column {name!r}"
             raise ValueError(f"{at}: the date is not in the years 1 to 9999; correct it, or mark it as missing")
@@ -218,22 +224,75 @@ def refusal(
     name: str, column: pa.ChunkedArray, row: int, kind: str, where: Where, *, choose: bool = False
 ) -> ValueError:
     text = column[row : row + 1].cast(TEXT)[0].as_py()
+    if choose:
+        return slip(f"{where(row)}, column {name!r}", name, [text], kind)
     value = reprlib.repr(text)
     if kind == "category":
         problem, remedy = f"is {column.type}, but the column is a category of texts", "give texts"
-    elif choose:
-        problem = f"is not a {_LIKE[kind]}, but most values of the column are {kind}s"
-        read = [f"as {number} with decimal={decimal!r}" for decimal, number in readings(text).items()]
-        missing = f"mark it as missing, in a file with missing=[{text!r}]"
-        remedy = f"read it {', or '.join(read)}, or correct it" if read else f"correct it, or {missing}"
-        remedy += (
-            f", or make the column a category with {option(name, 'category')}, "
-            f"or leave it out with {option(name, 'drop')}"
-        )
     else:
-        problem = f"is not a {_LIKE[kind]}, but the column is one of {kind}s"
-        remedy = "correct it, or mark it as missing"
+        problem, remedy = f"is not a {_LIKE[kind]}, but the column is one of {kind}s", "correct it"
+        read = as_read(text) if kind == "number" else []
+        remedy = f"read it {', or '.join(read)}, or {remedy}" if read else f"{remedy}, or mark it as missing"
     return ValueError(f"{where(row)}, column {name!r}: {value} {problem}; {remedy}")
+
+
+def slip(at: str, name: str, texts: Sequence[str], kind: str) -> ValueError:
+    """Return the refusal of a column of numbers, or dates, for the texts that are none.
+
+    Parameters
+    ----------
+    at : str
+        The place of the first text, and the column.
+    name : str
+    texts : sequence of str
+        Different ones, the first of which stands at that place.
+    kind : {"number", "date"}
+    """
+    first, others = texts[0], texts[1:]
+    problem = f"{reprlib.repr(first)} is not a {_LIKE[kind]}, but most values of the column are {kind}s"
+    what = "it" if not others else "them"
+    if others:
+        problem += f"; nor is {reprlib.repr(others[0])}" if len(others) == 1 else f"; nor are {len(others)} other texts"
+    read = as_read(first) if kind == "number" else []
+    if read:
+        remedies = [*(f"read it {way}" for way in read), f"correct {what}"]
+    else:
+        shown = len(texts) <= _MOST_WORDS and all(len(text) <= _SHORT for text in texts)
+        with_words = f" with {as_missing(texts)}" if shown else ""
+        remedies = [f"correct {what}", f"mark {what} as missing{with_words}"]
+    remedies += [
+        f"make the column a category with {option(name, 'category')}",
+        f"leave it out with {option(name, 'drop')}",
+    ]
+    return ValueError(f"{at}: {problem}; {', or '.join(remedies)}")
+
+
+def as_read(text: str) -> list[str]:
+    """Say how a text that is no plain number can be read as one: no way, one or two.
+
+    Examples
+    --------
+    >>> as_read("1,234")
+    ["as 1234 with pandas.read_csv(thousands=',')", "as 1.234 with pandas.read_csv(decimal=',')"]
+    """
+    return [f"as {number} with {as_decimal(text, decimal)}" for decimal, number in readings(text).items()]
+
+
+def as_decimal(text: str, decimal: str) -> str:
+    """Say how a file is read whose numbers have a decimal sign and group digits as in `text`."""
+    groups = re.findall(grouping_signs(decimal), text)
+    given = [f"decimal={decimal!r}"] * (decimal != ".") + [f"thousands={group!r}" for group in groups[:1]]
+    return f"pandas.read_csv({', '.join(given)})"
+
+
+def as_dates(name: str, form: str) -> str:
+    """Say how dates are read that are written in a form."""
+    return f"pandas.to_datetime(frame[{name!r}], format={form!r})"
+
+
+def as_missing(words: Sequence[str]) -> str:
+    """Say how words of a file are read as missing values."""
+    return f"pandas.read_csv(na_values={[*words]!r})"
 
 
 def option(name: str, kind: str) -> str:

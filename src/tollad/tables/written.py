@@ -8,16 +8,21 @@ from datetime import datetime
 
 from tollad.tables.keys import ENOUGH
 from tollad.tables.numerals import grouped, readings
-from tollad.tables.values import NUMBER, option
+from tollad.tables.schema import MAX_LEVELS
+from tollad.tables.values import NUMBER, as_dates, as_decimal, option
 
 # Share of the values that must have one and the same form.
 _SHARE = 0.95
-_CURRENCY = r"[$\u20ac\u00a3\u00a5\u20b9]|[A-Z]{3}"
-# A unit follows a space, or is per cent, a currency, at least two letters, or a letter after decimals: "12A" may be the
-# name of a thing.
+_CURRENCY = r"(?:[A-Z]{1,2})?\$|[\u20a0-\u20cf\u00a3\u00a5\u00a2]|[A-Z]{3}|Rs\.?|kr\.?"
+# A unit follows a space, or is per cent, a currency, or letters. A single letter is one only where some number has
+# decimals: "12A" may be the name of a thing.
 _WITH_UNIT = re.compile(
-    rf"(?P<before>(?:{_CURRENCY}) ?)?[+-]?(?P<number>[0-9][0-9.,'\u2019 ]*?)"
-    rf"(?P<after> ?%| ?(?:{_CURRENCY})| [^\d\s.,]{{1,6}}|[^\W\d_]{{2,4}}|\u00b0[CF]?|(?<=[.,]\d)[^\W\d_])?"
+    rf"[+-]?(?P<before>(?:{_CURRENCY}) ?)?[+-]?(?P<number>[0-9][0-9.,'\u2019 ]*?)"
+    rf"(?P<after> ?[%\u2030]| ?(?:{_CURRENCY})| [^\d\s.,]{{1,6}}|[^\W\d_]{{1,4}}|\u00b0[CF]?)?"
+)
+# Of columns of many different values, any sign before or after all of them.
+_WITH_SIGN = re.compile(
+    rf"(?P<before>[^\w\s.,+()\[\]-]{{1,2}} ?)?(?P<number>{NUMBER})(?P<after> ?[^\w\s.,()\[\]-]{{1,2}})?"
 )
 _FAMILIES = (
     {"B", "KB", "kB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"},
@@ -26,20 +31,44 @@ _FAMILIES = (
     {"mg", "g", "kg", "t", "lb", "lbs", "oz"},
     {"ns", "us", "ms", "s", "sec", "min", "h", "hr", "d"},
 )
-# What a column holds, the pattern of its values that are no plain numbers, and what to do.
+# What a column holds, the pattern of its values that are no plain numbers, and what to do; "{0}" is its name.
+_TIME = r"[+-]?[0-9]{1,3}:[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?"
 _FORMS = (
     ("numbers", rf"\({NUMBER}\)", "write a minus sign in place of the parentheses"),
     ("numbers", rf"[\u2212\u2013]{NUMBER}", "write the plain sign '-' for minus"),
-    ("hexadecimal numbers", r"0[xX][0-9a-fA-F]+", "turn them into decimal ones"),
-    ("times of day or durations", r"[+-]?[0-9]{1,3}:[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?", "turn them into seconds"),
-    ("several numbers in a value", rf"\[ *{NUMBER}([,; ] *{NUMBER})+ *\]|{NUMBER}(, +{NUMBER})+", "split them"),
+    ("numbers", rf"{NUMBER}-", "write the minus sign before the number"),
+    ("numbers", r"[+-]?[0-9]*\.[0-9]*[dD][+-]?[0-9]+", "write 'e' in place of 'D'"),
+    ("numbers", r"(?=.*[^\x00-\x7f])[+-]?\d+([.,\u066b]\d+)?", "write them with the digits 0 to 9"),
+    (
+        "hexadecimal numbers",
+        r"0[xX][0-9a-fA-F]+",
+        "turn them into decimal ones, as frame[{0!r}].apply(int, base=16) does",
+    ),
+    (
+        "times of day or durations",
+        rf"{_TIME}( ?[AaPp]\.?[Mm]\.?)?",
+        "turn them into seconds, as pandas.to_timedelta does with 13:45:00",
+    ),
+    (
+        "durations",
+        rf"-?[0-9]+ days?,?( {_TIME})?|P(?=[0-9T])([0-9.]+[YMWD])*(T([0-9.]+[HMS])+)?",
+        "turn them into seconds, as pandas.to_timedelta(frame[{0!r}]).dt.total_seconds() does",
+    ),
+    (
+        "several numbers in a value",
+        rf"\[ *{NUMBER}([,; ] *{NUMBER})+ *\]|{NUMBER}(, +{NUMBER})+|{NUMBER} ?(\u00b1|\+/-) ?{NUMBER}",
+        "split them",
+    ),
 )
 _DAYS = (
     *("%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%b %d %Y", "%d %B %Y", "%B %d, %Y", "%a, %d %b %Y", "%a %d %b %Y"),
-    *("%d-%b-%y", "%d %b %y", "%Y.%m.%d", "%d/%b/%Y"),
+    *("%d-%b-%y", "%d %b %y", "%Y.%m.%d", "%d/%b/%Y", "%G-W%V-%u"),
+    *("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%m/%d/%Y", "%m-%d-%Y"),
 )
 _SHORT = ("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y")
 _TIMES = ("", " %H:%M", " %H:%M:%S", ":%H:%M:%S", ", %H:%M", " %I:%M %p", " %I:%M:%S %p", ", %I:%M %p")
+_ZONES = ("", " %z", "%z")
+_WITH_TIME = ("%a %b %d %H:%M:%S %Y", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%S%z")
 # The dates of a column that its format is told by.
 _MOST_DATES = 200
 
@@ -59,16 +88,18 @@ def refused_as_written(name: str, counts: Mapping[str, int]) -> ValueError | Non
     >>> def refused(texts):
     ...     print(refused_as_written("x", dict.fromkeys(texts, 1)))
     >>> refused(f"{k} kg" for k in range(50))
-    column 'x' holds numbers written like '0 kg'; make them plain numbers by taking away ' kg', or keep them as a \
+    column 'x' holds numbers written like '0 kg'; make them plain numbers by taking away ' kg', as \
+frame['x'].str.replace(' kg', '') does, or keep them as a \
 category with columns={'x': 'category'}, or leave them out with columns={'x': 'drop'}
     >>> refused(f"{k:,}" for k in range(1000, 90000, 999))
-    column 'x' holds numbers written like '1,000'; read them as 1000 with decimal='.', or as 1.000 with decimal=',', \
-or leave them out with columns={'x': 'drop'}
+    column 'x' holds numbers written like '1,000'; read them as 1000 with \
+pandas.read_csv(thousands=','), or as 1.000 with pandas.read_csv(decimal=','), or leave them out with \
+columns={'x': 'drop'}
     """
     if sum(counts.values()) < ENOUGH:
         return None
     for look in (_grouped, _with_units, _in_other_forms, _dates):
-        found = look(counts)
+        found = look(name, counts)
         if found is not None:
             what, example, remedy = found
             kept = f", or keep them as a category with {option(name, 'category')}" if look is not _grouped else ""
@@ -87,24 +118,35 @@ def _prevail(counts: Mapping[str, int], holds: Callable[[str], object]) -> bool:
     return sum(count for text, count in counts.items() if holds(text)) >= _SHARE * sum(counts.values())
 
 
-def _grouped(counts: Mapping[str, int]) -> _Found | None:
+def _grouped(name: str, counts: Mapping[str, int]) -> _Found | None:
     signs = [decimal for decimal in (".", ",") if _prevail(counts, re.compile(grouped(decimal)).match)]
     if _prevail(counts, re.compile(NUMBER).fullmatch):
         return None  # the few others are slips
     for text in counts:
         read = {decimal: number for decimal, number in readings(text).items() if decimal in signs}
         if read:
-            ways = " or ".join(f"as {number} with decimal={decimal!r}," for decimal, number in read.items())
-            return "numbers written", text, f"read them {ways.removesuffix(',')}"
+            ways = [f"as {number} with {as_decimal(text, decimal)}" for decimal, number in read.items()]
+            return "numbers written", text, f"read them {', or '.join(ways)}"
     return None
 
 
-def _with_units(counts: Mapping[str, int]) -> _Found | None:
+def _with_units(name: str, counts: Mapping[str, int]) -> _Found | None:
+    patterns = [_WITH_UNIT] + [_WITH_SIGN] * (len(counts) > MAX_LEVELS)
     shapes: dict[tuple[str, str], list[str]] = {}
+    with_decimals = set()
     for text in counts:
-        found = _WITH_UNIT.fullmatch(text)
+        inner = text[1:-1] if text.startswith("(") and text.endswith(")") else text
+        found = next(filter(None, (pattern.fullmatch(inner) for pattern in patterns)), None)
         if found:
-            shapes.setdefault((found["before"] or "", found["after"] or ""), []).append(text)
+            signs = found["before"] or "", found["after"] or ""
+            shapes.setdefault(signs, []).append(text)
+            if re.search(r"[.,]", found["number"]):
+                with_decimals.add(signs)
+    shapes = {
+        signs: texts
+        for signs, texts in shapes.items()
+        if signs in with_decimals or not (len(signs[1]) == 1 and signs[1].isalpha())
+    }
     n_values = {shape: sum(counts[text] for text in texts) for shape, texts in shapes.items()}
     shape = max((shape for shape in n_values if any(shape)), key=n_values.__getitem__, default=None)
     if shape is None:
@@ -112,9 +154,16 @@ def _with_units(counts: Mapping[str, int]) -> _Found | None:
     enough = _SHARE * sum(counts.values())
     if n_values[shape] >= enough:
         example = shapes[shape][0]
-        away = [repr(part) for part in shape if part]
-        away += ["the commas that group digits"] * (re.search(r"\d,\d{3}(?!\d)", example) is not None)
-        return "numbers written", example, f"make them plain numbers by taking away {' and '.join(away)}"
+        away = [part for part in shape if part]
+        shown = [repr(part) for part in away]
+        if re.search(r"\d,\d{3}(?!\d)", example):
+            away.append(",")
+            shown.append("the commas that group digits")
+        calls = "".join(f".str.replace({part!r}, '')" for part in away)
+        remedy = f"make them plain numbers by taking away {' and '.join(shown)}, as frame[{name!r}]{calls} does"
+        if any(text.startswith("(") for text in shapes[shape]):
+            remedy += ", and write a minus sign in place of parentheses"
+        return "numbers written", example, remedy
     for family in _FAMILIES:
         of_it = [shape for shape in shapes if not shape[0] and shape[1].strip() in family]
         if len(of_it) > 1 and sum(n_values[shape] for shape in of_it) >= enough:
@@ -123,20 +172,21 @@ def _with_units(counts: Mapping[str, int]) -> _Found | None:
     return None
 
 
-def _in_other_forms(counts: Mapping[str, int]) -> _Found | None:
+def _in_other_forms(name: str, counts: Mapping[str, int]) -> _Found | None:
     for what, form, remedy in _FORMS:
         example = next((text for text in counts if re.fullmatch(form, text)), None)
         if example is not None and _prevail(counts, re.compile(f"{form}|{NUMBER}").fullmatch):
-            return f"{what}, written", example, remedy
+            return f"{what}, written", example, remedy.format(name)
     return None
 
 
-def _dates(counts: Mapping[str, int]) -> _Found | None:
-    forms = [day + time for day in (*_DAYS, *_SHORT) for time in _TIMES]
+def _dates(name: str, counts: Mapping[str, int]) -> _Found | None:
+    forms = [day + time + zone for day in (*_DAYS, *_SHORT) for time in _TIMES for zone in _ZONES if time or not zone]
+    forms += _WITH_TIME
     texts = [*counts][:_MOST_DATES]
     for text in texts:
         forms = [form for form in forms if _is_date(text, form)]
-    ways = " or ".join(f"date_format={form!r}" for form in forms[:2])
+    ways = " or ".join(as_dates(name, form) for form in forms[:2])
     return ("dates written", texts[0], f"read them with {ways}") if ways else None
 
 

@@ -30,7 +30,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "features": "tables.features",
     "figures": "plots.theory",
     "files": "io.files",
-    "fitting": "training.session",
+    "fitting": ("training.session", "training.fit", "training.outcome"),
     "mlflow": "serve.mlflow",
     "networks": "method.networks",
     "objective": "method.objective",

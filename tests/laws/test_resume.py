@@ -10,7 +10,7 @@ import torch
 
 from tollad.method import networks
 from tollad.method.objective import Objective
-from tollad.training import session as fitting
+from tollad.training import fit as fitting
 from tollad.training.batches import Batches
 from tollad.training.checkpoint import Checkpoint
 

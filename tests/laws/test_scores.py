@@ -9,8 +9,8 @@ import torch
 
 from tollad.method import networks, terms
 from tollad.method.objective import Objective
+from tollad.training import fit as fitting
 from tollad.training import scoring
-from tollad.training import session as fitting
 from tollad.training.batches import Batches
 from tollad.training.stack import Stack
 

@@ -19,8 +19,10 @@ from tollad.method.objective import Objective
 from tollad.training import session as fitting
 from tollad.training.batches import Batches
 from tollad.training.checkpoint import Checkpoint
+from tollad.training.fit import HeldOut, fit
 from tollad.training.loop import Adam, train
-from tollad.training.session import HeldOut, History, fit, warn_if_collapsed
+from tollad.training.outcome import warn_if_collapsed
+from tollad.training.session import History
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 

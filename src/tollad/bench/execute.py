@@ -25,6 +25,7 @@ from tollad.bench.spec import SHARED, Run, Work, digest
 from tollad.methods.targeted import TargetedCollapse
 from tollad.training import scoring
 from tollad.training.checkpoint import Checkpoint
+from tollad.training.drive import resume
 from tollad.training.loop import Precision
 from tollad.training.session import Session
 
@@ -150,9 +151,7 @@ class _Training:
 
     def resume(self, saved: Checkpoint) -> None:
         """Go on from what was saved, if there is something."""
-        found = saved.load()
-        if found is not None:
-            self._session.restore(*found)
+        if resume(self._session, saved):
             self._seconds = self._session.notes["seconds"]
             self._spent = np.array(self._session.notes["spent"])
 

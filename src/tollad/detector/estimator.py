@@ -37,8 +37,9 @@ from tollad.tables.rows import Split, check_rows, divide, encoding_of, learn_row
 from tollad.training.build import Modules, find_device
 from tollad.training.checkpoint import Checkpoint
 from tollad.training.loop import Precision
+from tollad.training.outcome import warn_if_collapsed
 from tollad.training.scoring import scoring_precision
-from tollad.training.session import History, warn_if_collapsed
+from tollad.training.session import History
 from tollad.training.stack import Stack
 
 Auto: TypeAlias = Literal["auto"]

@@ -27,7 +27,8 @@ from tollad.tables.large import LargeRows, Rows, in_blocks, take
 from tollad.training.batches import Batches, RowsOnDisk
 from tollad.training.build import Modules, build_stack, custom_stack, member_seeds
 from tollad.training.checkpoint import Checkpoint
-from tollad.training.session import HeldOut, History, fit
+from tollad.training.fit import HeldOut, fit
+from tollad.training.session import History
 from tollad.training.stack import Stack
 
 # Modules of the user draw from torch's global random state, so only one thread at a time may fit such modules.
@@ -134,7 +135,7 @@ def train(
     checkpoint: Checkpoint | None,
     verbose: int,
 ) -> History:
-    """Train a stack on rows, see `tollad.training.session.fit`."""
+    """Train a stack on rows, see `tollad.training.fit.fit`."""
     trained, held_out = _early_stopping_split(len(rows), seed) if early_stopping else (None, None)
     batches = batches_of(stack, preparation, settings, rows if trained is None else take(rows, trained), [seed])
     measured = None if held_out is None else take(rows, held_out)

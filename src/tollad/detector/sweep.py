@@ -20,9 +20,11 @@ from tollad.detector.estimator import TollDetector
 from tollad.detector.parameters import check_parameters
 from tollad.tables.large import LargeRows
 from tollad.training.build import find_device
+from tollad.training.fit import fit
 from tollad.training.joined import divide, join
+from tollad.training.outcome import warn_if_not_improved
 from tollad.training.progress import duration
-from tollad.training.session import History, fit, warn_if_not_improved
+from tollad.training.session import History
 from tollad.training.stack import Stack
 
 __all__ = ["CRITERIA", "Candidate", "averaged", "best_of", "records", "sweep"]

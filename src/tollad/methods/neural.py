@@ -1,17 +1,15 @@
 """How the weights of a method are learnt: phases of steps over shuffled batches, the same for all methods.
 
-This is no `tollad.training.session.Session`, which trains a stack by one objective and one optimiser over one vector of
-all weights. The methods here alternate up to three optimisers within a step. They have phases, at whose beginning and
-at each epoch something is computed from all rows (a centre, a radius). They go through the rows
-in epochs, each row once, where a session draws every batch anew. A session that is given all of this would keep nothing
-of its own but the checkpoint, and that is shared already. The paper's method, `tollad.methods.targeted`, has a session.
+Measurements, checkpoints and Ctrl-C are those of every training, see `tollad.training.drive`. The steps are not those
+of a `tollad.training.session.Session`, which trains a stack by one objective and one optimiser: methods here alternate
+up to three optimisers within a step, compute something from all rows (a centre, a radius) before a phase or an epoch,
+and go through the rows in epochs, while a session draws every batch anew.
 
-What a step draws is a function of (seed, phase, step) only, so a training that was interrupted goes on as if nothing
-had happened.
+What a step draws is a function of (seed, phase, step) only, so an interrupted training resumes to the same bits.
 
 A row's score must not depend on the rows it comes with, yet a product in single precision rounds differently at
 another place of a batch. So tables, which cost little, are scored in double precision and the score is rounded to
-single; images are scored in single precision on blocks of one size, the last one filled up with zeros.
+single; images are scored in single precision on blocks of one size, the last one padded with zeros.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, ClassVar
@@ -34,6 +32,7 @@ from tollad.io.artifact import group
 from tollad.methods.base import Comparator, Watched
 from tollad.methods.layers import Adam, seed_dropout
 from tollad.training.checkpoint import Checkpoint
+from tollad.training.drive import drive, resume
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +84,7 @@ class Neural(Comparator):
     _block: ClassVar[int] = 64  # rows that are scored at once
     _score_gradients: ClassVar[bool] = False  # whether the score itself needs gradients
 
-    # -- what a subclass says ------------------------------------------------------------------------------------------
+    # -- what a subclass defines ---------------------------------------------------------------------------------------
     @abstractmethod
     def _build(self, shape: tuple[int, ...]) -> nn.Module:
         """Return all that is learnt, for rows of a shape, drawn from `seed`; what is kept besides are buffers."""
@@ -105,62 +104,16 @@ class Neural(Comparator):
     def _fit(self, rows: NDArray[np.float64], watched: Watched) -> None:
         x = torch.from_numpy(rows.astype(np.float32))
         self._start(tuple(x.shape[1:]))
-        phases = self._phases(x)
-        saved = None if watched.checkpoint is None else Checkpoint(watched.checkpoint, self._identity(rows))
-        first, done = self._resume(saved, phases)
-        for number, phase in enumerate(phases[first:], first):
-            self._train(phase, number, done, x, saved, watched if number == len(phases) - 1 else Watched())
-            done = 0
+        training = _Phases(self, x, watched)
+        checkpoint = None if watched.checkpoint is None else Checkpoint(watched.checkpoint, self._identity(rows))
+        resume(training, checkpoint)
+        drive(training, checkpoint)
         self._at_rest(x)
 
     def _start(self, shape: tuple[int, ...]) -> None:
         self._net = self._build(shape)
         self._generator = torch.Generator()
         seed_dropout(self._net, self._generator)
-
-    def _train(
-        self,
-        phase: Phase,
-        number: int,
-        done: int,
-        x: Tensor,
-        saved: Checkpoint | None,
-        watched: Watched,
-    ) -> None:
-        per_epoch = phase.steps_of_an_epoch(len(x))
-        n_steps = phase.epochs * per_epoch
-        marks = {round(n_steps * (i + 1) / watched.times) for i in range(watched.times)}
-        rates = {name: optimizer.learning_rate for name, optimizer in phase.optimizers.items()}
-        if done == 0:
-            self._seed(number, n_steps)
-            self._net.eval()
-            phase.begin()
-        order, order_of = torch.empty(0, dtype=torch.int64), -1
-        for step in range(done, n_steps):
-            epoch, place = divmod(step, per_epoch)
-            if epoch != order_of:
-                drawn = np.random.default_rng(SeedSequence([self.seed, number, epoch])).permutation(len(x))
-                order, order_of = torch.from_numpy(drawn), epoch
-            if place == 0:
-                self._net.eval()
-                phase.at_epoch(epoch)
-            falls = phase.drop_after is not None and epoch >= phase.drop_after
-            for name, optimizer in phase.optimizers.items():
-                optimizer.learning_rate = rates[name] / (10 if falls else 1)
-            batch = x.index_select(0, order[place * phase.batch_size : (place + 1) * phase.batch_size])
-            self._seed(number, step)
-            self._net.train()
-            loss = phase.update(batch)
-            if not math.isfinite(loss.item()):
-                raise FloatingPointError(
-                    f"the loss of {self.title} is no longer a finite number at step {step + 1} of {phase.name}; lower "
-                    "the learning rate or scale the rows"
-                )
-            if step + 1 in marks and watched.call is not None:
-                self._at_rest(x)
-                watched.call(step + 1)
-            if saved is not None and (saved.due or step + 1 == n_steps):
-                saved.save(*self._progress(phase, number, step + 1))
 
     def _at_rest(self, rows: Tensor) -> None:
         self._net.eval()
@@ -172,27 +125,8 @@ class Neural(Comparator):
         words = SeedSequence([self.seed, *numbers]).generate_state(2, np.uint32)
         self._generator.manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
 
-    # -- interruption --------------------------------------------------------------------------------------------------
     def _identity(self, rows: NDArray[np.float64]) -> str:
         return sha256(repr((type(self).__name__, asdict(self), rows.shape)).encode() + rows.tobytes()).hexdigest()
-
-    def _progress(self, phase: Phase, number: int, step: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        tensors = {f"net.{name}": tensor for name, tensor in self._net.state_dict().items()}
-        for name, optimizer in phase.optimizers.items():
-            tensors |= {f"{name}.{key}": tensor for key, tensor in optimizer.state().items()}
-        return {"phase": number, "step": step}, {name: tensor.numpy() for name, tensor in tensors.items()}
-
-    def _resume(self, saved: Checkpoint | None, phases: Sequence[Phase]) -> tuple[int, int]:
-        """Return the phase and how many of its steps are done."""
-        found = None if saved is None else saved.load()
-        if found is None:
-            return 0, 0
-        metadata, arrays = found
-        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
-        self._net.load_state_dict(group(tensors, "net."))
-        for name, optimizer in phases[metadata["phase"]].optimizers.items():
-            optimizer.load_state(group(tensors, f"{name}."))
-        return metadata["phase"], metadata["step"]
 
     # -- scores --------------------------------------------------------------------------------------------------------
     def _score(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -222,6 +156,86 @@ class Neural(Comparator):
         self._start(shape)
         self._net.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in fitted.items()})
         self._net.eval()
+
+
+class _Phases:
+    """The phases of one fit, step by step: a `tollad.training.drive.Training`."""
+
+    def __init__(self, method: Neural, rows: Tensor, watched: Watched) -> None:
+        self._method, self._rows, self._call = method, rows, watched.call
+        self._phases = method._phases(rows)
+        self._number, self._step = 0, 0  # the phase, and its steps done
+        n_steps = self._n_steps(self._phases[-1])
+        self._marks = {round(n_steps * (i + 1) / watched.times) for i in range(watched.times)}
+
+    @property
+    def finished(self) -> bool:
+        return self._is_last and self._step == self._n_steps(self._phases[-1])
+
+    def losses(self) -> Iterator[Tensor]:
+        while True:
+            yield from self._losses_of_phase(self._phases[self._number])
+            if self._is_last:
+                return
+            self._number, self._step = self._number + 1, 0
+
+    def note(self, loss: Tensor) -> bool:
+        self._step += 1
+        if not math.isfinite(loss.item()):
+            raise FloatingPointError(
+                f"the loss of {self._method.title} is no longer a finite number at step {self._step} of "
+                f"{self._phases[self._number].name}; lower the learning rate or scale the rows"
+            )
+        if self._call is None or not self._is_last or self._step not in self._marks:
+            return False
+        self._method._at_rest(self._rows)
+        self._call(self._step)
+        return True
+
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        tensors = {f"net.{name}": tensor for name, tensor in self._method._net.state_dict().items()}
+        for name, optimizer in self._phases[self._number].optimizers.items():
+            tensors |= {f"{name}.{key}": tensor for key, tensor in optimizer.state().items()}
+        return {"phase": self._number, "step": self._step}, {name: part.numpy() for name, part in tensors.items()}
+
+    def restore(self, metadata: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+        self._number, self._step = metadata["phase"], metadata["step"]
+        self._method._net.load_state_dict(group(tensors, "net."))
+        for name, optimizer in self._phases[self._number].optimizers.items():
+            optimizer.load_state(group(tensors, f"{name}."))
+
+    @property
+    def _is_last(self) -> bool:
+        return self._number == len(self._phases) - 1
+
+    def _n_steps(self, phase: Phase) -> int:
+        return phase.epochs * phase.steps_of_an_epoch(len(self._rows))
+
+    def _losses_of_phase(self, phase: Phase) -> Iterator[Tensor]:
+        method, x, number = self._method, self._rows, self._number
+        per_epoch, n_steps = phase.steps_of_an_epoch(len(x)), self._n_steps(phase)
+        rates = {name: optimizer.learning_rate for name, optimizer in phase.optimizers.items()}
+        if self._step == 0:
+            method._seed(number, n_steps)
+            method._net.eval()
+            phase.begin()
+        order, order_of = torch.empty(0, dtype=torch.int64), -1
+        for step in range(self._step, n_steps):
+            epoch, place = divmod(step, per_epoch)
+            if epoch != order_of:
+                drawn = np.random.default_rng(SeedSequence([method.seed, number, epoch])).permutation(len(x))
+                order, order_of = torch.from_numpy(drawn), epoch
+            if place == 0:
+                method._net.eval()
+                phase.at_epoch(epoch)
+            falls = phase.drop_after is not None and epoch >= phase.drop_after
+            for name, optimizer in phase.optimizers.items():
+                optimizer.learning_rate = rates[name] / (10 if falls else 1)
+            batch = x.index_select(0, order[place * phase.batch_size : (place + 1) * phase.batch_size])
+            method._seed(number, step)
+            method._net.train()
+            yield phase.update(batch)
 
 
 def need_table(shape: tuple[int, ...], title: str) -> int:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -17,19 +16,13 @@ from torch import Tensor
 
 from tollad.io.artifact import group
 from tollad.method.objective import Objective
-from tollad.training.checkpoint import Checkpoint, deferred_interrupts
+from tollad.training.checkpoint import Checkpoint
+from tollad.training.drive import drive
 from tollad.training.loop import Adam, Precision, train
-from tollad.training.progress import progress_of
-from tollad.training.scoring import Prepare, Sliced, mean_latent, score
 from tollad.training.stack import Stack
-from tollad.warn import warn
 
 Schedule: TypeAlias = Literal["constant", "cosine"]
 
-# A fit is measured about this many times.
-_MEASUREMENTS = 100
-# Early stopping gives up after a tenth of the steps without a new best, and at least so many measurements.
-_LEAST_PATIENCE = 10
 # Steps over which a falling learning rate first rises.
 _WARM_UP = 20
 
@@ -54,24 +47,6 @@ class History:
     step: list[int] = field(default_factory=list)
     loss: list[list[float]] = field(default_factory=list)
     held_out: list[list[float]] = field(default_factory=list)
-
-
-class HeldOut(NamedTuple):
-    """Normal rows that are not trained on.
-
-    Attributes
-    ----------
-    rows, prepare
-        As in `tollad.training.scoring.run`.
-    """
-
-    rows: Sliced
-    prepare: Prepare
-
-    @classmethod
-    def of(cls, prepared: NDArray[Any]) -> Self:
-        """Return rows that are prepared already, (M, n, *shape), or (1, n, *shape) if all members take the same."""
-        return cls(np.arange(prepared.shape[1]), lambda numbers: prepared[:, numbers])
 
 
 class Session:
@@ -196,29 +171,21 @@ class Session:
         KeyboardInterrupt
             On Ctrl-C, with a checkpoint after the state was saved.
         """
-        begin, end = self._first_step + self.step, self._first_step + (self.step if self.stopped else self.steps)
         try:
-            with deferred_interrupts(checkpoint is not None) as interrupted:
-                for _, loss in self._train(start=begin, stop=end):
-                    self._add(loss)
-                    measured = self.step % self._every == 0 or self.step == self.steps
-                    if measured:
-                        self._note_measurement()
-                    finished = self.stopped or self.step == self.steps
-                    late = measured and time.monotonic() > deadline
-                    if checkpoint is not None and (checkpoint.due or finished or late or interrupted()):
-                        checkpoint.save(*self.state())
-                    if interrupted():
-                        raise KeyboardInterrupt
-                    if measured:
-                        observe(self)
-                    if finished:
-                        break
-                    if late:
-                        return False
+            return drive(self, checkpoint, observe=observe, deadline=deadline)
         finally:
             self.stack.eval()
-        return True
+
+    @property
+    def finished(self) -> bool:
+        """Whether no step is left, or all members gave up or failed."""
+        return self.stopped or self.step == self.steps
+
+    def losses(self) -> Iterator[Tensor]:
+        """Take the steps that are left; yield the losses, (M,), of each."""
+        begin, end = self._first_step + self.step, self._first_step + (self.step if self.stopped else self.steps)
+        for _, loss in self._train(start=begin, stop=end):
+            yield loss
 
     def trial(self) -> Iterator[None]:
         """Train step after step without end and yield after each. It serves to measure time: no step is counted."""
@@ -241,6 +208,14 @@ class Session:
     def failed_at(self) -> list[int]:
         """The first step at which a member had no finite number, 0 for none."""
         return [0] * len(self.stack) if self._failed_at is None else [int(step) for step in self._failed_at.tolist()]
+
+    def note(self, loss: Tensor) -> bool:
+        """Count a step with its losses, (M,), and measure if it is time to. Return whether it was."""
+        self._add(loss)
+        measured = self.step % self._every == 0 or self.step == self.steps
+        if measured:
+            self._note_measurement()
+        return measured
 
     def _add(self, loss: Tensor) -> None:
         self.step += 1
@@ -331,70 +306,6 @@ class Session:
         return tensors if self._failed_at is None else {**tensors, "failed_at": self._failed_at}
 
 
-def fit(
-    stack: Stack,
-    objective: Objective,
-    batches: Callable[[int], tuple[Tensor, Tensor]],
-    *,
-    steps: int,
-    learning_rate: float,
-    schedule: Schedule = "constant",
-    first_step: int = 0,
-    precision: Precision = "float32",
-    held_out: HeldOut | None = None,
-    checkpoint: Checkpoint | None = None,
-    verbose: int = 0,
-) -> History:
-    """Train a stack to the end, as a detector does, and leave it in evaluation mode.
-
-    Parameters
-    ----------
-    stack, objective, batches, steps, learning_rate, schedule, first_step, precision
-        As in `Session`.
-    held_out : HeldOut, optional
-        When given, each member ends with the weights of its lowest mean score on these rows, and training stops early
-        when no member has improved for a tenth of the steps.
-    checkpoint : Checkpoint, optional
-        Where to go on from, and to save to when a save is due and on Ctrl-C.
-    verbose : int, default 0
-        1 shows progress on standard error: a bar on a terminal, plain lines elsewhere.
-
-    Raises
-    ------
-    FloatingPointError
-        When a loss is no longer a finite number.
-
-    Warns
-    -----
-    UserWarning
-        When the loss of a member did not fall below its initial value.
-    """
-    every = max(1, steps // _MEASUREMENTS)
-    patience = max(_LEAST_PATIENCE, math.ceil(steps / (10 * every)))
-    session = Session(
-        stack,
-        objective,
-        batches,
-        steps=steps,
-        every=every,
-        learning_rate=learning_rate,
-        schedule=schedule,
-        first_step=first_step,
-        precision=precision,
-        measure=None if held_out is None else partial(_mean_score, stack, objective, held_out),
-        patience=patience,
-    )
-    if checkpoint is not None and (saved := checkpoint.load()):
-        session.restore(*saved)
-    with progress_of(session, verbose) as observe:
-        session.run(checkpoint, observe=observe)
-    session.load_best()
-    # What was trained before begins where improvement ends.
-    if first_step == 0:
-        warn_if_not_improved(session.history)
-    return session.history
-
-
 def _cosine(highest: float, first_step: int, steps: int) -> Callable[[int], float]:
     def rate(step: int) -> float:
         done = step - first_step
@@ -413,52 +324,3 @@ def _copy(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
         raise ValueError("it is of another stack")
     for name, tensor in own.items():
         tensor.copy_(given[name])
-
-
-def _mean_score(stack: Stack, objective: Objective, held_out: HeldOut) -> Tensor:
-    """Return the mean score of each member over the rows held out: (M,)."""
-    center = mean_latent(stack, *held_out) if objective.target == "batch_mean" else None
-    return torch.from_numpy(score(stack, objective, *held_out, center).mean(0)).to(stack.device, stack.dtype)
-
-
-def warn_if_not_improved(history: History) -> None:
-    """Warn when the loss of a member did not fall below that of its first batch.
-
-    Warns
-    -----
-    UserWarning
-    """
-    # A single batch may be unlucky: the last tenth of the training counts.
-    n_last = max(_LEAST_PATIENCE, math.ceil(len(history.loss) / 10))
-    last, first = np.mean(history.loss[-n_last:], axis=0), np.array(history.initial_loss)
-    if (last >= first).any():
-        warn(
-            "training did not improve on the initial loss; try a lower learning_rate, more steps, or preprocess='auto'"
-        )
-
-
-def warn_if_collapsed(x: Tensor, x_hat: Tensor) -> None:
-    """Warn when the reconstructions of different rows are all alike: their latents have become one point.
-
-    The size of the latents themselves says nothing, since the decoder can scale up whatever the encoder scales down.
-
-    Parameters
-    ----------
-    x, x_hat : Tensor, (M, n, *shape)
-        Rows and reconstructions in evaluation mode.
-
-    Warns
-    -----
-    UserWarning
-        When reconstructions have less than a thousandth of the rows' own variance.
-    """
-    if x.shape[1] < 2:
-        return
-    ratio = x_hat.var(1).flatten(1).sum(1) / x.var(1).flatten(1).sum(1)
-    collapsed = int((ratio < 1e-3).sum())
-    if collapsed:
-        members = "the latent" if len(x) == 1 else f"the latents of {collapsed} of {len(x)} members"
-        warn(
-            f"{members} collapsed to a point: reconstructions hardly differ between rows, so the score is little more "
-            "than a distance to their mean; lower beta or raise steps"
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import signal
 
 import made
 import numpy as np
@@ -113,6 +114,21 @@ def test_an_interrupted_fit_goes_on_to_the_same_bits(fitted, name, tmp_path, mon
         assert (resumed.anomaly_score(rows) == fitted[name].anomaly_score(rows)).all()
     with pytest.raises(ValueError, match="of other data or other parameters"):
         made.method(name, seed=5).fit(rows, checkpoint=path)
+
+
+def test_ctrl_c_saves_the_state_first(fitted, tmp_path):
+    rows, path, steps = made.samples("DAGMM"), tmp_path / "fit.tollad", []
+
+    def press(step):
+        steps.append(step)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        made.method("DAGMM").fit(rows, watch=press, n_watches=2, checkpoint=path)
+    resumed = made.method("DAGMM").fit(rows, watch=steps.append, n_watches=2, checkpoint=path)
+
+    assert len(steps) == 2, "no step is taken twice"
+    assert (resumed.anomaly_score(rows) == fitted["DAGMM"].anomaly_score(rows)).all()
 
 
 @pytest.mark.parametrize("name", NEURAL)

@@ -17,13 +17,14 @@ from click.testing import CliRunner
 from commands import done
 from datasets.written import idx_bytes, write
 
-from tollad import TollDetector, methods, metrics
+from tollad import ImageDetector, TollDetector, methods, metrics
 from tollad.bench import clock, runner, tables
 from tollad.bench.protocols import make_task
 from tollad.bench.report import collect, to_markdown
 from tollad.bench.results import Results
 from tollad.cli.paper import paper
 from tollad.datasets import catalogue
+from tollad.images import representations
 from tollad.method import networks, terms
 
 ROWS = np.random.default_rng(0).normal(size=(60, 4))
@@ -180,6 +181,27 @@ def test_metric(module_of, monkeypatch, run_table, tmp_path):
     assert "\ngap 1.000" in done(*evaluated).stdout
     report = run_table(table_text("F1 = {}", METHOD, **RUN).replace('metric = "auroc"', 'metric = "gap"'))
     assert "**Toll** | last step" in report
+
+
+def test_representation_of_images(module_of, monkeypatch, tmp_path):
+    text = """
+        from tollad.images.representations import Seen, represents
+
+        @represents(head="ledoit_wolf")
+        def row_means(images):
+            '''Mean brightness of each row of pixels.'''
+            return Seen({"rows": images.mean((1, 3))}, {})
+        """
+    monkeypatch.setattr(representations, "_KNOWN", {**representations._KNOWN})
+    add(monkeypatch, representations, "row_means", module_of(text).row_means)
+    images = np.random.default_rng(0).integers(0, 256, (20, 24, 24))
+    detector = ImageDetector("row_means", random_state=0).fit(images.astype(np.uint8))
+    assert detector.head_ == "ledoit_wolf"
+    path = tmp_path / "train-images-idx3-ubyte"
+    write(path, idx_bytes(images))
+    done("fit", path, "-o", tmp_path / "m", "--representation", "row_means", "--quiet")
+    loaded = ImageDetector.load(tmp_path / "m")
+    np.testing.assert_array_equal(loaded.training_scores_, detector.training_scores_)
 
 
 def test_data_set(monkeypatch, run_table, tmp_path):

@@ -1,7 +1,7 @@
 """Representations: features of whole images, and of positions in them.
 
 A representation is a function from images, (n, C, H, W) from 0 to 1, to `Seen`, with a few traits. To add one, write
-such a function, decorate it, and add its name to ``__all__``: users choose it by this name.
+such a function, decorate it with `represents`, and add its name to ``__all__``: users choose it by this name.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ class Representation:
 _KNOWN: dict[str, Representation] = {}
 
 
-def _represents(**traits: Any) -> Callable[[Callable[[NDArray[np.float32]], Seen]], Any]:
+def represents(**traits: Any) -> Callable[[Callable[[NDArray[np.float32]], Seen]], Any]:
+    """Declare a function from images to their features as a representation; `traits` are those of `Representation`."""
+
     def register(look: Callable[[NDArray[np.float32]], Seen]) -> Any:
         _KNOWN[look.__name__] = Representation(look.__name__, look, **traits)
         return look
@@ -89,19 +91,19 @@ def _represents(**traits: Any) -> Callable[[Callable[[NDArray[np.float32]], Seen
     return register
 
 
-@_represents(head="collapse")
+@represents(head="collapse")
 def pixels(images: NDArray[np.float32]) -> Seen:
     """Pixels, for the networks of the paper."""
     return Seen({"pixels": images}, {})
 
 
-@_represents(head="nearest", least_side=16, cells=(8, 8, 8))
+@represents(head="nearest", least_side=16, cells=(8, 8, 8))
 def gradients(images: NDArray[np.float32]) -> Seen:
     """Oriented gradients of 8 x 8 cells, see `tollad.images.gradients`: for small grey images."""
     return Seen({"gradients": oriented_gradients(images).reshape(len(images), -1)}, {})
 
 
-@_represents(head="ledoit_wolf", least_side=16, weights=lambda: backbones.load_efficientnet_lite2()[1])
+@represents(head="ledoit_wolf", least_side=16, weights=lambda: backbones.load_efficientnet_lite2()[1])
 def efficientnet_lite2(images: NDArray[np.float32]) -> Seen:
     """A network trained on a million photos, see `tollad.images.backbones`, for colour images and for defects.
 
@@ -113,7 +115,7 @@ def efficientnet_lite2(images: NDArray[np.float32]) -> Seen:
     return _by_network(images, min(max(min(images.shape[2:]), _LEAST_SHOWN), _MOST_SHOWN), near=3)
 
 
-@_represents(head="ledoit_wolf", least_side=16, weights=lambda: backbones.load_efficientnet_lite2()[1])
+@represents(head="ledoit_wolf", least_side=16, weights=lambda: backbones.load_efficientnet_lite2()[1])
 def efficientnet_lite2_fine(images: NDArray[np.float32]) -> Seen:
     """The same network on larger images, for kinds of objects and small defects, at two to four times the cost.
 

@@ -57,7 +57,7 @@ def test_a_changed_default_makes_another_trial_and_a_new_field_does_not(monkeypa
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"method": "None"}, "no method 'None'; the known ones are .*DCAE"),
+        ({"method": "None"}, "no method 'None'.* known ones are .*DCAE"),
         ({"settings": {"depth": 3}}, "DCAE has no 'depth'; it has .*epochs"),
         ({"settings": {"scale": "odd"}}, "no scaling 'odd'"),
         ({"seed": -1}, "seed of a trial must be an integer from 0 up"),

@@ -10,6 +10,7 @@ from torch import nn
 
 from tollad.methods import ADGAN
 from tollad.methods.adgan import gradient_penalty, search
+from tollad.methods.layers import Adam, build
 
 SMALL = {**made.SMALL["ADGAN"], "n_starts": 2, "n_steps": 2}
 IMAGES = made.images(12)
@@ -92,3 +93,39 @@ def test_a_made_image_whose_code_is_the_start_scores_0(fitted):
 def test_rows_of_a_table_are_refused():
     with pytest.raises(ValueError, match="28 x 28 or 32 x 32"):
         ADGAN(**SMALL).fit(made.rows())
+
+
+def test_several_starts_are_the_mean_of_each(fitted):
+    x = fitted._parts.pad(torch.from_numpy(IMAGES[:1] / 127.5 - 1).float())
+    starts = torch.randn(2, 1, 3, generator=torch.Generator().manual_seed(0))
+    single = [
+        search(copy.deepcopy(fitted._parts.generator).eval(), x, z, 2, fitted.code_rate, fitted.weight_rate)[0]
+        for z in starts
+    ]
+
+    assert fitted.anomaly_score(IMAGES[:1])[0] == pytest.approx(float(torch.stack(single).mean()), rel=1e-6)
+
+
+def test_without_a_step_of_the_weights_they_stay_while_the_code_moves(fitted):
+    generator, z = copy.deepcopy(fitted._parts.generator).eval(), torch.zeros(1, 3)
+    before = copy.deepcopy(generator.state_dict())
+
+    _, code = search(generator, fitted._parts.pad(torch.zeros(1, 1, 28, 28)), z, 3, 0.25, 0.0)
+
+    assert (code != z).any()
+    assert all((tensor == before[name]).all() for name, tensor in generator.state_dict().items())
+
+
+def test_a_penalised_critic_of_two_points_tells_their_distance():
+    """Of C(x) = a x the best a is 1 + d / (2 * 20), and the gap of the critic a d."""
+    critic = build(lambda: nn.Linear(1, 1), 0)
+    with torch.no_grad():
+        critic.weight.fill_(0.5)  # from below 0 it would end at the slope -1
+    near, far = torch.zeros(8, 1), torch.full((8, 1), 3.0)
+    adam = Adam(critic.parameters(), 0.02)
+    for _ in range(400):
+        between = torch.rand(8, 1, generator=torch.Generator().manual_seed(0)) * far
+        adam.minimise(critic(near).mean() - critic(far).mean() + 20 * gradient_penalty(critic, between))
+
+    gap = (critic(far).mean() - critic(near).mean()).item()
+    assert gap == pytest.approx(3 * (1 + 3 / 40), abs=0.05)

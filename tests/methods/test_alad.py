@@ -154,3 +154,45 @@ def test_the_penalty_reaches_the_joint_discriminator_only():
     others = [*own.others(), *own.paired_x.parameters(), *own.paired_z.parameters()]
     gradients = torch.autograd.grad(penalty, others, allow_unused=True, materialize_grads=True)
     assert max(g.abs().max() for g in gradients) < 1e-6
+
+
+def test_the_best_logit_is_the_log_ratio_of_the_densities():
+    """The discriminator of x alone: N(0, 1) against N(0, 4) has the logit log 2 - 3 / 8 x^2."""
+    generator = torch.Generator().manual_seed(0)
+    inner = torch.randn(20_000, generator=generator, dtype=torch.float64)
+    outer = 2 * torch.randn(20_000, generator=generator, dtype=torch.float64)
+    weights = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([weights], max_iter=50, line_search_fn="strong_wolfe")
+
+    def loss():
+        optimiser.zero_grad()
+        lost = true(weights[0] + weights[1] * inner**2) + false(weights[0] + weights[1] * outer**2)
+        lost.backward()
+        return lost
+
+    optimiser.step(loss)
+
+    assert weights.tolist() == pytest.approx([math.log(2), -3 / 8], abs=0.03)
+
+
+def test_where_penalty_and_rows_are_alike_the_best_discriminator_says_a_third():
+    method = fitted(RCGAN)
+    silence(method)
+    head = method._parts.joint.head[-1]
+    with torch.no_grad():
+        head.bias.fill_(math.log(1 / 2))
+    z = torch.zeros(10, 6)
+
+    lost = method.discriminate(X, z)
+
+    assert lost.item() == pytest.approx(4 * math.log(2) + math.log(3) + 2 * math.log(3 / 2))
+    assert torch.autograd.grad(lost, head.bias)[0].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_rcgan_scores_rows_far_out_above_those_of_a_ring():
+    generator = np.random.default_rng(0)
+    angle = generator.uniform(0, 2 * np.pi, 200)
+    ring = np.stack([np.cos(angle), np.sin(angle)], 1) + generator.normal(scale=0.05, size=(200, 2))
+    method = RCGAN(latent_dim=2, epochs=40, batch_size=50, learning_rate=1e-3, decay=0.9, scale="none").fit(ring)
+
+    assert np.median(method.anomaly_score(10 * ring)) > np.quantile(method.anomaly_score(ring), 0.95)

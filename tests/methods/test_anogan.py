@@ -121,3 +121,16 @@ def test_images_pass_through_the_networks(shape, latent_dim):
 
     assert np.isfinite(method.anomaly_score(images[:1])).all()
     assert method._parts.head.in_features == {1: 1024, 3: 8192}[shape[0]]
+
+
+def test_by_residuals_alone_the_discriminator_and_by_features_alone_the_distance_is_without_influence():
+    method = linear()
+    method._net.eval()
+    x, z = torch.from_numpy(ROWS[:4]).float(), torch.ones(4, 2)
+    with torch.no_grad():
+        residual = method.distance(x, z)
+        for weight in method._parts.features.parameters():
+            weight.zero_()
+        assert (method.distance(x, z) == residual).all()
+        method.feature_weight = 1.0
+        assert (method.distance(x, z) == 0).all()

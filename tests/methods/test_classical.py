@@ -3,8 +3,10 @@ from __future__ import annotations
 import made
 import numpy as np
 import pytest
-from scipy.stats import rankdata
+from scipy.optimize import minimize
+from scipy.stats import rankdata, spearmanr
 from sklearn.ensemble import IsolationForest as Reference
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import KernelDensity
 from sklearn.svm import OneClassSVM
 
@@ -112,3 +114,33 @@ def test_a_row_far_away_is_alone_at_once_and_uniform_rows_score_a_half():
     assert method.anomaly_score(far)[-1] > 0.85
     assert method.anomaly_score(rows).mean() == pytest.approx(0.5, abs=0.07)
     assert average_path(np.array([1, 2])).tolist() == [0, 1]
+
+
+def test_oc_svm_is_the_smallest_ball_around_the_rows():
+    """Of kernels of one size on the diagonal the duals of OC-SVM and SVDD are one; here SVDD's is solved apart."""
+    rows, nu, gamma = made.rows(20), 0.3, 0.05
+    kernel = rbf_kernel(rows, gamma=gamma)
+    found = minimize(
+        lambda a: a @ kernel @ a - a @ kernel.diagonal(),
+        np.full(20, 1 / 20),
+        jac=lambda a: 2 * kernel @ a - kernel.diagonal(),
+        bounds=[(0, 1 / (nu * 20))] * 20,
+        constraints={"type": "eq", "fun": lambda a: a.sum() - 1},
+        method="SLSQP",
+        options={"ftol": 1e-12, "maxiter": 500},
+    )
+    others = made.rows(30, seed=1)
+    to_centre = 1 - 2 * rbf_kernel(others, rows, gamma=gamma) @ found.x
+
+    scores = OCSVM(nu=nu, gamma=gamma).fit(rows).anomaly_score(others)
+
+    assert np.corrcoef(scores, to_centre)[0, 1] > 1 - 1e-5
+
+
+def test_a_wide_kernel_of_oc_svm_at_a_large_nu_ranks_by_the_mean():
+    rows, others = made.rows(40), made.rows(25, seed=1)
+    distance = np.linalg.norm(others - rows.mean(0), axis=1)
+
+    scores = OCSVM(nu=0.99, gamma=1e-5).fit(rows).anomaly_score(others)
+
+    assert spearmanr(scores, distance).statistic > 0.98

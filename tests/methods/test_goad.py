@@ -40,7 +40,7 @@ def test_the_last_batch_of_one_row_is_what_the_published_centres_are_made_of():
 
 def test_an_untrained_network_stays_as_it_is_drawn():
     untrained, never, trained = (
-        GOAD(**SETTINGS, trained=kind, epochs=epochs).fit(ROWS).state() for kind, epochs in ((0, 1), (0, 3), (1, 1))
+        GOAD(**SETTINGS, trained=kind, epochs=n).fit(ROWS).state() for kind, n in ((False, 1), (False, 3), (True, 1))
     )
     weights = [name for name in untrained if name.endswith(("weight", "bias"))]
 
@@ -90,3 +90,15 @@ def test_a_head_of_zeros_guesses():
 def test_images_are_refused():
     with pytest.raises(ValueError, match="GOAD takes tables"):
         GOAD().fit(np.zeros((3, 1, 28, 28)))
+
+
+def test_linear_features_fold_into_one_projection_a_map():
+    method = GOAD(n_maps=5, map_dim=4, epochs=0, centers="exact", widths=(3,)).fit(ROWS)
+    parts = method._net.double()
+    x = torch.from_numpy(ROWS[:7])
+    with torch.no_grad():
+        zero = parts.features(parts.maps(torch.zeros_like(x[:1])))
+        units = parts.features(parts.maps(torch.eye(x.shape[1]).double())) - zero
+        folded = torch.einsum("bd,dmk->bmk", x, units) + zero
+
+        torch.testing.assert_close(parts.features(parts.maps(x)), folded)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import linprog
+from torch import nn
 
 from tollad.methods import MEMGAN, MemAE
 from tollad.methods.layers import build
@@ -136,3 +137,68 @@ class TestMEMGAN:
 
         np.testing.assert_allclose(method.anomaly_score(rows), np.linalg.norm(rows - one, axis=1), rtol=1e-4)
         assert method.diagnose(rows)["units"] == pytest.approx(1)
+
+    def test_large_units_remember_the_one_of_the_largest_product(self):
+        store = memory()
+        best = (Z @ store.slots.T).argmax(1)
+        with torch.no_grad():
+            plain = store.slots.clone()
+            store.slots *= 1e6
+            remembered, _ = store(Z)
+
+        torch.testing.assert_close(remembered / 1e6, plain[best])
+
+    def test_a_code_that_is_remembered_as_itself_costs_nothing(self, method):
+        method._net.eval()
+        with torch.no_grad():
+            slot = method._parts.memory.slots[:1].clone()
+            method._parts.memory.slots.copy_(slot.expand(5, -1))
+            remembered, _ = method._parts.memory(slot)
+            other, _ = method._parts.memory(slot + 1)
+
+        torch.testing.assert_close(remembered, slot)
+        assert (other - slot - 1).norm() > 1
+
+    def test_the_order_of_units_is_of_no_account(self, method):
+        rows = made.rows()
+        before = method.anomaly_score(rows)
+        with torch.no_grad():
+            method._parts.memory.slots.copy_(method._parts.memory.slots.flip(0).clone())
+
+        np.testing.assert_allclose(method.anomaly_score(rows), before, rtol=1e-6)
+
+    def test_without_its_other_terms_it_remembers_as_memae_without_sparsity(self, method):
+        plain = memory(5).float()
+        with torch.no_grad():
+            plain.slots[:, :3].copy_(method._parts.memory.slots)
+            plain.slots[:, 3:].zero_()
+        code = torch.randn(9, 4, generator=torch.Generator().manual_seed(3))
+
+        torch.testing.assert_close(method._parts.memory.weights(code[:, :3]), plain.weights(code))
+        assert (plain.weights(code) > 0).all()
+
+    def test_a_discriminator_that_guesses_pulls_at_nothing(self, method):
+        method._net.eval()
+        with torch.no_grad():
+            head = method._parts.joint.head[-1]
+            head.weight.zero_()
+            head.bias.zero_()
+        x = torch.from_numpy(made.rows(10)).float()
+
+        adversarial, _ = method._losses(x, method._mixture(10))
+
+        assert adversarial.item() == pytest.approx(2 * math.log(2))
+        weights = [*method._parts.encoder.parameters(), *method._parts.generator.parameters()]
+        pulled = torch.autograd.grad(adversarial, weights, allow_unused=True, materialize_grads=True)
+        assert max(gradient.abs().max() for gradient in pulled) == 0
+
+
+def test_a_sharp_memory_of_the_codes_themselves_returns_the_nearest():
+    store = memory(8).float()
+    codes = nn.functional.normalize(torch.randn(8, 4, generator=torch.Generator().manual_seed(1)))
+    with torch.no_grad():
+        store.slots.copy_(codes)
+        nearest = torch.cdist(codes + 0.01, codes).argmin(1)
+        remembered, _ = store(300 * (codes + 0.01))
+
+    torch.testing.assert_close(remembered, codes[nearest], atol=1e-3, rtol=0)

@@ -6,9 +6,11 @@ import made
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tollad.methods import OCGAN
 from tollad.methods.gan import false, true
+from tollad.methods.layers import build, normal
 
 SMALL = made.SMALL["OCGAN"]
 IMAGES = made.images(20)
@@ -96,3 +98,33 @@ def test_mining_begins_after_its_epoch(monkeypatch):
     OCGAN(**{**SMALL, "epochs": 3, "mine_after": 2}).fit(IMAGES)
 
     assert called == [4, 5]
+
+
+class _Linear(OCGAN):
+    """An OCGAN whose encoder is one matrix and whose decoder gives the code back."""
+
+    def _build(self, shape):
+        return build(lambda: _Matrix(shape), self.seed, normal(0.1))
+
+
+class _Matrix(nn.Module):
+    def __init__(self, shape):
+        super().__init__()
+        self.pad, self.decoder = nn.Identity(), nn.Unflatten(1, shape)
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(shape[-1], shape[-1], bias=False))
+        self.of_codes = self.of_images = self.classifier = nn.Linear(1, 1)
+        self.register_buffer("step", torch.zeros(()))
+
+
+def test_a_linear_one_without_adversaries_is_the_best_denoiser():
+    """W = C (C + s^2 I)^-1 of rows of mean 0 with covariance C."""
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(400, 3)) @ generator.normal(size=(3, 3))
+    rows -= rows.mean(0)
+    covariance = rows.T @ rows / len(rows)
+    recipe = {"adversarial": False, "noise": 0.7, "scale": "none", "batch_size": 100, "learning_rate": 3e-3}
+
+    method = _Linear(**recipe, epochs=400).fit(rows[:, None, None])
+
+    expected = covariance @ np.linalg.inv(covariance + 0.49 * np.eye(3))
+    np.testing.assert_allclose(method._parts.encoder[1].weight.detach(), expected, atol=0.06)

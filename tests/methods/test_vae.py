@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import made
 import numpy as np
 import pytest
 import torch
 
+from tollad.method.terms import squared_l2
 from tollad.methods import VAE
 from tollad.methods.vae import kl
 
@@ -78,3 +81,21 @@ def test_images_have_the_networks_of_the_source(shape, n_weights):
     assert method.anomaly_score(images).shape == (4,)
     with pytest.raises(ValueError, match="resize them"):
         VAE().fit(np.zeros((2, 1, 9, 9)))
+
+
+def test_the_bound_of_a_linear_vae_is_one_whatever_its_weights():
+    """The exact density is a normal one: decoder variance 1/2, prior N(0, I)."""
+    method = VAE(hidden=(), latent_dim=2, scale="none", epochs=0).fit(ROWS)
+    x, parts = torch.from_numpy(ROWS), method._net.double()
+    for seed in range(5):
+        with torch.no_grad():
+            for weight in parts.parameters():
+                weight.normal_(generator=torch.Generator().manual_seed(seed)).mul_(0.4)
+            mean, log_variance = parts.encode(x)
+            (decoder,) = (layer for layer in parts.decoder.modules() if isinstance(layer, torch.nn.Linear))
+            w, b = decoder.weight, decoder.bias
+            error = squared_l2(x, parts.decoder(mean)) + log_variance.exp() @ w.square().sum(0)
+            bound = error + kl(mean, log_variance) + x.shape[1] / 2 * math.log(math.pi)
+            normal = torch.distributions.MultivariateNormal(b, w @ w.T + torch.eye(len(b)).double() / 2)
+
+        assert (bound >= -normal.log_prob(x) - 1e-9).all()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -35,15 +34,15 @@ class _Searched:
     Products are in single precision, at half the cost; what they leave open is decided in double precision.
     """
 
-    weight: Tensor  # (d, k)
-    halves: Tensor  # (k,)
-    radius: float  # the largest norm of a row
+    weight: Tensor  # (n_views, d, k)
+    halves: Tensor  # (n_views, 1, k)
+    radius: Floats  # (n_views,), the largest norm of a row
 
     @classmethod
-    def of(cls, rows: Floats) -> _Searched:
-        squares = np.square(rows).sum(1)
-        halves = torch.from_numpy(squares / -2).float()
-        return cls(torch.from_numpy(rows).T.float(), halves, math.sqrt(squares.max()))
+    def of(cls, views: Floats) -> _Searched:
+        squares = np.square(views).sum(2)
+        halves = torch.from_numpy(squares / -2).float().unsqueeze(1)
+        return cls(torch.from_numpy(views).mT.float().contiguous(), halves, np.sqrt(squares.max(1)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +75,7 @@ class Nearest:
         ``(1 + s_mean / s(r)) / 2``, between 1 / 2 and 5 / 2; 1 for windows.
     reaches : ndarray of float64, (n_views, r)
         ``t(r)``: the least distance of any row to this one; 0 for windows.
-    views : sequence of ndarray of float64, (k, d)
+    views : ndarray of float64, (n_views, k, d)
         The rows as networks see them, flat, in each view, each but once.
     alone : ndarray of bool, (k,)
         Which of these were drawn once.
@@ -90,13 +89,13 @@ class Nearest:
     means: Floats
     factors: Floats
     reaches: Floats
-    views: Sequence[Floats]
+    views: Floats
     alone: NDArray[np.bool_]
     first: Indices
-    _searched: list[_Searched] = field(init=False)
+    _searched: _Searched = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_searched", [_Searched.of(view) for view in self.views])
+        object.__setattr__(self, "_searched", _Searched.of(self.views))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_searched"}
@@ -146,8 +145,8 @@ class Nearest:
             raise ValueError("kept rows that are not those of its factors")
         flat = views.numpy()
         _, first, counts = np.unique(np.concatenate(flat, 1), axis=0, return_index=True, return_counts=True)
-        uniques, weight = [view[first] for view in flat], settings.neighbor_weight
-        return cls(rows, n_seen, weight, means, factors, reaches, uniques, counts == 1, first)
+        weight = settings.neighbor_weight
+        return cls(rows, n_seen, weight, means, factors, reaches, flat[:, first], counts == 1, first)
 
     @classmethod
     def draw(
@@ -214,48 +213,52 @@ class Nearest:
         """
         x = x[: len(self.views)]
         flat = x.flatten(2).double().cpu().numpy()
+        view = np.arange(len(flat))[:, None]
         with np.errstate(over="ignore", invalid="ignore"):  # values that are taken as they are may be too large
-            found = [self._index(view, rows) for view, rows in enumerate(flat)]
-            nearest = np.stack([view[index] for view, index in zip(self.views, found, strict=True)])
-            places = [self.first[index] for index in found]
-            factors, reaches = (np.stack([*map(np.take, kept, places)]) for kept in (self.factors, self.reaches))
-            return np.maximum(_distance(flat, nearest), reaches) * factors, nearest.reshape(x.shape)
+            parts = [self._index(flat[:, start : start + _ROWS]) for start in range(0, flat.shape[1], _ROWS)]
+            index = np.concatenate(parts, 1)
+            nearest, place = self.views[view, index], self.first[index]
+            distances = np.maximum(_distance(flat, nearest), self.reaches[view, place]) * self.factors[view, place]
+            return distances, nearest.reshape(x.shape)
 
-    def _index(self, view: int, x: Floats) -> Indices:
-        """Return which kept row is nearest to each row, (n, d), in one view."""
-        searched = self._searched[view]
-        products = torch.addmm(searched.halves, torch.from_numpy(x).float(), searched.weight).numpy()
-        index = self._best(view, x, products)
-        (itself,) = np.nonzero(self.alone[index] & (x == self.views[view][index]).all(1))
+    def _index(self, x: Floats) -> Indices:
+        """Return which kept row is nearest to each row in each view: (n_views, n, d) to (n_views, n)."""
+        searched, (n_views, n_rows, width) = self._searched, x.shape
+        products = torch.baddbmm(searched.halves, torch.from_numpy(x).float(), searched.weight).flatten(0, 1).numpy()
+        view, rows = np.repeat(np.arange(n_views), n_rows), x.reshape(-1, width)
+        index = self._best(view, rows, products)
+        (itself,) = np.nonzero(self.alone[index])
+        itself = itself[(rows[itself] == self.views[view[itself], index[itself]]).all(1)]
         if len(itself):
             products[itself, index[itself]] = -np.inf
-            index[itself] = self._best(view, x[itself], products[itself])
-        return index
+            index[itself] = self._best(view[itself], rows[itself], products[itself])
+        return index.reshape(n_views, n_rows)
 
-    def _best(self, view: int, x: Floats, products: NDArray[np.float32]) -> Indices:
-        """Return where each row, (n, d), has the largest product, (n, k), were it not rounded."""
+    def _best(self, view: Indices, x: Floats, products: NDArray[np.float32]) -> Indices:
+        """Return where each row of a view, (m, d), has the largest product, (m, k), were it not rounded."""
         at, index = np.arange(len(x)), products.argmax(1)
         best = products[at, index]
         products[at, index] = -np.inf
         second = products.max(1)
         products[at, index] = best
         # By how much two products that round apart may come out in the wrong order.
-        reach = np.sqrt(np.square(x).sum(1)) + self._searched[view].radius
+        reach = np.sqrt(np.square(x).sum(1)) + self._searched.radius[view]
         slack = 2 * math.sqrt(x.shape[1] + 4) * np.finfo(np.float32).eps * reach**2
         least = best - slack
         (unclear,) = np.nonzero(~(second < least))
         if len(unclear):
-            index[unclear] = self._decided(view, x[unclear], ~(products[unclear] < least[unclear, None]))
+            candidates = ~(products[unclear] < least[unclear, None])
+            index[unclear] = self._decided(view[unclear], x[unclear], candidates)
         return index
 
-    def _decided(self, view: int, x: Floats, candidates: NDArray[np.bool_]) -> Indices:
-        """Return which of some candidates, (n, r), is nearest to each row; of several as near, the first."""
+    def _decided(self, view: Indices, x: Floats, candidates: NDArray[np.bool_]) -> Indices:
+        """Return which of some candidates, (m, k), is nearest to each row of a view; of several as near, the first."""
         row, column = np.nonzero(candidates)
         size = max(1, _MOST_VALUES // x.shape[1])
-        distances = [
-            _distance(x[row[start : start + size]], self.views[view][column[start : start + size]])
-            for start in range(0, len(row), size)
-        ]
+        distances = []
+        for start in range(0, len(row), size):
+            some, others = row[start : start + size], column[start : start + size]
+            distances.append(_distance(x[some], self.views[view[some], others]))
         order = np.lexsort((column, np.concatenate(distances), row))
         _, first = np.unique(row[order], return_index=True)
         return column[order[first]]

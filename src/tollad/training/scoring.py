@@ -31,8 +31,9 @@ class Sliced(Protocol):
     def __getitem__(self, chosen: slice, /) -> Any: ...
 
 
-# Rows that are prepared together.
+# Rows that are prepared together, and values of the networks' outputs that are returned together: 8 MB as float64.
 _ROWS = 1024
+_VALUES = 1 << 20
 # Rows of a block of a dense stack that is still trained.
 _DENSE_BLOCK = 1024
 
@@ -78,7 +79,7 @@ def run(
     Yields
     ------
     x, x_hat, z : Tensor, (M, b, *shape), (M, b, *shape), (M, b, latent_dim)
-        Of one block, in the order of the rows.
+        Of some of the rows, in their order.
     """
     for start in range(0, len(rows), block or _ROWS):
         prepared = prepare(rows[start : start + (block or _ROWS)])
@@ -86,6 +87,8 @@ def run(
             # A copy, since the rows may be read-only or the caller's own; for one row torch.tensor takes twice as long.
             prepared = torch.from_numpy(np.array(prepared))
         x = prepared.to(stack.device, stack.dtype)
+        outputs: list[tuple[Tensor, Tensor]] = []
+        begin, most = 0, max(1, _VALUES // (len(stack) * x.shape[2:].numel()))
         for first, n, size in _blocks(stack, x, block):
             part = x[:, first : first + n]
             if n < size:
@@ -94,7 +97,15 @@ def run(
             mixed = torch.autocast(stack.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
             with torch.no_grad(), mixed:
                 x_hat, z = stack(part)
-            yield part[:, :n], x_hat[:, :n], z[:, :n]
+            outputs.append((x_hat[:, :n], z[:, :n]))
+            end = first + n
+            # What follows costs as much for a block as for many: blocks are joined as far as memory stays small.
+            if end - begin >= most or end == x.shape[1]:
+                x_hat, z = (
+                    outputs[0] if len(outputs) == 1 else (torch.cat(part, 1) for part in zip(*outputs, strict=True))
+                )
+                yield x[:, begin:end].expand(x_hat.shape), x_hat, z
+                begin, outputs = end, []
 
 
 def _blocks(stack: Network, x: Tensor, block: int | None) -> Iterator[tuple[int, int, int]]:

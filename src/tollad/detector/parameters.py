@@ -180,7 +180,7 @@ PARAMETERS = (
         values='int >= 1 or "auto"',
         meaning="""
         Number of models, trained as one stack, that differ in initial weights and batches. The scores of several are
-        each divided by their mean over the training rows, then averaged. "auto" is 4 with corruption, else 1.""",
+        each divided by their mean over the training rows, then averaged. "auto" is 2 with corruption, else 1.""",
         check=checks.integer(1, auto=True, most=100_000),
         option="integer",
         metavar="N",

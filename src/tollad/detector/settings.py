@@ -161,7 +161,7 @@ _PAPER: dict[str, Any] = {
     "n_members": 1,
     "neighbors": 0,
 }
-_DENOISING: dict[str, Any] = {"beta": 1.0, "learning_rate": 2e-3, "batch_size": 128, "n_members": 4}
+_DENOISING: dict[str, Any] = {"beta": 1.0, "learning_rate": 2e-3, "batch_size": 128, "n_members": 2}
 
 
 def _denoising_steps(n_rows: int) -> int:

@@ -157,7 +157,7 @@ def one_row_cases(X: NDArray[np.float32]) -> Cases:
 
     return {
         "tollad": repeated(ours.anomaly_score),
-        "tollad, the default detector (4 members)": repeated(default.anomaly_score),
+        "tollad, the default detector (2 members)": repeated(default.anomaly_score),
         "PyOD": repeated(theirs.decision_function),
         "matrix products": products(1, times, backward=False),
     }

@@ -121,7 +121,7 @@ class TestFit:
 
     def test_default_of_tables_is_denoising_collapse(self, fitted):
         settings = fitted["table"].settings_
-        assert (settings.network, settings.corruption, settings.n_members) == ("mlp_layernorm", "mixed", 4)
+        assert (settings.network, settings.corruption, settings.n_members) == ("mlp_layernorm", "mixed", 2)
 
     def test_images_may_be_corrupted_too(self):
         assert train("images", corruption="mixed", steps=40).settings_.corruption == "mixed"

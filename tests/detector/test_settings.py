@@ -135,7 +135,7 @@ class TestResolve:
             learning_rate=2e-3,
             batch_size=128,
             steps=400,
-            n_members=4,
+            n_members=2,
             corruption="mixed",
             schedule="cosine",
             neighbors=2000,

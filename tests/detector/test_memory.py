@@ -29,7 +29,7 @@ print((kilobytes("VmHWM:") - before) * 1024 / os.path.getsize(large))
 def test_a_large_model_takes_at_most_four_times_its_file(tmp_path):
     rows = np.random.default_rng(0).normal(size=(32, 10))
     for name, hidden in {"small": (16, 8), "large": (1400, 900)}.items():
-        detector = TollDetector(steps=1, hidden=hidden, batch_size=8, random_state=0)
+        detector = TollDetector(steps=1, n_members=4, hidden=hidden, batch_size=8, random_state=0)
         detector.fit(rows).save(tmp_path / name)
     assert os.path.getsize(tmp_path / "large") > 40e6
     done = subprocess.run(

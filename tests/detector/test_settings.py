@@ -151,6 +151,13 @@ class TestResolve:
     def test_wide_tables_keep_fewer_rows(self, n_columns, neighbors):
         assert settings((n_columns,)).neighbors == neighbors
 
+    @pytest.mark.parametrize(
+        ("n_columns", "n_rows", "neighbors"),
+        [(5, 1000, 2000), (5, 100_000, 5000), (2, 10**7, 10_000), (6, 10**7, 2000)],
+    )
+    def test_long_tables_of_few_columns_keep_more_rows(self, n_columns, n_rows, neighbors):
+        assert settings((n_columns,), n_rows=n_rows).neighbors == neighbors
+
     @pytest.mark.parametrize("changes", [{"network": "mlp"}, {"corruption": None}])
     def test_tables_with_the_loss_of_the_paper(self, changes):
         assert settings(**changes) == Settings(

@@ -18,8 +18,8 @@ from tollad.tables.large import Rows, take
 Floats: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.int64]
 
-# Values of an array of differences: 8 MB as float64.
-_MOST_VALUES = 1 << 20
+# Values of an array of differences, 8 MB as float64, and of the products of a view, 1 MB: they stay in a cache.
+_MOST_VALUES, _MOST_PRODUCTS = 1 << 20, 1 << 18
 # Neighbors that tell how dense the rows around one are, the least share of the mean that counts, and the neighbor whose
 # distance is the least that a row is from the one that is nearest to it.
 _N_AROUND, _LEAST_SHARE, _REACHED = 5, 0.25, 2
@@ -34,15 +34,14 @@ class _Searched:
     Products are in single precision, at half the cost; what they leave open is decided in double precision.
     """
 
-    weight: Tensor  # (n_views, d, k)
-    halves: Tensor  # (n_views, 1, k)
+    weight: Tensor  # (n_views, d + 1, k): r, and below it -||r||^2 / 2, which a row of ones adds at no cost
     radius: Floats  # (n_views,), the largest norm of a row
 
     @classmethod
     def of(cls, views: Floats) -> _Searched:
         squares = np.square(views).sum(2)
-        halves = torch.from_numpy(squares / -2).float().unsqueeze(1)
-        return cls(torch.from_numpy(views).mT.float().contiguous(), halves, np.sqrt(squares.max(1)))
+        weight = np.concatenate([views.swapaxes(1, 2), squares[:, None] / -2], 1, dtype=np.float32)
+        return cls(torch.from_numpy(weight), np.sqrt(squares.max(1)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +214,8 @@ class Nearest:
         flat = x.flatten(2).double().cpu().numpy()
         view = np.arange(len(flat))[:, None]
         with np.errstate(over="ignore", invalid="ignore"):  # values that are taken as they are may be too large
-            parts = [self._index(flat[:, start : start + _ROWS]) for start in range(0, flat.shape[1], _ROWS)]
+            size = max(1, _MOST_PRODUCTS // self.views.shape[1])
+            parts = [self._index(flat[:, start : start + size]) for start in range(0, flat.shape[1], size)]
             index = np.concatenate(parts, 1)
             nearest, place = self.views[view, index], self.first[index]
             distances = np.maximum(_distance(flat, nearest), self.reaches[view, place]) * self.factors[view, place]
@@ -223,8 +223,9 @@ class Nearest:
 
     def _index(self, x: Floats) -> Indices:
         """Return which kept row is nearest to each row in each view: (n_views, n, d) to (n_views, n)."""
-        searched, (n_views, n_rows, width) = self._searched, x.shape
-        products = torch.baddbmm(searched.halves, torch.from_numpy(x).float(), searched.weight).flatten(0, 1).numpy()
+        n_views, n_rows, width = x.shape
+        queries = np.concatenate([x, np.ones((n_views, n_rows, 1))], 2, dtype=np.float32)
+        products = torch.bmm(torch.from_numpy(queries), self._searched.weight).flatten(0, 1).numpy()
         view, rows = np.repeat(np.arange(n_views), n_rows), x.reshape(-1, width)
         index = self._best(view, rows, products)
         (itself,) = np.nonzero(self.alone[index])
@@ -243,7 +244,7 @@ class Nearest:
         products[at, index] = best
         # By how much two products that round apart may come out in the wrong order.
         reach = np.sqrt(np.square(x).sum(1)) + self._searched.radius[view]
-        slack = 2 * math.sqrt(x.shape[1] + 4) * np.finfo(np.float32).eps * reach**2
+        slack = 2 * math.sqrt(x.shape[1] + 5) * np.finfo(np.float32).eps * reach**2
         least = best - slack
         (unclear,) = np.nonzero(~(second < least))
         if len(unclear):

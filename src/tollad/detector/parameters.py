@@ -211,7 +211,8 @@ PARAMETERS = (
         neighbors, and half of it counts relative to how dense the rows are there, see
         `tollad.detector.nearest.Nearest`. Of several members, it is divided in each view by its mean over the training
         rows, which are not compared with themselves. 0 keeps no row, also not in the file of the model. "auto" is
-        2,000 with corruption, or as many as take 16 MB, and 0 without.""",
+        2,000 with corruption, or as many as take 16 MB, and 0 without; of at most five columns a twentieth of the rows,
+        from 2,000 to 10,000.""",
         check=checks.integer(0, auto=True),
         option="integer",
         metavar="N",

@@ -120,7 +120,7 @@ def resolve(parameters: Mapping[str, Any], shape: Sequence[int], n_rows: int) ->
     if corruption == "auto":
         corruption = traits.corruption if len(shape) == 1 else None
     auto = (
-        _DENOISING | {"steps": _denoising_steps(n_rows), "neighbors": _neighbors(math.prod(shape))}
+        _DENOISING | {"steps": _denoising_steps(n_rows), "neighbors": _neighbors(n_rows, math.prod(shape))}
         if corruption
         else _PAPER
     )
@@ -162,6 +162,8 @@ _PAPER: dict[str, Any] = {
     "neighbors": 0,
 }
 _DENOISING: dict[str, Any] = {"beta": 1.0, "learning_rate": 2e-3, "batch_size": 128, "n_members": 2}
+# Columns in which rows lie so close that 2,000 of very many leave gaps between those that are kept.
+_FEW_COLUMNS = 5
 
 
 def _denoising_steps(n_rows: int) -> int:
@@ -169,8 +171,10 @@ def _denoising_steps(n_rows: int) -> int:
     return min(max(round(4 * math.sqrt(n_rows)), 400), 2000)
 
 
-def _neighbors(n_columns: int) -> int:
-    """2,000 rows, or fewer if these would take more than 16 MB."""
+def _neighbors(n_rows: int, n_columns: int) -> int:
+    """2,000 rows, or fewer if these would take more than 16 MB; of few columns a twentieth of the rows, up to 10,000."""
+    if n_columns <= _FEW_COLUMNS:
+        return min(max(n_rows // 20, 2000), 10_000)
     return min(2000, max(2**21 // n_columns, 1))
 
 

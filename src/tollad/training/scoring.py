@@ -88,7 +88,8 @@ def run(
             prepared = torch.from_numpy(np.array(prepared))
         x = prepared.to(stack.device, stack.dtype)
         outputs: list[tuple[Tensor, Tensor]] = []
-        begin, most = 0, max(1, _VALUES // (len(stack) * x.shape[2:].numel()))
+        # What follows the network costs as much for a small block as for many, so those of dense networks are joined.
+        begin, most = 0, _VALUES // (len(stack) * x.shape[2:].numel()) if isinstance(stack, RowWise) else 0
         for first, n, size in _blocks(stack, x, block):
             part = x[:, first : first + n]
             if n < size:
@@ -99,7 +100,6 @@ def run(
                 x_hat, z = stack(part)
             outputs.append((x_hat[:, :n], z[:, :n]))
             end = first + n
-            # What follows costs as much for a block as for many: blocks are joined as far as memory stays small.
             if end - begin >= most or end == x.shape[1]:
                 x_hat, z = (
                     outputs[0] if len(outputs) == 1 else (torch.cat(part, 1) for part in zip(*outputs, strict=True))

@@ -172,7 +172,7 @@ def _denoising_steps(n_rows: int) -> int:
 
 
 def _neighbors(n_rows: int, n_columns: int) -> int:
-    """2,000 rows, or fewer if these would take more than 16 MB; of few columns a twentieth of the rows, up to 10,000."""
+    """2,000 rows, or fewer if more than 16 MB; of few columns a twentieth of the rows, up to 10,000."""
     if n_columns <= _FEW_COLUMNS:
         return min(max(n_rows // 20, 2000), 10_000)
     return min(2000, max(2**21 // n_columns, 1))

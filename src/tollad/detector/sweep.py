@@ -144,7 +144,7 @@ def sweep(
         if number == 0:
             seconds = together.seconds_of_a_step() * detectors[0].settings_.steps * len(groups)
             say(f"{len(grid)} fits of {len(stacks[0])} members, {detectors[0].settings_.steps} steps each, as "
-                f"{len(groups)} stacks: {duration(seconds)}")  # fmt: skip
+                f"{len(groups)} stack{'s' * (len(groups) > 1)}: {duration(seconds)}")  # fmt: skip
         trained |= dict(zip(chosen, together.train(), strict=True))
     found = []
     for number, (detector, stack) in enumerate(zip(detectors, stacks, strict=True)):

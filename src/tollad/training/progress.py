@@ -64,12 +64,13 @@ def duration(seconds: float) -> str:
 
     Examples
     --------
-    >>> duration(8.4), duration(100), duration(7000)
-    ('about 8 seconds', 'about 2 minutes', 'about 1.9 hours')
+    >>> duration(0.3), duration(8.4), duration(100), duration(7000)
+    ('about 1 second', 'about 8 seconds', 'about 2 minutes', 'about 1.9 hours')
     """
-    if seconds < 60:
-        return f"about {max(1, round(seconds))} seconds"
-    return f"about {seconds / 60:.0f} minutes" if seconds < 5400 else f"about {seconds / 3600:.1f} hours"
+    if seconds >= 5400:
+        return f"about {seconds / 3600:.1f} hours"
+    count, unit = (max(1, round(seconds)), "second") if seconds < 60 else (round(seconds / 60), "minute")
+    return f"about {count} {unit}{'s' * (count > 1)}"
 
 
 def _bar(steps: int) -> Any:

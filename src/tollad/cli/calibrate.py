@@ -12,7 +12,6 @@ from tollad.cli.shared import (
     force_option,
     input_options,
     json_option,
-    load_detector,
     normal_option,
     print_result,
 )
@@ -63,11 +62,12 @@ def calibrate(
     from tollad.methods.detector import MethodDetector
     from tollad.series.detector import SeriesDetector
     from tollad.series.reading import normal_part
+    from tollad.serve.answers import load
 
     check_distinct(output, read=(normals,))  # the output may be MODEL itself
     check_output(output, overwrite=force)
     reading: dict[str, Any] = {"header": header, "key": key, "label": label, "normal": normal}
-    detector = load_detector(model, device)
+    detector = load(model, device)
     if isinstance(detector, SeriesDetector):
         dialect = detector.model_.dialect.changed(**written)
         part = normal_part(detector.model_, normals, dialect=dialect, **reading)

@@ -12,7 +12,6 @@ from tollad.cli.shared import (
     force_option,
     input_options,
     json_option,
-    load_detector,
     normal_option,
     print_result,
     threshold_options,
@@ -74,13 +73,14 @@ def evaluate(
     from tollad.detector.results import labels_and_scores, score_blocks
     from tollad.io.outputs import check_distinct, check_output
     from tollad.series.detector import SeriesDetector
+    from tollad.serve.answers import load
     from tollad.warn import warn
 
     check_distinct(plot, read=(model, data))
     if plot is not None:
         plots.picture_format(plot)
         check_output(plot, overwrite=force)
-    detector = load_detector(model, device)
+    detector = load(model, device)
     if isinstance(detector, SeriesDetector):
         from tollad.cli import series
 

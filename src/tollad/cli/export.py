@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tollad.cli.shared import force_option, load_detector
+from tollad.cli.shared import force_option
 from tollad.warn import printable
 
 
@@ -19,10 +19,11 @@ def export(model: str, output: str, force: bool) -> None:
     score OUT DATA does so, too, without torch.
     """
     from tollad.io.outputs import check_distinct, check_output
+    from tollad.serve.answers import load
 
     check_distinct(output, read=(model,))
     check_output(output, overwrite=force)
-    detector = load_detector(model, None)
+    detector = load(model, None)
     if not hasattr(detector, "to_onnx"):
         raise ValueError(
             f"{printable(model)}: is of fit --method, which has no ONNX graph; score with the model itself"

@@ -14,7 +14,6 @@ from tollad.cli.shared import (
     force_option,
     input_options,
     json_option,
-    load_detector,
     print_result,
     tell_of_skipped,
     threshold_options,
@@ -171,8 +170,9 @@ def score(
         graphs.score(model, data, path, of_rows, only_anomalies=only_anomalies, force=force, as_json=as_json)
         return
     from tollad.series.detector import SeriesDetector
+    from tollad.serve.answers import load
 
-    detector = load_detector(model, device)
+    detector: Any = load(model, device)
     if isinstance(detector, SeriesDetector):
         if drift:
             raise click.UsageError("--drift is for rows that are no time steps.")

@@ -135,13 +135,6 @@ def check_label(label: str | None, normal: tuple[str, ...]) -> None:
         raise click.UsageError("--label and --normal belong together: a column, and its values that mean normal.")
 
 
-def load_detector(path: str, device: str | None) -> Any:
-    """Return the detector of a model file: a `TollDetector`, an `ImageDetector` or a `SeriesDetector`."""
-    from tollad.serve.answers import load
-
-    return load(path, device)
-
-
 class Counted:
     """Counts the rows that a command writes, and the anomalies among them.
 

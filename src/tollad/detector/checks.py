@@ -12,16 +12,24 @@ Check: TypeAlias = Callable[[str, Any], None]
 
 
 def number(
-    wanted: str = "a finite number", fits: Callable[[Any], bool] = lambda value: True, *, auto: bool = False
+    wanted: str | None = None,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+    below: float = math.inf,
+    auto: bool = False,
 ) -> Check:
-    """Return a check for finite numbers for which `fits` is true; messages call them `wanted`. `auto` allows "auto"."""
+    """Return a check for finite numbers of a range; messages call them `wanted`, and `auto` allows "auto"."""
+    if wanted is None:
+        wanted = f"a finite number >= {least:g}" if least > -math.inf else f"a finite number > {above:g}"
 
     def check(name: str, value: Any) -> None:
         if auto and isinstance(value, str) and value == "auto":
             return
         if isinstance(value, bool) or not isinstance(value, Real):
             raise TypeError(f"{name} must be {wanted}, not {value!r}")
-        if not math.isfinite(value) or not fits(value):
+        if not (math.isfinite(value) and least <= float(value) <= most and above < float(value) < below):
             raise ValueError(f"{name} must be {wanted}, not {value!r}")
 
     return check
@@ -94,7 +102,7 @@ def contamination(name: str, value: Any) -> None:
         raise TypeError(
             f"{name} must be {wanted}, not 'auto': give false_alarm_rate where the share of anomalies is unknown"
         )
-    number(wanted, lambda share: 0 < share <= 0.5)(name, value)
+    number(wanted, above=0, most=0.5)(name, value)
 
 
 def hidden(name: str, value: Any) -> None:

@@ -61,7 +61,7 @@ PARAMETERS = (
         meaning="""
         Weight of the latent norm against the reconstruction error, both in the units of the inputs that the network
         sees. 0 is the plain autoencoder. "auto" is 1.""",
-        check=checks.number("a finite number >= 0", lambda value: value >= 0, auto=True),
+        check=checks.number(least=0, auto=True),
         option="number",
         metavar="X",
         help="Weight of the latent norm against the reconstruction error.",
@@ -147,7 +147,7 @@ PARAMETERS = (
         meaning="""
         Highest step size of Adam. With corruption the step size warms up and then falls along a cosine, and "auto" is
         2e-3. Without, it is constant, and "auto" is 1e-3.""",
-        check=checks.number("a finite number > 0", lambda value: value > 0, auto=True),
+        check=checks.number(above=0, auto=True),
         option="number",
         metavar="X",
         help="Step size of Adam.",
@@ -224,7 +224,7 @@ PARAMETERS = (
         values="float >= 0",
         meaning="""
         Weight of the distance to the nearest training row against the score of the networks.""",
-        check=checks.number("a finite number >= 0", lambda value: value >= 0),
+        check=checks.number(least=0),
         option="number",
         metavar="X",
         help="Weight of the distance to the nearest training row.",
@@ -287,9 +287,7 @@ PARAMETERS = (
         Share of new normal rows that `predict` may call anomalous. If given, `contamination` has no effect: a fifth of
         the training rows, or as many as the rate needs, is held out, and the threshold is placed by their scores
         (split conformal). On average the rate holds for all rows that are exchangeable with those held out.""",
-        check=checks.optional(
-            checks.number("a share of the normal rows, 0 < false_alarm_rate < 1", lambda value: 0 < value < 1)
-        ),
+        check=checks.optional(checks.number("a share of the normal rows, 0 < false_alarm_rate < 1", above=0, below=1)),
         option="rate",
         metavar="X",
         help="Share of new normal rows to call anomalous; holds out rows.",

@@ -85,11 +85,11 @@ _CHECKS: dict[str, checks.Check] = {
     "batch_size": checks.integer(1),
     "steps": checks.integer(1),
     "n_members": checks.integer(1),
-    "beta": checks.number("a finite number >= 0", lambda value: value >= 0),
-    "learning_rate": checks.number("a finite number >= 0", lambda value: value >= 0),
+    "beta": checks.number(least=0),
+    "learning_rate": checks.number(least=0),
     "hidden": checks.optional(checks.hidden),
     "neighbors": checks.integer(0),
-    "neighbor_weight": checks.number("a finite number >= 0", lambda value: value >= 0),
+    "neighbor_weight": checks.number(least=0),
     "n_channels": checks.optional(checks.integer(1)),
 }
 

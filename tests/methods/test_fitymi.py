@@ -167,7 +167,7 @@ def test_grey_images_are_shown_in_three_equal_channels():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"backbone": "vit"}, "backbone must be one of efficientnet_lite2, random, not 'vit'"),
+        ({"backbone": "vit"}, "backbone must be efficientnet_lite2 or random, or the folder of a vision .*, not 'vit'"),
         ({"task": "centre", "judge": "head"}, "judge='head' needs task='fakes'"),
         ({"kinds": ("mixup",)}, "no fakes 'mixup'"),
     ],

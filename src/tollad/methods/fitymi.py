@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, cast
@@ -17,7 +18,7 @@ from tollad.methods.base import Watched
 from tollad.methods.classical import squared_distances
 from tollad.methods.layers import Adam, build
 from tollad.methods.neural import Neural, Phase, effective_rank
-from tollad.methods.trunks import Backbone, look, trunk
+from tollad.methods.trunks import BACKBONES, look, trunk
 
 Task: TypeAlias = Literal["fakes", "centre"]
 Judge: TypeAlias = Literal["neighbours", "head"]
@@ -61,15 +62,16 @@ class FITYMI(Neural):
     NOTE[DIFF] The authors take images of a diffusion model that was trained on the normal class as fakes; these are not
     public. Here they are made of the normal images, see `tollad.methods.fakes`: another method, with other numbers.
 
-    NOTE[DIFF] The backbone is EfficientNet-Lite2 for the authors' ViT-B/16, its features divided by their length:
-    without that, direction and size are mixed. All of it is frozen and a
-    residual adapter, which begins at 0, is trained behind it; or its last `trained_blocks` are trained and there is no
+    NOTE[DIFF] The default backbone is EfficientNet-Lite2 for the authors' ViT-B/16, its features divided by their
+    length: without that, direction and size are mixed. All of it is frozen and a residual adapter, which begins at 0,
+    is trained behind it; or its last `trained_blocks` are trained and there is no
     adapter. Adam, no crops and no flips, for gradient descent with both: so the frozen part sees each image once.
 
     Parameters
     ----------
-    backbone : {"efficientnet_lite2", "random"}
-        The first needs the extra `vision`; the second shows what pre-training gives.
+    backbone : {"efficientnet_lite2", "random"} or text
+        The first needs the extra `vision`; the second shows what pre-training gives. Any other text is the folder of a
+        vision transformer (extra `vit`), see `tollad.methods.vit.load`: with ViT-B/16 it is the authors' backbone.
     trained_blocks : int >= 0
         How many of the last blocks are trained.
     side : int
@@ -93,7 +95,7 @@ class FITYMI(Neural):
     """
 
     scale: str = "unit"
-    backbone: Backbone = "efficientnet_lite2"
+    backbone: str = "efficientnet_lite2"
     trained_blocks: int = 0
     side: int = 224
     n_fit: int | None = None
@@ -109,6 +111,11 @@ class FITYMI(Neural):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.backbone not in BACKBONES and not os.path.isdir(self.backbone):
+            raise ValueError(
+                f"backbone must be {' or '.join(BACKBONES)}, or the folder of a vision transformer, "
+                f"not {self.backbone!r}"
+            )
         fakes.check(self.kinds)
         if self.judge == "head" and self.task != "fakes":
             raise ValueError("judge='head' needs task='fakes': without fakes no head is trained")

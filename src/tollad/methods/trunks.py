@@ -6,17 +6,18 @@ import copy
 import functools
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tollad.methods import vit
 from tollad.methods.layers import build
 
-Backbone: TypeAlias = Literal["efficientnet_lite2", "random"]
+BACKBONES = ("efficientnet_lite2", "random")
+"""The names of backbones; any other is the folder of a vision transformer."""
 
 # Images that the frozen part sees at once: always as many, so that no output depends on the others.
 _BLOCK = 16
@@ -35,11 +36,14 @@ class Trunk:
         -> (B, dim). Without trained blocks it is the identity.
     dim : int
         Number of features.
+    side : int or None
+        The only size of images that it takes; None for any.
     """
 
     frozen: Callable[[Tensor], Tensor]
     tail: nn.Module
     dim: int
+    side: int | None = None
 
 
 class _Pooled(nn.Module):
@@ -49,10 +53,13 @@ class _Pooled(nn.Module):
 
 
 @functools.cache
-def _trunk(backbone: Backbone, n_trained: int) -> Trunk:
+def _trunk(backbone: str, n_trained: int) -> Trunk:
     if backbone == "random":
         blocks = build(lambda: nn.Sequential(*map(_random_block, _RANDOM_WIDTHS, _RANDOM_WIDTHS[1:])), 0)
         return _split(nn.Identity(), list(blocks.children()), [_Pooled()], n_trained, _RANDOM_WIDTHS[-1])
+    if backbone not in BACKBONES:
+        known = vit.load(backbone)
+        return replace(_split(known.first, known.blocks, known.last, n_trained, known.dim), side=known.side)
     from tollad.images.backbones import load_efficientnet_lite2
 
     network = copy.deepcopy(load_efficientnet_lite2()[0])
@@ -79,25 +86,26 @@ def _split(first: nn.Module, blocks: list[nn.Module], last: list[nn.Module], n_t
     return Trunk(frozen, nn.Sequential(*trained), dim)
 
 
-def trunk(backbone: Backbone, n_trained: int) -> Trunk:
+def trunk(backbone: str, n_trained: int) -> Trunk:
     """Return a backbone whose tail is a copy that may be trained.
 
     Parameters
     ----------
-    backbone : {"efficientnet_lite2", "random"}
-        The second is three convolutions with random weights: what a method does without pre-training.
+    backbone : {"efficientnet_lite2", "random"} or path
+        The second is three convolutions with random weights: what a method does without pre-training. Any other is the
+        folder of a vision transformer, see `tollad.methods.vit.load`.
     n_trained : int >= 0
         How many of its last blocks the tail holds.
 
     Raises
     ------
     ValueError
-        If the backbone has fewer blocks.
+        If the backbone has fewer blocks, or the folder holds none.
     ImportError
-        If the package with the weights is not installed.
+        If the package with the weights, or that reads them, is not installed.
     """
     known = _trunk(backbone, n_trained)
-    return Trunk(known.frozen, copy.deepcopy(known.tail).requires_grad_(True), known.dim)
+    return replace(known, tail=copy.deepcopy(known.tail).requires_grad_(True))
 
 
 class _Images:
@@ -114,7 +122,7 @@ class _Images:
         return isinstance(other, _Images) and self._digest == other._digest
 
 
-def look(backbone: Backbone, n_trained: int, side: int, images: NDArray[np.float64]) -> NDArray[np.float32]:
+def look(backbone: str, n_trained: int, side: int, images: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return what the frozen part makes of images; features of the last few calls are remembered: trials repeat them.
 
     Parameters
@@ -122,24 +130,31 @@ def look(backbone: Backbone, n_trained: int, side: int, images: NDArray[np.float
     backbone, n_trained
         As of `trunk`.
     side : int
-        To which images are enlarged.
+        To which images are enlarged; a vision transformer takes that of its own only.
     images : ndarray, (n, 1 or 3, height, width)
         Values from 0 to 1; grey ones are shown as three equal channels.
 
     Returns
     -------
-    ndarray, (n, dim) or (n, c, h, w)
+    ndarray, (n, dim), or (n, c, h, w), or (n, tokens, dim)
+
+    Raises
+    ------
+    ValueError
+        If the backbone takes another `side` only.
     """
+    if (only := _trunk(backbone, n_trained).side) not in (None, side):
+        raise ValueError(f"this vision transformer takes images of {only} x {only} pixels: side must be {only}")
     pixels = images.astype(np.float32)
     return _look(backbone, n_trained, side, pixels) if n_trained else _remembered(backbone, side, _Images(pixels))
 
 
 @functools.lru_cache(maxsize=3)
-def _remembered(backbone: Backbone, side: int, images: _Images) -> NDArray[np.float32]:
+def _remembered(backbone: str, side: int, images: _Images) -> NDArray[np.float32]:
     return _look(backbone, 0, side, images.pixels)
 
 
-def _look(backbone: Backbone, n_trained: int, side: int, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+def _look(backbone: str, n_trained: int, side: int, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     frozen, seen = _trunk(backbone, n_trained).frozen, []
     with torch.inference_mode():
         for start in range(0, len(pixels), _BLOCK):

@@ -1,4 +1,4 @@
-"""Files: text, Parquet, arrays and folders of images as streams of rows; results; and whole files or none.
+"""Files: text, Parquet, arrays and folders of images as streams of rows; results; atomic writing of files.
 
-It knows tables and no detector: what a model expects of a file is handed in, as `tollad.io.source.Expected`.
+This room knows tables and no detector. What a model expects of a file comes in as `tollad.io.source.Expected`.
 """

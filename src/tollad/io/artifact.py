@@ -1,4 +1,4 @@
-"""Save metadata and tensors as one file, a model or a checkpoint, and load it. This knows no detector and no torch."""
+"""Models and checkpoints as files: metadata and tensors, without knowledge of detectors or torch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def save(
     path : str or os.PathLike
         The file to write.
     kind : {"model", "image model", "method model", "checkpoint"}
-        What the file holds; `load` must be given the same.
+        Kind of the content; `load` needs the same.
     metadata : mapping of str to JSON
         Plain values, see `tollad.io.files.pack`. The key ``kind`` is reserved; ``versions`` is replaced by the versions
         of Python and the packages that write the file, so that what `load` returned can be saved again.
@@ -82,9 +82,9 @@ def load(
     path : str or os.PathLike
         The file to read.
     kind : {"model", "image model", "method model", "checkpoint"}
-        What the file has to hold.
+        Kind of the content.
     sha256 : str, optional
-        Which file it has to be, see `tollad.io.files.read_packed`.
+        Expected digest of the file, see `tollad.io.files.read_packed`.
 
     Returns
     -------
@@ -129,10 +129,10 @@ def group(tensors: Mapping[str, T], prefix: str) -> dict[str, T]:
 
 
 def seal(metadata: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]], key: str = "") -> str:
-    """Return what parts that belong together are told by, as 64 hex digits, for `save` to keep among the metadata.
+    """Return 64 hex digits that show that metadata and tensors belong together, for the metadata of `save`.
 
-    A file whose bytes are whole may still hold parts of several. Without a `key`, whoever writes files on purpose can
-    seal them, too: see `load(..., sha256=...)`.
+    The digest of a file does not detect that its parts come from several files. Without a `key` anybody can compute
+    the seal, too; against that, see `load(..., sha256=...)`.
     """
     kept = {name: value for name, value in metadata.items() if name not in ("kind", "seal", "versions")}
     code = hmac.new(key.encode(), json.dumps(kept).encode(), "sha256")
@@ -150,9 +150,9 @@ def unknown(path: str | os.PathLike[str], error: Exception) -> ValueError:
 
 @contextmanager
 def understood(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn any error within the block, where the content of a file is interpreted, into `unknown`.
+    """Turn any error within the block, which interprets the content of a file, into that of `unknown`.
 
-    A digest can be right for any content, and unexpected content raises errors of any kind.
+    Content with a correct digest may still be anything, and so may the error that it raises.
     """
     try:
         yield

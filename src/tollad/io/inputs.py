@@ -1,4 +1,4 @@
-"""The rows of a file as a model takes them, block by block."""
+"""Reading the rows of a file block by block, as a model takes them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def row_blocks(
 ) -> Iterator[RowBlock]:
     """Read the rows of a file block by block, as a model takes them.
 
-    What a column is, the model knows; it is never decided by a block.
+    The kinds of columns are those of the model; they never depend on a block.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ def row_blocks(
     header : bool or None
         As in `tollad.io.training.read_training_rows`; None is as it was at fit.
     column : str, optional
-        A column to hand on as text, such as a label or an identifier; it need not be a feature. Of a folder of images
-        it is `file` if none is asked for.
+        A column to return as text, such as a label or an identifier; it need not be a feature. For a folder of images
+        the default is `file`.
     beside : sequence of str
         More such columns.
     reject : callable, optional
@@ -82,7 +82,7 @@ def row_blocks(
     ------
     ValueError, OSError
         If the file cannot be read, has other columns or shapes than at fit, or a value that is not of the kind of its
-        column. With `reject`, if no row of the file can be read, or none of its first block: it is another file then.
+        column. With `reject`, only if no row of the file, or none of its first block, can be read.
     """
     if is_images(path):
         yield from _image_blocks(expected, path, column, beside, reject)
@@ -140,9 +140,9 @@ def readable(block: Block, columns: Sequence[Column], names: Sequence[str], reje
     names : sequence of str
         Those that are not dropped.
     reject : callable
-        Is told of the other rows, see `tollad.io.sources.open_table`.
+        Called for each of the other rows, see `tollad.io.sources.open_table`.
     any_read : bool
-        Whether rows were read before. If not, and none of these can be, the first of them is an error.
+        Whether rows were read before. If not, and no row of the block can be read, the first of them is an error.
     """
     bad: dict[int, str] = {}
     for name in names:
@@ -196,7 +196,7 @@ def read_rows(
     dialect: Dialect | None = None,
     max_gib: float = MAX_GIB,
 ) -> TableOrArray:
-    """Read the rows of a file as a model takes them, all into memory: those labelled normal, or all of them.
+    """Read the rows of a file into memory, as a model takes them: those labelled normal, or all.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ def _image_blocks(
 
 
 def column_of_images(source: ImageSource, wanted: str) -> str:
-    """Return the name of the column that a user calls `wanted`, see `tollad.io.sources.resolve_column`."""
+    """Return the column `wanted` of a source of images, see `tollad.io.sources.resolve_column`."""
     if not source.columns:
         raise ValueError(
             f"{source.path}: has no column {wanted!r}, since no file of labels lies beside it; put it there, with "
@@ -310,7 +310,7 @@ def _array_blocks(expected: Expected, path: str, array: NDArray[Any]) -> Iterato
 
 
 def check_columns(source: TableSource, names: Sequence[str], ignored: Collection[str | None]) -> None:
-    """Raise ValueError for a file that lacks a column of the fit, or has another one that is not to be ignored."""
+    """Raise ValueError for a file that lacks a column of the fit, or has a further one that is not in `ignored`."""
     missing = [name for name in names if name not in source.names]
     unknown = [name for name in source.names if name not in names and name not in ignored and name not in source.index]
     if missing:

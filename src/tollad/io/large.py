@@ -23,7 +23,7 @@ from tollad.tables.survey import Survey, decided
 
 
 class Keep(Protocol):
-    """Says which rows of a block to learn from."""
+    """Selects the rows of a block to learn from."""
 
     def __call__(self, block: Block) -> NDArray[np.bool_]: ...
     def check(self) -> None:
@@ -40,7 +40,7 @@ _COPIED = 1 << 20
 
 @contextmanager
 def spooled_input() -> Iterator[BinaryIO]:
-    """Keep what standard input holds, to be read as often as needed: in memory if it is little, else in a file.
+    """Store standard input for repeated reading: in memory if it is small, else in a temporary file.
 
     Raises
     ------
@@ -61,9 +61,9 @@ def spooled_input() -> Iterator[BinaryIO]:
 
 
 def is_large(path: str, spooled: BinaryIO | None = None) -> bool:
-    """Return whether the rows of a table are to be learnt from on disk rather than in memory, by their size."""
+    """Return whether a table is so large that its rows should stay on disk during a fit."""
     if path.lower().endswith((".parquet", ".pq")):
-        from pyarrow import parquet  # slow to import: it brings clients of cloud storage
+        from pyarrow import parquet  # slow to import, with its clients of cloud storage
 
         with open(path, "rb") as file:
             metadata = parquet.read_metadata(file)
@@ -73,16 +73,16 @@ def is_large(path: str, spooled: BinaryIO | None = None) -> bool:
     else:
         place = spooled.tell()
         size, _, zipped = spooled.seek(0, os.SEEK_END), spooled.seek(0), spooled.read(2) == b"\x1f\x8b"
-        spooled.seek(place)  # somebody may have read a part of it
+        spooled.seek(place)  # a part of it may have been read
     return size * (_EXPANSION_OF_GZIP if zipped else _EXPANSION) > stored.IN_MEMORY_BYTES
 
 
 def large_rows(
     source: TableSource, names: Sequence[str], asked: Mapping[str, str], keep: Keep, *, named: bool = True
 ) -> tuple[LargeRows, int]:
-    """Put the rows of a table on disk, to be learnt from, as `fit_columns` and `to_codes` of `tollad.tables` read them.
+    """Write the rows of a table to disk for a fit, read as by `fit_columns` and `to_codes` of `tollad.tables`.
 
-    Memory holds a block of rows at a time, and the levels of categories.
+    Only a block of rows and the levels of categories are in memory.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def large_rows(
     -------
     rows : LargeRows
     n_read : int
-        How many rows the table has, whether they were kept or not.
+        Number of rows of the table, kept or not.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def large_rows(
 def _survey(
     source: TableSource, names: Sequence[str], asked: Mapping[str, str], keep: Keep
 ) -> tuple[list[Column], int, int]:
-    """Return what the columns are, but for the constants of dates, and how many rows there are and are kept."""
+    """Return the columns without the constants of dates, the number of rows, and the number of kept rows."""
     counted: set[str] = set()
     while True:
         surveys = [Survey(name, asked.get(name), counted=name in counted, most_levels=MOST_LEVELS) for name in names]
@@ -149,14 +149,14 @@ def _survey(
 
 
 def _kept(block: Block, names: Sequence[str], keep: Keep) -> tuple[pa.Table, Where]:
-    """Return the rows of a block to learn from, and what says where each stands."""
+    """Return the rows of a block to learn from, and a function that names the place of each."""
     mask = keep(block)
     numbers = np.flatnonzero(mask)
     return block.select(names).filter(pa.array(mask)), lambda row: block.where(int(numbers[row]))
 
 
 def _with_dates(columns: Sequence[Column], file: RowFile) -> list[Column]:
-    """Return the columns with the constants of their dates, now that all of these are on disk."""
+    """Return the columns with the constants of dates, from all dates on disk."""
     kept = [column for column in columns if column.kind != "drop"]
     places = [number for number, column in enumerate(kept) if column.kind == "date"]
     if not places:
@@ -174,6 +174,6 @@ def _with_dates(columns: Sequence[Column], file: RowFile) -> list[Column]:
 
 def _fingerprint(path: str) -> tuple[int, int] | None:
     if not os.path.exists(path):
-        return None  # standard input, which is kept in a file of our own
+        return None  # standard input, which is in a temporary file
     status = os.stat(path)
     return status.st_size, status.st_mtime_ns

@@ -26,7 +26,7 @@ class RowBlock:
     first_row : int
         Number of the first row in the file, from 0.
     rows : pyarrow.Table or ndarray
-        What the methods of the detector take.
+        As the methods of a detector take them.
     column : str or None
         Name of the column that was asked for.
     values : list of n str or None
@@ -53,7 +53,7 @@ class RowBlock:
 
 
 def rows_in_block(shape: Sequence[int]) -> int:
-    """Return how many rows of some shape, such as images, a block holds."""
+    """Return how many rows of a shape, such as that of images, are in a block."""
     return max(1, _BLOCK_VALUES // math.prod(shape))
 
 
@@ -68,10 +68,10 @@ def take_rows(rows: TableOrArray, order: NDArray[np.intp]) -> TableOrArray:
 
 
 def concat_rows(parts: Sequence[TableOrArray]) -> TableOrArray:
-    """Return rows of one kind one below the other."""
+    """Concatenate tables, or arrays."""
     return pa.concat_tables(parts) if isinstance(parts[0], pa.Table) else np.concatenate(parts)
 
 
 def with_names(rows: NDArray[np.float64], names: Sequence[str]) -> pa.Table:
-    """Return rows as a table, from which scikit-learn takes the names of the columns."""
+    """Return an array as a table, so that scikit-learn finds the names of the columns."""
     return pa.table([pa.array(column) for column in rows.T], names=list(names))

@@ -1,4 +1,4 @@
-"""How the file of a fit was read, kept in the model file, and what follows for later files as plain values."""
+"""How the file of a fit was read, as kept in the model file, and what later files must be."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Source:
     Attributes
     ----------
     name : str
-        Of the file, without its folder.
+        Name of the file, without its folder.
     n_read, n_used : int
         Rows in the file, and those that were trained on.
     header : bool, default True
@@ -26,7 +26,7 @@ class Source:
     label : str or None
         The column that said which rows are normal.
     normal : tuple of str
-        Its values that mean normal.
+        The values of the label that mean normal.
     drop : tuple of str
         Columns that are no features.
     images : dict or None
@@ -51,7 +51,7 @@ class Source:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """Return the way back from `to_json`; ValueError or TypeError for a record that is none."""
+        """Return the source of a record of `to_json`; ValueError or TypeError if it is not valid."""
         self = cls(**{**record, "normal": tuple(record["normal"]), "drop": tuple(record["drop"])})
         texts = (self.name, *self.normal, *self.drop, *([] if self.label is None else [self.label]))
         if not all(isinstance(text, str) for text in texts) or not isinstance(self.header, bool):
@@ -65,7 +65,7 @@ class Source:
 
     @classmethod
     def of_version_1(cls, notes: Mapping[str, Any]) -> Self | None:
-        """Return the record that the commands kept among the notes in files of version 1; None if they kept none."""
+        """Return the source from the notes of a file of version 1; None if they have none."""
         if not {"source", "n_read", "n_used"} <= notes.keys():
             return None
         known = ("n_read", "n_used", "header", "label", "images", "dialect")
@@ -74,7 +74,7 @@ class Source:
 
 
 def notes_and_source(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], Source | None]:
-    """Return the notes of the user and the record of the commands, which was among the notes in files of version 1."""
+    """Return the notes of the user and the source. In files of version 1 the source was among the notes."""
     notes = dict(metadata["notes"])
     if "source" in metadata:
         return notes, None if metadata["source"] is None else Source.from_json(metadata["source"])
@@ -84,7 +84,7 @@ def notes_and_source(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], Sourc
 
 @dataclass(frozen=True)
 class Expected:
-    """What the rows of a file have to be.
+    """What the file to be scored must be.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class Expected:
     images : Shaping or None
         How images are brought into one form; None: the model knows no images.
     dialect : Dialect
-        How text was written at fit, and is ever after.
+        How text is written: as at fit.
     """
 
     shape: tuple[int, ...]
@@ -114,7 +114,7 @@ class Expected:
 
     @property
     def names(self) -> list[str]:
-        """The columns that have to be in the file."""
+        """The columns that the file must have."""
         return [column.name for column in self.columns if column.kind != "drop"]
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Standard output as results are written to it: all of them, or a sentence that says why not."""
+"""Standard output: writing all of a result, or an error that says why not."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import BinaryIO, TextIO
 
 @contextlib.contextmanager
 def standard_output() -> Iterator[None]:
-    """Turn the error of a full disk into a sentence.
+    """Give the error of a full disk a message that names standard output.
 
-    The system's own error names no file, since standard output has no name: a user would read only "No space left on
-    device" and look for it in the wrong place.
+    The error of the system names no file, since standard output has no name.
     """
     try:
         yield
@@ -27,7 +26,7 @@ def standard_output() -> Iterator[None]:
 
 
 def output_bytes() -> BinaryIO:
-    """Return standard output as a binary file; OSError if it was closed from the beginning."""
+    """Return standard output as a binary file; OSError if it is closed."""
     stream: TextIO | None = sys.stdout
     if stream is None:
         raise OSError("cannot write to standard output: it is closed; name a file to write to")

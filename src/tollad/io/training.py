@@ -1,4 +1,4 @@
-"""The rows of a file to fit a detector on."""
+"""Reading the rows of a file for a fit."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Training:
-    """What to fit a detector on.
+    """Rows for a fit, and how they were read.
 
     Attributes
     ----------
     rows : pyarrow.Table, ndarray or LargeRows
-        What `TollDetector.fit` takes: a table with one type a column, or an array where the file has no column names.
-        Of a large file the rows are on disk.
+        As `TollDetector.fit` takes them: a table with one type for each column, or an array if the file has no column
+        names. The rows of a large file are on disk.
     columns : dict of str to str or None
-        The kinds that were asked for, by name: the parameter `columns` of the detector.
+        The kinds given by the user, for the parameter `columns` of the detector.
     source : Source
-        What the rows were, to be kept with the model and used by `row_blocks`.
+        How the file was read, to be kept with the model for later files.
     """
 
     rows: TableOrArray | LargeRows
@@ -63,7 +63,7 @@ def read_training_rows(
     dialect: Dialect | None = None,
     max_gib: float = MAX_GIB,
 ) -> Training:
-    """Read the rows to fit a detector on: into memory, or what would take much of it, to disk.
+    """Read the rows for a fit into memory, or to disk if they would take much memory.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def read_training_rows(
     drop : sequence of str
         Columns that are no features.
     kinds : mapping of str to str, optional
-        What columns are; all others are decided by their values, see `tollad.tables.survey.fit_columns`.
+        Kinds of columns; that of all others follows from their values, see `tollad.tables.survey.fit_columns`.
     shaping : Shaping, optional
         How images are brought into one form; for images only.
     dialect, max_gib

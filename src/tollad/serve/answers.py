@@ -1,4 +1,4 @@
-"""A model file of any kind as a detector, and what it says of samples as columns of equal length."""
+"""The detector of any model file, and its results for samples as columns of equal length."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Detector: TypeAlias = "TollDetector | ImageDetector | SeriesDetector | MethodDet
 
 
 def load(path: str | os.PathLike[str], device: str | None = None) -> Detector:
-    """Return the detector of a model file, whatever it is of.
+    """Load the detector of a model file of rows, images or series.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Detector:
     """
     metadata = artifact.described(path)
     if metadata.get("kind") == "image model":
-        # What images need takes long to import, and no other model needs it.
+        # Slow to import, and needed for models of images only.
         from tollad.images.detector import ImageDetector
 
         return ImageDetector.load(path)
@@ -57,7 +57,7 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Detector:
 
 
 def answers(detector: Detector, samples: Any) -> dict[str, NDArray[Any]]:
-    """Return what a detector says of n samples: rows, images or successive time steps.
+    """Score n samples, which are rows, images or successive time steps.
 
     Parameters
     ----------
@@ -93,10 +93,10 @@ def answers(detector: Detector, samples: Any) -> dict[str, NDArray[Any]]:
 def judged(
     detector: Detector, scores: NDArray[np.float64], alarms: NDArray[np.bool_] | None = None
 ) -> dict[str, NDArray[Any]]:
-    """Return what `answers` does of samples whose scores are known; of a series with its alarms."""
+    """Return the results of `answers` for given scores; for a series, `alarms` are given, too."""
     said = {"anomaly_score": scores, "anomaly": scores > -detector.offset_ if alarms is None else alarms}
     if detector.decision_.calibration_scores is not None:
-        known = np.isfinite(scores)  # a causal series has no score before its first window
+        known = np.isfinite(scores)  # a causal series has no scores before the end of its first window
         said["p_value"] = np.full(len(known), np.nan)
         said["p_value"][known] = detector.decision_.p_values(scores[known])
     return said

@@ -32,7 +32,7 @@ try:
 except ImportError as error:
     raise ImportError("ONNX files need the package onnx: pip install 'tollad[onnx]'") from error
 
-# With what the graphs of images and series are made of: they take it from here, where a missing extra is named.
+# The graphs of images and series import these from here, where the error for a missing extra is raised.
 __all__ = [
     "Filled",
     "Graph",
@@ -47,12 +47,12 @@ __all__ = [
     "write_onnx",
 ]
 
-# Kept rows whose distances are compared in double precision: single precision may mistake their order.
+# For so many candidates distances are compared in double precision, since single precision may confuse their order.
 _N_CANDIDATES = 8
-# Beyond this a row is a kept row itself but for rounding.
+# Below this distance a row equals a kept row up to rounding.
 _SAME = 1e-9
-# Rows are filled up to whole multiples, and narrow products to a width: else kernels for odd ends, which round in other
-# ways, would give a row other bits in other company.
+# Rows are padded to a multiple, and narrow products to a width. Otherwise special kernels for the remainder, which
+# round differently, would make the bits of a row depend on its batch.
 _ROWS, _WIDTH = 8, 16
 
 
@@ -114,7 +114,7 @@ def to_bytes(model: Model) -> bytes:
 
 
 def network_of(model: Model) -> RowWise:
-    """Return the stack as it scores; ValueError for what is no dense network over a table."""
+    """Return the scoring form of the stack; ValueError unless it is a dense network over a table."""
     name, shape = model.record.settings.network, model.record.input_shape
     if len(shape) != 1:
         raise ValueError(f"rows of shape {shape} cannot be exported; an ONNX file takes tables")
@@ -131,7 +131,7 @@ def network_of(model: Model) -> RowWise:
 
 
 class Filled:
-    """Rows filled up to a whole multiple, and cut to their number again."""
+    """Pads rows to a multiple, and removes the padding again."""
 
     def __init__(self, graph: Graph, rows: str) -> None:
         self._graph = graph
@@ -140,13 +140,13 @@ class Filled:
         self._added = graph("Mod", graph("Sub", multiple, graph("Mod", self._n, multiple)), multiple)
 
     def up(self, value: str, *, n_axes: int = 1) -> str:
-        """Return a value, (n, ...), with rows of zeros after its own."""
+        """Append rows of zeros to a value, (n, ...)."""
         zeros = [self._zero] * (n_axes - 1)
         pads = self._graph("Concat", self._zero, *zeros, self._added, *zeros, axis=0)
         return self._graph("Pad", value, pads)
 
     def back(self, value: str, output: str) -> str:
-        """Return the rows of a value, (n, ...), that were there."""
+        """Remove the appended rows of a value."""
         return self._graph("Slice", value, self._zero, self._n, output=output)
 
 
@@ -200,7 +200,7 @@ def _date(graph: Graph, column: Column, days: str, zero: str, one: str) -> list[
         turns = graph("Sub", turns, graph("Floor", turns))
         angle = graph("Mul", turns, graph.constant(2 * np.pi))
         parts.append(graph("Sin", angle))
-        # Runtimes lack a cosine in double precision.
+        # ONNX runtimes lack a cosine in double precision.
         parts.append(graph("Sin", graph("Add", angle, graph.constant(np.pi / 2))))
     parts = [graph("Where", missing, zero, part) for part in parts]
     return [*parts, graph("Where", missing, one, zero)]
@@ -229,7 +229,7 @@ def views_of(graph: Graph, features: Features, rows: str) -> list[str]:
         return [scaled]
     size = graph("Abs", scaled)
     root = graph("Sqrt", graph("Add", graph("Mul", size, size), one))
-    # Runtimes lack arcsinh in double precision.
+    # ONNX runtimes lack arcsinh in double precision.
     short = graph("Mul", graph("Sign", scaled), graph("Log", graph("Add", size, root)))
     short = graph(
         "Div", graph("Sub", short, graph.constant(features.arcsinh_mean)), graph.constant(features.arcsinh_scale)
@@ -323,7 +323,7 @@ def _distance(graph: Graph, nearest: Nearest, view: int, rows: str) -> str:
     others = graph("Gather", graph.constant(kept), at, axis=0)
     apart = graph("Sub", graph("Unsqueeze", rows, graph.axes(1)), others)
     distances = graph("ReduceL2", apart, axes=[2], keepdims=0)
-    # A row that equals one that was drawn once is taken for it, and not compared with itself.
+    # A row equal to one that was drawn once counts as that row, which is not its own neighbour.
     is_same = graph("LessOrEqual", distances, graph.constant(_SAME))
     alone = graph("Gather", graph.constant(nearest.alone, np.bool_), at, axis=0)
     if len(kept) > 1:

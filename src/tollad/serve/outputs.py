@@ -1,4 +1,4 @@
-"""What every graph ends with: label, decision function and p-value, and the file that says what wrote it."""
+"""The end of every graph: label, decision function and p-value; and the graph as a file with metadata and digest."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _OPSET, _ML_OPSET = 17, 3
 def finished(
     graph: Graph, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto], known: Mapping[str, Any]
 ) -> bytes:
-    """Return a graph as a file that says of itself what is `known`, and the digest of all its bytes."""
-    # An input that is an initializer, too, may be given or not.
+    """Return a graph as the bytes of a file, with the metadata `known` and a digest of all bytes."""
+    # An input with an initializer is optional.
     every = [*inputs, helper.make_tensor_value_info("threshold", TensorProto.DOUBLE, [])]
     proto = helper.make_model(
         helper.make_graph(graph.nodes, "tollad", every, outputs, graph.initializers),
@@ -31,7 +31,7 @@ def finished(
         producer_name="tollad",
         producer_version=__version__,
     )
-    proto.ir_version = 8  # as old as the operators, for older runtimes
+    proto.ir_version = 8  # the oldest version with these operators, for older runtimes
     said = {"format": FORMAT, "tollad": __version__, **known}
     helper.set_model_props(proto, {DIGEST: NO_DIGEST, "tollad": json.dumps(said)})
     checker.check_model(proto)
@@ -44,7 +44,7 @@ def answers(graph: Graph, decision: Decision, score: str) -> list[ValueInfoProto
     """Add label, decision function and p-value, and return the outputs of the graph."""
     threshold = graph.constant(decision.threshold, name="threshold")
     graph("Sub", threshold, score, output="scores")
-    # Less by what is a tie.
+    # Lower by the tolerance for ties.
     least = graph("Sub", score, graph("Mul", graph("Abs", score), graph.constant(TIE)))
     is_anomaly = graph("Greater", least, threshold)
     graph("Where", is_anomaly, graph.constant(-1, np.int64), graph.constant(1, np.int64), output="label")
@@ -59,12 +59,12 @@ def answers(graph: Graph, decision: Decision, score: str) -> list[ValueInfoProto
 
 
 def _p_value(graph: Graph, calibration: NDArray[np.float64], score: str) -> None:
-    """Add ``(1 + #{calibration scores >= score}) / (m + 1)``, found by halving."""
+    """Add ``(1 + #{calibration scores >= score}) / (m + 1)``, by binary search."""
     m = len(calibration)
     step = 1 << (m.bit_length() - 1)
     padded = np.concatenate([calibration, np.full(2 * step, np.inf)])
     values, zero = graph.constant(padded), graph.constant(0, np.int64)
-    below = graph("Mul", graph("Cast", score, to=TensorProto.INT64), zero)  # zeros, one a row
+    below = graph("Mul", graph("Cast", score, to=TensorProto.INT64), zero)  # a zero for each row
     while step:
         last = graph("Gather", values, graph("Add", below, graph.constant(step - 1, np.int64)))
         further = graph("Where", graph("Less", last, score), graph.constant(step, np.int64), zero)

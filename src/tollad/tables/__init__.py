@@ -1,4 +1,4 @@
-"""What a row is: kinds of columns, frames as matrices of numbers, preprocessing, and rows beyond memory.
+"""Tables: kinds of columns, frames as matrices of numbers, preprocessing, and rows beyond memory.
 
-It knows numbers and columns. It opens no file that a user names, and never loads torch.
+This room knows columns and numbers. It never opens a file of the user and never imports torch.
 """

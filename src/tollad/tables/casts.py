@@ -1,4 +1,4 @@
-"""Casts of Arrow columns to the types that columns are read as."""
+"""Casts of Arrow columns to numbers and timestamps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def to_timestamp(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def tried(read: Callable[[pa.ChunkedArray], pa.ChunkedArray], column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Return what a column reads as; None if some value cannot be read so."""
+    """Return `read(column)`; None if it fails for some value."""
     try:
         # Arrow builds an error for each value that it cannot read. Trying the first hundred rows saves seconds.
         read(column[:100])

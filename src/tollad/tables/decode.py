@@ -1,4 +1,4 @@
-"""The way back from matrices to values, and the values of a table as they were understood."""
+"""From matrices back to values, and the values of a table in the types of its columns."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tollad.tables.values import FIRST_DAY, LAST_DAY, typed_as
 
 
 def typed(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}".format) -> pa.Table:
-    """Return rows as they were understood: numbers, timestamps, and text for categories.
+    """Convert a table to the types of its columns: numbers, timestamps, and text for categories.
 
-    `fit_columns` and `encode` give the same for the result as for the table; all reading and checking is done.
+    `fit_columns` and `encode` give the same results for the converted table as for the original one.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def typed(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}"
 
 
 def values_of(table: pa.Table, columns: Sequence[Column]) -> NDArray[np.object_]:
-    """Return the values of a table as `typed` has them: (n, number of columns), None where missing or dropped."""
+    """Return the values of a table after `typed`: (n, number of columns), None where missing or dropped."""
     values = np.full((table.num_rows, len(columns)), None, dtype=object)
     for number, column in enumerate(typed(table, columns).columns):
         values[:, number] = column.to_pylist()
@@ -58,8 +58,8 @@ def values_of(table: pa.Table, columns: Sequence[Column]) -> NDArray[np.object_]
 def decode(matrix: NDArray[np.float64], columns: Sequence[Column]) -> NDArray[np.object_]:
     """Return encoded rows, or reconstructions of them, as values: (n, m) -> (n, number of columns).
 
-    A number is itself, a category the level of the largest output (None for "(other)", and for categories of too many
-    levels, of which only the rarity is known), a date its day as text.
+    A number is itself. A category is the level with the largest output: None for "(other)", and if only its rarity was
+    encoded. A date is its day as text.
     """
     made_of = encoding(columns).origin
     values = np.full((len(matrix), len(columns)), None, dtype=object)

@@ -1,4 +1,4 @@
-"""From a table to the matrix that a network sees, in two steps: one code a value, then the columns of the matrix."""
+"""From a table to a matrix in two steps: one code for each value, then the columns of the matrix."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tollad.tables.values import composed, read_as
 
 
 def encode(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}".format) -> NDArray[np.float64]:
-    """Return rows as numbers: (n, m), the m columns as `encoding` says.
+    """Return rows as numbers, (n, m), with the columns of `encoding`.
 
     A number is itself, NaN where missing. A category is 1 in the column of its level, or in "(other)" if no training
     row had it; with more than `MAX_LEVELS` levels it is ``-log((count + 1) / (n_training_rows + n_levels))``, where a
@@ -45,13 +45,13 @@ def encode(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}
 def to_codes(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}".format) -> NDArray[np.float64]:
     """Return one code for each value of the columns that are not dropped: (n, k), the first step of `encode`.
 
-    A number is itself, NaN where missing; a category the place of its level among `Column.levels`, or their number if
-    it is not among them; a date its days since 1970-01-01 in local time, NaN where missing.
+    A number is itself, NaN where missing. A category is the index of its level in `Column.levels`, or their number for
+    an unknown level. A date is days since 1970-01-01 in local time, NaN where missing.
 
     Parameters
     ----------
     table, columns, where
-        As in `encode`. Of the columns, the median and the cycles of dates are not asked for.
+        As in `encode`. The median and the cycles of dates are not needed.
 
     Raises
     ------
@@ -79,21 +79,21 @@ def encode_codes(codes: NDArray[np.float64], columns: Sequence[Column]) -> NDArr
 def recount(
     columns: Sequence[Column], blocks: Iterable[NDArray[np.float64]]
 ) -> tuple[list[Column], dict[int, NDArray[np.int64]]]:
-    """Return the columns as learnt from some of their rows only, and the new places of their levels.
+    """Learn the levels of categories again, from some of the rows only, and return their new indices, too.
 
-    Kinds of columns and constants of dates stay. Levels that none of these rows has become unknown.
+    Kinds of columns and constants of dates stay. Levels that these rows lack become unknown.
 
     Parameters
     ----------
     columns : sequence of Column
     blocks : iterable of ndarray, (b, k)
-        Codes of the rows that count.
+        Codes of the rows to learn from.
 
     Returns
     -------
     columns : list of Column
     places : dict of int to ndarray of int64, (number of old levels + 1,)
-        For each category, by its place among the k columns, the new place of each old level: for `recode`.
+        For `recode`: the new index of each old level of a category, by the index of its column among the k.
 
     Examples
     --------
@@ -119,7 +119,7 @@ def recount(
 
 
 def recode(codes: NDArray[np.float64], places: Mapping[int, NDArray[np.int64]]) -> NDArray[np.float64]:
-    """Return what `to_codes` would return for the columns that `recount` returned."""
+    """Change codes to those of the columns that `recount` returned."""
     changed = codes.copy()
     for j, place in places.items():
         changed[:, j] = place[codes[:, j].astype(np.int64)]
@@ -129,7 +129,7 @@ def recode(codes: NDArray[np.float64], places: Mapping[int, NDArray[np.int64]]) 
 def _code(column: Column, values: pa.ChunkedArray) -> NDArray[np.float64]:
     """Return the values of a column, from `read_as`, as one number each."""
     if column.kind == "category":
-        # Levels of older models are as they were written. `index_in` treats null as a level like any other.
+        # Levels of older models are not normalised. `index_in` treats null as a level like any other.
         found = pc.index_in(values, value_set=composed(pa.array(column.levels, TEXT)))
         return found.fill_null(len(column.levels)).to_numpy()
     return values.to_numpy() if column.kind == "number" else days_of(values)
@@ -146,7 +146,7 @@ def _fill(out: NDArray[np.float64], column: Column, codes: NDArray[np.float64]) 
     missing = np.isnan(codes)
     out[:, 0] = codes - column.median
     for j, cycle in enumerate(column.cycles):
-        # The weekday and the day of the year do not change within a day.
+        # Weekday and day of the year are constant within a day.
         place = codes if cycle == "hour" else np.floor(codes)
         angle = 2 * np.pi * np.mod(place / CYCLES[cycle], 1)
         out[:, 1 + 2 * j], out[:, 2 + 2 * j] = np.sin(angle), np.cos(angle)

@@ -1,4 +1,4 @@
-"""Features: they turn the rows of a user into the inputs of a network, and are fitted on the training rows only."""
+"""Features: the preprocessing from rows to inputs of a network, fitted on the training rows only."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Preprocess: TypeAlias = Literal["auto", "standard"] | None
 
 # Standardised values are clipped here, so that every score is finite.
 _CLIP = 50.0
-# A window holds many values: one spike may be far above another, and still there is more to its score.
+# Windows of series are clipped later, so that spikes of different size have different scores.
 _WINDOW_CLIP = 1000.0
-# Flags are clipped earlier: a missing value is weaker evidence than a value that lies far out.
+# Flags are clipped earlier: a missing value is weaker evidence than an extreme value.
 _FLAG_CLIP = 3.0
 # A constant column has no standard deviation. Its scale is a millionth of its size: other values lie beyond the clip,
 # unless it differs by rounding only, even of a float32. A column of zeros has no size and gets a scale of its own.
@@ -35,7 +35,7 @@ class Features:
 
     A table (2-d) becomes its columns, missing values replaced by the training median, and after them one column of
     0 and 1 for each column of `flagged`: whether it was missing. All are then standardised, the flags as well. A row
-    without any value is put as far out as possible, if every column without a flag had values in all training rows.
+    without any value is clipped at the limit in all columns, if every column without a flag was always known.
     Images and series (3-d and 4-d) are standardised by channel.
 
     There may be a second view of a table: the arcsinh of the standardised columns, standardised again, which
@@ -68,11 +68,11 @@ class Features:
 
     @property
     def n_views(self) -> int:
-        """How many views of the rows there are: 2 with the arcsinh of a table, else 1."""
+        """Number of views of the rows: 2 with the arcsinh of a table, else 1."""
         return 2 if len(self.arcsinh_mean) else 1
 
     def transform(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        """Return network inputs, finite whatever `X` is: (n_views, n, d + k) of a table (n, d), else (1, *X.shape)."""
+        """Return network inputs, always finite: (n_views, n, d + k) for a table (n, d), else (1, *X.shape)."""
         values = np.asarray(X, dtype=np.float64)
         missing: Any = np.isnan(values)
         any_missing = len(self.fill) > 0 and missing.any()
@@ -85,14 +85,14 @@ class Features:
             return np.array(values)[None]
         limit = self.limit if len(self.limit) else np.float64(_CLIP)
         with np.errstate(over="ignore"):
-            # Not np.clip, which takes longer for one row.
+            # np.clip is slower for one row.
             scaled: NDArray[np.float64] = np.minimum(np.maximum((values - self.mean) / self.scale, -limit), limit)
         if any_missing and len(self.flagged) < len(self.fill) and len(self.limit):
             scaled = np.where(missing.all(1)[:, None], limit, scaled)
         if self.n_views == 1:
             return scaled[None]
         short = (np.arcsinh(scaled) - self.arcsinh_mean) / self.arcsinh_scale
-        # Flags are left alone: standardised again, they would be as far out as before.
+        # Standardising flags again would not change them.
         within = np.where(limit < _CLIP, limit, np.inf)
         return np.stack([scaled, np.minimum(np.maximum(short, -within), within)])
 
@@ -100,7 +100,7 @@ class Features:
         """Return network inputs of a view (or reconstructions of them) in the units of the rows, without the flags."""
         values = inputs
         if view == 1:
-            # A reconstruction can lie further out than any input, and sinh grows fast.
+            # Reconstructions may exceed all inputs, and sinh would overflow.
             most = np.arcsinh(np.maximum(self.limit, _CLIP) if len(self.limit) else _CLIP)
             values = np.sinh(np.clip(inputs * self.arcsinh_scale + self.arcsinh_mean, -most, most))
         if len(self.mean):
@@ -221,7 +221,7 @@ def fit_features(
     scale, limit = np.where(one, 1.0, scale), _NONE
     if X.ndim == 2:
         mean = np.where(constant, lowest / 2 + highest / 2, mean)
-        unit = np.maximum(_CONSTANT_UNIT * size, np.finfo(np.float64).tiny)  # which may be less than a float can be
+        unit = np.maximum(_CONSTANT_UNIT * size, np.finfo(np.float64).tiny)  # which may underflow to 0
         scale = np.where(constant, np.where(size > 0, unit, _ZERO_UNIT), scale)
         limit = np.where(constant, _CONSTANT_CLIP, _CLIP if n_channels is None else _WINDOW_CLIP)
         limit[X.shape[1] :] = _FLAG_CLIP

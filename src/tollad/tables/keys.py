@@ -1,4 +1,4 @@
-"""Find whole numbers that are no measurements: row numbers, keys, and codes too long for a float64."""
+"""Warnings about whole numbers that are no measurements: row numbers, keys, days, and codes too long for a float64."""
 
 from __future__ import annotations
 

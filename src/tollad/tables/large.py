@@ -1,4 +1,4 @@
-"""Rows that are not in memory: only those that are asked for are read from a file."""
+"""Rows beyond memory: only the requested rows are read from a file."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ Change: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 IN_MEMORY_BYTES = 1 << 28
 # Values in a block of rows: 8 MB as float64.
 _BLOCK_VALUES = 1 << 20
-# Blocks are multiples of what is scored together, since the last bits of a score depend on that.
+# A multiple of the rows that are scored together, on which the last bits of a score depend.
 _MULTIPLE = 1024
 
 
 class RowFile:
-    """Rows of numbers in a temporary file without a name, to be written once and read in any order.
+    """Rows of numbers in an unnamed temporary file, written once and read in any order.
 
-    The file disappears with the object or the process, however that ends. It is read, not mapped into memory, so that
-    rows once read do not count as memory of the process.
+    The file is deleted with the object, or with the process however that ends. It is not memory-mapped, so that rows
+    that were read do not count as memory of the process.
 
     Parameters
     ----------
     n_columns : int
     n_rows : int, optional
-        How many rows there will be. If the temporary folder cannot hold them, they are refused at once.
+        Number of rows to come. An error is raised at once if the temporary folder is too small for them.
 
     Raises
     ------
@@ -64,7 +64,7 @@ class RowFile:
             weakref.finalize(self, stack.pop_all().close)
 
     def append(self, rows: NDArray[np.float64]) -> None:
-        """Write rows, (n, n_columns), after those that are there."""
+        """Append rows, (n, n_columns)."""
         data = np.ascontiguousarray(rows, self.dtype).reshape(-1).view(np.uint8).data
         with temporary_space():
             self._file.seek(0, os.SEEK_END)
@@ -100,10 +100,9 @@ class RowFile:
 
 @contextlib.contextmanager
 def temporary_space() -> Iterator[None]:
-    """Turn the error of a full disk into a sentence.
+    """Give the error of a full disk a message that names the temporary folder and how to choose another.
 
-    The system's own error names no file, since the file has no name: only this says that the temporary folder is full,
-    and how to choose another.
+    The error of the system names no file, since the file has no name.
     """
     try:
         yield
@@ -130,9 +129,9 @@ class LargeRows:
     source : RowFile or ndarray
         An array may be memory-mapped.
     names : sequence of str, optional
-        Of the columns of a table, as the user knows them.
+        Names of the columns of a table.
     columns : sequence of tollad.tables.schema.Column, optional
-        What the columns are, if they are not all numbers; the rows are then codes, see `tollad.tables.encode.to_codes`.
+        The columns, if they are not all numbers. The rows are then codes, see `tollad.tables.encode.to_codes`.
     changes : sequence of callable
         Applied to rows of the source, one after the other, before they are returned.
     index : ndarray of int64, optional
@@ -141,7 +140,7 @@ class LargeRows:
     Attributes
     ----------
     shape : tuple of int
-        (n, ...), of what is handed on.
+        (n, ...), after the changes.
     ndim : int
     dtype : numpy.dtype
     """
@@ -176,7 +175,7 @@ class LargeRows:
         return type(self)(self._source, names=self.names, columns=self.columns, changes=self._changes, index=within)
 
     def changed(self, change: Change) -> Self:
-        """Return the rows as `change` makes them, from (b, ...) to (b, ...) for any b."""
+        """Return these rows with a further change, from (b, ...) to (b, ...) for any b."""
         return type(self)(self._source, changes=(*self._changes, change), index=self._index)
 
 
@@ -184,7 +183,7 @@ Rows: TypeAlias = NDArray[Any] | LargeRows
 
 
 def in_blocks(rows: Rows) -> Iterator[NDArray[Any]]:
-    """Yield rows block by block. Rows in memory too, since a copy of a block is small and one of all rows is not."""
+    """Yield rows block by block, so that a copy takes little memory, even of rows in memory."""
     size = max(1, _BLOCK_VALUES // int(np.prod(rows.shape[1:])))
     size -= size % _MULTIPLE if size > _MULTIPLE else 0
     for start in range(0, len(rows), size):
@@ -192,16 +191,16 @@ def in_blocks(rows: Rows) -> Iterator[NDArray[Any]]:
 
 
 def take(rows: Rows, index: NDArray[np.int64]) -> Rows:
-    """Return the rows of these numbers: in memory if they are, else beyond it."""
+    """Return the rows of these numbers, in memory or beyond it like the given ones."""
     return rows.take(index) if isinstance(rows, LargeRows) else rows[index]
 
 
 def as_large(rows: NDArray[Any], given: object) -> Rows:
-    """Return rows as rows beyond memory if what the user gave is a large memory-mapped array."""
+    """Return rows as `LargeRows` if the user gave a large memory-mapped array."""
     return LargeRows(rows) if isinstance(given, np.memmap) and rows.nbytes > IN_MEMORY_BYTES else rows
 
 
-# A float64 is found digit by digit of up to 11 bits: each takes a pass over the rows and 16 KB of counts a column.
+# A float64 is found in digits of up to 11 bits. Each takes a pass over the rows, and 16 KB of counts a column.
 _DIGITS = ((53, 11), (42, 11), (31, 11), (20, 11), (9, 11), (0, 9))
 
 
@@ -250,7 +249,7 @@ _SIGN = np.uint64(1 << 63)
 
 
 def _ordered(block: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return integers in the order of the numbers: the bits of a float64, the negative ones turned around."""
+    """Map float64 to integers of the same order, by their bits; those of negative numbers are inverted."""
     values = np.asarray(block, dtype=np.float64)
     # All NaN become one, above infinity, and both zeros become one.
     bits = np.ascontiguousarray(np.where(np.isnan(values), np.nan, values) + 0.0).view(np.uint64)

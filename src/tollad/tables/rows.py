@@ -1,7 +1,7 @@
-"""Which rows an estimator takes: shape, columns and names are learnt at fit and checked in every later call.
+"""Validation of rows: shape, columns and names are learnt at fit and checked in every later call.
 
-Like scikit-learn's `validate_data`, to which they add frames of mixed columns, images and series, the functions take an
-estimator and keep what they learn as its attributes: `n_features_in_`, `feature_names_in_`, `input_shape_`, `columns_`.
+Like scikit-learn's `validate_data`, the functions set attributes of an estimator: `n_features_in_`,
+`feature_names_in_`, `input_shape_` and `columns_`. They add frames of mixed columns, images and series.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ Split: TypeAlias = Callable[[int], tuple[NDArray[np.int64], NDArray[np.int64]] |
 
 
 def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split) -> tuple[Rows, Rows | None]:
-    """Return rows as arrays of numbers, and keep on the estimator what all later rows have to be.
+    """Return rows as arrays of numbers, and set the attributes of the estimator against which later rows are checked.
 
-    All rows decide the kinds of columns. Only the rows to train on decide how frequent a category is, since rows to
-    calibrate on must look to the detector as later rows will.
+    The kinds of columns follow from all rows. Frequencies of categories follow from the rows to train on only, so that
+    rows to calibrate on are new to the detector as later rows are.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split)
     Raises
     ------
     ValueError, TypeError
-        For rows that nothing can be learnt from, with the place.
+        For rows that cannot be learnt from; the message names the place.
     """
     for learnt in ("columns_", "_numbered_names"):
         if hasattr(estimator, learnt):
@@ -61,7 +61,7 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split)
         return _learn_large(estimator, X, split)
     given: Any = _unmasked(X)
     table = to_arrow(given)
-    given = table if isinstance(given, pa.Table) else given  # without the columns of an index
+    given = table if isinstance(given, pa.Table) else given  # columns of an index are left out
     if table is None and estimator.columns is not None:
         raise ValueError("columns= names columns of a frame; the rows are an array without names")
     if table is None or (estimator.columns is None and _is_plain_table(table)):
@@ -69,7 +69,7 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split)
         check_axes(rows.shape)
         estimator.input_shape_ = rows.shape[1:]
         if table is not None and not hasattr(estimator, "feature_names_in_"):
-            # scikit-learn learns names that are text; those of a frame may be numbers.
+            # scikit-learn learns names only if they are text; those of a frame may be numbers.
             estimator._numbered_names = table.column_names
         _refuse(estimator, rows)
         if rows.ndim == 2 and not isinstance(rows, LargeRows):
@@ -104,7 +104,7 @@ def divide(rows: Rows, split: Split) -> tuple[Rows, Rows | None]:
 def _learn_columns(
     columns: Sequence[Column], parts: tuple[Rows, Rows | None]
 ) -> tuple[list[Column], tuple[Rows, Rows | None]]:
-    """Return the columns as learnt from the rows to train on, and both parts, given as codes, as matrices."""
+    """Return the columns, learnt from the rows to train on, and both parts encoded; `parts` are codes."""
     trained, held_out = parts
     if held_out is None:
         return [*columns], (_changed(trained, partial(encode_codes, columns=columns)), None)
@@ -121,7 +121,7 @@ def _changed(rows: Rows, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Rows
 
 
 def _learn_large(estimator: BaseEstimator, rows: LargeRows, split: Split) -> tuple[Rows, Rows | None]:
-    """Keep on the estimator what rows are. They were checked when they were stored."""
+    """Set the attributes of the estimator. The rows were checked when they were stored."""
     parts = divide(rows, split)
     if hasattr(estimator, "feature_names_in_"):
         del estimator.feature_names_in_
@@ -140,7 +140,7 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
     Raises
     ------
     ValueError, TypeError
-        For other columns, shapes or types than those of the fit, with the place.
+        For other columns, shapes or types than those of the fit; the message names the place.
     """
     if isinstance(X, np.ndarray) and _is_plain(estimator, X):
         return X
@@ -153,7 +153,7 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
             raise ValueError("the detector was fitted on a frame with named columns; give one with the same columns")
         return encode(table, estimator.columns_)
     if table is not None and not all_numbers(table):
-        # The columns of the fit were numbers. Digits in text are read as such; any other text is refused by its column.
+        # The columns of the fit were numbers. Text is read as numbers, or refused with the name of its column.
         validate_data(estimator, X, reset=False, skip_check_array=True)
         return encode(table, [Column(name, "number") for name in table.column_names])
     rows = _validated(estimator, X, reset=False)
@@ -164,19 +164,19 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
 
 
 def encoding_of(estimator: BaseEstimator) -> Encoding | None:
-    """Return what the columns of the array are if the rows were a frame of mixed columns, else None."""
+    """Return which columns encode which, if the rows were a frame of mixed columns; else None."""
     return encoding(estimator.columns_) if hasattr(estimator, "columns_") else None
 
 
 def _unmasked(X: Any) -> Any:
-    """Return rows in a form that is known here. Masked values become missing: scikit-learn would use them."""
+    """Return rows as an array or a frame. Masked values become missing; scikit-learn would take the values below."""
     X = as_rows(X)
     return np.ma.filled(X.astype(np.float64), np.nan) if isinstance(X, np.ma.MaskedArray) else X
 
 
 def _validated(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
     if hasattr(X, "to_struct_array") and (table := to_arrow(X)) is not None:
-        # For Arrow: scikit-learn finds no names on a record batch, and booleans with gaps become objects.
+        # Arrow: scikit-learn finds no names on a record batch, and would make objects of booleans with missing values.
         validate_data(estimator, table, reset=reset, skip_check_array=True)
         return to_codes(table, [Column(name, "number") for name in table.column_names])
     # Contiguous, since sums over strided rows round differently.
@@ -195,7 +195,7 @@ def _refuse(estimator: BaseEstimator, rows: Rows) -> None:
 
 
 def _is_plain(estimator: BaseEstimator, X: NDArray[Any]) -> bool:
-    """Whether rows are plainly as expected: scikit-learn's checks take longer than the score of one row."""
+    """Whether rows obviously need no conversion: scikit-learn's checks take longer than the score of one row."""
     return (
         type(X) is np.ndarray
         and X.dtype in (np.float32, np.float64)

@@ -1,7 +1,7 @@
-"""What is known of a table: what each column is, as plain constants, and the matrix that is made of it.
+"""The schema of a table: kind and constants of each column, and the columns of the matrix that encodes it.
 
-A number stays as it is. A category becomes one indicator a level or, when it has many, the rarity of its value. A date
-becomes days and the cycles it shows.
+A number stays as it is. A category becomes one indicator for each level or, if it has many levels, the rarity of its
+value. A date becomes days, and sine and cosine of its cycles.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CYCLES = {"hour": 1.0, "weekday": 7.0, "day of year": 365.2425}
 
 @dataclass(frozen=True)
 class Column:
-    """What was learnt of a column, as plain constants.
+    """Kind and constants of a column, learnt from training rows.
 
     Attributes
     ----------
@@ -75,23 +75,23 @@ class Column:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """Return the column whose constants these are: the way back from `to_json`."""
+        """Return the column of the constants that `to_json` returned."""
         constants: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in record.items()}
         return cls(**constants)
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """What the m columns of an encoded matrix are.
+    """The m columns of an encoded matrix.
 
     Attributes
     ----------
     names : tuple of m str
         Such as ``age``, ``city=Paris``, ``city=(other)``, ``street: rarity``, ``when: trend``, ``when: hour sin``.
     origin : ndarray of int64, (m,)
-        Number of the `Column` that each is made of.
+        Index of the `Column` that each encodes.
     indicator : ndarray of bool, (m,)
-        Which hold nothing but 0 and 1.
+        Which columns hold only 0 and 1.
     """
 
     names: tuple[str, ...]
@@ -116,14 +116,14 @@ def check_kinds(names: Sequence[str], kinds: Mapping[str, str]) -> None:
 
 
 def encoding(columns: Sequence[Column]) -> Encoding:
-    """Return what the columns of the matrices are that `encode` makes."""
+    """Return the columns of the matrices of `encode`."""
     outputs = [(number, *output) for number, column in enumerate(columns) for output in outputs_of(column)]
     numbers, names, indicators = zip(*outputs, strict=True)
     return Encoding(names, np.array(numbers, np.int64), np.array(indicators, np.bool_))
 
 
 def describe(columns: Sequence[Column]) -> list[str]:
-    """Return a line a column, such as ``'when: date from 2020-01-01 to 2023-05-04, trend, hour, weekday'``."""
+    """Describe columns, one line each, such as ``'when: date from 2020-01-01 to 2023-05-04, trend, hour, weekday'``."""
     lines = []
     for column in columns:
         details = ""
@@ -145,7 +145,7 @@ def category_column(name: str, counts: Mapping[str | None, int]) -> Column:
 
 
 def date_column(column: Column, first: float, median: float, last: float, *, hours: bool) -> Column:
-    """Return a date with the constants of its days since 1970-01-01; `hours`: not all are whole."""
+    """Return a column of dates from its days since 1970-01-01; `hours` says that some have a time of day."""
     shown = {"hour": hours, "weekday": last - first >= 7, "day of year": last - first >= 365}
     cycles = tuple(cycle for cycle in CYCLES if shown[cycle])
     return replace(column, first=first, median=median, last=last, cycles=cycles)

@@ -1,6 +1,6 @@
-"""Networks that are trained: a stack of M models, its batches, the one training loop and session, and its scoring.
+"""Training: a stack of M models, its batches, the loop and session that train it, and its scoring.
 
-It takes prepared rows as numbers; it knows no table, no file format but the checkpoint's, and no estimator.
+Rows come in as numbers, prepared already. This room knows no table, no estimator, and no file but the checkpoint.
 """
 
 import os

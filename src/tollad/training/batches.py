@@ -18,7 +18,7 @@ from tollad.tables.large import LargeRows
 
 
 class Stream:
-    """Random row numbers as a function of (seed, step).
+    """Draws random row numbers as a function of (seed, step).
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class RowsOnDisk:
         return len(self._rows)
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """Return rows as ``torch.index_select(rows, 0, index)`` does: as many for each member, one after the other."""
+        """Return rows as ``torch.index_select(rows, 0, index)`` does; `index` has equally many rows for each member."""
         prepared = self._prepare_views(self._rows[index.cpu().numpy()])
         view = np.repeat(self._views, len(index) // len(self._views)) if len(prepared) > 1 else 0
         return torch.tensor(prepared[view, np.arange(len(index))], dtype=self._dtype, device=self.device)
@@ -161,7 +161,7 @@ class Batches:
             raise ValueError(f"batch_size is {batch_size}, but a member has only {min(sizes)} rows; lower batch_size")
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return ``(inputs, x)`` of one step, each (M, batch_size, *shape); one tensor twice when not corrupted."""
+        """Return ``(inputs, x)`` of one step, each (M, batch_size, *shape); both are one tensor unless corrupted."""
         number, offset = divmod(step, self._steps_at_once)
         if self._drawn is None or self._drawn[0] != number:
             self._drawn = number, self._draw(number * self._steps_at_once)
@@ -178,7 +178,7 @@ class Batches:
         """Return by how much each row is moved, see `draw_moves`: (M, batch_size, *shape)."""
         size = x[0, 0].numel()
         drawn = [draw_moves(stream.at(step, corruption=True), self.batch_size, size) for stream in self._streams]
-        # Small arrays: one transfer each for the whole stack.
+        # One transfer for all members: each array is small.
         noise, pairs, scale = (torch.from_numpy(np.stack(part)).to(x.device) for part in zip(*drawn, strict=True))
         first_row = torch.arange(len(x), device=x.device).mul(self.batch_size)[:, None, None]
         pairs = (pairs + first_row).transpose(0, 1).reshape(2, -1)
@@ -205,7 +205,7 @@ class Batches:
         return subset[self._streams[member].draw(len(subset), self.batch_size, step)]
 
 
-# How the rows of a batch are divided, in random order: the rest stay as they are.
+# Shares of the rows of a batch that are corrupted in each of three ways; the rest are not.
 _DENSE, _PART, _ALONG = 0.175, 0.175, 0.35
 _LOWEST_SIGMA = 0.05
 
@@ -215,11 +215,11 @@ def draw_moves(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
     """Draw by how much the rows of a batch are moved, for denoising collapse.
 
-    Each row has its own size sigma, log-uniform in [0.05, 1]. In random order, 30 % of the rows stay as they are,
-    17.5 % get Gaussian noise on every value, 17.5 % on a random part of the values (its share uniform in [0, 1]), and
-    35 % move along the difference of two rows of the batch, over sqrt(2): towards where data lie, not just anywhere.
+    Each row has a scale sigma, log-uniform in [0.05, 1]. 30 % of the rows, at random, are not moved. 17.5 % get
+    Gaussian noise on every value, and 17.5 % on a random subset of the values, of a size uniform in [0, 1]. 35 % move
+    along the difference of two rows of the batch, divided by sqrt(2), that is in directions in which the data vary.
 
-    NOTE[DIFF] Not in the paper, whose networks are given the rows as they are; `docs/tables.md` says what it is worth.
+    NOTE[DIFF] The paper does not corrupt rows; `docs/tables.md` has measurements.
 
     Parameters
     ----------

@@ -26,12 +26,12 @@ _CPU = torch.device("cpu")
 
 
 def find_device(device: str | torch.device) -> torch.device:
-    """Return the device of a name; "auto" is the first of cuda, mps and cpu that is there.
+    """Return the device of a name; "auto" is the first of cuda, mps and cpu that this machine has.
 
     Raises
     ------
     ValueError
-        For a name that torch does not know, or a device that this machine or this build of torch lacks.
+        For an unknown name, or a device that this machine or this build of torch lacks.
     """
     counts = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
     if isinstance(device, str) and device == "auto":
@@ -85,25 +85,25 @@ def build_stack(
     Parameters
     ----------
     network : str or Builder
-        Name of a builder in `tollad.method.networks`, or a builder, whose layers `networks.initialise` must know.
+        Name of a builder in `tollad.method.networks`, or a builder; `networks.initialise` must know its layers.
     shape : sequence of int
         Of one input row.
     latent_dim : int
     hidden : sequence of int
-        None for a network without free widths, or for its default; empty for no layer between input and latent.
+        Widths of the layers between input and latent, maybe none. None is the default of the network.
     seeds : sequence of M ints
         Of the initial weights, one a member.
     batch_size : int
         Rows in a training step, for the estimate of memory.
     device : torch.device
-        Where the stack is going to be trained: its memory must hold that.
+        Where the stack is going to be trained, for the estimate of memory.
 
     Raises
     ------
     ValueError
         If the network does not take such rows, or does not return reconstructions and latents of them.
     MemoryError
-        If that of the device would not hold the training.
+        If the training needs more memory than the device has.
     """
     options: dict[str, Any] = {} if hidden is None else {"hidden": tuple(hidden)}
     with torch.device("meta"):
@@ -126,7 +126,7 @@ def build_stack(
 def custom_stack(
     network: Modules, shape: Sequence[int], n_members: int, device: torch.device = _CPU
 ) -> tuple[Stack, int]:
-    """Return a stack of copies of the user's own modules, with the weights they have, and the length of their latent.
+    """Return a stack of copies of modules of the user, with their weights, and the length of their latent.
 
     Parameters
     ----------
@@ -139,9 +139,9 @@ def custom_stack(
     ValueError
         If the modules do not map (B, *shape) to (B, latent_dim) and (B, *shape).
     MemoryError
-        If that of the device would not hold the training.
+        If the training needs more memory than the device has.
     """
-    own = copy.deepcopy(network)  # together, for weights that they share
+    own = copy.deepcopy(network)  # copied together, so that shared weights stay shared
     template = (own if isinstance(own, nn.Module) else Autoencoder(*own)).float().cpu().eval()
     x = torch.zeros(2, *shape)
     with torch.no_grad():
@@ -204,14 +204,14 @@ def _refuse(n_members: int, needed: float, device: torch.device) -> None:
 
 
 def need_memory(needed: float, who: str, remedy: str, device: torch.device = _CPU) -> None:
-    """Raise a MemoryError if a device has not so many bytes free.
+    """Raise a MemoryError if a device has less free memory than needed.
 
     Parameters
     ----------
     needed : float
         Bytes.
     who, remedy : str
-        Of the message: what needs them, with its verb, and what to do.
+        For the message: what needs the memory, with its verb, and what to do.
     device : torch.device
         By default the machine's own memory.
     """
@@ -224,9 +224,9 @@ def need_memory(needed: float, who: str, remedy: str, device: torch.device = _CP
 
 
 def _available_memory(device: torch.device) -> float:
-    """Return the free memory of a device in bytes, infinite where it cannot be told."""
+    """Return the free memory of a device in bytes; infinity if it is unknown."""
     if device.type == "cuda":
-        # Torch keeps memory that this process has freed: it is free for us, too.
+        # Memory that torch has cached is free for this process.
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
     try:

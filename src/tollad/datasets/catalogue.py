@@ -333,7 +333,15 @@ def variants(folder: Path, file: str) -> list[Path]:
 
 
 def find(name: str, file: str) -> Path | None:
-    """Return the path of a file of a set in `data_dir`, or None. The gzipped one, which the authors publish, wins."""
+    """Return the path of a file of a data set in `data_dir`, or None. A gzipped file, as published, is preferred.
+
+    Parameters
+    ----------
+    name : str
+        Of the set, such as "mnist".
+    file : str
+        Name of the file without ``.gz``.
+    """
     return next(iter(variants(data_dir() / name, file)), None)
 
 

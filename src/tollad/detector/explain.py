@@ -83,7 +83,13 @@ class Explanation:
         return [self._reason(row, int(column)) for column in columns if self.parts[row, column] > 0]
 
     def finding(self, row: int, column: int) -> str:
-        """Return the value of a column and what was expected instead: ``"age: 3, expected about 41"``."""
+        """Return the value of a column and what was expected instead: ``"age: 3, expected about 41"``.
+
+        Parameters
+        ----------
+        row, column : int
+            Numbers of the row and of the column, from 0.
+        """
         if self.wording is not None:
             return f"{self.names[column]}: {self.wording(row, column)}"
         return f"{self.names[column]}: {compared(self.seen[row, column], self.expected[row, column])}"

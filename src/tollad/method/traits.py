@@ -43,6 +43,12 @@ class Traits:
     automatic : callable
         ``(shape, corruption) -> bool``: whether this network is what "auto" stands for, when rows have that shape and
         the parameter `corruption` ("auto", "mixed" or None) was given. It holds for one network at most.
+
+    Examples
+    --------
+    >>> from tollad.method.networks import traits_of
+    >>> traits_of("mlp_layernorm").latent_dim(30), traits_of("conv").n_axes
+    (128, 3)
     """
 
     n_axes: Literal[1, 2, 3] | None = None

@@ -36,6 +36,16 @@ class StepDecisionMixin:
         """Return the conformal p-value of each time step by the held-out scores: (T,).
 
         Neighbouring steps are not exchangeable, so it is an estimate without a guarantee.
+
+        Parameters
+        ----------
+        X, group
+            As in `anomaly_score`.
+
+        Raises
+        ------
+        ValueError
+            As `anomaly_score`.
         """
         scores = self.anomaly_score(X, group=group)
         return self.decision_.p_values(scores)

@@ -233,7 +233,18 @@ class SeriesDetector(StepDecisionMixin, OutlierMixin, BaseEstimator):
         return np.where(self.judge(X, group=group).alarms, -1, 1)
 
     def judge(self, X: ArrayLike, *, group: str | ArrayLike | None = None) -> Judged:
-        """Return scores, thresholds and alarms of all time steps."""
+        """Return scores, thresholds and alarms of all time steps.
+
+        Parameters
+        ----------
+        X, group
+            As in `anomaly_score`.
+
+        Raises
+        ------
+        ValueError
+            As `anomaly_score`.
+        """
         steps = self._steps(X, group)
         return judge_steps(self.model_, steps)[0]
 
@@ -305,12 +316,17 @@ class SeriesDetector(StepDecisionMixin, OutlierMixin, BaseEstimator):
         overwrite: bool = True,
         source: Source | None = None,
     ) -> None:
-        """Write the fitted detector as one safe file, see `TollDetector.save`.
+        """Write the fitted detector as one safe file: safetensors, nothing that runs code.
+
+        Parameters
+        ----------
+        path, notes, overwrite, source
+            As in `TollDetector.save`.
 
         Raises
         ------
         ValueError, TypeError, OSError
-            As there.
+            As `TollDetector.save`.
         """
         check_is_fitted(self)
         parameters = {name: getattr(self, name) for name in _OF_SERIES}
@@ -318,7 +334,10 @@ class SeriesDetector(StepDecisionMixin, OutlierMixin, BaseEstimator):
         files.save(path, self.model_, parameters, kept, source or self.model_.source, overwrite=overwrite)
 
     def to_onnx(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
-        """Write an ONNX graph, as `tollad.TollDetector.to_onnx` does. Its label marks all steps above the threshold."""
+        """Write the fitted detector as one ONNX graph. Its label marks all steps above the threshold, without trimming.
+
+        Parameters and errors as of `tollad.TollDetector.to_onnx`; a model with an adaptive threshold has no graph.
+        """
         check_is_fitted(self)
         # Imported by name, since `serve` imports `series` and only this method needs the reverse.
         importlib.import_module("tollad.serve.onnx_series").write_series(self.model_, path, overwrite=overwrite)

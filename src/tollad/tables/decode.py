@@ -60,6 +60,23 @@ def decode(matrix: NDArray[np.float64], columns: Sequence[Column]) -> NDArray[np
 
     A number is itself. A category is the level with the largest output: None for "(other)", and if only its rarity was
     encoded. A date is its day as text.
+
+    Parameters
+    ----------
+    matrix : ndarray of float64, (n, m)
+        As `tollad.tables.encode.encode` returns it.
+    columns : sequence of Column
+        Those it was encoded with.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from tollad.tables.encode import encode
+    >>> from tollad.tables.survey import fit_columns
+    >>> table = pa.table({"age": [31.0, 25.0, 40.0], "city": ["Bonn", "Lima", "Bonn"]})
+    >>> columns = fit_columns(table)
+    >>> decode(encode(table, columns), columns).tolist()
+    [[31.0, 'Bonn'], [25.0, 'Lima'], [40.0, 'Bonn']]
     """
     made_of = encoding(columns).origin
     values = np.full((len(matrix), len(columns)), None, dtype=object)

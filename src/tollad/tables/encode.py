@@ -38,6 +38,15 @@ def encode(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}
     ------
     ValueError
         For missing or additional columns, infinite numbers, and values of another kind than was learnt.
+
+    Examples
+    --------
+    >>> from tollad.tables.survey import fit_columns
+    >>> table = pa.table({"age": [31.0, None, 40.0], "city": ["Bonn", "Lima", "Bonn"]})
+    >>> encode(table, fit_columns(table))
+    array([[31.,  1.,  0.,  0.],
+           [nan,  0.,  1.,  0.],
+           [40.,  1.,  0.,  0.]])
     """
     return encode_codes(to_codes(table, columns, where=where), columns)
 

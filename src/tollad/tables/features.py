@@ -56,6 +56,12 @@ class Features:
         Where standardised values of a table are clipped either way: 3 for flags, 10 for constant columns, 1,000 for
         windows of a series, else 50.
         Empty for images and series, and in older models: 50.
+
+    Examples
+    --------
+    >>> features = fit_features(np.array([[1.0, 2.0], [3.0, np.nan], [5.0, 4.0]]), "standard", ["a", "b"])
+    >>> features.flagged, features.transform(np.array([[3.0, np.nan]])).round(2)
+    (array([1]), array([[[0.  , 0.  , 1.41]]]))
     """
 
     fill: NDArray[np.float64]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.io.files import pack
+from tollad.io.packed import pack
 
 VALUES: list[Any] = [
     *(None, True, False, -1, 0, 1, 2, 3, 10**9, 2**63, 10**400, -0.5, 0.5, 1e-300, 1e300, 1.5),

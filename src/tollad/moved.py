@@ -29,7 +29,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "explain": "detector.explain",
     "features": "tables.features",
     "figures": "plots.theory",
-    "files": "io.files",
+    "files": ("io.files", "io.packed"),
     "fitting": ("training.session", "training.fit", "training.outcome"),
     "mlflow": "serve.mlflow",
     "networks": "method.networks",

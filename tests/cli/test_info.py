@@ -12,7 +12,7 @@ import safetensors.numpy
 from commands import COLUMNS, CSV, done, refused_in, scores_of, tollad
 
 from tollad import TollDetector
-from tollad.io import files
+from tollad.io import packed
 
 
 def test_info_says_what_the_model_is(fitted: Path) -> None:
@@ -84,8 +84,8 @@ def test_files_that_are_no_models_are_refused(fitted: Path, tmp_path: Path, kind
 @pytest.mark.parametrize("value", [None, "text", ["text"]])
 def test_a_model_of_another_make_is_named(fitted: Path, tmp_path: Path, key: str, value: object) -> None:
     """Its digest is right: another tollad, or another tool, wrote it."""
-    metadata, tensors = files.unpack((fitted / "m.tollad").read_bytes(), name="m.tollad")
-    (tmp_path / "m.tollad").write_bytes(files.pack({**metadata, key: value}, tensors))
+    metadata, tensors = packed.unpack((fitted / "m.tollad").read_bytes(), name="m.tollad")
+    (tmp_path / "m.tollad").write_bytes(packed.pack({**metadata, key: value}, tensors))
     for command in (("info",), ("score", fitted / "data.csv")):
         result = tollad(command[0], tmp_path / "m.tollad", *command[1:])
         assert result.exit_code in (0, 1)

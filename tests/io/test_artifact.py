@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tollad.io import artifact, files
+from tollad.io import artifact, packed
 
 METADATA = {"objective": {"l2": 1.0, "latent_l2": 0.5}, "columns": ["größe"]}
 TENSORS = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "steps": np.array(7)}
@@ -52,7 +52,7 @@ def test_other_kind_is_refused(tmp_path: Path, saved: artifact.Kind, wanted: art
 
 
 def test_file_without_a_kind_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "m.tollad").write_bytes(files.pack({}, {}))
+    (tmp_path / "m.tollad").write_bytes(packed.pack({}, {}))
     with pytest.raises(ValueError, match="of kind 'unknown'"):
         artifact.load(tmp_path / "m.tollad", "model")
 

@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tollad.io import files
-from tollad.io.files import pack, unpack
+from tollad.io import packed
+from tollad.io.packed import pack, unpack
 
 METADATA = {"versions": {"tollad": "0.1.0"}, "beta": 0.5, "columns": ["größe", 'a"b\\c'], "scale": None}
 TENSORS = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "mask": np.array([True, False])}
@@ -62,7 +62,7 @@ names = st.text(string.ascii_letters + string.digits + '._-"\\ é模', max_size=
     metadata=st.dictionaries(st.text().filter(lambda key: key not in {"sha256", "format"}), json_values, max_size=3),
     tensors=st.dictionaries(names, arrays, max_size=3),
 )
-def test_round_trip(metadata: dict[str, files.JSON], tensors: dict[str, np.ndarray]) -> None:
+def test_round_trip(metadata: dict[str, packed.JSON], tensors: dict[str, np.ndarray]) -> None:
     data = pack(metadata, tensors)
     found_metadata, found = unpack(data, name="model.tollad")
     assert found_metadata == metadata
@@ -101,7 +101,7 @@ def test_file_is_plain_safetensors_with_one_metadata_key() -> None:
     assert list(header["__metadata__"]) == ["tollad"]
     stored = json.loads(header["__metadata__"]["tollad"])
     assert list(stored) == ["sha256", "format", *METADATA]
-    assert stored["format"] == files.FORMAT == 2
+    assert stored["format"] == packed.FORMAT == 2
     assert stored["sha256"] == PACKED[DIGEST_START : DIGEST_START + 64].decode()
     assert seal(PACKED) == PACKED
 
@@ -109,7 +109,7 @@ def test_file_is_plain_safetensors_with_one_metadata_key() -> None:
 def test_bytes_do_not_depend_on_the_process_or_the_order_of_tensors() -> None:
     code = (
         "import sys, numpy as np\n"
-        "from tollad.io.files import pack\n"
+        "from tollad.io.packed import pack\n"
         "tensors = {name: np.arange(3.0) for name in 'hgfedcba'}\n"
         "sys.stdout.buffer.write(pack({'b': 1, 'a': {'d': 2, 'c': 3}}, tensors))\n"
     )
@@ -135,7 +135,7 @@ def test_metadata_must_be_strict_json(number: float) -> None:
         ({}, {"__metadata__": np.zeros(1)}, "__metadata__"),
     ],
 )
-def test_reserved_names(metadata: dict[str, files.JSON], tensors: dict[str, np.ndarray], name: str) -> None:
+def test_reserved_names(metadata: dict[str, packed.JSON], tensors: dict[str, np.ndarray], name: str) -> None:
     with pytest.raises(ValueError, match=f"'{name}' is reserved"):
         pack(metadata, tensors)
 
@@ -239,9 +239,9 @@ def test_header_length_that_looks_like_a_pickle_or_zip(magic: bytes) -> None:
         ({"versions": "7.1"}, "written by a newer tollad, .* upgrade tollad"),
     ],
 )
-def test_newer_format(monkeypatch: pytest.MonkeyPatch, metadata: dict[str, files.JSON], words: str) -> None:
+def test_newer_format(monkeypatch: pytest.MonkeyPatch, metadata: dict[str, packed.JSON], words: str) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(files, "FORMAT", 3)
+        patch.setattr(packed, "FORMAT", 3)
         data = pack(metadata, {})
     with pytest.raises(ValueError, match=words):
         unpack(data, name="model.tollad")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tollad.io.files import pack, read_packed
+from tollad.io.packed import pack, read_packed
 
 DATA = pack({"beta": 0.5}, {"weight": np.arange(6.0)})
 

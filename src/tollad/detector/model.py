@@ -136,7 +136,7 @@ class Model:
         network : builder or modules, optional
             For a network that was given as modules, of which the file has only the weights.
         sha256 : str, optional
-            Expected digest of the file, see `tollad.io.files.read_packed`.
+            Expected digest of the file, see `tollad.io.packed.read_packed`.
 
         Raises
         ------

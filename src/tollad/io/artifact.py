@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tollad.io import files
+from tollad.io import files, packed
 from tollad.warn import printable
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ FileKind: TypeAlias = Literal["model", "image model", "method model", "checkpoin
 def save(
     path: str | os.PathLike[str],
     kind: FileKind,
-    metadata: Mapping[str, files.JSON],
+    metadata: Mapping[str, packed.JSON],
     tensors: Mapping[str, npt.NDArray[Any]],
     *,
     overwrite: bool = True,
@@ -38,17 +38,17 @@ def save(
     kind : {"model", "image model", "method model", "checkpoint"}
         Kind of the content; `load` needs the same.
     metadata : mapping of str to JSON
-        Plain values, see `tollad.io.files.pack`. The key ``kind`` is reserved; ``versions`` is replaced by the versions
-        of Python and the packages that write the file, so that what `load` returned can be saved again.
+        Plain values, see `tollad.io.packed.pack`. The key ``kind`` is reserved; ``versions`` is replaced by the
+        versions of Python and the packages that write the file, so that what `load` returned can be saved again.
     tensors : mapping of str to ndarray
-        Arrays of any shape, see `tollad.io.files.pack`.
+        Arrays of any shape, see `tollad.io.packed.pack`.
     overwrite : bool, default=True
         Whether an existing file may be replaced.
 
     Raises
     ------
     ValueError, TypeError
-        If metadata or tensors cannot be stored, see `tollad.io.files.pack`.
+        If metadata or tensors cannot be stored, see `tollad.io.packed.pack`.
     OSError
         If the file cannot be written, see `tollad.io.files.atomic_write`.
 
@@ -67,7 +67,7 @@ def save(
         raise ValueError("the name 'kind' is reserved for the file itself; choose another name")
     versions = {package: version(package) for package in ("tollad", "torch", "numpy", "scikit-learn")}
     versions["python"] = platform.python_version()
-    data = files.pack({"kind": kind, **metadata, "versions": versions}, tensors)
+    data = packed.pack({"kind": kind, **metadata, "versions": versions}, tensors)
     with files.atomic_write(path, overwrite=overwrite) as file:
         file.write(data)
 
@@ -84,7 +84,7 @@ def load(
     kind : {"model", "image model", "method model", "checkpoint"}
         Kind of the content.
     sha256 : str, optional
-        Expected digest of the file, see `tollad.io.files.read_packed`.
+        Expected digest of the file, see `tollad.io.packed.read_packed`.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def load(
     OSError
         If the file cannot be read, see `tollad.io.files.open_regular`.
     """
-    metadata, tensors = files.read_packed(path, sha256=sha256)
+    metadata, tensors = packed.read_packed(path, sha256=sha256)
     found = metadata.pop("kind", "unknown")
     if found != kind:
         raise ValueError(f"{os.fspath(path)} is a tollad file of kind {found!r:.40}; give a file of kind {kind!r}")
@@ -113,7 +113,7 @@ def load(
 
 def described(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the metadata of a file of any kind, ``kind`` among them; errors as of `load`."""
-    metadata, _ = files.read_packed(path)
+    metadata, _ = packed.read_packed(path)
     return metadata
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.io.files import JSON
+from tollad.io.packed import JSON
 from tollad.series.events import Event, EventFinder, Judged
 from tollad.series.gaps import GapFiller
 from tollad.series.model import SeriesModel

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.io import files
+from tollad.io import files, packed
 from tollad.series.model import SeriesModel
 from tollad.series.pipeline import Pipeline
 
@@ -48,7 +48,7 @@ class Progress:
             return
         name = os.fspath(path)
         try:
-            metadata, tensors = files.read_packed(path)
+            metadata, tensors = packed.read_packed(path)
         except ValueError as error:
             raise ValueError(f"{str(error).partition('; ')[0]}; remove this state to begin anew") from None
         if metadata.get("kind") != "series state":
@@ -68,15 +68,15 @@ class Progress:
         OSError
             If the file cannot be written.
         """
-        series: list[files.JSON] = []
+        series: list[packed.JSON] = []
         tensors: dict[str, Floats] = {}
         for number, (group, pipeline) in enumerate(self.pipelines.items()):
             stream, arrays, last = pipeline.state()
             series.append({"group": group, "stream": stream, "last": last})
             tensors |= {f"{number}.{name}": array for name, array in arrays.items()}
-        metadata: dict[str, files.JSON] = {"kind": "series state", "model": self._model, "series": series}
+        metadata: dict[str, packed.JSON] = {"kind": "series state", "model": self._model, "series": series}
         with files.atomic_write(self._path, overwrite=True) as file:
-            file.write(files.pack(metadata, tensors))
+            file.write(packed.pack(metadata, tensors))
 
 
 def _digest(model: SeriesModel) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.io.files import JSON
+from tollad.io.packed import JSON
 from tollad.series.events import Judge, Judged
 from tollad.series.model import SeriesModel
 from tollad.series.thresholds import AdaptiveThreshold

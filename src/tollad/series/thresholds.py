@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from tollad.calibration.checks import check_share
-from tollad.io.files import JSON
+from tollad.io.packed import JSON
 
 Floats: TypeAlias = NDArray[np.float64]
 

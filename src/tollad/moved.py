@@ -35,6 +35,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "networks": "method.networks",
     "objective": "method.objective",
     "pyod": "detector.pyod",
+    "ray": "scale.ray",
     "runtime": "serve.runtime",
     "scoring": "training.scoring",
     "settings": "detector.settings",

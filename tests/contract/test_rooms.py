@@ -26,6 +26,7 @@ PROJECTS = {
     "PIL": "pillow",
     "mlflow": "mlflow-skinny",
     "prometheus_client": "prometheus-client",
+    "python_multipart": "python-multipart",
     "sklearn": "scikit-learn",
 }
 

@@ -194,6 +194,23 @@ class TestRefused:
     def test_another_type_of_content(self, numbers):
         assert numbers.post("/score", content=b"x", headers={"content-type": "text/html"}).status_code == 415
 
+    def test_packed_rows_are_counted_before_they_are_unpacked(self, folder, monkeypatch):
+        client, frame = (
+            client_of(folder / "named.tollad", limits=limits(n_rows=7)),
+            pd.DataFrame(table(8), columns=COLUMNS),
+        )
+        monkeypatch.setattr("tollad.serve.bodies.row_blocks", lambda *_, **__: pytest.fail("it was unpacked"))
+        for kind, body in (("parquet", as_parquet(frame)), ("arrow.stream", as_arrow(frame))):
+            response = client.post("/score", content=body, headers={"content-type": f"application/vnd.apache.{kind}"})
+            assert response.status_code == 413
+            assert response.json()["error"] == "the body has 8 rows, and 7 are the most; send fewer at once"
+        monkeypatch.setattr("tollad.serve.bodies._UNPACKED", 100)
+        client = client_of(folder / "named.tollad")
+        response = client.post(
+            "/score", content=as_parquet(frame), headers={"content-type": "application/vnd.apache.parquet"}
+        )
+        assert "unpacks to more than" in response.json()["error"]
+
     def test_a_body_that_is_too_large(self, folder):
         client = client_of(folder / "numbers.tollad", limits=limits(n_bytes=100, n_rows=3))
         assert client.post("/score", json={"rows": table(50).tolist()}).status_code == 413

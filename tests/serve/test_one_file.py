@@ -110,6 +110,35 @@ class TestImages:
         wanted = ImageDetector.load(folder / "images.tollad").anomaly_score(pixels)
         np.testing.assert_allclose(posted(client, "images", large, "image/png").json()["anomaly_score"], wanted)
 
+    def test_several_in_one_form(self, folder, client):
+        images = [as_png(one) for one in pictures(3, 3)]
+        alone = [posted(client, "images", one, "image/png", "explain").json() for one in images]
+        files = [(f"f{number}", (f"{number}.png", one, "image/png")) for number, one in enumerate(images)]
+        said = client.post("/models/images/explain", files=files).json()
+        for name in ("anomaly_score", "anomaly", "p_value", "anomaly_map"):
+            assert said[name] == [one[name][0] for one in alone]
+
+    @pytest.mark.parametrize(
+        ("files", "status", "words"),
+        [
+            ([("a", ("a.png", b"nothing", "image/png"))] * 2, 422, "file 000001.png"),
+            ([("a", ("a.txt", b"x", "text/plain"))], 415, "the content type of each file"),
+            ([("a", (None, b"x"))], 422, "a field that is no file"),
+            ([("a", ("a.png", b"x", "image/png"))] * 5, 413, "more than 4 files"),
+        ],
+    )
+    def test_forms_of_something_else(self, folder, files, status, words):
+        client = client_of(folder / "images.tollad", limits=limits(n_rows=4))
+        response = client.post("/score", files=files)
+        assert (response.status_code, words in response.json()["error"]) == (status, True), response.text
+
+    def test_a_form_that_is_cut_short(self, client):
+        body = b'--x\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r\nabc'
+        for kind in ("multipart/form-data; boundary=x", "multipart/form-data"):
+            response = posted(client, "images", body, kind)
+            assert response.status_code == 422
+            assert "the form" in response.json()["error"]
+
     @pytest.mark.parametrize("body", [b"nothing", b"", as_png(pictures(1, 3)[0])[:200]])
     def test_what_cannot_be_scored(self, client, body):
         response = posted(client, "images", body, "image/png")

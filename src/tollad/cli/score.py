@@ -31,7 +31,11 @@ _MOST_IMAGES_DRAWN = 6
     "--output",
     default="-",
     metavar="OUT",
-    help="A .csv, .jsonl or .parquet file; - is CSV on standard output, the default.",
+    help="A .csv, .jsonl or .parquet file; - is CSV on standard output, the default; of many files a folder/.",
+)
+@click.option("--jobs", type=click.IntRange(1, 1024), metavar="N", help="Of many files: processes that score.")
+@click.option(
+    "--ray", "address", metavar="ADDRESS", help="Of many files: score by a Ray cluster: local, auto or HOST:PORT."
 )
 @click.option("--only-anomalies", is_flag=True, help="Write only the rows called anomalous.")
 @click.option(
@@ -95,6 +99,8 @@ def score(
     model: str,
     data: str,
     output: str,
+    jobs: int | None,
+    address: str | None,
     only_anomalies: bool,
     identifiers: tuple[str, ...],
     fdr: float | None,
@@ -129,6 +135,9 @@ def score(
 
     For a model of fit --window, DATA is a series whose rows are time steps, or with fit --group several series. --plot
     then draws one with its alarms, and --on-error skip also leaves out rows whose time stamps are not ascending.
+
+    With -o FOLDER/, DATA may be a pattern of many files, such as 'in/*.parquet' or 's3://bucket/*.csv': each gets a
+    Parquet file in the folder. The same command goes on where an earlier one ended.
     """
     from tollad.detector import results
     from tollad.detector.results import score_blocks
@@ -136,6 +145,34 @@ def score(
     from tollad.io.outputs import check_distinct, check_output, check_table_output, write_tables
     from tollad.serve.runtime import is_onnx
 
+    if output.endswith("/") or jobs is not None or address is not None:
+        from tollad.cli import many
+
+        if any((fdr, drift, events, causal, state, plot, maps, skipped, device)) or on_error == "skip":
+            raise click.UsageError(
+                "Of many files there are scores, verdicts and reasons; score single ones for other options."
+            )
+        many.score(
+            model,
+            data,
+            output,
+            {
+                "moved": moved,
+                "column": identifiers[0] if identifiers else None,
+                "beside": identifiers[1:],
+                "header": header,
+                "key": key,
+                "written": written,
+                "max_gib": max_gib,
+                "only_anomalies": only_anomalies,
+                "n_reasons": n_reasons or 0,
+            },
+            jobs=jobs,
+            address=address,
+            force=force,
+            as_json=as_json,
+        )
+        return
     path = None if output == "-" else output
     if as_json and path is None:
         raise click.UsageError("--json needs -o OUT, for the scores would stand before it.")

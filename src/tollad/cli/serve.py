@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,23 +26,58 @@ from tollad.cli.shared import threads_option
     "--max-mib", type=click.FloatRange(0, min_open=True), default=64, show_default=True, help="Most of a body."
 )
 @click.option("--max-rows", type=click.IntRange(1), default=1_000_000, show_default=True, help="Most of a request.")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), default=1, show_default=True, metavar="N", help="Processes that answer."
+)
 @threads_option
-def serve(models: tuple[str, ...], host: str, port: int, token_file: str | None, max_mib: float, max_rows: int) -> None:
+def serve(
+    models: tuple[str, ...],
+    host: str,
+    port: int,
+    token_file: str | None,
+    max_mib: float,
+    max_rows: int,
+    workers: int,
+) -> None:
     """Answer requests for scores by HTTP with MODEL, or several, of tables, series or images.
 
     POST /score takes JSON, CSV, Arrow and Parquet, or images; /openapi.json describes all, and / is a page. A model
     file that is replaced is loaded anew within a second, or at once after SIGHUP. Addresses of other machines are
     served only with a token.
     """
-    from tollad.serve.app import make_app
-    from tollad.serve.limits import Limits
+    from tollad.serve import workers as processes
 
     token = None if token_file is None else _token(token_file)
     if token is None and not _is_loopback(host):
         raise ValueError(f"other machines reach {host}: give --token-file FILE, or listen on 127.0.0.1")
-    app = make_app(models, token=token, limits=Limits(n_bytes=int(max_mib * (1 << 20)), n_rows=max_rows))
+    with contextlib.ExitStack() as stack:
+        if workers > 1:
+            stack.enter_context(processes.counting_together())
+        from tollad.serve.app import make_app
+        from tollad.serve.limits import Limits
+
+        app = make_app(models, token=token, limits=Limits(n_bytes=int(max_mib * (1 << 20)), n_rows=max_rows))
+        listening = stack.enter_context(_listening(host, port))
+        click.echo(f"Listening on http://{host}:{listening.getsockname()[1]}", err=True)
+        answer = partial(_answer, app, listening)
+        if workers == 1:
+            answer()
+        else:
+            processes.run(workers, answer)
+
+
+def _answer(app: Any, listening: socket.socket) -> None:
+    """Answer on a socket until a signal ends it."""
     import uvicorn
 
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda *_: app.state.watch.look())
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=30)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -45,11 +85,7 @@ def serve(models: tuple[str, ...], host: str, port: int, token_file: str | None,
             listening.listen()
         except OSError as error:
             raise OSError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
-        if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, lambda *_: app.state.watch.look())
-        click.echo(f"Listening on http://{host}:{listening.getsockname()[1]}", err=True)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=30)
-        uvicorn.Server(config).run(sockets=[listening])
+        yield listening
 
 
 def _token(path: str) -> str:

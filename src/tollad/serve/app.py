@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ try:
     from starlette.routing import Route
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from tollad.serve.bodies import check_packed, files_of, kind_of
     from tollad.serve.inference import SERVER, Inference, tensors_of
     from tollad.serve.limits import Gate, Limits, RefusedError
     from tollad.serve.models import Loaded, Served, Table, Watch, load_models
@@ -53,11 +55,15 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
     ValueError, OSError
         For a file that is no model to serve or cannot be read, and for two files of one name.
     """
+    # What is wrong with a form is said to its client.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     models, metrics, gate = load_models(paths, log), Metrics(), Gate(limits or Limits(), token)
     worker, watch, document = Worker(metrics.batches.inc), Watch(models), page()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        for model in models.values():  # a process that takes the place of another was forked from what was loaded first
+            model.look()
         watch.start()
         yield
         watch.stop()
@@ -68,13 +74,13 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
 
     async def answered(request: Request, *, explained: bool) -> Response:
         model = _found(models, request.path_params.get("name"))
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        _check_kind(model.loaded, kind)
+        header = request.headers.get("content-type", "")
+        _check_kind(model.loaded, kind_of(header))
         n_reasons = _n_reasons(request) if explained else 0
         gate.check_room()
         body = await gate.body(request)
         with gate.inside():
-            answer = await worker.answer(model, partial(_read, kind, body, gate.limits.n_rows, n_reasons), n_reasons)
+            answer = await worker.answer(model, partial(_read, header, body, gate.limits.n_rows, n_reasons), n_reasons)
         _count(metrics, model.name, answer)
         return as_json({**answer.said, "threshold": answer.loaded.threshold})
 
@@ -210,15 +216,14 @@ def _check_kind(loaded: Loaded, kind: str) -> None:
         raise RefusedError(415, f"the content type must be one of {', '.join(loaded.form.types)}")
 
 
-def _read(kind: str, body: bytes, most: int, n_reasons: int, loaded: Loaded) -> Any:
+def _read(header: str, body: bytes, most: int, n_reasons: int, loaded: Loaded) -> Any:
     """Return the rows of a body; for a model of series or images what is said of them."""
+    kind = kind_of(header)
     _check_kind(loaded, kind)
-    if not isinstance(loaded.form, Table):
-        return Answer(loaded.form.said(kind, body, most, n_reasons), loaded)
-    rows = loaded.form.reader.rows(kind, body)
-    if len(rows) > most:
-        raise RefusedError(413, f"the body has {len(rows):,} rows, and {most:,} are the most; send fewer at once")
-    return rows
+    check_packed(kind, body, most)
+    if isinstance(loaded.form, Table):
+        return loaded.form.reader.rows(kind, body, most)
+    return Answer(loaded.form.said(files_of(header, body, most), most, n_reasons), loaded)
 
 
 def _count(metrics: Metrics, name: str, answer: Answer) -> None:

@@ -14,18 +14,27 @@ import numpy as np
 import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
+from python_multipart import FormParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
 
 from tollad.detector.estimator import TollDetector
 from tollad.detector.results import expected_by
 from tollad.io.inputs import row_blocks
 from tollad.io.rows import concat_rows
+from tollad.serve.limits import RefusedError, too_many
 from tollad.tables.features import names_of
 
 JSON = "application/json"
 ARROW = "application/vnd.apache.arrow.stream"
-FILES = {"text/csv": ".csv", "application/vnd.apache.parquet": ".parquet"}
+PARQUET = "application/vnd.apache.parquet"
+FILES = {"text/csv": ".csv", PARQUET: ".parquet"}
 TYPES = (JSON, ARROW, *FILES)
 """The content types that are taken."""
+FORM = "multipart/form-data"
+"""The content type of several files in one body."""
+_UNPACKED = 1 << 30
+"""Bytes to which a file of compressed columns may be unpacked."""
 
 NUMBERS = {int, float, bool, type(None)}
 """The types of values that are numbers, missing ones too."""
@@ -53,7 +62,7 @@ class Reader:
         every = names_of(detector) if columns is None else [column.name for column in columns if column.kind != "drop"]
         self.names = [*every]
 
-    def rows(self, kind: str, body: bytes) -> Any:
+    def rows(self, kind: str, body: bytes, most: int) -> Any:
         """Return the rows of a body.
 
         Parameters
@@ -61,6 +70,8 @@ class Reader:
         kind : str
             One of `TYPES`.
         body : bytes
+        most : int
+            Rows that it may have; those of a body that is unpacked are counted before, or on the way.
 
         Returns
         -------
@@ -70,17 +81,23 @@ class Reader:
         ------
         ValueError
             For a body of another form or of other columns.
+        RefusedError
+            For one with more rows.
         """
+        rows = self._rows(kind, body, most)
+        if len(rows) > most:
+            raise too_many(len(rows), most)
+        return rows
+
+    def _rows(self, kind: str, body: bytes, most: int) -> Any:
         if kind == JSON:
             return self._of_json(from_json(body))
         if kind == ARROW:
-            try:
-                table = pa.ipc.open_stream(io.BytesIO(body)).read_all()
-            except (pa.ArrowException, OSError, EOFError) as error:
-                raise ValueError(f"the body is no Arrow stream ({' '.join(str(error).split())})") from None
-            return self._in_order(table)
+            return self._in_order(_from_arrow(body, most))
         # Read as the commands read the file: with the separator, decimals and dates of the fit.
-        with written(f"body{FILES[kind]}", body) as path:
+        name = f"body{FILES[kind]}"
+        with written({name: body}) as folder:
+            path = os.path.join(folder, name)
             blocks = [block.rows for block in row_blocks(expected_by(self._detector), path, header=None, key=None)]
         return concat_rows(blocks)
 
@@ -127,16 +144,107 @@ class Reader:
 
 
 @contextmanager
-def written(name: str, body: bytes) -> Iterator[str]:
-    """Write a body to a file for as long as the block runs, and keep its folder out of messages."""
+def written(files: Mapping[str, bytes]) -> Iterator[str]:
+    """Write files to a folder for as long as the block runs, and keep the folder out of messages."""
     with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
-        path = os.path.join(folder, name)
-        with open(path, "wb") as file:
-            file.write(body)
+        for name, data in files.items():
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(data)
         try:
-            yield path
+            yield folder
         except (ValueError, OSError) as error:
             raise ValueError(str(error).replace(f"{folder}{os.sep}", "").replace(folder, "the body")) from None
+
+
+def check_packed(kind: str, body: bytes, most: int) -> None:
+    """Refuse a Parquet file that says of itself that it is too much, before it is unpacked.
+
+    Raises
+    ------
+    RefusedError
+    """
+    if kind != PARQUET:
+        return
+    from pyarrow import parquet  # slow to import: it brings clients of cloud storage
+
+    try:
+        known = parquet.read_metadata(pa.BufferReader(body))
+    except (pa.ArrowException, OSError):
+        return  # whoever reads it says what is wrong with it
+    if known.num_rows > most:
+        raise too_many(known.num_rows, most)
+    if sum(known.row_group(number).total_byte_size for number in range(known.num_row_groups)) > _UNPACKED:
+        raise RefusedError(413, f"the body unpacks to more than {_UNPACKED >> 20:,} MiB; send fewer rows at once")
+
+
+def files_of(header: str, body: bytes, most: int) -> list[tuple[str, bytes]]:
+    """Return the content type and the bytes of each file of a form, or of the one file that a body is.
+
+    Parameters
+    ----------
+    header : str
+        The content type of the body.
+    body : bytes
+    most : int
+        Files that a form may have.
+
+    Raises
+    ------
+    ValueError
+        For a form that cannot be read, or holds something other than files.
+    RefusedError
+        For one of more files.
+    """
+    kind, parameters = parse_options_header(header)
+    if kind != FORM.encode():
+        return [(kind_of(header), body)]
+    found: list[tuple[str, bytes]] = []
+    is_whole = []
+
+    def take(file: Any) -> None:
+        if len(found) == most:
+            raise RefusedError(413, f"the form has more than {most:,} files; send fewer at once")
+        file.file_object.seek(0)
+        found.append((kind_of(file.content_type or ""), file.file_object.read()))
+
+    def refuse(_: Any) -> None:
+        raise ValueError("the form holds a field that is no file")
+
+    try:
+        parser = FormParser(
+            FORM,
+            refuse,
+            take,
+            lambda: is_whole.append(True),
+            boundary=parameters.get(b"boundary"),
+            config={"MAX_MEMORY_FILE_SIZE": len(body)},
+        )
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
+        raise ValueError(f"the form cannot be read: {error}") from None
+    if not found or not is_whole:
+        raise ValueError("the form is cut short, or holds no file")
+    return found
+
+
+def kind_of(header: str) -> str:
+    """Return a content type without its parameters."""
+    return header.partition(";")[0].strip().lower()
+
+
+def _from_arrow(body: bytes, most: int) -> pa.Table:
+    batches, n_rows = [], 0
+    try:
+        with pa.ipc.open_stream(io.BytesIO(body)) as stream:
+            for batch in stream:
+                batches.append(batch)
+                n_rows += batch.num_rows
+                if n_rows > most:
+                    raise too_many(n_rows, most)
+            return pa.Table.from_batches(batches, stream.schema)
+    except (pa.ArrowException, OSError, EOFError) as error:
+        raise ValueError(f"the body is no Arrow stream ({' '.join(str(error).split())})") from None
 
 
 def from_json(body: bytes) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from tollad import __version__
 from tollad.detector.estimator import TollDetector
 from tollad.serve.bodies import NUMBERS, first_of_another_kind, floats, from_json
-from tollad.serve.limits import RefusedError
+from tollad.serve.limits import RefusedError, too_many
 from tollad.serve.models import Loaded
 
 _INTEGERS = {f"{kind}{bits}" for kind in ("INT", "UINT") for bits in (8, 16, 32, 64)}
@@ -85,7 +85,7 @@ class Inference:
             raise ValueError("all inputs must have as many rows as one another")
         (n_rows,) = sizes
         if n_rows > most:
-            raise RefusedError(413, f"the inputs have {n_rows:,} rows, and {most:,} are the most; send fewer at once")
+            raise too_many(n_rows, most, "the inputs have")
         return reader.of_columns(given) if hasattr(detector, "columns_") else given["X"]
 
     def answer(self, name: str, said: Mapping[str, Any], threshold: float) -> dict[str, Any]:

@@ -40,6 +40,11 @@ class RefusedError(Exception):
         self.status, self.headers = status, dict(headers or {})
 
 
+def too_many(n: int, most: int, where: str = "the body has") -> RefusedError:
+    """Return the refusal of more rows than a request may have."""
+    return RefusedError(413, f"{where} {n:,} rows, and {most:,} are the most; send fewer at once")
+
+
 @dataclass
 class Gate:
     """Lets as many requests in at once as there may be, and reads their bodies."""

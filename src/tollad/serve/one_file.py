@@ -1,9 +1,10 @@
-"""Requests that are answered as a whole: a series with its events, an image with its map."""
+"""Requests that are answered as a whole: a series with its events, images with their maps."""
 
 from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
@@ -16,7 +17,7 @@ from tollad.io.pictures import Shaping
 from tollad.series.detector import SeriesDetector
 from tollad.series.scoring import EventLog, score_series
 from tollad.serve.answers import judged
-from tollad.serve.bodies import FILES, written
+from tollad.serve.bodies import FILES, FORM, written
 from tollad.serve.limits import RefusedError
 
 IMAGES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/bmp": ".bmp", "image/tiff": ".tif"}
@@ -44,7 +45,7 @@ class Series:
         named = [{"name": name, "kind": kind} for kind, name in others.items() if name is not None]
         return [*named, *({"name": name, "kind": "number"} for name in model.columns)]
 
-    def said(self, kind: str, body: bytes, most: int, n_reasons: int) -> dict[str, Any]:
+    def said(self, files: Sequence[tuple[str, bytes]], most: int, n_reasons: int) -> dict[str, Any]:
         """Return what is said of each time step, and the events; with reasons in words if any are wanted.
 
         Raises
@@ -55,9 +56,11 @@ class Series:
             For more than `most` time steps.
         """
         log, blocks, n_steps = EventLog(n_reasons), [], 0
-        with written(f"body{FILES[kind]}", body) as path, warnings.catch_warnings(record=True) as caught:
+        ((kind, body),) = files
+        name = f"body{FILES[kind]}"
+        with written({name: body}) as folder, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            for block in score_series(self.detector.model_, path, events=log):
+            for block in score_series(self.detector.model_, os.path.join(folder, name), events=log):
                 blocks.append(block)
                 n_steps += len(block.scores)
                 if n_steps > most:
@@ -71,7 +74,7 @@ class Series:
 
 
 class Images:
-    """Answers for a model of images: a request is one file of an image.
+    """Answers for a model of images: a request is one file of an image, or a form of several.
 
     Parameters
     ----------
@@ -79,7 +82,7 @@ class Images:
     """
 
     kind = "images"
-    types = tuple(IMAGES)
+    types = (*IMAGES, FORM)
 
     def __init__(self, detector: ImageDetector) -> None:
         self.detector = detector
@@ -88,29 +91,34 @@ class Images:
         """Return what the columns of a file are: none."""
         return []
 
-    def said(self, kind: str, body: bytes, most: int, n_reasons: int) -> dict[str, Any]:
-        """Return what is said of the image, brought to the size of the fit as that was told to or was of arrays.
+    def said(self, files: Sequence[tuple[str, bytes]], most: int, n_reasons: int) -> dict[str, Any]:
+        """Return what is said of each image, brought to the size of the fit as that was told to or was of arrays.
 
-        With its map, (1, H, W), if reasons are wanted and there is one.
+        With their maps, (n, H, W), if reasons are wanted and there are any.
 
         Raises
         ------
         ValueError
             For a file that is no image, is damaged, or is of another kind than those of the fit.
         RefusedError
-            Without the package that reads images.
+            For a file of another type, and without the package that reads images.
         """
         channels, *size = self.detector.input_shape_
         shaping = expected_by(self.detector).images
         if shaping is None:  # of a fit on arrays
             shaping = Shaping((size[0], size[1]), grey=channels == 1, colour=channels == 3)
-        with written(f"body{IMAGES[kind]}", body) as path:
+        other = [kind for kind, _ in files if kind not in IMAGES]
+        if other:
+            raise RefusedError(415, f"the content type of each file must be one of {', '.join(IMAGES)}")
+        names = ["body" if len(files) == 1 else f"file {number:06}" for number in range(1, len(files) + 1)]
+        bodies = {f"{name}{IMAGES[kind]}": body for name, (kind, body) in zip(names, files, strict=True)}
+        with written(bodies) as folder:
             try:
-                image = open_images(os.path.dirname(path), **vars(shaping)).take([0])
+                images = open_images(folder, **vars(shaping)).take(range(len(files)))
             except ImportError as error:
                 raise RefusedError(501, str(error)) from None
-        said: dict[str, Any] = dict(judged(self.detector, self.detector.anomaly_score(image)))
-        maps = self.detector.explain(image).maps if n_reasons else None
+        said: dict[str, Any] = dict(judged(self.detector, self.detector.anomaly_score(images)))
+        maps = self.detector.explain(images).maps if n_reasons else None
         return said if maps is None else {**said, "anomaly_map": maps.round(4)}
 
 

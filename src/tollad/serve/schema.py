@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tollad.detector.estimator import TollDetector
+from tollad.serve.bodies import FORM, JSON
 from tollad.serve.inference import inputs_of
 from tollad.serve.models import Served, Table
 from tollad.tables.schema import MAX_LEVELS, Column
@@ -121,7 +122,9 @@ def _posted(
     summary: str, types: Sequence[str], rows: str, answer: str, parameters: list[dict[str, Any]]
 ) -> dict[str, Any]:
     text: dict[str, Any] = {"type": "string", "format": "binary"}
-    content = {kind: _reference(rows) if kind == "application/json" else text for kind in types}
+    form = {"type": "object", "additionalProperties": {"type": "array", "items": text}}
+    others = {JSON: _reference(rows), FORM: form}
+    content = {kind: others.get(kind, text) for kind in types}
     refusals = {
         status: {"description": reason, "content": {"application/json": {"schema": _reference("error")}}}
         for status, reason in _REFUSALS.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _LONGEST_IDENTITY = 64
@@ -26,12 +28,20 @@ class Metrics:
         self.anomalies = Counter("tollad_anomalies", "Rows called anomalous.", ["model"], registry=self.registry)
         self.batches = Counter("tollad_batches", "Times that rows were scored together.", registry=self.registry)
         self.drift = Gauge(
-            "tollad_drift", "1 once rows differ from the calibration rows.", ["model"], registry=self.registry
+            "tollad_drift",
+            "1 once rows differ from the calibration rows.",
+            ["model"],
+            registry=self.registry,
+            multiprocess_mode="max",
         )
 
     def text(self) -> bytes:
-        """Return all metrics as Prometheus reads them."""
-        return generate_latest(self.registry)
+        """Return all metrics as Prometheus reads them: those of all processes that count together."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self.registry)
+        of_all = CollectorRegistry()
+        MultiProcessCollector(of_all)
+        return generate_latest(of_all)
 
 
 def log(record: Mapping[str, Any]) -> None:

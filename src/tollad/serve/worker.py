@@ -60,8 +60,8 @@ class Worker:
     """
 
     def __init__(self, tell: Callable[[], None]) -> None:
-        self._tell, self._jobs, self._thread = tell, queue.SimpleQueue[Job](), threading.Thread(target=self._run)
-        self._thread.name, self._thread.daemon, self._lock = "tollad-score", True, threading.Lock()
+        self._tell, self._jobs, self._lock = tell, queue.SimpleQueue[Job](), threading.Lock()
+        self._thread: threading.Thread | None = None  # one that is made before a fork cannot run after it
 
     async def answer(self, model: Served, read: Callable[[Loaded], Any], n_reasons: int = 0) -> Answer:
         """Return what a model says of the rows that `read` gives, and that many reasons, or what `read` answers.
@@ -72,7 +72,8 @@ class Worker:
             If `read` raises it, or as 422 with the sentence of any error for rows that are not as the model expects.
         """
         with self._lock:
-            if not self._thread.is_alive():
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="tollad-score", daemon=True)
                 self._thread.start()
         loop = asyncio.get_running_loop()
         job = Job(model, read, n_reasons, loop, loop.create_future())

@@ -1,0 +1,64 @@
+"""Work that is many independent calls: here, by processes, or by a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tollad.cli.shared import print_result
+
+if TYPE_CHECKING:
+    from tollad.calls import Each
+
+
+@contextmanager
+def calling(jobs: int | None, address: str | None) -> Iterator[Each]:
+    """Give what carries out the calls that were asked for."""
+    from tollad.calls import one_by_one, processes
+
+    if jobs is not None and address is not None:
+        raise click.UsageError("--jobs is for processes of this machine, --ray for a cluster; give one of them.")
+    if address is not None:
+        from tollad.scale.cluster import cluster
+
+        with cluster(address) as each:
+            yield each
+    elif jobs is not None and jobs > 1:
+        with processes(jobs) as each:
+            yield each
+    else:
+        yield one_by_one
+
+
+def score(
+    model: str,
+    pattern: str,
+    folder: str,
+    asked: Mapping[str, Any],
+    *,
+    jobs: int | None,
+    address: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write a part for each file, and say what was done."""
+    if not folder.endswith("/"):
+        raise click.UsageError("--jobs and --ray are for many files: give a folder of their scores, as -o FOLDER/.")
+    if force:
+        raise click.UsageError("--force replaces files; give another folder, or remove this one.")
+    from tollad.io.places import matching
+    from tollad.scale.parts import Asked, score_files
+    from tollad.serve.runtime import is_onnx
+
+    if is_onnx(model):
+        raise click.UsageError("Many files are scored by the model itself; an ONNX file scores single ones.")
+    files = matching(pattern)
+    with calling(jobs, address) as each:
+        done = score_files(model, files, folder, Asked(**asked), each)
+    kept = f", {done.n_kept:,} kept" if done.n_kept else ""
+    text = f"{done.n_written:,} parts written{kept}: {done.n_rows:,} rows, {done.n_anomalies:,} anomalies"
+    print_result(as_json, {"folder": folder, **asdict(done)}, text)

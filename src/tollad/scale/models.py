@@ -1,0 +1,39 @@
+"""A model that travels: the bytes of its file, loaded once in each process."""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tollad.serve.answers import Detector, load
+
+
+def detector_of(model: str | os.PathLike[str] | bytes, **moved: Any) -> Detector:
+    """Return the detector of a model file, given as its path or as what it holds.
+
+    Parameters
+    ----------
+    model : path or bytes
+    **moved
+        Where the threshold is put, as by `set_threshold`.
+
+    Raises
+    ------
+    ValueError, OSError
+        As of `tollad.serve.answers.load` and `set_threshold`.
+    """
+    detector = _of_bytes(model, tuple(moved.items())) if isinstance(model, bytes) else load(model)
+    if moved and not isinstance(model, bytes):
+        detector.set_threshold(**moved)
+    return detector
+
+
+@functools.lru_cache(maxsize=1)
+def _of_bytes(data: bytes, moved: tuple[tuple[str, Any], ...]) -> Detector:
+    with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
+        path = Path(folder, "model.tollad")
+        path.write_bytes(data)
+        return detector_of(path, **dict(moved))

@@ -1,0 +1,97 @@
+"""A model as a step of a Ray Data pipeline: Arrow in, Arrow out.
+
+Nothing here imports Ray, and a `Scorer` works without it.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pyarrow as pa
+
+from tollad.detector.estimator import TollDetector
+from tollad.detector.results import expected_by
+from tollad.scale.models import detector_of
+from tollad.serve.answers import answers
+
+
+class Scorer:
+    """Scores batches of rows by one model, which is loaded once for each actor.
+
+    Parameters
+    ----------
+    model : path or bytes
+        A model file of tables, as a path that all workers see, or what it holds.
+
+    Raises
+    ------
+    ValueError
+        If it is no model of tables.
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np, pyarrow as pa, tempfile
+    >>> from tollad import TollDetector
+    >>> path = f"{tempfile.mkdtemp()}/model.tollad"
+    >>> names = pa.table({"a": np.arange(50.0), "b": np.arange(50.0) ** 2})
+    >>> TollDetector(steps=20, random_state=0).fit(names).save(path)
+    >>> Scorer(path)(names).column_names
+    ['a', 'b', 'anomaly_score', 'anomaly']
+
+    With a cluster::
+
+        rows = ray.data.read_parquet("in/")
+        scored = rows.map_batches(Scorer, fn_constructor_args=(path,), batch_format="pyarrow", concurrency=2)
+        scored.write_parquet("out/")
+    """
+
+    def __init__(self, model: str | os.PathLike[str] | bytes) -> None:
+        detector = detector_of(model)
+        if not isinstance(detector, TollDetector) or len(detector.input_shape_) != 1:
+            raise ValueError("a Scorer is for models of tables: batches are rows, and no series or images")
+        self._detector, self._expected = detector, expected_by(detector)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Return a batch with its answers beside its columns.
+
+        Parameters
+        ----------
+        batch : pyarrow.Table, n rows
+            With the columns of the fit, in any order; others are handed on.
+
+        Returns
+        -------
+        pyarrow.Table, n rows
+            ``anomaly_score``, double, high = anomalous; ``anomaly``, bool; and of a calibrated model ``p_value``,
+            double in (0, 1]. A row has the same bits in any batch.
+
+        Raises
+        ------
+        ValueError
+            For a batch without a column of the fit, with values of another kind, or with a column named like an answer.
+        """
+        names = self._expected.names
+        lacking = [name for name in names if name not in batch.column_names]
+        if lacking:
+            raise ValueError(f"the batch lacks columns that the model was fitted on: {', '.join(map(repr, lacking))}")
+        calibrated = self._detector.decision_.calibration_scores is not None
+        said = ["anomaly_score", "anomaly", *(["p_value"] if calibrated else [])]
+        taken = [name for name in said if name in batch.column_names]
+        if taken:
+            raise ValueError(f"the name of column {taken[0]!r} is taken by the answers; rename the column")
+        if not batch.num_rows:  # a filter before may leave such
+            types = {"anomaly": pa.bool_()}
+            return _with(batch, {name: pa.array([], types.get(name, pa.float64())) for name in said})
+        rows = batch.select(names)
+        if not self._expected.named:
+            rows = np.column_stack([column.to_numpy() for column in rows.columns])
+        return _with(batch, {name: pa.array(values) for name, values in answers(self._detector, rows).items()})
+
+
+def _with(batch: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:
+    for name, values in columns.items():
+        batch = batch.append_column(name, values)
+    return batch

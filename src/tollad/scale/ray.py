@@ -36,9 +36,9 @@ class Scorer:
     >>> import numpy as np, pyarrow as pa, tempfile
     >>> from tollad import TollDetector
     >>> path = f"{tempfile.mkdtemp()}/model.tollad"
-    >>> names = pa.table({"a": np.arange(50.0), "b": np.arange(50.0) ** 2})
-    >>> TollDetector(steps=20, random_state=0).fit(names).save(path)
-    >>> Scorer(path)(names).column_names
+    >>> normal = pa.table({name: np.random.default_rng(seed).normal(size=200) for seed, name in enumerate("ab")})
+    >>> TollDetector(steps=50, random_state=0).fit(normal).save(path)
+    >>> Scorer(path)(normal).column_names
     ['a', 'b', 'anomaly_score', 'anomaly']
 
     With a cluster::

@@ -36,6 +36,14 @@ def test_help_lists_the_commands_without_loading_anything_heavy() -> None:
     assert [line.split()[0] for line in listed.splitlines()] == list(COMMANDS)
 
 
+def test_an_installation_without_torch_says_what_it_can_do(fitted: Path) -> None:
+    code = "import sys; sys.modules['sklearn'] = None; from tollad.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "score", str(fitted / "m.tollad"), str(fitted / "data.csv")]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 1
+    assert said.stderr.startswith("Error: this needs sklearn")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_argument_and_option_is_explained(name: str) -> None:
     command = COMMANDS[name]

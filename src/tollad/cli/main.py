@@ -34,6 +34,10 @@ from tollad.warn import printable, tell
 _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, MemoryError, ImportError)
 
 
+# What an installation may lack that only scores ONNX files.
+_LEFT_OUT = ("torch", "sklearn", "scipy")
+
+
 class _Commands(click.Group):
     """The group of all commands, in the order of `COMMANDS`; shows errors and warnings as single lines."""
 
@@ -69,7 +73,12 @@ class _Commands(click.Group):
             need = str(error) or "the work needs more than there is"
             raise click.ClickException(printable(f"not enough memory: {need}")) from error
         except _USER_ERRORS as error:
-            raise click.ClickException(_lines(in_options(str(error)) or type(error).__name__)) from error
+            text = in_options(str(error)) or type(error).__name__
+            if isinstance(error, ModuleNotFoundError) and error.name in _LEFT_OUT:
+                text = (
+                    f"this needs {error.name}, which is not installed here; what `tollad export` writes can be scored"
+                )
+            raise click.ClickException(_lines(text)) from error
 
 
 def _lines(message: str) -> str:

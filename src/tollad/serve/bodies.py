@@ -238,6 +238,7 @@ def _from_arrow(body: bytes, most: int) -> pa.Table:
     try:
         with pa.ipc.open_stream(io.BytesIO(body)) as stream:
             for batch in stream:
+                batch.validate(full=True)  # what points beyond the body is not read
                 batches.append(batch)
                 n_rows += batch.num_rows
                 if n_rows > most:

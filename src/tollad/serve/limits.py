@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 
 from starlette.requests import ClientDisconnect, Request
 
+_LONGEST = 1000
+"""Characters of a sentence."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -36,7 +39,8 @@ class RefusedError(Exception):
     """A request that is not answered: its status, and the sentence that says why."""
 
     def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(reason)
+        # Names of columns, which the body gives, may be of any length.
+        super().__init__(reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}...")
         self.status, self.headers = status, dict(headers or {})
 
 

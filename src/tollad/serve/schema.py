@@ -26,9 +26,9 @@ _ANSWER = {
 _REASONS = {"type": "array", "items": {"type": "array", "items": {"type": "string"}}}
 _EXPLAINED = {**_ANSWER, "properties": {**_ANSWER["properties"], "reasons": _REASONS}}  # type: ignore[dict-item]
 _ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+_OF_NAMES = {"401": "The token is missing or wrong.", "404": "There is no such model."}
 _REFUSALS = {
-    "401": "The token is missing or wrong.",
-    "404": "There is no such model.",
+    **_OF_NAMES,
     "408": "The body took too long.",
     "413": "The body or its rows are too many.",
     "415": "The content type is not known.",
@@ -47,6 +47,11 @@ def with_models(base: dict[str, Any], models: Mapping[str, Served]) -> dict[str,
     models : mapping of str to Served
     """
     schemas, paths = {"answer": _ANSWER, "explained": _EXPLAINED, "error": _ERROR}, dict(base["paths"])
+    told = {"description": "For Prometheus.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    paths["/metrics"]["get"]["responses"] = {"200": told}
+    for path in ("/v2/models/{name}", "/v2/models/{name}/ready"):
+        answered = {"200": {"description": "The answer."}}
+        paths[path]["get"]["responses"] = {**answered, **_refusals({"400": "It is no model of a table.", **_OF_NAMES})}
     for number, (name, model) in enumerate(models.items()):
         form, rows, tensors = model.loaded.form, f"rows-{number}", f"tensors-{number}"
         reasons = {"name": "reasons", "in": "query", "schema": {"type": "integer", "minimum": 1, "default": 3}}
@@ -63,7 +68,10 @@ def with_models(base: dict[str, Any], models: Mapping[str, Served]) -> dict[str,
             "post": {
                 "summary": f"Score tensors by {name}, in the Open Inference Protocol.",
                 "requestBody": _body({"application/json": _reference(tensors)}),
-                "responses": {"200": {"description": "The answers as tensors."}},
+                "responses": {
+                    "200": {"description": "The answers as tensors."},
+                    **_refusals({("400" if status == "422" else status): why for status, why in _REFUSALS.items()}),
+                },
             }
         }
     return {**base, "paths": paths, "components": {"schemas": schemas}}
@@ -125,13 +133,14 @@ def _posted(
     form = {"type": "object", "additionalProperties": {"type": "array", "items": text}}
     others = {JSON: _reference(rows), FORM: form}
     content = {kind: others.get(kind, text) for kind in types}
-    refusals = {
-        status: {"description": reason, "content": {"application/json": {"schema": _reference("error")}}}
-        for status, reason in _REFUSALS.items()
-    }
     answered = {"description": "The answers.", "content": {"application/json": {"schema": _reference(answer)}}}
-    responses = {"200": answered, **refusals}
+    responses = {"200": answered, **_refusals(_REFUSALS)}
     return {"summary": summary, "parameters": parameters, "requestBody": _body(content), "responses": responses}
+
+
+def _refusals(reasons: Mapping[str, str]) -> dict[str, Any]:
+    error = {JSON: {"schema": _reference("error")}}
+    return {status: {"description": reason, "content": error} for status, reason in reasons.items()}
 
 
 def _body(schemas: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

@@ -125,6 +125,8 @@ def _begun(job: Job) -> Answer | Exception | tuple[Loaded, Inputs]:
         return refused
     except _WRONG as error:
         return RefusedError(422, str(error))
+    except MemoryError:
+        return RefusedError(413, "the rows need more memory than there is; send fewer at once")
     except Exception as error:  # noqa: BLE001 - a mistake of ours ends this request, and not the thread
         return error
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any, Protocol, TypeVar
@@ -14,14 +15,14 @@ T = TypeVar("T")
 class Each(Protocol):
     """Carries out a function once for each of some arguments."""
 
-    def __call__(self, function: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
+    def __call__(self, function: Callable[..., T], calls: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
         """Yield the number of each call, from 0, and what it returned, in whatever order they end.
 
-        What a call raises is raised here, and ends the others.
+        What a call raises is raised here, and ends the others. Calls are asked for when they can begin soon.
         """
 
 
-def one_by_one(function: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
+def one_by_one(function: Callable[..., T], calls: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
     """Carry out calls in this process.
 
     Examples
@@ -37,13 +38,21 @@ def one_by_one(function: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> 
 def processes(n: int) -> Iterator[Each]:
     """Give `n` processes of this machine that carry out calls for as long as the block runs.
 
-    A process that is lost ends the work with `concurrent.futures.process.BrokenProcessPool`.
+    A process that is killed ends the work with an OSError.
     """
 
-    def each(function: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
-        numbers = {pool.submit(function, *arguments): number for number, arguments in enumerate(calls)}
-        for ended in as_completed(numbers):
-            yield numbers[ended], ended.result()
+    def each(function: Callable[..., T], calls: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
+        left, waiting = iter(enumerate(calls)), dict[Future[T], int]()
+        while True:
+            while len(waiting) < 2 * n and (following := next(left, None)) is not None:
+                waiting[pool.submit(function, *following[1])] = following[0]
+            if not waiting:
+                return
+            for ended in wait(waiting, return_when=FIRST_COMPLETED).done:
+                try:
+                    yield waiting.pop(ended), ended.result()
+                except BrokenProcessPool:
+                    raise OSError("a process was killed, perhaps for lack of memory; use fewer processes") from None
 
     # Not forked: the memory of a parent with threads is no place to begin in.
     pool = ProcessPoolExecutor(n, mp_context=get_context("spawn"))

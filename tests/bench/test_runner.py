@@ -65,6 +65,22 @@ def test_missing_runs_only_what_has_no_result(tmp_path):
     assert not any("seed 0:" in line or "mean" in line for line in lines)
 
 
+def test_runs_that_are_carried_out_elsewhere_have_the_same_results(tmp_path):
+    work = [table_run(seed=0), table_run(seed=1), table_run(split_seed=3), MEAN]
+
+    def elsewhere(function, calls):
+        for number, arguments in reversed([*enumerate(calls)]):
+            yield number, function(*arguments)
+
+    carry(tmp_path / "here", work)
+    done, lines = carry(tmp_path / "there", work, each=elsewhere)
+    assert done
+    assert outcomes(tmp_path / "there" / "results") == outcomes(tmp_path / "here" / "results")
+    assert not any("step" in line and "/" in line for line in lines)
+    done, lines = carry(tmp_path / "there", work, each=elsewhere, missing=True)
+    assert (done, lines) == (True, [])
+
+
 def test_without_it_all_are_run_again(tmp_path):
     for _ in range(2):
         carry(tmp_path, [MEAN])

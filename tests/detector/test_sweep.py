@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
 from detectors import FEW_STEPS, own_network, table
 
 from tollad import TollDetector
+from tollad.calls import one_by_one
 from tollad.detector.sweep import CRITERIA, averaged, best_of, records, sweep
 
 pytestmark = pytest.mark.filterwarnings(FEW_STEPS, "ignore:.*collapsed to a point")
@@ -46,6 +49,22 @@ def test_each_is_what_its_own_fit_gives(parameters, rows):
         assert one.detector.get_params() == alone.get_params()
         assert len(one.detector.calibration_scores_) == n_held
         assert {*one.criteria} == {*CRITERIA}
+
+
+def elsewhere(function, calls):
+    """Carry out calls last to first, with copies of what they are given, as other processes do."""
+    for number, arguments in reversed([*enumerate(calls)]):
+        yield number, function(*copy.deepcopy(arguments))
+
+
+def test_stacks_that_are_trained_elsewhere_have_the_same_bits():
+    here, there = (
+        sweep(table(), betas=(0, 1), latent_dims=(2, 3), seeds=range(8), n_members=2, steps=10, hidden=(8,), each=each)
+        for each in (one_by_one, elsewhere)
+    )
+    assert records(here) == records(there)
+    for one, other in zip(here, there, strict=True):
+        np.testing.assert_array_equal(one.detector.anomaly_score(table()), other.detector.anomaly_score(table()))
 
 
 def test_detectors_are_whole(tmp_path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ from tollad.bench.plan import plan
 from tollad.bench.protocols import Task, make_task
 from tollad.bench.results import Results, Row, claim
 from tollad.bench.spec import Work, digest, runs_of
+from tollad.calls import Each, one_by_one
 from tollad.datasets.catalogue import user_cache
 
 
@@ -48,6 +51,7 @@ def carry_out(
     n_members: int | None = None,
     max_minutes: float = float("inf"),
     say: Callable[[str], None] = print,
+    each: Each | None = None,
 ) -> Outcome:
     """Train and measure, appending each stack's rows to the results as soon as they are there.
 
@@ -70,6 +74,9 @@ def carry_out(
         After these, training stops with its state saved.
     say : callable
         Told what happens, a line each.
+    each : Each, optional
+        Who trains, wherever the data are; by default this process. Elsewhere states are saved in the folder `scratch`
+        there, and steps are not told.
 
     Returns
     -------
@@ -82,43 +89,76 @@ def carry_out(
     OSError
         If results or states cannot be written; for results before anything is trained.
     """
-    deadline = time.monotonic() + 60 * max_minutes
-    all_done, n_failed = True, 0
+    # Not by the monotonic clock, which differs between machines.
+    deadline = time.time() + 60 * max_minutes
+    all_done, is_over, n_failed = True, False, 0
     finished = results.finished if missing else set
     done = finished()
     groups = [members for members in divide(work, n_members) if left_of(members, done)]
     for name in {_file_of(members) for members in groups}:
         results.check(name)
-    for whole in groups:
-        # Locked by the whole group, since which of its runs are left differs between processes and calls.
-        with claim(scratch / f"{_name_of(whole)}.lock") as free:
-            if not free:
+    in_flight: list[tuple[ExitStack, list[Work]]] = []
+
+    def claimed() -> Iterator[tuple[list[Work]]]:
+        """Yield what is left of each group that is free, once it is wanted; it stays locked."""
+        nonlocal all_done
+        for whole in groups:
+            # Locked by the whole group, since which of its runs are left differs between processes and calls.
+            lock = locks.enter_context(ExitStack())
+            if not lock.enter_context(claim(scratch / f"{_name_of(whole)}.lock")):
                 say(f"{_describe(whole)}: another process is at it")
                 all_done = False
                 continue
             members = left_of(whole, finished())
             if not members:
+                lock.close()
                 continue
-            checkpoint = checkpoint_of(members, scratch)
-            if time.monotonic() > deadline:
-                return Outcome(done=False, n_failed=n_failed)
-            say(f"{_describe(members)}: {'goes on' if checkpoint.exists() else 'begins'}")
-            tasks = tasks_of(members)
-            try:
-                rows = _measure(members, tasks, device, checkpoint, deadline, say)
-            except (ArithmeticError, RuntimeError, MemoryError) as error:
-                # Torch raises these when it fails, mostly for lack of memory. The next stack may be smaller.
-                rows = [failed_row(item, f"{type(error).__name__}: {error}") for item in members]
+            if is_over or time.time() > deadline:
+                all_done = False
+                return
+            say(f"{_describe(members)}: {'goes on' if checkpoint_of(members, scratch).exists() else 'begins'}")
+            in_flight.append((lock, members))
+            yield (members,)
+
+    told = say if each is None else _say_nothing
+    with ExitStack() as locks:
+        carried = (each or one_by_one)(partial(_carried, device, scratch, deadline, told), claimed())
+        for number, rows in carried:
+            lock, members = in_flight[number]
             if rows is None:
                 say(f"{_describe(members)}: time is up; the next run of what is missing goes on from here")
-                return Outcome(done=False, n_failed=n_failed)
-            results.append(_file_of(members), rows)
-            for path in (checkpoint, trials.best_of(checkpoint)):
-                path.unlink(missing_ok=True)
-            for item, row in zip(members, rows, strict=True):
-                say(f"{item}: {_outcome(row)}")
-            n_failed += sum(row["error"] is not None for row in rows)
+                all_done, is_over = False, True
+            else:
+                results.append(_file_of(members), rows)
+                _forget(members, scratch)
+                for item, row in zip(members, rows, strict=True):
+                    say(f"{item}: {_outcome(row)}")
+                n_failed += sum(row["error"] is not None for row in rows)
+            lock.close()
     return Outcome(done=all_done and not n_failed, n_failed=n_failed)
+
+
+def _say_nothing(_: str) -> None:
+    """Take a line of somebody who cannot be heard."""
+
+
+def _carried(
+    device: torch.device, scratch: Path, deadline: float, say: Callable[[str], None], members: Sequence[Work]
+) -> list[Row] | None:
+    """Return the rows of what is carried out together, those of a failure among them; None when time is up."""
+    tasks, until = tasks_of(members), time.monotonic() + deadline - time.time()
+    try:
+        return _measure(members, tasks, device, checkpoint_of(members, scratch), until, say)
+    except (ArithmeticError, RuntimeError, MemoryError) as error:
+        # Torch raises these when it fails, mostly for lack of memory. The next stack may be smaller.
+        return [failed_row(item, f"{type(error).__name__}: {error}") for item in members]
+
+
+def _forget(members: Sequence[Work], scratch: Path) -> None:
+    """Remove the states of what has its results."""
+    checkpoint = checkpoint_of(members, scratch)
+    for path in (checkpoint, trials.best_of(checkpoint)):
+        path.unlink(missing_ok=True)
 
 
 def divide(work: Iterable[Work], n_members: int | None = None) -> list[Sequence[Work]]:

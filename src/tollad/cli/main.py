@@ -74,10 +74,9 @@ class _Commands(click.Group):
             raise click.ClickException(printable(f"not enough memory: {need}")) from error
         except _USER_ERRORS as error:
             text = in_options(str(error)) or type(error).__name__
-            if isinstance(error, ModuleNotFoundError) and error.name in _LEFT_OUT:
-                text = (
-                    f"this needs {error.name}, which is not installed here; what `tollad export` writes can be scored"
-                )
+            lacking = (getattr(error, "name", None) or "").partition(".")[0]
+            if isinstance(error, ModuleNotFoundError) and lacking in _LEFT_OUT:
+                text = f"this needs {lacking}, which is not installed; files of `tollad export` can be scored without"
             raise click.ClickException(_lines(text)) from error
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tollad.cli.many import calling
+from tollad.cli.shared import jobs_option, ray_option
 from tollad.cli.terminal import say
 from tollad.warn import tell
 
@@ -118,6 +120,8 @@ def list_tables(table: str | None) -> None:
     metavar="M",
     help="Stop then; the same command with --missing goes on.",
 )
+@jobs_option
+@ray_option
 @click.option("--scratch", metavar="DIR", help="Folder for the state of runs in flight.  [default: the user's cache]")
 @click.option("--results", "folder", **_RESULTS)
 def run(
@@ -136,6 +140,8 @@ def run(
     dry_run: bool,
     missing: bool,
     max_minutes: float,
+    jobs: int | None,
+    address: str | None,
     scratch: str | None,
     folder: str,
 ) -> None:
@@ -154,6 +160,7 @@ def run(
     from tollad.bench.results import Results
     from tollad.bench.runner import carry_out, default_scratch
     from tollad.bench.tables import read_table
+    from tollad.calls import one_by_one
     from tollad.training.build import find_device
 
     torch.set_num_threads(threads)
@@ -175,16 +182,18 @@ def run(
         show(line)
     if dry_run:
         return
-    outcome = carry_out(
-        work,
-        results,
-        found,
-        scratch=place,
-        missing=missing,
-        n_members=members,
-        max_minutes=max_minutes,
-        say=tell,
-    )
+    with calling(jobs, address) as each:
+        outcome = carry_out(
+            work,
+            results,
+            found,
+            scratch=place,
+            missing=missing,
+            n_members=members,
+            max_minutes=max_minutes,
+            say=tell,
+            each=None if each is one_by_one else each,
+        )
     if outcome.n_failed:
         raise click.ClickException(f"{outcome.n_failed} of {len(work)} runs failed; why is above and with the results.")
     say("done" if outcome.done else "not all is done; the same command with --missing goes on")

@@ -13,8 +13,10 @@ from tollad.cli.shared import (
     device_option,
     force_option,
     input_options,
+    jobs_option,
     json_option,
     print_result,
+    ray_option,
     tell_of_skipped,
     threshold_options,
 )
@@ -33,10 +35,8 @@ _MOST_IMAGES_DRAWN = 6
     metavar="OUT",
     help="A .csv, .jsonl or .parquet file; - is CSV on standard output, the default; of many files a folder/.",
 )
-@click.option("--jobs", type=click.IntRange(1, 1024), metavar="N", help="Of many files: processes that score.")
-@click.option(
-    "--ray", "address", metavar="ADDRESS", help="Of many files: score by a Ray cluster: local, auto or HOST:PORT."
-)
+@jobs_option
+@ray_option
 @click.option("--only-anomalies", is_flag=True, help="Write only the rows called anomalous.")
 @click.option(
     "--id",

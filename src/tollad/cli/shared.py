@@ -90,6 +90,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 device_option = click.option(
     "--device", metavar="NAME", help="Where to score: cpu, cuda, mps, cuda:1, ...  [default: as at fit]"
 )
+jobs_option = click.option(
+    "--jobs", type=click.IntRange(1, 1024), metavar="N", help="Processes of this machine that share the work."
+)
+ray_option = click.option(
+    "--ray", "address", metavar="ADDRESS", help="Share the work over a Ray cluster: local, auto or HOST:PORT."
+)
 _THRESHOLD_OPTIONS = (
     click.option("--threshold", "anomaly_score", type=float, metavar="X", help="Call rows above this score anomalous."),
     click.option("--contamination", type=float, metavar="X", help="Share of the training rows above the threshold."),

@@ -7,8 +7,18 @@ from typing import Any
 
 import click
 
+from tollad.cli.many import calling
 from tollad.cli.options import DETECTOR_OPTIONS
-from tollad.cli.shared import check_label, force_option, input_options, json_option, normal_option, print_result
+from tollad.cli.shared import (
+    check_label,
+    force_option,
+    input_options,
+    jobs_option,
+    json_option,
+    normal_option,
+    print_result,
+    ray_option,
+)
 from tollad.warn import tell
 
 _SWEPT = {"beta", "latent_dim", "random_state", "early_stopping", "verbose"}
@@ -59,6 +69,8 @@ def _listed(number: Callable[[str], Any], *words: str) -> Callable[[str], tuple[
 @click.option("-o", "--output", metavar="OUT", help="Write the table, too: a .csv, .jsonl or .parquet file.")
 @click.option("--plot", metavar="FILE", help="Draw the criteria: a .png, .pdf or .svg file.")
 @click.option("--save", "model", metavar="MODEL", help="Write the best as a model file.")
+@jobs_option
+@ray_option
 @input_options
 @force_option
 @json_option
@@ -75,6 +87,8 @@ def sweep(
     output: str | None,
     plot: str | None,
     model: str | None,
+    jobs: int | None,
+    address: str | None,
     header: bool | None,
     key: str | None,
     written: dict[str, Any],
@@ -127,15 +141,17 @@ def sweep(
         key=key,
         dialect=Dialect().changed(**written),
     )
-    found = fit_all(
-        training.rows,
-        betas=betas,
-        latent_dims=latent_dims,
-        seeds=range(seeds),
-        say=tell,
-        columns=training.columns,
-        **parameters,
-    )
+    with calling(jobs, address) as each:
+        found = fit_all(
+            training.rows,
+            betas=betas,
+            latent_dims=latent_dims,
+            seeds=range(seeds),
+            say=tell,
+            each=each,
+            columns=training.columns,
+            **parameters,
+        )
     if test is not None:
         for one in found:
             one.detector.source_ = training.source

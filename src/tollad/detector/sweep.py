@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tollad import metrics
+from tollad.calls import Each, one_by_one
 from tollad.detector import fitting
 from tollad.detector.estimator import TollDetector
 from tollad.detector.parameters import check_parameters
@@ -74,6 +76,7 @@ def sweep(
     latent_dims: Sequence[int | str] = ("auto",),
     seeds: Sequence[int] = (0, 1, 2),
     say: Callable[[str], None] = lambda text: None,
+    each: Each = one_by_one,
     **parameters: Any,
 ) -> list[Candidate]:
     """Fit a detector for each beta, latent_dim and seed, and compare them without labels.
@@ -91,6 +94,8 @@ def sweep(
         Values of ``random_state``.
     say : callable, optional
         Called once, before the training, with a sentence that says how long it takes.
+    each : Each, optional
+        Who trains the stacks; the bits are the same.
     **parameters
         Other parameters of `TollDetector`, the same for all; neither `early_stopping` nor modules of your own.
 
@@ -138,14 +143,15 @@ def sweep(
         if detector.settings_.network == "custom":
             raise ValueError("modules of your own have one latent and one set of weights; sweep a network by its name")
     groups = _groups([len(stack) for stack in stacks], [d.settings_.latent_dim for d in detectors])
+    calls = [([detectors[i] for i in chosen], [stacks[i] for i in chosen]) for chosen in groups]
+    seconds = _JointTraining(*calls[0], rows).seconds_of_a_step() * detectors[0].settings_.steps * len(groups)
+    say(f"{len(grid)} fits of {len(stacks[0])} members, {detectors[0].settings_.steps} steps each, as "
+        f"{len(groups)} stack{'s' * (len(groups) > 1)}: {duration(seconds)}")  # fmt: skip
     trained: dict[int, History] = {}
-    for number, chosen in enumerate(groups):
-        together = _JointTraining([detectors[i] for i in chosen], [stacks[i] for i in chosen], rows)
-        if number == 0:
-            seconds = together.seconds_of_a_step() * detectors[0].settings_.steps * len(groups)
-            say(f"{len(grid)} fits of {len(stacks[0])} members, {detectors[0].settings_.steps} steps each, as "
-                f"{len(groups)} stack{'s' * (len(groups) > 1)}: {duration(seconds)}")  # fmt: skip
-        trained |= dict(zip(chosen, together.train(), strict=True))
+    for number, (histories, own) in each(partial(_trained, rows), calls):
+        trained |= dict(zip(groups[number], histories, strict=True))
+        for place, stack in zip(groups[number], own, strict=True):
+            stacks[place] = stack
     found = []
     for number, (detector, stack) in enumerate(zip(detectors, stacks, strict=True)):
         with warnings.catch_warnings(record=True) as caught:
@@ -156,6 +162,13 @@ def sweep(
         beta, _, seed = grid[number]
         found.append(Candidate(detector, beta, settings.latent_dim, seed, {}, remarks))
     return _with_criteria(found, held)
+
+
+def _trained(
+    rows: NDArray[Any], detectors: Sequence[TollDetector], stacks: Sequence[Stack]
+) -> tuple[list[History], Sequence[Stack]]:
+    """Train the stacks of some detectors as one; return what was measured of each, and the stacks."""
+    return _JointTraining(detectors, stacks, rows).train(), [stack.eval() for stack in stacks]
 
 
 class _JointTraining:

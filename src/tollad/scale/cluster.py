@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -101,7 +101,7 @@ def _check_answers(address: str) -> None:
         raise ConnectionError(f"Ray address {address} answers, but not as a Ray cluster does; is it that of its head?")
 
 
-def _each(ray: Any, function: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
+def _each(ray: Any, function: Callable[..., T], calls: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
     """As `tollad.calls.Each`."""
     # Once for all calls: it may hold rows, or a model.
     stored = ray.put(function)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tollad import SeriesDetector
 from tollad.series.gaps import LONGEST, GapFiller
 
-SMALL: dict[str, Any] = {"window": 16, "hidden": (8,), "latent_dim": 4, "n_members": 2, "steps": 60, "random_state": 0}
+SMALL: dict[str, Any] = {"window": 16, "hidden": (8,), "latent_dim": 4, "n_members": 2, "steps": 30, "random_state": 0}
 
 
 def wave(n: int, seed: int = 0) -> np.ndarray[Any, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from tollad import SeriesDetector
 
-SMALL: dict[str, Any] = {"window": 16, "hidden": (8,), "latent_dim": 4, "n_members": 2, "steps": 60, "random_state": 0}
+SMALL: dict[str, Any] = {"window": 16, "hidden": (8,), "latent_dim": 4, "n_members": 2, "steps": 30, "random_state": 0}
 
 
 def wave(n: int, seed: int = 0, odd: slice | None = None) -> np.ndarray[Any, Any]:

@@ -1,20 +1,17 @@
-"""The page of the web service, used in headless Chromium as a person would use it.
-
-Skipped where playwright or the browser is missing: ``apt-get install chromium`` gives one.
-"""
+"""The page of the web service, used in headless Chromium as a person would use it."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
 import pytest
+from browsing import fact, rows, scored
 from detectors import FEW_STEPS, people, table, train
 from served import app_of, listening
 
@@ -22,13 +19,8 @@ from tollad import ImageDetector, SeriesDetector, TollDetector
 
 pytest.importorskip("prometheus_client")
 pytest.importorskip("uvicorn")
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.filterwarnings(FEW_STEPS, "ignore:the false-alarm rate:UserWarning"),
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
-]
+pytestmark = pytest.mark.filterwarnings(FEW_STEPS, "ignore:the false-alarm rate:UserWarning")
 
 
 @pytest.fixture(scope="module")
@@ -50,56 +42,9 @@ def served(folder, *names: str, **how) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def new_page(browser):
-    """Opens a page at an address; the test fails if the page says anything on its console or reaches elsewhere."""
-    said, asked, opened = [], [], []
-
-    def opening(address: str, **how):
-        page = browser.new_page(accept_downloads=True, **how)
-        page.set_default_timeout(20_000)
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(address)
-        opened.append((page, address))
-        return page
-
-    yield opening
-    assert not [text for text in said if "the server responded with a status of 4" not in text]
-    for page, address in opened:
-        assert all(url.startswith((address, "data:", "blob:")) for url in asked)
-        page.close()
-
-
-@pytest.fixture(scope="module")
 def address(folder):
     with served(folder, "people") as url:
         yield url
-
-
-def scored(page, path):
-    page.set_input_files("#file", str(path))
-    page.wait_for_selector("#found:not([hidden])")
-
-
-def rows(page) -> list[tuple[int, float]]:
-    """Return the numbers of the rows that are shown, from 1, and their scores."""
-    cells = page.eval_on_selector_all(
-        "tr.row", "rows => rows.map(row => [row.cells[0].innerText, row.cells[1].innerText])"
-    )
-    return [(int(row.strip(" ▸▾")), float(score)) for row, score in cells]
-
-
-def fact(page, name: str) -> str:
-    return page.locator("#counts div", has_text=name).locator("dd").inner_text()
 
 
 class TestTable:
@@ -211,8 +156,7 @@ class TestWhole:
             image.fromarray(pixels[number]).save(tmp_path / f"{number}.png")
         with served(tmp_path, "i") as url:
             page = new_page(url)
-            page.set_input_files("#file", [str(tmp_path / f"{number}.png") for number in range(3)])
-            page.wait_for_selector("#found:not([hidden])")
+            scored(page, *(tmp_path / f"{number}.png" for number in range(3)))
             assert rows(page)[0][0] == 2
             page.locator("tr.row").first.click()
             page.wait_for_selector(".heat canvas")

@@ -284,7 +284,13 @@ class ImageDetector(DecisionMixin, OutlierMixin, BaseEstimator):
         room = importlib.import_module("tollad.serve.onnx_images")
         scorer = self.scorer_
         fitted = room.FittedImages(
-            self.representation_, self.input_shape_, scorer.wholes, scorer.map_unit, self.decision_, self.notes_
+            self.representation_,
+            self.input_shape_,
+            scorer.wholes,
+            scorer.map_unit,
+            self.decision_,
+            self.notes_,
+            self.source_,
         )
         room.write_images(fitted, path, overwrite=overwrite)
 

@@ -16,6 +16,7 @@ from tollad.images import gradients
 from tollad.images.heads import N_NEIGHBOURS, Collapse, LedoitWolf, Nearest, Whitening
 from tollad.images.levels import Whole, enlarged
 from tollad.io.files import atomic_write
+from tollad.io.source import Source
 from tollad.serve.onnx import Filled, Graph, TensorProto, answers, finished, helper, network_of, score_of, views_of
 
 _TINY = 1e-12
@@ -35,6 +36,8 @@ class FittedImages:
     map_unit : float
     decision : Decision
     notes : dict of JSON values
+    source : Source or None
+        What the commands know of the images of the fit.
     """
 
     representation: str
@@ -43,6 +46,7 @@ class FittedImages:
     map_unit: float
     decision: Decision
     notes: Mapping[str, Any]
+    source: Source | None
 
 
 def write_images(fitted: FittedImages, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
@@ -93,6 +97,7 @@ def to_bytes(fitted: FittedImages) -> bytes:
     known = {
         "kind": "images",
         "input_shape": list(fitted.input_shape),
+        "source": None if fitted.source is None else fitted.source.to_json(),
         "threshold": fitted.decision.threshold,
         "threshold_rule": list(fitted.decision.rule),
         "notes": dict(fitted.notes),

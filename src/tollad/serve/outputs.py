@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from tollad.serve.graph import Graph
 from tollad.serve.runtime import DIGEST, FORMAT, NO_DIGEST, TIE
 
 _OPSET, _ML_OPSET = 17, 3
+# Calibration scores among which a place is found in two steps.
+_MANY = 4096
 
 
 def finished(
@@ -59,16 +62,19 @@ def answers(graph: Graph, decision: Decision, score: str) -> list[ValueInfoProto
 
 
 def _p_value(graph: Graph, calibration: NDArray[np.float64], score: str) -> None:
-    """Add ``(1 + #{calibration scores >= score}) / (m + 1)``, by binary search."""
+    """Add ``(1 + #{calibration scores >= score}) / (m + 1)``, found by narrowing: few nodes, and few numbers a row."""
     m = len(calibration)
-    step = 1 << (m.bit_length() - 1)
-    padded = np.concatenate([calibration, np.full(2 * step, np.inf)])
-    values, zero = graph.constant(padded), graph.constant(0, np.int64)
-    below = graph("Mul", graph("Cast", score, to=TensorProto.INT64), zero)  # a zero for each row
-    while step:
-        last = graph("Gather", values, graph("Add", below, graph.constant(step - 1, np.int64)))
-        further = graph("Where", graph("Less", last, score), graph.constant(step, np.int64), zero)
-        below = graph("Add", below, further)
-        step //= 2
-    n_above = graph("Sub", graph.constant(m + 1.0), graph.cast(below, TensorProto.DOUBLE))
+    n_steps = 2 if m <= _MANY else 3
+    width = math.ceil(m ** (1 / n_steps))
+    values = graph.constant(np.append(calibration, np.full(width**n_steps + width ** (n_steps - 1) - m, np.inf)))
+    last = graph.axes(1)
+    column = graph("Unsqueeze", score, last)
+    below = graph.constant([[0]], np.int64)
+    for step in reversed(range(n_steps)):
+        stride = width**step
+        ends = graph("Add", below, graph.constant(stride * np.arange(1, width + 1) - 1, np.int64))
+        is_below = graph.cast(graph("Less", graph("Gather", values, ends), column), TensorProto.INT64)
+        further = graph("ReduceSum", is_below, last, keepdims=1)
+        below = graph("Add", below, graph("Mul", further, graph.constant(stride, np.int64)))
+    n_above = graph("Sub", graph.constant(m + 1.0), graph.cast(graph("Squeeze", below, last), TensorProto.DOUBLE))
     graph("Div", n_above, graph.constant(m + 1.0), output="p_value")

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tollad.io.pixels import floats_of
 from tollad.io.source import Source
+from tollad.serve.plain import plain_inputs
 from tollad.tables.frames import as_rows, known_columns, to_arrow
 from tollad.tables.schema import Column
 from tollad.tables.times import days_of
@@ -133,7 +135,7 @@ class Runtime:
     @property
     def source_(self) -> Source | None:
         """What the commands know of the file of the fit."""
-        source = self.known["source"]
+        source = self.known.get("source")
         return None if source is None else Source.from_json(source)
 
     @property
@@ -174,6 +176,11 @@ class Runtime:
             return {"X": _images(X, self.input_shape_)}
         if self.kind == "series":
             return {"X": _steps(X, self.names, self.known["window"])}
+        if self.columns is not None:
+            listed = [X] if isinstance(X, Mapping) else X
+            plain = plain_inputs(listed, self.columns) if isinstance(listed, (list, tuple)) and listed else None
+            if plain is not None:
+                return plain
         X = as_rows(X)
         table = to_arrow(X)
         if self.columns is None:
@@ -216,8 +223,11 @@ class Runtime:
         inputs = self.feed(X)
         if threshold is not None:
             inputs["threshold"] = np.asarray(threshold, dtype=np.float64)
-        names = [output.name for output in self.session.get_outputs()]
-        return dict(zip(names, self.session.run(None, inputs), strict=True))
+        return dict(zip(self._outputs, self.session.run(None, inputs), strict=True))
+
+    @cached_property
+    def _outputs(self) -> list[str]:
+        return [output.name for output in self.session.get_outputs()]
 
     def _ordered(self, table: Any) -> Any:
         """Return the columns of a table of numbers in the order of the fit."""

@@ -63,7 +63,8 @@ def _read_text(column: pa.ChunkedArray, read_zoned: Callable[[pa.ChunkedArray], 
 
 def offsets(column: pa.ChunkedArray) -> NDArray[np.float64]:
     """Return how many minutes the clock of each time is ahead of UTC: NaN where it is missing, 0 without a zone."""
-    return (days_of(wall_times(column)) - days_of(instants(column))) * 1440
+    minutes: NDArray[np.float64] = np.round((days_of(wall_times(column)) - days_of(instants(column))) * 1440)
+    return minutes
 
 
 def days_of(timestamps: pa.ChunkedArray) -> NDArray[np.float64]:

@@ -1,6 +1,5 @@
-"use strict";
-const at = id => document.getElementById(id), PAGE = 50, N_BINS = 48, IDLE = at("status").textContent, MARGIN = { left: 12, right: 12, top: 22, bottom: 24 };
-let models = {}, token = "", data = null, threshold = 0, order = "highest", n_shown = PAGE, n_asked = 0;
+const at = id => document.getElementById(id), PAGE = 50, N_BINS = 48, MARGIN = { left: 12, right: 12, top: 22, bottom: 24 };
+let models = {}, data = null, threshold = 0, order = "highest", n_shown = PAGE, n_asked = 0;
 
 const make = (name, traits = {}, ...children) => {
   const element = Object.assign(document.createElement(name), traits);
@@ -10,30 +9,20 @@ const make = (name, traits = {}, ...children) => {
 const short = value => value === null ? "" : value === 0 || (Math.abs(value) >= 0.001 && Math.abs(value) < 1e6)
   ? String(Number(value.toPrecision(4))) : value.toExponential(2);
 
-async function ask(path, options = {}) {
-  const headers = { ...options.headers, ...(token && { authorization: `Bearer ${token}` }) };
-  let answer;
-  try { answer = await fetch(path, { ...options, headers }); } catch { throw new Error("the server does not answer"); }
-  const said = await answer.json().catch(() => ({}));
-  if (answer.status === 401) at("asking").hidden = false;
-  if (!answer.ok) throw new Error(said.error ?? `the server answers with status ${answer.status}`);
-  return said;
-}
-
 function tell(error) {
   at("error").textContent = error ? error.message[0].toUpperCase() + error.message.slice(1) : "";
   at("error").hidden = !error;
 }
 
 async function begin() {
+  at("status").textContent = IDLE;
   try {
-    models = (await ask("info")).models;
+    models = await engine.models();
   } catch (error) {
-    if (token || at("asking").hidden) tell(error);
+    if (!error.quiet) tell(error);
     return;
   }
   tell();
-  at("asking").hidden = true;
   at("start").hidden = false;
   at("model").replaceChildren(...Object.keys(models).map(name => make("option", { textContent: name })));
   at("model").hidden = Object.keys(models).length < 2;
@@ -46,61 +35,18 @@ function describe() {
   at("file").accept = kind === "images" ? types.join() : ".csv,.tsv,.txt,text/csv";
   at("file").multiple = kind === "images";
   at("wanted").textContent = { table: "Choose a CSV file", series: "Choose a CSV file of a series", images: "Choose images" }[kind];
+  at("them").textContent = kind === "images" ? "them" : "it";
   at("columns").textContent = kind === "images" ? `The model ${name} takes images.`
     : `The model ${name} takes ${columns.length} columns: ${named}`;
 }
-
-// Records of a text with their cells; null where it cannot be told which line is which row of the answer.
-function parsed(text, n_rows) {
-  const first = text.slice(0, text.search(/\r?\n|$/)), counts = [..."\t;,|"].map(mark => first.split(mark).length);
-  const mark = "\t;,|"[counts.indexOf(Math.max(...counts))], records = [];
-  let cells = [], cell = "", quoted = false, begin = 0;
-  const end = place => {
-    const raw = text.slice(begin, place);
-    cells.push(cell);
-    if (raw.trim()) records.push({ raw, cells });
-    cells = []; cell = "";
-  };
-  for (let i = 0; i < text.length; i++) {
-    const letter = text[i];
-    if (quoted) {
-      if (letter !== '"') cell += letter;
-      else if (text[i + 1] === '"') cell += text[++i];
-      else quoted = false;
-    } else if (letter === '"' && !cell) quoted = true;
-    else if (letter === mark) { cells.push(cell); cell = ""; }
-    else if (letter === "\n") { end(i); begin = i + 1; }
-    else if (letter !== "\r") cell += letter;
-  }
-  end(text.length);
-  const head = records.length === n_rows + 1 ? records.shift() : null;
-  return records.length === n_rows ? { head, records } : null;
-}
-
-function textOf(body) {
-  try { return new TextDecoder("utf-8", { fatal: true }).decode(body); } catch { return new TextDecoder("windows-1252").decode(body); }
-}
-
-const post = (name, what, body, type) =>
-  ask(`models/${encodeURIComponent(name)}/${what}`, { method: "POST", body, headers: { "content-type": type } });
-
-// Each gives the answers for files, and what tells more of a row.
-const READ = {
-  table: async (name, [file]) => {
-    const body = await file.arrayBuffer(), said = await post(name, "score", body, "text/csv");
-    const table = parsed(textOf(body), said.anomaly_score.length);
-    return { ...said, file: file.name, table, detail: table && (row => reasons(name, table, row)) };
-  },
-  series: readSeries,
-  images: readImages,
-};
 
 async function take(files) {
   const asked = ++n_asked, name = at("model").value;
   at("status").textContent = `Scoring ${files[0].name} ...`;
   tell();
   try {
-    const said = await READ[models[name].kind](name, files);
+    const { kind } = models[name];
+    const said = kind === "images" ? await readImages(name, files) : await readFile(name, files[0], kind);
     if (asked !== n_asked) return;
     data = { ...said, name };
     threshold = data.threshold;
@@ -114,6 +60,13 @@ async function take(files) {
     if (asked === n_asked) at("status").textContent = IDLE;
     at("file").value = "";
   }
+}
+
+// Answers for the rows of a file, and what tells more of a row.
+async function readFile(name, file, kind) {
+  const said = { file: file.name, ...await engine.score(name, file, kind) };
+  const reasons = said.table && engine.reasons && (async row => listed(await engine.reasons(name, said.table, row)));
+  return { ...said, detail: kind === "series" ? reasonsOf(said) : reasons };
 }
 
 // Scores that differ by orders of magnitude are drawn on an axis of logarithms.
@@ -167,15 +120,18 @@ function draw() {
   plot.append(svg("line", { class: "cut", x1: cut, x2: cut, y1: MARGIN.top - 6, y2: floor }));
 }
 
+// Scores of a graph that differ from the threshold by rounding are ties, which are normal.
+const isHigh = score => score - Math.abs(score) * (data.tie ?? 0) > threshold;
+
 function count() {
-  const n = data.anomaly_score.length, high = data.anomaly_score.filter(value => value > threshold).length;
+  const n = data.anomaly_score.length, high = data.anomaly_score.filter(isHigh).length;
   const facts = [["Rows", n.toLocaleString("en")], ["Anomalies", high.toLocaleString("en"), "high"], ["Share", `${(100 * high / n).toFixed(1)} %`]];
   at("counts").replaceChildren(...facts.map(([name, value, kind = ""]) =>
     make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value, className: kind }))));
   at("slide").value = 1000 * data.axis.place(threshold);
   at("slide").setAttribute("aria-valuetext", `${short(threshold)}: ${high} of ${n} rows are anomalies`);
   if (document.activeElement !== at("exact")) at("exact").value = Number(threshold.toPrecision(6));
-  for (const row of at("rows").querySelectorAll(".row")) row.classList.toggle("high", data.anomaly_score[row.dataset.row] > threshold);
+  for (const row of at("rows").querySelectorAll(".row")) row.classList.toggle("high", isHigh(data.anomaly_score[row.dataset.row]));
 }
 
 function move(value) {
@@ -195,7 +151,7 @@ function show() {
   move(threshold);
 }
 
-const titles = () => data.table ? data.table.head?.cells ?? models[data.name].columns.map(column => column.name) : [];
+const titles = () => data.table ? data.table.head ?? models[data.name].columns.map(column => column.name) : [];
 
 function list() {
   const { anomaly_score: scores, p_value: p, table } = data, indices = scores.map((_, row) => row);
@@ -211,7 +167,7 @@ function list() {
     ...names.map((textContent, column) => make("th", { textContent, className: kinds[column] })));
   at("rows").replaceChildren(...indices.slice(0, n_shown).map(row => {
     const open = make("button", { type: "button", textContent: row + 1, ariaExpanded: "false" });
-    const line = make("tr", { className: "row", onclick: () => data.detail && explain(line, open, row) },
+    const line = make("tr", { className: data.detail ? "row told" : "row", onclick: () => data.detail && opened(line, open, row) },
       make("td", {}, data.detail ? open : String(row + 1)), make("td", { textContent: short(scores[row]), className: "number score" }),
       ...(p ? [make("td", { textContent: short(p[row]), className: "number" })] : []),
       ...(table ? table.records[row].cells.map((textContent, column) => make("td", { textContent, className: kinds[column] ?? "text" })) : []));
@@ -221,7 +177,7 @@ function list() {
   at("more").hidden = scores.length <= n_shown;
 }
 
-async function explain(line, open, row) {
+async function opened(line, open, row) {
   if (open.ariaExpanded === "true") {
     line.nextSibling.remove();
     open.ariaExpanded = "false";
@@ -249,15 +205,10 @@ function listed(texts) {
   }));
 }
 
-async function reasons(name, { head, records }, row) {
-  const said = await post(name, "explain?reasons=5", `${head ? `${head.raw}\n` : ""}${records[row].raw}\n`, "text/csv");
-  return listed(said.reasons[0]);
-}
-
 function save() {
   const quote = cell => /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell, { table, anomaly_score: scores, p_value: p } = data;
   const added = ["anomaly_score", "anomaly", ...(p ? ["p_value"] : [])];
-  const lines = scores.map((score, row) => [...(table ? table.records[row].cells : []), String(score ?? ""), String(score > threshold),
+  const lines = scores.map((score, row) => [...(table ? table.records[row].cells : []), String(score ?? ""), String(isHigh(score)),
     ...(p ? [String(p[row] ?? "")] : [])]);
   const text = [[...titles(), ...added], ...lines].map(cells => cells.map(quote).join(",")).join("\n") + "\n";
   const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: data.file.replace(/\.\w+$/, "") + "-scores.csv" });
@@ -265,7 +216,6 @@ function save() {
   URL.revokeObjectURL(link.href);
 }
 
-at("asking").onsubmit = event => { event.preventDefault(); token = at("token").value; begin(); };
 at("model").onchange = describe;
 at("file").onchange = event => event.target.files.length && take([...event.target.files]);
 at("slide").oninput = event => move(data.axis.value(event.target.value / 1000));

@@ -1,25 +1,24 @@
 // Series and images on the page.
 
-async function readSeries(name, [file]) {
-  const body = await file.arrayBuffer(), said = await post(name, "explain?reasons=3", body, "text/csv");
-  const table = parsed(textOf(body), said.anomaly_score.length);
-  const within = row => said.events.filter(event => event.begin <= row && row <= event.end);
-  const detail = async row => listed(within(row).length ? within(row).flatMap(event => event.reasons) : ["no event at this step"]);
-  return { ...said, file: file.name, table, detail };
+// What tells of a time step why it is within an event; nothing if no event has reasons.
+function reasonsOf({ events }) {
+  const within = row => events.filter(event => event.begin <= row && row <= event.end);
+  return events.some(event => event.reasons.length)
+    && (async row => listed(within(row).length ? within(row).flatMap(event => event.reasons) : ["no event at this step"]));
 }
 
 async function readImages(name, files) {
   const found = [];
   for (const [number, file] of files.entries()) {
     at("status").textContent = `Scoring ${file.name}, ${number + 1} of ${files.length} ...`;
-    const said = await post(name, "explain", file, file.type || "image/png").catch(error => { throw new Error(`${file.name}: ${error.message}`); });
+    const said = await engine.score(name, file, "images").catch(error => { throw new Error(`${file.name}: ${error.message}`); });
     found.push({ file, said });
   }
   const column = key => found[0].said[key] && found.map(({ said }) => said[key][0]);
   return {
-    anomaly_score: column("anomaly_score"), p_value: column("p_value"), threshold: found[0].said.threshold,
+    anomaly_score: column("anomaly_score"), p_value: column("p_value"), threshold: found[0].said.threshold, tie: found[0].said.tie,
     file: files.length === 1 ? files[0].name : `${files.length} images`,
-    table: { head: { cells: ["file"] }, records: files.map(file => ({ cells: [file.name] })) },
+    table: { head: ["file"], records: files.map(file => ({ cells: [file.name] })) },
     detail: row => pictured(found[row].file, found[row].said.anomaly_map?.[0]),
   };
 }
@@ -56,7 +55,7 @@ function showEvents() {
   const called = step => data.time?.[step] ?? `step ${step + 1}`;
   at("events").replaceChildren(...(data.events ?? []).map(event => make("li", {},
     make("b", { textContent: event.begin === event.end ? called(event.begin) : `${called(event.begin)} to ${called(event.end)}` }),
-    `, score ${short(event.score)}: ${event.reasons[0] ?? event.channel}`)));
+    `, score ${short(event.score)}${event.reasons.length ? `: ${event.reasons[0]}` : ""}`)));
 }
 
 // The highest score of each pixel, so that no peak is lost.

@@ -1,0 +1,98 @@
+"""A few rows of plain Python values as inputs of a graph: at once, where Arrow's way of reading columns costs more."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tollad.tables.schema import MISSING, Column
+from tollad.tables.values import FIRST_DAY
+
+_FIRST = datetime(1970, 1, 1)
+_MISSING = frozenset(MISSING)
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_NOTHING = type(None)
+_MANY = 1 << 53
+
+
+class _OtherError(Exception):
+    """A value that is read in the usual way."""
+
+
+def plain_inputs(rows: Sequence[Any], columns: Sequence[Column]) -> dict[str, NDArray[Any]] | None:
+    """Return the inputs of a graph of mixed columns, as `tollad.serve.runtime.Runtime.feed` does.
+
+    Parameters
+    ----------
+    rows : sequence
+        Mappings of names to values, or anything else.
+    columns : sequence of Column
+
+    Returns
+    -------
+    dict of str to ndarray, (n,), or None
+        None if the rows are read, or refused, in the usual way: other columns than those of the fit, and any value that
+        is not a finite number, a text of ASCII, a day like 2024-12-31, a `datetime` without a zone, or None.
+    """
+    kept = [column for column in columns if column.kind != "drop"]
+    names = {column.name for column in kept}
+    if not all(isinstance(row, Mapping) and row.keys() == names for row in rows):
+        return None
+    try:
+        return {column.name: _READ[column.kind](column, [row[column.name] for row in rows]) for column in kept}
+    except (_OtherError, ValueError):
+        return None
+
+
+def _numbers(column: Column, values: list[Any]) -> NDArray[np.float64]:
+    kinds = {*map(type, values)} - {_NOTHING}
+    if not kinds <= {int, float} and kinds != {bool}:
+        raise _OtherError
+    if any(value is not None and not (math.isfinite(value) and abs(value) < _MANY) for value in values):
+        raise _OtherError
+    return np.array(values, dtype=np.float64)
+
+
+def _texts(column: Column, values: list[Any]) -> NDArray[np.object_]:
+    return np.array([_text(value) for value in values], dtype=object)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if type(value) is not str or not value.isascii():
+        raise _OtherError
+    text = value.strip()
+    if text in _MISSING:
+        return ""
+    return lower if (lower := text.lower()) in ("true", "false") else text
+
+
+def _days(column: Column, values: list[Any]) -> NDArray[np.float64]:
+    kinds = {*map(type, values)} - {_NOTHING}
+    if len(kinds) > 1 or column.zone != "":
+        raise _OtherError
+    days = np.array([_day(value) for value in values], dtype=np.float64)
+    if (days < FIRST_DAY).any():
+        raise _OtherError
+    return days
+
+
+def _day(value: Any) -> float:
+    if value is None:
+        return math.nan
+    if type(value) is str and _DAY.fullmatch(value):
+        return date.fromisoformat(value).toordinal() - _FIRST.toordinal()
+    if type(value) is datetime and value.tzinfo is None:
+        apart = value - _FIRST
+        return ((apart.days * 86400 + apart.seconds) * 1_000_000 + apart.microseconds) / 86400e6
+    raise _OtherError
+
+
+_READ = {"number": _numbers, "category": _texts, "date": _days}

@@ -1,0 +1,91 @@
+// The engine of the page of a folder: onnxruntime-web computes what the graph beside the page says.
+const IDLE = "What is scored here stays on this computer.", N_ROWS = 2048, KNOWN = JSON.parse(document.getElementById("known").textContent);
+let session = null;
+
+const decoded = bytes => {
+  const isUtf16 = (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff);
+  const encoding = KNOWN.encoding ?? (isUtf16 ? (bytes[0] === 0xff ? "utf-16le" : "utf-16be") : "utf-8");
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch {
+    throw new Error(`the file is no ${encoding.toUpperCase()} text; save it as such`);
+  }
+};
+
+// Answers of the graph for inputs of n rows, a part of them at a time, so that the page stays awake.
+async function answersOf(n, inputs, n_once = N_ROWS) {
+  const parts = {};
+  for (let begin = 0; begin < n; begin += n_once) {
+    const answers = await session.run(inputs(begin, Math.min(n, begin + n_once)));
+    for (const [name, { data }] of Object.entries(answers)) (parts[name] ??= []).push(Array.from(data, Number));
+    await new Promise(resolve => setTimeout(resolve));
+  }
+  const found = Object.fromEntries(Object.entries(parts).map(([name, lists]) => [name, lists.flat()]));
+  const finite = found.anomaly_score.map(score => Number.isNaN(score) ? null : score);
+  return { ...found, anomaly_score: finite, threshold: KNOWN.threshold, tie: KNOWN.tie };
+}
+
+// The columns that the graph takes as one matrix, row by row.
+function matrixOf(vectors, begin, end) {
+  const columns = KNOWN.columns.map(({ name }) => vectors[name]), values = new Float64Array(columns.length * (end - begin));
+  columns.forEach((column, j) => column.subarray(begin, end).forEach((value, row) => { values[row * columns.length + j] = value; }));
+  return { X: new ort.Tensor("float64", values, [end - begin, columns.length]) };
+}
+
+const tensorsOf = (vectors, begin, end) => Object.fromEntries(Object.entries(vectors).map(([name, vector]) =>
+  [name, new ort.Tensor(Array.isArray(vector) ? "string" : "float64", vector.slice(begin, end), [end - begin])]));
+
+const SCORE = {
+  table: async file => {
+    const { vectors, ...table } = readRows(decoded(await bytesOf(file)), KNOWN, file.name), n = table.records.length;
+    return { ...await answersOf(n, (begin, end) => (KNOWN.mixed ? tensorsOf : matrixOf)(vectors, begin, end)), table };
+  },
+  series: async file => {
+    const { vectors, ...table } = readRows(decoded(await bytesOf(file)), KNOWN, file.name), n = table.records.length;
+    for (const { name } of KNOWN.columns) {
+      const row = vectors[name].findIndex(Number.isNaN);
+      if (row >= 0) throw new Error(`${file.name}, line ${table.records[row].line}, column '${name}': the value is missing; fill it`);
+    }
+    if (n < KNOWN.window) throw new Error(`${file.name}: has ${n} time steps, fewer than a window of ${KNOWN.window}; give a longer series`);
+    const said = await answersOf(n, () => matrixOf(vectors, 0, n), n), place = table.head?.indexOf(KNOWN.time) ?? -1;
+    const time = place < 0 ? null : table.records.map(({ cells }) => cells[place]);
+    return { ...said, table, time, events: runsOf(said.label, said.anomaly_score) };
+  },
+  images: async file => {
+    const [channels, height, width] = KNOWN.input_shape, pixels = await pixelsOf(file, KNOWN);
+    const said = await answersOf(1, () => ({ X: new ort.Tensor("float32", pixels, [1, channels, height, width]) }));
+    const map = said.anomaly_map;
+    return map ? { ...said, anomaly_map: [Array.from({ length: height }, (_, row) => map.slice(row * width, (row + 1) * width))] } : said;
+  },
+};
+
+// Successive steps above the threshold.
+function runsOf(labels, scores) {
+  const events = [];
+  labels.forEach((label, step) => {
+    if (label > 0) return;
+    if (!step || labels[step - 1] > 0) events.push({ begin: step, end: step, score: scores[step], reasons: [] });
+    const event = events.at(-1);
+    event.end = step;
+    event.score = Math.max(event.score, scores[step]);
+  });
+  return events;
+}
+
+const engine = {
+  async models() {
+    if (location.protocol === "file:") {
+      throw new Error("a browser lets no page read the files beside it: run python -m http.server in this folder, and open http://localhost:8000");
+    }
+    if (!globalThis.ort) throw new Error("onnxruntime-web is missing: copy the whole folder to where this page lies");
+    ort.env.wasm.numThreads = 1;
+    ort.env.logLevel = "error";
+    ort.env.wasm.wasmPaths = new URL(".", location.href).href;
+    session = await ort.InferenceSession.create("model.onnx", { executionProviders: ["wasm"], logSeverityLevel: 3 }).catch(error => {
+      throw new Error(`the model cannot be loaded (${error.message})`);
+    });
+    return { [KNOWN.name]: { kind: KNOWN.kind, columns: KNOWN.columns.filter(({ kind }) => kind !== "drop"), types: KNOWN.types } };
+  },
+
+  score: (name, file, kind) => SCORE[kind](file),
+};

@@ -7,9 +7,14 @@ import subprocess
 import numpy as np
 import pytest
 from commands import COMMAND, QUICK, done, refused, refused_in, rows_of, scores_of, text_of, tollad
+from detectors import FEW_STEPS
+
+from tollad import SeriesDetector
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
+
+pytestmark = pytest.mark.filterwarnings(FEW_STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +75,32 @@ def test_columns_are_told_by_their_names(folder):
     (folder / "turned.csv").write_text(turned)
     found = [scores_of(done("score", folder / "m.onnx", folder / name).stdout) for name in ("new.csv", "turned.csv")]
     assert found[0] == found[1]
+
+
+def test_images_are_scored_by_their_graph(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for number in range(16):
+        pixels = rng.integers(0, 255, (30, 24), dtype=np.uint8)
+        image.fromarray(pixels).save(tmp_path / "photos" / f"{number:02}.png")
+    how = ("--size", "20x20", "--representation", "gradients", "--quiet")
+    done("fit", tmp_path / "photos", "-o", tmp_path / "i.tollad", *how)
+    done("export", tmp_path / "i.tollad", "-o", tmp_path / "i.onnx")
+    wanted, found = (
+        rows_of(done("score", tmp_path / name, tmp_path / "photos").stdout) for name in ("i.tollad", "i.onnx")
+    )
+    assert [row["file"] for row in found] == [f"{number:02}.png" for number in range(16)]
+    np.testing.assert_allclose(
+        [float(row["score"]) for row in found], [float(row["score"]) for row in wanted], rtol=1e-5
+    )
+
+
+def test_a_graph_of_a_series_is_for_python(tmp_path):
+    SeriesDetector(window=8, steps=3, hidden=(4,), random_state=0).fit(np.sin(np.arange(200) / 3)).to_onnx(
+        tmp_path / "s.onnx"
+    )
+    (tmp_path / "s.csv").write_text("x1\n1\n2\n")
+    said = refused("score", tmp_path / "s.onnx", tmp_path / "s.csv")
+    assert "is a graph of a series" in said
+    assert "score with the model file it is of" in said

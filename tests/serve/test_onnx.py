@@ -78,6 +78,8 @@ def test_a_row_has_the_same_bits_in_any_company(kind, tmp_path):
     runtime = exported(detector, tmp_path)
     rows = table(200, seed=3, d=KINDS[kind][0].shape[1])
     whole = runtime.score(rows)["anomaly_score"]
+    many = runtime.score(np.tile(rows, (6, 1))[:1025])["anomaly_score"]
+    np.testing.assert_array_equal(many, np.tile(whole, 6)[:1025])
     for start, stop in [(0, 1), (3, 5), (9, 12), (20, 35), (50, 114), (60, 189)]:
         np.testing.assert_array_equal(runtime.score(rows[start:stop])["anomaly_score"], whole[start:stop])
 
@@ -86,7 +88,9 @@ def mixed(seed: int, n: int = 120) -> pd.DataFrame:
     """A frame of people with a category of many levels, some of them new, and an hour."""
     rng = np.random.default_rng(seed)
     frame = people(n, seed)
-    frame["city"] = rng.choice(["Bonn", " Oslo ", "Rome", "Ulm", None], n)
+    # One name is written in two forms of Unicode, of which a file has either.
+    cities = ["Bonn", " Oslo ", "Rome", "Ulm", "K\u00f6ln", "Ko\u0308ln", "\u2003New York\u00a0", None]
+    frame["city"] = rng.choice(cities, n)
     frame["street"] = rng.choice([f"street {i}" for i in range(60 + 20 * (seed > 0))], n)
     frame["seen"] += pd.to_timedelta(rng.integers(0, 24, n), unit="h")
     frame.loc[::11, "seen"] = pd.NaT
@@ -102,6 +106,22 @@ def of_people():
 @given(seed=st.integers(1, 10**6), n=st.integers(1, 40))
 def test_frames_of_mixed_columns(of_people, seed, n, tmp_path):
     assert_same_answers(exported(of_people, tmp_path), of_people, mixed(seed, n))
+
+
+@pytest.mark.parametrize("as_given", [np.float32, np.int64, bool, list], ids=lambda kind: kind.__name__)
+def test_numbers_of_every_type(as_given, tmp_path):
+    detector, rows = train("table"), 3 * table(30, seed=6)
+    given = rows.tolist() if as_given is list else rows.astype(as_given)
+    assert_same_answers(exported(detector, tmp_path), detector, given)
+
+
+@pytest.mark.parametrize("name", ["mean", "beta"])
+def test_frames_of_mixed_columns_with_other_losses(name, tmp_path):
+    changes = {"mean": {"target": "mean", "norm": "l1"}, "beta": {"beta": 30.0, "corruption": None, "neighbors": 0}}[
+        name
+    ]
+    detector = TollDetector(steps=8, hidden=(8,), random_state=0, **changes).fit(mixed(0))
+    assert_same_answers(exported(detector, tmp_path), detector, mixed(5, 60))
 
 
 def test_columns_may_stand_in_any_order(of_people, tmp_path):

@@ -32,8 +32,8 @@ from tollad.warn import printable
 def export(model: str, output: str | None, page: str | None, web: str, force: bool) -> None:
     """Write MODEL, of tables, images or series, as one ONNX graph, or as a page without a server, or both.
 
-    The graph contains preprocessing, networks, threshold and p-value. Any ONNX runtime runs it. For tables, tollad
-    score OUT DATA does so, too, without torch. With --page, MODEL may be an ONNX file.
+    The graph contains preprocessing, networks, threshold and p-value. Any ONNX runtime runs it. tollad score OUT
+    DATA does so, too, without torch, for tables and images. With --page, MODEL may be an ONNX file.
     """
     from tollad.io.outputs import check_distinct, check_output
     from tollad.serve.answers import load

@@ -38,8 +38,11 @@ def score(
     from tollad.serve.runtime import Runtime
 
     runtime = Runtime.load(model)
-    if runtime.kind != "table":
-        raise ValueError(f"{model} is a graph for {runtime.kind}; score these from Python, by tollad.runtime")
+    if runtime.kind == "series":
+        raise ValueError(
+            f"{model}: is a graph of a series, which knows no time stamps; score with the model file it is of, or from "
+            "Python by tollad.runtime"
+        )
     # A Runtime has all attributes of a detector that these functions use.
     detector = cast("TollDetector", runtime)
     blocks = score_blocks(detector, data, **reading)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
+from sphinx_gallery.scrapers import figure_rst
 
 import tollad
 from tollad.cli.main import main
@@ -23,8 +27,8 @@ project = "tollad"
 project_copyright = "the tollad developers"
 version = release = tollad.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
-exclude_patterns = ["_build"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx_gallery.gen_gallery"]
+exclude_patterns = ["_build", "examples", "sg_execution_times.rst"]
 nitpicky = True
 smartquotes = False  # "auto" is a value, to be copied as it is
 
@@ -56,6 +60,33 @@ html_css_files = ["tollad.css"]
 html_copy_source = False
 html_show_sphinx = False
 html_math_renderer = "mathml"
+# The function below cannot be kept for the next build, which is no reason to fail.
+suppress_warnings = ["config.cache"]
+
+
+def written_pictures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
+    """Show the pictures that a block of an example wrote to files beside itself, as `tollad.plots` does."""
+    shown = []
+    for picture in sorted(Path(block_vars["src_file"]).parent.glob("*.png"), key=os.path.getmtime):
+        place = next(block_vars["image_path_iterator"])
+        shutil.move(picture, place)
+        shown.append(place)
+    return str(figure_rst(shown, gallery_conf["src_dir"]))
+
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "image_scrapers": (written_pictures, "matplotlib"),
+    "abort_on_example_error": True,
+    "capture_repr": (),
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "min_reported_time": 1e9,
+}
 
 _BASES = ("sklearn.", "pyod.")
 

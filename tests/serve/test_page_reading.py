@@ -8,8 +8,8 @@ from importlib import resources
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tollad.detector.scored import expected_by
 
+from tollad.detector.results import expected_by
 from tollad.io.inputs import row_blocks
 from tollad.io.rows import joined
 from tollad.io.source import Source

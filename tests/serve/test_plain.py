@@ -69,7 +69,6 @@ def test_a_plain_row_is_read_at_once():
         [{"n": float("inf"), "c": "", "d": None}],
         [{"n": 1, "c": "Köln", "d": None}],
         [{"n": True, "c": "", "d": None}, {"n": 1.0, "c": "", "d": None}],
-        [{"n": 1, "c": "", "d": "0001-01-01"}],
     ],
 )
 def test_all_else_is_read_in_the_usual_way(rows):

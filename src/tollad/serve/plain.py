@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.tables.schema import MISSING, Column
-from tollad.tables.values import FIRST_DAY
 
 _FIRST = datetime(1970, 1, 1)
 _MISSING = frozenset(MISSING)
@@ -78,10 +77,7 @@ def _days(column: Column, values: list[Any]) -> NDArray[np.float64]:
     kinds = {*map(type, values)} - {_NOTHING}
     if len(kinds) > 1 or column.zone != "":
         raise _OtherError
-    days = np.array([_day(value) for value in values], dtype=np.float64)
-    if (days < FIRST_DAY).any():
-        raise _OtherError
-    return days
+    return np.array([_day(value) for value in values], dtype=np.float64)
 
 
 def _day(value: Any) -> float:

@@ -4,7 +4,7 @@ const OUTER = new RegExp(`^${SPACE}+|${SPACE}+$`, "g"), OUTER_ASCII = /^[\t-\r ]
 const DATE = /^(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?)?(Z|[+-]\d\d(?::?\d\d)?)?)?$/;
 const MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"];
 const DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-const FIRST_DAY = -700000, LAST_DAY = 2900000, MICROSECONDS = 86400e6;
+const FIRST_DAY = -719162, LAST_DAY = 2932896, MICROSECONDS = 86400e6;
 
 // Inputs of the graph for the text of a table: the rows as they were written, and a vector of numbers or texts a column.
 function readRows(text, known, file) {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tollad.detector.results import expected_by
 from tollad.io.inputs import row_blocks
-from tollad.io.rows import joined
+from tollad.io.rows import concat_rows
 from tollad.io.source import Source
 from tollad.serve.folder import described
 from tollad.serve.runtime import Runtime
@@ -129,7 +129,7 @@ def by_product(runtime: Runtime, text: str, folder, monkeypatch) -> dict[str, li
         blocks = [block.rows for block in row_blocks(expected_by(runtime), "f.csv", header=None, key=None)]
     except ValueError as error:
         return str(error)
-    inputs = runtime.feed(joined(blocks))
+    inputs = runtime.feed(concat_rows(blocks))
     return {name: [None if value != value else value for value in values.tolist()] for name, values in inputs.items()}
 
 

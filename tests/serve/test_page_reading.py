@@ -104,7 +104,7 @@ def read(browser):
     def reading(text, known):
         found = page.evaluate(READ, [text, known])
         if isinstance(found, str):
-            return found
+            return problem(found)
         # A number without decimals comes as a whole one.
         return {
             name: [float(value) if isinstance(value, int) else value for value in values]
@@ -113,6 +113,11 @@ def read(browser):
 
     yield reading
     page.close()
+
+
+def problem(message: str) -> str:
+    """What was wrong; what to do differs, since one who has a page has no Python."""
+    return message.partition(";")[0]
 
 
 def model(columns=COLUMNS[:1], header=True, **dialect) -> Runtime:
@@ -128,7 +133,7 @@ def by_product(runtime: Runtime, text: str, folder, monkeypatch) -> dict[str, li
     try:
         blocks = [block.rows for block in row_blocks(expected_by(runtime), "f.csv", header=None, key=None)]
     except ValueError as error:
-        return str(error)
+        return problem(str(error))
     inputs = runtime.feed(concat_rows(blocks))
     return {name: [None if value != value else value for value in values.tolist()] for name, values in inputs.items()}
 

@@ -15,6 +15,8 @@ OPTIONAL = {"tollad.detector.pyod": "pyod"}
 MODULES = ["tollad", *(found.name for found in pkgutil.walk_packages(tollad.__path__, "tollad."))]
 
 
+# MLflow warns of types that only its own classes have.
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name, tmp_path, monkeypatch):
     if name in OPTIONAL:

@@ -16,6 +16,7 @@ from tollad.bench.results import Results
 from tollad.bench.runner import carry_out
 from tollad.bench.spec import Trial
 from tollad.bench.tables import parse_table
+from tollad.io import files
 from tollad.methods import DCAE, OCSVM
 
 SETTINGS = {"epochs": 6, "batch_size": 20, "learning_rate": 1e-2}
@@ -135,6 +136,34 @@ def test_a_trial_that_ran_out_of_time_goes_on_to_the_same_row(tmp_path, monkeypa
 
     for name in ("last", "best_validation", "curve"):
         assert row[name] == whole[name]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_altered_best_state_is_refused(tmp_path, seed):
+    """Even one whose digest is right: it would go on to other results in silence."""
+    checkpoint, task = tmp_path / "state.tollad", table_task()
+    trials.measure(trial(), task, checkpoint=checkpoint, deadline=time.monotonic())
+    kept = trials.best_of(checkpoint)
+    metadata, tensors = files.read_packed(kept)
+    rng = np.random.default_rng(seed)
+    if rng.random() < 0.5:
+        name = rng.choice([name for name, tensor in tensors.items() if tensor.size])
+        tensors[name] = tensors[name] + np.ones(1, tensors[name].dtype)
+    else:
+        metadata[rng.choice(["step", "value"])] += 1
+    kept.write_bytes(files.pack({key: metadata[key] for key in metadata if key not in ("sha256", "format")}, tensors))
+
+    with pytest.raises(ValueError, match="of other data or other parameters, or was altered"):
+        trials.measure(trial(), task, checkpoint=checkpoint)
+
+
+def test_a_best_state_of_other_rows_is_refused(tmp_path):
+    checkpoint = tmp_path / "state.tollad"
+    trials.measure(trial(), table_task(), checkpoint=checkpoint, deadline=time.monotonic())
+    checkpoint.unlink(missing_ok=True)
+
+    with pytest.raises(ValueError, match="of other data or other parameters"):
+        trials.measure(trial(), table_task(1), checkpoint=checkpoint)
 
 
 def test_the_runner_keeps_trials_and_why_one_failed(tmp_path, monkeypatch):

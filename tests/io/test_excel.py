@@ -126,3 +126,27 @@ def test_commands(tmp_path):
     assert scores[0] == scores[1]
     write(path, ["a", "city"], [1, "Bonn"], ["far", "Oslo"])
     assert "rows.xlsx, row 3, column 'a': 'far' is not a number" in refused("score", tmp_path / "rows.xlsx.m", path)
+
+
+def test_the_only_sheet_that_is_shown_is_read(tmp_path):
+    path = write(tmp_path / "data.xlsx", ["a"], [1], hidden=[["b"], [2]])
+    book = openpyxl.load_workbook(path)
+    book["hidden"].sheet_state = "hidden"
+    book.save(path)
+    assert read(path) == {"a": ["1"]}
+    assert read(path, key="hidden") == {"b": ["2"]}
+
+
+def test_a_formula_without_a_saved_value_is_refused(tmp_path):
+    path = write(tmp_path / "data.xlsx", ["a", "b"], [1, 5], [2, "=A2*2"])
+    with pytest.raises(ValueError, match="cell B3 holds a formula whose value was not saved; open the workbook"):
+        read(path)
+
+
+def test_merged_cells_are_warned_of(tmp_path):
+    path = write(tmp_path / "data.xlsx", ["a", "b"], [1, "x"], [2, None])
+    book = openpyxl.load_workbook(path)
+    book.active.merge_cells("B2:B3")
+    book.save(path)
+    with pytest.warns(UserWarning, match="cells B2:B3 are merged, so that only the first of them has a value"):
+        assert read(path) == {"a": ["1", "2"], "b": ["x", None]}

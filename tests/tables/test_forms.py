@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 from scipy import sparse
@@ -110,4 +112,41 @@ def test_small_integers():
 )
 def test_other_forms_are_refused_with_what_to_do(rows, error, words):
     with pytest.raises(error, match=re.escape(words)):
+        fitted(rows)
+
+
+def objects(*zones):
+    """Times that all clocks show alike, of these zones in turn, as Python objects."""
+    days = [pd.Timestamp("2024-03-01") + pd.Timedelta(days=k) for k in range(40)]
+    return pd.Series([day.tz_localize(zones[k % len(zones)]) for k, day in enumerate(days)], dtype=object)
+
+
+def test_times_among_objects_are_read_by_their_clocks():
+    with pytest.raises(ValueError, match="row 1, column 'w': the time has a time zone, but times above have none"):
+        fitted(FRAME.assign(w=objects(None, "UTC")))
+    plain = fitted(FRAME.assign(w=objects(None).astype("datetime64[ns]")))
+    both = fitted(FRAME.assign(w=objects("UTC", "Asia/Tokyo")))
+    np.testing.assert_array_equal(both.training_scores_, plain.training_scores_)
+
+
+def test_missing_values_of_pandas_among_objects():
+    values = [pd.NA if k % 7 == 0 else float(k % 9) for k in range(40)]
+    frame = FRAME[["a", "b"]].assign(x=pd.Series(values, dtype=object))
+    plain = fitted(frame.astype({"x": "Float64"}))
+    np.testing.assert_array_equal(fitted(frame).training_scores_, plain.training_scores_)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (pd.DataFrame(index=range(5)), "the table has no columns"),
+        (pa.table([[1.0, 2.0]] * 2, names=["a", "a"]), "several columns called 'a'"),
+        (FRAME.assign(x=pd.period_range("2024-01", periods=40, freq="M")), r"frame['x'].dt.to_timestamp()"),
+        (FRAME.assign(x=pd.Categorical(pd.cut(ROWS[:, 0], 3))), "type pandas.interval, which are no"),
+        (FRAME.assign(x=[Decimal("Infinity")] * 40), "column 'x' holds values of type Decimal"),
+        (pa.table({"x": pa.array([0, 1], pa.timestamp("us", "No/Where"))}), "the time zone 'No/Where' is not known"),
+    ],
+)
+def test_strange_frames_are_refused_with_what_to_do(rows, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
         fitted(rows)

@@ -7,6 +7,7 @@ import datetime
 import itertools
 import time
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from tollad.bench import machine
 from tollad.bench.protocols import Task
 from tollad.bench.results import Row
 from tollad.bench.spec import Trial
-from tollad.io import artifact
 from tollad.methods.method import Method
+from tollad.training.checkpoint import Checkpoint
 
 
 class _TimeIsUp(Exception):  # noqa: N818 - no error: it ends a fit whose state is safe
@@ -50,14 +51,15 @@ def measure(trial: Trial, task: Task, *, checkpoint: Path | None = None, deadlin
     Raises
     ------
     ValueError
-        If the rows do not suit the method.
+        If the rows do not suit the method, or a checkpoint is of another trial or other rows, or was altered.
     FloatingPointError
         When a loss or a score is no longer a finite number.
     """
     wall, cpu = time.perf_counter(), time.process_time()
     validation, test = _Part.of_validation(task, trial.n_validation), _Part.of_test(task, trial.n_test)
     method = _make(trial)
-    selection = _Selection(method, validation, best_of(checkpoint) if checkpoint else None, deadline)
+    kept = Checkpoint(best_of(checkpoint), _decisive(trial, task)) if checkpoint else None
+    selection = _Selection(method, validation, kept, deadline)
     watched = validation is not None and trial.n_watches > 0
     try:
         method.fit(
@@ -104,6 +106,15 @@ def measure(trial: Trial, task: Task, *, checkpoint: Path | None = None, deadlin
     }
 
 
+def _decisive(trial: Trial, task: Task) -> str:
+    """Return a digest of what decides the best state: the trial, and the rows that it learns from and is chosen by."""
+    digest = sha256(trial.identity.encode())
+    for rows in (task.train, task.validation, task.validation_labels):
+        if rows is not None:
+            digest.update(np.ascontiguousarray(rows).data)
+    return digest.hexdigest()
+
+
 @dataclasses.dataclass(frozen=True)
 class _Part:
     """Rows that measure, or some of them."""
@@ -145,14 +156,15 @@ class _Part:
 class _Selection:
     """Called on the way of a fit: keeps the earliest state of the best validation metric, in a file if there is one."""
 
-    def __init__(self, method: Method, validation: _Part | None, path: Path | None, deadline: float) -> None:
-        self._method, self._validation, self._path, self._deadline = method, validation, path, deadline
+    def __init__(self, method: Method, validation: _Part | None, kept: Checkpoint | None, deadline: float) -> None:
+        self._method, self._validation, self._kept, self._deadline = method, validation, kept, deadline
         self.curve: dict[int, float] = {}
         self._best: tuple[int, float, Mapping[str, NDArray[Any]]] | None = None
-        if path is not None and path.exists():
-            kept, state = artifact.load(path, "checkpoint")
-            self.curve = {int(step): value for step, value in kept["curve"]}
-            self._best = kept["step"], kept["value"], state
+        found = None if kept is None else kept.load()
+        if found is not None:
+            metadata, state = found
+            self.curve = {int(step): value for step, value in metadata["curve"]}
+            self._best = metadata["step"], metadata["value"], state
 
     def __call__(self, step: int) -> None:
         assert self._validation is not None
@@ -160,13 +172,13 @@ class _Selection:
         self.curve[step] = round(value, 6)
         if self._best is None or value > self._best[1]:
             self._best = step, value, self._method.state()
-        if self._path is not None:
-            kept: dict[str, Any] = {
+        if self._kept is not None:
+            metadata: dict[str, Any] = {
                 "step": self._best[0],
                 "value": self._best[1],
                 "curve": [list(pair) for pair in self.curve.items()],
             }
-            artifact.save(self._path, "checkpoint", kept, self._best[2])
+            self._kept.save(metadata, dict(self._best[2]))
         if time.monotonic() > self._deadline:
             raise _TimeIsUp
 

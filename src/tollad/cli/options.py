@@ -44,7 +44,7 @@ def _window(text: str) -> int | str:
 
 def _kinds(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
     named = dict(value.rpartition("=")[::2] for value in values)
-    if "" in named:
+    if not all("=" in value for value in values):
         raise click.BadParameter("give a column and its kind, such as zip=category.")
     if len(named) < len(values):
         raise click.BadParameter("gives the kind of a column twice; give each column one kind.")

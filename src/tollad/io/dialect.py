@@ -71,7 +71,9 @@ class Dialect:
         if self.encoding is not None:
             try:
                 b"text".decode(self.encoding)
-            except LookupError:
+            except UnicodeDecodeError:
+                return  # an encoding of several bytes a character
+            except (LookupError, UnicodeError, ValueError):
                 raise ValueError(
                     f"{self.encoding!r} is no known encoding; give one such as 'cp1252' or 'utf-16'"
                 ) from None

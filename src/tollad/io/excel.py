@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
 from tollad.io.arrays import DAMAGED, MAX_GIB, check_archive, damaged
 from tollad.io.text import Piece, Reject, distinct_names, numbered
+from tollad.warn import warn
 
 # No sheet has more rows. A file that states more is damaged.
 _MOST_ROWS = 1 << 20
+_READ_AT_ONCE, _LONGEST_CELL = 1 << 20, 1 << 14
+# In the XML of a sheet: merged cells, and a formula without a saved value. One whose value is an empty text has
+# the type "str".
+_MERGED = re.compile(rb'<mergeCell ref="([A-Z0-9:]+)"')
+_UNSAVED = re.compile(rb'<c r="([A-Z]+[0-9]+)"(?:(?! t="str")[^>])*><f(?:/>|[^>]*>[^<]*</f>)(?:<v ?/>|<v></v>|</c>)')
 
 
 def excel_parts(
@@ -49,9 +56,15 @@ def excel_parts(
     Raises
     ------
     ValueError
-        For a file that is no workbook, an unknown sheet, rows of too many values and duplicated names.
+        For a file that is no workbook, an unknown sheet, rows of too many values, duplicated names, and formulas whose
+        values were not saved.
     ImportError
         If openpyxl is not installed.
+
+    Warns
+    -----
+    UserWarning
+        For merged cells, of which only the first has the value.
     """
     names: list[str] = []
     rows: list[list[str | None]] = []
@@ -107,10 +120,12 @@ def _rows(path: str, sheet: str | None, max_gib: float) -> Iterator[tuple[int, l
             titles = [worksheet.title for worksheet in workbook.worksheets]
         except (*DAMAGED, OSError) as error:
             raise damaged(path, "Excel", error) from error
-        if sheet not in titles if sheet is not None else len(titles) != 1:
+        shown = [worksheet for worksheet in workbook.worksheets if worksheet.sheet_state == "visible"]
+        if sheet not in titles if sheet is not None else len(shown) != 1:
             problem = "holds several sheets" if sheet is None else f"holds no sheet {sheet!r}"
             raise ValueError(f"{path}: {problem}; choose one by its key: {', '.join(map(repr, titles))}")
-        worksheet = workbook.worksheets[0 if sheet is None else titles.index(sheet)]
+        worksheet = shown[0] if sheet is None else workbook.worksheets[titles.index(sheet)]
+        _look_at_cells(path, file, worksheet._worksheet_path)
         try:
             worksheet.reset_dimensions()  # the size that a sheet states is often wrong
             for line, cells in enumerate(itertools.islice(worksheet.iter_rows(values_only=True), _MOST_ROWS), 1):
@@ -121,6 +136,30 @@ def _rows(path: str, sheet: str | None, max_gib: float) -> Iterator[tuple[int, l
                     yield line, row
         except (*DAMAGED, OSError) as error:
             raise damaged(path, "Excel", error) from error
+
+
+def _look_at_cells(path: str, file: BinaryIO, member: str) -> None:
+    """Warn of merged cells of a sheet, and raise ValueError for a formula without a value: openpyxl hides both."""
+    merged = unsaved = None
+    rest = b""
+    try:
+        with zipfile.ZipFile(file) as archive, archive.open(member.removeprefix("/")) as stream:
+            while unsaved is None and (chunk := stream.read(_READ_AT_ONCE)):
+                rest += chunk
+                unsaved, merged = _UNSAVED.search(rest), merged or _MERGED.search(rest)
+                rest = rest[-_LONGEST_CELL:]
+    except (*DAMAGED, OSError) as error:
+        raise damaged(path, "Excel", error) from error
+    if unsaved:
+        raise ValueError(
+            f"{path}: cell {unsaved[1].decode()} holds a formula whose value was not saved; open the workbook in Excel "
+            "or LibreOffice, save it, and read it again"
+        )
+    if merged:
+        warn(
+            f"{path}: cells {merged[1].decode()} are merged, so that only the first of them has a value and the others "
+            "are missing; unmerge the cells of the table, and give each its value"
+        )
 
 
 def _as_text(value: Any) -> str | None:

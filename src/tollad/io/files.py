@@ -56,8 +56,8 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Ite
     PermissionError
         If the folder or the existing file may not be written.
     OSError
-        If `path` is a device or a pipe, or if the disk is full or the folder takes no new file (whose ``errno`` is
-        kept).
+        If `path` is empty, "-", a device or a pipe, or if the disk is full or the folder takes no new file (whose
+        ``errno`` is kept).
 
     Examples
     --------
@@ -69,6 +69,8 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Ite
     >>> path.read_bytes()
     b'score\\n0.5\\n'
     """
+    if os.fspath(path) in ("", "-"):
+        raise OSError(f"cannot write {os.fspath(path)!r}: give the name of a file")
     shown = Path(path)
     target = Path(os.path.realpath(path))  # renaming would replace a link itself, not the file that it points to
     _check_writable(shown, target.parent)

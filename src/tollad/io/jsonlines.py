@@ -76,19 +76,34 @@ def json_parts(path: str, block_rows: int, reject: Reject | None = None) -> Iter
 
 def _record(text: bytes) -> dict[str, str | None]:
     try:
-        record = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
+        record = json.loads(text, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_distinct)
     except UnicodeDecodeError:
         raise ValueError("is no UTF-8 text") from None
     except json.JSONDecodeError as error:
+        if text.strip() in (b"[", b"{"):
+            raise ValueError("is the beginning of a list or an object; write one object a line") from None
         raise ValueError(f"is no JSON ({error.msg} at column {error.colno})") from None
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     if not isinstance(record, dict):
-        raise ValueError(f"is no JSON object but {_named(record)}")
+        raise ValueError(f"is no JSON object but {_named(record)}; write one object a line")
     return {name: _value(name, value) for name, value in record.items()}
 
 
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object as a dict; ValueError for a key that stands there twice."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        twice = next(name for name in record if [key for key, _ in pairs].count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands there twice")
+    return record
+
+
 def _value(name: str, value: Any) -> str | None:
+    try:
+        f"{name}{value}".encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the value of {name!r} holds a half of a character") from None
     if isinstance(value, (list, dict)):
         raise ValueError(f"the value of {name!r} is {_named(value)}, and a column holds numbers, texts or dates")
     return {True: "true", False: "false", None: None}[value] if isinstance(value, (bool, type(None))) else value

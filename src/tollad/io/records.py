@@ -26,8 +26,29 @@ _LOOKS_LIKE = {
     b"PK\x03\x04": "it looks like a ZIP archive, perhaps an Excel sheet (.xlsx) or an NPZ file",
     b"\x89PNG": "it looks like a PNG image",
     b"\xff\xd8\xff": "it looks like a JPEG image",
+    b"\xd0\xcf\x11\xe0": "it looks like an old Excel sheet (.xls); save it as .xlsx or as CSV",
+    b"%PDF": "it looks like a PDF",
+    b"SQLite": "it looks like an SQLite database",
+    b"ARROW1": "it looks like an Arrow file; save it as Parquet",
+    **dict.fromkeys(
+        (b"BZh", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"7z\xbc\xaf"),
+        "it looks compressed; unpack it, or compress it by gzip",
+    ),
 }
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+# Texts that are no tables, by how they begin.
+_NO_TABLES = (
+    (re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE), "looks like a web page or XML; give a table"),
+    (re.compile(rb"version https://git-lfs"), "is a pointer of Git LFS; fetch the file itself with: git lfs pull"),
+    (re.compile(rb'\s*(\[\s*)?\{\s*"'), "looks like JSON; write one object a line, and let the name end in .jsonl"),
+)
+# What Excel takes as the separator, in a line of its own before the names.
+_SAID_SEPARATOR = re.compile(rb'"?sep=([,;|\t])"?(\r\n|\r|\n)', re.IGNORECASE)
+_BYTE_ORDER_MARKS = {
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
 _NULL = b"\xc0\x80"
 LINE_BREAK = re.compile(rb"\r\n|\r|\n")
 
@@ -56,7 +77,7 @@ def byte_stream(path: str, spooled: BinaryIO | None, encoding: str | None) -> It
     spooled : binary file, optional
         What standard input held, to be read from its beginning instead.
     encoding : str or None
-        None: UTF-8, or UTF-16 by its byte order mark.
+        None: UTF-8, or UTF-16 or UTF-32 by its byte order mark.
     """
     with contextlib.ExitStack() as stack:
         raw: Any
@@ -72,7 +93,8 @@ def byte_stream(path: str, spooled: BinaryIO | None, encoding: str | None) -> It
             raw = stack.enter_context(gzip.GzipFile(fileobj=raw))
         if encoding is None:
             with contextlib.suppress(EOFError, OSError, zlib.error):  # damaged gzip data: `read` reports it
-                encoding = "utf-16" if raw.peek(2).startswith(_UTF_16) else None
+                begin = raw.peek(4)
+                encoding = next((name for mark, name in _BYTE_ORDER_MARKS.items() if begin.startswith(mark)), None)
         yield raw if encoding is None else Recoded(raw, encoding)
 
 
@@ -87,14 +109,20 @@ class _Begun:
         return begin or self._stream.read(size)
 
 
-def begun(stream: Stream, label: str, *, header: bool, skip: bool) -> tuple[Stream, bytes, int]:
-    """Return a text without a byte order mark and leading comments, its beginning, and the line that it begins on.
+def begun(stream: Stream, label: str, *, header: bool, skip: bool) -> tuple[Stream, bytes, int, str]:
+    """Return a text without its byte order mark and leading comments, its beginning, the line it begins on, and "".
 
-    Comments begin with ``#``. One that has as many values as the line after it holds the names of the columns if that
-    line holds a number, or if no space follows the ``#``.
+    In place of "" stands the separator that a first line "sep=;" says, as Excel writes it. Comments begin with ``#``.
+    One that has as many values as the line after it holds the names of the columns if that line holds a number, or if
+    no space follows the ``#``. ValueError for what is a web page, say.
     """
     text = _read(stream, label, _BEGIN_BYTES, skip=skip).removeprefix(b"\xef\xbb\xbf")
-    start, line, names = 0, 1, (0, 1)
+    for begin, what in _NO_TABLES:
+        if begin.match(text):
+            raise ValueError(f"{label}: {what}")
+    said = _SAID_SEPARATOR.match(text)
+    start, line = (said.end(), 2) if said else (0, 1)
+    names = start, line
     while text.startswith((b"#", b"\r", b"\n"), start):
         found = LINE_BREAK.search(text, start)
         if found is None:
@@ -107,7 +135,7 @@ def begun(stream: Stream, label: str, *, header: bool, skip: bool) -> tuple[Stre
     following = text[start:].partition(b"\n")[0].partition(b"\r")[0]
     if header and comment.startswith(b"#") and _are_names(comment, following):
         start, line = names
-    return _Begun(text[start:], stream), text[start:], line
+    return _Begun(text[start:], stream), text[start:], line, said[1].decode() if said else ""
 
 
 def _are_names(comment: bytes, following: bytes) -> bool:
@@ -178,14 +206,21 @@ def _read(stream: Stream, label: str, size: int, *, skip: bool) -> bytes:
         # When bad lines are skipped, a line with null bytes counts as bytes that are no UTF-8 text.
         return read.replace(b"\0", _NULL) if skip else read
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        if "Not a gzipped file" in str(error):
+            raise ValueError(f"{label}: is not gzipped, though its name ends in .gz; rename it") from None
         raise ValueError(f"{label}: the gzip data are damaged or cut short ({error})") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{label}: is no {error.encoding} text ({error.reason}); name the encoding it has") from None
+    except UnicodeError as error:  # which is raised without further ado for a byte order mark that is not there
+        raise ValueError(f"{label}: cannot be decoded ({error}); name the encoding it has") from None
 
 
 def guess(head: bytes) -> str:
     """Return what the beginning of a file that is no text looks like, or what to do."""
     other = "save it as UTF-8 text, or name its encoding, as in encoding='cp1252'"
+    for order, zeros in (("le", head[1::2]), ("be", head[::2])):
+        if len(zeros) > 1 and not any(zeros):
+            return f"it looks like UTF-16; name its encoding, as in encoding='utf-16-{order}'"
     return next((kind for magic, kind in _LOOKS_LIKE.items() if head.startswith(magic)), other)
 
 

@@ -37,6 +37,17 @@ _JSON = (".jsonl", ".ndjson")
 _EXCEL = (".xlsx", ".xlsm")
 _PARQUET = (".parquet", ".pq")
 _ARRAYS = (".npy", ".npz")
+# What to do with files of other kinds, by their endings.
+_OTHER = {
+    **dict.fromkeys((".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz"), "unpack it first, or compress it by gzip"),
+    **dict.fromkeys((".xls", ".xlsb", ".ods", ".numbers"), "save it as .xlsx or as CSV"),
+    ".json": "write one object a line, as jq -c '.[]' does, and let the name end in .jsonl",
+    **dict.fromkeys(
+        (".feather", ".arrow", ".orc", ".h5", ".hdf5", ".sav", ".dta", ".sas7bdat", ".pkl", ".pickle"),
+        "read it with pandas, and save it as Parquet",
+    ),
+    "": "let its name say what it is, as table.csv does",
+}
 
 
 @dataclass(frozen=True)
@@ -288,7 +299,10 @@ def _ending(path: str) -> str:
     if ending in (*_SEPARATORS, *_JSON) or (ending in (*_EXCEL, *_PARQUET, *_ARRAYS) and not name.endswith(".gz")):
         return ending
     text, binary = ", ".join((*_SEPARATORS, *_JSON)), ", ".join((*_EXCEL, *_PARQUET, *_ARRAYS))
-    raise ValueError(f"{path}: unknown kind of file; known endings are {text} (each also with .gz) and {binary}")
+    remedy = f"{_OTHER[ending]}; " if ending in _OTHER else ""
+    raise ValueError(
+        f"{path}: unknown kind of file; {remedy}known endings are {text} (each also with .gz) and {binary}"
+    )
 
 
 def _no_such_column(path: str, names: Sequence[str], wanted: str) -> str:

@@ -95,8 +95,13 @@ def text_parts(
     n_before = 0
     skip, dialect = reject is not None, dialect or Dialect()
     with byte_stream(path, spooled, dialect.encoding) as stream:
-        text_stream, begin, line = begun(stream, label, header=header, skip=skip)
-        separator = dialect.separator or _guessed(begin, usual)
+        text_stream, begin, line, said = begun(stream, label, header=header, skip=skip)
+        separator = dialect.separator or said or _guessed(begin, usual)
+        if separator == dialect.decimal == ",":
+            raise ValueError(
+                f"{label}: commas separate its values, so that none can be the decimal sign, which was asked for or "
+                "learnt at fit; read it with decimal='.', or name the separator, as in separator=';'"
+            )
         dialect = replace(dialect, separator=separator)
         for first_line, text, masked, problem in chunks(text_stream, label, separator, line, skip=skip):
             if problem:
@@ -228,16 +233,27 @@ def _parse(
     except pa.ArrowInvalid as error:
         if not ragged:
             raise ValueError(f"{label}, line {lines[0]} or below: cannot be read as a table ({error})") from error
-        (row, (problem, _)), *_ = ragged.items()
-        raise ValueError(
-            f"{label}, line {lines[row]}: {problem}; "
-            "correct the line, and put quotes around values that hold the separator"
-        ) from None
+        (row, (problem, record)), *_ = ragged.items()
+        raise ValueError(f"{label}, line {lines[row]}: {problem}; {_remedy(record, names, separator or ',')}") from None
+
+
+def _remedy(record: str, names: Sequence[str] | None, separator: str) -> str:
+    """Say what to do about a record that has too many values or too few."""
+    if names is not None and len(names) == 1 and separator in record:
+        return f"if the first line, {names[0]!r}, is a title, remove what stands above the names of the columns"
+    if names is not None and record.count(separator) == len(names) and record.rstrip("\r\n").endswith(separator):
+        return "the line ends with a separator that the first line lacks: let both have it, or none"
+    return "correct the line, and put quotes around values that hold the separator"
 
 
 def distinct_names(label: str, names: Sequence[str]) -> list[str]:
-    """Return the names of columns without outer spaces; ValueError, beginning with `label`, for none or equal ones."""
+    """Return the names of columns without outer spaces; ValueError, beginning with `label`, for none or equal ones.
+
+    Several columns without a name get those that pandas gives them.
+    """
     trimmed = [name.strip() for name in names]
+    if trimmed.count("") > 1 and any(trimmed):
+        trimmed = [name or f"Unnamed: {place}" for place, name in enumerate(trimmed)]
     twice = [name for name, count in Counter(trimmed).items() if count > 1]
     if twice or not trimmed:
         problem = f"has several columns called {' and '.join(map(repr, twice))}" if twice else "has no columns"

@@ -46,7 +46,9 @@ def as_rows(X: Any) -> Any:
         return X.detach().cpu().numpy()
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         dense = {name: kind.subtype for name, kind in X.dtypes.items() if hasattr(kind, "fill_value")}
-        return X.astype(dense) if dense else X
+        X = X.astype(dense) if dense else X
+        # Among Python objects pandas' own NA is no number that NumPy knows.
+        return X.mask(X.isna(), np.nan) if any(kind.kind == "O" for kind in X.dtypes) else X
     if isinstance(X, Mapping):
         with_lists = [str(name) for name, value in X.items() if isinstance(value, (list, tuple, np.ndarray))]
         if with_lists:
@@ -75,6 +77,7 @@ def to_arrow(X: Any) -> pa.Table | None:
     if isinstance(X, pa.RecordBatch):
         X = pa.Table.from_batches([X])
     if isinstance(X, pa.Table):
+        check_distinct(X.column_names)
         index = index_names(X.schema)
         return X.drop_columns(index) if index else X
     if not (hasattr(X, "iloc") or hasattr(X, "to_arrow")) or not hasattr(X, "columns"):
@@ -144,12 +147,28 @@ def _to_array(name: str, series: Any) -> Any:
         if hasattr(series, "to_arrow"):
             return series.to_arrow()
         # from_pandas: a NaN among objects is a missing value and no float.
-        return pa.array(series.sparse.to_dense() if hasattr(series, "sparse") else series, from_pandas=True)
-    except (pa.ArrowException, OverflowError) as error:
+        array = pa.array(series.sparse.to_dense() if hasattr(series, "sparse") else series, from_pandas=True)
+        if pa.types.is_timestamp(array.type) and getattr(series, "dtype", array.type) == np.dtype(object):
+            return _times(series, array)
+        return array
+    except (pa.ArrowException, OverflowError, TypeError) as error:
         types = {str(getattr(series, "dtype", "object"))}
         if types == {"object"}:
             types = {type(value).__name__ for value in series if value is not None and value == value}
         raise ValueError(
             f"column {name!r} holds values of type {' and '.join(sorted(types))}, which cannot be read "
-            f"({' '.join(str(error).split())}); make them all numbers, text or dates, or remove the column"
+            f"({' '.join(str(error).split())}); make them all numbers, text or dates, as "
+            f"frame[{name!r}].astype(str) does, or remove the column"
         ) from None
+
+
+def _times(values: Any, array: pa.Array) -> pa.Array:
+    """Return times among Python objects as Arrow has them, or as text if they are of several zones, or some of none.
+
+    Arrow would take times without a zone for UTC, and move all others to the zone of the first.
+    """
+    given = [value if hasattr(value, "tzinfo") and value == value else None for value in values]
+    zones = {str(value.tzinfo) for value in given if value is not None}
+    if len(zones) < 2:
+        return array
+    return pa.array([None if value is None else value.isoformat() for value in given])

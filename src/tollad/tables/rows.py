@@ -61,6 +61,8 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split)
         return _learn_large(estimator, X, split)
     given: Any = _unmasked(X)
     table = to_arrow(given)
+    if table is not None and not table.num_columns:
+        raise ValueError("the table has no columns; give at least one column and one row")
     given = table if isinstance(given, pa.Table) else given  # columns of an index are left out
     if table is None and estimator.columns is not None:
         raise ValueError("columns= names columns of a frame; the rows are an array without names")

@@ -137,11 +137,31 @@ def clean(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if column.null_count == len(column):
         return pa.chunked_array([pa.nulls(len(column))])
     if not natural_kind(column):
+        kind = _named(column.type)
+        way = f"frame[{name!r}]{'.dt.to_timestamp()' if 'period' in kind else '.astype(str)'}"
         raise ValueError(
-            f"column {name!r} holds values of type {column.type}, which are no numbers, text or dates; "
-            f"turn them into one of these, or drop the column with {option(name, 'drop')}"
+            f"column {name!r} holds values of type {kind}, which are no numbers, text or dates; "
+            f"turn them into one of these, as {way} does, or drop the column with {option(name, 'drop')}"
         )
+    _check_zone(name, column.type)
     return column
+
+
+def _named(kind: pa.DataType) -> str:
+    """Return what a message calls a type: an extension of pandas by its own name."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return kind.extension_name if isinstance(kind, pa.BaseExtensionType) else str(kind)
+
+
+def _check_zone(name: str, kind: pa.DataType) -> None:
+    """Raise ValueError for times of a zone that is not known."""
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        try:
+            pc.local_timestamp(pa.scalar(0, kind))
+        except pa.ArrowInvalid:
+            raise ValueError(
+                f"column {name!r}: the time zone {kind.tz!r} is not known; give one such as 'Europe/Berlin'"
+            ) from None
 
 
 def composed(text: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

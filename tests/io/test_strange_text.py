@@ -1,0 +1,104 @@
+"""Text that is not quite a table: other things under its name, titles, separators too many, and encodings."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+from commands import done, refused
+
+from tollad.io.dialect import Dialect
+from tollad.io.sources import open_table, read_table
+
+TEXT = "a,b\n1,2\n3,4\n"
+
+
+def read(path: Path, content: bytes | str, **options) -> dict[str, list[str | None]]:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_table(open_table(path, **options)).table.to_pydict()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("d.csv", "<!DOCTYPE html><html>\n404, not found\n", "looks like a web page or XML; give a table"),
+        ("d.csv", "version https://git-lfs.github.com/spec/v1\nsize 9\n", "is a pointer of Git LFS; fetch the file"),
+        ("d.csv", '[{"a": 1}, {"a": 2}]\n', "looks like JSON; write one object a line"),
+        ("d.csv", b"BZh91AY&SY\0\0", "it looks compressed; unpack it, or compress it by gzip"),
+        ("d.csv", b"\x28\xb5\x2f\xfd\x04\x00", "it looks compressed"),
+        ("d.csv", b"\xd0\xcf\x11\xe0\0\0", r"old Excel sheet \(.xls\); save it as .xlsx or as CSV"),
+        ("d.csv", TEXT.encode("utf-16-le"), "it looks like UTF-16; name its encoding, as in encoding='utf-16-le'"),
+        ("d.csv", TEXT.encode("utf-16-be"), "encoding='utf-16-be'"),
+        ("d.csv.gz", TEXT, "is not gzipped, though its name ends in .gz; rename it"),
+        ("d.csv", "Sales of 2024\n\na,b\n1,2\n", "line 3.*if the first line, 'Sales of 2024', is a title, remove what"),
+        ("d.csv", "a,b\n1,2,\n3,4,\n", "line 2.*the line ends with a separator that the first line lacks"),
+        ("d.zip", b"PK", "unpack it first, or compress it by gzip"),
+        ("d.xls", b"", "save it as .xlsx or as CSV"),
+        ("d.json", "[]", "write one object a line, as jq -c"),
+        ("d", TEXT, "let its name say what it is, as table.csv does"),
+        ("d.jsonl", '[{"a": 1}]\n', "is no JSON object but a list; write one object a line"),
+        ("d.jsonl", '[\n{"a": 1}\n]\n', "is the beginning of a list or an object; write one object a line"),
+        ("d.jsonl", '{"a": 1, "a": 2}\n', "line 1: the key 'a' stands there twice"),
+        ("d.jsonl", '{"a": "\\ud800"}\n', "line 1: the value of 'a' holds a half of a character"),
+    ],
+)
+def test_what_is_no_table_is_called_what_it_is(tmp_path, name, content, words):
+    with pytest.raises(ValueError, match=re.escape(str(tmp_path / name)) + "(?s:.*)" + words):
+        read(tmp_path / name, content)
+
+
+@pytest.mark.parametrize("line", ["sep=;\n", '"sep=;"\r\n', "\ufeffSEP=;\r"])
+def test_the_separator_that_excel_says_is_taken(tmp_path, line):
+    path = tmp_path / "d.csv"
+    assert read(path, line + "a;b\n1,5;2\n") == {"a": ["1,5"], "b": ["2"]}
+    assert read_table(open_table(path)).where(0).endswith("line 3")
+
+
+def test_a_byte_order_mark_of_four_bytes(tmp_path):
+    assert read(tmp_path / "d.csv", TEXT.encode("utf-32")) == {"a": ["1", "3"], "b": ["2", "4"]}
+    options = {"dialect": Dialect(encoding="utf-32")}
+    assert read(tmp_path / "d.csv", TEXT.encode("utf-32"), **options) == {"a": ["1", "3"], "b": ["2", "4"]}
+
+
+@pytest.mark.parametrize("encoding", ["undefined", "rot13", "hex", "a\0b", "punycode", "none of these"])
+def test_what_is_no_encoding(encoding):
+    with pytest.raises(ValueError, match="is no known encoding; give one such as 'cp1252'"):
+        Dialect(encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "idna"])
+def test_another_encoding_than_the_text_has(tmp_path, encoding):
+    with pytest.raises(ValueError, match=r"d\.csv: .*; name the encoding it has"):
+        read(tmp_path / "d.csv", "\u00e4,b\n" + TEXT, dialect=Dialect(encoding=encoding))
+
+
+def test_separators_at_the_end_of_all_lines_make_columns_without_names_and_values(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text("".join(f"{line},,\n" for line in ("a,b", *(f"{k % 7},{k % 5}" for k in range(40)))))
+    said = done("fit", path, "-o", tmp_path / "m", "--steps", 2).stderr
+    for name in ("Unnamed: 2", "Unnamed: 3"):
+        assert f"column '{name}' has neither a name nor a value; it is left out" in said
+    done("score", tmp_path / "m", path)
+
+
+def test_a_comma_that_was_the_decimal_sign_and_now_separates(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text("a;b\n" + "".join(f"{k % 7},5;{k % 5}\n" for k in range(40)))
+    done("fit", path, "-o", tmp_path / "m", "--decimal", ",", "--steps", 2)
+    (tmp_path / "new.csv").write_text("a,b\n1.5,2\n")
+    assert "new.csv: commas separate its values" in (said := refused("score", tmp_path / "m", tmp_path / "new.csv"))
+    assert "--decimal '.'" in said
+    done("score", tmp_path / "m", tmp_path / "new.csv", "--decimal", ".")
+
+
+def test_a_column_without_a_name_can_be_chosen(tmp_path):
+    (tmp_path / "d.csv").write_text("a,\n" + "".join(f"{k % 7},id{k}\n" for k in range(40)))
+    assert "--column =drop" in refused("fit", tmp_path / "d.csv", "-o", tmp_path / "m", "--steps", 2)
+    done("fit", tmp_path / "d.csv", "-o", tmp_path / "m", "--steps", 2, "--column", "=drop")
+
+
+def test_a_model_is_no_standard_output(tmp_path):
+    (tmp_path / "d.csv").write_bytes(gzip.compress(TEXT.encode()))
+    assert "cannot write '-': give the name of a file" in refused("fit", tmp_path / "d.csv", "-o", "-", "--steps", 2)

@@ -14,6 +14,7 @@ from detectors import make, table
 
 from tollad import TollDetector
 from tollad.detector.explain import Explanation, split_error, sum_groups
+from tollad.detector.wording import compared
 
 
 def explained(seen: list[object], expected: list[object], parts: list[float], latent: float = 1.0) -> Explanation:
@@ -155,3 +156,7 @@ def test_columns_named_by_numbers_keep_their_names(tmp_path: Path) -> None:
     for fitted in (detector, TollDetector.load(tmp_path / "m")):
         assert fitted.explain(rows).names == ("0", "1", "2", "3", "4")
     assert make().fit(rows).fit(table()).explain(table()).names == ("x1", "x2", "x3", "x4", "x5")
+
+
+def test_values_in_reasons_cannot_steer_a_terminal():
+    assert compared("\x1b[2Jnone", "a\nb") == "\\x1b[2Jnone, expected a\\nb"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zipfile
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from tollad.io.arrays import read_array
+from tollad.io.sources import open_table
 
 ROWS = np.arange(12.0).reshape(4, 3)
 
@@ -113,3 +115,14 @@ def test_members_that_are_no_arrays(tmp_path):
     np.savez(tmp_path / "b.npz", one=ROWS, two=ROWS)
     refused(tmp_path / "b.npz", "holds several arrays; choose one by its key: 'one', 'two'")
     refused(tmp_path / "b.npz", "holds no array 'three'", key="three")
+
+
+def test_an_array_that_changes_while_it_is_read_is_refused(tmp_path):
+    path = tmp_path / "d.npy"
+    np.save(path, np.zeros((40, 3)))
+    blocks = iter(open_table(path, block_rows=10))
+    next(blocks)
+    np.save(path, np.ones((40, 3)))
+    os.utime(path, ns=(0, 0))  # whatever the clock of the disk is
+    with pytest.raises(ValueError, match=r"d\.npy: changed while it was read; read it when nothing writes to it"):
+        list(blocks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 from pathlib import Path
 
@@ -102,3 +103,18 @@ def test_a_column_without_a_name_can_be_chosen(tmp_path):
 def test_a_model_is_no_standard_output(tmp_path):
     (tmp_path / "d.csv").write_bytes(gzip.compress(TEXT.encode()))
     assert "cannot write '-': give the name of a file" in refused("fit", tmp_path / "d.csv", "-o", "-", "--steps", 2)
+
+
+def test_pipes_are_refused_without_being_opened(tmp_path):
+    """Nobody may ever write to them."""
+    (tmp_path / "d.csv").write_text("a,b\n" + "".join(f"{k % 7},{k % 5}\n" for k in range(40)))
+    done("fit", tmp_path / "d.csv", "-o", tmp_path / "m", "--steps", 2)
+    for name in ("pipe.csv", "pipe"):
+        os.mkfifo(tmp_path / name)
+    assert "is a device or a pipe, which may never end" in refused("score", tmp_path / "m", tmp_path / "pipe.csv")
+    assert "it is a device or a pipe" in refused("score", tmp_path / "pipe", tmp_path / "d.csv")
+
+
+def test_a_link_to_itself(tmp_path):
+    (tmp_path / "m").symlink_to(tmp_path / "m")
+    assert f"cannot read {tmp_path / 'm'}: Too many levels" in refused("info", tmp_path / "m")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.tables.schema import CYCLES, MAX_LEVELS, Column, Encoding, encoding
+from tollad.warn import printable
 
 _MOST_LETTERS = 40
 # Day 0, 1970-01-01, was a Thursday.
@@ -26,7 +27,7 @@ def worded(value: Any, digits: int = 4) -> str:
         return "missing"
     if is_number:
         return f"{float(value):.{digits}g}"
-    text = str(value).removesuffix(" 00:00:00")  # a date without a time of day
+    text = printable(str(value).removesuffix(" 00:00:00"))  # a date without a time of day
     return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 3] + "..."
 
 

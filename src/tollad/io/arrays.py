@@ -57,6 +57,22 @@ def check_exists(path: str) -> None:
         raise FileNotFoundError(f"{path}: there is no such file")
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path}: is a folder; give a file")
+    if not os.path.isfile(path):
+        raise OSError(f"{path}: is a device or a pipe, which may never end; give a file, or '-' for standard input")
+
+
+def fingerprint(path: str) -> tuple[int, int] | None:
+    """Return what tells that a file has changed, its size and time; None for what is no file of the user's."""
+    if not os.path.exists(path):
+        return None
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
+
+
+def check_unchanged(path: str, before: tuple[int, int] | None) -> None:
+    """Raise ValueError for a file whose `fingerprint` is not what it was."""
+    if fingerprint(path) != before:
+        raise ValueError(f"{path}: changed while it was read; read it when nothing writes to it")
 
 
 def read_array(path: str | os.PathLike[str], key: str | None = None, *, max_gib: float = MAX_GIB) -> NDArray[Any]:
@@ -111,8 +127,9 @@ def array_parts(path: str, array: NDArray[Any], block_rows: int) -> Iterator[Pie
         raise ValueError(f"{path}: holds an array of shape {array.shape}; a table has two dimensions")
     # Arrow knows neither foreign byte orders nor long doubles.
     dtype = np.dtype(np.float64) if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
-    names = numbered(array.shape[1])
+    names, before = numbered(array.shape[1]), fingerprint(path)
     for start in range(0, len(array), block_rows):
+        check_unchanged(path, before)
         columns = np.ascontiguousarray(array[start : start + block_rows].T, dtype=dtype)
         yield Piece(pa.table([pa.array(column) for column in columns], names=names))
 

@@ -161,9 +161,14 @@ def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     PermissionError
         If the file may not be read.
     OSError
-        If `path` is a device or a pipe.
+        If `path` is a device or a pipe, or a link that leads back to itself.
     """
     path = Path(path)
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise OSError(f"cannot read {path}: {error.strerror}; give the name of a file") from None
     if path.is_dir():
         raise IsADirectoryError(f"cannot read {path}: it is a folder; give the name of a file in it")
     if path.exists() and not path.is_file():

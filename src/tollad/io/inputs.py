@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.io.arrays import MAX_GIB, read_array
+from tollad.io.arrays import MAX_GIB, check_unchanged, fingerprint, read_array
 from tollad.io.dialect import Dialect, contradicting, why_contradicting
 from tollad.io.images import ImageSource, is_images, open_images
 from tollad.io.labels import check_normal, matches, unmatched
@@ -304,8 +304,9 @@ def _array_blocks(expected: Expected, path: str, array: NDArray[Any]) -> Iterato
             f"{path}: holds {array.dtype} values, but the model was fitted on images, whose pixels are read as 0 to 1; "
             "divide them by the largest value that they can have"
         )
-    size = rows_in_block(array.shape[1:])
+    size, before = rows_in_block(array.shape[1:]), fingerprint(path)
     for start in range(0, len(array), size):
+        check_unchanged(path, before)
         yield RowBlock(start, array[start : start + size], None, [])
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tollad.io.arrays import check_unchanged, fingerprint
 from tollad.io.records import standard_input
 from tollad.io.sources import Block, TableSource
 from tollad.tables import large as stored
@@ -110,15 +111,14 @@ def large_rows(
         If the folder for temporary files is full or too small.
     """
     check_kinds(names, asked)
-    before = _fingerprint(source.path)
+    before = fingerprint(source.path)
     columns, n_read, n_kept = _survey(source, names, asked, keep)
     file = RowFile(sum(column.kind != "drop" for column in columns), n_kept)
     source.numeric.update(column.name for column in columns if column.kind == "number")
     for block in source:
         rows, where = _kept(block, names, keep)
         file.append(to_codes(rows, columns, where=where))
-    if len(file) != n_kept or _fingerprint(source.path) != before:
-        raise ValueError(f"{source.path}: changed while it was read; read it when nothing writes to it")
+    check_unchanged(source.path, before if len(file) == n_kept else (-1, -1))
     columns = _with_dates(columns, file)
     if not asked and all(column.kind == "number" for column in columns):
         return LargeRows(file, names=names if named else None), n_read
@@ -170,10 +170,3 @@ def _with_dates(columns: Sequence[Column], file: RowFile) -> list[Column]:
         for place, constants, has_hours in zip(places, ranked, hours, strict=True)
     }
     return [dated.get(column.name, column) for column in columns]
-
-
-def _fingerprint(path: str) -> tuple[int, int] | None:
-    if not os.path.exists(path):
-        return None  # standard input, which is in a temporary file
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns

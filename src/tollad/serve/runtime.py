@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tollad.io.files import open_regular
 from tollad.io.pixels import floats_of
 from tollad.io.source import Source
 from tollad.serve.plain import plain_inputs
@@ -88,7 +89,7 @@ class Runtime:
             import onnxruntime
         except ImportError as error:
             raise ImportError("ONNX files need the package onnxruntime: pip install 'tollad[onnx]'") from error
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             data = file.read()
         name = os.fspath(path)
         options = onnxruntime.SessionOptions()
@@ -248,7 +249,7 @@ def is_onnx(path: str | os.PathLike[str]) -> bool:
     if os.fspath(path).endswith(".onnx"):
         return True
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return file.read(len(_START)) == _START
     except OSError:
         return False

@@ -61,3 +61,64 @@ def test_a_detector_scores_in_forked_processes(tmp_path):
         run = [sys.executable, "-W", "ignore", script, model, how]
         done = subprocess.run(run, capture_output=True, text=True, timeout=120, env=environment)
         assert done.stdout == "scored\n", done.stderr
+
+
+OTHERS = """
+import multiprocessing, os, sys
+import numpy as np
+import torch
+from tollad import ImageDetector, SeriesDetector, TollDetector
+
+torch.set_num_threads(2)
+rng = np.random.default_rng(0)
+series = np.sin(np.arange(600) / 5)[:, None] + 0.1 * rng.normal(size=(600, 2))
+images = rng.random((40, 1, 24, 24)).astype(np.float32)
+made = [
+    (TollDetector(steps=3, n_members=1, random_state=0), series),
+    (SeriesDetector(window=20, steps=3, n_members=1, random_state=0), series),
+    (ImageDetector(representation="gradients", random_state=0), images),
+]
+
+def answers(number):
+    detector, given = made[number]
+    scores = [detector.anomaly_score(given[:n]) for n in (30, len(given))]
+    return [*scores, detector.explain(given[:40])] if explains(detector) else scores
+
+def explains(detector):
+    return isinstance(detector, TollDetector)
+
+def same(one, other):
+    for a, b in zip(one, other, strict=True):
+        a, b = (getattr(x, "parts", x) for x in (a, b))
+        np.testing.assert_allclose(np.nan_to_num(a), np.nan_to_num(b), rtol=1e-9)
+
+if sys.argv[2] == "load":
+    made = [(type(d).load(f"{sys.argv[1]}{k}"), given) for k, (d, given) in enumerate(made)]
+else:
+    for k, (detector, given) in enumerate(made):
+        detector.fit(given)
+        detector.save(f"{sys.argv[1]}{k}")
+for used in range(2):
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        theirs = pool.map(answers, range(3))
+    for number, their in enumerate(theirs):
+        same(their, answers(number))
+    child = os.fork()
+    if not child:
+        for number in range(3):
+            same(theirs[number], answers(number))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+print("answered")
+"""
+
+
+@pytest.mark.slow
+def test_detectors_of_series_and_images_too(tmp_path):
+    script, model = tmp_path / "script.py", tmp_path / "m.tollad"
+    script.write_text(OTHERS)
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    for how in ("fit", "load"):
+        run = [sys.executable, "-W", "ignore", script, model, how]
+        done = subprocess.run(run, capture_output=True, text=True, timeout=400, env=environment)
+        assert done.stdout == "answered\n", done.stderr

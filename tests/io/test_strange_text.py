@@ -32,7 +32,7 @@ def read(path: Path, content: bytes | str, **options) -> dict[str, list[str | No
         ("d.csv", b"\xd0\xcf\x11\xe0\0\0", r"old Excel sheet \(.xls\); save it as .xlsx or as CSV"),
         ("d.csv", TEXT.encode("utf-16-le"), "it looks like UTF-16; name its encoding, as in encoding='utf-16-le'"),
         ("d.csv", TEXT.encode("utf-16-be"), "encoding='utf-16-be'"),
-        ("d.csv.gz", TEXT, "is not gzipped, though its name ends in .gz; rename it"),
+        ("d.csv.gz", TEXT, "the gzip data are damaged, or none though the name ends in .gz; rename it"),
         ("d.csv", "Sales of 2024\n\na,b\n1,2\n", "line 3.*if the first line, 'Sales of 2024', is a title, remove what"),
         ("d.csv", "a,b\n1,2,\n3,4,\n", "line 2.*the line ends with a separator that the first line lacks"),
         ("d.zip", b"PK", "unpack it first, or compress it by gzip"),

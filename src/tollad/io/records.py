@@ -207,7 +207,9 @@ def _read(stream: Stream, label: str, size: int, *, skip: bool) -> bytes:
         return read.replace(b"\0", _NULL) if skip else read
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         if "Not a gzipped file" in str(error):
-            raise ValueError(f"{label}: is not gzipped, though its name ends in .gz; rename it") from None
+            raise ValueError(
+                f"{label}: the gzip data are damaged, or none though the name ends in .gz; rename it"
+            ) from None
         raise ValueError(f"{label}: the gzip data are damaged or cut short ({error})") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{label}: is no {error.encoding} text ({error.reason}); name the encoding it has") from None

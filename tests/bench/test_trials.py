@@ -16,7 +16,7 @@ from tollad.bench.results import Results
 from tollad.bench.runner import carry_out
 from tollad.bench.spec import Trial
 from tollad.bench.tables import parse_table
-from tollad.io import files
+from tollad.io import packed
 from tollad.methods import DCAE, OCSVM
 
 SETTINGS = {"epochs": 6, "batch_size": 20, "learning_rate": 1e-2}
@@ -144,14 +144,14 @@ def test_an_altered_best_state_is_refused(tmp_path, seed):
     checkpoint, task = tmp_path / "state.tollad", table_task()
     trials.measure(trial(), task, checkpoint=checkpoint, deadline=time.monotonic())
     kept = trials.best_of(checkpoint)
-    metadata, tensors = files.read_packed(kept)
+    metadata, tensors = packed.read_packed(kept)
     rng = np.random.default_rng(seed)
     if rng.random() < 0.5:
         name = rng.choice([name for name, tensor in tensors.items() if tensor.size])
         tensors[name] = tensors[name] + np.ones(1, tensors[name].dtype)
     else:
         metadata[rng.choice(["step", "value"])] += 1
-    kept.write_bytes(files.pack({key: metadata[key] for key in metadata if key not in ("sha256", "format")}, tensors))
+    kept.write_bytes(packed.pack({key: metadata[key] for key in metadata if key not in ("sha256", "format")}, tensors))
 
     with pytest.raises(ValueError, match="of other data or other parameters, or was altered"):
         trials.measure(trial(), task, checkpoint=checkpoint)

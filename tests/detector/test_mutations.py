@@ -1,6 +1,6 @@
 """Model files that were changed in any way, with a right digest: refused in one sentence, or the same scores.
 
-Those of series and images are sealed: parts that were changed do not belong to the others.
+They are sealed: parts that were changed do not belong to the others.
 """
 
 from __future__ import annotations

@@ -121,6 +121,7 @@ class TestSave:
         """A model that was fitted on a GPU, here: say so, and run where we ask for."""
         fitted["table"].save(tmp_path / "m")
         metadata, tensors = artifact.load(tmp_path / "m", "model")
+        del metadata["seal"]  # as an older file
         metadata["parameters"]["device"] = "cuda:97"
         artifact.save(tmp_path / "m", "model", metadata, tensors)
         with pytest.warns(
@@ -135,6 +136,7 @@ class TestSave:
         """One that a later tollad wrote, perhaps: its digest is right."""
         fitted["table"].save(tmp_path / "m")
         metadata, tensors = artifact.load(tmp_path / "m", "model")
+        del metadata["seal"]  # as an older file
         metadata[part]["gamma"] = 1
         artifact.save(tmp_path / "m", "model", metadata, tensors)
         with pytest.raises(ValueError, match=r"m.*gamma"):
@@ -143,6 +145,7 @@ class TestSave:
     def test_model_without_a_key_is_refused_by_name(self, fitted, tmp_path):
         fitted["table"].save(tmp_path / "m")
         metadata, tensors = artifact.load(tmp_path / "m", "model")
+        del metadata["seal"]  # as an older file
         del metadata["settings"]
         artifact.save(tmp_path / "m", "model", metadata, tensors)
         with pytest.raises(ValueError, match=r"m.*settings"):
@@ -151,6 +154,7 @@ class TestSave:
     def test_model_without_a_tensor_is_refused(self, fitted, tmp_path):
         fitted["table"].save(tmp_path / "m")
         metadata, tensors = artifact.load(tmp_path / "m", "model")
+        del metadata["seal"]  # as an older file
         for name in ("training_scores", "features.mean", "stack.encoder.0.weight"):
             artifact.save(tmp_path / "m", "model", metadata, {k: v for k, v in tensors.items() if k != name})
             with pytest.raises(ValueError, match=name.rpartition(".")[2]):
@@ -182,6 +186,7 @@ class TestSave:
     def test_model_of_values_that_fit_no_detector_is_refused(self, fitted, tmp_path, part, changes):
         fitted["table"].save(tmp_path / "m")
         metadata, tensors = artifact.load(tmp_path / "m", "model")
+        del metadata["seal"]  # as an older file
         (metadata if part is None else metadata[part]).update(changes)
         artifact.save(tmp_path / "m", "model", metadata, tensors)
         with pytest.raises((TypeError, ValueError), match=r"(is no model that this tollad knows|^beta must be)"):
@@ -191,6 +196,7 @@ class TestSave:
     def test_model_of_tensors_that_numpy_would_stretch_is_refused(self, fitted, tmp_path, name):
         fitted["table"].save(tmp_path / "m")
         metadata, tensors = artifact.load(tmp_path / "m", "model")
+        del metadata["seal"]  # as an older file
         artifact.save(tmp_path / "m", "model", metadata, {**tensors, name: tensors[name][:1]})
         with pytest.raises(ValueError, match="is no model that this tollad knows"):
             TollDetector.load(tmp_path / "m")

@@ -115,7 +115,8 @@ class Model:
             rows = validation.rows_to_check(self.preparation, record.input_shape)
             scores = validation.scores_in_double(scorer, self.preparation, rows)
             tensors |= {"check.rows": rows if rows.ndim == 2 else rows.astype(np.float32), "check.scores": scores}
-        artifact.save(path, "model", metadata, tensors, overwrite=overwrite)
+        sealed = {**metadata, "seal": artifact.seal(metadata, tensors)}
+        artifact.save(path, "model", sealed, tensors, overwrite=overwrite)
 
     @classmethod
     def load(
@@ -148,6 +149,9 @@ class Model:
         """
         metadata, arrays = artifact.load(path, "model", sha256=sha256)
         with artifact.understood(path):
+            # Older files have no seal.
+            if metadata.pop("seal", None) not in (None, artifact.seal(metadata, arrays)):
+                raise ValueError("parts that do not belong together")
             known = metadata["parameters"]["network"]
             if not isinstance(known, str):
                 raise TypeError("a network without a name")

@@ -69,7 +69,7 @@ class RowsOnDisk:
     ----------
     rows : LargeRows, (n, ...)
     prepare_views : callable
-        From (b, ...) rows to (n_views, b, *shape), what the network takes.
+        Maps (b, ...) rows to (n_views, b, *shape) network inputs.
     views : sequence of M ints
         Which view each member takes.
     device : torch.device
@@ -113,9 +113,10 @@ class Batches:
     corrupt : bool, default False
         Whether the network is given corrupted rows, see `draw_moves`.
     prepare : callable, optional
-        From the chosen rows, (M or 1, batch_size, ...), to network inputs; by default they are inputs already.
+        Maps the chosen rows, (M or 1, batch_size, ...), to network inputs. By default the rows are network inputs
+        already.
     steps_at_once : int, default 1
-        How many steps have their row numbers drawn and sent to the device at once. A GPU waits less with more.
+        For how many steps row numbers are drawn and sent to the device at once. With more, a GPU waits less.
 
     Raises
     ------
@@ -205,7 +206,7 @@ class Batches:
         return subset[self._streams[member].draw(len(subset), self.batch_size, step)]
 
 
-# Shares of the rows of a batch that are corrupted in each of three ways; the rest are not.
+# Three shares of a batch's rows, each corrupted in its own way, see `draw_moves`. The other rows are not corrupted.
 _DENSE, _PART, _ALONG = 0.175, 0.175, 0.35
 _LOWEST_SIGMA = 0.05
 

@@ -1,4 +1,4 @@
-"""Build a stack from names and seeds on a device. It is refused before anything is allocated if memory is too small."""
+"""Build a stack from names and seeds on a device. If memory is too small, an error says so before it is allocated."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def find_saved_device(path: str | os.PathLike[str], device: str) -> str:
 
 
 def member_seeds(seed: int, member: int) -> tuple[int, int]:
-    """Return the seeds of a member's initial weights and of its batches, whatever the number of members."""
+    """Return the seeds of a member's initial weights and of its batches, the same for any number of members."""
     weights, batches = SeedSequence(seed, spawn_key=(member,)).generate_state(2, np.uint64)
     return int(weights), int(batches)
 
@@ -109,8 +109,7 @@ def build_stack(
     with torch.device("meta"):
         template = networks.find_builder(network)(tuple(shape), latent_dim, **options)
     _refuse_beyond_memory(template, len(seeds), 0, device)
-    # Not by to_empty or a pass on the meta device: both import the compiler of torch, which takes longer than many
-    # a fit.
+    # No to_empty and no pass on the meta device: both import torch's compiler, which takes longer than many fits.
     empty = {name: torch.empty(tensor.shape, dtype=tensor.dtype) for name, tensor in template.state_dict().items()}
     template.load_state_dict(empty, assign=True)
     members = [template, *(copy.deepcopy(template) for _ in seeds[1:])]
@@ -158,7 +157,7 @@ def custom_stack(
 
 
 def _in_parts(encoder: nn.Module, decoder: nn.Module, x: Tensor) -> tuple[Any, Any]:
-    """Return ``(x_hat, z)``. If z is no tensor it is returned twice, since a decoder could not take it."""
+    """Return ``(x_hat, z)``. If z is no tensor, it is returned as x_hat, too: a decoder could not take it."""
     z = encoder(x)
     return decoder(z) if isinstance(z, Tensor) else z, z
 
@@ -192,7 +191,7 @@ def _values_of_a_pass(template: nn.Module, x: Tensor) -> tuple[int, Any, Any]:
 
 def _refuse_beyond_memory(template: nn.Module, n_members: int, values_of_a_pass: int, device: torch.device) -> None:
     weights = sum(parameter.numel() for parameter in template.parameters())
-    # Weights, gradients and Adam's two moments; values and their gradients; four bytes each.
+    # Four bytes each for weights, gradients and Adam's two moments, and for the layers' values and their gradients.
     _refuse(n_members, n_members * 4 * (4 * weights + 2 * values_of_a_pass), device)
     if device.type == "cuda":
         # The members are made in the memory of the machine, which may be less than that of the GPU.

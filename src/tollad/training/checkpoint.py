@@ -23,8 +23,8 @@ class Checkpoint:
     ----------
     path : str or os.PathLike
     identity : str
-        Digest of what decides the outcome: parameters and data. State of another identity is refused. The file is
-        sealed with it but does not hold it, so that nobody can forge a state without knowing the data.
+        Digest of the parameters and the data, which decide the outcome. State of another identity is refused. The file
+        is sealed with the identity but does not contain it, so nobody can forge a state without knowing the data.
     every : float, default 1
         Seconds after which a save is due again.
     """

@@ -90,7 +90,7 @@ class _Norm(ABC):
         self.has_relu = False
 
     def forward(self, tensors: Tensors, x: Tensor) -> tuple[Tensor, _Kept]:
-        y, kept = self._normalise(tensors, x.to(tensors[self._weight].dtype))  # autocast may have made it half as long
+        y, kept = self._normalise(tensors, x.to(tensors[self._weight].dtype))  # autocast may have halved its precision
         if not self.has_relu:
             return y, kept
         y = y.relu_()
@@ -130,7 +130,8 @@ class _LayerNorm(_Norm):
 
 
 class _BatchNorm(_Norm):
-    # To BatchNorm, members are only more features: (M, B, F) as (B, M F). Three times faster on a CPU than the formula.
+    # BatchNorm can treat members as more features, (M, B, F) as (B, M F). On a CPU that is three times faster than the
+    # formula.
 
     def __init__(self, module: nn.Module, prefix: str) -> None:
         super().__init__(module, prefix)
@@ -196,7 +197,7 @@ def is_dense(network: nn.Module) -> TypeGuard[Autoencoder]:
 
 
 def _is_known(layer: nn.Module) -> bool:
-    """Whether `_LAYERS` has the layer: not without bias, affine parameters or running statistics."""
+    """Whether `_LAYERS` has the layer, and the layer has its bias, affine parameters and running statistics."""
     tensors = (*layer._parameters.values(), *layer._buffers.values(), getattr(layer, "momentum", 0.1))
     return type(layer) in _LAYERS and all(tensor is not None for tensor in tensors)
 
@@ -217,11 +218,11 @@ class Dense:
     Parameters
     ----------
     network : Autoencoder
-        One of the members, for which `is_dense` holds; its modules say whether they train.
+        One of the members; `is_dense` holds for it. Its modules say whether they are in training mode.
     tensors : mapping of str to Tensor, (M, ...)
         Every parameter and buffer of the members, stacked, by its name in `network`.
     weights : Tensor, (number of trainable weights,)
-        Of which the trainable ones of `tensors` are views.
+        The trainable ones of `tensors` are views into it.
     trainable : sequence of str
         Their names, in the order in which they lie in `weights`.
     """
@@ -230,7 +231,7 @@ class Dense:
         self._tensors = tensors
         self._trainable = trainable
         self._sizes = [tensors[name].numel() for name in trainable]
-        # What autograd knows of the weights: their values without their history.
+        # Autograd differentiates with respect to this leaf: the values of the weights, without their history.
         self.leaf = weights.detach().requires_grad_()
         self._lent: Tensor | None = None
         self._parts = [list(_layers(network, part)) for part in ("encoder", "decoder")]
@@ -239,7 +240,7 @@ class Dense:
         """Return ``(x_hat, z)`` for (M, B, d): (M, B, d) and (M, B, latent_dim)."""
         if not torch.is_grad_enabled():
             return self._plain(self._tensors, x)
-        if torch.is_autocast_enabled(x.device.type):  # which does not reach into functions of one's own
+        if torch.is_autocast_enabled(x.device.type):  # autocast does not reach into custom functions
             return self._plain({**self._tensors, **self._views(self.leaf)}, x)
         run: Callable[..., tuple[Tensor, Tensor]] = _Pass.apply  # torch leaves it without types
         return run(x, self.leaf, self)
@@ -289,7 +290,7 @@ class Dense:
         grads = self._views(vector)
         grad = grad_z
         if grad_x_hat is not None:
-            # Others may hold parts of the gradients that autograd passes in.
+            # Others may still hold the gradients that autograd passes in.
             own = grad_x_hat.clone() if decoder[-1].overwrites else grad_x_hat
             through = _back(decoder, self._tensors, grads, own, kept[len(encoder) :], True)
             assert through is not None
@@ -334,7 +335,7 @@ def _is_shared(x: Tensor) -> bool:
 
 
 def _layers(network: Autoencoder, part: str) -> Iterator[_Layer]:
-    """Yield what runs the modules of the encoder or decoder."""
+    """Yield the layers that run the modules of the encoder or decoder."""
     before: _Layer | None = None
     for name, module in getattr(network, part).named_children():
         if isinstance(module, nn.ReLU) and isinstance(before, _Norm) and not before.has_relu:

@@ -24,7 +24,7 @@ from tollad.training.stack import Stack
 
 # A fit is measured about this many times.
 _MEASUREMENTS = 100
-# Early stopping gives up after a tenth of the steps without a new best, and at least so many measurements.
+# Early stopping waits a tenth of the steps for a new best, but at least this many measurements.
 _LEAST_PATIENCE = 10
 
 
@@ -103,7 +103,7 @@ def fit(
     with progress_of(session, verbose) as observe:
         session.run(checkpoint, observe=observe)
     session.load_best()
-    # What was trained before begins where improvement ends.
+    # A stack that was trained before starts near its lowest loss, so it need not improve.
     if first_step == 0:
         warn_if_not_improved(session.history)
     return session.history

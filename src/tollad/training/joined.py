@@ -1,7 +1,7 @@
 """Several stacks of one architecture as one, also of networks whose latents differ in length.
 
-A shorter latent is filled up with units whose weights, to them and from them, are 0. Their values are 0, so are their
-gradients, and so they stay 0: each member trains as it would with the shorter latent.
+A shorter latent is filled up with units whose incoming and outgoing weights are 0. Their values and gradients are then
+0, so they stay 0, and each member trains as it would with its own latent.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from tollad.training.stack import Stack
 
 
 def join(stacks: Sequence[Stack], into: Stack) -> None:
-    """Copy the members of stacks one after another into a stack of the longest of their latents.
+    """Copy the members of all stacks, one after another, into a stack with the longest latent.
 
     Parameters
     ----------
     stacks : sequence of Stack
-        Of networks that differ in the length of the latent at most.
+        Their networks may differ in the length of the latent only.
     into : Stack
-        With as many members as the others together; what it holds is replaced.
+        Has as many members as the others together. Its tensors are replaced.
     """
     for whole in into.state().values():
         whole.zero_()

@@ -22,8 +22,8 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 class Adam:
     """Adam over the weights of a stack, with its default betas and epsilon; fused into one kernel where torch has one.
 
-    The update is torch's own; only the class around it is ours. Constructing a `torch.optim.Optimizer` imports the
-    compiler of torch, which takes longer than many a fit.
+    The update is torch's own; only the class around it is ours. Constructing a `torch.optim.Optimizer` imports torch's
+    compiler, which takes longer than many fits.
 
     Parameters
     ----------
@@ -104,9 +104,9 @@ def train(
         Its mean over a batch is the loss of each member. The gradient is taken of the sum over members. They share no
         weights, so each is trained as if alone.
     batches : callable
-        ``step -> (inputs, x)``, each (M, B, *shape), such as `tollad.training.batches.Batches`: what the network is
-        given and what it should reconstruct. If the two are one tensor, the loss is the paper's. If they differ, the
-        target distance of a latent is the distance of its input from its row.
+        ``step -> (inputs, x)``, each (M, B, *shape), such as `tollad.training.batches.Batches`: the rows that the
+        network is given, and those that it should reconstruct. If the two are one tensor, the loss is the paper's. If
+        they differ, the target distance of a latent is the distance of its input from its row.
     optimizer : Adam
         Over this stack.
     start, stop : int

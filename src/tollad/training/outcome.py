@@ -1,4 +1,4 @@
-"""Warnings about what a training led to: no improvement, or a collapsed latent."""
+"""Warnings about the outcome of a training: no improvement, or a collapsed latent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from tollad.training.session import History
 from tollad.warn import warn
 
-# The last tenth of the measurements counts, and at least so many.
+# The last tenth of the measurements counts, but at least this many.
 _LEAST_MEASUREMENTS = 10
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tollad.warn import tell
 
-# A training of more seconds than this is told beforehand how long it is.
+# Seconds. For a training that takes longer, an estimate of its time is printed near its start.
 _LONG = 30.0
 
 
@@ -23,7 +23,7 @@ class _History(Protocol):
 
 
 class Observed(Protocol):
-    """What is shown of a `tollad.training.session.Session`."""
+    """The part of a `tollad.training.session.Session` that progress reads."""
 
     steps: int
     step: int
@@ -35,9 +35,9 @@ class Observed(Protocol):
 
 @contextmanager
 def progress_of(session: Observed, verbose: int) -> Iterator[Callable[[Observed], None]]:
-    """Within the block yield what shows how far a session is: nothing for ``verbose=0``.
+    """Yield a function that shows how far a session is; with ``verbose=0`` it shows nothing.
 
-    Without a bar a long training is told once how long it is going to take, by its first steps.
+    Without a bar, an estimate of the time of a long training is printed once, from its first steps.
     """
     bar = _bar(session.steps) if verbose else None
     if bar is not None:
@@ -60,7 +60,7 @@ def progress_of(session: Observed, verbose: int) -> Iterator[Callable[[Observed]
 
 
 def duration(seconds: float) -> str:
-    """Return seconds in words, as exactly as an estimate is.
+    """Return a time in words, rounded as befits an estimate. `seconds` is at least 0.
 
     Examples
     --------

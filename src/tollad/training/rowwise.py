@@ -11,12 +11,13 @@ from torch.nn import functional
 
 from tollad.training.stack import Stack
 
-# A matrix product rounds by how many rows it has and by where a row stands. Kernels differ at the edges, where a width
-# is odd or small. Zeros that widen matrices keep rows away from the edges.
+# How a matrix product rounds a row depends on the number of rows and on the row's place. Other kernels run at the
+# edges, where a width is odd or small. So zeros widen the matrices, which keeps rows away from the edges.
 _MULTIPLE, _LEAST_INNER = 16, 64
-# Rows of a product. Few sizes, so that all of them can be compared.
+# Numbers of rows in a product: few, so that all can be compared.
 _SIZES = (64, 16, 4)
-# Rows of other networks: enough to keep a processor busy, few enough that one image is not padded to many.
+# Rows of a block for other networks: enough to keep a processor busy, and few enough that one image needs little
+# padding.
 _BLOCK = 16
 _BLOCK_ON_GPU = 256
 
@@ -27,15 +28,15 @@ def block_size(device: torch.device) -> int:
 
 
 class FixedBlocks:
-    """Blocks of a few fixed sizes in which products give a row the same bits in any company.
+    """Blocks of a few fixed sizes, in which products give a row the same bits whatever rows come with it.
 
-    Before rows first share a block, the sizes are compared on the machine at hand, and each row gets a block of its own
-    should they differ.
+    Before rows first share a block, the sizes are compared on this machine. If they differ, each row gets a block of
+    its own.
 
     Parameters
     ----------
     outputs : callable
-        Of one block, (1, size, width), each of shape (M, size, ...).
+        Maps one block, (1, size, width), to outputs of shape (M, size, ...) each.
     width : int
         Values of a row.
     device, dtype
@@ -64,7 +65,7 @@ class FixedBlocks:
             first += size
 
     def _compare(self) -> None:
-        """Note whether a row comes out the same in blocks of all sizes, wherever in them it stands."""
+        """Note whether a row has the same outputs in blocks of all sizes and at every place in them."""
         generator = torch.Generator().manual_seed(0)
         x = torch.randn(1, _SIZES[0], self._width, generator=generator, dtype=torch.float64)
         x = x.to(self._device, self._dtype)
@@ -79,16 +80,18 @@ class FixedBlocks:
 
 
 class RowWise:
-    """A dense stack in evaluation mode: to the bit the same outputs for a row in any company, see `FixedBlocks`.
+    """A dense stack in evaluation mode.
 
-    Rows and outputs are in double precision, so that norms and sums over them are.
+    A row has the same outputs, to the bit, whatever rows come with it, see `FixedBlocks`.
+
+    Rows and outputs are in double precision, so that norms and sums over them are, too.
 
     Parameters
     ----------
     stack : Stack
-        Of which `is_dense` is true. Its weights are copied.
+        Its `is_dense` must be true. Its weights are copied.
     precision : torch.dtype, optional
-        What the layers run in; by default that of the training.
+        Type that the layers compute in; by default that of the training.
 
     Attributes
     ----------
@@ -109,7 +112,8 @@ class RowWise:
         self._n_members = len(stack)
         self.parts = [[*_layers(stack, part, self.precision)] for part in ("encoder", "decoder")]
         width = next(layer for layer in self.parts[0] if isinstance(layer, Linear)).n_inputs
-        # Not a method: large networks should be gone with the last name for them, without a cycle to be found first.
+        # Not a bound method: that would be a reference cycle, and a large network would stay in memory until Python
+        # finds it.
         self._outputs = partial(_outputs, self.parts, self.precision, self._n_members)
         self._blocks = FixedBlocks(self._outputs, width, self.device, self.dtype)
 
@@ -128,7 +132,7 @@ class RowWise:
 def _outputs(
     parts: Sequence[Sequence[Callable[[Tensor], Tensor]]], precision: torch.dtype, n_members: int, x: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return ``(x_hat, z)`` of what the encoder and the decoder of all members make of one block."""
+    """Run the encoders and decoders of all members on one block. Return ``(x_hat, z)``."""
     outputs = []
     x = x.to(precision)
     for part in parts:
@@ -143,10 +147,10 @@ def _outputs(
 
 
 class InBlocks:
-    """Any other stack in evaluation mode: to the bit the same outputs for a row in any company.
+    """Any other stack in evaluation mode. A row has the same outputs, to the bit, whatever rows come with it.
 
-    Rows are run in blocks of one size, filled up with zeros, or one by one: what both give, and whether it matters
-    where in a block a row stands, is compared on the machine at hand before the first row.
+    Rows run in blocks of one size, filled up with zeros, or one by one. Before the first row, the outputs of both, and
+    of a row at each place of a block, are compared on this machine.
 
     Parameters
     ----------
@@ -182,7 +186,7 @@ class InBlocks:
             yield first, left, left if left in self._sizes else largest
 
     def _compare(self, shape: torch.Size) -> None:
-        """Note in which sizes of blocks a row comes out the same, wherever in them it stands."""
+        """Note the sizes of blocks in which a row has the same outputs at every place."""
         size = block_size(self.device)
         generator = torch.Generator().manual_seed(0)
         row = torch.randn(1, 1, *shape, generator=generator).to(self.device, self.dtype)
@@ -219,7 +223,7 @@ class Linear:
         return self._bias[:, :, : self._n_outputs]
 
     def __call__(self, x: Tensor) -> Tensor:
-        # For one row the calls cost more than the products: none that changes nothing, and none through Python.
+        # For one row, calls cost more than products. So no call is made that would change nothing.
         if self._added:
             x = torch.constant_pad_nd(x, (0, self._added))
         if len(x) < len(self._weight):

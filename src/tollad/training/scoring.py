@@ -25,7 +25,7 @@ Prepare = Callable[[Any], NDArray[Any] | Tensor]
 
 
 class Sliced(Protocol):
-    """Rows as an array, or as anything else of which a slice is what `prepare` takes."""
+    """Rows as an array, or as anything else whose slices `prepare` takes."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, chosen: slice, /) -> Any: ...
@@ -38,23 +38,23 @@ _VALUES = 1 << 20
 _DENSE_BLOCK = 1024
 
 Network: TypeAlias = Stack | RowWise | InBlocks
-"""What scores: a stack in evaluation mode, or a form of it that scores a row to the same bits in any company."""
+"""A stack in evaluation mode, or a form of it in which a row's score never depends on the rows that come with it."""
 
 
 def scoring_copy(stack: Stack, *, doubled: bool = False) -> RowWise | InBlocks:
-    """Return the stack as it should score, in evaluation mode; or, `doubled`, in double precision throughout."""
+    """Return the form of a stack that scores, in evaluation mode; if `doubled`, in double precision throughout."""
     if _in_rows(stack):
         return RowWise(stack, torch.float64 if doubled else None)
     return InBlocks(stack.to(dtype=torch.float64) if doubled else stack)
 
 
 def scoring_precision(stack: Stack) -> torch.dtype:
-    """Return in which precision the copy of a stack for scoring takes rows."""
+    """Return the type in which the scoring form of a stack takes rows."""
     return RowWise.dtype if _in_rows(stack) else stack.dtype
 
 
 def _in_rows(stack: Stack) -> bool:
-    return stack.is_dense and stack.device.type != "mps"  # which has no double precision
+    return stack.is_dense and stack.device.type != "mps"  # mps has no double precision
 
 
 def run(
@@ -67,12 +67,12 @@ def run(
     stack : Stack, RowWise or InBlocks
         In evaluation mode, such as `scoring_copy` returns.
     rows : ndarray, (n, ...), n >= 1
-        As the user has them; or what gives such rows slice by slice, beyond memory.
+        Not prepared yet; or rows beyond memory, which are read slice by slice.
     prepare : callable
-        From a block of `rows` to what the members take, (M, b, *shape), or (1, b, *shape) if all take the same.
+        Maps a block of `rows` to network inputs, (M, b, *shape), or (1, b, *shape) if all members take the same.
     block : int, optional
-        Rows in a block, the last of which may be shorter: for measures over many rows at once, where the last bits of a
-        row's score may depend on its block. By default blocks are such that these do not.
+        Rows in a block; the last block may be shorter. For measures over many rows, where the last bits of a row's
+        score may depend on its block. By default they do not.
     precision : {"float32", "float64", "bf16"}, default "float32"
         "bf16" runs the network under autocast, as in training.
 
@@ -88,7 +88,8 @@ def run(
             prepared = torch.from_numpy(np.array(prepared))
         x = prepared.to(stack.device, stack.dtype)
         outputs: list[tuple[Tensor, Tensor]] = []
-        # What follows the network costs as much for a small block as for many, so those of dense networks are joined.
+        # The work after the network costs as much for one small block as for many, so blocks of dense networks are
+        # joined.
         begin, most = 0, _VALUES // (len(stack) * x.shape[2:].numel()) if isinstance(stack, RowWise) else 0
         for first, n, size in _blocks(stack, x, block):
             part = x[:, first : first + n]
@@ -133,7 +134,7 @@ def score(
     objective : Objective
         The one that the stack was trained with.
     center : Tensor, (M, latent_dim), optional
-        Target of the collapse in place of the objective's own, for one that was the mean of the batch.
+        Replaces the objective's target of the collapse if that was the mean of the batch.
     """
     return _gather(objective(x, x_hat, z, center=center).T for x, x_hat, z in run(stack, rows, prepare))
 
@@ -144,7 +145,7 @@ def encode(stack: Network, rows: Sliced, prepare: Prepare) -> NDArray[np.float64
 
 
 def reconstruct(stack: Network, rows: Sliced, prepare: Prepare) -> NDArray[np.float64]:
-    """Return the reconstruction of each row by each member: (n, M, *shape), in the form that `prepare` gives rows."""
+    """Return the reconstruction of each row by each member: (n, M, *shape), in the form of the prepared rows."""
     return _gather(x_hat.transpose(0, 1) for _, x_hat, _ in run(stack, rows, prepare))
 
 

@@ -23,13 +23,13 @@ from tollad.training.stack import Stack
 
 Schedule: TypeAlias = Literal["constant", "cosine"]
 
-# Steps over which a falling learning rate first rises.
+# Steps over which the cosine schedule warms up.
 _WARM_UP = 20
 
 
 @dataclass
 class History:
-    """What a fit measured on its way.
+    """The measurements of a training.
 
     Attributes
     ----------
@@ -40,7 +40,8 @@ class History:
     loss : list of lists of M floats
         Mean training loss of each member since the measurement before.
     held_out : list of lists of M floats
-        What was measured of rows that are not trained on: for a detector their mean score. Empty when nothing is.
+        Measure of each member on rows that are not trained on; for a detector, their mean score. Empty without a
+        measure.
     """
 
     initial_loss: list[float] = field(default_factory=list)
@@ -50,7 +51,7 @@ class History:
 
 
 class Session:
-    """One training of a stack: what it is made of, how far it is, and what was measured on the way.
+    """One training of a stack: its parts, its progress and its measurements.
 
     `run` trains to the end, or goes on from a checkpoint. Between two measurements nothing waits for the device.
 
@@ -76,8 +77,8 @@ class Session:
     patience : int, optional
         A member gives up after so many measurements without a new best; the training ends when all have.
     keep_failures : bool, default False
-        Whether a member whose loss or measure is no longer finite only gets a place in `failed_at` while the others go
-        on. Otherwise that is an error.
+        If true, a member whose loss or measure is no longer finite is noted in `failed_at`, and the others go on. If
+        false, that is an error.
     loss_type : torch.dtype, optional
         Type in which losses are averaged, each divided by the interval first. By default they are summed in the type of
         the stack, and the sum is divided.
@@ -90,7 +91,7 @@ class Session:
     stopped : bool
         Whether the training ended before its last step: all members gave up, or all failed.
     notes : dict of JSON values
-        The caller's own, kept in the checkpoint.
+        Values of the caller, kept in the checkpoint.
     """
 
     def __init__(
@@ -157,7 +158,7 @@ class Session:
         observe : callable
             Called after each measurement, and the save that goes with it.
         deadline : float, default infinity
-            By `time.monotonic`: the training leaves at the next measurement.
+            By `time.monotonic`. The training stops at the first measurement after it.
 
         Returns
         -------
@@ -199,7 +200,7 @@ class Session:
 
     @property
     def best(self) -> list[tuple[int, float]]:
-        """The step of each member's best moment, 0 for the initial weights, and what was measured there."""
+        """The step of each member's best moment, 0 for the initial weights, and its measure there."""
         return [
             (int(step), value) for step, value in zip(*map(_floats, (self._best_step, self._best_value)), strict=True)
         ]
@@ -243,7 +244,7 @@ class Session:
     def _note_value(self, value: Tensor) -> None:
         self._note_failures(value)
         self.history.held_out.append(self._finite(value, self.step))
-        # A member that gave up stays as it is while others go on, as it would alone.
+        # A member that gave up takes no new best while others go on: alone, it would have stopped.
         better = (self._sign * value < self._sign * self._best_value) & (self._since_best < self._patience)
         self._best_value = torch.where(better, value, self._best_value)
         self._best_step = torch.where(better, self.step, self._best_step)
@@ -274,7 +275,7 @@ class Session:
         tensors |= {f"adam.{name}": tensor for name, tensor in self._optimizer.state().items()}
         tensors |= {f"run.{name}": tensor for name, tensor in self._tensors().items()}
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
-        # Not as JSON, which knows no NaN: a member that failed may have such losses.
+        # Not as JSON: a member that failed may have a loss of NaN, which JSON lacks.
         arrays |= {f"history.{name}": np.array(values, np.float64) for name, values in asdict(self.history).items()}
         return {"step": self.step, "stopped": self.stopped, "notes": self.notes}, arrays
 

@@ -3,9 +3,9 @@
 Every parameter and buffer is one tensor with a leading member axis, and each member is an ordinary module whose weights
 are views into it. Adam is elementwise and BatchNorm keeps its statistics for each member, so the sum of the members'
 losses trains M independent models. All trainable weights lie in one vector besides: a step of the optimiser is then one
-kernel, where twenty small tensors cost more than the products of a small network. In it the weights of torch's
-convolutions over images lie channels last, as the kernels want them: a step of B.2 takes a tenth less than where they
-are turned.
+kernel, where twenty small tensors cost more than the products of a small network. In that vector, the weights of
+convolutions over images lie channels last, as torch's kernels need them: a step of table B.2 is a tenth faster than one
+that reorders them.
 
 How a stack runs is private to this module:
 
@@ -81,12 +81,12 @@ class Stack:
         self._dense: Dense | None = None
         if len(members) > 1 and is_dense(first):
             self._dense = Dense(first, self._tensors, self.weights, trainable)
-        # What a pass computes with, in the order of the weights.
+        # The parameters that a pass reads, in the order of `weights`.
         self._leaves = [member.get_parameter(name) for name in trainable for member in self._members]
         turned = _channels_last(self._members[0])
         self._turned = [name in turned for name in trainable for _ in self._members]
 
-    # A pickled view drags along all that it is a part of, so copies of the members travel and are shared anew.
+    # A pickled view takes the whole vector along. So copies of the members are pickled, and loading shares them anew.
     def __getstate__(self) -> list[nn.Module]:
         return [_copy(member) for member in self._members]
 
@@ -120,7 +120,7 @@ class Stack:
             try:
                 (self.weights.grad,) = torch.autograd.grad(loss, [self._dense.leaf])
             finally:
-                self._dense.lend(None)  # a pass of others must not write over it
+                self._dense.lend(None)  # no other pass may write into it
             return
         gradients = torch.autograd.grad(loss, self._leaves, materialize_grads=True)
         if self.weights.grad is None:
@@ -137,7 +137,7 @@ class Stack:
 
     def train(self, mode: bool = True) -> Stack:
         """Set training mode (BatchNorm uses the batch) or, with ``False``, evaluation mode (stored statistics)."""
-        if self._mode != mode:  # to walk all modules at every step costs more than it seems
+        if self._mode != mode:  # walking all modules at every step is slow
             for member in self._members:
                 member.train(mode)
             self._mode = mode
@@ -186,7 +186,7 @@ class Stack:
 
 
 def _copy(member: nn.Module, *, deep: bool = True) -> nn.Module:
-    """Return a copy whose tensors are its own: one of a view would hold all that the view is a part of.
+    """Return a copy with tensors of its own. A plain copy of a view would keep the whole vector in memory.
 
     If it is not deep, the tensors are new, but share their memory with those of the member.
     """
@@ -200,7 +200,10 @@ def _copy(member: nn.Module, *, deep: bool = True) -> nn.Module:
 def _share(
     members: Sequence[nn.Module], device: torch.device | str | None, dtype: torch.dtype | None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the vector of all trainable weights and every tensor stacked; make the members' own views into them."""
+    """Return the vector of all trainable weights, and all tensors stacked.
+
+    The members' own tensors become views of these.
+    """
     named = [_named_tensors(member) for member in members]
     shapes = [{name: (t.shape, t.dtype, t.device) for name, t in tensors.items()} for tensors in named]
     if any(other != shapes[0] for other in shapes):
@@ -227,17 +230,17 @@ def _share(
     return weights, stacked
 
 
-# (out, in, height, width) as it lies channels last, and a stack of such back in that order.
+# Orders of axes: (out, in, height, width) to channels last; and for a stack of such weights, back from it.
 _CHANNELS_LAST = (0, 2, 3, 1)
 _CHANNELS_FIRST = (0, 1, 4, 2, 3)
 _OURS = ("torch", "tollad")
 
 
 def _channels_last(member: nn.Module) -> frozenset[str]:
-    """Return the names of the parameters that lie channels last: the weights of layers that torch computes so.
+    """Return the names of the parameters that lie channels last: the weights of convolutions over images.
 
-    None in a network with modules of the user's own: these may call ``.view()`` on a weight, or on what a convolution
-    returns, which lies like its weight.
+    A network with modules of the user has none: these may call ``.view()`` on a weight, or on the output of a
+    convolution, whose layout follows its weight.
     """
     modules = dict(member.named_modules())
     if any(type(module).__module__.partition(".")[0] not in _OURS for module in modules.values()):

@@ -27,7 +27,7 @@ def finite_scores(values: ArrayLike, name: str) -> Floats:
 
 
 def calibration_scores_of(scores: ArrayLike) -> Floats:
-    """Return calibration scores as an array of one finite number or more."""
+    """Return calibration scores as an array of finite numbers, (n,) with n >= 1."""
     values = finite_scores(scores, "calibration_scores")
     if not len(values):
         raise ValueError("calibration_scores is empty; calibrate on one normal row or more")

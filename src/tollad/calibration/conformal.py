@@ -18,7 +18,8 @@ from tollad.calibration.checks import Floats, calibration_scores_of, check_rate,
 
 ThresholdRule: TypeAlias = Literal["contamination", "false_alarm_rate", "tail", "anomaly_score"]
 
-# Rows that share a score with a training row are most likely that row; in tables of few values some coincide by chance.
+# A row with the score of a training row is most likely that row. In tables of few values, some coincide by chance, so
+# more than this share must.
 _MOST_OVERLAP = 0.5
 
 
@@ -85,7 +86,7 @@ def threshold(calibration_scores: ArrayLike, false_alarm_rate: float) -> float:
             f"a false alarm rate of {false_alarm_rate} needs {n_needed:,} calibration rows, not {n:,}; "
             f"calibrate on more rows, ask for a rate of {1 / (n + 1):.3g} or more, or extrapolate with tail=True"
         )
-    # The same quotients as in `p_values`: floor(rate * (n + 1)) may round differently.
+    # Computed from the same quotients as `p_values`: floor(rate * (n + 1)) may round differently.
     n_alarms = np.count_nonzero(np.arange(1, n + 1) / (n + 1) <= false_alarm_rate)
     return float(calibration[n - n_alarms])
 
@@ -100,15 +101,15 @@ def rows_needed(false_alarm_rate: float) -> int:
     """
     check_rate(false_alarm_rate, "false_alarm_rate")
     n = math.ceil(1 / Fraction(float(false_alarm_rate))) - 1
-    # P-values are compared as floats: 1 / n, a little more than the rate, may have been rounded to it.
+    # P-values are compared as floats: 1 / n may be a little more than the rate and still be rounded to it.
     return n - 1 if 1 / n <= false_alarm_rate else n
 
 
 def overlap(calibration_scores: ArrayLike, training_scores: ArrayLike) -> bool:
-    """Return whether calibration rows seem to be training rows: more than half of them have the score of one.
+    """Return whether calibration rows seem to be training rows: more than half have the score of a training row.
 
-    False where most training rows share their scores with each other, as in a table of a few categories: equal scores
-    prove nothing there. Scores are compared up to rounding.
+    False where most training rows share their scores with each other, as in a table of a few categories: there, equal
+    scores prove nothing. Scores are compared up to rounding.
 
     Examples
     --------

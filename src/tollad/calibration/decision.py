@@ -1,4 +1,4 @@
-"""Decision: what scores mean, from the scores of normal rows."""
+"""Decision: a threshold and p-values, from the scores of normal rows."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tollad.warn import warn
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """A threshold, the rule that placed it, and the scores of normal rows that it rests on.
+    """A threshold, the rule that set it, and the scores of normal rows from which it was set.
 
-    Ties count as normal: a row is an anomaly if its score lies above the threshold, not on it, and calibration rows
-    of the same score raise its p-value. A decision never changes; its methods return a new one.
+    Ties count as normal: a row is an anomaly only if its score lies above the threshold, and calibration rows with the
+    same score raise its p-value. A decision never changes; its methods return a new one.
 
     Attributes
     ----------
     offset : float
         The negative of the threshold, as scikit-learn has it.
     rule : (str, float)
-        What placed the threshold: ``("contamination", share)``, ``("false_alarm_rate", rate)``, ``("tail", rate)`` if
-        the rate is extrapolated beyond the calibration scores, or ``("anomaly_score", score)``.
+        The rule that set the threshold: ``("contamination", share)``, ``("false_alarm_rate", rate)``, ``("tail",
+        rate)`` if the rate is extrapolated beyond the calibration scores, or ``("anomaly_score", score)``.
     training_scores : ndarray of float64, (n,)
         Scores of the rows that were trained on.
     calibration_scores : ndarray of float64, (m,), or None
@@ -64,7 +64,7 @@ class Decision:
         ----------
         training_scores : array-like of float, (n,)
         contamination : float in (0, 0.5]
-            Share of the training rows that may lie above the threshold; counts if there is no `false_alarm_rate`.
+            Share of the training rows that may lie above the threshold; ignored if there is a `false_alarm_rate`.
         false_alarm_rate : float in (0, 1), optional
             Share of new normal rows that may lie above it, by `calibration_scores`.
         calibration_scores : array-like of float, (m,), optional
@@ -117,16 +117,16 @@ class Decision:
         return benjamini_hochberg(self.p_values(scores), fdr)
 
     def overlaps(self, scores: ArrayLike) -> bool:
-        """Tell whether scores are those of training rows, see `tollad.calibration.overlap`."""
+        """Return whether scores seem to be those of training rows, see `tollad.calibration.overlap`."""
         return overlap(scores, self.training_scores)
 
     def calibrated(self, scores: ArrayLike, *, false_alarm_rate: float | None = None, tail: bool = False) -> Decision:
-        """Return the decision with the scores of other calibration rows, which replace those that there are.
+        """Return the decision with other calibration scores, which replace its own.
 
         Parameters
         ----------
         scores : array-like of float, (m,)
-            Of normal rows that were not trained on; ask `overlaps` before.
+            Of normal rows that were not trained on, see `overlaps`.
         false_alarm_rate, tail
             As in `with_threshold`; without a rate the threshold stays.
 
@@ -148,20 +148,20 @@ class Decision:
         anomaly_score: float | None = None,
         tail: bool = False,
     ) -> Decision:
-        """Return the decision with another threshold. Give one of the first three.
+        """Return the decision with another threshold. Give exactly one of the first three parameters.
 
         Parameters
         ----------
         contamination : float in (0, 0.5], optional
-            ``round(contamination * n)`` of the training scores are to lie above the threshold. Of equal scores all lie
-            above it or none; where they would be too many, none of them does, with a warning.
+            ``round(contamination * n)`` of the training scores will lie above the threshold. Equal scores lie above it
+            together or not at all. If they would be too many, they do not, and a warning says so.
         false_alarm_rate : float in (0, 1), optional
-            Share of new normal rows to lie above it, at most and on average, by the calibration scores.
+            Highest share of new normal rows above the threshold, on average, by the calibration scores.
         anomaly_score : float, optional
             The threshold itself.
         tail : bool, default False
-            Whether to extrapolate a `false_alarm_rate` beyond the calibration scores: an estimate and no promise, see
-            `tollad.calibration.fit_tail`.
+            Whether to extrapolate a `false_alarm_rate` beyond the calibration scores. That is an estimate without
+            guarantee, see `tollad.calibration.fit_tail`.
 
         Raises
         ------
@@ -185,7 +185,7 @@ class Decision:
         return new
 
     def check(self) -> None:
-        """Raise ValueError or TypeError for values that no decision has: those of a file may be anything."""
+        """Raise ValueError or TypeError for values that no decision can have. Values from a file may be anything."""
         for name, scores in (("training", self.training_scores), ("calibration", self.calibration_scores)):
             if scores is not None and (scores.dtype != np.float64 or not len(finite_scores(scores, f"{name} scores"))):
                 raise ValueError(f"{name} scores that are none")
@@ -200,7 +200,7 @@ class Decision:
             raise ValueError(f"a threshold that is not where its rule, {rule}, puts it")
 
     def _placed(self, rule: ThresholdRule, value: float) -> float:
-        """Return the offset by a rule."""
+        """Return the offset that a rule sets."""
         if rule == "contamination":
             check_share(value, rule)
             return _offset(self.training_scores, value)
@@ -246,6 +246,6 @@ def _warn_of_ties(training_scores: Floats, contamination: float) -> None:
 
 
 def _remedy(through: int, n: int) -> str:
-    """Say what to do to have rows that tie at the threshold called anomalous."""
+    """Say how to have rows that tie at the threshold called anomalous."""
     share = -(-1000 * through // n) / 1000
     return f"contamination={share:g} would take them in" if share <= 0.5 else "set the threshold by a score"

@@ -14,7 +14,9 @@ from tollad.calibration.checks import Floats, calibration_scores_of, check_rate,
 
 Change: TypeAlias = Literal["higher", "lower", "wider", "narrower", "upper tail"]
 
+# The quantiles that cut the cells: finer in the tails, most of all in the upper one, where anomalies lie.
 _CUTS = np.array([0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99])
+# The bets, see `DriftMonitor`: shifts, factors of spread, and the share of rows in the top cell.
 _SHIFTS = (-1.0, -0.5, -0.25, 0.25, 0.5, 1.0)
 _FACTORS = (0.5, 0.75, 4 / 3, 2.0)
 _ANOMALIES = 0.05
@@ -40,7 +42,7 @@ class Drift:
     Attributes
     ----------
     row : int
-        Rows seen when the warning came. The change itself came earlier.
+        Number of rows seen before the warning. The change itself came earlier.
     kind : {"higher", "lower", "wider", "narrower", "upper tail"}
         The change with the most evidence. Others may have happened, too.
     evidence : float
@@ -64,21 +66,22 @@ class Drift:
 class DriftMonitor:
     """Watch a stream for scores that are no longer exchangeable with the calibration scores.
 
-    A test martingale over a fixed set of cells, cut at order statistics of the calibration scores. P-values from one
-    fixed calibration set are uniform only on average over such sets, off by about ``1 / sqrt(n)`` for the set at hand,
-    and a long stream would reveal that as drift. The cells take it into account exactly: whatever the distribution of
-    the scores, the probabilities of cells that hold m_k of the n + 1 gaps between calibration scores are
-    Dirichlet(m_1, ..., m_K), so that after counts c_1, ..., c_K the next row falls in cell k with probability
+    The monitor is a test martingale over a fixed set of cells, cut at order statistics of the calibration scores.
+    P-values from one fixed calibration set are uniform only on average over such sets, off by about ``1 / sqrt(n)`` for
+    the set at hand, and a long stream would reveal that as drift. The cells take it into account exactly: whatever the
+    distribution of the scores, the probabilities of cells that hold m_k of the n + 1 gaps between calibration scores
+    are Dirichlet(m_1, ..., m_K), so that after counts c_1, ..., c_K the next row falls in cell k with probability
     ``(m_k + c_k) / (n + 1 + c_1 + ... + c_K)`` (Pólya's urn). Ties are broken by seeded random numbers.
 
-    Capital of 1 is spread over bets against these odds: that scores, ranked and mapped to a standard normal
-    distribution, move up or down by 1/4, 1/2 or 1, or spread by factors of 1/2, 3/4, 4/3 or 2, or that one row in
-    twenty lies in the top cell. A share of the capital enters at each row, since a change may come at any time. Without
-    drift the capital is a martingale, and by Ville's inequality the probability that it ever reaches ``1 / alpha`` is
-    at most `alpha`, over an endless stream and however it is cut into blocks. Memory is constant.
+    A capital of 1 is spread over bets against these odds. The bets are that scores, ranked and mapped to a standard
+    normal distribution, move up or down by 1/4, 1/2 or 1, or spread by factors of 1/2, 3/4, 4/3 or 2, or that one row
+    in twenty lies in the top cell. At each row a share of the capital is bet for the first time, since a change may
+    come at any time. Without drift the capital is a martingale, and by Ville's inequality the probability that it ever
+    reaches ``1 / alpha`` is at most `alpha`, over an endless stream and however it is cut into blocks. Memory is
+    constant.
 
     With few calibration rows, small changes that are there from the first row stay hidden. Anomalies in the stream
-    count as drift. So does dependence: rows of a time series are not exchangeable.
+    count as drift. So does dependence between rows: rows of a time series are not exchangeable.
 
     Parameters
     ----------
@@ -92,7 +95,7 @@ class DriftMonitor:
     Attributes
     ----------
     drift : Drift or None
-        The first warning. To watch on, calibrate again: make another monitor.
+        The first warning; None before it. To go on watching, calibrate again and make another monitor.
     n_seen : int
         Rows seen until the first warning.
 
@@ -128,7 +131,7 @@ class DriftMonitor:
         self.drift = None
 
     def update(self, scores: ArrayLike) -> Drift | None:
-        """Take the next scores of the stream, (m,) with m >= 0, in order; return the first warning, once there is one.
+        """Take the next scores of the stream, (m,) with m >= 0, in order. Return the first warning; None before it.
 
         Raises
         ------
@@ -153,7 +156,7 @@ class DriftMonitor:
         counts = self._counts + np.cumsum(hits, axis=0)
         odds = counts - hits
         odds /= odds.sum(1, keepdims=True)
-        # A bet pays what it puts on the cell that came, over what it was expected to pay at these odds.
+        # A bet pays its stake on the observed cell, divided by its expected pay at these odds.
         log_pay = np.log(self._bets[cells] / (odds @ self._bets))
         waiting = _waiting(self.n_seen + np.arange(len(scores) + 1))
         entering = np.log(waiting[:-1] - waiting[1:])[:, None]
@@ -178,18 +181,21 @@ class DriftMonitor:
 
 
 def _waiting(n_seen: NDArray[np.int64]) -> Floats:
-    """Return the capital that is not yet bet. It falls slowly: a change after t rows costs little more than log t."""
+    """Return the capital not yet bet.
+
+    It falls slowly, so that a late change, after t rows, costs little more than log t.
+    """
     return np.asarray(1 / np.log2(n_seen + 2))
 
 
 def _log_total(waiting: Floats, log_capital: Floats) -> Floats:
-    """Return the log of all capital, (m,), from that which waits, (m,), and that of each bet, (m, bets)."""
+    """Return the log of all capital, (m,), from the capital not yet bet, (m,), and that of each bet, (m, bets)."""
     at_stake = np.logaddexp.reduce(log_capital, axis=-1) - math.log(len(_KINDS))
     return np.asarray(np.logaddexp(np.log(waiting), at_stake))
 
 
 def _bets(levels: Floats) -> Floats:
-    """Return how much likelier than without drift each bet holds each cell to be: (cells, bets)."""
+    """Return the probability of each cell under each bet, divided by that without drift: (cells, bets)."""
     edges = np.concatenate([[-np.inf], stats.norm.ppf(levels), [np.inf]])
     moved = [np.diff(stats.norm.cdf(edges - shift)) for shift in _SHIFTS]
     spread = [np.diff(stats.norm.cdf(edges / factor)) for factor in _FACTORS]

@@ -1,4 +1,4 @@
-"""Thresholds beyond the calibration rows: a tail fitted to their highest scores, an estimate that promises nothing."""
+"""Thresholds beyond the calibration rows: a tail fitted to their highest scores, an estimate without guarantee."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class TailFit:
     n_rows : int
         Calibration rows, n.
     n_exceedances : int
-        Those whose scores exceed `start`; the distribution is fitted to them alone.
+        Calibration rows with scores above `start`; the distribution is fitted to these alone.
     start : float
         Score from which the tail is fitted.
     shape, scale : float
-        P(score > start + y | score > start) is ``(1 + shape * y / scale) ** (-1 / shape)``. Shape 0 is an exponential
-        tail, below 0 one that ends, above 0 a heavy one; less than 1.
+        P(score > start + y | score > start) is ``(1 + shape * y / scale) ** (-1 / shape)``. A shape of 0 is an
+        exponential tail, below 0 the tail ends, above 0 it is heavy. The shape is below 1.
     shape_error : float
         Standard error of the shape, by parametric bootstrap.
     goodness : float
-        p-value of the fit by the Anderson-Darling statistic, by the same bootstrap; above 0.01.
+        p-value of the fit by the Anderson-Darling statistic, from the same bootstrap; above 0.01.
     """
 
     n_rows: int
@@ -54,7 +54,7 @@ class TailFit:
 
     @property
     def least_rate(self) -> float:
-        """The least rate that the fit gives, 1 / (10 (n + 1)); lower ones are refused."""
+        """The lowest rate that the fit allows, 1 / (10 (n + 1)); lower ones are refused."""
         return 1 / (_FURTHEST * (self.n_rows + 1))
 
     def threshold(self, false_alarm_rate: float) -> float:
@@ -76,7 +76,7 @@ class TailFit:
         return max(float(self._quantile(false_alarm_rate, self.shape, self.scale)), float(self._scores[-1]))
 
     def interval(self, false_alarm_rate: float) -> tuple[float, float]:
-        """Return a 90% bootstrap interval for that score. It leaves out the bias of a tail that is not Pareto yet."""
+        """Return a 90 % bootstrap interval for `threshold`. It ignores the bias of a tail that is not Pareto yet."""
         self._check(false_alarm_rate)
         low, high = np.quantile(self._quantile(false_alarm_rate, *self._draws), [0.05, 0.95])
         return float(low), float(high)
@@ -93,7 +93,7 @@ class TailFit:
         return np.where(values > self._scores[-1], extrapolated, conformal)
 
     def describe(self, false_alarm_rate: float) -> str:
-        """Return the threshold as a sentence that says what it is worth."""
+        """Return a sentence with the threshold and how sure it is."""
         low, high = self.interval(false_alarm_rate)
         return (
             f"threshold {self.threshold(false_alarm_rate):.4g} for a false alarm rate of {false_alarm_rate:g}, "
@@ -214,6 +214,3 @@ def _anderson_darling(excesses: Floats, shape: Floats, scale: Floats) -> Floats:
     log_cdf = np.asarray(stats.genpareto.logcdf(excesses, shape, scale=scale))
     log_sf = np.asarray(stats.genpareto.logsf(excesses, shape, scale=scale))
     return np.asarray(-k - ((2 * np.arange(1, k + 1) - 1) * (log_cdf + log_sf[:, ::-1])).mean(1))
-
-
-# Cells are finer in the tails, above all where anomalies would be.

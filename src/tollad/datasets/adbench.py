@@ -10,8 +10,8 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-# What NumPy raises for a damaged file: by the zip archive, by its members (encrypted, of an unknown compression, at an
-# impossible place), and by the header of an array.
+# Errors that NumPy raises for a damaged file: from the zip archive, from its members (encrypted, of an unknown
+# compression, at an impossible place), and from the header of an array.
 _DAMAGED_NPZ = (
     ValueError,
     TypeError,
@@ -26,7 +26,7 @@ _DAMAGED_NPZ = (
 
 
 def read_npz(path: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Rows and labels of a table of ADBench."""
+    """Return rows, (n, d), and labels, (n,) of 0 and 1 = anomaly, of a table of ADBench."""
     what = "an NPZ file with arrays X, real numbers (n, d), and y, (n,), of 0 and 1 = anomaly"
     if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no file {path}; give the path of {what}")

@@ -1,4 +1,4 @@
-"""The benchmark sets: where they come from, what they hold, and reading them.
+"""The benchmark sets: their addresses, contents and readers.
 
 A set lies in ``data_dir() / name``, in files as its authors publish them. To add one is to add a block to `CATALOGUE`,
 and a reader to `formats` if its format is new.
@@ -27,7 +27,7 @@ Loaded: TypeAlias = tuple[NDArray[Any], dict[str, NDArray[np.int64]]]
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds, once decompressed: its length in bytes and its SHA-256 in hex."""
+    """Content of a file once decompressed: its length in bytes and its SHA-256 in hex."""
 
     size: int
     sha256: str
@@ -43,7 +43,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Images:
-    """How the protocols take a set of images.
+    """How the protocols scale and split a set of images.
 
     Attributes
     ----------
@@ -51,11 +51,11 @@ class Images:
         Mean and standard deviation of the values in [0, 1], by which they are scaled; without it the contrast of each
         image is normalised.
     n_validation : int, default 10000
-        How many of the training images are validation images.
+        How many of the training images become validation images.
     seed : int, default 0
-        Of the ``numpy.random.RandomState`` that draws them.
+        Of the ``numpy.random.RandomState`` that draws the validation images.
     by_class : bool, default False
-        Whether equally many of each class are drawn; otherwise they are drawn from all images.
+        Whether equally many validation images are drawn from each class. If not, they are drawn from all images.
     """
 
     scale: tuple[float, float] | None = None
@@ -71,18 +71,18 @@ class DataSet:
     Attributes
     ----------
     title : str
-        As papers write it.
+        Name of the set as papers write it.
     downloads : tuple of tuple of str
-        For each file or archive to download the addresses that offer it, the authors' own first. The content is checked
-        whatever the address.
+        For each file or archive to download, the addresses that offer it, the authors' own first. The content is
+        checked whatever the address.
     files : mapping of str to Content
         The files that are read. Each may be gzipped, and then ends in ``.gz``.
     splits : mapping of str to Split
     classes : mapping of str to tuple of str
-        Names of the classes, for each kind of class; the first kind is the usual one. Labels count from 0, and those of
+        Names of the classes, for each kind of class; the first kind is the usual one. Labels count from 0, but those of
         Arrhythmia from 1.
     read : callable
-        Paths of the files of a split -> images (n, channels, height, width) or rows (n, d), and labels by kind of
+        Maps the paths of a split's files to images (n, channels, height, width) or rows (n, d), and labels by kind of
         class.
     images : Images, optional
         For a set of images.
@@ -346,7 +346,7 @@ def find(name: str, file: str) -> Path | None:
 
 
 def checked(file: BinaryIO, name: str, content: Content) -> Iterator[bytes]:
-    """Yield the content of a file. A ValueError is raised if it is not `content`, before more of it is read."""
+    """Yield the bytes of a file. Raise ValueError as soon as they cannot be `content`, before more is read."""
     digest, size = hashlib.sha256(), 0
     for chunk in idx.chunks(file):
         digest.update(chunk)
@@ -390,7 +390,7 @@ def load(name: str, split: str, *, classes: str | None = None) -> tuple[NDArray[
     Raises
     ------
     FileNotFoundError
-        If the set is not there; the message says how to get it.
+        If the files of the set are missing; the message says how to get them.
     ValueError
         If there is no such set, split or kind of class, or a file is not the authors'.
     """
@@ -410,7 +410,7 @@ def load(name: str, split: str, *, classes: str | None = None) -> tuple[NDArray[
     return data, labels[kind]
 
 
-# Large enough for the parts of two sets. With more, a process that goes through all sets would keep gigabytes.
+# Room for the splits of two sets. With more, a process that goes through all sets would keep gigabytes.
 @functools.lru_cache(maxsize=4)
 def _load(name: str, split: str, *paths: Path) -> Loaded:
     known = CATALOGUE[name]
@@ -421,7 +421,8 @@ def _load(name: str, split: str, *paths: Path) -> Loaded:
                 f"{', '.join(map(str, paths))}: {len(data)} rows, and the official files hold "
                 f"{known.splits[split].n_rows}; download them again"
             )
-        # Checked last: the reader gives better messages, but data that only it accepts must not enter results.
+        # Checked after reading, since the reader gives better messages. Data that only the reader accepts must not
+        # enter results.
         for file, path in zip(known.splits[split].files, paths, strict=True):
             check(path, str(path), known.files[file])
     except ValueError as error:

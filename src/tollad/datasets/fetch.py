@@ -1,6 +1,6 @@
-"""Download the benchmark sets from their authors, and check what lies on the disk.
+"""Download the benchmark sets from their authors, and check the files on the disk.
 
-What counts is the content: the SHA-256 of every file after decompression. pooch, of the extra `data`, is imported only
+Files are checked by the SHA-256 of their content after decompression. pooch, of the extra `data`, is imported only
 when something has to be downloaded.
 """
 
@@ -48,7 +48,7 @@ def verify(name: str) -> dict[str, str]:
     Returns
     -------
     states : dict of str to str
-        For each file ``"ok"``, ``"missing"``, or what is wrong with its content.
+        For each file ``"ok"``, ``"missing"``, or the fault of its content.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def fetch(name: str) -> Path:
     Returns
     -------
     folder : Path
-        Where the set lies: ``data_dir() / name``.
+        The folder of the set, ``data_dir() / name``.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def _check_places(name: str, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _hidden_folder(folder: Path) -> Iterator[Path]:
-    """Yield a folder beside that of the set and remove it at the end, with those that killed processes left behind."""
+    """Yield a new folder beside that of the set. At the end remove it, and those that killed processes left behind."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         for left in folder.parent.glob(f".{folder.name}.*.tmp"):
@@ -141,7 +141,7 @@ def _hidden_folder(folder: Path) -> Iterator[Path]:
 
 
 def _fetch_first(name: str, addresses: tuple[str, ...], hidden: Path, new: Path) -> None:
-    """Put the files of the first address that has them into `new`."""
+    """Download from the first address that has the files, and put them into `new`."""
     files = data_set(name).files
     limit = sum(content.size for content in files.values()) + _ROOM
     reasons = []
@@ -151,7 +151,7 @@ def _fetch_first(name: str, addresses: tuple[str, ...], hidden: Path, new: Path)
             _download(address, archive, limit)
             _unpack(archive, files, new, limit)
         except (OSError, ValueError) as error:
-            # Errors of the network have no errno. One with an errno is about the disk: no other address helps.
+            # Errors of the network have no errno. An error with one is about the disk, so no other address helps.
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             reasons.append(f"{address}: {error}".replace(f"{hidden}{os.sep}", ""))
@@ -181,7 +181,7 @@ def _download(address: str, path: Path, limit: int) -> None:
             stack.callback(answer.close)
 
         sink = _Bounded(stack.enter_context(atomic_write(path)), limit, "the answer")
-        # pooch tests the bar for truth, which a bar without a total refuses.
+        # pooch evaluates `if bar`, which raises an error for a bar without a total.
         progress = stack.enter_context(bar(desc=path.name, total=1, **_BAR))
         hooks = {"response": close_in_the_end}
         downloader(progressbar=progress, chunk_size=1 << 16, timeout=_TIMEOUT, hooks=hooks)(address, sink, None)
@@ -210,14 +210,14 @@ class _Bounded:
 
 
 def _unpack(archive: Path, files: Mapping[str, Content], new: Path, limit: int) -> None:
-    """Check the wanted files of an archive, or the single file that it is, and put them into `new`.
+    """Check the wanted files of an archive, or a download that is itself the file, and put them into `new`.
 
     Paths within an archive are never used: a member is taken only if its bare name is that of a wanted file.
     """
     if not archive.name.endswith((".tar.gz", ".zip")):
         name = archive.name.removesuffix(".gz")
         check(archive, name, files[name])
-        # Some servers decompress on the way.
+        # Some servers decompress a file while sending it.
         os.replace(archive, new / (f"{name}.gz" if is_gzip(archive) else name))
         return
     members = _zip_members(archive) if archive.name.endswith(".zip") else _tar_members(archive, limit)
@@ -235,9 +235,9 @@ def _unpack(archive: Path, files: Mapping[str, Content], new: Path, limit: int) 
 
 
 def _tar_members(archive: Path, limit: int) -> Iterator[tuple[str, BinaryIO]]:
-    """Regular files only: no links, no devices."""
+    """Yield name and content of regular files only: no links, no devices."""
     with gzip.open(archive) as content:
-        # Read as a stream, so that no part of a gzip bomb can inflate beyond the limit.
+        # Read as a stream, so that a gzip bomb cannot inflate beyond the limit.
         bounded = cast(BinaryIO, _Bounded(cast(BinaryIO, content), limit, archive.name))
         with tarfile.open(fileobj=bounded, mode="r|") as tar:
             for member in tar:

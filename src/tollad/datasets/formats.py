@@ -1,7 +1,7 @@
 """Readers of the formats in which the authors of the benchmark sets publish them.
 
-IDX (MNIST, Fashion-MNIST), the binary version of CIFAR and the text of UCI's Arrhythmia. Every file may be gzipped:
-this is told by its first bytes, not its name. Nothing is unpickled.
+IDX (MNIST, Fashion-MNIST), the binary version of CIFAR and the text of UCI's Arrhythmia. Every file may be gzipped,
+which is told by its first bytes and not by its name. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Labels: TypeAlias = NDArray[np.int64]
 Samples: TypeAlias = NDArray[np.float64]
 
 N_ATTRIBUTES = 279
-"""Attributes of a row of Arrhythmia, before the class."""
+"""Number of attributes in a row of Arrhythmia, before the class."""
 
 
 def read_idx_pair(images: PathLike, labels: PathLike, *, n_classes: int = 10) -> tuple[Images, Labels]:
@@ -80,7 +80,7 @@ def read_cifar10(path: PathLike) -> tuple[Images, Labels]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is empty or no multiple of 3073 bytes long, or a label is out of range.
+        If the file is empty, its length is no multiple of 3073 bytes, or a label is out of range.
     """
     labels, images = _read_cifar(path, n_labels=1)
     return images, _checked_labels(path, labels[:, 0], 10)
@@ -106,7 +106,7 @@ def read_cifar100(path: PathLike) -> tuple[Images, Labels, Labels]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is empty or no multiple of 3074 bytes long, or a label is out of range.
+        If the file is empty, its length is no multiple of 3074 bytes, or a label is out of range.
     """
     labels, images = _read_cifar(path, n_labels=2)
     return images, _checked_labels(path, labels[:, 1], 100), _checked_labels(path, labels[:, 0], 20)
@@ -132,8 +132,8 @@ def read_arrhythmia(path: PathLike) -> tuple[Samples, Labels]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If there are no lines, or one holds another number of values, something that is neither a finite number nor
-        ``?``, or another class.
+        If there is no line, or a line holds another number of values, a value that is neither a finite number nor
+        ``?``, or a class out of range.
     """
     name = os.fspath(path)
     # Characters that are not ASCII cannot be part of a number, and are reported with line and column.
@@ -169,7 +169,7 @@ def _number(text: str, where: str) -> float:
 
 
 def _read_cifar(path: PathLike, n_labels: int) -> tuple[Images, Images]:
-    """Labels (n, `n_labels`) and images of a file of records."""
+    """Return labels, (n, `n_labels`), and images, (n, 3, 32, 32), of a file of records."""
     content, length = read_content(path), n_labels + 3072
     if not content or len(content) % length:
         raise ValueError(

@@ -18,23 +18,24 @@ from tollad.tables.large import Rows, take
 Floats: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.int64]
 
-# Values of an array of differences, 8 MB as float64, and of the products of a view, 1 MB: they stay in a cache.
+# At most this many values in an array of differences, 8 MB as float64, and in the products of a view, 1 MB, so that
+# they stay in a cache.
 _MOST_VALUES, _MOST_PRODUCTS = 1 << 20, 1 << 18
-# Neighbors that tell how dense the rows around one are, the least share of the mean that counts, and the neighbor whose
-# distance is the least that a row is from the one that is nearest to it.
+# See `Nearest`: the number of neighbors whose mean distance is s(r), its least share of s_mean, and the neighbor whose
+# distance is t(r).
 _N_AROUND, _LEAST_SHARE, _REACHED = 5, 0.25, 2
-# Rows that are compared with all others at once.
+# Number of rows that are compared with all others at once.
 _ROWS = 256
 
 
 @dataclass(frozen=True)
 class _Searched:
-    """What a search takes: the largest of ``x r - ||r||^2 / 2`` belongs to the nearest row r.
+    """Tensors for a search: the row r nearest to x has the largest ``x r - ||r||^2 / 2``.
 
-    Products are in single precision, at half the cost; what they leave open is decided in double precision.
+    Products are in single precision, at half the cost. Where they are too close, double precision decides.
     """
 
-    weight: Tensor  # (n_views, d + 1, k): r, and below it -||r||^2 / 2, which a row of ones adds at no cost
+    weight: Tensor  # (n_views, d + 1, k): r, and below it -||r||^2 / 2, which a 1 appended to x adds at no cost
     radius: Floats  # (n_views,), the largest norm of a row
 
     @classmethod
@@ -46,40 +47,40 @@ class _Searched:
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """Training rows that are kept, and how far other rows are from the nearest of them in each view.
+    """Some training rows that are kept, and the distance of other rows to the nearest of them in each view.
 
-    The distance is ``max(||x - r||_2, t(r)) (1 + s_mean / s(r)) / 2``. There t(r) is how far the kept row r is from the
-    second nearest of the others, so that nothing is near to a row that lies alone: the training rows may hold a few
-    anomalies. And s(r) is the mean distance of r to the five nearest others, at least a quarter of its mean over all of
-    them, s_mean: half of the distance counts as it is, half relative to how dense the rows are around r.
+    The distance is ``max(||x - r||_2, t(r)) (1 + s_mean / s(r)) / 2``. t(r) is the distance of the kept row r to the
+    second nearest of the other kept rows. So nothing is near to a row that lies alone: the training rows may hold a few
+    anomalies. s(r) is the mean distance of r to the five nearest other kept rows, but at least a quarter of s_mean, its
+    mean over all kept rows. So half of the distance counts as it is, and half relative to the density of rows around r.
 
-    For windows of a series, which overlap, it is ``||x - r||_2``: their neighbors are the windows a step before and
-    after, and how dense they are says how often the series pauses.
+    For windows of a series, which overlap, the distance is ``||x - r||_2``. Their nearest rows are the windows a step
+    before and after, so their density only says how often the series pauses.
 
-    A row that equals one of them is taken for that row, which is not compared with itself: so training rows have the
-    same distances while they are learnt and later. Only a row that was drawn more than once is its own nearest.
+    A row that equals a kept row is taken for that row and is not compared with itself, so that training rows have the
+    same distances in the fit and later. Only a row that was drawn more than once is its own nearest.
 
     Attributes
     ----------
     rows : ndarray of float64, (r, ...)
-        Training rows as `Preparation` takes them, drawn at random.
+        Training rows drawn at random, before `Preparation`.
     n_seen : int
-        Training rows that they were drawn from.
+        Number of training rows that they were drawn from.
     weight : float
-        Of the term beside the score of the members.
+        Weight of this term; the score of the members has weight 1.
     means : ndarray of float64, (n_views,)
-        What distances in each view are divided by: 1 beside a single member; else the mean over the training rows, but
-        for those that are their own nearest.
+        Divisor of the distances in each view: 1 for a single member; else their mean over the training rows, without
+        those that are their own nearest.
     factors : ndarray of float64, (n_views, r)
         ``(1 + s_mean / s(r)) / 2``, between 1 / 2 and 5 / 2; 1 for windows.
     reaches : ndarray of float64, (n_views, r)
         ``t(r)``: the least distance of any row to this one; 0 for windows.
     views : ndarray of float64, (n_views, k, d)
-        The rows as networks see them, flat, in each view, each but once.
+        The rows as network inputs, flat, in each view. Equal rows stand there once.
     alone : ndarray of bool, (k,)
-        Which of these were drawn once.
+        Which of the k rows were drawn only once.
     first : ndarray of int64, (k,)
-        Where each of these is in `rows`.
+        Index of each of the k rows in `rows`.
     """
 
     rows: Floats
@@ -101,7 +102,7 @@ class Nearest:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self.__post_init__()  # what follows from the rows need not travel
+        self.__post_init__()  # these attributes follow from the rows and are not pickled
 
     @classmethod
     def of(
@@ -121,12 +122,13 @@ class Nearest:
         n_seen
             As the attribute.
         settings : Settings
-            Of which the weight comes, and whether rows are windows.
+            They say the weight, and whether rows are windows.
         preparation : Preparation
         precision : torch.dtype
-            In which the network takes rows, see `tollad.training.scoring.scoring_precision`.
+            Type of the network inputs, see `tollad.training.scoring.scoring_precision`.
         learnt : (means, factors, reaches), optional
-            Those of a file. By default the means are 1, until `in_units_of`, and the others follow from the rows.
+            Values from a model file. By default the means are 1, until `in_units_of`, and the others follow from the
+            rows.
 
         Raises
         ------
@@ -157,19 +159,19 @@ class Nearest:
         seed: int,
         before: Nearest | None = None,
     ) -> Nearest:
-        """Draw training rows at random: each of all so far with the same chance.
+        """Draw training rows at random. All rows so far have the same chance.
 
         Parameters
         ----------
         rows : (n, ...)
             The rows of a fit, or of a later call of `partial_fit`.
         settings : Settings
-            Of which `neighbors` says how many to keep.
+            `neighbors` says how many rows to keep.
         preparation, precision
-            As of `of`.
+            As in `of`.
         seed : int
         before : Nearest, optional
-            That of the call before.
+            The result of the call before.
 
         Returns
         -------
@@ -188,12 +190,16 @@ class Nearest:
         return cls.of(kept, n_before + len(rows), settings, preparation, precision)
 
     def in_units_of(self, means: Floats, shares: Floats) -> Nearest:
-        """Return the term divided by mean distances of training rows, of which these shares have no equal kept."""
+        """Return the term with distances divided by ``means / shares``.
+
+        `means` are those of the training rows, where rows with an equal kept row count as 0; `shares` are the shares of
+        the others. Both are (n_views,).
+        """
         return replace(self, means=np.divide(means, shares, out=np.ones_like(means), where=shares > 0))
 
     @property
     def weights(self) -> Floats:
-        """What the distances in each view are multiplied by in the score: (n_views,)."""
+        """Factor of the distances of each view in the score: (n_views,)."""
         return self.weight / (len(self.means) * self.means)
 
     def find(self, x: Tensor) -> tuple[Floats, Floats]:
@@ -202,18 +208,18 @@ class Nearest:
         Parameters
         ----------
         x : Tensor, (n_views or more, n, ...)
-            Rows as the members of a stack see them, which take the views in turn.
+            Network inputs of the members of a stack, which take the views in turn.
 
         Returns
         -------
         distances : ndarray of float64, (n_views, n)
-            As this class has them, with their factors.
+            The distances that the class describes, with their factors.
         nearest : ndarray of float64, (n_views, n, ...)
         """
         x = x[: len(self.views)]
         flat = x.flatten(2).double().cpu().numpy()
         view = np.arange(len(flat))[:, None]
-        with np.errstate(over="ignore", invalid="ignore"):  # values that are taken as they are may be too large
+        with np.errstate(over="ignore", invalid="ignore"):  # values that are not standardised may be too large
             size = max(1, _MOST_PRODUCTS // self.views.shape[1])
             parts = [self._index(flat[:, start : start + size]) for start in range(0, flat.shape[1], size)]
             index = np.concatenate(parts, 1)
@@ -222,7 +228,7 @@ class Nearest:
             return distances, nearest.reshape(x.shape)
 
     def _index(self, x: Floats) -> Indices:
-        """Return which kept row is nearest to each row in each view: (n_views, n, d) to (n_views, n)."""
+        """Return the index of the nearest kept row for each row in each view: (n_views, n, d) to (n_views, n)."""
         n_views, n_rows, width = x.shape
         queries = np.concatenate([x, np.ones((n_views, n_rows, 1))], 2, dtype=np.float32)
         products = torch.bmm(torch.from_numpy(queries), self._searched.weight).flatten(0, 1).numpy()
@@ -236,13 +242,13 @@ class Nearest:
         return index.reshape(n_views, n_rows)
 
     def _best(self, view: Indices, x: Floats, products: NDArray[np.float32]) -> Indices:
-        """Return where each row of a view, (m, d), has the largest product, (m, k), were it not rounded."""
+        """Return for each row of a view, (m, d), the index of its largest product, (m, k), were none rounded."""
         at, index = np.arange(len(x)), products.argmax(1)
         best = products[at, index]
         products[at, index] = -np.inf
         second = products.max(1)
         products[at, index] = best
-        # By how much two products that round apart may come out in the wrong order.
+        # Rounding may swap two products that differ by less than this.
         reach = np.sqrt(np.square(x).sum(1)) + self._searched.radius[view]
         slack = 2 * math.sqrt(x.shape[1] + 5) * np.finfo(np.float32).eps * reach**2
         least = best - slack
@@ -253,7 +259,7 @@ class Nearest:
         return index
 
     def _decided(self, view: Indices, x: Floats, candidates: NDArray[np.bool_]) -> Indices:
-        """Return which of some candidates, (m, k), is nearest to each row of a view; of several as near, the first."""
+        """Return for each row of a view the nearest of its candidates, (m, k); of several equally near, the first."""
         row, column = np.nonzero(candidates)
         size = max(1, _MOST_VALUES // x.shape[1])
         distances = []
@@ -285,7 +291,8 @@ def _surroundings(views: Tensor) -> tuple[Floats, Floats]:
 
 
 def _around(part: Tensor, view: Tensor, n: int) -> Tensor:
-    """Return the distances of some of the rows of a view to the n nearest others, ascending."""
-    # Products find them quickly, but the digits that cancel in products depend on the machine.
+    """Return the distances of some rows of a view to their n nearest other rows, ascending."""
+    # Products find the neighbors quickly. Their distances are computed anew: in products, digits cancel, and the rest
+    # depends on the machine.
     index = torch.cdist(part, view).topk(n + 1, largest=False).indices
     return torch.linalg.vector_norm(part.unsqueeze(1) - view[index], dim=2).sort().values[:, 1:]

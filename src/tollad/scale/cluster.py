@@ -1,4 +1,4 @@
-"""A Ray cluster as what carries out calls: submitted, gathered as they end, and repeated if they were lost."""
+"""Carry out calls on a Ray cluster: submit them, gather results as they end, and repeat calls that were lost."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from tollad.calls import Each
 T = TypeVar("T")
 
 _MOST_AT_ONCE = 256
-"""Calls that are handed to the cluster at a time: each look at them takes as long as there are."""
+"""Calls submitted to the cluster at a time. Checking for results takes time in proportion to it."""
 _SECONDS = 5.0
 _N_RETRIES = 3
-# What opens HTTP/2, on which Ray listens, and the type of the frame that answers it.
+# The first bytes of an HTTP/2 connection, which Ray's head speaks, and the type of frame that answers them.
 _PREFACE, _SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]), 4
 
 
 @contextmanager
 def cluster(address: str) -> Iterator[Each]:
-    """Connect to a cluster for as long as the block runs. What is printed within it goes to standard error.
+    """Connect to a cluster for as long as the block runs. Output printed within the block goes to standard error.
 
     Parameters
     ----------
     address : str
-        "local" starts a cluster on this machine, which ends with the block; "auto" finds the one that this machine is a
-        part of; ``HOST:PORT`` is its head. A process that is connected already stays so.
+        "local" starts a cluster on this machine, which ends with the block. "auto" finds the cluster that this machine
+        belongs to. ``HOST:PORT`` is the head of a cluster. A process that is already connected stays connected.
 
     Yields
     ------
     Each
-        Carries out calls by the workers of the cluster, which need the installed package and nothing else. A call whose
-        worker is lost is repeated, three times at most.
+        Carries out calls on the workers of the cluster, which need the installed package and nothing else. A call whose
+        worker is lost is repeated up to three times.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def cluster(address: str) -> Iterator[Each]:
     if not was_connected:
         _connect(ray, address)
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # Ray tells there of workers that are lost
+        with contextlib.redirect_stdout(sys.stderr):  # Ray prints there that workers were lost
             yield partial(_each, ray)
     finally:
         if not was_connected:
@@ -69,7 +69,7 @@ def cluster(address: str) -> Iterator[Each]:
 def _connect(ray: Any, address: str) -> None:
     how: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address == "local":
-        # Nothing is told to others, and nothing listens to them.
+        # No usage statistics are sent, and nothing listens on the network.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         how |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     elif address != "auto":
@@ -82,12 +82,12 @@ def _connect(ray: Any, address: str) -> None:
         reason = "no Ray cluster runs on this machine" if address == "auto" else _line(error)
         raise ConnectionError(f"Ray address {address}: {reason}; start one, or give its HOST:PORT") from None
     finally:
-        if in_main:  # Ray puts a handler of its own in place
+        if in_main:  # Ray installs a handler of its own
             signal.signal(signal.SIGTERM, before)
 
 
 def _check_answers(address: str) -> None:
-    """Raise an error at once where Ray would try for minutes."""
+    """Raise an error at once if nothing answers: Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal() and int(port) < 1 << 16) or "/" in host:
         raise ValueError(f"Ray address {address!r}: give local, auto or HOST:PORT")
@@ -103,7 +103,7 @@ def _check_answers(address: str) -> None:
 
 def _each(ray: Any, function: Callable[..., T], calls: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
     """As `tollad.calls.Each`."""
-    # Once for all calls: it may hold rows, or a model.
+    # Stored once for all calls, since it may hold rows or a model.
     stored = ray.put(function)
     remote = ray.remote(max_retries=_N_RETRIES)(_called)
     left, waiting = iter(enumerate(calls)), dict[Any, int]()

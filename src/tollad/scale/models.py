@@ -1,4 +1,4 @@
-"""A model that travels: the bytes of its file, loaded once in each process."""
+"""A model sent to workers as the bytes of its file, loaded once in each process."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tollad.serve.answers import Detector, load
 
 
 def detector_of(model: str | os.PathLike[str] | bytes, **moved: Any) -> Detector:
-    """Return the detector of a model file, given as its path or as what it holds.
+    """Return the detector of a model file, given as a path or as the file's bytes.
 
     Parameters
     ----------
     model : path or bytes
     **moved
-        Where the threshold is put, as by `set_threshold`.
+        A new threshold, as in `set_threshold`; without it the threshold of the model stays.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Scores of many files, a part for each: here or by a cluster, and from where the last call ended."""
+"""Score many files into one part each, here or on a cluster. A repeated call goes on where the last one ended."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from tollad.serve.answers import Detector
 from tollad.warn import printable, warn
 
 RECORD = "parts.json"
-"""The file of a folder of parts that says by what they were made."""
+"""The file in a folder of parts that records the model and the settings of the parts."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """How files are scored: plain values, which travel.
+    """How files are scored: plain values, which can be sent to workers.
 
     Attributes
     ----------
     moved : dict
-        As `set_threshold` takes it; the threshold of the model if empty.
+        Arguments of `set_threshold`. If empty, the threshold of the model stays.
     column, beside, header, key
         As in `tollad.io.inputs.row_blocks`.
     written : dict
@@ -60,14 +60,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Done:
-    """What became of the files.
+    """Counts of the parts, rows and anomalies of a call.
 
     Attributes
     ----------
     n_written, n_kept : int
-        Parts written now, and those that were there already.
+        Parts written by this call, and parts that were there already.
     n_rows, n_anomalies : int
-        In the parts written now.
+        Rows and anomalies in the parts written by this call.
     """
 
     n_written: int
@@ -79,8 +79,8 @@ class Done:
 def score_files(model: str, files: Sequence[str], folder: str, asked: Asked, each: Each = one_by_one) -> Done:
     """Score files by one model, and write a Parquet file for each, named like it.
 
-    A part is what `tollad score` writes for its file, to the bit. A part appears when it is whole. Those of an earlier
-    call with the same model, if newer than their files, are kept.
+    A part equals, to the bit, the file that `tollad score` writes. It appears when it is whole. Parts of an earlier
+    call with the same model are kept if they are newer than their files.
 
     Parameters
     ----------
@@ -89,16 +89,16 @@ def score_files(model: str, files: Sequence[str], folder: str, asked: Asked, eac
     files : sequence of str
         Paths that all workers see, or URIs such as ``s3://bucket/a.parquet``.
     folder : str
-        For the parts; all workers see it, too. It is made if it is not there.
+        Folder for the parts, which all workers must see, too. It is made if it is missing.
     asked : Asked
     each : Each, optional
-        Who scores.
+        Carries out the calls; by default this process, one by one.
 
     Raises
     ------
     ValueError
-        If two files would have one part, or the folder holds something else, parts of another model among it; and as
-        `tollad.detector.results.score_blocks`. Parts that are whole by then stay.
+        If two files would have one part, or the folder holds anything else, such as parts of another model; and as
+        `tollad.detector.results.score_blocks`. Parts that were finished before stay.
     OSError
         If a file cannot be read or written, or a worker writes where this machine does not see it.
     """
@@ -128,7 +128,7 @@ def score_files(model: str, files: Sequence[str], folder: str, asked: Asked, eac
 
 
 def _score(data: bytes, asked: Asked, path: str, part: str) -> tuple[int, int, list[str]]:
-    """Write one part; return its rows, its anomalies, and what was warned of."""
+    """Write one part. Return its number of rows, of anomalies, and the warnings."""
     detector, n_rows, n_anomalies = detector_of(data, **asked.moved), 0, 0
 
     def counted(tables: Any) -> Any:
@@ -199,7 +199,7 @@ def _begin(folder: str, record: Mapping[str, Any]) -> None:
 
 
 def _plain(asked: Asked) -> Any:
-    """Return what was asked as JSON has it."""
+    """Return the settings as JSON values."""
     return json.loads(json.dumps(vars(asked), default=list))
 
 

@@ -22,7 +22,7 @@ class Scorer:
     Parameters
     ----------
     model : path or bytes
-        A model file of tables, as a path that all workers see, or what it holds.
+        A model file of tables: a path that all workers see, or the file's bytes.
 
     Raises
     ------
@@ -60,7 +60,7 @@ class Scorer:
         Parameters
         ----------
         batch : pyarrow.Table, n rows
-            With the columns of the fit, in any order; others are handed on.
+            With the columns of the fit, in any order. Other columns are passed on.
 
         Returns
         -------
@@ -82,7 +82,7 @@ class Scorer:
         taken = [name for name in said if name in batch.column_names]
         if taken:
             raise ValueError(f"the name of column {taken[0]!r} is taken by the answers; rename the column")
-        if not batch.num_rows:  # a filter before may leave such
+        if not batch.num_rows:  # a filter before this step may leave an empty batch
             types = {"anomaly": pa.bool_()}
             return _with(batch, {name: pa.array([], types.get(name, pa.float64())) for name in said})
         rows = batch.select(names)

@@ -1,4 +1,4 @@
-"""From matrices back to values, and the values of a table in the types of its columns."""
+"""Decode matrices to values, and convert a table to the types of its columns."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ def values_of(table: pa.Table, columns: Sequence[Column]) -> NDArray[np.object_]
 def decode(matrix: NDArray[np.float64], columns: Sequence[Column]) -> NDArray[np.object_]:
     """Return encoded rows, or reconstructions of them, as values: (n, m) -> (n, number of columns).
 
-    A number is itself. A category is the level with the largest output: None for "(other)", and if only its rarity was
-    encoded. A date is its day as text.
+    A number stays a number. A category becomes the level with the largest output, or None for "(other)" and where only
+    its rarity was encoded. A date becomes its day as text.
 
     Parameters
     ----------
     matrix : ndarray of float64, (n, m)
-        As `tollad.tables.encode.encode` returns it.
+        Rows from `tollad.tables.encode.encode`, or reconstructions of such rows.
     columns : sequence of Column
-        Those it was encoded with.
+        The columns that the matrix was encoded with.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""From a table to a matrix in two steps: one code for each value, then the columns of the matrix."""
+"""Encode a table as a matrix in two steps: one code for each value, then the columns of the matrix."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tollad.tables.values import composed, read_as
 def encode(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}".format) -> NDArray[np.float64]:
     """Return rows as numbers, (n, m), with the columns of `encoding`.
 
-    A number is itself, NaN where missing. A category is 1 in the column of its level, or in "(other)" if no training
-    row had it; with more than `MAX_LEVELS` levels it is ``-log((count + 1) / (n_training_rows + n_levels))``, where a
-    level with a single training row counts as unseen: by Good and Turing, unseen levels are about as frequent in new
-    rows as levels with a single row are in training rows. A date is the days since the median, sine and cosine of
-    each cycle, and whether it is missing; if so, all others are 0.
+    A number stays as it is, NaN where missing. A category becomes 1 in the column of its level, or in "(other)" if no
+    training row had the level. With more than `MAX_LEVELS` levels it becomes ``-log((count + 1) / (n_training_rows +
+    n_levels))``. There, a level with a single training row counts as unseen: by Good and Turing, unseen levels are
+    about as frequent in new rows as levels with a single row are in training rows. A date becomes the days since the
+    median, sine and cosine of each cycle, and whether it is missing; if it is, the others are 0.
 
     Parameters
     ----------
     table : pyarrow.Table
-        Any number of rows, the columns in any order. Dropped columns may be there or not.
+        Any number of rows, with the columns in any order. Dropped columns may be missing.
     columns : sequence of Column
         From `fit_columns`.
     where : callable, optional
@@ -37,7 +37,7 @@ def encode(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}
     Raises
     ------
     ValueError
-        For missing or additional columns, infinite numbers, and values of another kind than was learnt.
+        For missing or additional columns, infinite numbers, and values of another kind than the column's.
 
     Examples
     --------
@@ -54,8 +54,9 @@ def encode(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}
 def to_codes(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}".format) -> NDArray[np.float64]:
     """Return one code for each value of the columns that are not dropped: (n, k), the first step of `encode`.
 
-    A number is itself, NaN where missing. A category is the index of its level in `Column.levels`, or their number for
-    an unknown level. A date is days since 1970-01-01 in local time, NaN where missing.
+    The code of a number is the number, NaN where missing. The code of a category is the index of its level in
+    `Column.levels`, or the number of levels for an unknown one. The code of a date is its days since 1970-01-01 in
+    local time, NaN where missing.
 
     Parameters
     ----------
@@ -88,9 +89,9 @@ def encode_codes(codes: NDArray[np.float64], columns: Sequence[Column]) -> NDArr
 def recount(
     columns: Sequence[Column], blocks: Iterable[NDArray[np.float64]]
 ) -> tuple[list[Column], dict[int, NDArray[np.int64]]]:
-    """Learn the levels of categories again, from some of the rows only, and return their new indices, too.
+    """Learn the levels of categories again, from some of the rows only. Return the new columns and the new indices.
 
-    Kinds of columns and constants of dates stay. Levels that these rows lack become unknown.
+    The kinds of columns and the constants of dates stay. Levels that these rows lack become unknown.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def recount(
     -------
     columns : list of Column
     places : dict of int to ndarray of int64, (number of old levels + 1,)
-        For `recode`: the new index of each old level of a category, by the index of its column among the k.
+        For `recode`. For each category, by the index of its column among the k: the new index of each old level.
 
     Examples
     --------

@@ -14,14 +14,15 @@ from tollad.warn import listed, warn
 
 Preprocess: TypeAlias = Literal["auto", "standard"] | None
 
-# Standardised values are clipped here, so that every score is finite.
+# Standardised values are clipped to this size, so that every score is finite.
 _CLIP = 50.0
-# Windows of series are clipped later, so that spikes of different size have different scores.
+# Values in windows of series are clipped only beyond this, so that spikes of different size have different scores.
 _WINDOW_CLIP = 1000.0
-# Flags are clipped earlier: a missing value is weaker evidence than an extreme value.
+# Flags are clipped to less: a missing value is weaker evidence than an extreme value.
 _FLAG_CLIP = 3.0
-# A constant column has no standard deviation. Its scale is a millionth of its size: other values lie beyond the clip,
-# unless it differs by rounding only, even of a float32. A column of zeros has no size and gets a scale of its own.
+# A constant column has a standard deviation of 0, so its scale is a millionth of its size. Any other value then lies
+# beyond the clip, unless it differs by rounding only, even of a float32. A column of zeros has no size, so its scale is
+# a constant.
 _CONSTANT_CLIP = 10.0
 _CONSTANT_UNIT, _ZERO_UNIT = 1e-6, 1e-12
 # Values that differ by at most so many units of their last bit differ by rounding only.
@@ -33,10 +34,10 @@ _NONE = np.empty(0)
 class Features:
     """Constants that turn rows into network inputs.
 
-    A table (2-d) becomes its columns, missing values replaced by the training median, and after them one column of
-    0 and 1 for each column of `flagged`: whether it was missing. All are then standardised, the flags as well. A row
-    without any value is clipped at the limit in all columns, if every column without a flag was always known.
-    Images and series (3-d and 4-d) are standardised by channel.
+    A table (2-d) keeps its columns, with missing values replaced by the training median. After them comes a flag, 0 or
+    1, for each column of `flagged`: whether the value was missing. Columns and flags are then standardised. A row
+    without any value is at the limit in all columns, if every column without a flag was always known. Images and series
+    (3-d and 4-d) are standardised by channel.
 
     There may be a second view of a table: the arcsinh of the standardised columns, standardised again, which
     shortens long tails. Members of a stack take the views in turn.
@@ -44,7 +45,7 @@ class Features:
     Attributes
     ----------
     fill : ndarray of float64, (d,)
-        What replaces a missing value of each column; empty for images and series.
+        The value that replaces missing ones of each column; empty for images and series.
     flagged : ndarray of int64, (k,)
         Numbers of the columns that had missing values among the training rows.
     mean, scale : ndarray of float64
@@ -53,9 +54,8 @@ class Features:
     arcsinh_mean, arcsinh_scale : ndarray of float64, (d + k,)
         The same for the second view; empty when there is none.
     limit : ndarray of float64, (d + k,)
-        Where standardised values of a table are clipped either way: 3 for flags, 10 for constant columns, 1,000 for
-        windows of a series, else 50.
-        Empty for images and series, and in older models: 50.
+        Standardised values of a table are clipped to [-limit, limit]: 3 for flags, 10 for constant columns, 1,000 for
+        windows of a series, else 50. Empty for images and series, and in older models, which clip at 50.
 
     Examples
     --------
@@ -152,29 +152,28 @@ def fit_features(
     X : ndarray, (n, d) or (n, C, ...)
         Finite, but for missing values (NaN) in tables.
     preprocess : {"auto", "standard"} or None
-        None takes values as they are, missing ones apart; the others standardise.
+        None takes values as they are, except missing ones; the others standardise.
     names : sequence of str
         Names of the d columns of a table, for messages.
     indicator : ndarray of bool, (d,), optional
         Columns of 0 and 1. Mean and scale are computed with one more 0 and one more 1, so that a category without any
         training row gets a high score and no scale of zero.
     arcsinh : bool, default False
-        Whether to learn the second view of a table; there is none when values are taken as they are.
+        Whether to learn the second view of a table. With ``preprocess=None`` there is none.
     n_channels : int, optional
-        Rows are windows of so many channels of a series, one after the other: all columns of a channel get the same
-        constants, and more of what is far out is kept.
+        If given, rows are windows of a series with this many channels, one channel after the other. All columns of a
+        channel get the same constants, and values are clipped later.
 
     Raises
     ------
     ValueError
-        For a column without any value, values too large to standardise, and rows that are no windows of so many
+        For a column without any value, values too large to standardise, and rows that cannot be windows of `n_channels`
         channels.
 
     Warns
     -----
     UserWarning
-        For columns that are constant up to rounding, and categories with one level: they tell nothing until a row
-        differs.
+        For columns that are constant up to rounding, and for categories with one level.
     """
     axes = (0, *range(2, X.ndim))
     if n_channels is not None and (X.ndim != 2 or X.shape[1] % n_channels or indicator is not None):
@@ -227,7 +226,7 @@ def fit_features(
     scale, limit = np.where(one, 1.0, scale), _NONE
     if X.ndim == 2:
         mean = np.where(constant, lowest / 2 + highest / 2, mean)
-        unit = np.maximum(_CONSTANT_UNIT * size, np.finfo(np.float64).tiny)  # which may underflow to 0
+        unit = np.maximum(_CONSTANT_UNIT * size, np.finfo(np.float64).tiny)  # the product may underflow to 0
         scale = np.where(constant, np.where(size > 0, unit, _ZERO_UNIT), scale)
         limit = np.where(constant, _CONSTANT_CLIP, _CLIP if n_channels is None else _WINDOW_CLIP)
         limit[X.shape[1] :] = _FLAG_CLIP
@@ -249,7 +248,7 @@ def _alike(
     mean: NDArray[np.float64],
     scale: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], ...]:
-    """Return what is known of columns as of their channels, (d,) each; flags after the columns stay as they are."""
+    """Give all columns of a channel the same constants, (d,) each. Flags after the columns stay as they are."""
 
     def of_channel(values: NDArray[np.float64], join: Callable[..., NDArray[np.float64]]) -> NDArray[np.float64]:
         by_channel = values[:n_columns].reshape(n_channels, -1)
@@ -269,7 +268,7 @@ def mean_of_rows(X: Rows) -> NDArray[np.float64]:
 def _mean_and_spread(
     X: Rows, change: Callable[[NDArray[Any]], NDArray[np.float64]], axes: tuple[int, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean and the standard deviation of what `change` makes of rows, over `axes`, without the first."""
+    """Apply `change` to rows and return the mean and the standard deviation over `axes`, without the first axis."""
     n = len(X) * int(np.prod([X.shape[axis] for axis in axes[1:]], dtype=np.int64))
     mean = _total(X, change, axes) / n
     variance = _total(X, lambda block: (change(block) - mean) ** 2, axes) / n
@@ -279,14 +278,14 @@ def _mean_and_spread(
 def _total(
     X: Rows, change: Callable[[NDArray[Any]], NDArray[np.float64]], axes: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Return the sum over `axes`, which are kept: of tables with the same bits whatever the blocks are."""
+    """Return the sum over `axes`, which are kept. For tables, its bits do not depend on the blocks."""
     total: NDArray[np.float64] | None = None
     for block in in_blocks(X):
         values = change(block)
         if total is None or X.ndim > 2:
             total = (0.0 if total is None else total) + values.sum(axes, keepdims=True)
         else:
-            # NumPy adds the rows of a table one after the other. So the sum so far comes first.
+            # NumPy adds the rows of a table one after the other, so the sum so far is put before them.
             total = np.concatenate([total, values]).sum(0, keepdims=True)
     assert total is not None
     return total
@@ -307,7 +306,7 @@ def names_of(estimator: Any) -> Sequence[str]:
 
 
 def check_axes(shape: Sequence[int]) -> None:
-    """Raise ValueError for rows that are no table, image or series, or that are images with the channels last."""
+    """Raise ValueError for rows that are no table, images or series, and for images with the channels last."""
     if len(shape) not in (2, 3, 4):
         raise ValueError(f"the rows must be (n, d), (n, H, W), (n, C, H, W) or (n, C, T), not of shape {tuple(shape)}")
     if 0 in shape[1:]:

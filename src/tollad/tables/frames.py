@@ -20,11 +20,11 @@ _NAMELESS = re.compile(r"|Unnamed: [0-9]+|__index_level_[0-9]+__")
 
 
 def as_rows(X: Any) -> Any:
-    """Return rows in one of the forms that `to_arrow` or NumPy takes, without copying those that have it already.
+    """Return rows in a form that `to_arrow` or NumPy takes. Rows in such a form are not copied.
 
-    A dict of values and a pandas Series with named values are one row, a list of dicts is a row each, a structured
-    array is a table, and a sparse matrix of SciPy is made dense: a block at a time where it is read in blocks. So are
-    sparse columns of pandas. A tensor is taken without its gradient.
+    A dict of values and a pandas Series with named values are one row. A list of dicts has a row in each dict. A
+    structured array is a table. A sparse matrix of SciPy and sparse columns of pandas are made dense, block by block
+    where they are read in blocks. A tensor loses its gradient.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def as_rows(X: Any) -> Any:
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         dense = {name: kind.subtype for name, kind in X.dtypes.items() if hasattr(kind, "fill_value")}
         X = X.astype(dense) if dense else X
-        # Among Python objects pandas' own NA is no number that NumPy knows.
+        # In columns of Python objects, NumPy cannot read pandas' own NA as a number.
         return X.mask(X.isna(), np.nan) if any(kind.kind == "O" for kind in X.dtypes) else X
     if isinstance(X, Mapping):
         with_lists = [str(name) for name, value in X.items() if isinstance(value, (list, tuple, np.ndarray))]
@@ -71,8 +71,8 @@ def as_rows(X: Any) -> Any:
 def to_arrow(X: Any) -> pa.Table | None:
     """Return a pandas or polars frame, an Arrow table or a record batch as an Arrow table; None for anything else.
 
-    The index of a pandas frame is left out, also where it was made a column of an Arrow table; names become text.
-    ValueError for a column that mixes types or has one that Arrow lacks.
+    The index of a pandas frame is left out, even where it is a column of an Arrow table. Names become text. ValueError
+    for a column that mixes types or has a type that Arrow lacks.
     """
     if isinstance(X, pa.RecordBatch):
         X = pa.Table.from_batches([X])
@@ -89,7 +89,7 @@ def to_arrow(X: Any) -> pa.Table | None:
 
 
 def index_names(schema: pa.Schema) -> list[str]:
-    """Return the columns of an Arrow table or a Parquet file that hold the index of the pandas frame it was made of.
+    """Return the columns of an Arrow table or a Parquet file that hold the index of the original pandas frame.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def index_names(schema: pa.Schema) -> list[str]:
 
 
 def is_nameless(name: str) -> bool:
-    """Return whether a column has no name of its own, as that of the row numbers in a file that pandas wrote."""
+    """Return whether a column has no name of its own, such as the row numbers in a file that pandas wrote."""
     return _NAMELESS.fullmatch(name) is not None
 
 
@@ -116,7 +116,7 @@ def all_numbers(table: pa.Table) -> bool:
 
 
 def check_distinct(names: Sequence[str]) -> None:
-    """Raise ValueError for names that several columns have."""
+    """Raise ValueError if several columns have one name."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(
@@ -130,7 +130,7 @@ def columns_by_name(table: pa.Table) -> dict[str, pa.ChunkedArray]:
 
 
 def known_columns(table: pa.Table, columns: Sequence[Column]) -> dict[str, pa.ChunkedArray]:
-    """Return the columns of a table by name, which are those of the fit."""
+    """Return the columns of a table by name; ValueError if they are not the columns of the fit."""
     by_name = columns_by_name(table)
     lacking = [column.name for column in columns if column.kind != "drop" and column.name not in by_name]
     unknown = sorted(by_name.keys() - {column.name for column in columns}, key=table.column_names.index)
@@ -163,9 +163,9 @@ def _to_array(name: str, series: Any) -> Any:
 
 
 def _times(values: Any, array: pa.Array) -> pa.Array:
-    """Return times among Python objects as Arrow has them, or as text if they are of several zones, or some of none.
+    """Return times among Python objects as Arrow's times, or as text if their zones differ or only some have one.
 
-    Arrow would take times without a zone for UTC, and move all others to the zone of the first.
+    Arrow itself would take times without a zone as UTC, and convert all others to the zone of the first.
     """
     given = [value if hasattr(value, "tzinfo") and value == value else None for value in values]
     zones = {str(value.tzinfo) for value in given if value is not None}

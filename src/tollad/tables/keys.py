@@ -17,7 +17,7 @@ from tollad.warn import warn
 
 # Fewer values than this may look like a key by chance.
 ENOUGH = 20
-# A name is that of a key by its last word, or by its first, or as a whole.
+# A column is named like a key by its last word, by its first word, or by its whole name.
 _LAST = {"id", "uid", "uuid", "guid", "pk", "key", "nr", "no", "idx", "rowid"}
 _FIRST = {"id", "uuid", "guid", "pk"}
 _THINGS = (
@@ -26,7 +26,8 @@ _THINGS = (
     "ticket|transaction|user|vendor"
 )
 _WHOLE = re.compile(rf"index|({_THINGS}) ?(id|key|no|nr|num|number|index)|.*[a-z](nr|nummer)")
-# What a time is counted by, and the beginning of 2001 in seconds since 1970. Times are whole numbers up to twice that.
+# Units of time per second, and the beginning of 2001 in seconds since 1970. Whole numbers from there to twice that may
+# be times.
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _SINCE_2001 = 978_307_200
 _FIRST_WITH_TIME = 1900_01_01_00_00_00
@@ -67,7 +68,7 @@ def is_key(name: str, values: NDArray[Any]) -> bool:
 
 
 def time_unit(numbers: NDArray[Any]) -> str | None:
-    """Return by what whole numbers count the time since 1970, if all are of the years 2001 to 2031, else None.
+    """Return the unit in which whole numbers count the time since 1970; None unless all are of the years 2001 to 2031.
 
     Examples
     --------
@@ -86,10 +87,10 @@ def time_unit(numbers: NDArray[Any]) -> str | None:
 
 
 def looks_like_key(values: NDArray[Any]) -> bool:
-    """Return whether numbers look like row numbers or keys, which tell nothing about a new row.
+    """Return whether numbers look like row numbers or keys, which say nothing about a new row.
 
-    They are 20 or more, whole, none missing and all different; and they rise or fall from row to row, or fill at least
-    half of their range, or have six digits or more and equally many.
+    There are 20 or more, all whole and different, none missing. Besides, they rise or fall from row to row, or fill at
+    least half of their range, or all have the same number of digits, six or more.
 
     Examples
     --------
@@ -138,7 +139,7 @@ def are_whole(numbers: NDArray[Any]) -> bool:
 
 
 def warn_of_key(name: str, numbers: NDArray[Any], remedy: str) -> None:
-    """Warn of numbers for which `looks_like_key` is true."""
+    """Warn of a column for whose numbers `looks_like_key` is true."""
     unit, what = time_unit(numbers), "row numbers and keys"
     if unit is not None:
         what = "row numbers, keys and times since 1970"
@@ -183,7 +184,7 @@ def warn_of_rounding(name: str, remedy: str) -> None:
 
 
 def are_rounded(column: pa.ChunkedArray, numbers: pa.ChunkedArray) -> bool:
-    """Return whether whole numbers, as they were given and as they were read, are beyond what a float64 tells apart."""
+    """Return whether whole numbers, as given and as read, are too large for a float64 to tell apart."""
     beyond = pc.greater(pc.abs(numbers), 2.0**53).fill_null(False)
     if not pc.any(beyond).as_py():
         return False
@@ -193,7 +194,7 @@ def are_rounded(column: pa.ChunkedArray, numbers: pa.ChunkedArray) -> bool:
 
 
 def warn_of_keys(rows: pa.Table | NDArray[Any], names: Sequence[str]) -> None:
-    """Warn of columns of a table of numbers, (n, d), that look like a key, or hold too large whole numbers."""
+    """Warn of columns of numbers, (n, d), that look like keys or hold whole numbers too large for a float64."""
     for number, name in enumerate(names):
         if isinstance(rows, pa.Table):
             values, remedy = rows[name].to_numpy(), f"leave it out with {option(name, 'drop')}"

@@ -17,25 +17,26 @@ from numpy.typing import NDArray
 Chosen: TypeAlias = "slice | NDArray[np.int64]"
 Change: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 
-# Arrays up to this many bytes are held in memory, together with the network inputs made of them.
+# Arrays up to this many bytes are held in memory, together with their network inputs.
 IN_MEMORY_BYTES = 1 << 28
 # Values in a block of rows: 8 MB as float64.
 _BLOCK_VALUES = 1 << 20
-# A multiple of the rows that are scored together, on which the last bits of a score depend.
+# Blocks are a multiple of this. It is a multiple of the rows that are scored together, on which the last bits of a
+# score depend.
 _MULTIPLE = 1024
 
 
 class RowFile:
     """Rows of numbers in an unnamed temporary file, written once and read in any order.
 
-    The file is deleted with the object, or with the process however that ends. It is not memory-mapped, so that rows
-    that were read do not count as memory of the process.
+    The file is deleted with the object, and at the latest when the process ends in any way. It is not memory-mapped:
+    pages that were read would count as memory of the process.
 
     Parameters
     ----------
     n_columns : int
     n_rows : int, optional
-        Number of rows to come. An error is raised at once if the temporary folder is too small for them.
+        Number of rows that will be appended. If the temporary folder is too small for them, an error is raised at once.
 
     Raises
     ------
@@ -100,9 +101,9 @@ class RowFile:
 
 @contextlib.contextmanager
 def temporary_space() -> Iterator[None]:
-    """Give the error of a full disk a message that names the temporary folder and how to choose another.
+    """Turn the error of a full disk into one that names the temporary folder and says how to choose another.
 
-    The error of the system names no file, since the file has no name.
+    The system's own error names no file, since the temporary file has no name.
     """
     try:
         yield
@@ -135,7 +136,7 @@ class LargeRows:
     changes : sequence of callable
         Applied to rows of the source, one after the other, before they are returned.
     index : ndarray of int64, optional
-        Numbers of the rows of the source that belong to it; by default all.
+        Row numbers of the source to take; by default all.
 
     Attributes
     ----------
@@ -200,7 +201,8 @@ def as_large(rows: NDArray[Any], given: object) -> Rows:
     return LargeRows(rows) if isinstance(given, np.memmap) and rows.nbytes > IN_MEMORY_BYTES else rows
 
 
-# A float64 is found in digits of up to 11 bits. Each takes a pass over the rows, and 16 KB of counts a column.
+# A float64 is searched digit by digit, in digits of up to 11 bits. Each digit takes a pass over the rows and 16 KB of
+# counts for each column.
 _DIGITS = ((53, 11), (42, 11), (31, 11), (20, 11), (9, 11), (0, 9))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 GROUPING = "'\u2019 \u00a0\u202f"
-"""What groups digits beside the point and the comma: apostrophes and spaces, also those that do not break."""
+"""Signs that group digits, besides the point and the comma: apostrophes and spaces, also non-breaking ones."""
 
 _OTHER = {",": ".", ".": ","}
 
@@ -29,7 +29,7 @@ def grouping_signs(decimal: str) -> str:
 
 
 def readings(text: str) -> dict[str, str]:
-    """Return how a text that is no plain number can be read, as plain text by decimal sign.
+    """Return the ways to read a text that is no plain number: plain numbers as text, by the decimal sign assumed.
 
     Examples
     --------

@@ -25,14 +25,14 @@ from tollad.tables.schema import Column, Encoding, encoding
 from tollad.tables.survey import fit_columns
 
 Split: TypeAlias = Callable[[int], tuple[NDArray[np.int64], NDArray[np.int64]] | None]
-"""Of a number of rows, those to train on and those to calibrate on; None to train on all."""
+"""Divides n rows: maps n to the row numbers to train on and those to calibrate on, or to None to train on all."""
 
 
 def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split) -> tuple[Rows, Rows | None]:
     """Return rows as arrays of numbers, and set the attributes of the estimator against which later rows are checked.
 
     The kinds of columns follow from all rows. Frequencies of categories follow from the rows to train on only, so that
-    rows to calibrate on are new to the detector as later rows are.
+    the rows to calibrate on are as new to the detector as later rows are.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split)
     table = to_arrow(given)
     if table is not None and not table.num_columns:
         raise ValueError("the table has no columns; give at least one column and one row")
-    given = table if isinstance(given, pa.Table) else given  # columns of an index are left out
+    given = table if isinstance(given, pa.Table) else given  # without columns of an index
     if table is None and estimator.columns is not None:
         raise ValueError("columns= names columns of a frame; the rows are an array without names")
     if table is None or (estimator.columns is None and _is_plain_table(table)):
@@ -87,7 +87,7 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split)
 
 
 def _is_plain_table(table: pa.Table) -> bool:
-    """Return whether there is nothing to decide of a frame: all columns are numbers, have names, and are no keys."""
+    """Return whether all columns of a frame are named numbers and no keys, so that no kinds must be decided."""
     return all_numbers(table) and not any(
         is_nameless(name) or is_key(name, column.to_numpy())
         for name, column in zip(table.column_names, table.columns, strict=True)
@@ -166,12 +166,15 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
 
 
 def encoding_of(estimator: BaseEstimator) -> Encoding | None:
-    """Return which columns encode which, if the rows were a frame of mixed columns; else None."""
+    """Return the encoding of the columns if the rows were a frame of mixed columns; else None."""
     return encoding(estimator.columns_) if hasattr(estimator, "columns_") else None
 
 
 def _unmasked(X: Any) -> Any:
-    """Return rows as an array or a frame. Masked values become missing; scikit-learn would take the values below."""
+    """Return rows as an array or a frame.
+
+    Masked values become missing; scikit-learn would take the values under the mask.
+    """
     X = as_rows(X)
     return np.ma.filled(X.astype(np.float64), np.nan) if isinstance(X, np.ma.MaskedArray) else X
 
@@ -197,7 +200,10 @@ def _refuse(estimator: BaseEstimator, rows: Rows) -> None:
 
 
 def _is_plain(estimator: BaseEstimator, X: NDArray[Any]) -> bool:
-    """Whether rows obviously need no conversion: scikit-learn's checks take longer than the score of one row."""
+    """Whether rows clearly need no conversion.
+
+    Then scikit-learn's checks, which take longer than scoring one row, are skipped.
+    """
     return (
         type(X) is np.ndarray
         and X.dtype in (np.float32, np.float64)

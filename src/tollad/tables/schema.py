@@ -24,13 +24,13 @@ MISSING = (
 
 Kind: TypeAlias = Literal["number", "category", "date", "drop"]
 Where: TypeAlias = Callable[[int], str]
-"""Says where a row, counted from 0, stands: for messages."""
+"""Maps a row number, from 0, to the words for its place in a message."""
 
 # With more levels than this a category is one column of rarities.
 MAX_LEVELS = 32
 AS_WRITTEN = "as written"
-"""The zone of times of which only the offsets from UTC are known."""
-# Lengths in days. A year is the average of the calendar: the phase of a date is right within a day or two.
+"""The zone of times that give only their offset from UTC."""
+# Lengths in days. A year has the calendar's average length, so that the phase of a date is right within a day or two.
 CYCLES = {"hour": 1.0, "weekday": 7.0, "day of year": 365.2425}
 
 
@@ -41,20 +41,21 @@ class Column:
     Attributes
     ----------
     levels, counts : tuple of str or None, tuple of int
-        Of a category: the values among the training rows, the most frequent first and equally frequent ones by name,
-        and how many rows have each. None is a missing value, a level like any other.
+        For a category: the values among the training rows, most frequent first, ties by name; and how many rows have
+        each. None stands for a missing value, which is a level like any other.
     unseen : int
-        Of a category by rarity: levels with at most so many training rows are encoded as unseen ones. It is 1, so that
-        the network meets unseen levels in training about as often as in new rows; 0 in older models.
+        For a category encoded by rarity: levels with at most this many training rows are encoded as unseen ones. It is
+        1, so that the network meets unseen levels in training about as often as in new rows; 0 in older models.
     first, median, last : float
-        Of a date: among the training values, in days since 1970-01-01, in local time.
+        For a date: first, median and last training value, in days since 1970-01-01 in local time.
     zone : str or None
-        Of a date: the time zone of the training values, "" if they had none, `AS_WRITTEN` if they were text with
-        offsets. None in older models, to which all times are in UTC.
+        For a date: the time zone of the training values, "" if they had none, `AS_WRITTEN` if they were text with
+        offsets. None in older models, which read all times in UTC.
     offsets : tuple of int
-        Of a date whose zone is `AS_WRITTEN`: the lowest and the highest offset from UTC, in minutes.
+        For a date whose zone is `AS_WRITTEN`: the lowest and the highest offset from UTC, in minutes.
     cycles : tuple of {"hour", "weekday", "day of year"}
-        Of a date: the hour if some time is not midnight, the others if the values span a week or a year.
+        For a date: the hour if some time is not midnight, the weekday if the values span a week, and the day of the
+        year if they span a year.
     """
 
     name: str
@@ -75,7 +76,7 @@ class Column:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """Return the column of the constants that `to_json` returned."""
+        """Return the column from the constants that `to_json` returned."""
         constants: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in record.items()}
         return cls(**constants)
 
@@ -89,7 +90,7 @@ class Encoding:
     names : tuple of m str
         Such as ``age``, ``city=Paris``, ``city=(other)``, ``street: rarity``, ``when: trend``, ``when: hour sin``.
     origin : ndarray of int64, (m,)
-        Index of the `Column` that each encodes.
+        Index of the `Column` that each of the m encodes.
     indicator : ndarray of bool, (m,)
         Which columns hold only 0 and 1.
     """
@@ -145,7 +146,7 @@ def category_column(name: str, counts: Mapping[str | None, int]) -> Column:
 
 
 def date_column(column: Column, first: float, median: float, last: float, *, hours: bool) -> Column:
-    """Return a column of dates from its days since 1970-01-01; `hours` says that some have a time of day."""
+    """Return a column of dates with its days since 1970-01-01. `hours` says whether some have a time of day."""
     shown = {"hour": hours, "weekday": last - first >= 7, "day of year": last - first >= 365}
     cycles = tuple(cycle for cycle in CYCLES if shown[cycle])
     return replace(column, first=first, median=median, last=last, cycles=cycles)

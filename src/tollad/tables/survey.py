@@ -1,4 +1,4 @@
-"""What each column is, decided on the training rows: all at once, or block by block while they pass by."""
+"""Decide the kind of each column from the training rows: from all at once, or block by block."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ from tollad.tables.values import (
 from tollad.tables.written import refused_as_written
 from tollad.warn import warn
 
-# Of `ENOUGH` values nearly all of one kind, the others are taken for slips. A column of nearly only distinct texts is
-# taken for an identifier.
+# If this share of `ENOUGH` or more values is of one kind, the others are taken for slips. If this share of the texts is
+# distinct, the column is taken for an identifier.
 _NEARLY = 0.95
 _MOSTLY_DISTINCT = 0.9
-# More distinct numbers than a category can have levels: then a smaller share is enough, since codes repeat.
+# If there are more distinct numbers than a category may have levels, this smaller share is enough, since codes repeat.
 _MOSTLY = 0.5
-# Values of a column of a large file that tell whether it is a key.
+# At most this many values of a column of a large file are kept to tell whether it is a key.
 _MOST_KEYS = 100_000
-# Numbers and dates that cannot be read without a guess: decimal commas, grouped digits, per cent, and day and month in
-# an unknown order.
+# Patterns of numbers and dates that take a guess to read: decimal commas, grouped digits, per cent, and day and month
+# in an unknown order.
 _WRITTEN = {
     "number": rf"^({NUMBER}|[+-]?[0-9][0-9.,]*(,[0-9]+(\.[0-9]+)?| ?%))$",
     "date": rf"^({DATE}|([0-9]{{1,2}}[-/.]){{2}}[0-9]{{4}}( .*)?|[0-9]{{4}}([-/.][0-9]{{1,2}}){{2}}([T ].*)?)$",
@@ -67,35 +67,35 @@ _WRITTEN = {
 def fit_columns(
     table: pa.Table, kinds: Mapping[str, str] | None = None, *, where: Where = "row {}".format, file: str = ""
 ) -> list[Column]:
-    """Decide what each column is, and learn its constants.
+    """Decide the kind of each column, and learn its constants.
 
-    Numbers, booleans, durations and times of day (in seconds) are numbers; dates and timestamps are dates; what has the
-    type of a category (of pandas, polars or Arrow) is one, be its values numbers. Text is what
-    all its values are: numbers (or true and false), dates as in ISO 8601, else categories. Outer spaces do not count,
-    the words of `MISSING` are missing values. Times of a column have a time zone, all or none of them; hours and
-    weekdays are local.
+    Numbers, booleans, durations and times of day (in seconds) become numbers; dates and timestamps become dates. A
+    column with the type of a category (of pandas, polars or Arrow) becomes a category, even if its values are numbers.
+    A column of text becomes numbers if all its values are numbers (or true and false), dates if all are dates as in ISO
+    8601, else a category. Outer spaces do not count, and the words of `MISSING` are missing values. Either all times of
+    a column have a time zone, or none. Hours and weekdays are local.
 
-    Text that is mostly numbers, or mostly dates, but not all, is refused and not guessed: it is more likely a column of
-    numbers with a slip than a category. "Mostly" is 95 % of its values, of which there are 20 or more; or half of them,
-    if the numbers are more than `MAX_LEVELS` different ones, for codes repeat. So is text that is nearly everywhere
-    another, as an identifier is: new rows would all be strange. Left out are columns without a name that number the
-    rows, or hold no value, and those that are keys by their names and values, see `tollad.tables.keys.is_key`.
+    Text of which most values, but not all, are numbers or dates is refused: it is more likely a column of numbers with
+    a slip than a category. "Most" is 95 % of 20 or more values; or half of them, if there are more than `MAX_LEVELS`
+    different numbers, since codes repeat. Text with hardly any value twice is refused, too: it is an identifier, and
+    every new row would look anomalous. Columns without a name are left out if they number the rows or hold no value,
+    and so are columns that are keys by name and values, see `tollad.tables.keys.is_key`.
 
     Parameters
     ----------
     table : pyarrow.Table
         Training rows.
     kinds : mapping of str to {"number", "category", "date", "drop"}, optional
-        What columns are, by name, whatever they look like: codes made of digits are categories, say.
+        Kinds of columns by name, which overrule the values: for example, codes made of digits may be categories.
     where : callable, optional
-        Says where a row, counted from 0, stands; for messages.
+        Maps a row number, from 0, to the words for its place; for messages.
     file : str, default ""
-        Where the table stands, if in a file; for messages.
+        The file of the table, if any; for messages.
 
     Returns
     -------
     list of Column
-        In the order of the table; those dropped are among them.
+        In the order of the table, including the dropped ones.
 
     Raises
     ------
@@ -133,9 +133,9 @@ def fit_columns(
 
 
 def decided(surveys: Sequence[Survey], file: str) -> list[Column]:
-    """Return what each column is, after its last value; ValueError that names all columns of a file that are refused.
+    """Return each column after its last value. A ValueError names all columns that are refused.
 
-    `file` is "" for rows of memory.
+    `file` is "" for rows in memory.
     """
     columns, refused = [], {}
     for survey in surveys:
@@ -157,10 +157,10 @@ def decided(surveys: Sequence[Survey], file: str) -> list[Column]:
 
 
 class Survey:
-    """Decide what a column is while its values pass by block by block, as `fit_columns` does for each column.
+    """Decide the kind of one column from its values, block by block, as `fit_columns` does for each column.
 
-    Texts are counted only after one was neither a number nor a date, so that a column of distinct numbers takes no
-    memory. If this happens late, the earlier texts were not counted, and the column has to be read again.
+    Texts are counted only once one of them was neither a number nor a date, so that a column of distinct numbers takes
+    no memory. If that happens late, the earlier texts were not counted, and the column must be read again.
 
     Parameters
     ----------
@@ -169,11 +169,11 @@ class Survey:
     asked : {"number", "category", "date", "drop"}, optional
         As in `fit_columns`.
     counted : bool, default False
-        Whether to count the texts from the first on, for a column that is read again.
+        Whether to count the texts from the start, for a column that is read again.
     keep_days : bool, default False
-        Whether to keep all dates in memory; otherwise their constants are left to `date_column`.
+        Whether to keep all dates in memory. If not, the caller learns their constants, see `date_column`.
     most_levels : int, optional
-        How many texts may be counted.
+        At most this many different texts are counted; more are an error.
 
     Attributes
     ----------
@@ -195,22 +195,22 @@ class Survey:
         self._asked, self._counting = asked, counted or asked == "category"
         self._days: list[NDArray[np.float64]] | None = [] if keep_days else None
         self._most_levels = most_levels
-        self._kinds = ["number", "date"]  # what all texts so far can be read as
+        self._kinds = ["number", "date"]  # the kinds that all texts so far can be read as
         self._any = False
-        self._by_type = False  # whether the type of the values asks for a category, and not the user
+        self._by_type = False  # whether the type of the values, and not the user, asks for a category
         self._natural = ""
         self._counts: Counter[str | None] = Counter()
-        self._numbers: list[NDArray[np.float64]] | None = []  # None: it was found that they cannot be keys
+        self._numbers: list[NDArray[np.float64]] | None = []  # None: they cannot be keys
         self._named_key = names_key(name)
         self._padded = ""  # a number that begins with 0, as in 01234
         self._n_rows = 0
         self._rounded = False
         self._zone = ""
         self._offsets: list[float] = []  # the lowest and the highest, in minutes
-        # Place of the first time with a zone, and of the first without, by whether it has one.
+        # By whether it has a zone: place of the first such time.
         self._first_zoned: dict[bool, tuple[int, str]] = {}
         self._refusals: dict[str, ValueError] = {}
-        self._slips: dict[str, tuple[str, str]] = {}  # by kind: the place of the first text that is none, and the text
+        self._slips: dict[str, tuple[str, str]] = {}  # by kind: the first text of another, with its place
 
     @property
     def is_number(self) -> bool:
@@ -218,7 +218,7 @@ class Survey:
         return self._any and not self._counting and self._kind() == "number"
 
     def add(self, values: pa.ChunkedArray, where: Where) -> None:
-        """Look at the next values; `where` says where one stands, counted from the first of them."""
+        """Take the next values. `where` maps the number of a value, from 0, to the words for its place."""
         if self._asked == "drop":
             return
         if self._asked is None and has_category_type(values.type):
@@ -262,7 +262,7 @@ class Survey:
                     self._refuse_sentinels(values, read, where)
 
     def column(self) -> Column:
-        """Return what the column is, after its last value; ValueError as in `fit_columns`."""
+        """Return the column, after its last value; ValueError as in `fit_columns`."""
         if self._asked == "drop":
             return Column(self.name, "drop")
         if "type" in self._refusals:
@@ -294,7 +294,7 @@ class Survey:
         return date_column(column, first, median, last, hours=bool((days % 1).any()))
 
     def _look_at_zones(self, values: pa.ChunkedArray, where: Where) -> None:
-        """Note where the first time with a zone stands, where the first without, and how far they are from UTC."""
+        """Note the places of the first time with a zone and the first without, and the range of offsets from UTC."""
         with_zone, before = has_zone(values), self._n_rows - len(values)
         for zoned in {True, False} - self._first_zoned.keys():
             row = pc.index(with_zone, zoned).as_py()
@@ -322,7 +322,7 @@ class Survey:
         return replace(column, zone=AS_WRITTEN, offsets=(lowest, highest))
 
     def _refuse_sentinels(self, values: pa.ChunkedArray, times: pa.ChunkedArray, where: Where) -> None:
-        """Note the first date of the years 1 and 9999, by which programs mean that there is none."""
+        """Note the first date of the years 1 and 9999, which programs write for "no date"."""
         days = days_of(times)
         found = np.flatnonzero((days < FIRST_DAY + 365) | (days > LAST_DAY - 365))
         if len(found) and "date" not in self._refusals:
@@ -337,7 +337,8 @@ class Survey:
     def _keep_numbers(self, numbers: NDArray[np.float64]) -> None:
         """Keep the numbers while they may be keys.
 
-        Of a large file, those of a column named like a key are kept up to a limit; else the last, as long as they rise.
+        For a large file, the numbers of a column named like a key are kept up to a limit. For other columns only the
+        last number is kept, as long as they rise.
         """
         before = self._numbers or []
         if self._named_key:
@@ -352,7 +353,7 @@ class Survey:
             self._numbers = None
 
     def _number(self) -> Column:
-        """Return a column of numbers, after a warning if they are no measurements."""
+        """Return a column of numbers. Warn if they look like keys and not like measurements."""
         if self._rounded:
             warn_of_rounding(self.name, f"leave it out with {option(self.name, 'drop')}")
         if self._asked is None and self._numbers:
@@ -383,7 +384,7 @@ class Survey:
         return self._kinds[0] if self._kinds else "category"
 
     def _look(self, text: pa.ChunkedArray, where: Where) -> None:
-        """Give up each kind that some text cannot be read as, and note the first such text."""
+        """Drop each kind that some text cannot be read as, and note the first such text."""
         for kind in [*self._kinds]:
             # For most columns of numbers and dates this is enough.
             if tried(to_float if kind == "number" else to_timestamp, text) is not None:
@@ -414,7 +415,7 @@ class Survey:
             )
 
     def _refuse_slips(self) -> None:
-        """Raise for a column of nearly only numbers, or dates: the rest are more likely slips than categories."""
+        """Raise ValueError if most values are numbers or dates: the others are more likely slips than categories."""
         texts = {level: count for level, count in self._counts.items() if level is not None}
         if (error := refused_as_written(self.name, texts)) is not None:
             raise error

@@ -1,4 +1,4 @@
-"""Times with and without a time zone. They are never compared with one another, and are read as local wall-clock time.
+"""Times with a zone and times without one. The two are never compared. Both are read as local wall-clock time.
 
 A weekday and an hour are local: they shift neither with daylight saving time nor with the zone in which a file was
 written.
@@ -30,19 +30,19 @@ def has_zone(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def zone_of_type(column: pa.ChunkedArray) -> str:
-    """Return the time zone that all values of a column have by their type; "" for none, and for text."""
+    """Return the time zone that the type of a column gives all values; "" for none, and for text."""
     return getattr(column.type, "tz", None) or ""
 
 
 def instants(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return times as timestamps in UTC; those without a zone as they are."""
+    """Return times as timestamps in UTC. Times without a zone stay as they are."""
     if column.type != TEXT:
         return to_timestamp(column).cast(_MICROSECONDS)
     return _read_text(column, lambda zoned: zoned.cast(pa.timestamp("us", "UTC")).cast(_MICROSECONDS))
 
 
 def wall_times(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return times as timestamps without a zone, as the clock shows them in the zone of each value."""
+    """Return times as timestamps without a zone: the wall-clock time in the zone of each value."""
     if column.type != TEXT:
         times = to_timestamp(column)
         return (pc.local_timestamp(times) if zone_of_type(column) else times).cast(_MICROSECONDS)
@@ -62,7 +62,7 @@ def _read_text(column: pa.ChunkedArray, read_zoned: Callable[[pa.ChunkedArray], 
 
 
 def offsets(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """Return how many minutes the clock of each time is ahead of UTC: NaN where it is missing, 0 without a zone."""
+    """Return the offset of each time from UTC in minutes, positive if ahead: NaN where missing, 0 without a zone."""
     minutes: NDArray[np.float64] = np.round((days_of(wall_times(column)) - days_of(instants(column))) * 1440)
     return minutes
 
@@ -73,13 +73,13 @@ def days_of(timestamps: pa.ChunkedArray) -> NDArray[np.float64]:
 
 
 def local_times(column: Column, values: pa.ChunkedArray, where: Where) -> pa.ChunkedArray:
-    """Return the times of a column as the clock shows them where its training rows were written.
+    """Return the times of a column as wall-clock times in the zone of its training rows.
 
     Raises
     ------
     ValueError
-        For a time without a zone in a column of times with one, and the reverse; and for one whose offset from UTC is
-        none of those of a column that knows only offsets, give or take daylight saving time.
+        For a time without a zone in a column of times with one, and the reverse. If the column knows only offsets, also
+        for a time whose offset from UTC is not among them, give or take daylight saving time.
     """
     if column.zone is None or pa.types.is_null(values.type):
         return instants(values)
@@ -109,7 +109,7 @@ def local_times(column: Column, values: pa.ChunkedArray, where: Where) -> pa.Chu
 
 
 def zoned(column: Column, values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return times as timestamps with the zone of their column; of one that knows only offsets, as text."""
+    """Return times as timestamps with the zone of their column; as text if the column knows only offsets."""
     if column.zone == AS_WRITTEN:
         return values.cast(TEXT)
     return instants(values).cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us", column.zone))

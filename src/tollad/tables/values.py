@@ -1,4 +1,4 @@
-"""Values of one column: read as numbers, timestamps or text, or refused with the place and what to do."""
+"""Values of one column: read as numbers, timestamps or text, or refused with their place and a remedy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tollad.tables.times import days_of, local_times, wall_times, zoned
 
 FIRST_DAY, LAST_DAY = -719_162, 2_932_896  # the years 1 to 9999, which a calendar can show
 
-# What is read as each kind of value.
+# Patterns of the texts that are read as numbers and as dates.
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 DATE = (
     r"[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}"
@@ -44,7 +44,7 @@ def unreadable(table: pa.Table, columns: Sequence[Column]) -> dict[int, str]:
     Raises
     ------
     ValueError
-        As `encode` does, if no single row is at fault but the table or the type of a column.
+        As `encode` does, if the table or the type of a column is at fault, and not single rows.
 
     Examples
     --------
@@ -101,12 +101,12 @@ def _bad_values(column: Column, values: pa.ChunkedArray) -> dict[int, str]:
 
 
 def read_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.ChunkedArray:
-    """Return values as what was learnt of their column: float64, local times or text, null where missing."""
+    """Return values in the type of their column's kind: float64, local times or text, null where missing."""
     values = clean(column.name, values)
     if column.kind != "category":
         read = read_values(column.name, values, column.kind, where)
         return read if column.kind == "number" else local_times(column, values, where)
-    # Numbers can be compared with levels that are numbers. If no level is one, the column has changed its type.
+    # Numbers can only equal levels that are numbers. If no level is one, the column has changed its type.
     has_kind = natural_kind(values) in ("number", "date")
     if has_kind and not any(re.match(READABLE["number"], level or "") for level in column.levels):
         raise refusal(column.name, values, first_value(values), "category", where)
@@ -114,16 +114,16 @@ def read_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.Chunked
 
 
 def typed_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.ChunkedArray:
-    """Return values as `read_as` does, but times with the zone that their column has."""
+    """Return values as `read_as` does, but times with the zone of their column."""
     read = read_as(column, values, where)
     is_zoned = column.kind == "date" and column.zone and not pa.types.is_null(values.type)
     return zoned(column, clean(column.name, values)) if is_zoned else read
 
 
 def clean(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column with one type for text and null for all that is missing; of type null if everything is."""
+    """Return a column with one type for all text, and null for missing values; of type null if all are missing."""
     if pa.types.is_dictionary(column.type):
-        # Arrow cannot unpack every dictionary. Those it cannot are unknown types here, too.
+        # Arrow cannot unpack every dictionary. Those that it cannot unpack stay unknown types.
         with contextlib.suppress(pa.ArrowNotImplementedError):
             column = column.cast(column.type.value_type)
     if pa.types.is_string(column.type) or pa.types.is_string_view(column.type):
@@ -148,7 +148,7 @@ def clean(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _named(kind: pa.DataType) -> str:
-    """Return what a message calls a type: an extension of pandas by its own name."""
+    """Return the name of a type for a message; an extension type of pandas has its own."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return kind.extension_name if isinstance(kind, pa.BaseExtensionType) else str(kind)
 
@@ -165,18 +165,18 @@ def _check_zone(name: str, kind: pa.DataType) -> None:
 
 
 def composed(text: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """Return text in one form of Unicode, NFC: an accent may be a character of its own and looks the same."""
+    """Return text in one form of Unicode, NFC. An accent may be a character of its own, which looks the same."""
     is_plain = pc.all(pc.string_is_ascii(text)).as_py()
     return text if is_plain or is_plain is None else pc.utf8_normalize(text, "NFC")
 
 
 def has_category_type(kind: pa.DataType) -> bool:
-    """Whether the type says that values are categories whatever they look like, as that of pandas and polars does."""
+    """Whether the type is one of categories, as pandas and polars have, whatever the values are."""
     return pa.types.is_dictionary(kind) and not pa.types.is_temporal(kind.value_type)
 
 
 def natural_kind(column: pa.ChunkedArray) -> str:
-    """Return the kind of column that its type makes it; "" for nested, null and other strange types."""
+    """Return the kind that follows from a column's type; "" for nested, null and unknown types."""
     types = pa.types
     if column.type == TEXT:
         return "category"
@@ -189,7 +189,7 @@ def natural_kind(column: pa.ChunkedArray) -> str:
 def read_values(
     name: str, column: pa.ChunkedArray, kind: str, where: Where, *, choose: bool = False
 ) -> pa.ChunkedArray:
-    """Return a column as float64 or as times that a clock shows; `choose` says that its kind may still be chosen."""
+    """Return a column as float64 or as wall-clock times. `choose` says that the user may still choose its kind."""
     if natural_kind(column) not in (kind, "category", ""):
         raise refusal(name, column, first_value(column), kind, where, choose=choose)
     read = _numbers if kind == "number" else wall_times
@@ -224,7 +224,7 @@ def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def texts_of(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column as text that is the same from a frame and from a file: 1 for 1.0, true for True."""
+    """Return a column as text, the same for a frame and for a file: 1 for 1.0, true for True."""
     if pa.types.is_temporal(column.type):
         raise ValueError(f"column {name!r}: values of type {column.type} are no categories; turn them into text first")
     return _with_truths(column, "true", "false") if column.type == TEXT else column.cast(TEXT)
@@ -257,7 +257,7 @@ def refusal(
 
 
 def slip(at: str, name: str, texts: Sequence[str], kind: str) -> ValueError:
-    """Return the refusal of a column of numbers, or dates, for the texts that are none.
+    """Return the error for a column of numbers or dates with some texts that are none.
 
     Parameters
     ----------
@@ -265,7 +265,7 @@ def slip(at: str, name: str, texts: Sequence[str], kind: str) -> ValueError:
         The place of the first text, and the column.
     name : str
     texts : sequence of str
-        Different ones, the first of which stands at that place.
+        The different texts; the first of them is the one at that place.
     kind : {"number", "date"}
     """
     first, others = texts[0], texts[1:]
@@ -288,7 +288,7 @@ def slip(at: str, name: str, texts: Sequence[str], kind: str) -> ValueError:
 
 
 def as_read(text: str) -> list[str]:
-    """Say how a text that is no plain number can be read as one: no way, one or two.
+    """Say how a text that is no plain number can be read as one: a list of no, one or two ways.
 
     Examples
     --------
@@ -299,19 +299,19 @@ def as_read(text: str) -> list[str]:
 
 
 def as_decimal(text: str, decimal: str) -> str:
-    """Say how a file is read whose numbers have a decimal sign and group digits as in `text`."""
+    """Say how to read a file whose numbers have a decimal sign and group digits as in `text`."""
     groups = re.findall(grouping_signs(decimal), text)
     given = [f"decimal={decimal!r}"] * (decimal != ".") + [f"thousands={group!r}" for group in groups[:1]]
     return f"pandas.read_csv({', '.join(given)})"
 
 
 def as_dates(name: str, form: str) -> str:
-    """Say how dates are read that are written in a form."""
+    """Say how to read dates that are written in a format."""
     return f"pandas.to_datetime(frame[{name!r}], format={form!r})"
 
 
 def as_missing(words: Sequence[str]) -> str:
-    """Say how words of a file are read as missing values."""
+    """Say how to read words of a file as missing values."""
     return f"pandas.read_csv(na_values={[*words]!r})"
 
 

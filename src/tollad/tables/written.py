@@ -11,16 +11,16 @@ from tollad.tables.numerals import grouped, readings
 from tollad.tables.schema import MAX_LEVELS
 from tollad.tables.values import NUMBER, as_dates, as_decimal, option
 
-# Share of the values that must have one and the same form.
+# Share of the values that must have the same form.
 _SHARE = 0.95
 _CURRENCY = r"(?:[A-Z]{1,2})?\$|[\u20a0-\u20cf\u00a3\u00a5\u00a2]|[A-Z]{3}|Rs\.?|kr\.?"
-# A unit follows a space, or is per cent, a currency, or letters. A single letter is one only where some number has
+# A unit follows a space, or is per cent, a currency, or letters. A single letter is a unit only where some number has
 # decimals: "12A" may be the name of a thing.
 _WITH_UNIT = re.compile(
     rf"[+-]?(?P<before>(?:{_CURRENCY}) ?)?[+-]?(?P<number>[0-9][0-9.,'\u2019 ]*?)"
     rf"(?P<after> ?[%\u2030]| ?(?:{_CURRENCY})| [^\d\s.,]{{1,6}}|[^\W\d_]{{1,4}}|\u00b0[CF]?)?"
 )
-# Of columns of many different values, any sign before or after all of them.
+# In columns of many different values, any sign before or after all of them is a unit.
 _WITH_SIGN = re.compile(
     rf"(?P<before>[^\w\s.,+()\[\]-]{{1,2}} ?)?(?P<number>{NUMBER})(?P<after> ?[^\w\s.,()\[\]-]{{1,2}})?"
 )
@@ -31,7 +31,7 @@ _FAMILIES = (
     {"mg", "g", "kg", "t", "lb", "lbs", "oz"},
     {"ns", "us", "ms", "s", "sec", "min", "h", "hr", "d"},
 )
-# What a column holds, the pattern of its values that are no plain numbers, and what to do; "{0}" is its name.
+# For each form: the words for its values, their pattern, and a remedy, in which "{0}" is the name of the column.
 _TIME = r"[+-]?[0-9]{1,3}:[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?"
 _FORMS = (
     ("numbers", rf"\({NUMBER}\)", "write a minus sign in place of the parentheses"),
@@ -69,12 +69,12 @@ _SHORT = ("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y")
 _TIMES = ("", " %H:%M", " %H:%M:%S", ":%H:%M:%S", ", %H:%M", " %I:%M %p", " %I:%M:%S %p", ", %I:%M %p")
 _ZONES = ("", " %z", "%z")
 _WITH_TIME = ("%a %b %d %H:%M:%S %Y", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%S%z")
-# The dates of a column that its format is told by.
+# The format of dates is told by at most this many of them.
 _MOST_DATES = 200
 
 
 def refused_as_written(name: str, counts: Mapping[str, int]) -> ValueError | None:
-    """Return the refusal of a column of text that holds numbers, times or dates in another form; else None.
+    """Return the error for a column of text that holds numbers, times or dates in another form; None for other text.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ _Found = tuple[str, str, str]
 
 
 def _prevail(counts: Mapping[str, int], holds: Callable[[str], object]) -> bool:
-    """Whether something holds of nearly all values."""
+    """Whether a condition holds for nearly all values."""
     return sum(count for text, count in counts.items() if holds(text)) >= _SHARE * sum(counts.values())
 
 

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from tollad.io.text import Piece, numbered
 
 MAX_GIB = 1.0
-"""What a compressed file may be unpacked to, in GiB, if nobody says otherwise."""
+"""Default limit of the unpacked size of a compressed file, in GiB."""
 
 # DEFLATE never compresses by more than this factor.
 _MOST_DEFLATED = 1032
-# Damaged archives and headers make zipfile and NumPy raise nearly anything: a header is read as a Python literal.
+# Errors that zipfile and NumPy raise for damaged archives and headers: many, since a header is read as a Python
+# literal.
 DAMAGED = (
     ValueError,
     TypeError,
@@ -62,7 +63,7 @@ def check_exists(path: str) -> None:
 
 
 def fingerprint(path: str) -> tuple[int, int] | None:
-    """Return what tells that a file has changed, its size and time; None for what is no file of the user's."""
+    """Return size and time of a file, by which a change is seen; None for a path that is no regular file."""
     if not os.path.exists(path):
         return None
     status = os.stat(path)
@@ -70,7 +71,7 @@ def fingerprint(path: str) -> tuple[int, int] | None:
 
 
 def check_unchanged(path: str, before: tuple[int, int] | None) -> None:
-    """Raise ValueError for a file whose `fingerprint` is not what it was."""
+    """Raise ValueError for a file whose `fingerprint` has changed."""
     if fingerprint(path) != before:
         raise ValueError(f"{path}: changed while it was read; read it when nothing writes to it")
 
@@ -85,7 +86,7 @@ def read_array(path: str | os.PathLike[str], key: str | None = None, *, max_gib:
     key : str, optional
         Name of the array in an NPZ file; needed if it holds several.
     max_gib : float > 0, default 1
-        What a compressed array may take in memory.
+        Limit of the size of a compressed array in memory, in GiB.
 
     Returns
     -------
@@ -95,10 +96,10 @@ def read_array(path: str | os.PathLike[str], key: str | None = None, *, max_gib:
     Raises
     ------
     FileNotFoundError, IsADirectoryError, ValueError
-        If there is no such array; the message begins with `path`. Python objects are never unpickled, and no
-        more memory is allocated than the bytes of the file can fill.
+        If the file or the array is missing, damaged or of another type; the message begins with `path`. Python objects
+        are never unpickled, and no more memory is allocated than the bytes of the file can fill.
     MemoryError
-        If there is not enough memory.
+        If memory is too small for the array.
     """
     path = os.fspath(path)
     check_exists(path)
@@ -125,7 +126,7 @@ def array_parts(path: str, array: NDArray[Any], block_rows: int) -> Iterator[Pie
     """Yield successive rows of an array of two dimensions as tables, whose columns are x1, x2, ..."""
     if array.ndim != 2:
         raise ValueError(f"{path}: holds an array of shape {array.shape}; a table has two dimensions")
-    # Arrow knows neither foreign byte orders nor long doubles.
+    # Arrow has neither foreign byte orders nor long doubles.
     dtype = np.dtype(np.float64) if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
     names, before = numbered(array.shape[1]), fingerprint(path)
     for start in range(0, len(array), block_rows):
@@ -140,7 +141,7 @@ def damaged(path: str, kind: str, reason: object) -> ValueError:
 
 
 def check_archive(path: str, members: list[zipfile.ZipInfo], max_gib: float, kind: str) -> None:
-    """Raise ValueError for members of a ZIP archive that cannot be read, or are larger than they can or may be."""
+    """Raise ValueError for members of a ZIP archive that cannot be read, or whose size is impossible or too large."""
     size = os.path.getsize(path)
     for member in members:
         if member.flag_bits & 1:

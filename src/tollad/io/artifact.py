@@ -39,7 +39,7 @@ def save(
         Kind of the content; `load` needs the same.
     metadata : mapping of str to JSON
         Plain values, see `tollad.io.packed.pack`. The key ``kind`` is reserved; ``versions`` is replaced by the
-        versions of Python and the packages that write the file, so that what `load` returned can be saved again.
+        versions of Python and the packages that write the file, so that metadata from `load` can be saved again.
     tensors : mapping of str to ndarray
         Arrays of any shape, see `tollad.io.packed.pack`.
     overwrite : bool, default=True
@@ -97,7 +97,7 @@ def load(
     Raises
     ------
     ValueError
-        If the file is not a whole, unaltered tollad file, or is of the other kind.
+        If the file is not a whole, unaltered tollad file, or is of another kind.
     OSError
         If the file cannot be read, see `tollad.io.files.open_regular`.
     """
@@ -112,13 +112,13 @@ def load(
 
 
 def described(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the metadata of a file of any kind, ``kind`` among them; errors as of `load`."""
+    """Return the metadata of a file of any kind, including ``kind``. Errors as in `load`."""
     metadata, _ = packed.read_packed(path)
     return metadata
 
 
 def group(tensors: Mapping[str, T], prefix: str) -> dict[str, T]:
-    """Return the tensors whose names begin with a prefix, named by what follows it.
+    """Return the tensors whose names begin with a prefix, by their names without it.
 
     Examples
     --------
@@ -131,8 +131,8 @@ def group(tensors: Mapping[str, T], prefix: str) -> dict[str, T]:
 def seal(metadata: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]], key: str = "") -> str:
     """Return 64 hex digits that show that metadata and tensors belong together, for the metadata of `save`.
 
-    The digest of a file does not detect that its parts come from several files. Without a `key` anybody can compute
-    the seal, too; against that, see `load(..., sha256=...)`.
+    The digest of a file does not show that its parts come from several files; a seal does. Without a `key` anybody can
+    compute a seal; against that, see `load(..., sha256=...)`.
     """
     kept = {name: value for name, value in metadata.items() if name not in ("kind", "seal", "versions")}
     code = hmac.new(key.encode(), json.dumps(kept).encode(), "sha256")
@@ -143,16 +143,16 @@ def seal(metadata: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]], k
 
 
 def unknown(path: str | os.PathLike[str], error: Exception) -> ValueError:
-    """Return the error for a model file whose content this tollad does not know."""
+    """Return the error for a model file whose content this version of tollad cannot read."""
     words = " ".join(str(error).split()) or type(error).__name__
     return ValueError(f"{os.fspath(path)}: is no model that this tollad knows ({printable(words):.200}); fit it again")
 
 
 @contextmanager
 def understood(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn any error within the block, which interprets the content of a file, into that of `unknown`.
+    """Turn any error within the block into that of `unknown`. The block interprets the content of a file.
 
-    Content with a correct digest may still be anything, and so may the error that it raises.
+    Content with a correct digest may still be anything, and so it may raise any error.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""How people write tables as text: separators, decimal commas, encodings, words for what is missing, forms of dates."""
+"""How tables are written as text: separators, decimal commas, encodings, words for missing values, formats of dates."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 from tollad.tables.numerals import grouped, grouping_signs
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
-"""What separates values, and how a message calls many of them. A space is any run of spaces and tabs."""
+"""Signs that separate values, with their plurals for messages. A space stands for any run of spaces and tabs."""
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 
-# Records that the separator is guessed by.
+# The separator is guessed from this many records.
 _GUESSED_BY = 50
 _DAY_FIRST, _MONTH_FIRST = ("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y"), ("%m/%d/%Y", "%m-%d-%Y")
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
@@ -28,21 +28,21 @@ _WRITTEN_DATE = r"^[0-9]{1,2}([-/.])[0-9]{1,2}[-/.][0-9]{4}( [0-9]{1,2}:[0-9]{2}
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a table is written as text. Later files are read in the way that was given or learnt at fit.
+    """How a table is written as text. Later files are read as was given or learnt at fit.
 
     Attributes
     ----------
     separator : str or None, default None
-        A key of `SEPARATORS`; None: guessed from the first lines of each file.
+        A key of `SEPARATORS`. With None, it is guessed from the first lines of each file.
     decimal : {".", ","} or None, default None
-        Sign before the decimals. If it is given, the other one may group digits by threes, as may spaces and
-        apostrophes; None is a point, and nothing groups digits.
+        Sign before the decimals. If it is given, the other sign, spaces and apostrophes may group digits by threes.
+        With None, the sign is a point, and nothing groups digits.
     encoding : str or None, default None
-        Of the text, as Python names it; None is UTF-8, or UTF-16 by its byte order mark.
+        Python's name of the encoding. None means UTF-8, or UTF-16 if there is a byte order mark.
     missing : sequence of str, default ()
-        Words for a missing value beside those of `tollad.tables.schema.MISSING`.
+        Words for a missing value besides those of `tollad.tables.schema.MISSING`.
     date_format : str or None, default None
-        As `datetime.datetime.strptime` takes it, such as ``"%d.%m.%Y"``.
+        A format for `datetime.datetime.strptime`, such as ``"%d.%m.%Y"``.
     dates : dict of str to str
         Formats of single columns, learnt from their values by `learn_dates`.
 
@@ -72,35 +72,35 @@ class Dialect:
             try:
                 b"text".decode(self.encoding)
             except UnicodeDecodeError:
-                return  # an encoding of several bytes a character
+                return  # an encoding with several bytes per character
             except (LookupError, UnicodeError, ValueError):
                 raise ValueError(
                     f"{self.encoding!r} is no known encoding; give one such as 'cp1252' or 'utf-16'"
                 ) from None
 
     def to_json(self) -> dict[str, Any]:
-        """Return what differs from the default as JSON values."""
+        """Return the attributes that differ from the default, as JSON values."""
         return {name: value for name, value in asdict(self).items() if value}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """Return the dialect of a record: the way back from `to_json`."""
+        """Return the dialect from a record of `to_json`."""
         return cls(**{**record, "dates": dict(record.get("dates", {}))})
 
     def changed(self, **given: Any) -> Self:
-        """Return the dialect with those of the attributes that are given, and neither None nor empty."""
+        """Return the dialect with the given attributes, except those that are None or empty."""
         return type(self)(**{**vars(self), **{name: value for name, value in given.items() if value}})
 
 
 def guess_separator(text: str, default: str) -> str:
-    r"""Return the separator of whole lines of text: the one that occurs equally often in each line.
+    r"""Return the separator of lines of text: the one that occurs equally often in each line.
 
     Parameters
     ----------
     text : str
-        The first lines, from that of the names on if there is one.
+        The first lines, beginning with the names of the columns if there are any. All lines are whole.
     default : str
-        The separator that the ending of the file stands for; it is taken if the lines do not tell.
+        Separator by the ending of the file, which is returned if the lines do not tell.
 
     Examples
     --------
@@ -116,7 +116,8 @@ def guess_separator(text: str, default: str) -> str:
         if len(counts) == 1 and counts != {0}:
             steady.append(separator)
     if steady[:1] == [","] and ";" in steady:
-        # A decimal comma in each value, and no names: semicolons separate if all between them are numbers.
+        # If each value has a decimal comma and there are no names, semicolons separate if everything between them is a
+        # number.
         values = [value.strip() for record in records for value in record.split(";")]
         if all(re.fullmatch(r"[+-]?\d*,\d+", value) for value in values if "," in value):
             return ";"
@@ -129,7 +130,7 @@ def guess_separator(text: str, default: str) -> str:
 
 
 def _is_matrix(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether rows of one length hold numbers alone, but for the first."""
+    """Whether rows have one length and, except for the first row, hold numbers only."""
     return (
         len(rows[0]) > 1
         and len({len(row) for row in rows}) == 1
@@ -138,16 +139,16 @@ def _is_matrix(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def understood(table: pa.Table, dialect: Dialect, where: Callable[[int], str]) -> pa.Table:
-    """Return columns of text with decimal points, without signs that group digits, and with dates as in 2024-12-31.
+    """Return columns of text with decimal points, without signs that group digits, and with dates like 2024-12-31.
 
-    Values in another form stay as they are: the caller knows what the column is, and refuses them.
+    Values in another form stay as they are. The caller, who knows the kind of the column, refuses them.
 
     Parameters
     ----------
     table : pyarrow.Table
     dialect : Dialect
     where : callable
-        Says where a row, counted from 0, stands.
+        Maps a row number, from 0, to the words for its place.
 
     Raises
     ------
@@ -171,7 +172,7 @@ def understood(table: pa.Table, dialect: Dialect, where: Callable[[int], str]) -
 
 
 def contradicting(column: pa.ChunkedArray, dialect: Dialect) -> list[int]:
-    """Return the rows that have a decimal point although a decimal comma was asked for: they are ambiguous."""
+    """Return the rows with a decimal point although the decimal sign is a comma: such values are ambiguous."""
     if dialect.decimal != "," or not pa.types.is_string(column.type):
         return []
     column = pc.ascii_trim_whitespace(column)
@@ -183,7 +184,7 @@ def contradicting(column: pa.ChunkedArray, dialect: Dialect) -> list[int]:
 
 
 def why_contradicting(value: str) -> str:
-    """Return what is wrong with a value that `contradicting` finds."""
+    """Return the reason why a value that `contradicting` finds is refused."""
     return f"{value.strip()!r} has a decimal point, but the decimal sign of this table is a comma"
 
 
@@ -204,7 +205,7 @@ def _with_iso_dates(column: pa.ChunkedArray, form: str) -> pa.ChunkedArray:
 
 
 def _iso(value: str | None, form: str) -> str | None:
-    """Return a date as in 2024-12-31, with the time if the format has one; None if the value is not of the format."""
+    """Return a date like 2024-12-31, with the time if the format has one; None if the value has another format."""
     try:
         date = datetime.strptime(value or "", form)
     except ValueError:
@@ -213,18 +214,18 @@ def _iso(value: str | None, form: str) -> str | None:
 
 
 def learn_dates(dialect: Dialect, table: pa.Table, path: str) -> None:
-    """Note the format of each column of text that is one of dates with the day or the month first, if it can be told.
+    """Note the format of each column of text that holds dates with the day or the month first, if it can be told.
 
-    Days before months are told by a point, and by a day after the twelfth.
+    The day comes first if the dates have points, or if a first number is above 12.
 
     Parameters
     ----------
     dialect : Dialect
         Its `dates` are filled.
     table : pyarrow.Table
-        All rows, or so many that they tell; missing values are null. Those of another form are refused later.
+        All rows, or enough to tell. Missing values are null. Values of another form are refused later.
     path : str
-        The file, as messages name it.
+        Name of the file in messages.
 
     Raises
     ------

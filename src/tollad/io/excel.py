@@ -1,4 +1,4 @@
-"""Sheets of Excel workbooks (.xlsx) as pieces of tables that know their rows."""
+"""Sheets of Excel workbooks (.xlsx) as pieces of tables with the numbers of their rows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tollad.io.arrays import DAMAGED, MAX_GIB, check_archive, damaged
 from tollad.io.text import Piece, Reject, distinct_names, numbered
 from tollad.warn import warn
 
-# No sheet has more rows. A file that states more is damaged.
+# Excel allows no more rows in a sheet. A file with more is damaged.
 _MOST_ROWS = 1 << 20
 _READ_AT_ONCE, _LONGEST_CELL = 1 << 20, 1 << 14
-# In the XML of a sheet: merged cells, and a formula without a saved value. One whose value is an empty text has
-# the type "str".
+# Patterns in the XML of a sheet: merged cells, and a formula without a saved value. A formula whose value is an empty
+# text has the type "str".
 _MERGED = re.compile(rb'<mergeCell ref="([A-Z0-9:]+)"')
 _UNSAVED = re.compile(rb'<c r="([A-Z]+[0-9]+)"(?:(?! t="str")[^>])*><f(?:/>|[^>]*>[^<]*</f>)(?:<v ?/>|<v></v>|</c>)')
 
@@ -34,30 +34,30 @@ def excel_parts(
     reject: Reject | None = None,
     max_gib: float = MAX_GIB,
 ) -> Iterator[Piece]:
-    """Yield successive pieces of a sheet as columns of text; their lines are the rows that Excel shows.
+    """Yield successive pieces of a sheet as columns of text. Their line numbers are the row numbers that Excel shows.
 
-    Cells hold values, not text: a number is written with all its digits, a date as in 2024-12-31 17:30:00, a time of
-    day and a duration in seconds, and a formula as the value that was saved with it. Rows without a value are skipped.
+    Cells hold values, which become text: a number with all its digits, a date like 2024-12-31 17:30:00, a time of day
+    or a duration in seconds, a formula as its saved value. Rows without a value are skipped.
 
     Parameters
     ----------
     path : str
     header : bool
-        Whether the first row holds the names; else they are x1, x2, ...
+        Whether the first row holds the names. If not, they are x1, x2, ...
     block_rows : int
         The most rows of a piece.
     sheet : str, optional
         Name of the sheet; needed if there are several.
     reject : callable, optional
-        Is told of rows of too many values, which are then left out; by default they are errors.
+        Called for each row with too many values, which is then left out. By default such a row is an error.
     max_gib : float
-        What the workbook may be unpacked to.
+        Limit of the unpacked size of the workbook, in GiB.
 
     Raises
     ------
     ValueError
-        For a file that is no workbook, an unknown sheet, rows of too many values, duplicated names, and formulas whose
-        values were not saved.
+        For a file that is no workbook, an unknown sheet, rows with too many values, duplicated names, and formulas
+        without a saved value.
     ImportError
         If openpyxl is not installed.
 
@@ -101,7 +101,7 @@ def _part(names: Sequence[str], rows: list[list[str | None]], lines: list[int], 
 
 
 def _rows(path: str, sheet: str | None, max_gib: float) -> Iterator[tuple[int, list[str | None]]]:
-    """Yield the rows that hold a value, with their numbers, without the empty cells at their ends."""
+    """Yield number and values of the rows that hold a value, without the empty cells at their ends."""
     try:
         import openpyxl
     except ImportError as error:
@@ -115,7 +115,7 @@ def _rows(path: str, sheet: str | None, max_gib: float) -> Iterator[tuple[int, l
     with open(path, "rb") as file:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of styles and forms, which hold no values
+                warnings.simplefilter("ignore")  # warnings about styles and forms, which hold no values
                 workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
             titles = [worksheet.title for worksheet in workbook.worksheets]
         except (*DAMAGED, OSError) as error:
@@ -139,7 +139,7 @@ def _rows(path: str, sheet: str | None, max_gib: float) -> Iterator[tuple[int, l
 
 
 def _look_at_cells(path: str, file: BinaryIO, member: str) -> None:
-    """Warn of merged cells of a sheet, and raise ValueError for a formula without a value: openpyxl hides both."""
+    """Warn of merged cells of a sheet, and raise ValueError for a formula without a value: openpyxl reports neither."""
     merged = unsaved = None
     rest = b""
     try:

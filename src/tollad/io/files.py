@@ -18,8 +18,8 @@ from typing import IO, BinaryIO
 if sys.platform != "win32":
     import fcntl
 
-# Names of the hidden files of `atomic_write`. One of at least this age in seconds that nobody has locked was left by a
-# killed process.
+# Names of the hidden files of `atomic_write`. If such a file is at least this old, in seconds, and not locked, a killed
+# process left it behind.
 _HIDDEN = re.compile(r"\..{1,40}\.[0-9a-f]{16}\.tmp", re.DOTALL)
 _ABANDONED_AFTER = 60
 
@@ -56,7 +56,7 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Ite
     PermissionError
         If the folder or the existing file may not be written.
     OSError
-        If `path` is empty, "-", a device or a pipe, or if the disk is full or the folder takes no new file (whose
+        If `path` is empty, "-", a device or a pipe, or if the disk is full or the folder takes no new file (the
         ``errno`` is kept).
 
     Examples
@@ -124,12 +124,12 @@ def _sweep(folder: Path) -> None:
 def _lock(file: IO[bytes]) -> None:
     """Lock a file until it is closed; BlockingIOError if another process holds the lock."""
     if sys.platform != "win32":
-        # Some network disks have no locks. There nothing is removed, but files are written all the same.
+        # Some network disks have no locks. There, old hidden files stay, and files are written as elsewhere.
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _check_writable(path: Path, folder: Path) -> None:
-    """Refuse a target that cannot be written, before any work is done."""
+    """Raise an OSError for a target that cannot be written, before any work is done."""
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder; give the name of a file")
     if not folder.is_dir():
@@ -150,7 +150,7 @@ def _check_absent(path: Path) -> None:
 
 @contextmanager
 def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file for reading; a device or a pipe, which may never end, is refused without being opened.
+    """Open a file for reading. A device or a pipe, which may never end, is refused without being opened.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""IDX, the format of MNIST's files: bytes with their shape, gzipped or not. What counts is how a file begins."""
+"""IDX, the format of MNIST's files: bytes with their shape, gzipped or not. The first bytes of a file tell its kind."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Images: TypeAlias = NDArray[np.uint8]
 PathLike: TypeAlias = str | os.PathLike[str]
 
 _IDX_UINT8 = b"\x00\x00\x08"
-_IDX_DIMENSIONS = 64  # what NumPy takes
+_IDX_DIMENSIONS = 64  # the most that NumPy allows
 _CHUNK = 1 << 20
-# Larger than any file read here, so that a damaged header or a gzip bomb cannot fill the memory.
+# Bytes of content: more than any file read here has, so that a damaged header or a gzip bomb cannot fill the memory.
 _LIMIT = 1 << 29
 
 

@@ -1,9 +1,9 @@
-"""Images a user has, a folder of them or an IDX file, as streams of arrays.
+"""Folders of images, and IDX files, as streams of arrays.
 
-A folder is treated as a table is: an image is a row, and where it lies gives the columns `file` and `folder`. At first
-only the beginnings of the files are read, so that what does not fit is found before any work is done. The pixels are
-read when they are asked for, so a folder may be larger than memory. Pillow, the extra `images`, is imported when the
-first file is opened.
+A folder is treated like a table: an image is a row, and its path gives the columns `file` and `folder`. At first only
+the beginning of each file is read, so that images that do not fit are found before any work is done. Pixels are read
+when needed, so a folder may be larger than memory. Pillow, the extra `images`, is imported when the first file is
+opened.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tollad.io.pictures import (
 )
 from tollad.warn import listed, warn
 
-# What is called for an image that cannot be read: its number, no line, what is wrong, and its file.
+# Called for an image that cannot be read, with its number, None for the line, the reason, and its file.
 Reject = Callable[[int, None, str, str], None]
 
 _LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini")
@@ -47,16 +47,16 @@ class ImageSource:
     Attributes
     ----------
     path : str
-        The folder or file, as messages name it.
+        Name of the folder or file in messages.
     n_images : int
     shape : (int, int, int)
         Channels (1 = grey; 3 = red, green, blue), height and width of each image.
     columns : mapping of str to sequence of str
-        What is known of each image besides its pixels. Of a folder: `file`, the path within it, and `folder`, the
-        sub-folder of the first level, or "." for images that lie in none. Of an IDX file: `label`, if the file of the
-        labels lies beside it.
+        Columns besides the pixels. For a folder: `file`, the path within it, and `folder`, the sub-folder of the first
+        level, or "." for images directly in the folder. For an IDX file: `label`, if the file of the labels lies beside
+        it.
     numbers : ndarray of int64, (n_images,)
-        Number of each image among all, from 0: images that cannot be read may have been left out.
+        Number of each image among all images, from 0. Images that cannot be read may have been left out.
     """
 
     path: str
@@ -90,7 +90,10 @@ class ImageSource:
         return images
 
     def take_readable(self, rows: Sequence[int], reject: Reject) -> tuple[list[int], NDArray[np.float32]]:
-        """Read images as `take` does, but for those that cannot be read: which were read, and their pixels."""
+        """Read images as `take` does, but leave out those that cannot be read.
+
+        Return the read rows and their pixels.
+        """
         kept, images = [], []
         for row in rows:
             try:
@@ -102,13 +105,13 @@ class ImageSource:
         return kept, np.stack(images) if images else np.empty((0, *self.shape), np.float32)
 
     def blocks(self, size: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Read all images, at most `size` >= 1 at a time: number of the first, and the images as `take` gives them."""
+        """Read all images, at most `size` >= 1 at a time. Yield the number of the first, and images as from `take`."""
         for start in range(0, self.n_images, size):
             yield start, self.take(range(start, min(start + size, self.n_images)))
 
 
 def is_images(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is one for `open_images`: an existing folder, or a name as MNIST's IDX files have them."""
+    """Return whether `open_images` takes a path: an existing folder, or a name like those of MNIST's IDX files."""
     name = os.fspath(path)
     return os.path.isdir(name) or name.lower().removesuffix(".gz").endswith(_IDX)
 
@@ -126,29 +129,29 @@ def open_images(
 
     A folder is searched with its sub-folders, and its images are in the order of their paths. They are PNG, JPEG, WebP,
     BMP, GIF, PGM, PPM, TIFF (of one page), or, where Pillow was built with them, AVIF or JPEG 2000. Links are followed.
-    Hidden files are passed over, and so are files with other endings, which a warning counts; a link to a folder that
-    it lies in is an error. Pixels are divided by the largest value that the file can hold, 255 or 65535 (16-bit grey;
-    of 16-bit colour the upper 8 bits count); those of a TIFF of floats go from 0 to 1. The orientation that a camera
-    noted is honoured, a palette is applied, and what is transparent is shown on white.
+    Hidden files are passed over. So are files with other endings, and a warning counts them. A link to a folder that
+    contains the link is an error. Pixels are divided by the largest value that the file can hold, 255 or 65535 (16-bit
+    grey; of 16-bit colour the upper 8 bits count). A TIFF of floats must hold values from 0 to 1. The orientation that
+    a camera noted is honoured, a palette is applied, and transparent pixels are shown on white.
 
     Parameters
     ----------
     path : path-like
     size : (int, int), optional
-        Height and width in pixels to resize each image to: linearly, a smaller image being
-        the weighted mean of all the old pixels that a new one covers, so that fine texture does not turn into patterns.
-        By default all images have to be of one size.
+        Height and width in pixels to resize each image to, by linear interpolation. When an image is made smaller, a
+        new pixel is the weighted mean of all old pixels that it covers, so that fine texture does not turn into
+        patterns. By default all images must have one size.
     grey : bool, default False
-        Whether to turn colours into their brightness (ITU-R 601). By default all images have to be grey, or all in
-        colour.
+        Whether to turn colours into their brightness (ITU-R 601). By default all images must be grey, or all in colour.
     colour : bool, default False
-        Whether to take grey images for colour ones, with three channels that are the same.
+        Whether to take grey images as colour images with three equal channels.
     aspect : {"stretch", "pad", "crop"}, default "stretch"
-        What `size` does to proportions: change them; keep them, and fill up both sides with the mean of the image; or
-        keep them, and cut off both sides.
+        Effect of `size` on proportions: "stretch" changes them, "pad" keeps them and fills up both sides with the mean
+        of the image, "crop" keeps them and cuts off both sides.
     reject : callable, optional
-        Called for each image of a folder that is damaged or no image, with its number, None, what is wrong, and its
-        file; it is left out. By default the first such file is an error. Use `ImageSource.take_readable` then.
+        Called for each file of a folder that is damaged or no image, with its number, None, the reason, and the file,
+        which is then left out. By default the first such file is an error. With `reject`, read by
+        `ImageSource.take_readable`.
 
     Returns
     -------
@@ -223,7 +226,7 @@ def _open_folder(path: str, shaping: Shaping, reject: Reject | None) -> ImageSou
 
 
 def _looks(path: str, files: Sequence[str], reject: Reject | None) -> dict[int, Look]:
-    """Return what the beginnings of the files say, by number, but for those that are rejected."""
+    """Return what the beginning of each file says, by the file's number, without rejected files."""
     looks = {}
     for number, file in enumerate(files):
         try:
@@ -292,7 +295,7 @@ def _find(path: str) -> list[str]:
 
 
 def _check_no_loop(root: str, folder: Path) -> None:
-    """Raise ValueError for a link that leads back to a folder on the way to it, so that there is no end to the way."""
+    """Raise ValueError for a link to a folder that contains it: following it would never end."""
     way = Path(os.path.realpath(root), os.path.relpath(folder, root))
     if folder.is_symlink() and any(folder.samefile(above) for above in way.parents):
         raise ValueError(f"{folder}: is a link to a folder that it lies in; remove the link")

@@ -1,4 +1,4 @@
-"""Reading the rows of a file block by block, as a model takes them."""
+"""Read the rows of a file block by block, in the form that a model takes."""
 
 from __future__ import annotations
 
@@ -48,35 +48,35 @@ def row_blocks(
     dialect: Dialect | None = None,
     max_gib: float = MAX_GIB,
 ) -> Iterator[RowBlock]:
-    """Read the rows of a file block by block, as a model takes them.
+    """Read the rows of a file block by block, in the form that a model takes.
 
-    The kinds of columns are those of the model; they never depend on a block.
+    The kinds of columns come from the model and never depend on a block.
 
     Parameters
     ----------
     expected : Expected
-        What the model takes.
+        What the model expects of the file.
     path, key
         As in `tollad.io.training.read_training_rows`.
     header : bool or None
-        As in `tollad.io.training.read_training_rows`; None is as it was at fit.
+        As in `tollad.io.training.read_training_rows`. With None, as at fit.
     column : str, optional
         A column to return as text, such as a label or an identifier; it need not be a feature. For a folder of images
         the default is `file`.
     beside : sequence of str
         More such columns.
     reject : callable, optional
-        As in `tollad.io.sources.open_table`, and as in `tollad.io.images.open_images`; and rows of a table with a value
-        that is not of the kind of its column are left out, too.
+        As in `tollad.io.sources.open_table` and `tollad.io.images.open_images`. Rows of a table with a value that does
+        not fit the kind of its column are left out, too.
     dialect : Dialect, optional
-        How the file is written, if not as at fit.
+        How the file is written; by default as at fit.
     max_gib : float, default 1
         As in `tollad.io.sources.open_table`.
 
     Yields
     ------
     RowBlock
-        In the order of the rows; of at least one row.
+        Blocks of at least one row, in file order.
 
     Raises
     ------
@@ -136,13 +136,13 @@ def readable(block: Block, columns: Sequence[Column], names: Sequence[str], reje
     ----------
     block : Block
     columns : sequence of Column
-        What the columns are.
+        The columns of the model.
     names : sequence of str
-        Those that are not dropped.
+        Names of the columns that are not dropped.
     reject : callable
-        Called for each of the other rows, see `tollad.io.sources.open_table`.
+        Called for each row that is left out, see `tollad.io.sources.open_table`.
     any_read : bool
-        Whether rows were read before. If not, and no row of the block can be read, the first of them is an error.
+        Whether a row was read before. If not, and no row of this block can be read, the first row is an error.
     """
     bad: dict[int, str] = {}
     for name in names:
@@ -165,7 +165,7 @@ def readable(block: Block, columns: Sequence[Column], names: Sequence[str], reje
 
 
 def without_rows(block: Block, bad: Mapping[int, str], reject: Reject) -> Block:
-    """Return a block without some of its rows, given in ascending order with the reason for each."""
+    """Return a block without the rows of `bad`, which gives the reason for each, in ascending order."""
     if not bad:
         return block
     numbers = np.arange(block.first_row, block.first_row + len(block)) if block.numbers is None else block.numbers
@@ -179,7 +179,7 @@ def without_rows(block: Block, bad: Mapping[int, str], reject: Reject) -> Block:
 
 
 def rows_of(block: Block, rows: NDArray[np.int64]) -> Block:
-    """Return some rows of a block as a block."""
+    """Return a block of some rows of a block."""
     numbers = np.arange(block.first_row, block.first_row + len(block)) if block.numbers is None else block.numbers
     lines = None if block.lines is None else block.lines[rows]
     return replace(block, table=block.table.take(rows), lines=lines, numbers=numbers[rows])
@@ -196,7 +196,7 @@ def read_rows(
     dialect: Dialect | None = None,
     max_gib: float = MAX_GIB,
 ) -> TableOrArray:
-    """Read the rows of a file into memory, as a model takes them: those labelled normal, or all.
+    """Read the rows of a file into memory, in the form that a model takes: the rows labelled normal, or all.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def read_rows(
     Raises
     ------
     ValueError, OSError
-        As `row_blocks`, or if no row is left.
+        As `row_blocks`, and if no row is left.
     """
     parts: list[TableOrArray] = []
     seen: dict[str | None, None] = {}
@@ -279,12 +279,12 @@ def display_name(path: str) -> str:
 
 
 def is_array(path: str) -> bool:
-    """Return whether a file is one of NumPy arrays, by its name."""
+    """Return whether a file holds NumPy arrays, by its name."""
     return path.lower().endswith((".npy", ".npz"))
 
 
 def read_images_array(path: str, key: str | None, max_gib: float, *, has_columns: bool) -> NDArray[Any] | None:
-    """Return the array of a file if its rows are images or series, None if they are rows of a table."""
+    """Return the array of a file if its rows are images or series; None if they are rows of a table."""
     array = read_array(path, key, max_gib=max_gib) if is_array(path) else None
     if array is None or array.ndim == 2:
         return None
@@ -311,7 +311,7 @@ def _array_blocks(expected: Expected, path: str, array: NDArray[Any]) -> Iterato
 
 
 def check_columns(source: TableSource, names: Sequence[str], ignored: Collection[str | None]) -> None:
-    """Raise ValueError for a file that lacks a column of the fit, or has a further one that is not in `ignored`."""
+    """Raise ValueError for a file that lacks a column of the fit, or has another column that is not in `ignored`."""
     missing = [name for name in names if name not in source.names]
     unknown = [name for name in source.names if name not in names and name not in ignored and name not in source.index]
     if missing:

@@ -1,4 +1,7 @@
-"""JSON lines as pieces of tables that know their lines: an object a line, its keys the names of the columns."""
+"""JSON lines as pieces of tables with their line numbers.
+
+Each line is an object; its keys are the names of the columns.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ from tollad.warn import listed
 def json_parts(path: str, block_rows: int, reject: Reject | None = None) -> Iterator[Piece]:
     """Yield successive pieces of a file of JSON lines as columns of text.
 
-    Numbers keep their digits, true and false are these words, and null and keys that a line lacks are missing values.
-    Blank lines are skipped.
+    Numbers keep their digits, and true and false become these words. A null, or a key that a line lacks, is a missing
+    value. Blank lines are skipped.
 
     Parameters
     ----------
@@ -26,13 +29,13 @@ def json_parts(path: str, block_rows: int, reject: Reject | None = None) -> Iter
     block_rows : int
         The most rows of a piece. The keys of the first one are the columns.
     reject : callable, optional
-        Is told of lines that cannot be read, which are then left out; by default they are errors.
+        Called for each line that cannot be read, which is then left out. By default such a line is an error.
 
     Raises
     ------
     ValueError
-        For an empty file, a line that is no object of numbers, texts and truth values, and a key that no line of the
-        first piece has, with the line.
+        For an empty file, a line that is no object of numbers, texts and truth values, or a key that no line of the
+        first piece has. The message names the line.
     """
     names: list[str] = []
     records: list[dict[str, str | None]] = []
@@ -91,7 +94,7 @@ def _record(text: bytes) -> dict[str, str | None]:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object as a dict; ValueError for a key that stands there twice."""
+    """Return an object as a dict; ValueError if a key occurs twice."""
     record = dict(pairs)
     if len(record) < len(pairs):
         twice = next(name for name in record if [key for key, _ in pairs].count(name) > 1)

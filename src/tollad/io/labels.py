@@ -1,4 +1,4 @@
-"""Labels of a file: which of its rows are normal."""
+"""Choose the rows of a file by their labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_LISTED = 10
 
 
 class Labelled:
-    """Which rows of a table have one of the labels; all of them without a label.
+    """Tells which rows of a table have one of the normal labels. Without a column of labels, all rows have.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Labelled:
     label : str or None
         The column of the labels.
     normal : sequence of str
-        The labels of the rows to keep.
+        The labels that mean normal.
     """
 
     def __init__(self, path: str, label: str | None, normal: Sequence[str]) -> None:
@@ -43,13 +43,16 @@ class Labelled:
         return matches(labels, self._normal)
 
     def check(self) -> None:
-        """Raise ValueError if there was no such row, and warn of labels that no row has."""
+        """Raise ValueError if no row had a normal label, and warn of normal labels that no row had."""
         if self._label is not None:
             check_normal(self._path, self._label, self._normal, self._unmatched, self._seen)
 
 
 def labelled(block: Block, label: str | None, normal: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which rows of a whole file have one of the labels, (n,), all without `label`; see `Labelled.check`."""
+    """Return which rows of a whole file have a normal label, (n,); without `label` all.
+
+    Checked as by `Labelled.check`.
+    """
     wanted = Labelled(block.path, label, normal)
     kept = wanted(block)
     wanted.check()
@@ -59,7 +62,7 @@ def labelled(block: Block, label: str | None, normal: Sequence[str]) -> NDArray[
 def check_normal(
     path: str, label: str, normal: Sequence[str], without_rows: Sequence[str], seen: Iterable[str | None]
 ) -> None:
-    """Raise ValueError if no row has one of the labels that mean normal, and warn of those that no row has."""
+    """Raise ValueError if no row has a normal label, and warn of normal labels that no row has."""
     if not without_rows:
         return
     problem = (
@@ -72,12 +75,12 @@ def check_normal(
 
 
 def unmatched(normal: Sequence[str], seen: Sequence[str | None]) -> list[str]:
-    """Return the labels that mean normal and are none of those seen."""
+    """Return the normal labels that were not seen."""
     return [value for value in normal if not matches(seen, [value]).any()]
 
 
 def matches(values: Sequence[str | None], wanted: Sequence[str]) -> NDArray[np.bool_]:
-    """Which values equal one of `wanted`: as numbers if both are numbers, else as text without outer spaces.
+    """Return which values equal one of `wanted`: as numbers if both are numbers, else as text without outer spaces.
 
     Examples
     --------
@@ -90,7 +93,10 @@ def matches(values: Sequence[str | None], wanted: Sequence[str]) -> NDArray[np.b
 
 
 def _comparable(text: str) -> str | Decimal:
-    """Equal values become equal objects. Decimal and not float, for which long identifiers are all alike."""
+    """Return an object that is equal for equal values.
+
+    It is no float, since floats round long identifiers to equal values.
+    """
     text = text.strip()
     if NUMBER.fullmatch(text):
         return Decimal(text)

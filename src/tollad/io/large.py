@@ -1,4 +1,7 @@
-"""Training tables beyond memory: read twice, once to decide what the columns are, once to put the rows on disk."""
+"""Training tables beyond memory.
+
+They are read twice: once to decide the kinds of columns, once to put the rows on disk.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,14 @@ from tollad.tables.survey import Survey, decided
 
 
 class Keep(Protocol):
-    """Selects the rows of a block to learn from."""
+    """Selects the rows of each block to learn from."""
 
     def __call__(self, block: Block) -> NDArray[np.bool_]: ...
     def check(self) -> None:
-        """Raise ValueError if there was no such row in any block."""
+        """Raise ValueError if no block had such a row."""
 
 
-# Memory holds the levels of a category, and so does the model file.
+# Most levels of a category: memory holds them all, and so does the model file.
 MOST_LEVELS = 1 << 20
 # Bytes of float64 for each byte of a text of numbers.
 _EXPANSION, _EXPANSION_OF_GZIP = 2, 8
@@ -74,7 +77,7 @@ def is_large(path: str, spooled: BinaryIO | None = None) -> bool:
     else:
         place = spooled.tell()
         size, _, zipped = spooled.seek(0, os.SEEK_END), spooled.seek(0), spooled.read(2) == b"\x1f\x8b"
-        spooled.seek(place)  # a part of it may have been read
+        spooled.seek(place)  # part of it may have been read
     return size * (_EXPANSION_OF_GZIP if zipped else _EXPANSION) > stored.IN_MEMORY_BYTES
 
 
@@ -92,10 +95,10 @@ def large_rows(
     names : sequence of str
         The columns to learn from.
     asked : mapping of str to str
-        The kinds of some of them, see `tollad.tables.survey.fit_columns`.
+        Kinds of some columns, see `tollad.tables.survey.fit_columns`.
     keep : Keep
     named : bool, default True
-        Whether the names are those of the user.
+        Whether the columns have names of their own.
 
     Returns
     -------

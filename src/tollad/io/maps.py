@@ -1,4 +1,4 @@
-"""Maps of images as files: heat over the image to look at, numbers to work with, and masks to compare with."""
+"""Anomaly maps as files: heat over the image to look at, and numbers to work with. Masks of defects to compare with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tollad.io.pictures import Aspect, import_pillow, resized
 from tollad.warn import warn
 
 MAP_SCALE = 1000
-# An average place of a good image has 1. A place with 6 is shown in full colour.
+# An average place of a good image has the value 1. Colour begins at the first value here and is full at the second.
 _LEAST_SHOWN, _MOST_SHOWN = 1.5, 6.0
 _ENDINGS = ("", "_mask")
 
@@ -26,18 +26,18 @@ def write_map(
     *,
     overwrite: bool,
 ) -> None:
-    """Write a map twice: ``NAME.heat.png``, 8-bit, over the image; and ``NAME.map.png``, grey, 16-bit, raw.
+    """Write a map as ``NAME.heat.png``, 8-bit, over the image; and as ``NAME.map.png``, 16-bit grey, the raw values.
 
     Parameters
     ----------
     folder : path
-        Folders on the way are made.
+        Missing folders are made.
     name : str
-        Of the image, with folders; its ending is left out.
+        Path of the image within its folder. The ending is left out.
     image : ndarray of float, (C, H, W)
         From 0 to 1.
     heat : ndarray of float, (H, W), >= 0
-        The 16-bit values are its thousandfold, at most 65535.
+        The 16-bit values are 1000 times these, at most 65535.
     overwrite : bool
         Whether existing files may be replaced.
 
@@ -67,20 +67,20 @@ def read_mask(
     Parameters
     ----------
     folder : str
-        Of the masks.
+        Folder of the masks.
     image : str
         Path of the image, whose size in pixels the mask must have.
     name : str
-        Of the image within its own folder.
+        Path of the image within its folder.
     size : (int, int)
         Height and width to bring the mask to.
     aspect
-        As of `tollad.io.images.open_images`: as the images were brought to it.
+        How the images were brought to this size, see `tollad.io.images.open_images`.
 
     Returns
     -------
     ndarray of bool, (H, W)
-        Where the defect is: all that is not black; nowhere if the mask is all black.
+        True where the mask is not black: there is the defect.
 
     Raises
     ------
@@ -111,4 +111,4 @@ def read_mask(
     if not share.any():
         warn(f"{path}: shows no defect; its image counts as a whole, and not among the pixels")
         return share > 0
-    return share >= share.max() / 2  # a defect smaller than a pixel must not get lost
+    return share >= share.max() / 2  # keeps defects smaller than a pixel

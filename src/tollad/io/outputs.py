@@ -25,9 +25,9 @@ def check_output(path: str, *, overwrite: bool) -> None:
 
 
 def check_distinct(*paths: str | None, read: Sequence[str] = ()) -> None:
-    """Raise ValueError if two outputs of one command are the same file, or one is a file that it reads; skip None.
+    """Raise ValueError if two outputs are the same file, or an output is one of the files in `read`. None is skipped.
 
-    A user who allows files to be replaced still does not want to lose the input.
+    This holds even if files may be replaced: nobody wants to lose the input.
     """
     seen: dict[str, str] = {}
     for path in filter(None, paths):
@@ -36,19 +36,19 @@ def check_distinct(*paths: str | None, read: Sequence[str] = ()) -> None:
             names = path if seen[place] == path else f"{seen[place]} and {path}"
             raise ValueError(f"two outputs would be one file, {names}; give each a name of its own")
         seen[place] = path
-        # Names are not enough: there are hard links, and disks that ignore case.
+        # Comparing names is not enough: there are hard links, and disks that ignore case.
         if any(os.path.exists(path) and os.path.exists(file) and os.path.samefile(path, file) for file in read):
             raise ValueError(f"cannot write {path}: it is a file that the command reads; give the output another name")
 
 
 def check_table_output(path: str, *, overwrite: bool) -> None:
-    """As `check_output`, and raise ValueError if the ending of `path` is none of `WRITERS`."""
+    """Check as `check_output` does, and raise ValueError if the ending of `path` is not in `WRITERS`."""
     _writer(path)
     check_output(path, overwrite=overwrite)
 
 
 def write_tables(path: str | None, tables: Iterable[pa.Table], *, overwrite: bool) -> None:
-    """Write tables of equal columns one below the other, each as soon as it is there.
+    """Write tables with equal columns one below the other, each as soon as the iterable yields it.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def _as_text(column: pa.ChunkedArray) -> pa.Array:
     values = column.combine_chunks()
     text = values.cast(pa.string())
     if pa.types.is_floating(column.type):
-        # Arrow writes the same digits, except whole numbers (without a point) and exponents.
+        # Arrow writes the same digits, except for whole numbers, where it leaves out the point, and for exponents.
         size = pc.abs(values)
         alike = pc.and_(pc.greater_equal(size, 1e-4), pc.less(size, 1e10))
         differs = pc.invert(pc.and_(alike, pc.not_equal(values, pc.floor(values)))).fill_null(False)

@@ -27,7 +27,7 @@ FORMAT = 2
 """Version of the file format that this tollad writes, and the newest that it reads."""
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
-"""Plain values as JSON knows them: ``dict`` with string keys, ``list``, ``str``, finite numbers, ``bool``, ``None``."""
+"""Plain values of JSON: ``dict`` with string keys, ``list``, ``str``, finite numbers, ``bool``, ``None``."""
 
 # safetensors writes the length of the header in 8 bytes, then the header, metadata first. So the digest is at a fixed
 # place.
@@ -76,7 +76,7 @@ def read_packed(
         if _header_length(data) <= _HEADER_LIMIT:
             data += file.read(8 + _header_length(data) - len(data))
             if _declared_size(data) == size:
-                # From the beginning, and into one piece: to join two would take twice the memory.
+                # Read again from the beginning, into one piece: joining two pieces would take twice the memory.
                 file.seek(0)
                 data = file.read(size)
     found = hashlib.sha256(data).hexdigest()
@@ -134,9 +134,9 @@ def pack(metadata: Mapping[str, JSON], tensors: Mapping[str, npt.NDArray[Any]]) 
 
 
 def unpack(data: bytes, *, name: str, size: int | None = None) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    """Take apart what `pack` put together, after checking that every byte is as it was written.
+    """Return what `pack` packed, after checking that every byte is as it was written.
 
-    The digest protects from accidents. It is no signature: whoever can write the file can also compute a digest.
+    The digest protects against accidents. It is no signature: whoever can write the file can also compute its digest.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def unpack(data: bytes, *, name: str, size: int | None = None) -> tuple[dict[str
     name : str
         The name of the file, for error messages.
     size : int, optional
-        Bytes of the file; more than `data` if reading stopped early because the header was wrong.
+        Bytes of the file: more than `data` has if reading stopped early because of a wrong header.
 
     Returns
     -------
@@ -157,8 +157,8 @@ def unpack(data: bytes, *, name: str, size: int | None = None) -> tuple[dict[str
     Raises
     ------
     ValueError
-        Whatever is wrong with the bytes, in one sentence: the file is empty, a pickle or a zip archive, text,
-        truncated, another program's, altered, or of a newer format.
+        If the file is empty, a pickle or a zip archive, text, truncated, another program's, altered, or of a newer
+        format. The message is one sentence.
     """
     size = len(data) if size is None else size
     if not data.startswith(_START, 8):
@@ -189,7 +189,7 @@ def unpack(data: bytes, *, name: str, size: int | None = None) -> tuple[dict[str
 
 
 def _digest(data: bytes | bytearray) -> bytes:
-    """SHA-256 of a tollad file, in hex, with the place of the digest itself blank."""
+    """Return the SHA-256 of a tollad file, in hex, with zeros in place of the digest itself."""
     view = memoryview(data)
     digest = hashlib.sha256(view[: _DIGEST.start])
     digest.update(_BLANK.encode())
@@ -202,9 +202,9 @@ def _header_length(data: bytes | bytearray) -> int:
 
 
 def _declared_size(data: bytes | bytearray) -> int:
-    """Return how long a file with this header is to be."""
+    """Return the length in bytes that a file with this header must have."""
     header = data[8 : 8 + _header_length(data)]
-    # In a JSON text an unescaped quote cannot be part of a name, so these are the ends of the tensors.
+    # In JSON, a name cannot contain an unescaped quote, so every match is the end of a tensor.
     ends = re.findall(rb'"data_offsets":\[\d{1,19},(\d{1,19})\]', header)
     return 8 + _header_length(data) + max(map(int, ends), default=0)
 
@@ -219,7 +219,10 @@ def _finite(text: str) -> float:
 
 
 def _describe_foreign(data: bytes, size: int) -> str:
-    """What bytes without the start of a tollad file are. Only the sentence depends on it: they are refused anyway."""
+    """Say what bytes without the start of a tollad file are.
+
+    They are refused anyway; only the sentence depends on it.
+    """
     if not data:
         return "is empty; save the model again"
     # A header length can begin with the bytes of a pickle or a zip archive, so safetensors comes first.
@@ -238,7 +241,7 @@ def _describe_foreign(data: bytes, size: int) -> str:
 
 
 def _describe_damage(data: bytes, size: int) -> str:
-    """Why the digest is wrong. The header is not to be trusted here, and decides only which sentence is said."""
+    """Say why the digest is wrong. The header cannot be trusted here, and only the sentence depends on it."""
     declared = _declared_size(data)
     if declared > size:
         return f"is truncated: {size} of {declared} bytes are there; copy it or save the model again"

@@ -1,6 +1,6 @@
-"""One image file: what its beginning says, and its pixels.
+"""One image file: its size and kind, read from its beginning, and its pixels.
 
-Pillow, the extra `images`, is imported when the first file is opened. Whatever is wrong with a file is one sentence.
+Pillow, the extra `images`, is imported when the first file is opened. Each error is one sentence.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ T = TypeVar("T")
 
 Aspect: TypeAlias = Literal["stretch", "pad", "crop"]
 
-# An image of more pixels is made smaller before it is turned into floats.
+# An image with more pixels is made smaller before it becomes floats.
 _MANY_PIXELS = 1 << 22
 
 ENDINGS = (
     *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".pgm", ".ppm"),
     *(".tif", ".tiff", ".avif", ".jp2", ".j2k"),
 )
-# Nothing else may open a file: some of Pillow's readers start other programs.
+# Only these readers of Pillow may open a file: some others start other programs.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "AVIF", "JPEG2000")
 _GREY, _GREY_16 = ("1", "L", "LA"), ("I", "I;16", "I;16B", "I;16L")
 _FLOAT = "F"
@@ -85,17 +85,17 @@ class Shaping:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """Return the way back from `to_json`; older records hold size and grey only."""
+        """Return the shaping from a record of `to_json`. Older records hold size and grey only."""
         size = record["size"]
         return cls(**{**record, "size": None if size is None else (size[0], size[1])})
 
 
 class OutOfRangeError(Exception):
-    """The numbers in an image are none that its kind may hold."""
+    """An image holds numbers outside the range of its kind."""
 
 
 class Look(NamedTuple):
-    """What the beginning of a file says of its image, upright."""
+    """What the beginning of a file says of its image, once upright."""
 
     mode: str
     in_colour: bool
@@ -106,7 +106,7 @@ class Look(NamedTuple):
 
 
 def look_at(path: str) -> Look:
-    """Return what the beginning of a file says, after checking that it is an image that can be read right."""
+    """Return what the beginning of a file says. ValueError for an image that cannot be read correctly."""
 
     def look(image: Image) -> Look:
         width, height = image.size
@@ -126,7 +126,7 @@ def look_at(path: str) -> Look:
 
 
 def using(path: str, use: Callable[[Image], T]) -> T:
-    """Return what `use` makes of an image file; whatever is wrong with the file is one sentence."""
+    """Return ``use(image)`` for the image in a file. Any error is a ValueError or OSError of one sentence."""
     pillow = import_pillow()
     try:
         with pillow.open(path, formats=_FORMATS) as image:
@@ -150,7 +150,7 @@ def using(path: str, use: Callable[[Image], T]) -> T:
 def _in_colour(image: Image) -> bool:
     if image.mode != "P" or image.palette is None:
         return image.mode in _COLOUR
-    # Not its getpalette, which decodes the pixels. A fourth byte of an entry is filling.
+    # Pillow's getpalette would decode the pixels. A fourth byte of an entry is padding.
     step = len(image.palette.rawmode or image.palette.mode)
     entries = np.frombuffer(bytes(image.palette.palette), np.uint8)
     entries = entries[: len(entries) // step * step].reshape(-1, step)[:, :3]
@@ -165,15 +165,15 @@ def _orientation(image: Image) -> int:
 
 
 def reduced(image: Image, size: tuple[int, int] | None) -> Image:
-    """Return a very large image that is to be resized, no larger than needed: as floats it takes four times as much.
+    """Make a very large image smaller if it will be resized: as floats, it would take four times the memory.
 
-    It stays at least twice as large as it is to be. All others are left as they are: whole grey levels round.
+    It stays at least twice as large as the final size. Other images stay as they are, since whole grey levels round.
     """
     if size is None or image.width * image.height < _MANY_PIXELS:
         return image
     height, width = size if _orientation(image) not in _ON_ITS_SIDE else size[::-1]
     if min(image.width // width, image.height // height) >= 4 and image.format == "JPEG":
-        image.draft(None, (2 * width, 2 * height))  # the decoder skips what is not needed
+        image.draft(None, (2 * width, 2 * height))  # the decoder skips details that are not needed
     factor = min(image.width // width, image.height // height) // 2
     if factor < 2:
         return image
@@ -193,7 +193,7 @@ def pixels_of(image: Image, *, in_colour: bool) -> NDArray[np.float32]:
     Raises
     ------
     OutOfRangeError
-        If its numbers are not from 0 to what they may be at most.
+        If a value is outside the range of the image's kind.
     """
     pillow = import_pillow()
     way = _UPRIGHT.get(_orientation(image))
@@ -218,9 +218,9 @@ def scaled(values: NDArray[Any], top: int) -> NDArray[np.float32]:
 def resized(
     channels: NDArray[np.float32], size: tuple[int, int], aspect: Aspect, outside: float | None = None
 ) -> NDArray[np.float32]:
-    """Return channels, (C, H, W), as (C, *size): stretched, or filled up, or cut, on both sides.
+    """Return channels, (C, H, W), as (C, *size): stretched, or filled up or cut on both sides.
 
-    They are filled up with `outside`, or each with its mean.
+    Each channel is filled up with `outside`, or with its mean.
     """
     if aspect == "stretch":
         return _stretched(channels, size)
@@ -243,7 +243,7 @@ def _stretched(channels: NDArray[np.float32], size: tuple[int, int]) -> NDArray[
     pillow = import_pillow()
     height, width = size
     planes = (pillow.fromarray(np.ascontiguousarray(channel)) for channel in channels)
-    # Linear, since a filter with negative weights would leave the range of 0 to 1 at edges.
+    # Linear interpolation: a filter with negative weights would leave the range from 0 to 1 at edges.
     return np.stack([np.asarray(plane.resize((width, height), pillow.Resampling.BILINEAR)) for plane in planes])
 
 

@@ -1,4 +1,4 @@
-"""Images that a user gives as arrays. Each error is one sentence."""
+"""Images given as arrays. Each error is one sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def floats_of(images: ArrayLike) -> NDArray[np.float32]:
     Raises
     ------
     ValueError, TypeError
-        If they are not such images: of several sizes, of another type, not finite, or outside of 0 to 1.
+        For images of several sizes or of another type, and for values that are not finite or outside of 0 to 1.
     """
     try:
         array = np.asarray(images)

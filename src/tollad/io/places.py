@@ -1,4 +1,4 @@
-"""Files by pattern, on this machine or in a store such as S3, by the file systems that Arrow knows."""
+"""Files by pattern, on this machine or in a store such as S3, through Arrow's file systems."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WILD = frozenset("*?[")
 
 
 def is_remote(path: str) -> bool:
-    """Return whether a path is the URI of a store."""
+    """Return whether a path is a URI of a store."""
     return "://" in path
 
 
@@ -27,9 +27,9 @@ def matching(pattern: str) -> list[str]:
     Raises
     ------
     FileNotFoundError
-        If there is none.
+        If no file matches.
     OSError
-        If the store does not answer, or Arrow does not know it.
+        If the store does not answer, or Arrow has no file system for it.
     """
     found = _in_store(pattern) if is_remote(pattern) else [path for path in glob.glob(pattern) if os.path.isfile(path)]
     if not found:
@@ -38,13 +38,13 @@ def matching(pattern: str) -> list[str]:
 
 
 def mtimes(paths: Sequence[str]) -> dict[str, float]:
-    """Return when each file last changed, in seconds since 1970."""
+    """Return the time of the last change of each file, in seconds since 1970."""
     return {path: _info(path).mtime_ns / 1e9 if is_remote(path) else os.stat(path).st_mtime for path in paths}
 
 
 @contextmanager
 def local_copy(path: str) -> Iterator[str]:
-    """Give a file of this machine for as long as the block runs: the file itself, or a copy of one in a store."""
+    """Yield the path of a local file, or of a copy of a file in a store, which is removed after the block."""
     if not is_remote(path):
         yield path
         return
@@ -61,7 +61,7 @@ def local_copy(path: str) -> Iterator[str]:
 
 
 def _in_store(pattern: str) -> list[str]:
-    """Return the URIs of a store that match; only the last part of a pattern may be wild."""
+    """Return the URIs in a store that match. Only the last part of a pattern may have wildcards."""
     from pyarrow import fs  # slow to import: it brings clients of cloud storage
 
     folder, _, name = pattern.rpartition("/")

@@ -1,4 +1,4 @@
-"""Cut a text of any size into whole records that know their lines. Bytes come in, UTF-8 goes out."""
+"""Cut a text of any size into whole records with their line numbers. Input is bytes, output is UTF-8."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tollad.io.dialect import Recoded
 
 _CHUNK_BYTES = 1 << 22
-# Bytes from the start of a file by which comments, names and the separator are recognised.
+# Comments, names and the separator are recognised from this many bytes at the start of a file.
 _BEGIN_BYTES = 1 << 16
 _MAX_RECORD_BYTES = 1 << 26
 _LOOKS_LIKE = {
@@ -35,13 +35,13 @@ _LOOKS_LIKE = {
         "it looks compressed; unpack it, or compress it by gzip",
     ),
 }
-# Texts that are no tables, by how they begin.
+# Beginnings of texts that are no tables.
 _NO_TABLES = (
     (re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE), "looks like a web page or XML; give a table"),
     (re.compile(rb"version https://git-lfs"), "is a pointer of Git LFS; fetch the file itself with: git lfs pull"),
     (re.compile(rb'\s*(\[\s*)?\{\s*"'), "looks like JSON; write one object a line, and let the name end in .jsonl"),
 )
-# What Excel takes as the separator, in a line of its own before the names.
+# A line before the names with which Excel states the separator.
 _SAID_SEPARATOR = re.compile(rb'"?sep=([,;|\t])"?(\r\n|\r|\n)', re.IGNORECASE)
 _BYTE_ORDER_MARKS = {
     b"\xff\xfe\0\0": "utf-32",
@@ -54,13 +54,13 @@ LINE_BREAK = re.compile(rb"\r\n|\r|\n")
 
 
 class Stream(Protocol):
-    """Where bytes come from."""
+    """A source of bytes."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 def standard_input() -> BinaryIO:
-    """Return standard input as a binary file; OSError if it was closed from the beginning."""
+    """Return standard input as a binary file; OSError if it was closed at the start of the program."""
     stream: TextIO | None = sys.stdin
     if stream is None:
         raise OSError("cannot read standard input: it is closed; name a file, or pipe the rows into the command")
@@ -75,7 +75,7 @@ def byte_stream(path: str, spooled: BinaryIO | None, encoding: str | None) -> It
     ----------
     path : str
     spooled : binary file, optional
-        What standard input held, to be read from its beginning instead.
+        Stored standard input, which is read from its beginning instead.
     encoding : str or None
         None: UTF-8, or UTF-16 or UTF-32 by its byte order mark.
     """
@@ -99,7 +99,7 @@ def byte_stream(path: str, spooled: BinaryIO | None, encoding: str | None) -> It
 
 
 class _Begun:
-    """A stream of which the beginning was read before."""
+    """A stream whose beginning was read before and is given again."""
 
     def __init__(self, begin: bytes, stream: Stream) -> None:
         self._begin, self._stream = begin, stream
@@ -110,11 +110,11 @@ class _Begun:
 
 
 def begun(stream: Stream, label: str, *, header: bool, skip: bool) -> tuple[Stream, bytes, int, str]:
-    """Return a text without its byte order mark and leading comments, its beginning, the line it begins on, and "".
+    """Skip the byte order mark and leading comments. Return the text, its beginning, its first line number, and "".
 
-    In place of "" stands the separator that a first line "sep=;" says, as Excel writes it. Comments begin with ``#``.
-    One that has as many values as the line after it holds the names of the columns if that line holds a number, or if
-    no space follows the ``#``. ValueError for what is a web page, say.
+    Instead of "" the last value is the separator if a first line such as "sep=;", which Excel writes, states it.
+    Comments begin with ``#``. A comment with as many values as the next line holds the names of the columns if that
+    line holds a number, or if no space follows the ``#``. ValueError for other texts, such as a web page.
     """
     text = _read(stream, label, _BEGIN_BYTES, skip=skip).removeprefix(b"\xef\xbb\xbf")
     for begin, what in _NO_TABLES:
@@ -147,20 +147,20 @@ def _are_names(comment: bytes, following: bytes) -> bool:
 def chunks(
     stream: Stream, label: str, separator: str, line: int, *, skip: bool
 ) -> Iterator[tuple[int, bytes, bytes, str]]:
-    """Cut a text into runs of whole records: (line it begins on, text, text with quoted line breaks masked, "").
+    """Cut a text into runs of whole records: (first line number, text, text with quoted line breaks masked, "").
 
-    A record that never ends is returned as its first line alone; the last string then says what is wrong.
+    For a record that never ends, only its first line is yielded, and the last string is the reason.
 
     Parameters
     ----------
     stream, line
         From `begun`.
     label : str
-        What messages call the file.
+        Name of the file in messages.
     separator : str
         One character.
     skip : bool
-        Whether records that cannot be read are returned with their problem rather than raised as errors.
+        Whether to yield records that cannot be read, with their reason. If not, they are errors.
     """
     more = text = _read(stream, label, _CHUNK_BYTES, skip=skip)
     head = text[:8]
@@ -170,7 +170,7 @@ def chunks(
         masked, unclosed = mask_quoted_breaks(text, separator)
         # A carriage return at the very end may be the first half of a CR LF.
         end = max(masked.rfind(b"\n"), masked.rfind(b"\r", 0, -1)) + 1
-        # The amount read doubles, so that a long record, which is scanned again each time, still costs linear time.
+        # A long record is scanned again after each read. The amount read doubles, so that the time stays linear.
         more = more and _read(stream, label, _CHUNK_BYTES if end else max(_CHUNK_BYTES, len(text)), skip=skip)
         endless = (unclosed is not None and not more) or (not end and len(text) > _MAX_RECORD_BYTES)
         if not more and not endless:
@@ -203,7 +203,7 @@ def _count_breaks(text: bytes, end: int) -> int:
 def _read(stream: Stream, label: str, size: int, *, skip: bool) -> bytes:
     try:
         read = stream.read(size)
-        # When bad lines are skipped, a line with null bytes counts as bytes that are no UTF-8 text.
+        # If bad lines are skipped, a line with null bytes is skipped like one that is no UTF-8 text.
         return read.replace(b"\0", _NULL) if skip else read
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         if "Not a gzipped file" in str(error):
@@ -213,12 +213,12 @@ def _read(stream: Stream, label: str, size: int, *, skip: bool) -> bytes:
         raise ValueError(f"{label}: the gzip data are damaged or cut short ({error})") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{label}: is no {error.encoding} text ({error.reason}); name the encoding it has") from None
-    except UnicodeError as error:  # which is raised without further ado for a byte order mark that is not there
+    except UnicodeError as error:  # a missing byte order mark raises the plain class
         raise ValueError(f"{label}: cannot be decoded ({error}); name the encoding it has") from None
 
 
 def guess(head: bytes) -> str:
-    """Return what the beginning of a file that is no text looks like, or what to do."""
+    """Return a guess at a file that is no text, from its beginning, or a remedy."""
     other = "save it as UTF-8 text, or name its encoding, as in encoding='cp1252'"
     for order, zeros in (("le", head[1::2]), ("be", head[::2])):
         if len(zeros) > 1 and not any(zeros):
@@ -227,14 +227,14 @@ def guess(head: bytes) -> str:
 
 
 def mask_quoted_breaks(text: bytes, separator: str) -> tuple[bytes, int | None]:
-    r"""Replace line breaks in quotes by \0, without changing the length; also where quotes open that never close.
+    r"""Replace line breaks in quotes by \0, without changing the length; also after quotes that never close.
 
     As in Arrow, quotes count only at the beginning of a value.
     """
     if b'"' not in text:
         return text, None
-    # Two quotes in a row are one quote in the value. There is only one way to match, so nothing is tried twice. That
-    # needs no possessive quantifiers, in which Python 3.11 had faults.
+    # Two quotes in a row are one quote in the value. The pattern can match in one way only, so it never backtracks.
+    # Possessive quantifiers would say so, but had faults in Python 3.11.
     quoted = re.compile(rb'(?:\A|(?<=[%b\r\n]))"[^"]*(?:""[^"]*)*("|\Z)' % re.escape(separator.encode()))
     masked = bytearray(text)
     for found in quoted.finditer(text):
@@ -247,7 +247,7 @@ def mask_quoted_breaks(text: bytes, separator: str) -> tuple[bytes, int | None]:
 
 
 def record_lines(text: bytes, masked: bytes, first_line: int) -> NDArray[np.int64]:
-    """The line on which each record begins that is not blank."""
+    """Return the first line number of each record that is not blank."""
     if masked == text and not (b"\r" in text or b"\n\n" in text or text.startswith(b"\n")):
         return np.arange(first_line, first_line + text.count(b"\n") + (not text.endswith(b"\n")))
     lines, line = [], first_line
@@ -259,7 +259,7 @@ def record_lines(text: bytes, masked: bytes, first_line: int) -> NDArray[np.int6
 
 
 def undecodable(text: bytes, masked: bytes) -> dict[int, tuple[str, str]]:
-    """The records, counted without blank ones, that are no UTF-8 text: what is wrong, and their text."""
+    """Return the records that are no UTF-8 text, by number without blank records: the reason, and the text."""
     try:
         text.decode()
     except UnicodeDecodeError:
@@ -281,12 +281,12 @@ def undecodable(text: bytes, masked: bytes) -> dict[int, tuple[str, str]]:
 
 
 def as_text(raw: bytes) -> str:
-    """A record as text, whatever its bytes are."""
+    """Return a record as text, whatever its bytes are."""
     return raw.replace(_NULL, b"\0").rstrip(b"\r\n").decode(errors="backslashreplace")
 
 
 def whole_lines(stream: Stream, label: str) -> Iterator[bytes]:
-    """Yield the lines of a text, the last one whether it ends or not; ValueError for one of over 64 MiB."""
+    """Yield the lines of a text, the last one even without a line break. ValueError for a line of over 64 MiB."""
     rest = b""
     while more := _read(stream, label, _CHUNK_BYTES, skip=False):
         *lines, rest = (rest + more).split(b"\n")
@@ -298,6 +298,6 @@ def whole_lines(stream: Stream, label: str) -> Iterator[bytes]:
 
 
 def with_tabs(text: bytes) -> bytes:
-    """Return lines of values that runs of spaces and tabs separate, with one tab between two of them."""
+    """Replace the runs of spaces and tabs between the values of each line by one tab."""
     text = re.sub(rb'("[^"\r\n]*")|[ \t]+', lambda found: found[1] or b"\t", text)
     return re.sub(rb"\t+(?=[\r\n]|\Z)|(?:\A|(?<=[\r\n]))\t+", b"", text)

@@ -1,4 +1,4 @@
-"""Rows of a file as a detector takes them, block by block: a table or an array."""
+"""Blocks of rows of a file, each a table or an array for a detector."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-# Values of a block of images or series: 32 MB as float64.
+# Number of values in a block of images or series: 32 MB as float64.
 _BLOCK_VALUES = 1 << 22
 
 TableOrArray: TypeAlias = "pa.Table | NDArray[Any]"
@@ -26,17 +26,17 @@ class RowBlock:
     first_row : int
         Number of the first row in the file, from 0.
     rows : pyarrow.Table or ndarray
-        As the methods of a detector take them.
+        Rows for the methods of a detector.
     column : str or None
         Name of the column that was asked for.
     values : list of n str or None
-        Its values, None where missing; empty if there was none asked for.
+        The values of that column, None where missing; empty if no column was asked for.
     beside : dict of str to list of n str or None
         More columns that were asked for, by name.
     numbers : ndarray of int64, (n,), or None
-        Number of each row in the file, where rows were left out; None if they follow `first_row`.
+        Number of each row in the file, from 0, if rows were left out; None if the rows follow `first_row` without gaps.
     lines : ndarray of int64, (n,), or None
-        The line on which each row begins, from 1, where that is known.
+        Line number on which each row begins, from 1; None if unknown.
     """
 
     first_row: int
@@ -53,7 +53,7 @@ class RowBlock:
 
 
 def rows_in_block(shape: Sequence[int]) -> int:
-    """Return how many rows of a shape, such as that of images, are in a block."""
+    """Return how many rows of a given shape, such as (C, H, W), are in a block."""
     return max(1, _BLOCK_VALUES // math.prod(shape))
 
 

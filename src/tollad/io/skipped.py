@@ -1,4 +1,4 @@
-"""Rows that cannot be read, listed in a file of their own rather than lost."""
+"""A list of the rows that could not be read, in a file of its own."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tollad.io import files
 
 
 class SkippedRows:
-    """A CSV file of rows that were left out: their number, their line, what is wrong, and their text.
+    """A CSV file of rows that were left out: number, line, reason and text of each.
 
-    The text of a row with too few or too many values is that of the file. The text of a row with a value of a wrong
-    kind is its values, in the columns that are used, as CSV.
+    The text of a row with too few or too many values is copied from the file. The text of a row with a value of the
+    wrong kind is written from its values in the used columns, as CSV.
 
-    Rows are written in the order in which they are found, while the file is read, and the list appears when the block
-    ends without an exception. It has a line of names even if no row was skipped, so that an older list is always
-    replaced. Memory holds a small buffer only.
+    Rows are written as they are found, while the file is read. The list appears when the block ends without an
+    exception. It has a line of names even if no row was skipped, so that an older list is always replaced. Memory holds
+    a small buffer only.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class SkippedRows:
     Attributes
     ----------
     n : int
-        How many rows were skipped so far.
+        Number of rows skipped so far.
 
     Raises
     ------
@@ -69,13 +69,13 @@ class SkippedRows:
         self._stack.__exit__(kind, error, trace)
 
     def __call__(self, number: int, line: int | None, reason: str, text: str) -> None:
-        """List a row: its number in the file, from 0, and the line on which it begins, from 1."""
+        """Add a row to the list. `number` counts from 0 in the file; `line`, on which the row begins, from 1."""
         self._writer.writerow((number + 1, line, reason, text))
         self.n += 1
 
 
 def beside(output: str) -> str:
-    """Return the name of the list of skipped rows beside an output.
+    """Return the name of the list of skipped rows for an output.
 
     Examples
     --------

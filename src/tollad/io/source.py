@@ -1,4 +1,4 @@
-"""How the file of a fit was read, as kept in the model file, and what later files must be."""
+"""How the file of a fit was read, kept in the model file; and what a model expects of later files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Source:
     name : str
         Name of the file, without its folder.
     n_read, n_used : int
-        Rows in the file, and those that were trained on.
+        Number of rows in the file, and of rows that were trained on.
     header : bool, default True
         Whether the first line of a text file held the names of the columns.
     label : str or None
-        The column that said which rows are normal.
+        The column of labels that said which rows are normal.
     normal : tuple of str
         The values of the label that mean normal.
     drop : tuple of str
@@ -51,7 +51,7 @@ class Source:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """Return the source of a record of `to_json`; ValueError or TypeError if it is not valid."""
+        """Return the source from a record of `to_json`; ValueError or TypeError if it is not valid."""
         self = cls(**{**record, "normal": tuple(record["normal"]), "drop": tuple(record["drop"])})
         texts = (self.name, *self.normal, *self.drop, *([] if self.label is None else [self.label]))
         if not all(isinstance(text, str) for text in texts) or not isinstance(self.header, bool):
@@ -74,7 +74,7 @@ class Source:
 
 
 def notes_and_source(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], Source | None]:
-    """Return the notes of the user and the source. In files of version 1 the source was among the notes."""
+    """Return the notes of the user, and the source. In files of version 1, the source is among the notes."""
     notes = dict(metadata["notes"])
     if "source" in metadata:
         return notes, None if metadata["source"] is None else Source.from_json(metadata["source"])
@@ -84,24 +84,24 @@ def notes_and_source(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], Sourc
 
 @dataclass(frozen=True)
 class Expected:
-    """What the file to be scored must be.
+    """What a model expects of a file to be scored.
 
     Attributes
     ----------
     shape : tuple of int
-        Of a row: (d,) of a table, (C, H, W) of images.
+        Shape of a row: (d,) in a table, (C, H, W) for images.
     columns : tuple of Column
-        Of a table, in any order; those of the kind "drop" may be in the file or not.
+        Columns of a table, in any order. Those of the kind "drop" may be missing in the file.
     named : bool, default True
-        Whether the model takes a table with these names; else it takes an array of numbers.
+        Whether the model takes a table with these names. If not, it takes an array of numbers.
     ignored : frozenset of str, default none
         Columns that are no features and may be in the file or not, such as the label.
     header : bool, default True
         Whether the first line of a text file holds the names.
     images : Shaping or None
-        How images are brought into one form; None: the model knows no images.
+        How images are brought into one form; None if the model was not fitted on files of images.
     dialect : Dialect
-        How text is written: as at fit.
+        How text was written at fit.
     """
 
     shape: tuple[int, ...]
@@ -121,7 +121,7 @@ class Expected:
     def after(
         cls, source: Source | None, *, shape: tuple[int, ...], columns: tuple[Column, ...], named: bool
     ) -> Expected:
-        """Return what a model expects after a fit on the file of `source`; None for a fit from Python."""
+        """Return what a model expects after a fit on the file of `source`; it is None for a fit from Python."""
         known = source or Source("", 0, 0)
         return cls(
             shape,

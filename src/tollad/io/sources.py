@@ -1,7 +1,7 @@
-"""Files a user has, as streams of blocks: CSV, Excel, JSON lines, Parquet, NumPy arrays and standard input.
+"""Files of tables as streams of blocks: CSV, Excel, JSON lines, Parquet, NumPy arrays and standard input.
 
-A table is read block by block, so that its size on disk is no limit. Text stays text, because only the whole column
-tells what it is (`tollad.tables.survey`), and because an error can then name the line of a value.
+A table is read block by block, so that it may be larger than memory. Text stays text: only a whole column tells its
+kind (`tollad.tables.survey`), and an error can name the line of a value.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _JSON = (".jsonl", ".ndjson")
 _EXCEL = (".xlsx", ".xlsm")
 _PARQUET = (".parquet", ".pq")
 _ARRAYS = (".npy", ".npz")
-# What to do with files of other kinds, by their endings.
+# Remedies for files of other kinds, by their endings.
 _OTHER = {
     **dict.fromkeys((".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz"), "unpack it first, or compress it by gzip"),
     **dict.fromkeys((".xls", ".xlsb", ".ods", ".numbers"), "save it as .xlsx or as CSV"),
@@ -57,17 +57,17 @@ class Block:
     Attributes
     ----------
     path : str
-        The file, as messages name it.
+        Name of the file in messages.
     names : tuple of str
         Column names, distinct.
     first_row : int
         Number of the block's first row in the file, from 0.
     table : pyarrow.Table
-        The columns. Those of a text file are strings, spaces kept. Missing values are null.
+        The columns. Those of a text file are strings, with their spaces. Missing values are null.
     lines : ndarray of int64, shape (n_rows,), or None
         The line of the file on which each row begins, from 1. None for files without lines.
     numbers : ndarray of int64, shape (n_rows,), or None
-        Number of each row in the file, from 0, where rows were left out; None if they follow `first_row`.
+        Number of each row in the file, from 0, if rows were left out; None if the rows follow `first_row` without gaps.
     dialect : Dialect
         How the text is written.
     """
@@ -84,17 +84,17 @@ class Block:
         return int(self.table.num_rows)
 
     def where(self, row: int) -> str:
-        """Where a row of this block stands: ``'data.csv, line 7'`` or ``'data.parquet, row 6'``, counted from 1."""
+        """Return the place of a row of the block: ``'data.csv, line 7'`` or ``'data.parquet, row 6'``, from 1."""
         if self.lines is None:
             return f"{self.path}, row {self.first_row + row + 1}"
         return f"{self.path}, {'row' if self.path.lower().endswith(_EXCEL) else 'line'} {self.lines[row]}"
 
     def select(self, names: Sequence[str]) -> pa.Table:
-        """Return some columns with decimal points and dates as in 2024-12-31; ValueError as `understood` raises it."""
+        """Return some columns with decimal points and dates like 2024-12-31; ValueError as `understood` raises it."""
         return understood(self.table.select(names), self.dialect, self.where)
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """The column of that name; ValueError if there is none."""
+        """Return the column of that name; ValueError if there is none."""
         if name not in self.names:
             raise ValueError(_no_such_column(self.path, self.names, name))
         return self.table.column(name)
@@ -109,12 +109,12 @@ class TableSource:
     Attributes
     ----------
     numeric : set of str
-        Columns of text to be read as float64 in each piece of the file that holds only numbers there, which is faster.
-        Blocks of either type are understood alike. It is empty at first; the caller who knows the columns fills it.
+        Columns of text that are read as float64, which is faster, in each piece of the file where they hold only
+        numbers. Both types of blocks mean the same. The set is empty at first; a caller who knows the columns fills it.
     dialect : Dialect
         How the text is written.
     index : frozenset of str
-        Columns that hold the index of a pandas frame, in a Parquet file: no features.
+        Columns of a Parquet file that hold the index of a pandas frame; they are no features.
     """
 
     path: str
@@ -126,9 +126,9 @@ class TableSource:
     index: frozenset[str] = frozenset()
 
     def learn_dates(self, names: Sequence[str], rows: pa.Table | None = None) -> None:
-        """Note the forms of dates in columns of text by the rows given or, by default, by the first block.
+        """Note the formats of dates in columns of text, from `rows` or, by default, from the first block.
 
-        Columns that have types of their own, in Parquet, are left as they are.
+        Columns of a Parquet file, which have types of their own, are left as they are.
         """
         if not self.path.lower().endswith((*_PARQUET, *_ARRAYS)):
             rows = next(iter(self)).table if rows is None else rows
@@ -177,20 +177,20 @@ def open_table(
     key : str, optional
         Name of the array in an NPZ file, or of the sheet in a workbook, that holds several.
     reject : callable, optional
-        Is told of each row of text that cannot be read (its number in the file from 0, its line, what is wrong, and its
-        text), which is then left out; by default such a row is an error.
+        Called for each row of text that cannot be read, with its number in the file from 0, its line, the reason and
+        its text. The row is then left out. By default such a row is an error.
     spooled : binary file, optional
-        What standard input held; it can then be read again.
+        Stored standard input, which can be read again.
     dialect : Dialect, optional
         How the text is written. The separator is guessed by default.
     max_gib : float, default 1
-        What a compressed NPZ file or workbook may be unpacked to.
+        Limit of the unpacked size of an NPZ file or workbook, in GiB.
 
     Raises
     ------
     FileNotFoundError, IsADirectoryError, ValueError
-        If there is no readable table with at least one row. Only the beginning is read here; what is wrong further
-        down is raised while iterating.
+        If there is no readable table with at least one row. Only the beginning is read here. Errors further down are
+        raised while iterating.
 
     Examples
     --------
@@ -234,7 +234,7 @@ def open_table(
 
 
 def may_lack_header(source: TableSource) -> bool:
-    """Return whether the first line of a text file, which was taken for the column names, is more like a row."""
+    """Return whether the first line of a text file, which was taken for the column names, looks like a row."""
     return like_values(source.names) and not source.path.lower().endswith(_PARQUET)
 
 
@@ -248,7 +248,7 @@ def warn_of_lost_row(source: TableSource) -> None:
 
 
 def read_table(source: TableSource) -> Block:
-    """All rows of a source as one block, in memory."""
+    """Return all rows of a source as one block in memory."""
     blocks = list(source)
     lines = [block.lines for block in blocks if block.lines is not None]
     table = pa.concat_tables([block.table for block in blocks])
@@ -256,7 +256,7 @@ def read_table(source: TableSource) -> Block:
 
 
 def column_as_strings(block: Block, name: str) -> list[str | None]:
-    """The values of a column as text, None where missing: for labels and identifiers.
+    """Return the values of a column as text, None where missing: for labels and identifiers.
 
     Raises
     ------
@@ -272,7 +272,7 @@ def column_as_strings(block: Block, name: str) -> list[str | None]:
 
 
 def resolve_column(path: str, names: Sequence[str], wanted: str) -> str:
-    """The column that a user calls `wanted`: by its name, or by a negative number that counts from the end.
+    """Return the column that a user calls `wanted`: by its name, or by a negative number that counts from the end.
 
     Raises
     ------
@@ -292,7 +292,7 @@ def resolve_column(path: str, names: Sequence[str], wanted: str) -> str:
 
 
 def _ending(path: str) -> str:
-    """The ending of an existing file in lower case, without .gz."""
+    """Return the ending of an existing file in lower case, without .gz."""
     check_exists(path)
     name = path.lower()
     ending = PurePath(name.removesuffix(".gz")).suffix
@@ -333,8 +333,8 @@ def _parquet_parts(path: str, block_rows: int) -> Iterator[Piece]:
     from pyarrow import parquet  # slow to import: it brings clients of cloud storage
 
     try:
-        # With a buffer a row group is read piece by piece. Otherwise it is read whole, and it may be the whole file.
-        # Opened here, since Arrow takes no file names that are not UTF-8.
+        # With a buffer, a row group is read piece by piece. Without one it is read whole, and it may be the whole file.
+        # Opened here: Arrow takes file names in UTF-8 only.
         with open(path, "rb") as raw, parquet.ParquetFile(raw, buffer_size=1 << 16, pre_buffer=False) as file:
             names = distinct_names(path, file.schema_arrow.names)
             for batch in file.iter_batches(block_rows):

@@ -1,4 +1,4 @@
-"""Standard output: writing all of a result, or an error that says why not."""
+"""Standard output: all of a result is written, or an error says why not."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import BinaryIO, TextIO
 
 @contextlib.contextmanager
 def standard_output() -> Iterator[None]:
-    """Give the error of a full disk a message that names standard output.
+    """Turn the error of a full disk into one that names standard output.
 
-    The error of the system names no file, since standard output has no name.
+    The system's own error names no file, since standard output has no name.
     """
     try:
         yield

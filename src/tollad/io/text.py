@@ -1,7 +1,9 @@
-"""Separated text as pieces of tables that know their lines: cut at record ends, so that no size is too large.
+"""Separated text as pieces of tables with their line numbers.
 
-Arrow's own stream reader skips blank lines and quoted line breaks when it counts rows; here the line in a message is
-the line in an editor.
+It is cut at the ends of records, so it may have any size.
+
+Arrow's own stream reader counts rows without blank lines and quoted line breaks. Here the line in a message is the line
+in an editor.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ from tollad.io.records import (
 )
 from tollad.tables.schema import MISSING
 
-# Called with a row that cannot be read: its number in the file, from 0; its line, or None if the file has no lines;
-# what is wrong with it; and its text.
+# Called for a row that cannot be read, with its number in the file, from 0; its line, or None if the file has no lines;
+# the reason; and its text.
 Reject: TypeAlias = Callable[[int, int | None, str, str], None]
 
 
@@ -45,9 +47,9 @@ class Piece(NamedTuple):
     Attributes
     ----------
     lines : ndarray of int64 or None
-        The line of the file on which each of its rows begins; None: the format has no lines.
+        Line number on which each row begins, from 1; None if the format has no lines.
     numbers : ndarray of int64 or None
-        The number of each row in the file, from 0; None: no row was left out before.
+        Number of each row in the file, from 0; None if no row was left out before.
     """
 
     table: pa.Table
@@ -71,25 +73,25 @@ def text_parts(
     ----------
     path : str
     label : str
-        What messages call the file.
+        Name of the file in messages.
     usual : str
-        The separator that the ending of the file stands for, if neither `dialect` nor the first lines tell.
+        Separator by the ending of the file. It is used if neither `dialect` nor the first lines tell.
     header : bool
-        Whether the first record holds the names; else they are x1, x2, ...
+        Whether the first record holds the names. If not, they are x1, x2, ...
     numeric : collection of str
-        Columns to read as float64, in each piece that has nothing else in them; it may change between two pieces.
+        Columns to read as float64 in each piece where they hold only numbers. It may change between two pieces.
     reject : callable, optional
-        Is told of records that cannot be read, which are then left out; by default they are errors.
+        Called for each record that cannot be read, which is then left out. By default such a record is an error.
     spooled : binary file, optional
-        What standard input held, to be read from its beginning instead.
+        Stored standard input, which is read from its beginning instead.
     dialect : Dialect
-        How the text is written. Decimal signs and dates stay as they are, but for `numeric`.
+        How the text is written. Decimal signs and dates stay as they are, except in `numeric`.
 
     Raises
     ------
     ValueError
-        For an empty file, damaged gzip data, bytes that are no UTF-8 text, ragged rows and quotes that never close,
-        with the line; and for duplicated names.
+        For an empty file, damaged gzip data, bytes that are no UTF-8 text, ragged rows, quotes that never close, and
+        duplicated names. The message names the line.
     """
     names: list[str] = []
     n_before = 0
@@ -143,7 +145,7 @@ def text_parts(
 def _names(
     text: bytes, masked: bytes, label: str, dialect: Dialect, lines: NDArray[np.int64], header: bool
 ) -> tuple[list[str], int]:
-    """Return the names of the columns, by the first record, and where it ends."""
+    """Return the names of the columns from the first record, and the place where it ends."""
     start = len(masked) - len(masked.lstrip(b"\r\n"))
     line_break = LINE_BREAK.search(masked, start)
     end = line_break.end() if line_break else len(text)
@@ -156,13 +158,13 @@ def _names(
 
 
 def _guessed(begin: bytes, usual: str) -> str:
-    """Return the separator by the beginning of a text, whose last line may be cut."""
+    """Return the separator, guessed from the beginning of a text, whose last line may be cut."""
     end = max(begin.rfind(b"\n"), begin.rfind(b"\r")) + 1
     return guess_separator(begin[: end or len(begin)].decode(errors="replace"), usual)
 
 
 def _check_separator(record: str, label: str, separator: str) -> None:
-    """Raise ValueError for a first record of one value that looks like several, separated by something else."""
+    """Raise ValueError if the first record has one value that looks like several with another separator."""
     bare = re.sub('"[^"]*"', "", record)
     found = max((other for other in SEPARATORS if other not in (separator, " ")), key=bare.count)
     if found not in bare:
@@ -174,7 +176,7 @@ def _check_separator(record: str, label: str, separator: str) -> None:
 
 
 def _without(part: Piece, bad: Collection[int], ragged: Collection[int]) -> Piece:
-    """Return a piece without its bad records; the ragged ones are not in the table, but have lines and numbers."""
+    """Return a piece without its bad records. Ragged records have lines and numbers, but are not in the table."""
     assert part.lines is not None
     assert part.numbers is not None
     records = np.arange(len(part.lines))
@@ -194,9 +196,11 @@ def _parse(
     skip: bool = False,
     hint: str = "",
 ) -> tuple[pa.Table, dict[int, tuple[str, str]]]:
-    """Whole records as columns of strings, or numbers where all are; without `names` the first record holds them.
+    """Parse whole records to columns of strings, or of numbers where all are.
 
-    Beside them, if they are to be skipped, the records that are ragged: what is wrong, and their text.
+    Without `names`, the first record holds them.
+
+    If ragged records are to be skipped, they are returned, too: the reason, and the text.
     """
     ragged: dict[int, tuple[str, str]] = {}
     separator = "\t" if dialect.separator == " " else dialect.separator
@@ -222,7 +226,8 @@ def _parse(
         )
 
     if numeric:
-        # Text that is no finite number is read again as text, so that a later error can show it with its line.
+        # A column with a value that is no finite number is read again as text, so that an error can show the value and
+        # its line.
         with contextlib.suppress(pa.ArrowInvalid):
             table = read(numeric)
             if not any(pc.any(pc.is_inf(table[name])).as_py() for name in numeric if name in table.column_names):
@@ -238,7 +243,7 @@ def _parse(
 
 
 def _remedy(record: str, names: Sequence[str] | None, separator: str) -> str:
-    """Say what to do about a record that has too many values or too few."""
+    """Return a remedy for a record with too many or too few values."""
     if names is not None and len(names) == 1 and separator in record:
         return f"if the first line, {names[0]!r}, is a title, remove what stands above the names of the columns"
     if names is not None and record.count(separator) == len(names) and record.rstrip("\r\n").endswith(separator):
@@ -247,9 +252,9 @@ def _remedy(record: str, names: Sequence[str] | None, separator: str) -> str:
 
 
 def distinct_names(label: str, names: Sequence[str]) -> list[str]:
-    """Return the names of columns without outer spaces; ValueError, beginning with `label`, for none or equal ones.
+    """Return the names of columns without outer spaces. ValueError, beginning with `label`, for no names or equal ones.
 
-    Several columns without a name get those that pandas gives them.
+    If several columns have no name, they get the names that pandas would give.
     """
     trimmed = [name.strip() for name in names]
     if trimmed.count("") > 1 and any(trimmed):
@@ -263,7 +268,7 @@ def distinct_names(label: str, names: Sequence[str]) -> list[str]:
 
 
 def like_values(names: Sequence[str]) -> bool:
-    """Return whether column names are numbers, as if a row stood in their place.
+    """Return whether column names are numbers, so that the line may be a row.
 
     Examples
     --------
@@ -278,5 +283,5 @@ def like_values(names: Sequence[str]) -> bool:
 
 
 def numbered(n_columns: int) -> list[str]:
-    """Return the names of columns that have none: x1, x2 and so on."""
+    """Return names for columns without names: x1, x2 and so on."""
     return [f"x{j}" for j in range(1, n_columns + 1)]

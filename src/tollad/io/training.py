@@ -1,4 +1,4 @@
-"""Reading the rows of a file for a fit."""
+"""Read the rows of a file for a fit."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Training:
     Attributes
     ----------
     rows : pyarrow.Table, ndarray or LargeRows
-        As `TollDetector.fit` takes them: a table with one type for each column, or an array if the file has no column
-        names. The rows of a large file are on disk.
+        Rows for `TollDetector.fit`: a table with one type for each column, or an array if the file has no column names.
+        The rows of a large file stay on disk.
     columns : dict of str to str or None
         The kinds given by the user, for the parameter `columns` of the detector.
     source : Source
@@ -68,16 +68,17 @@ def read_training_rows(
     Parameters
     ----------
     path, header, key
-        As in `tollad.io.sources.open_table`; an array of images or series may have three or four axes. Or images as
-        `tollad.io.images.open_images` takes them: a folder, or an IDX file.
+        As in `tollad.io.sources.open_table`, where an array of images or series may have three or four axes; or as in
+        `tollad.io.images.open_images`: a folder of images, or an IDX file.
     label : str, optional
-        A column that says which rows are normal. It is no feature.
+        Column of labels, which say which rows are normal. It is no feature.
     normal : sequence of str
-        The labels of the rows to keep.
+        The labels that mean normal. Rows with other labels are left out.
     drop : sequence of str
         Columns that are no features.
     kinds : mapping of str to str, optional
-        Kinds of columns; that of all others follows from their values, see `tollad.tables.survey.fit_columns`.
+        Kinds of columns by name. The kinds of the others follow from their values, see
+        `tollad.tables.survey.fit_columns`.
     shaping : Shaping, optional
         How images are brought into one form; for images only.
     dialect, max_gib
@@ -126,7 +127,7 @@ def _read_training_table(
     names = [name for name in source.names if name != label and name not in drop and name not in index]
     if not names:
         raise ValueError(f"{source.path}: no column is left to learn from; drop fewer columns")
-    # The columns of an array have no names; numbered from the first, they need none to be found again.
+    # The columns of an array have no names. If all are used, they are found again by their numbers.
     named = not (is_array and not asked and names == column_names(None, len(names)))
     guessed = [name for name in names if name not in asked]
     if large:

@@ -33,18 +33,18 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Detector:
     Raises
     ------
     ValueError
-        If the file is no model, is damaged, or needs modules of the user's own.
+        If the file is no model, is damaged, or needs modules of the user.
     OSError
         If the file cannot be read.
     """
     metadata = artifact.described(path)
     if metadata.get("kind") == "image model":
-        # Slow to import, and needed for models of images only.
+        # Imported late: it is slow, and only models of images need it.
         from tollad.images.detector import ImageDetector
 
         return ImageDetector.load(path)
     if metadata.get("kind") == "method model":
-        # So do the methods of the tables.
+        # Imported late for the same reason.
         from tollad.methods.detector import MethodDetector
 
         return MethodDetector.load(path)
@@ -63,7 +63,7 @@ def answers(detector: Detector, samples: Any) -> dict[str, NDArray[Any]]:
     ----------
     detector : Detector
     samples : array-like or frame
-        As its method `anomaly_score` takes them.
+        Samples for its method `anomaly_score`.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def answers(detector: Detector, samples: Any) -> dict[str, NDArray[Any]]:
 def judged(
     detector: Detector, scores: NDArray[np.float64], alarms: NDArray[np.bool_] | None = None
 ) -> dict[str, NDArray[Any]]:
-    """Return the results of `answers` for given scores; for a series, `alarms` are given, too."""
+    """Return the results of `answers` for known scores; for a series, with known `alarms`."""
     said = {"anomaly_score": scores, "anomaly": scores > -detector.offset_ if alarms is None else alarms}
     if detector.decision_.calibration_scores is not None:
         known = np.isfinite(scores)  # a causal series has no scores before the end of its first window

@@ -16,7 +16,7 @@ from tollad import __version__
 
 try:
     import orjson
-    import prometheus_client  # noqa: F401 - it is named here where it is missing
+    import prometheus_client  # noqa: F401 - imported here so that the error below names the extra
     from fastapi import FastAPI, Request, Response
     from starlette.exceptions import HTTPException
     from starlette.routing import Route
@@ -33,7 +33,7 @@ try:
 except ImportError as error:
     raise ImportError("a server needs further packages: pip install 'tollad[serve]'") from error
 
-# What is answered without a token: the page, which holds no data and asks for the token, and what watches the service.
+# Paths that need no token: the page, which holds no data and asks for the token, and the checks of health.
 _OPEN = ("/", "/health", "/ready", "/v2/health/live", "/v2/health/ready")
 
 
@@ -45,7 +45,7 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
     paths : sequence of str
         Model files of tables, series or images. Each is served by the name of its file without the ending.
     token : str, optional
-        What clients must send as ``Authorization: Bearer TOKEN``, but for ``/`` (the page), ``/health`` and ``/ready``.
+        Clients must send ``Authorization: Bearer TOKEN``, except to ``/`` (the page), ``/health`` and ``/ready``.
     limits : Limits, optional
 
     Raises
@@ -55,20 +55,20 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
     ValueError, OSError
         For a file that is no model to serve or cannot be read, and for two files of one name.
     """
-    # What is wrong with a form is said to its client.
+    # Faults in a form are reported to its client, not to the log.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     models, metrics, gate = load_models(paths, log), Metrics(), Gate(limits or Limits(), token)
     worker, watch, document = Worker(metrics.batches.inc), Watch(models), page()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        for model in models.values():  # a process that takes the place of another was forked from what was loaded first
+        for model in models.values():  # a process that replaces another was forked with the models of the start
             model.look()
         watch.start()
         yield
         watch.stop()
 
-    # The pages that FastAPI offers load scripts from a foreign address.
+    # FastAPI's own pages would load scripts from a foreign address.
     app = FastAPI(title="tollad", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.models, app.state.watch = models, watch
 
@@ -84,12 +84,12 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
         _count(metrics, model.name, answer)
         return as_json({**answer.said, "threshold": answer.loaded.threshold})
 
-    # Not as routes of FastAPI, which takes longer over a request than the score of its row.
+    # Not as routes of FastAPI, which spends more time on a request than scoring its row takes.
     for at, (name, explained) in product(("", "/models/{name}"), (("score", False), ("explain", True))):
         app.add_route(f"{at}/{name}", partial(answered, explained=explained), methods=["POST"])
 
     async def infer(request: Request) -> Response:
-        """Score tensors, as the Open Inference Protocol has it: what cannot be read is 400 there."""
+        """Score tensors by the Open Inference Protocol, in which a request that cannot be read is answered by 400."""
         model = _found(models, request.path_params["name"])
         gate.check_room()
         asked = Inference(await gate.body(request))
@@ -107,27 +107,27 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
 
     @app.get("/v2")
     async def server() -> Response:
-        """Say what the server is, as the Open Inference Protocol has it."""
+        """Describe the server by the Open Inference Protocol."""
         return as_json(SERVER)
 
     @app.get("/v2/health/live")
     async def live() -> Response:
-        """Say that the service runs, as the Open Inference Protocol has it."""
+        """Say that the service runs, by the Open Inference Protocol."""
         return as_json({"live": True})
 
     @app.get("/v2/health/ready")
     async def ready() -> Response:
-        """Say that all models are loaded, as the Open Inference Protocol has it."""
+        """Say that all models are loaded, by the Open Inference Protocol."""
         return as_json({"ready": True})
 
     @app.get("/v2/models/{name}")
     async def metadata(name: str) -> Response:
-        """Say which tensors a model takes and gives, as the Open Inference Protocol has it."""
+        """Describe the input and output tensors of a model by the Open Inference Protocol."""
         return as_json(tensors_of(name, _found(models, name).loaded))
 
     @app.get("/v2/models/{name}/ready")
     async def model_ready(name: str) -> Response:
-        """Say that a model is loaded, as the Open Inference Protocol has it."""
+        """Say that a model is loaded, by the Open Inference Protocol."""
         return as_json({"name": _found(models, name).name, "ready": True})
 
     @app.get("/", include_in_schema=False)
@@ -137,14 +137,14 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
 
     @app.get("/info")
     async def info() -> Response:
-        """Say which models there are, and what rows they take."""
+        """List the models and the rows that they take."""
         described = {name: _described(model.loaded) for name, model in models.items()}
         return as_json({"tollad": __version__, "models": described})
 
     @app.get("/health")
     @app.get("/ready")
     async def health() -> Response:
-        """Say that the service runs; it does not before all models are loaded."""
+        """Say that the service runs, which it does only once all models are loaded."""
         return as_json({"status": "ok"})
 
     @app.get("/metrics")
@@ -184,7 +184,7 @@ class Guard:
         self._app, self._gate = app, gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request on, or refuse it."""
+        """Pass a request on, or refuse it."""
         if scope["type"] == "http" and scope["path"] not in _OPEN:
             try:
                 self._gate.check_token(Request(scope))
@@ -217,7 +217,7 @@ def _check_kind(loaded: Loaded, kind: str) -> None:
 
 
 def _read(header: str, body: bytes, most: int, n_reasons: int, loaded: Loaded) -> Any:
-    """Return the rows of a body; for a model of series or images what is said of them."""
+    """Return the rows of a body; for a model of series or images, their answer."""
     kind = kind_of(header)
     _check_kind(loaded, kind)
     check_packed(kind, body, most)
@@ -227,7 +227,7 @@ def _read(header: str, body: bytes, most: int, n_reasons: int, loaded: Loaded) -
 
 
 def _count(metrics: Metrics, name: str, answer: Answer) -> None:
-    """Tell the metrics what was said of rows."""
+    """Count the answer of a request in the metrics."""
     monitor = answer.loaded.monitor
     metrics.rows.labels(name).inc(len(answer.said["anomaly_score"]))
     metrics.anomalies.labels(name).inc(int(np.sum(answer.said["anomaly"])))
@@ -249,6 +249,6 @@ def _described(loaded: Loaded) -> dict[str, Any]:
 
 
 def as_json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return values, NumPy's too, as a response."""
+    """Return values, which may be NumPy's, as a response."""
     data = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(data, status, dict(headers or {}), "application/json")

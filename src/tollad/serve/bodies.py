@@ -1,4 +1,4 @@
-"""Bodies of requests as rows that a detector of a table takes."""
+"""Read bodies of requests as rows for a detector of tables."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
 FILES = {"text/csv": ".csv", PARQUET: ".parquet"}
 TYPES = (JSON, ARROW, *FILES)
-"""The content types that are taken."""
+"""The content types that are accepted."""
 FORM = "multipart/form-data"
 """The content type of several files in one body."""
 _UNPACKED = 1 << 30
-"""Bytes to which a file of compressed columns may be unpacked."""
+"""Limit of the unpacked size of a file of compressed columns, in bytes."""
 
 NUMBERS = {int, float, bool, type(None)}
-"""The types of values that are numbers, missing ones too."""
+"""The types of values that are numbers or missing."""
 _VALUES = {*NUMBERS, str}
 
 
@@ -52,7 +52,7 @@ class Reader:
     Attributes
     ----------
     names : list of str
-        Of the columns that rows have, those that are dropped left out.
+        Names of the columns of a row, without dropped ones.
     """
 
     def __init__(self, detector: TollDetector) -> None:
@@ -71,7 +71,7 @@ class Reader:
             One of `TYPES`.
         body : bytes
         most : int
-            Rows that it may have; those of a body that is unpacked are counted before, or on the way.
+            Most rows of a body. The rows of a compressed body are counted before or while it is unpacked.
 
         Returns
         -------
@@ -80,9 +80,9 @@ class Reader:
         Raises
         ------
         ValueError
-            For a body of another form or of other columns.
+            For a body of another form or with other columns.
         RefusedError
-            For one with more rows.
+            For a body with more rows.
         """
         rows = self._rows(kind, body, most)
         if len(rows) > most:
@@ -94,7 +94,7 @@ class Reader:
             return self._of_json(from_json(body))
         if kind == ARROW:
             return self._in_order(_from_arrow(body, most))
-        # Read as the commands read the file: with the separator, decimals and dates of the fit.
+        # Read as the command line reads files: with the separator, decimals and dates of the fit.
         name = f"body{FILES[kind]}"
         with written({name: body}) as folder:
             path = os.path.join(folder, name)
@@ -132,7 +132,7 @@ class Reader:
         return self.of_columns(dict(zip(self.names, columns, strict=True)))
 
     def _in_order(self, table: pa.Table) -> Any:
-        """Return a table with numbers in the order of the fit; of a detector without named columns its numbers."""
+        """Return numbers with the columns of the fit in order: a table or, if the fit had no names, an array."""
         if self._has_kinds:
             return table
         as_expected = sorted(table.column_names) == sorted(self.names)
@@ -145,7 +145,7 @@ class Reader:
 
 @contextmanager
 def written(files: Mapping[str, bytes]) -> Iterator[str]:
-    """Write files to a folder for as long as the block runs, and keep the folder out of messages."""
+    """Write files to a temporary folder while the block runs. Error messages do not show the folder."""
     with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
         for name, data in files.items():
             with open(os.path.join(folder, name), "wb") as file:
@@ -157,7 +157,7 @@ def written(files: Mapping[str, bytes]) -> Iterator[str]:
 
 
 def check_packed(kind: str, body: bytes, most: int) -> None:
-    """Refuse a Parquet file that says of itself that it is too much, before it is unpacked.
+    """Refuse a Parquet file whose header states too many rows or bytes, before it is unpacked.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def check_packed(kind: str, body: bytes, most: int) -> None:
     try:
         known = parquet.read_metadata(pa.BufferReader(body))
     except (pa.ArrowException, OSError):
-        return  # whoever reads it says what is wrong with it
+        return  # the reader will raise the error
     if known.num_rows > most:
         raise too_many(known.num_rows, most)
     if sum(known.row_group(number).total_byte_size for number in range(known.num_row_groups)) > _UNPACKED:
@@ -178,7 +178,7 @@ def check_packed(kind: str, body: bytes, most: int) -> None:
 
 
 def files_of(header: str, body: bytes, most: int) -> list[tuple[str, bytes]]:
-    """Return the content type and the bytes of each file of a form, or of the one file that a body is.
+    """Return content type and bytes of each file in a form, or of a body that is one file.
 
     Parameters
     ----------
@@ -186,14 +186,14 @@ def files_of(header: str, body: bytes, most: int) -> list[tuple[str, bytes]]:
         The content type of the body.
     body : bytes
     most : int
-        Files that a form may have.
+        Most files of a form.
 
     Raises
     ------
     ValueError
         For a form that cannot be read, or holds something other than files.
     RefusedError
-        For one of more files.
+        For a form with more files.
     """
     kind, parameters = parse_options_header(header)
     if kind != FORM.encode():
@@ -238,7 +238,7 @@ def _from_arrow(body: bytes, most: int) -> pa.Table:
     try:
         with pa.ipc.open_stream(io.BytesIO(body)) as stream:
             for batch in stream:
-                batch.validate(full=True)  # what points beyond the body is not read
+                batch.validate(full=True)  # offsets beyond the body are refused, not followed
                 batches.append(batch)
                 n_rows += batch.num_rows
                 if n_rows > most:
@@ -249,7 +249,7 @@ def _from_arrow(body: bytes, most: int) -> pa.Table:
 
 
 def from_json(body: bytes) -> Any:
-    """Return the plain values of a text; ValueError for what is no JSON."""
+    """Return the plain values of a JSON text; ValueError for other text."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -291,7 +291,7 @@ def _array(name: str, values: Sequence[Any]) -> pa.Array:
 
 
 def first_of_another_kind(values: Sequence[Any], kinds: set[type]) -> int | None:
-    """Return the place of the first value that is of none of these types."""
+    """Return the index of the first value of another type than these; None if there is none."""
     if {*map(type, values)} <= kinds:
         return None
     return next(place for place, value in enumerate(values) if type(value) not in kinds)

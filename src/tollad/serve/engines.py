@@ -1,4 +1,4 @@
-"""What computes the scores of a served table: onnxruntime where it says what the product says, else the product."""
+"""Engines that score a served table: onnxruntime if its answers agree with the detector's, else the detector."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from tollad.tables.schema import AS_WRITTEN, Column
 from tollad.tables.times import shown_offset
 
 Inputs: TypeAlias = Mapping[str, NDArray[Any]]
-"""Rows as an engine takes them: arrays of as many values or rows each."""
+"""Rows as inputs of an engine: arrays of equal length by name."""
 
 _N_SPECIMENS = 64
 
 
 class Engine(Protocol):
-    """What scores rows; a row's answers have the same bits in whatever company it comes."""
+    """Scores rows. The answers of a row have the same bits whatever rows come with it."""
 
     name: str
 
     def feed(self, rows: Any) -> Inputs:
-        """Return rows as `said` takes them; ValueError or TypeError for those that are not as the model expects."""
+        """Return rows as inputs for `said`; ValueError or TypeError for rows that the model does not expect."""
 
     def said(self, inputs: Inputs) -> dict[str, NDArray[Any]]:
         """Return the answers of each row, as `tollad.serve.answers.answers` does."""
@@ -84,10 +84,9 @@ class Graph:
 
 
 def engine_of(detector: TollDetector) -> Engine:
-    """Return what scores for a detector: its graph if it has one, onnxruntime is there, and their answers agree.
+    """Return the engine of a detector: its graph if there is one, onnxruntime is installed and their answers agree.
 
-    They agree if, for rows made up of what the detector learnt, no label and no p-value differs and no score differs by
-    more than a tie.
+    They agree if for made-up rows no label and no p-value differs, and all scores are ties.
     """
     product = Product(detector)
     try:
@@ -103,7 +102,7 @@ def engine_of(detector: TollDetector) -> Engine:
 
 
 def specimens(detector: TollDetector, seed: int = 0) -> pa.Table | NDArray[np.float64]:
-    """Return rows like those that a detector takes, some usual and some not, with gaps where there were gaps."""
+    """Return made-up rows, usual and unusual, with missing values in columns that had some at fit."""
     rng, features = np.random.default_rng(seed), detector.features_
     scale = features.scale[: len(features.fill)] if len(features.scale) else np.ones(len(features.fill))
     numbers = features.fill + scale * rng.normal(size=(_N_SPECIMENS, len(scale))) * rng.choice(

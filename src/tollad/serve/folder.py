@@ -1,4 +1,4 @@
-"""A folder with a page that scores without a server: the graph of a model, and onnxruntime-web, which computes it."""
+"""A folder with a page that scores without a server. It holds the graph of a model, and onnxruntime-web to run it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SCRIPT = "ort.wasm.min.js"
 _PARTS = (_SCRIPT, "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 _IMAGES = ["image/png", "image/jpeg", "image/webp", "image/bmp"]
 _FORMS = "YymdHIMSfpBbAa%"
-# Names that Python and browsers have for the same encodings.
+# Python's names of encodings, and the names that browsers have for them.
 _ENCODINGS = {
     **{f"cp125{n}": f"windows-125{n}" for n in range(9)},
     **{f"iso8859-{n}": f"iso-8859-{n}" for n in (*range(2, 9), 10, 13, 14, 15, 16)},
@@ -54,22 +54,22 @@ def write_folder(
     model : path
         An ONNX file that `tollad` wrote.
     folder : path
-        Is made; the folder above it must be there.
+        The folder is made; its parent must exist.
     web : path
         The folder of the npm package onnxruntime-web.
     name : str, optional
-        What the page calls the model; by default the name of the file.
+        Name of the model on the page; by default that of the file.
     overwrite : bool, default False
         Whether the folder may exist. Other files in it stay.
 
     Raises
     ------
     ValueError
-        If the file is no such graph, or the page cannot read what the model reads. Nothing is written then.
+        If the file is no such graph, or the page cannot read the files of such a model. Nothing is written then.
     FileNotFoundError
-        If a part of onnxruntime-web is not there.
+        If a part of onnxruntime-web is missing.
     OSError
-        If the folder cannot be written, or is there and may not be replaced.
+        If the folder cannot be written, or exists and may not be replaced.
     """
     target, source = Path(folder), _found(Path(web))
     if target.exists() and not overwrite:
@@ -79,7 +79,7 @@ def write_folder(
     if not target.parent.is_dir():
         raise FileNotFoundError(f"cannot write {target}: there is no folder {target.parent}; create it first")
     document = folder_page(described(Runtime.load(model), name or Path(model).stem), _SCRIPT)
-    # Beside the folder, so that it appears as a whole.
+    # Written beside the folder and then renamed, so that it appears as a whole.
     with tempfile.TemporaryDirectory(prefix=".tollad-", dir=target.parent) as hidden:
         made = Path(hidden, "page")
         made.mkdir()
@@ -95,20 +95,20 @@ def write_folder(
 
 
 def described(runtime: Runtime, name: str) -> dict[str, Any]:
-    """Return what a page has to know to read files as the product reads them, as JSON values.
+    """Return the JSON values with which a page reads files as the command line does.
 
     Raises
     ------
     ValueError
-        For what the page cannot do: several series in a file, gaps in time, and encodings and forms of dates that
-        browsers do not know.
+        For models that the page cannot serve: several series in a file, gaps in time, and encodings and formats of
+        dates that browsers lack.
     """
     known = runtime.known
     said = {"name": name, "kind": runtime.kind, "threshold": runtime.threshold, "tie": TIE, "types": []}
     source = runtime.source_ or Source("", 0, 0)
     if runtime.kind == "images":
         channels, *size = runtime.input_shape_
-        # Of a fit on arrays: an image is brought to their size.
+        # The fit was on arrays, so images are brought to their size.
         shaping = Shaping((size[0], size[1]), grey=channels == 1, colour=channels == 3)
         shaping = shaping if source.images is None else Shaping.from_json(source.images)
         return {**said, "types": _IMAGES, "input_shape": [channels, *size], "images": asdict(shaping), "columns": []}
@@ -155,7 +155,7 @@ def _encoding(name: str | None) -> str | None:
 
 
 def _found(web: Path) -> Path:
-    """Return where the parts of onnxruntime-web lie."""
+    """Return the folder with the parts of onnxruntime-web."""
     dist = web / "dist"
     lacking = [part for part in _PARTS if not (dist / part).is_file()]
     if not lacking:

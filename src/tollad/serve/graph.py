@@ -10,7 +10,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 
 class Graph:
-    """Nodes and constants in the order in which they are made; values are the names of what they give.
+    """Nodes and constants in the order in which they were added. A value is known by its name.
 
     Examples
     --------
@@ -27,7 +27,7 @@ class Graph:
     def constant(self, value: ArrayLike, dtype: Any = np.float64, name: str | None = None) -> str:
         """Add a constant tensor and return its name."""
         array: NDArray[Any] = np.ascontiguousarray(np.asarray(value, dtype=dtype))
-        array = array.reshape(np.shape(value))  # ascontiguousarray makes a scalar one number long
+        array = array.reshape(np.shape(value))  # ascontiguousarray gives a scalar the shape (1,)
         name = name or f"c{len(self.initializers)}"
         self.initializers.append(numpy_helper.from_array(array, name))
         return name
@@ -39,9 +39,9 @@ class Graph:
         return output
 
     def axes(self, *axes: int) -> str:
-        """Return axes as the tensor that reductions take."""
+        """Return axes as a tensor for reductions."""
         return self.constant(axes, np.int64)
 
     def cast(self, value: str, kind: int) -> str:
-        """Return a value as another type of `onnx.TensorProto`."""
+        """Return a value cast to another type of `onnx.TensorProto`."""
         return self("Cast", value, to=kind)

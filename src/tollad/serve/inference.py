@@ -1,7 +1,8 @@
 """The Open Inference Protocol v2: rows as tensors in JSON, and answers as tensors.
 
-A table of numbers is one input ``X``, (n, d), as of the ONNX graph; a table of mixed columns is one input a column,
-(n,): numbers as ``FP64``, categories and dates as ``BYTES``, which are texts in JSON. ``null`` is a missing value.
+A table of numbers is one input ``X``, (n, d), as in the ONNX graph. A table of mixed columns has one input for each
+column, (n,): numbers as ``FP64``, categories and dates as ``BYTES``, which are texts in JSON. ``null`` is a missing
+value.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ _INTEGERS = {f"{kind}{bits}" for kind in ("INT", "UINT") for bits in (8, 16, 32,
 _NUMBERS = {"FP64", "FP32", "FP16", "BOOL", *_INTEGERS}
 _OUTPUTS = {"anomaly_score": "FP64", "anomaly": "BOOL", "p_value": "FP64"}
 SERVER = {"name": "tollad", "version": __version__, "extensions": []}
-"""What the server says of itself."""
+"""The metadata of the server."""
 
 
 def inputs_of(detector: TollDetector, names: list[str]) -> dict[str, tuple[str, list[int]]]:
-    """Return the data type and the shape, -1 for any number of rows, of each input."""
+    """Return data type and shape of each input. -1 stands for any number of rows."""
     if not hasattr(detector, "columns_"):
         return {"X": ("FP64", [-1, len(names)])}
     kinds = {column.name: column.kind for column in detector.columns_}
@@ -32,7 +33,7 @@ def inputs_of(detector: TollDetector, names: list[str]) -> dict[str, tuple[str, 
 
 
 def tensors_of(name: str, loaded: Loaded) -> dict[str, Any]:
-    """Return what the protocol calls the metadata of a model."""
+    """Return the metadata of a model, as the protocol defines it."""
     detector, names = loaded.table.detector, loaded.table.reader.names
     inputs = inputs_of(detector, names)
     calibrated = detector.decision_.calibration_scores is not None
@@ -63,7 +64,7 @@ class Inference:
         Raises
         ------
         ValueError
-            For a body that is no such request, or of other tensors than the model takes.
+            For a body that is no such request, or has other tensors than the model takes.
         RefusedError
             For more than `most` rows.
         """
@@ -110,7 +111,7 @@ class Inference:
 
 
 def _values(tensor: Mapping[str, Any], name: str, kind: str, expected: list[int]) -> Any:
-    """Return the values of a tensor: of a matrix as an array, of a column as a list."""
+    """Return the values of a tensor: an array for a matrix, a list for a column."""
     shape, data, given = tensor.get("shape"), tensor.get("data"), tensor.get("datatype")
     if given not in (_NUMBERS if kind == "FP64" else {"BYTES"}):
         raise ValueError(f"input {name!r:.60}: the datatype must be {kind}")

@@ -1,4 +1,4 @@
-"""What a request may ask for, and how one that asks for more is refused."""
+"""Limits of a request, and the refusal of a request that exceeds them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from dataclasses import dataclass, field
 from starlette.requests import ClientDisconnect, Request
 
 _LONGEST = 1000
-"""Characters of a sentence."""
+"""Most characters of a sentence in an answer."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may ask for.
+    """Limits of one request.
 
     Attributes
     ----------
     n_bytes : int
-        Of a body.
+        Most bytes of a body.
     n_rows : int
     seconds : float
-        Until a body is whole.
+        Time in which a body must arrive.
     n_waiting : int
-        Requests at work at once; more are turned away.
+        Most requests at work at once; more are refused.
     """
 
     n_bytes: int = 64 << 20
@@ -36,10 +36,10 @@ class Limits:
 
 
 class RefusedError(Exception):
-    """A request that is not answered: its status, and the sentence that says why."""
+    """The refusal of a request: a status, and a sentence that says why."""
 
     def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
-        # Names of columns, which the body gives, may be of any length.
+        # The sentence may hold names of columns from the body, of any length.
         super().__init__(reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}...")
         self.status, self.headers = status, dict(headers or {})
 
@@ -51,14 +51,14 @@ def too_many(n: int, most: int, where: str = "the body has") -> RefusedError:
 
 @dataclass
 class Gate:
-    """Lets as many requests in at once as there may be, and reads their bodies."""
+    """Limits the number of requests at once, and reads their bodies."""
 
     limits: Limits
     token: str | None = None
     _n_inside: int = field(default=0, init=False)
 
     def check_token(self, request: Request) -> None:
-        """Refuse a request without the token, in the time that any wrong one takes."""
+        """Refuse a request without the right token. The time does not tell how much of a wrong one is right."""
         if self.token is None:
             return
         given = request.headers.get("authorization", "")
@@ -81,7 +81,7 @@ class Gate:
             raise RefusedError(503, "too many requests are waiting; try again", {"retry-after": "1"})
 
     async def body(self, request: Request) -> bytes:
-        """Return the body, refused as soon as it is known to be too large."""
+        """Return the body; refuse it as soon as it is known to be too large."""
         limits = self.limits
         too_large = RefusedError(413, f"the body is larger than {limits.n_bytes:,} bytes; send fewer rows at once")
         declared = request.headers.get("content-length", "0")

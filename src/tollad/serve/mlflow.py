@@ -44,9 +44,9 @@ def log_model(model: str | os.PathLike[str] | Detector, name: str = "model", **o
     model : path or fitted detector
         A file of `TollDetector`, `ImageDetector` or `SeriesDetector`, or such a detector.
     name : str, default "model"
-        Of the logged model.
+        Name of the logged model.
     **options
-        Of ``mlflow.pyfunc.log_model``, such as ``registered_model_name`` and ``input_example``; `signature` and
+        Options of ``mlflow.pyfunc.log_model``, such as ``registered_model_name`` and ``input_example``; `signature` and
         ``pip_requirements`` (this tollad, and the packages the scores depend on) have defaults.
 
     Returns
@@ -76,7 +76,7 @@ def log_model(model: str | os.PathLike[str] | Detector, name: str = "model", **o
 
 
 def save_model(model: str | os.PathLike[str] | Detector, path: str | os.PathLike[str], **options: Any) -> None:
-    """Write a model as a folder in the format of MLflow; parameters and errors as of `log_model`."""
+    """Write a model as a folder in the format of MLflow. Parameters and errors as in `log_model`."""
     with _file_of(model) as file, _without_advice():
         mlflow.pyfunc.save_model(path=os.fspath(path), **_flavour(file) | options)
 
@@ -87,12 +87,12 @@ def load_model(uri: str) -> Detector:
     Parameters
     ----------
     uri : str
-        As MLflow has them: ``models:/pumps/3``, ``runs:/RUN/model``, or the path of a folder.
+        A URI of MLflow: ``models:/pumps/3``, ``runs:/RUN/model``, or the path of a folder.
 
     Raises
     ------
     ValueError
-        If the model is not one of tollad.
+        If the model was not written by tollad.
     mlflow.exceptions.MlflowException
         If there is no such model.
     """
@@ -104,7 +104,7 @@ def load_model(uri: str) -> Detector:
 
 
 def signature(detector: Detector) -> ModelSignature:
-    """Return what a detector takes and gives, in the words of MLflow.
+    """Return MLflow's description of a detector's inputs and outputs.
 
     Columns have names and no types: the model checks its rows itself, and MLflow would refuse integers, or text that
     stands for a date, where the training rows had numbers or dates. Rows without names and images are tensors.
@@ -125,7 +125,7 @@ def signature(detector: Detector) -> ModelSignature:
 
 
 def _names(detector: Detector) -> list[str] | None:
-    """Return the columns of the frames that a detector scores, None if the rows of its fit had no names."""
+    """Return the names of a detector's columns; None if the rows of its fit had no names."""
     if isinstance(detector, SeriesDetector):
         names = list(detector.model_.columns)
         if names == [f"x{number}" for number in range(1, len(names) + 1)]:
@@ -139,7 +139,10 @@ def _names(detector: Detector) -> list[str] | None:
 
 
 def _flavour(path: Path) -> dict[str, Any]:
-    """Return the options of MLflow for a model file, which is loaded once so that what is stored does load."""
+    """Return the options of MLflow for a model file.
+
+    The file is loaded once, so that no file is stored that cannot be loaded.
+    """
     packages = ("torch", "scikit-learn", "numpy")
     return {
         "python_model": os.fspath(_CODE),
@@ -155,7 +158,7 @@ def _flavour(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _without_advice() -> Iterator[None]:
-    """Keep back what MLflow says to those who give no example, from which it would guess a signature: there is one."""
+    """Suppress MLflow's advice to give an example for guessing a signature: there is a signature."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*An input example was not provided")
         yield
@@ -163,7 +166,10 @@ def _without_advice() -> Iterator[None]:
 
 @contextmanager
 def _file_of(model: str | os.PathLike[str] | Detector) -> Iterator[Path]:
-    """Give the file of a model under a name that ends in .tollad; of a detector, one that goes with the block."""
+    """Yield the file of a model under a name that ends in .tollad.
+
+    For a detector, the file is removed after the block.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.tollad")
         if isinstance(model, str | os.PathLike):

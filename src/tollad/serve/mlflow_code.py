@@ -1,4 +1,4 @@
-"""Code that MLflow keeps beside a model file, and runs when it loads the model: see `tollad.serve.mlflow`."""
+"""Code that MLflow stores beside a model file and runs to load the model, see `tollad.serve.mlflow`."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from tollad.serve.answers import answers, load
 
 
 class Pyfunc(PythonModel):
-    """A model file as MLflow calls it."""
+    """A model file with the methods that MLflow calls."""
 
     def load_context(self, context: Any) -> None:
         """Load the model file."""
         self._detector = load(context.artifacts["model"])
 
-    # Without types: MLflow would make its signature of them, and the model has one of its own.
+    # Without type hints: MLflow would make a signature of them, and the model has its own.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        """Return a frame of `tollad.serve.answers.answers`, a row a sample."""
+        """Return the results of `tollad.serve.answers.answers` as a frame, with a row for each sample."""
         return pd.DataFrame(answers(self._detector, model_input))
 
 

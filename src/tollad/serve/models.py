@@ -1,4 +1,4 @@
-"""Models that a server answers with: loaded once, and anew when their files change."""
+"""Models of a server: loaded once, and loaded again when their files change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tollad.serve.limits import RefusedError
 from tollad.serve.one_file import Images, OneFile, Series
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at the files."""
+"""Seconds between two checks of the files."""
 
 
 class Table:
@@ -46,7 +46,7 @@ class Table:
 
 
 class Loaded:
-    """A detector, and all that answers for it. What a request began with it ends with."""
+    """A detector and the objects that answer for it. A request uses one of these from beginning to end."""
 
     def __init__(self, path: str) -> None:
         self.detector = detector = load(path)
@@ -73,28 +73,28 @@ class Loaded:
 
     @property
     def table(self) -> Table:
-        """What answers for a table; RefusedError for a model of something else."""
+        """The answers for a table; RefusedError for a model of series or images."""
         if not isinstance(self.form, Table):
             raise RefusedError(400, f"this is a model of {self.form.kind}, and tensors are for models of tables")
         return self.form
 
 
 class Served:
-    """A model file, and what was loaded from it.
+    """A model file, and the detector loaded from it.
 
-    A file that was replaced is loaded beside the old detector, which answers until the new one is whole, and goes on
-    if the new file cannot be read.
+    When the file is replaced, the new one is loaded while the old detector goes on answering. If the new file cannot be
+    read, the old detector stays.
 
     Parameters
     ----------
     path : str
     tell : callable
-        Is given what happened, as a dict of plain values.
+        Called with each event, as a dict of plain values.
 
     Attributes
     ----------
     loaded : Loaded
-        The newest that is whole.
+        The newest version that could be loaded.
 
     Raises
     ------
@@ -111,7 +111,7 @@ class Served:
         self.loaded = Loaded(path)
 
     def look(self) -> None:
-        """Load the file anew if it is another one than it was at the last look."""
+        """Load the file again if it has changed since the last check."""
         with self._lock:
             try:
                 stamp = self._stamp_now()
@@ -129,7 +129,7 @@ class Served:
 
 
 def load_models(paths: Sequence[str], tell: Callable[[dict[str, Any]], None]) -> dict[str, Served]:
-    """Return the models by name, which is that of the file without its ending; ValueError for a name that two have."""
+    """Return the models by name: that of the file, without its ending. ValueError if two have one name."""
     models: dict[str, Served] = {}
     for path in paths:
         model = Served(path, tell)
@@ -140,13 +140,13 @@ def load_models(paths: Sequence[str], tell: Callable[[dict[str, Any]], None]) ->
 
 
 class Watch:
-    """A thread that looks at the files of models every second, and at once when it is asked to."""
+    """A thread that checks the files of models every second, and at once when asked."""
 
     def __init__(self, models: Mapping[str, Served]) -> None:
         self._models, self._wake, self._ended = models, threading.Event(), False
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the thread."""
         threading.Thread(target=self._run, name="tollad-watch", daemon=True).start()
 
     def look(self) -> None:
@@ -154,7 +154,7 @@ class Watch:
         self._wake.set()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop the thread."""
         self._ended = True
         self._wake.set()
 

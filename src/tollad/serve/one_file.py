@@ -1,4 +1,4 @@
-"""Requests that are answered as a whole: a series with its events, images with their maps."""
+"""Requests that are answered one by one: a series with its events, images with their maps."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ class Series:
         self.detector = detector
 
     def columns(self) -> list[dict[str, str]]:
-        """Return what the columns of a file are: the channels, and before them time stamps and groups, if any."""
+        """Return the columns of a file: time stamps and groups, if any, and then the channels."""
         model = self.detector.model_
         others = {"time": model.clock.column, "group": model.group}
         named = [{"name": name, "kind": kind} for kind, name in others.items() if name is not None]
         return [*named, *({"name": name, "kind": "number"} for name in model.columns)]
 
     def said(self, files: Sequence[tuple[str, bytes]], most: int, n_reasons: int) -> dict[str, Any]:
-        """Return what is said of each time step, and the events; with reasons in words if any are wanted.
+        """Return the answer for each time step, and the events; with reasons in words if any are wanted.
 
         Raises
         ------
         ValueError
-            For a file that cannot be read, of other columns, or shorter than a window.
+            For a file that cannot be read, has other columns, or is shorter than a window.
         RefusedError
             For more than `most` time steps.
         """
@@ -88,24 +88,24 @@ class Images:
         self.detector = detector
 
     def columns(self) -> list[dict[str, str]]:
-        """Return what the columns of a file are: none."""
+        """Return the columns of a file: none."""
         return []
 
     def said(self, files: Sequence[tuple[str, bytes]], most: int, n_reasons: int) -> dict[str, Any]:
-        """Return what is said of each image, brought to the size of the fit as that was told to or was of arrays.
+        """Return the answer for each image, after bringing it to the size of the fit.
 
-        With their maps, (n, H, W), if reasons are wanted and there are any.
+        The maps, (n, H, W), are added if reasons are wanted and the model has maps.
 
         Raises
         ------
         ValueError
-            For a file that is no image, is damaged, or is of another kind than those of the fit.
+            For a file that is no image, is damaged, or differs in kind from those of the fit.
         RefusedError
-            For a file of another type, and without the package that reads images.
+            For a file of another type, or if the package that reads images is not installed.
         """
         channels, *size = self.detector.input_shape_
         shaping = expected_by(self.detector).images
-        if shaping is None:  # of a fit on arrays
+        if shaping is None:  # the fit was on arrays
             shaping = Shaping((size[0], size[1]), grey=channels == 1, colour=channels == 3)
         other = [kind for kind, _ in files if kind not in IMAGES]
         if other:

@@ -1,8 +1,8 @@
 """A fitted detector of tables as one ONNX graph: preprocessing, networks, score, threshold and p-value.
 
 Preprocessing, norms and sums run in double precision, the layers of the networks in that of the training, as in
-`tollad` itself: scores agree to about 1e-7. Scores that differ by less than 1e-6 of their size are ties, which are
-decided towards normal, so that rounding changes neither a label nor a p-value.
+`tollad` itself: scores agree to about 1e-7. Scores that differ by less than 1e-6 of their size are ties, and ties count
+as normal, so that rounding changes neither a label nor a p-value.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ __all__ = [
     "write_onnx",
 ]
 
-# For so many candidates distances are compared in double precision, since single precision may confuse their order.
+# Number of candidates whose distances are compared in double precision. Single precision may confuse their order.
 _N_CANDIDATES = 8
 # Below this distance a row equals a kept row up to rounding.
 _SAME = 1e-9
-# Rows are padded to a multiple, and narrow products to a width. Otherwise special kernels for the remainder, which
-# round differently, would make the bits of a row depend on its batch.
+# Rows are padded to a multiple of the first, narrow products to the second. Without that, special kernels run for the
+# remainder and round differently, so the bits of a row would depend on its batch.
 _ROWS, _WIDTH = 8, 16
 
 
@@ -69,8 +69,8 @@ def write_onnx(model: Model, path: str | os.PathLike[str], *, overwrite: bool = 
     Raises
     ------
     ValueError
-        For a model that cannot be written as a graph: of images or series, with a network of convolutions or modules
-        of your own, or with a term that this module does not know. Nothing is written then.
+        For a model that cannot be written as a graph: one of images or series, one with a network of convolutions or
+        with modules of your own, or one with a term that this module lacks. Nothing is written then.
     OSError
         If the file cannot be written.
     """
@@ -80,7 +80,7 @@ def write_onnx(model: Model, path: str | os.PathLike[str], *, overwrite: bool = 
 
 
 def to_bytes(model: Model) -> bytes:
-    """Return what `write_onnx` writes."""
+    """Return the bytes that `write_onnx` writes."""
     record, preparation, scorer = model.record, model.preparation, model.scorer
     network = network_of(model)
     graph = Graph()
@@ -151,7 +151,7 @@ class Filled:
 
 
 def _encoded(graph: Graph, columns: Sequence[Column], filled: Filled) -> str:
-    """Return the rows as numbers, (n, m), as `tollad.tables.encode` makes them of columns."""
+    """Return the columns encoded as numbers, (n, m), like `tollad.tables.encode.encode`."""
     parts: list[str] = []
     last, zero, one = graph.axes(1), graph.constant(0.0), graph.constant(1.0)
     for column in columns:
@@ -173,7 +173,7 @@ def _encoded(graph: Graph, columns: Sequence[Column], filled: Filled) -> str:
 
 
 def _codes(graph: Graph, column: Column) -> str:
-    """Return the place of each level; a missing value is an empty text."""
+    """Return the index of the level of each value. A missing value is an empty text."""
     return graph(
         "LabelEncoder",
         column.name,
@@ -207,7 +207,7 @@ def _date(graph: Graph, column: Column, days: str, zero: str, one: str) -> list[
 
 
 def views_of(graph: Graph, features: Features, rows: str) -> list[str]:
-    """Return each view of the rows, (n, d), as `Features.transform` does."""
+    """Return each view of the rows, (n, d), like `Features.transform`."""
     missing = graph("IsNaN", rows)
     values = graph("Where", missing, graph.constant(features.fill), rows)
     zero, one = graph.constant(0.0), graph.constant(1.0)
@@ -239,7 +239,7 @@ def views_of(graph: Graph, features: Features, rows: str) -> list[str]:
 
 
 def score_of(graph: Graph, scorer: Scorer, network: RowWise, views: Sequence[str], n_views: int) -> str:
-    """Return the anomaly score of each row, (n,), as `Scorer` joins it."""
+    """Return the anomaly score of each row, (n,), like `Scorer`."""
     n_members = len(network)
     first = graph.axes(0)
     stacked = [graph("Unsqueeze", view, first) for view in views]
@@ -303,7 +303,7 @@ def _tensor(graph: Graph, tensor: torch.Tensor) -> str:
 
 
 def _term(graph: Graph, name: str, values: str) -> str:
-    """Return a term of each sample, (M, n, k) to (M, n): of a difference or of latents."""
+    """Return a term of differences or latents, (M, n, k), for each sample: (M, n)."""
     kind = name.removeprefix("latent_")
     if kind == "linf":
         return graph("ReduceMax", graph("Abs", values), axes=[2], keepdims=0)
@@ -323,7 +323,7 @@ def _distance(graph: Graph, nearest: Nearest, view: int, rows: str) -> str:
     others = graph("Gather", graph.constant(kept), at, axis=0)
     apart = graph("Sub", graph("Unsqueeze", rows, graph.axes(1)), others)
     distances = graph("ReduceL2", apart, axes=[2], keepdims=0)
-    # A row equal to one that was drawn once counts as that row, which is not its own neighbour.
+    # A row that equals a row drawn once is taken for that row, which is not its own neighbour.
     is_same = graph("LessOrEqual", distances, graph.constant(_SAME))
     alone = graph("Gather", graph.constant(nearest.alone, np.bool_), at, axis=0)
     if len(kept) > 1:

@@ -1,4 +1,4 @@
-"""A fitted detector of images as one ONNX graph: gradients, distance from good images, and where in the image."""
+"""A fitted detector of images as one ONNX graph: gradients, distance from good images, and anomaly map."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ALL_AXES = (1, 2, 3)
 
 @dataclass(frozen=True)
 class FittedImages:
-    """What an image detector has learnt, as far as a graph can hold it.
+    """The part of an image detector that a graph can hold.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class FittedImages:
     decision : Decision
     notes : dict of JSON values
     source : Source or None
-        What the commands know of the images of the fit.
+        How the images of the fit were read.
     """
 
     representation: str
@@ -52,8 +52,8 @@ class FittedImages:
 def write_images(fitted: FittedImages, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
     """Write a detector of images as an ONNX file.
 
-    The graph takes images, (n, C, H, W), float32 from 0 to 1. Beside what the graph of a table answers it gives
-    ``anomaly_map``, (n, H, W), unless the head is an autoencoder.
+    The graph takes images, (n, C, H, W), float32 from 0 to 1. It has the outputs of the graph of a table and, unless
+    the head is an autoencoder, ``anomaly_map``, (n, H, W).
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def write_images(fitted: FittedImages, path: str | os.PathLike[str], *, overwrit
 
 
 def to_bytes(fitted: FittedImages) -> bytes:
-    """Return what `write_images` writes."""
+    """Return the bytes that `write_images` writes."""
     graph = Graph()
     inputs = [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", *fitted.input_shape])]
     filled = Filled(graph, "X")
@@ -86,7 +86,7 @@ def to_bytes(fitted: FittedImages) -> bytes:
     (level,) = fitted.wholes
     score, parts = _head(graph, level.head, rows)
     score = graph("Div", score, graph.constant(level.unit))
-    # As the mean over the levels, of which there is one, has it.
+    # The mean over the levels, of which there is only one, has this lower bound.
     score = graph("Max", score, graph.constant(_TINY))
     outputs = answers(graph, fitted.decision, filled.back(score, "anomaly_score"))
     if parts is not None:
@@ -106,7 +106,7 @@ def to_bytes(fitted: FittedImages) -> bytes:
 
 
 def _gradients(graph: Graph, images: str, shape: tuple[int, int, int]) -> str:
-    """Return oriented gradients by cell, (n, 512), as `tollad.images.gradients.oriented_gradients` does."""
+    """Return oriented gradients by cell, (n, 512), like `tollad.images.gradients.oriented_gradients`."""
     _, height, width = shape
     bordered = graph("Pad", images, graph.constant([0, 0, 1, 1] * 2, np.int64), mode="edge")
     half = graph.constant(2.0, np.float32)
@@ -146,7 +146,7 @@ def _difference(graph: Graph, bordered: str, along: int, other: int) -> str:
 
 
 def _head(graph: Graph, head: Any, rows: str) -> tuple[str, str | None]:
-    """Return the score of each row of numbers, (n,), and its parts by number, (n, d), if it has them."""
+    """Return the score of each row, (n,), and the share of each number in it, (n, d), or None."""
     values = graph.cast(rows, TensorProto.DOUBLE)
     if isinstance(head, LedoitWolf):
         score, parts = _shares(graph, _whitened(graph, head.whitening, values), axis=1)
@@ -172,7 +172,7 @@ def _whitened(graph: Graph, whitening: Whitening, rows: str) -> str:
 
 
 def _shares(graph: Graph, rows: str, *, axis: int) -> tuple[str, str]:
-    """Return the length of each row and the share of each number in it."""
+    """Return the Euclidean length of each row, and the share of each number in it."""
     squares = graph("Mul", rows, rows)
     length = graph("Sqrt", graph("ReduceSum", squares, graph.axes(axis), keepdims=1))
     parts = graph("Div", squares, graph("Max", length, graph.constant(np.finfo(np.float64).tiny)))
@@ -189,7 +189,7 @@ def _nearest(graph: Graph, head: Nearest, rows: str) -> tuple[str, str]:
     graph.nodes.append(
         helper.make_node("TopK", [graph("Sub", squares, doubled), n_nearest], ["near", "at"], axis=1, largest=0)
     )
-    # By their place and not by how near they are, so that they are added up in the same order in any company.
+    # Sorted by place and not by distance, so that they are added in the same order whatever rows come along.
     graph.nodes.append(helper.make_node("TopK", ["at", n_nearest], ["places", "order"], axis=1, largest=0))
     others = graph.cast(graph("Gather", good, "places", axis=0), TensorProto.DOUBLE)
     offsets = graph("Sub", graph("Unsqueeze", rows, graph.axes(1)), others)
@@ -203,7 +203,7 @@ def _enlarged(graph: Graph, parts: str, unit: float, size: tuple[int, int]) -> s
     cells = graph("Reshape", parts, graph.constant([-1, n_cells, n_cells, gradients.N_ORIENTATIONS], np.int64))
     maps = graph("Div", graph("ReduceSum", cells, graph.axes(3), keepdims=0), graph.constant(unit))
     each = np.eye(n_cells)
-    # Linear enlargement, as matrices from the left and from the right.
+    # Linear enlargement, as a matrix product from the left and one from the right.
     left = enlarged(each[:, :, None], (size[0], 1))[:, :, 0].T
     right = enlarged(each[:, None, :], (1, size[1]))[:, 0, :]
     return graph("MatMul", graph("MatMul", graph.constant(left), maps), graph.constant(right))

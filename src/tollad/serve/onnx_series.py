@@ -1,4 +1,4 @@
-"""A fitted detector of series as one ONNX graph: windows are cut, scored and brought back to time steps in it."""
+"""A fitted detector of series as one ONNX graph, which cuts windows, scores them and returns scores of time steps."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tollad.serve.onnx import Filled, Graph, TensorProto, answers, finished, hel
 def write_series(model: SeriesModel, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
     """Write a model of a series as an ONNX file.
 
-    The graph takes one series, (T, C), of at least a window, and answers for each time step. Its label marks every step
-    above the threshold: alarms are not trimmed to the part around their peak.
+    The graph takes one series, (T, C), of at least a window, and has outputs for each time step. The label marks every
+    step above the threshold: alarms are not trimmed to the part around their peak.
 
     Parameters
     ----------
@@ -26,8 +26,8 @@ def write_series(model: SeriesModel, path: str | os.PathLike[str], *, overwrite:
     Raises
     ------
     ValueError
-        For a model with an adaptive threshold, or whose windows are seen by a network of convolutions or modules of
-        your own. Nothing is written then.
+        For a model with an adaptive threshold, or with a network of convolutions or modules of your own. Nothing is
+        written then.
     OSError
         If the file cannot be written.
     """
@@ -41,7 +41,7 @@ def write_series(model: SeriesModel, path: str | os.PathLike[str], *, overwrite:
 
 
 def to_bytes(model: SeriesModel) -> bytes:
-    """Return what `write_series` writes."""
+    """Return the bytes that `write_series` writes."""
     of_windows = model.detector.as_model()
     network = network_of(of_windows)
     graph = Graph()
@@ -80,7 +80,7 @@ def to_bytes(model: SeriesModel) -> bytes:
 
 
 def _starts(graph: Graph, model: SeriesModel, n_steps: str) -> str:
-    """Return where windows begin: every so many steps, and so that the last ends with the series."""
+    """Return the first steps of the windows: one for each stride, and the last so that it ends with the series."""
     last = graph("Sub", n_steps, graph.constant(model.window, np.int64))
     stride = graph.constant(1 if model.causal else model.stride, np.int64)
     regular = graph("Range", graph.constant(0, np.int64), last, stride)

@@ -18,7 +18,7 @@ from tollad.serve.graph import Graph
 from tollad.serve.runtime import DIGEST, FORMAT, NO_DIGEST, TIE
 
 _OPSET, _ML_OPSET = 17, 3
-# Calibration scores among which a place is found in two steps.
+# From this many calibration scores, the place of a score is found in two steps.
 _MANY = 4096
 
 
@@ -47,7 +47,7 @@ def answers(graph: Graph, decision: Decision, score: str) -> list[ValueInfoProto
     """Add label, decision function and p-value, and return the outputs of the graph."""
     threshold = graph.constant(decision.threshold, name="threshold")
     graph("Sub", threshold, score, output="scores")
-    # Lower by the tolerance for ties.
+    # The score, less the tolerance for ties.
     least = graph("Sub", score, graph("Mul", graph("Abs", score), graph.constant(TIE)))
     is_anomaly = graph("Greater", least, threshold)
     graph("Where", is_anomaly, graph.constant(-1, np.int64), graph.constant(1, np.int64), output="label")
@@ -62,7 +62,7 @@ def answers(graph: Graph, decision: Decision, score: str) -> list[ValueInfoProto
 
 
 def _p_value(graph: Graph, calibration: NDArray[np.float64], score: str) -> None:
-    """Add ``(1 + #{calibration scores >= score}) / (m + 1)``, found by narrowing: few nodes, and few numbers a row."""
+    """Add ``(1 + #{calibration scores >= score}) / (m + 1)``, found by narrowing: few nodes, few numbers a row."""
     m = len(calibration)
     n_steps = 2 if m <= _MANY else 3
     width = math.ceil(m ** (1 / n_steps))

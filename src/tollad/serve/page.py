@@ -1,4 +1,4 @@
-"""The page for people: one document with its script and style within, of a server or of a folder."""
+"""The page for people, of a server or of a folder: one document that contains its script and style."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-# What speaks to the model comes first; what is shown is the same for both.
+# First the scripts that talk to the model, which differ; then those that show results, which are the same.
 _OF_SERVER = ("text.js", "server.js")
 _OF_FOLDER = ("text.js", "values.js", "pixels.js", "graph.js")
 _SHOWN = ("whole.js", "page.js")
 
 
 def page() -> tuple[bytes, dict[str, str]]:
-    """Return the document of a server, and headers that let it run its own script only and reach no other server."""
+    """Return the document of a server, and headers that allow only its own script and no other server."""
     text, policy = _document(_OF_SERVER)
     return text.encode(), {
         "content-security-policy": f"{policy}; frame-ancestors 'none'",
@@ -32,7 +32,7 @@ def folder_page(known: Mapping[str, Any], runtime: str) -> bytes:
     Parameters
     ----------
     known : mapping of JSON values
-        What the page has to know of the model, see `tollad.serve.folder.described`.
+        What the page must know of the model, see `tollad.serve.folder.described`.
     runtime : str
         Name of the script.
     """
@@ -44,7 +44,7 @@ def folder_page(known: Mapping[str, Any], runtime: str) -> bytes:
 
 
 def _document(names: tuple[str, ...], also: str = "") -> tuple[str, str]:
-    """Return the document with these scripts, and what it may do; `also` are further sources of scripts."""
+    """Return the document with these scripts, and its content security policy. `also` adds sources of scripts."""
     folder = resources.files("tollad.serve") / "web"
     parts = [folder.joinpath(name).read_text(encoding="utf-8") for name in (*names, *_SHOWN)]
     script = '\n"use strict";\n' + "\n".join(parts)

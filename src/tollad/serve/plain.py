@@ -1,4 +1,4 @@
-"""A few rows of plain Python values as inputs of a graph: at once, where Arrow's way of reading columns costs more."""
+"""A few rows of plain Python values as inputs of a graph, read directly: reading them through Arrow takes longer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MANY = 1 << 53
 
 
 class _OtherError(Exception):
-    """A value that is read in the usual way."""
+    """A value that must be read through Arrow."""
 
 
 def plain_inputs(rows: Sequence[Any], columns: Sequence[Column]) -> dict[str, NDArray[Any]] | None:
@@ -30,14 +30,14 @@ def plain_inputs(rows: Sequence[Any], columns: Sequence[Column]) -> dict[str, ND
     Parameters
     ----------
     rows : sequence
-        Mappings of names to values, or anything else.
+        Mappings of names to values; anything else gives None.
     columns : sequence of Column
 
     Returns
     -------
     dict of str to ndarray, (n,), or None
-        None if the rows are read, or refused, in the usual way: other columns than those of the fit, and any value that
-        is not a finite number, a text of ASCII, a day like 2024-12-31, a `datetime` without a zone, or None.
+        None if the rows must be read, or refused, through Arrow: those with other columns than at fit, or with a value
+        that is no finite number, ASCII text, day like 2024-12-31, `datetime` without a zone, or None.
     """
     kept = [column for column in columns if column.kind != "drop"]
     names = {column.name for column in kept}

@@ -23,10 +23,10 @@ from tollad.tables.times import days_of
 from tollad.tables.values import read_as
 
 FORMAT = 1
-"""Version of what the metadata of an ONNX file say."""
+"""Version of the metadata in an ONNX file."""
 DIGEST = "tollad.sha256"
 NO_DIGEST = "0" * 64
-# The version of the operators, and who wrote the file.
+# First bytes of an ONNX file of tollad: the version of the operators, and the writer.
 _START = b"\x08\x08\x12\x06tollad"
 TIE = 1e-6
 """Scores that differ by less than this share of their size are ties."""
@@ -34,7 +34,7 @@ TIE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Runtime:
-    """An ONNX file that can score.
+    """Scores by an ONNX file.
 
     Attributes
     ----------
@@ -42,11 +42,11 @@ class Runtime:
     names : tuple of str
         Columns of the rows.
     columns : tuple of Column or None
-        What they are, if they are not all numbers.
+        The columns, if they are not all numbers.
     has_names : bool
         Whether the rows of the fit had names.
     known : dict
-        All that the file says of itself.
+        The metadata of the file.
 
     Examples
     --------
@@ -74,14 +74,14 @@ class Runtime:
         ----------
         path : path
         n_threads : int, default 1
-            Threads of a single call. Several calls may run side by side.
+            Threads of one call. Several calls may run at the same time.
 
         Raises
         ------
         ImportError
             Without onnxruntime.
         ValueError
-            If the file is no such file, or was altered.
+            If it is no ONNX file of tollad, or was altered.
         OSError
             If the file cannot be read.
         """
@@ -116,37 +116,37 @@ class Runtime:
 
     @property
     def kind(self) -> str:
-        """What is scored: "table", "images" or "series"."""
+        """Kind of the samples: "table", "images" or "series"."""
         return str(self.known["kind"])
 
     @property
     def columns_(self) -> list[Column]:
-        """What the columns are; AttributeError where they are all numbers."""
+        """The columns; AttributeError if all are numbers."""
         if self.columns is None:
             raise AttributeError("all columns are numbers")
         return list(self.columns)
 
     @property
     def feature_names_in_(self) -> NDArray[np.object_]:
-        """Names of the columns; AttributeError where the rows of the fit had none."""
+        """Names of the columns; AttributeError if the rows of the fit had none."""
         if not self.has_names:
             raise AttributeError("the rows of the fit had no names")
         return np.array(self.names, dtype=object)
 
     @property
     def source_(self) -> Source | None:
-        """What the commands know of the file of the fit."""
+        """How the file of the fit was read; None for a fit from Python."""
         source = self.known.get("source")
         return None if source is None else Source.from_json(source)
 
     @property
     def decision_(self) -> Runtime:
-        """What tells anomalies by their scores."""
+        """The object that tells anomalies by their scores: this one."""
         return self
 
     @property
     def threshold(self) -> float:
-        """Rows with a score above this are anomalies, but for ties."""
+        """Rows with a score above this, and no tie with it, are anomalies."""
         return float(self.known["threshold"])
 
     def anomaly_score(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -155,11 +155,11 @@ class Runtime:
         return np.asarray(scores, dtype=np.float64)
 
     def is_anomaly(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which scores lie above the threshold, as the labels have it: (n,)."""
+        """Return which scores lie above the threshold and are no ties, like the labels: (n,)."""
         return scores - np.abs(scores) * TIE > self.threshold
 
     def feed(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
-        """Return the inputs of the graph for rows as the product reads them.
+        """Return the inputs of the graph for rows.
 
         Parameters
         ----------
@@ -212,7 +212,7 @@ class Runtime:
         X : array-like or frame
             As in `feed`.
         threshold : float, optional
-            In place of the model's own: rows with a higher score are anomalies.
+            Rows with a higher score are anomalies; by default the model's own threshold.
 
         Returns
         -------
@@ -245,7 +245,7 @@ class Runtime:
 
 
 def is_onnx(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file is an ONNX file, by its ending or, of ours, its first bytes."""
+    """Return whether a file is an ONNX file: by its ending or, if tollad wrote it, by its first bytes."""
     if os.fspath(path).endswith(".onnx"):
         return True
     try:
@@ -256,10 +256,10 @@ def is_onnx(path: str | os.PathLike[str]) -> bool:
 
 
 def _check_digest(data: bytes, name: str) -> None:
-    """Raise ValueError for what is no file of ours, or was altered."""
+    """Raise ValueError for a file that tollad did not write, or that was altered."""
     key = DIGEST.encode()
     at = data.rfind(key)
-    # A string of the metadata is its key, a byte that says which field, one that says how long, and the text.
+    # A string in the metadata is stored as its key, a byte for the field, a byte for the length, and the text.
     start = at + len(key) + 2
     digest = data[start : start + 64]
     if at < 0 or len(digest) < 64:

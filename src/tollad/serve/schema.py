@@ -1,4 +1,4 @@
-"""What requests and answers look like, as OpenAPI has it: rows by the columns of each model."""
+"""The OpenAPI description of requests and answers, with the columns of each model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _REFUSALS = {
 
 
 def with_models(base: dict[str, Any], models: Mapping[str, Served]) -> dict[str, Any]:
-    """Return a description of the service with the paths and the rows of its models.
+    """Return the description of the service, with the paths and rows of its models.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the service says of itself: metrics for Prometheus, and a line of JSON for each request, without data."""
+"""Metrics for Prometheus, and a line of JSON in the log for each request, without data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_IDENTITY = 64
 
 
 class Metrics:
-    """What Prometheus is told."""
+    """The metrics for Prometheus."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -36,7 +36,7 @@ class Metrics:
         )
 
     def text(self) -> bytes:
-        """Return all metrics as Prometheus reads them: those of all processes that count together."""
+        """Return the metrics of all processes in the format of Prometheus."""
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return generate_latest(self.registry)
         of_all = CollectorRegistry()
@@ -51,7 +51,7 @@ def log(record: Mapping[str, Any]) -> None:
 
 
 class Requests:
-    """Requests are counted, timed, logged and answered with their identity: the client's own, or a new one."""
+    """Counts, times and logs requests. Each answer has an identity: the client's own, or a new one."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: Mapping[Any, str]) -> None:
         self._app, self._metrics, self._paths = app, metrics, paths

@@ -1,4 +1,7 @@
-"""One thread that scores: what waits at the same time is scored together, and each gets the bits it would get alone."""
+"""One thread that scores.
+
+Requests that wait at the same time are scored together; each gets the bits it would get alone.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,20 @@ from tollad.serve.limits import RefusedError
 from tollad.serve.models import Loaded, Served
 
 _MOST_ROWS = 8192
-"""Rows beyond which a batch takes no further request."""
+"""A batch with this many rows takes no further request."""
 _WRONG = (ValueError, TypeError, NotImplementedError, OverflowError)
-"""What is raised for rows that are not as the model expects."""
+"""Errors for rows that the model does not expect."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said of the rows of one request.
+    """The answer to the rows of one request.
 
     Attributes
     ----------
     said : dict of str to ndarray or list, one value a row
     loaded : Loaded
-        Which answered.
+        The model that answered.
     """
 
     said: dict[str, Any]
@@ -41,7 +44,7 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One request: a model, how its rows are read, and where the answer goes."""
+    """One request: its model, the reader of its rows, and the future of its answer."""
 
     model: Served
     read: Callable[[Loaded], Any]
@@ -51,25 +54,26 @@ class Job:
 
 
 class Worker:
-    """The thread, which begins with the first request.
+    """The thread that scores. It starts with the first request.
 
     Parameters
     ----------
     tell : callable
-        Is called once for each batch.
+        Called once for each batch.
     """
 
     def __init__(self, tell: Callable[[], None]) -> None:
         self._tell, self._jobs, self._lock = tell, queue.SimpleQueue[Job](), threading.Lock()
-        self._thread: threading.Thread | None = None  # one that is made before a fork cannot run after it
+        self._thread: threading.Thread | None = None  # a thread started before a fork would not run after it
 
     async def answer(self, model: Served, read: Callable[[Loaded], Any], n_reasons: int = 0) -> Answer:
-        """Return what a model says of the rows that `read` gives, and that many reasons, or what `read` answers.
+        """Return the answer of a model to the rows from `read`, with `n_reasons`; or the answer that `read` returns.
 
         Raises
         ------
         RefusedError
-            If `read` raises it, or as 422 with the sentence of any error for rows that are not as the model expects.
+            If `read` raises it; and with the status 422 for rows that the model does not expect, with the sentence of
+            their error.
         """
         with self._lock:
             if self._thread is None:
@@ -85,7 +89,7 @@ class Worker:
             self._answer(self._waiting())
 
     def _waiting(self) -> list[tuple[Job, Answer | Exception | tuple[Loaded, Inputs]]]:
-        """Return requests with their rows, once there is one, and all others that wait by then."""
+        """Wait for a request. Return it with all others that wait by then, and their rows."""
         taken, n_rows, job = [], 0, self._jobs.get()
         while True:
             begun = _begun(job)
@@ -114,7 +118,7 @@ class Worker:
 
 
 def _begun(job: Job) -> Answer | Exception | tuple[Loaded, Inputs]:
-    """Return the rows of a request as an engine takes them, its answer if it is one by itself, or why there is none."""
+    """Return the rows of a request as inputs of an engine, its answer if the reader gave one, or the error."""
     loaded = job.model.loaded
     try:
         rows = job.read(loaded)
@@ -127,7 +131,7 @@ def _begun(job: Job) -> Answer | Exception | tuple[Loaded, Inputs]:
         return RefusedError(422, str(error))
     except MemoryError:
         return RefusedError(413, "the rows need more memory than there is; send fewer at once")
-    except Exception as error:  # noqa: BLE001 - a mistake of ours ends this request, and not the thread
+    except Exception as error:  # noqa: BLE001 - a bug must end this request, and not the thread
         return error
 
 
@@ -143,7 +147,7 @@ def _explained(loaded: Loaded, rows: Any, n_reasons: int) -> Answer:
 
 
 def _scored(loaded: Loaded, waiting: Sequence[tuple[Job, Inputs]]) -> list[tuple[Job, Answer | Exception]]:
-    """Score the rows of requests together, and give each its own."""
+    """Score the rows of requests together, and return the answer of each."""
     given = [inputs for _, inputs in waiting]
     joined = given[0]
     if len(given) > 1:

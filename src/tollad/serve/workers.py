@@ -1,4 +1,4 @@
-"""Several processes that answer on one socket, share the memory of the models, and add up what they count."""
+"""Several processes that answer on one socket, share the memory of the models, and add up their metrics."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 _PAUSE = 1.0
-"""Seconds before a process that died is replaced, lest one that cannot live is started without end."""
+"""Seconds before a process that died is replaced, so that one that always dies is not started in a tight loop."""
 
 
 @contextmanager
 def counting_together() -> Iterator[None]:
-    """Let the processes that are started within the block add up their metrics.
+    """Add up the metrics of processes that are started within the block.
 
-    It must be entered before prometheus_client is imported, which reads the variable then.
+    Enter it before prometheus_client is imported: the package reads its environment variable at import.
     """
     with tempfile.TemporaryDirectory(prefix="tollad-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
@@ -33,13 +33,14 @@ def counting_together() -> Iterator[None]:
 def run(n: int, work: Callable[[], None]) -> NoReturn:
     """Run `work` in `n` forked processes until this one is interrupted; a process that dies before is replaced.
 
-    SIGHUP is handed on to all. When this process is interrupted, or dies, all get SIGTERM; they are waited for.
+    All get the SIGHUP that this process gets. When this process is interrupted or dies, all get SIGTERM, and it waits
+    for them.
 
     Parameters
     ----------
     n : int
     work : callable
-        Ends when its process gets SIGTERM.
+        Must end when its process gets SIGTERM.
 
     Raises
     ------
@@ -67,18 +68,18 @@ def run(n: int, work: Callable[[], None]) -> NoReturn:
 
 
 def _started(work: Callable[[], None], ours: int, theirs: int) -> int:
-    """Fork a process that works, and ends with this one; return its number."""
+    """Fork a process that runs `work` and ends with this one; return its process id."""
     process = os.fork()
     if process:
         return process
     try:
-        os.setpgid(0, 0)  # Ctrl-C reaches the parent only, which then ends all
+        os.setpgid(0, 0)  # Ctrl-C then reaches the parent only, which ends all
         os.close(theirs)
         threading.Thread(target=_end_with_parent, args=(ours,), daemon=True).start()
         work()
     except KeyboardInterrupt:
         pass
-    except BaseException as error:  # noqa: BLE001 - it is told here, for nothing may run what the parent is to run
+    except BaseException as error:  # noqa: BLE001 - printed here: the child must never run the code of the parent
         sys.stderr.write(f"a worker failed: {error!r}\n")
     finally:
         sys.stderr.flush()
@@ -86,7 +87,7 @@ def _started(work: Callable[[], None], ours: int, theirs: int) -> int:
 
 
 def _end_with_parent(pipe: int) -> None:
-    os.read(pipe, 1)  # nothing is ever written: it returns when the parent is gone
+    os.read(pipe, 1)  # nothing is ever written, so this returns when the parent is gone
     os.kill(os.getpid(), signal.SIGTERM)
 
 

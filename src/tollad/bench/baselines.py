@@ -18,14 +18,14 @@ from tollad.bench.protocols import Task
 from tollad.bench.results import Row
 from tollad.bench.spec import Baseline
 
-# Names in the first results. Their identities depend on them, so they stay.
+# Names in the first results. The identities of results depend on them, so they stay.
 _METHODS = {"mean": "DistanceToMean", "pca": "PrincipalComponents", "knn": "NearestNeighbours"}
 
 
 def measure(baseline: Baseline, task: Task, *, checkpoint: Path | None = None, deadline: float = float("inf")) -> Row:
-    """Return the row of the results. What it measures needs no label, so it stands under "last".
+    """Return the row of the results. A baseline chooses nothing by labels, so its measures stand under "last".
 
-    It takes seconds, so that no state is kept and the deadline does not matter.
+    It takes seconds, so it keeps no state and ignores the deadline.
 
     Raises
     ------
@@ -66,6 +66,6 @@ def measure(baseline: Baseline, task: Task, *, checkpoint: Path | None = None, d
 
 
 def _rows(baseline: Baseline, task: Task, rows: NDArray[Any]) -> NDArray[Any]:
-    """Return rows as the baseline takes them, flat, so that "standardised" standardises each pixel by itself."""
+    """Return the input of the baseline. Rows are flat, so "standardised" standardises each pixel by itself."""
     prepared = task.preprocessing(rows) if baseline.rows == "preprocessed" else rows
     return np.asarray(prepared, np.float64).reshape(len(rows), -1)

@@ -1,4 +1,4 @@
-"""How long things take on a device, and how long a stack is going to take."""
+"""Time calls on a device, and estimate the time of a stack."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import torch
 
 from tollad.bench.spec import Run
 
-# Calls are repeated until they take so many seconds together. A call that takes longer than this is timed once.
+# A call is repeated until the calls together take this many seconds. A call that takes longer is timed once.
 _TIMED = 0.5
 _LONG_CALL = 10.0
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that a stack takes: a step of training, all validation rows once (0 without such), all test rows once."""
+    """Seconds that a stack takes for a step, for all validation rows (0 without any), and for all test rows."""
 
     step: float
     validation: float
     test: float
 
     def seconds(self, run: Run, done: int = 0) -> float:
-        """Return how long a stack of such runs takes, when so many of its steps are done."""
+        """Return the seconds that a stack of such runs still takes after `done` steps."""
         left = run.steps - done
-        # The test rows are scored by the last weights and, where there is a validation, by the best.
+        # The test rows are scored with the last weights and, if there is a validation, also with the best.
         tests = 2 if self.validation else 1
         return left * self.step + left // run.validate_every * self.validation + tests * self.test
 
 
 class Clock:
-    """Seconds between marks, by the clock of the device if that computes asynchronously."""
+    """Seconds between marks; by the clock of the device if it computes asynchronously."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -56,7 +56,7 @@ class Clock:
     def seconds_of(self, call: Callable[[], object]) -> float:
         """Return the seconds of a call, averaged over many if it is short; waits for the device."""
         start = self.mark()
-        call()  # the first call reserves memory and lets cuDNN choose its algorithm
+        call()  # in the first call, memory is reserved and cuDNN chooses its algorithm
         once = self.between(start, self.mark())
         if once > _LONG_CALL:
             return once

@@ -1,6 +1,6 @@
-"""The page `docs/comparison.md`: the methods that the paper quotes, measured under one protocol, and what that shows.
+"""The page `docs/comparison.md`: the methods that the paper quotes, measured under one protocol, and conclusions.
 
-Every sentence of its conclusions is made from cells and names them.
+Every conclusion is computed from cells of the tables and names them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tollad.bench.spec import role_of, work_of
 from tollad.bench.tables import AVERAGE, Method, Table
 
 _PREFACE = Path(__file__).parent / "comparison.md"
-# A cell counts as reproduced within so many published standard deviations plus points.
+# A cell counts as reproduced if it differs by at most this many published standard deviations plus this many points.
 _DEVIATIONS, _POINTS = 2.0, 1.0
-# A cell of random splits needs at least so many to count.
+# A cell of random splits counts only with at least this many splits.
 _LEAST_SPLITS = 10
 
 
 def to_page(tables: Iterable[Table], rows: Sequence[Row]) -> str:
-    """Return the page of Markdown: a section for each table of which another method was measured."""
+    """Return the page in Markdown, with a section for each table that has a measured method other than the paper's."""
     sections = [_section(table, rows) for table in tables if any(method.role == "compared" for method in table.methods)]
     return "\n".join([_PREFACE.read_text(encoding="utf-8"), *(section for section in sections if section)])
 
@@ -54,7 +54,7 @@ def _compared(table: Table, name: str) -> Method | None:
 
 
 def _is_line(table: Table, line: Line) -> bool:
-    """Whether it is of the paper's own method or a reference line."""
+    """Whether a line is of the paper's own method or a reference line."""
     method = next(method for method in table.methods if method.name == line.method)
     return method.role in ("own", "reference")
 
@@ -128,5 +128,5 @@ def conclusions(report: Report) -> list[str]:
 
 
 def _suffices(table: Table, cell: str, n: int | None) -> bool:
-    """Whether so many repetitions say something: F1 on one split of few anomalies does not."""
+    """Whether `n` repetitions are enough for a conclusion. For F1 on random splits with few anomalies, one is not."""
     return "split_seed" not in table.cells[cell].vary or (n or 0) >= _LEAST_SPLITS

@@ -18,7 +18,7 @@ Part: TypeAlias = Literal["validation", "test"]
 
 
 class Held:
-    """The rows of one part for all members, (M or 1, n, ...), of which a slice of rows is asked for."""
+    """The rows of one part for all members, (M or 1, n, ...), to be sliced along the rows."""
 
     def __init__(self, rows: Tensor) -> None:
         self._rows = rows
@@ -31,13 +31,13 @@ class Held:
 
 
 class DeviceRows:
-    """What the members of a stack train on and are measured on, each with a task of its own.
+    """The rows for training and measuring the members of a stack, each with a task of its own.
 
     Parameters
     ----------
     tasks : sequence of M Tasks
-        Of one data set and protocol, so that rows have one shape and parts one length. Equal tasks should be one
-        object: their rows are then held once.
+        All of one data set and protocol, so that rows have one shape and parts one length. Equal tasks should be one
+        object, whose rows are then held once.
     device : torch.device
     """
 
@@ -55,7 +55,7 @@ class DeviceRows:
         for part in self._measured():
             held = {id(getattr(t, part)): t for t in tasks}
             rows = {key: self._hold(getattr(t, part), t.preprocessing) for key, t in held.items()}
-            # Members of one set of rows share it; the axis of members then has length 1.
+            # If all members have the same rows, they are held once, with a member axis of length 1.
             chosen = list(rows.values()) if len(rows) == 1 else [rows[id(getattr(t, part))] for t in tasks]
             self._parts[part] = Held(torch.stack(chosen))
             labels = np.stack([getattr(t, f"{part}_labels") == 1 for t in tasks])
@@ -67,10 +67,10 @@ class DeviceRows:
         Parameters
         ----------
         batch_size : int
-            At most the rows that the smallest task trains on.
+            At most the number of training rows of the smallest task.
         seeds : sequence of M ints
         steps_at_once : int, default 20
-            As of `tollad.training.batches.Batches`.
+            As in `tollad.training.batches.Batches`.
 
         Raises
         ------
@@ -93,14 +93,14 @@ class DeviceRows:
         return self._labels[part]
 
     def prepare(self, rows: Tensor) -> Tensor:
-        """Return rows as the network takes them: (M or 1, B, *shape) of float32."""
+        """Return rows as network inputs: (M or 1, B, *shape) of float32."""
         return self._prepare(_channels_first(rows))
 
     def _measured(self) -> tuple[Part, ...]:
         return ("test",) if self._tasks[0].validation is None else ("validation", "test")
 
     def _hold(self, rows: NDArray[Any], preprocessing: Preprocessing) -> Tensor:
-        """Rows as they wait on the device: images as bytes, channels last; tables preprocessed."""
+        """Return rows as held on the device: images as bytes, channels last; tables preprocessed."""
         if rows.dtype != np.uint8:
             return torch.from_numpy(preprocessing(rows).astype(np.float32)).to(self._device)
         return torch.tensor(rows).permute(0, 2, 3, 1).contiguous().to(self._device)
@@ -112,8 +112,8 @@ class Prepare:
     Parameters
     ----------
     preprocessings : sequence of M Preprocessings
-        Of one kind. Rows of kinds "none" and "standardise", tables, pass as they are: they are preprocessed when they
-        are put on the device, in double precision.
+        All of one kind. Rows of the kinds "none" and "standardise", which are tables, are returned unchanged: they were
+        preprocessed in double precision when they were put on the device.
     device : torch.device
     """
 
@@ -125,7 +125,7 @@ class Prepare:
         self._constants: tuple[Tensor, ...] = ()
         if self._kind in ("scale", "contrast"):
             constants = [preprocessing.constants for preprocessing in preprocessings]
-            # With equal constants, rows that all members share are prepared once and not M times.
+            # With equal constants, rows that all members share are prepared once, not M times.
             constants = constants[:1] if len(set(constants)) == 1 else constants
             self._constants = tuple(c.view(-1, 1, 1, 1, 1) for c in torch.tensor(constants, device=device).T)
 
@@ -136,7 +136,7 @@ class Prepare:
         first, second = self._constants
         if self._kind == "scale":
             return x.float().div_(255).sub(first).div_(second)
-        # The sum of bytes is exact, so that an image of one value becomes exactly 0.
+        # The sum of bytes is exact, so an image of one value becomes exactly 0.
         x = x - x.sum((2, 3, 4), keepdim=True) / x[0, 0].numel()
         size = x.abs().mean((2, 3, 4), keepdim=True)
         x /= torch.where(size == 0, 1, size)
@@ -144,5 +144,8 @@ class Prepare:
 
 
 def _channels_first(rows: Tensor) -> Tensor:
-    """Images (M, B, H, W, C) as (M, B, C, H, W), a view that keeps channels last in memory; tables as they are."""
+    """Return images (M, B, H, W, C) as (M, B, C, H, W), a view that keeps channels last in memory.
+
+    Tables stay as they are.
+    """
     return rows.permute(0, 1, 4, 2, 3) if rows.ndim == 5 else rows

@@ -29,7 +29,7 @@ from tollad.training.drive import resume
 from tollad.training.loop import Precision
 from tollad.training.session import Session
 
-# Rows of each member that are scored at once: few enough that intermediate values stay in the cache of a CPU.
+# Rows of each member that are scored at once. On a CPU they are few, so that intermediate values stay in the cache.
 _BLOCK = {"cpu": 100, "cuda": 2000}
 _DENSE_BLOCK = 10_000
 # Seconds between two saves of the state.
@@ -50,7 +50,7 @@ def execute(
     """Train runs as one stack and return a row for each.
 
     Every `validate_every` steps the validation rows are scored in evaluation mode; the weights are kept when the metric
-    is strictly above all earlier ones and 0. So the earliest best wins. A member whose loss or scores are no longer
+    is strictly above 0 and all earlier metrics. So the earliest best wins. A member whose loss or scores are no longer
     finite gets a row with an error; the other members are not affected.
 
     Parameters
@@ -58,26 +58,27 @@ def execute(
     runs : sequence of M Runs
         Alike in `tollad.bench.spec.SHARED`.
     tasks : sequence of M Tasks
-        Theirs; equal ones should be one object.
+        The task of each run. Equal tasks should be one object.
     device : torch.device
         A CPU or a CUDA device.
     checkpoint : Path, optional
-        Where the state is saved about every minute, and from where it goes on. Removed by the caller, once the rows are
-        safe. One that cannot be used is ignored, with a warning.
+        File to which the state is saved about every minute, and from which an interrupted training goes on. The caller
+        removes it once the rows are safe. A file that cannot be used is ignored, with a warning.
     deadline : float
-        By `time.monotonic`: training stops there, its state saved.
+        By `time.monotonic`. Training saves its state and stops then.
     progress : callable
-        Called about every minute with the steps done and the last validation metrics, none without a validation.
+        Called about every minute with the steps done and the last validation metrics (empty without a validation).
 
     Returns
     -------
     list of M rows, or None
-        See `docs/reproduction.md` for what a row holds. None when stopped at the deadline.
+        `docs/reproduction.md` describes a row. None if the deadline came first.
 
     Raises
     ------
     ValueError
-        If the runs differ in what a stack shares, do not suit the tasks, or the device is of another type.
+        If the runs differ in a field that a stack shares, do not suit the tasks, or the device is no CPU or CUDA
+        device.
     """
     _check(runs, device)
     with machine.products(runs[0].precision):
@@ -96,7 +97,7 @@ def execute(
 def measure_pace(runs: Sequence[Run], tasks: Sequence[Task], device: torch.device) -> Pace:
     """Time a few steps of a stack and the scoring of a block of rows. Nothing is kept.
 
-    Parameters and errors as of `execute`.
+    Parameters and errors as in `execute`.
     """
     _check(runs, device)
     with machine.products(runs[0].precision):
@@ -118,7 +119,7 @@ def _identity(runs: Sequence[Run]) -> str:
 
 
 class _Training:
-    """A stack in training and what is measured of it."""
+    """A stack in training, and its measurements."""
 
     def __init__(self, runs: Sequence[Run], tasks: Sequence[Task], device: torch.device) -> None:
         first, shape = runs[0], tasks[0].train.shape[1:]
@@ -144,19 +145,19 @@ class _Training:
         self._clock = Clock(device)
         self._since = self._clock.mark()
         self._seconds: dict[str, list[float]] = {"training": [], "validation": []}
-        # Wall and processor seconds of earlier calls, and the time at which this one began.
+        # Wall and processor seconds of earlier calls, and the start of this one.
         self._spent = np.zeros(2)
         self._began = np.array([time.perf_counter(), time.process_time()])
         self._keep_times()
 
     def resume(self, saved: Checkpoint) -> None:
-        """Go on from what was saved, if there is something."""
+        """Go on from the saved state, if there is one."""
         if resume(self._session, saved):
             self._seconds = self._session.notes["seconds"]
             self._spent = np.array(self._session.notes["spent"])
 
     def run(self, saved: Checkpoint | None, deadline: float, progress: Progress) -> bool:
-        """Train to the end; False when the deadline came first."""
+        """Train to the end. Return False if the deadline came first."""
         self._since = self._clock.mark()
         told_at = time.monotonic()
 
@@ -197,7 +198,7 @@ class _Training:
         return rows
 
     def pace(self) -> Pace:
-        """Time steps and the scoring of a block; of no use for training afterwards."""
+        """Time training steps and the scoring of a block. The stack cannot be trained afterwards."""
         steps = self._session.trial()
         step = self._clock.seconds_of(lambda: next(steps))
         block = Held(self._rows.part("test")[: self._block])
@@ -222,7 +223,7 @@ class _Training:
         return value
 
     def _scores(self, part: Part) -> Tensor:
-        """Anomaly scores in evaluation mode, (M, n)."""
+        """Return anomaly scores in evaluation mode, (M, n)."""
         return self._score(self._rows.part(part))
 
     def _score(self, rows: scoring.Sliced) -> Tensor:
@@ -241,14 +242,14 @@ class _Training:
         self._keep_times()
 
     def _keep_times(self) -> None:
-        """Let a checkpoint hold them."""
+        """Put the times into the notes of the session, so that a checkpoint holds them."""
         self._session.notes.update(seconds=self._seconds, spent=self._total_spent().tolist())
 
     def _total_spent(self) -> NDArray[np.float64]:
         return self._spent + np.array([time.perf_counter(), time.process_time()]) - self._began
 
     def _outcome(self, member: int, tested: dict[str, float]) -> Row:
-        """What a member reached, by both selections."""
+        """Return the results of a member by both selections."""
         history = self._session.history
         validation = [values[member] for values in history.held_out]
         best_step, best = self._session.best[member]
@@ -269,7 +270,7 @@ class _Training:
         }
 
     def _common(self) -> Row:
-        """What the rows of a stack have in common: how long it took, on what."""
+        """Return the part of a row that all members share: the times, the device and the versions."""
         first, n_members, device = self._runs[0], len(self._runs), self._stack.device
         wall, cpu = self._total_spent().tolist()
         step = float(np.median(self._seconds["training"])) / first.validate_every
@@ -280,7 +281,7 @@ class _Training:
         return {
             "metric": self._tasks[0].metric,
             "members": n_members,
-            # Of the whole stack.
+            # Times of the whole stack.
             "seconds": {
                 "wall": wall,
                 "cpu": cpu,
@@ -290,7 +291,7 @@ class _Training:
             "flops": {
                 "step": flops,
                 "per_second": flops / step,
-                # A device that only emulates a precision is faster in float32.
+                # A device that only emulates the precision is faster in float32.
                 "peak_per_second": max(machine.peak_flops(device, p) for p in {first.precision, "float32"}),
             },
             "device": machine.describe(device),
@@ -301,7 +302,7 @@ class _Training:
 
 
 def _all_metrics(labels: Tensor, scores: Tensor) -> list[dict[str, float]]:
-    """Every metric of `tollad.metrics` that needs no threshold, for each member; none where a score is not finite."""
+    """Return the metrics of `tollad.metrics` without a threshold by member; none if a score is not finite."""
     rows = zip(labels.cpu().numpy(), scores.double().cpu().numpy(), strict=True)
     return [metrics.measure_all(own, scores=values) if np.isfinite(values).all() else {} for own, values in rows]
 

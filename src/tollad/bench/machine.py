@@ -1,4 +1,4 @@
-"""What runs computed on: the device by name, its speed at matrix products, and what a network asks of it."""
+"""The device of runs: its name, its speed in matrix products, and the operations of a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tollad.bench.spec import Precision
 from tollad.method import networks
 from tollad.method.networks import Autoencoder
 
-# Sides of the matrices whose product is timed: large enough for the device, small enough for a second.
+# Sides of the matrices whose product is timed: large enough to use the device fully, small enough to take a second.
 _SIDE = {"cpu": 512, "cuda": 8192}
 _REPEATS = 5
 
@@ -43,7 +43,7 @@ def versions() -> dict[str, str]:
 
 @contextmanager
 def products(precision: Precision) -> Iterator[None]:
-    """Set how float32 products are computed within the block: in full, or in TF32 where the device has it."""
+    """Set how float32 products are computed within the block: in full precision, or in TF32 if the device has it."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     # By default cuDNN computes convolutions in TF32, which is not float32.
@@ -58,11 +58,11 @@ def products(precision: Precision) -> Iterator[None]:
 def peak_flops(device: torch.device, precision: Precision) -> float:
     """Measure the FLOP/s of a large matrix product: an upper bound for every network.
 
-    It is measured once a process, since it takes as long as a small run.
+    It is measured once in each process, since it takes as long as a small run.
     """
     side = _SIDE[device.type]
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    # Random numbers: zeros or ones draw less power, and so run faster.
+    # Random numbers: zeros or ones would need less power and so run faster.
     matrix = torch.rand(side, side, generator=torch.Generator(device), device=device).to(dtype)
     fastest = float("inf")
     with products(precision):
@@ -76,12 +76,12 @@ def peak_flops(device: torch.device, precision: Precision) -> float:
 
 
 def warn_if_slow(device: torch.device, precision: Precision) -> None:
-    """Warn when the device computes slower in a lower precision than in float32: it only imitates it.
+    """Warn if the device computes slower in a lower precision than in float32, which it then only emulates.
 
     Warns
     -----
     UserWarning
-        With both speeds.
+        The message has both speeds.
     """
     if precision == "float32":
         return
@@ -102,7 +102,7 @@ def training_flops(
     Parameters
     ----------
     network, latent_dim, hidden
-        As of a `Run`.
+        As in a `Run`.
     shape : sequence of int
         Of one row.
     batch_size : int

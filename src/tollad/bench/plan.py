@@ -1,4 +1,4 @@
-"""Which runs are trained as one stack."""
+"""Divide runs into stacks."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from collections.abc import Iterable
 from tollad.bench.spec import Run
 from tollad.method.networks import traits_of
 
-# As `benchmarks/plan.py` measures on one thread of a CPU, see `benchmarks/results/plan.jsonl`: a step of B.3 costs a
-# member least in a stack of about 20, a third less than alone, and more again beyond 100. Convolutions of a stack run
-# one after another and gain nothing, while an interruption or a lack of memory would cost all of them.
+# `benchmarks/plan.py` measures this on one thread of a CPU, see `benchmarks/results/plan.jsonl`. A step of the network
+# of table B.3 costs least for each member in a stack of about 20: a third less than alone; beyond 100 the cost rises
+# again. Members with convolutions run one after another, so stacking them gains nothing, while an interruption or a
+# lack of memory would cost all of them.
 _MEMBERS_DENSE = 20
 _MEMBERS_OTHERS = 1
 
 
 def plan(runs: Iterable[Run], n_members: int | None = None) -> list[list[Run]]:
-    """Divide runs into stacks, in the order in which the first run of each comes.
+    """Divide runs into stacks, ordered by the first run of each.
 
-    The same runs always give the same stacks, so that an interrupted one finds its checkpoint.
+    The same runs always give the same stacks, so that an interrupted stack finds its checkpoint.
 
     Parameters
     ----------
     runs : iterable of Run
     n_members : int, optional
-        Members of each stack, at most; by default what was measured to be the fastest on a CPU: 20 for dense networks
-        and 1 for convolutions. On another device `measure_pace` tells.
+        Most members of each stack. The default was measured to be the fastest on a CPU: 20 for dense networks and 1 for
+        convolutions. For another device, use `measure_pace`.
 
     Returns
     -------

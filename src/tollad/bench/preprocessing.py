@@ -1,4 +1,4 @@
-"""How rows become the input of a network in the paper's experiments."""
+"""The preprocessing of rows in the paper's experiments."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _IMAGE_VALUES = 255.0
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How rows become the input of a network; constants were fitted on training rows, or are the paper's.
+    """Turns rows into network inputs. The constants were fitted on training rows, or are the paper's.
 
-    `tollad.methods.scaling.Scaling` is what another method does to its rows by itself: it is fitted there, is part of
-    its recipe, and its arrays are part of its state. Here a protocol decides, the constants are plain numbers of which
-    some are printed in the paper, and `tollad.bench.device_rows.Prepare` computes the same on a device, in single
-    precision. `contrast` is one function for both. What a detector learns of a table, with missing values, flags, views
-    and units, is `tollad.tables.features.Features`.
+    There are two similar classes. `tollad.methods.scaling.Scaling` belongs to another method: it is part of the
+    method's recipe, is fitted there, and its arrays are part of the method's state. `tollad.tables.features.Features`
+    is learnt by a detector from a table, with missing values, flags and views. Here, the protocol decides, and the
+    constants are plain numbers, some of them printed in the paper. `tollad.bench.device_rows.Prepare` computes the same
+    on a device, in single precision.
 
     Attributes
     ----------
@@ -29,8 +29,8 @@ class Preprocessing:
         - "none": as they are.
         - "standardise": (x - mean) / standard deviation of each column; constants are these two, a tuple each.
         - "scale": (x / 255 - mean) / standard deviation; constants are these two numbers.
-        - "contrast": u = x / 255 less its mean over all values of the image, divided by the mean absolute value of what
-          is left; then (u - low) / (high - low), not clipped. Constants are low and high.
+        - "contrast": v = x / 255 less its mean over the image, u = v / mean |v|; then (u - low) / (high - low), not
+          clipped. Constants are low and high.
     constants : tuple
 
     Examples
@@ -58,7 +58,7 @@ class Preprocessing:
 
 
 def standardising(rows: NDArray[np.float64]) -> Preprocessing:
-    """Columns that are constant stay so."""
+    """Return the preprocessing that standardises each column by these rows. Constant columns stay constant."""
     deviation = rows.std(0)
     deviation[deviation == 0] = 1
     return Preprocessing("standardise", (tuple(rows.mean(0).tolist()), tuple(deviation.tolist())))

@@ -1,4 +1,4 @@
-"""Say how long runs are going to take, measured by a few steps of each kind, before they begin."""
+"""Estimate the time of runs before they begin, from a few measured steps of each kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tollad.bench.runner import checkpoint_of, divide, left_of, tasks_of
 from tollad.bench.spec import Run, Work, runs_of
 from tollad.io import artifact
 
-# What is said of work that is no stack, whose steps are not timed.
+# Words for work whose steps are not timed, since it is no stack.
 _ALONE = {
     "baseline": ": not measured, seconds to minutes each",
     "trial": " of other methods: `tollad paper list` says how long each takes",
@@ -33,14 +33,14 @@ def project(
     n_members: int | None = None,
     compare: bool = False,
 ) -> Iterator[str]:
-    """Measure a few steps of each kind of stack and yield, line by line, how long all that is left is going to take.
+    """Measure a few steps of each kind of stack, and yield line by line the estimated time of all work that is left.
 
     Parameters
     ----------
     work, results, device, scratch, missing, n_members
-        As of `tollad.bench.runner.carry_out`.
+        As in `tollad.bench.runner.carry_out`.
     compare : bool, default False
-        Whether to measure a stack of another size as well: of one run where many are planned, of two where one is.
+        Whether to measure a stack of another size as well: one run where many are planned, two where one is planned.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def project(
         yield f"{run.protocol} {run.dataset}, {run.network}, batch {run.batch_size}, {run.precision}: {n_runs}"
         try:
             pace = _pace(found[0], device)
-        except (RuntimeError, MemoryError) as error:  # the run will fail likewise, and keep its error
+        except (RuntimeError, MemoryError) as error:  # the run will fail in the same way, and record its error
             yield f"  cannot be measured: {error}"
             left_out = True
             continue
@@ -101,7 +101,7 @@ def duration(seconds: float) -> str:
 
 
 def _compared(stack: list[Run], pace: Pace, device: torch.device) -> str:
-    """Say what a step takes a run in a stack of another size."""
+    """Compare the time of a step per run with that in a stack of another size."""
     size = len(stack)
     other = stack[:1] if size > 1 else stack * 2
     try:
@@ -118,12 +118,12 @@ def _pace(stack: Sequence[Run], device: torch.device) -> Pace:
 
 
 def _steps_done(checkpoint: Path) -> int:
-    """Return how many steps an interrupted stack has done, else 0."""
+    """Return the number of steps that an interrupted stack has done; 0 without a checkpoint."""
     if not checkpoint.exists():
         return 0
     try:
         return int(artifact.load(checkpoint, "checkpoint")[0]["step"])
-    except (ValueError, KeyError):  # the checkpoint cannot be used, which the run will report
+    except (ValueError, KeyError):  # the checkpoint cannot be used; the run will report it
         return 0
 
 

@@ -27,7 +27,7 @@ Indices: TypeAlias = NDArray[np.int64]
 ARRHYTHMIA_ANOMALIES = (3, 4, 5, 7, 8, 9, 14, 15)
 """The classes of Arrhythmia that are anomalies: 66 of the 452 rows."""
 
-# UCI's columns 11 to 15, the only ones with missing values.
+# UCI's columns 11 to 15, the only columns with missing values.
 _INCOMPLETE = slice(10, 15)
 
 
@@ -38,13 +38,14 @@ class Task:
     Attributes
     ----------
     name : str
-        Protocol, data set and what was chosen, such as ``"one_class/cifar10/1"``.
+        Protocol, data set and choice, such as ``"one_class/cifar10/1"``.
     train : ndarray, shape (n, ...)
         Normal rows: uint8 (n, channels, height, width), or float64 (n, d).
     validation, validation_labels : ndarray or None
-        Rows that may select a checkpoint, and int64 (n,), 1 = anomaly. None if the protocol has no validation.
+        Rows for selecting a checkpoint, and their labels, int64 (n,), 1 = anomaly. None if the protocol has no
+        validation.
     test, test_labels : ndarray
-        Rows, and int64 (n,), 1 = anomaly.
+        Rows, and their labels, int64 (n,), 1 = anomaly.
     preprocessing : Preprocessing
     metric : {"auroc", "f1"}
     cut : float or None
@@ -65,7 +66,7 @@ class Task:
 def one_class(dataset: str, normal: int) -> Task:
     """One class of images is normal, as in Tables 1 to 3, 7 and 8.
 
-    Validation and test hold all classes: most of their rows are anomalies, and of the same classes in both.
+    Validation and test rows are of all classes. So most are anomalies, of the same classes in both.
 
     Parameters
     ----------
@@ -76,13 +77,13 @@ def one_class(dataset: str, normal: int) -> Task:
     Returns
     -------
     Task
-        `train`: the normal class's training images that do not validate. `validation`: 10,000 training images.
-        `test`: the official one. Measured by AUROC.
+        `train`: the training images of the normal class, without those used for validation. `validation`: 10,000
+        training images. `test`: the official test images. The metric is AUROC.
 
     Raises
     ------
     FileNotFoundError
-        If the data set is not there; the message says how to get it.
+        If the data set is missing; the message says how to get it.
     ValueError
         If the set is unknown or holds no images, or has no such class, or a file is not the authors'.
     """
@@ -106,7 +107,7 @@ def one_class(dataset: str, normal: int) -> Task:
 
 
 def official_split(dataset: str) -> Task:
-    """Arrhythmia as the authors' code splits it for Table 4; the row of every seed.
+    """Arrhythmia as the authors' code splits it for Table 4. The split is the same for every seed.
 
     Parameters
     ----------
@@ -115,13 +116,13 @@ def official_split(dataset: str) -> Task:
     Returns
     -------
     Task
-        232 normal rows train; validation and test have 77 normal rows and 13 anomalies each. Raw values. F1 when 85.4 %
-        are called normal.
+        232 normal rows train; validation and test have 77 normal rows and 13 anomalies each. Raw values. The metric is
+        F1 with 85.4 % of the rows called normal.
 
     Raises
     ------
     FileNotFoundError
-        If the data set is not there; the message says how to get it.
+        If the data set is missing; the message says how to get it.
     ValueError
         If it is another set, or a file is not the authors'.
     """
@@ -131,13 +132,13 @@ def official_split(dataset: str) -> Task:
 def random_split(dataset: str, seed: int = 0) -> Task:
     """Arrhythmia in the proportions of `official_split`, split by `seed`, an int in [0, 2**32).
 
-    Errors as of `official_split`, and ValueError for another seed.
+    Errors as in `official_split`, and ValueError for a seed out of range.
     """
     return _arrhythmia_fifths(f"random_split/{seed}", dataset, seed)
 
 
 def alad(dataset: str, seed: int = 0) -> Task:
-    """Arrhythmia as ALAD's column of Table 4 has it: a random half tests, and 15 % of it are called anomalous.
+    """Arrhythmia as in ALAD's column of Table 4: a random half is for testing, and 15 % of it are called anomalous.
 
     Parameters
     ----------
@@ -147,9 +148,9 @@ def alad(dataset: str, seed: int = 0) -> Task:
     Returns
     -------
     Task
-        The normal rows of one half of the 452 rows train, the other half tests. Raw values, no validation.
+        `train`: the normal rows of one half of the 452 rows. `test`: the other half. Raw values, no validation.
 
-    Errors as of `random_split`.
+    Errors as in `random_split`.
     """
     rows, labels = load_arrhythmia("alad", dataset)
     order = np.random.RandomState(seed).permutation(len(rows))
@@ -158,7 +159,7 @@ def alad(dataset: str, seed: int = 0) -> Task:
 
 
 def goad(dataset: str) -> Task:
-    """Arrhythmia as GOAD's column of Table 4 has it: the first half of the normal rows trains, standardised.
+    """Arrhythmia as in GOAD's column of Table 4: the first half of the normal rows is for training, standardised.
 
     Parameters
     ----------
@@ -167,7 +168,7 @@ def goad(dataset: str) -> Task:
     Returns
     -------
     Task
-        The other normal rows and all anomalies test; as many rows are called anomalous as there are anomalies. No
+        `test`: the other normal rows and all anomalies. As many rows are called anomalous as there are anomalies. No
         validation.
 
     Errors as of `official_split`.
@@ -181,7 +182,7 @@ def goad(dataset: str) -> Task:
 
 
 def random_half(dataset: str, seed: int = 0) -> Task:
-    """A table of ADBench: a random half of the normal rows trains, at most 10,000; all others test.
+    """A table of ADBench: a random half of the normal rows, at most 10,000, is for training, all others for testing.
 
     Parameters
     ----------
@@ -192,7 +193,7 @@ def random_half(dataset: str, seed: int = 0) -> Task:
     Returns
     -------
     Task
-        Standardised by the training rows, no validation, measured by AUROC.
+        Standardised by the training rows, without validation. The metric is AUROC.
 
     Raises
     ------
@@ -213,7 +214,7 @@ def random_half(dataset: str, seed: int = 0) -> Task:
 PROTOCOLS: dict[str, Callable[..., Task]] = {
     function.__name__: function for function in (one_class, official_split, random_split, alad, goad, random_half)
 }
-"""All protocols by name. A protocol takes a data set, and `normal` or `seed` if it has such a choice."""
+"""All protocols by name. Each takes a data set, and `normal` or `seed` if it has such a choice."""
 
 
 def make_task(protocol: str, dataset: str, *, normal: int | None = None, seed: int = 0) -> Task:
@@ -226,9 +227,9 @@ def make_task(protocol: str, dataset: str, *, normal: int | None = None, seed: i
     dataset : str
         A key of `CATALOGUE`, or for "random_half" the path of an NPZ file.
     normal : int, optional
-        The normal class, for "one_class" and for nothing else.
+        The normal class, for "one_class" only.
     seed : int in [0, 2**32), default=0
-        Which random split, for protocols that have several. The others accept 0 only.
+        Number of the random split, for protocols with several. The others take 0 only.
 
     Returns
     -------
@@ -237,7 +238,7 @@ def make_task(protocol: str, dataset: str, *, normal: int | None = None, seed: i
     Raises
     ------
     FileNotFoundError
-        If the data set is not there; the message says how to get it.
+        If the data set is missing; the message says how to get it.
     ValueError
         If a name is unknown, the protocol is not one for this set, or `normal` or `seed` do not fit it.
     """
@@ -257,13 +258,13 @@ def make_task(protocol: str, dataset: str, *, normal: int | None = None, seed: i
 
 
 def validation_indices(dataset: str, labels: Indices) -> Indices:
-    """Return which training images validate: a sixth or a fifth of them, by the recipe of the authors' code.
+    """Return the validation images: a sixth or a fifth of the training images, drawn as in the authors' code.
 
     Parameters
     ----------
     dataset : {"mnist", "fashion_mnist", "cifar10", "cifar100"}
     labels : ndarray of int64, shape (n,)
-        Of the official training images; for CIFAR-100 the fine ones.
+        Labels of the official training images; for CIFAR-100 the fine ones.
 
     Returns
     -------
@@ -273,7 +274,7 @@ def validation_indices(dataset: str, labels: Indices) -> Indices:
     Raises
     ------
     ValueError
-        If the set is unknown or holds no images, or there are fewer labels, in all or of a class, than are drawn.
+        If the set is unknown or holds no images, or has too few labels, in all or of a class.
     """
     images = _images_of(dataset, "validation split")
     random = np.random.RandomState(images.seed)
@@ -286,14 +287,14 @@ def validation_indices(dataset: str, labels: Indices) -> Indices:
 
 
 def training_indices(labels: Indices, validation: Indices, normal: int) -> Indices:
-    """The images of the normal class that do not validate, ascending."""
+    """Return the indices of the images of the normal class that are not for validation, ascending."""
     chosen = labels == normal
     chosen[validation] = False
     return np.flatnonzero(chosen)
 
 
 def _images_of(dataset: str, wanted: str) -> Images:
-    """How a set of images is taken; a ValueError for one that holds none."""
+    """Return how a set of images is scaled and split; ValueError for a set without images."""
     images = data_set(dataset).images
     if images is None:
         known = ", ".join(name for name, block in CATALOGUE.items() if block.images is not None)
@@ -302,19 +303,19 @@ def _images_of(dataset: str, wanted: str) -> Images:
 
 
 def class_names(dataset: str) -> tuple[str, ...]:
-    """The classes of which one is normal."""
+    """Return the names of the classes, one of which is normal."""
     classes = CATALOGUE[dataset].classes
     return classes.get("coarse") or classes["class"]
 
 
 def load_images(dataset: str, part: str) -> tuple[NDArray[np.uint8], Indices]:
-    """Images, and the labels of which one is normal."""
+    """Return the images of a part, and their labels by the classes one of which is normal."""
     return load(dataset, part, classes="coarse" if "coarse" in CATALOGUE[dataset].classes else None)
 
 
 @functools.lru_cache(maxsize=2)
 def validation_of(dataset: str, folder: Path) -> tuple[Indices, NDArray[np.uint8]]:
-    """Indices and images of the validation split, which all classes share. `folder` holds the sets: a key only."""
+    """Return indices and images of the validation split, which all classes share. `folder` is only a cache key."""
     images, labels = load(dataset, "train")
     indices = validation_indices(dataset, labels)
     return indices, _fixed(images[indices])
@@ -326,14 +327,14 @@ def _image_preprocessing(dataset: str, normal: int) -> Preprocessing:
 
 
 def extremes_of(dataset: str, normal: int) -> tuple[float, float]:
-    """The least and the largest value of the normal class after `contrast`, images that validate included."""
+    """Return the least and the largest value of the normal class after `contrast`, including validation images."""
     images, labels = load_images(dataset, "train")
     values = contrast(images[labels == normal])
     return float(values.min()), float(values.max())
 
 
 def load_arrhythmia(protocol: str, dataset: str) -> tuple[NDArray[np.float64], Indices]:
-    """The 274 complete attributes, and labels, 1 = anomaly."""
+    """Return the 274 complete attributes, and labels, 1 = anomaly."""
     if dataset != "arrhythmia":
         data_set(dataset)
         raise ValueError(f"the protocol {protocol} is for arrhythmia, not for {dataset}")
@@ -348,9 +349,10 @@ def _arrhythmia_fifths(name: str, dataset: str, seed: int) -> Task:
 
 
 def fifths(labels: Indices, seed: int) -> tuple[Indices, Indices, Indices]:
-    """Training, validation and test rows: of the normal rows and of the anomalies a fifth tests and a fifth validates.
+    """Return training, validation and test rows: of normal rows and of anomalies, a fifth for each of the last two.
 
-    NOTE[DIFF]: the text has 30 % validate; the code, followed here, 20 %. The other anomalies are not used.
+    NOTE[DIFF]: validation has 30 % in the text, and 20 % in the code, which is followed here. The other anomalies are
+    not used.
     """
     random = np.random.RandomState(seed)
     train, validation, test = [], [], []
@@ -376,7 +378,7 @@ def _table_task(
     cut: float | None = None,
     standardise: bool = False,
 ) -> Task:
-    """A task on rows of a table; measured by F1 if there is a cut."""
+    """Return a task on rows of a table. The metric is F1 if there is a cut, else AUROC."""
     return Task(
         name=name,
         train=_fixed(rows[train]),

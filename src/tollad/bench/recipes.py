@@ -1,4 +1,7 @@
-"""How each method of the tables is fitted: the recipe of its source and a reduced one, a TOML file a method."""
+"""How each method of the tables is fitted.
+
+A TOML file for each method holds the recipe of its source and a reduced one.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from typing import Any
 _FOLDER = Path(__file__).parent / "recipes"
 _KEYS = {"method", "source", "protocol", "note", "sets"}
 _SET_KEYS = {"published", "reduced", "minutes", "note"}
-# What a budget may set beside the fields of the method.
+# Keys that a budget may set besides the fields of the method.
 _TRIAL = ("grid", "n_watches", "n_validation", "n_test")
-# Whose recipe suits rows of a kind, the most alike first.
+# Data sets whose recipe suits other rows of their kind, the most similar first.
 _OF_TABLES = ("arrhythmia",)
 _OF_GREY = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 _OF_COLOUR = ("cifar10", "cifar100", "mnist", "fashion_mnist")
@@ -24,19 +27,19 @@ BUDGETS = ("published", "reduced")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one method is fitted.
+    """How one method is fitted, for each data set.
 
     Attributes
     ----------
     method : str
         A class of `tollad.methods`.
     source : str
-        Where its constants are from.
+        The source of its constants.
     protocol : str
-        On what its source measured, in words.
+        The protocol of its source, in words.
     sets : mapping of str to mapping
-        By data set: "published", the fields that its source sets or, where no source has this data set, as `note` says;
-        "reduced", which of them differ in a run that is a matter of minutes on one core; "minutes", by budget.
+        By data set: "published", the fields that its source sets (if no source has this data set, `note` says where
+        they are from); "reduced", the fields that differ in a fit of minutes on one core; "minutes", by budget.
     """
 
     method: str
@@ -46,7 +49,9 @@ class Recipe:
     note: str = ""
 
     def values(self, dataset: str, budget: str) -> dict[str, Any]:
-        """Return what a `tollad.bench.spec.Trial` takes; without a reduced budget the published one is cheap enough.
+        """Return the fields of a `tollad.bench.spec.Trial`.
+
+        If there is no reduced budget, the published one is cheap enough.
 
         Raises
         ------
@@ -64,7 +69,7 @@ class Recipe:
         return {"method": self.method, "settings": found, **own}
 
     def minutes(self, dataset: str, budget: str) -> float | None:
-        """Return how long a fit and its scores take on one core, if it was measured or reckoned."""
+        """Return the minutes of a fit and its scores on one core; None if they were neither measured nor estimated."""
         known = self.sets.get(dataset, {}).get("minutes", {})
         return known.get(budget, known.get("published") if "reduced" not in self.sets.get(dataset, {}) else None)
 
@@ -81,7 +86,7 @@ def read_recipe(name: str) -> Recipe:
     Raises
     ------
     ValueError
-        If there is none, or its file has an unknown key.
+        If there is no such recipe, or its file has an unknown key.
     """
     if name not in names():
         raise ValueError(f"there is no recipe {name!r}; there are {', '.join(names())}")
@@ -93,23 +98,23 @@ def read_recipe(name: str) -> Recipe:
 
 
 def recipe_for(method: str, shape: Sequence[int], budget: str) -> tuple[str, dict[str, Any]]:
-    """Return how to fit a method on rows that are of no paper: as on the data set that is most like them.
+    """Return the recipe for other rows than those of a paper: that of the most similar data set.
 
     Parameters
     ----------
     method : str
         A class of `tollad.methods`.
     shape : sequence of int
-        Of a row, (d,), or of an image, (C, H, W).
+        Shape of a row, (d,), or of an image, (C, H, W).
     budget : str
         One of `BUDGETS`.
 
     Returns
     -------
     dataset : str
-        Whose recipe it is; empty if there is none of such rows.
+        The data set of the recipe; empty if there is none with such rows.
     fields : dict
-        Of the method; all others have their defaults.
+        Fields of the method. All others have their defaults.
     """
     for dataset in _OF_TABLES if len(shape) < 3 else _OF_GREY if shape[0] == 1 else _OF_COLOUR:
         for recipe in map(read_recipe, names()):

@@ -1,4 +1,4 @@
-"""Tables with what was measured beside what was published, as Markdown, CSV or HTML."""
+"""Tables of measured values beside published ones, as Markdown, CSV or HTML."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SELECTIONS = {
     "best_validation": "best validation (uses labelled anomalies)",
     "last": "last step (label-free)",
 }
-"""How a checkpoint is chosen, and how a reader is told."""
+"""The ways to select a checkpoint, with their names for readers."""
 
 _DIFFERENCES = {"best_validation": "difference", "last": "difference_last"}
 _WHAT = {
@@ -32,7 +32,7 @@ _WHAT = {
 
 _Recipe: TypeAlias = tuple[Any, ...]
 
-# Wide tables scroll by themselves, while the columns of the method and of what was measured stay in view.
+# Wide tables scroll on their own, while the column of the method stays in view.
 _STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; color: #222; margin: 2em }
 div { overflow-x: auto }
@@ -46,13 +46,13 @@ tbody th { font-weight: normal; position: sticky; left: 0; background: #fff }
 li { max-width: 60em }
 """
 
-# What opens the page of all tables.
+# The beginning of the page of all tables.
 _PREFACE = Path(__file__).parent / "preface.md"
 
 
 @dataclass(frozen=True)
 class Value:
-    """A mean in %, its standard deviation (ddof 0) where there is one, and over how many results it is taken."""
+    """A mean in %, its standard deviation (ddof 0) if there is one, and the number of results."""
 
     mean: float
     std: float | None = None
@@ -67,14 +67,14 @@ class Line:
     ----------
     method : str
     what : str
-        "published", a selection of `SELECTIONS`, or a difference: "difference" of the best validation, the paper's own
-        selection, and "difference_last" of the last step, for other methods.
+        "published", a selection of `SELECTIONS`, or a difference: "difference" for the best validation, the paper's own
+        selection, and "difference_last" for the last step, for other methods.
     recipe : str
-        How it was measured, such as "float32" or "200 of 2000 steps, bf16"; empty for what was published.
+        How it was measured, such as "float32" or "200 of 2000 steps, bf16"; empty for published values.
     values : mapping of str to Value
         By cell or `AVERAGE`; a cell without a value is absent.
     far : set of str
-        Cells of a difference beyond two published standard deviations + 0.3 points.
+        Cells whose difference exceeds two published standard deviations + 0.3 points.
     """
 
     method: str
@@ -86,7 +86,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Report:
-    """A table with its lines, and in sentences how they were measured and what is missing."""
+    """A table with its lines, and sentences about how they were measured and what is missing."""
 
     table: Table
     lines: tuple[Line, ...]
@@ -94,22 +94,22 @@ class Report:
 
     @property
     def columns(self) -> list[str]:
-        """The cells, and `AVERAGE` where some line has it."""
+        """The cells, and `AVERAGE` if some line has it."""
         averaged = any(AVERAGE in line.values for line in self.lines)
         return [*self.table.cells, *([AVERAGE] if averaged else [])]
 
 
 def collect(table: Table, rows: Iterable[Row]) -> Report:
-    """Put the results that belong to a table beside what was published.
+    """Put the results that belong to a table beside the published values.
 
-    A result belongs to a method when all but its steps, batch size, validations and precision is the method's. Where
-    these differ, it gets lines of its own that say so: nothing is averaged over two recipes.
+    A result belongs to a method if it agrees with it in all but steps, batch size, validations and precision. If these
+    differ, the result gets lines of its own, which say so: no average is taken over two recipes.
 
     Parameters
     ----------
     table : Table
     rows : iterable of rows
-        Of all results; which of two of the same work counts, see `tollad.bench.results.counts`.
+        All results. `tollad.bench.results.counts` says which of two results of the same work counts.
     """
     found = _by_key(rows)
     lines: list[Line] = []
@@ -134,7 +134,7 @@ def collect(table: Table, rows: Iterable[Row]) -> Report:
 
 @dataclass(frozen=True)
 class Group:
-    """The results without an error of one method in one cell by one recipe, seed by seed."""
+    """The results without error of one method in one cell by one recipe, by seed."""
 
     method: str
     cell: str
@@ -143,7 +143,7 @@ class Group:
 
 
 def groups(table: Table, rows: Iterable[Row]) -> list[Group]:
-    """Return the results that belong to a table in groups that differ in the seed only; for which see `collect`."""
+    """Return the results that belong to a table, see `collect`, in groups that differ in the seed only."""
     found = _by_key(rows)
     sorted_out = [
         Group(
@@ -158,7 +158,7 @@ def groups(table: Table, rows: Iterable[Row]) -> list[Group]:
 
 
 def to_markdown(reports: Sequence[Report]) -> str:
-    """Return reports as Markdown, a section each."""
+    """Return reports as Markdown, with a section for each."""
     return "\n".join(_section(report) for report in reports)
 
 
@@ -177,7 +177,7 @@ def _section(report: Report) -> str:
 
 
 def _in_markdown(text: str) -> str:
-    """Return text on one line, in which HTML is shown and not obeyed: names and errors are those of the user."""
+    """Return text on one line, with HTML escaped: names and errors may come from the user."""
     return html.escape(" ".join(text.split()), quote=False)
 
 
@@ -209,7 +209,7 @@ def to_html(reports: Sequence[Report]) -> str:
 
 
 def to_csv(reports: Sequence[Report]) -> str:
-    """Return reports as CSV, a line for each value."""
+    """Return reports as CSV, with a line for each value."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["table", "method", "what", "recipe", "cell", "mean", "std", "n"])
@@ -223,7 +223,7 @@ def to_csv(reports: Sequence[Report]) -> str:
 
 
 def _by_key(rows: Iterable[Row]) -> dict[_Recipe, dict[_Recipe, Row]]:
-    """Return rows by the values that must agree with the table, and among these by recipe."""
+    """Return rows by the values that must agree with the table, and then by recipe."""
     found: dict[_Recipe, dict[_Recipe, Row]] = {}
     for row in rows:
         item = work_of(row)
@@ -243,12 +243,12 @@ _Found: TypeAlias = dict[str, dict[int, Row]]
 
 
 def _measured(table: Table, method: Method, found: Mapping[_Recipe, Mapping[_Recipe, Row]]) -> dict[_Recipe, _Found]:
-    """The rows of a method by recipe, cell and seed; the table's own recipe comes first."""
+    """Return the rows of a method by recipe, cell and seed. The table's own recipe comes first."""
     measured: dict[_Recipe, _Found] = {}
     for cell in table.cells:
         for seed in _seeds(table, method, cell):
             items = {budget: table.repetition(method, cell, seed, budget=budget) for budget in method.budgets}
-            # If two budgets are equal, the result counts for the published one.
+            # If two budgets are equal, a result counts for the published one.
             for item, budget in {item: budget for budget, item in reversed(items.items())}.items():
                 for recipe, row in found.get(_key(item), {}).items():
                     name = recipe if len(method.budgets) == 1 else (budget,)
@@ -282,7 +282,7 @@ def _measured_lines(
 
 
 def value_of(row: Row, selection: str, metric: str) -> float | None:
-    """Return what a row reached on the test rows by a selection; None where that metric was not measured."""
+    """Return the value of a result on the test rows by a selection; None if that metric was not measured."""
     if row[selection] is None:
         return None
     if metric == row.get("metric", metric):
@@ -300,7 +300,7 @@ def _all_published(table: Table) -> set[str]:
 
 
 def _recipe_name(table: Table, method: Method, recipe: _Recipe) -> str:
-    """Name a recipe by its precision and what differs from the table's own; empty for a baseline."""
+    """Name a recipe by its precision and its differences from the table's own; empty for a baseline."""
     if not recipe:
         return ""
     if len(method.budgets) > 1:
@@ -316,11 +316,11 @@ def _recipe_name(table: Table, method: Method, recipe: _Recipe) -> str:
 
 
 def _remark(table: Table, method: Method, recipe: _Recipe, by_cell: _Found) -> str:
-    """Say on what a method was measured, how long it took, what is missing and what failed."""
+    """Say on which device a method was measured, how long it took, what is missing and what failed."""
     rows = [row for found in by_cell.values() for row in found.values()]
     name = ", ".join(part for part in (method.name, _recipe_name(table, method, recipe)) if part)
     on = "; ".join(sorted({_machine(row) for row in rows if "device" in row}))
-    # The seconds of a stack are those of all its members together.
+    # The seconds in a row are those of the whole stack.
     hours = sum(row["seconds"]["wall"] / row.get("members", 1) for row in rows if "seconds" in row) / 3600
     spent = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
     remark = f"{name}: on {on}, {spent}{_speed(rows)}." if on else f"{name}: no result."
@@ -337,7 +337,7 @@ def _remark(table: Table, method: Method, recipe: _Recipe, by_cell: _Found) -> s
 
 
 def _speed(rows: Sequence[Row]) -> str:
-    """Say how fast training was beside the fastest product of the device, if the rows tell and are of one device."""
+    """Compare the speed of training with the fastest product of the device; "" if unknown, or if devices differ."""
     flops = [row["flops"] for row in rows if "flops" in row]
     if not flops or len({_machine(row) for row in rows if "device" in row}) > 1:
         return ""
@@ -348,7 +348,7 @@ def _speed(rows: Sequence[Row]) -> str:
 
 
 def _missing(table: Table, method: Method, by_cell: _Found) -> str:
-    """Name the cells and seeds without a result, cells that lack the same seeds together."""
+    """Name the cells and seeds without a result. Cells that lack the same seeds are named together."""
     cells: dict[str, list[str]] = {}
     for cell in table.cells:
         seeds = [seed for seed in _seeds(table, method, cell) if seed not in by_cell.get(cell, {})]
@@ -358,7 +358,7 @@ def _missing(table: Table, method: Method, by_cell: _Found) -> str:
 
 
 def _seeds(table: Table, method: Method, cell: str) -> list[int]:
-    """The repetitions of a cell that differ: a baseline without random splits is the same for every seed."""
+    """Return the repetitions of a cell that differ: a baseline without random splits is the same for every seed."""
     seeds: dict[Work, int] = {}
     for seed in table.repetitions(method, cell):
         seeds.setdefault(table.repetition(method, cell, seed), seed)
@@ -366,14 +366,14 @@ def _seeds(table: Table, method: Method, cell: str) -> list[int]:
 
 
 def _own_recipe(table: Table, method: Method) -> _Recipe:
-    """What the table itself asks for; its cells agree in it."""
+    """Return the recipe of the table itself, in which its cells agree."""
     if len(method.budgets) > 1:
         return method.budgets[:1]
     return table.repetition(method, next(iter(table.cells)), 0).recipe
 
 
 def ranges(numbers: Sequence[int]) -> str:
-    """Return sorted numbers in short.
+    """Return sorted numbers as a short text with ranges.
 
     Examples
     --------
@@ -403,7 +403,7 @@ def _bold(line: Line) -> str:
 
 
 def _cells(line: Line, report: Report) -> list[str]:
-    """The texts after the method's name."""
+    """Return the texts of a line after the method's name."""
     what = _WHAT.get(line.what, line.what)
     counts = sorted({value.n for value in line.values.values() if value.n is not None})
     seeds = "" if not counts else str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
@@ -422,6 +422,6 @@ def _cells(line: Line, report: Report) -> list[str]:
 
 
 def _digits(table: Table) -> int:
-    """How many digits the paper prints after the point."""
+    """Return the number of digits that the paper prints after the point."""
     printed = [p.mean for method in table.methods for p in method.published.values()]
     return max((len(repr(mean).partition(".")[2]) for mean in printed), default=1)

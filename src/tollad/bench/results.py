@@ -1,4 +1,4 @@
-"""Results: one JSON line each, only ever appended, safe with several writers and after a crash."""
+"""Results: a JSON line for each, which is appended and never changed; safe with several writers and after a crash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from tollad.bench.spec import work_of
 
 FORMAT = 1
-"""Version of the lines that this tollad writes, and the newest that it reads."""
+"""Version of the lines that this tollad writes, and the newest version that it reads."""
 
 Row: TypeAlias = dict[str, Any]
 
@@ -22,7 +22,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(descriptor: int, *, wait: bool) -> None:
-        os.lseek(descriptor, 2**31 - 2, os.SEEK_SET)  # a byte that no one reads: locks bind readers there
+        os.lseek(descriptor, 2**31 - 2, os.SEEK_SET)  # a byte that nobody reads: on Windows locks bind readers, too
         msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
 else:
     import fcntl
@@ -55,8 +55,8 @@ class Results:
     def append(self, name: str, rows: Sequence[Row]) -> None:
         """Append rows to ``folder/name.jsonl``. A reader never sees a part of a row.
 
-        If the write fails, as on a full disk, no row is added. If the process is killed or the power fails, the first
-        rows may be there without the others.
+        If the write fails, as on a full disk, no row is added. If the process is killed or the power fails, only the
+        first rows may have been added.
 
         Raises
         ------
@@ -69,7 +69,7 @@ class Results:
         data = "".join(f"{line}\n" for line in lines).encode()
         with self._opened(name) as (path, descriptor):
             _lock(descriptor, wait=True)
-            end = path.read_bytes().rfind(b"\n") + 1  # the rest is an incomplete line of a crash
+            end = path.read_bytes().rfind(b"\n") + 1  # the rest is an incomplete line, left by a crash
             os.ftruncate(descriptor, end)
             os.lseek(descriptor, end, os.SEEK_SET)
             try:
@@ -83,13 +83,13 @@ class Results:
                 raise full from error
 
     def check(self, name: str) -> None:
-        """Make ``folder/name.jsonl`` if it is not there, so that an OSError comes now and not with the results."""
+        """Make ``folder/name.jsonl`` if it is missing, so that an OSError comes now and not with the results."""
         with self._opened(name):
             pass
 
     @contextlib.contextmanager
     def _opened(self, name: str) -> Iterator[tuple[Path, int]]:
-        """Path and descriptor of a file of results."""
+        """Yield path and descriptor of a file of results, locked."""
         path = self.folder / f"{name}.jsonl"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -102,14 +102,16 @@ class Results:
             os.close(descriptor)
 
     def __iter__(self) -> Iterator[Row]:
-        """Yield the rows, file by file in the order of their names. The torn last line of a crash is left out.
+        """Yield the rows, file by file in the order of their names.
 
-        Of several rows of one identity, as when a table was run again, the one that counts is yielded: see `counts`.
+        An incomplete last line, left by a crash, is left out.
+
+        If several rows have one identity, as after a table was run again, the one that counts is yielded, see `counts`.
 
         Raises
         ------
         ValueError
-            If a line is no result or of a newer format.
+            If a line is no result, or has a newer format.
         """
         kept: dict[str, Row] = {}
         for row in self._lines():
@@ -120,24 +122,24 @@ class Results:
 
     def _lines(self) -> Iterator[Row]:
         for path in sorted(self.folder.glob("*.jsonl")):
-            # Read at once: of a line that another process is writing, a later read could see the end only.
+            # Read at once: a second read could see only the end of a line that another process is writing.
             *lines, _ = path.read_bytes().split(b"\n")
             for number, line in enumerate(lines, 1):
                 yield _parse(line, f"{path}, line {number}")
 
     def finished(self) -> set[str]:
-        """Return the identities that have a result without an error, as their values have them today."""
+        """Return the identities with a result without an error. They are computed anew from its values."""
         return {work_of(row).identity for row in self if row["error"] is None}
 
 
 def counts(later: Row, earlier: Row) -> bool:
-    """Return whether the later of two results of the same work is the one that counts: not if it alone failed."""
+    """Return whether the later of two results of one work counts: not if it failed and the earlier did not."""
     return later["error"] is None or earlier["error"] is not None
 
 
 @contextlib.contextmanager
 def claim(path: Path) -> Iterator[bool]:
-    """Lock a file while the block runs, and yield whether it was free. The lock of a dead process is gone."""
+    """Lock a file while the block runs, and yield whether it was free. The lock of a process ends with the process."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)

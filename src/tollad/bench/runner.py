@@ -1,4 +1,4 @@
-"""Carry out runs stack by stack, so that no result is lost or computed twice, however many processes share the work."""
+"""Carry out runs stack by stack. No result is lost or computed twice, even if several processes share the work."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tollad.datasets.catalogue import user_cache
 
 
 class Outcome(NamedTuple):
-    """What became of work.
+    """The outcome of some work.
 
     Attributes
     ----------
     done : bool
-        Whether all of it has a result: False when time ran out, another process is at work or a run failed.
+        Whether all work has a result. It does not if time ran out, another process is at work or a run failed.
     n_failed : int
-        How many runs failed; their rows say why.
+        Number of failed runs; their rows say why.
     """
 
     done: bool
@@ -53,30 +53,30 @@ def carry_out(
     say: Callable[[str], None] = print,
     each: Each | None = None,
 ) -> Outcome:
-    """Train and measure, appending each stack's rows to the results as soon as they are there.
+    """Train and measure. The rows of each stack are appended to the results as soon as it is measured.
 
-    Killed at any time, the same call with `missing` goes on from the last saved state of the stack in flight.
+    If the process was killed, the same call with `missing` goes on from the last saved state of the unfinished stack.
 
     Parameters
     ----------
     work : iterable of Run, Baseline or Trial
     results : Results
-        Rows go to the file named after the run's data set.
+        Rows are appended to the file named after the run's data set.
     device : torch.device
     scratch : Path
         Folder for checkpoints, and for locks.
     missing : bool, default False
-        Whether to leave out work that has a result without an error. This is checked again before each stack, and one
-        that another process works at is left to it. So several processes can share the work.
+        Whether to leave out work that has a result without an error. This is checked again before each stack, and a
+        stack of another process is skipped. So several processes can share the work.
     n_members : int, optional
         Runs trained together, see `tollad.bench.plan.plan`.
     max_minutes : float
-        After these, training stops with its state saved.
+        Minutes after which training saves its state and stops.
     say : callable
-        Told what happens, a line each.
+        Called with a line of text for each event.
     each : Each, optional
-        Who trains, wherever the data are; by default this process. Elsewhere states are saved in the folder `scratch`
-        there, and steps are not told.
+        Carries out the trainings, on machines that have the data; by default this process. On another machine, states
+        are saved in its own folder `scratch`, and steps are not reported.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def carry_out(
     OSError
         If results or states cannot be written; for results before anything is trained.
     """
-    # Not by the monotonic clock, which differs between machines.
+    # By the time of day: the monotonic clock differs between machines.
     deadline = time.time() + 60 * max_minutes
     all_done, is_over, n_failed = True, False, 0
     finished = results.finished if missing else set
@@ -100,10 +100,10 @@ def carry_out(
     in_flight: list[tuple[ExitStack, list[Work]]] = []
 
     def claimed() -> Iterator[tuple[list[Work]]]:
-        """Yield what is left of each group that is free, once it is wanted; it stays locked."""
+        """Yield the unfinished work of each free group when it is asked for. The group stays locked."""
         nonlocal all_done
         for whole in groups:
-            # Locked by the whole group, since which of its runs are left differs between processes and calls.
+            # The lock is that of the whole group: which of its runs are left differs between processes and calls.
             lock = locks.enter_context(ExitStack())
             if not lock.enter_context(claim(scratch / f"{_name_of(whole)}.lock")):
                 say(f"{_describe(whole)}: another process is at it")
@@ -139,46 +139,46 @@ def carry_out(
 
 
 def _say_nothing(_: str) -> None:
-    """Take a line of somebody who cannot be heard."""
+    """Ignore a line: on another machine nobody reads it."""
 
 
 def _carried(
     device: torch.device, scratch: Path, deadline: float, say: Callable[[str], None], members: Sequence[Work]
 ) -> list[Row] | None:
-    """Return the rows of what is carried out together, those of a failure among them; None when time is up."""
+    """Return the rows of a group, including rows of failures; None if time is up."""
     tasks, until = tasks_of(members), time.monotonic() + deadline - time.time()
     try:
         return _measure(members, tasks, device, checkpoint_of(members, scratch), until, say)
     except (ArithmeticError, RuntimeError, MemoryError) as error:
-        # Torch raises these when it fails, mostly for lack of memory. The next stack may be smaller.
+        # Torch raises these when it fails, mostly for lack of memory. The next stack may be smaller and succeed.
         return [failed_row(item, f"{type(error).__name__}: {error}") for item in members]
 
 
 def _forget(members: Sequence[Work], scratch: Path) -> None:
-    """Remove the states of what has its results."""
+    """Remove the saved states of finished work."""
     checkpoint = checkpoint_of(members, scratch)
     for path in (checkpoint, trials.best_of(checkpoint)):
         path.unlink(missing_ok=True)
 
 
 def divide(work: Iterable[Work], n_members: int | None = None) -> list[Sequence[Work]]:
-    """Return what is carried out together: stacks of runs, then baselines and trials one by one.
+    """Divide work into groups that are carried out together: stacks of runs, then baselines and trials one by one.
 
-    All work counts, with a result or not, so that a stack does not depend on what is finished.
+    Finished work is included, so that the stacks do not depend on what is finished.
     """
     items = list(work)
     stacks = plan(runs_of(items), n_members)
-    # The others come last, since runs need the device most.
+    # Runs come first, since they need the device most.
     return [*stacks, *([item] for item in dict.fromkeys(items) if not item.stacks)]
 
 
 def left_of(members: Sequence[Work], finished: set[str]) -> list[Work]:
-    """Return those that are not among the finished ones."""
+    """Return the work that is not finished."""
     return [item for item in members if item.identity not in finished]
 
 
 def checkpoint_of(members: Sequence[Work], scratch: Path) -> Path:
-    """Return where the state of a stack in flight lies."""
+    """Return the path of the saved state of an unfinished stack."""
     return scratch / f"{_name_of(members)}.tollad"
 
 
@@ -187,7 +187,7 @@ def _name_of(members: Sequence[Work]) -> str:
 
 
 def tasks_of(members: Sequence[Work]) -> list[Task]:
-    """Return the task of each run; equal ones are one object."""
+    """Return the task of each run. Equal tasks are one object."""
     made: dict[tuple[object, ...], Task] = {}
     keys = [(run.protocol, run.dataset, run.normal, run.split_seed) for run in members]
     for protocol, dataset, normal, seed in dict.fromkeys(keys):
@@ -207,7 +207,7 @@ def _measure(
     deadline: float,
     say: Callable[[str], None],
 ) -> list[Row] | None:
-    """Return the rows of what is carried out together; None when time is up."""
+    """Return the rows of a group; None if time is up."""
     start = time.monotonic()
     runs = runs_of(members)
 
@@ -223,7 +223,7 @@ def _measure(
     return None if row is None else [row]
 
 
-# How work that is no stack is measured, by its kind.
+# Functions that measure work that is no stack, by its kind.
 _ALONE: dict[str, Callable[..., Row | None]] = {"baseline": baselines.measure, "trial": trials.measure}
 
 

@@ -1,17 +1,17 @@
-"""What decides a measured number, as plain values: a run of the paper's method, a baseline, or a trial of another.
+"""The values that decide a result: of a run of the paper's method, a baseline, or a trial of another method.
 
-The three have one face, by which they are carried out and reported; nobody asks which of them an object is.
+The three have one interface, so that code that carries them out and reports them need not ask which one it has.
 
-- ``identity``, ``kind``: by which results are found.
-- ``role``: "own" for the paper's method, "reference" for a line that takes seconds, "compared" for a method that the
-  paper compares with.
+- ``identity``, ``kind``: results are found by these.
+- ``role``: "own" for the paper's method, "reference" for a baseline of seconds, "compared" for a method that the paper
+  compares with.
 - ``stacks``: whether several are trained together.
-- ``recipe``, ``budgets``: what may differ from the published recipe.
-- ``judged_by``: the selection that stands beside the published value. The paper chose its own checkpoints by labels;
-  the others, as far as is known, did not.
-- ``unvaried``: values that its one seed decides, too: a cell that varies them is the same as the one without.
-- ``of_cell``: what a table's method does in a cell.
-- ``cost``: what a fit takes, in words.
+- ``recipe``, ``budgets``: the values that may differ from the published recipe.
+- ``judged_by``: the selection that is compared with the published value. The paper chose its own checkpoints by labels;
+  the sources of the others, as far as is known, did not.
+- ``unvaried``: values that follow from its one seed, so that a cell that varies them equals the cell without.
+- ``of_cell``: makes one from a method and a cell of a table.
+- ``cost``: the cost of a fit, in words.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _OF_METHOD = (
 SHARED = ("protocol", "dataset", *targeted.SHARED, "validate_every", "precision")
 """What the runs of one stack have in common."""
 RECIPE = ("steps", "batch_size", "validate_every", "precision")
-"""What of a run may differ from the paper's recipe and still belong beside it, told apart by name."""
+"""Fields in which a run may differ from the paper's recipe and still be compared with it, under a name that says so."""
 
 # Part of every identity. It is raised when a change of the code changes the result of the same values.
 _RECIPE = 1
@@ -76,11 +76,11 @@ class Run:
     validate_every : int, >= 1
         Steps between two measurements of the validation rows; divides `steps`.
     seed : int
-        Of the initial weights.
+        Seed of the initial weights.
     batch_seed : int
-        Of the rows of the batches.
+        Seed of the rows in the batches.
     precision : {"float32", "tf32", "bf16"}
-        Of the products; weights, losses and Adam are float32.
+        Of matrix products. Weights, losses and Adam are float32.
 
     Raises
     ------
@@ -129,24 +129,24 @@ class Run:
 
     @property
     def alike(self) -> tuple[Any, ...]:
-        """What the runs of one stack have in common."""
+        """The values of `SHARED`."""
         return tuple(getattr(self, name) for name in SHARED)
 
     @property
     def recipe(self) -> tuple[Any, ...]:
-        """What may differ from the paper's and still belong beside it, see `RECIPE`."""
+        """The values of `RECIPE`."""
         return tuple(getattr(self, name) for name in RECIPE)
 
     @classmethod
     def of_cell(cls, cell: Mapping[str, Any], own: Mapping[str, Any], budget: str) -> Self:
-        """Return what a method of a table does in one repetition of a cell.
+        """Return the run of a method in one repetition of a cell of a table.
 
         Parameters
         ----------
         cell : mapping
-            What the table, the cell and the repetition set.
+            Values set by the table, the cell and the repetition.
         own : mapping
-            What the method sets.
+            Values set by the method.
         budget : str
             One of `budgets`.
         """
@@ -154,17 +154,20 @@ class Run:
 
     @classmethod
     def cost(cls, own: Mapping[str, Any], dataset: str) -> str:
-        """Return what a fit of a method of a table takes on a data set, in words."""
+        """Return the cost of a fit of a method of a table on a data set, in words."""
         return "run"
 
     @property
     def identity(self) -> str:
-        """16 hex digits of the SHA-256 of all values: two runs of one identity have one outcome, up to rounding."""
+        """16 hex digits of the SHA-256 of all values.
+
+        Two runs with one identity have the same result, up to rounding.
+        """
         return digest({"recipe": _RECIPE, **dataclasses.asdict(self)})
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """Return the run of a mapping such as ``dataclasses.asdict`` or a table's TOML gives.
+        """Return a run from a mapping, such as that of ``dataclasses.asdict`` or of a table's TOML.
 
         Raises
         ------
@@ -187,11 +190,11 @@ class Baseline:
     protocol, dataset, normal, split_seed
         The task, as of a `Run`.
     method : str
-        Of `tollad.methods.reference`, by the name of the first results.
+        A method of `tollad.methods.reference`, by its name in the first results.
     rows : {"raw", "preprocessed", "standardised"}
-        As the files hold them, as the network sees them, or each column by its mean and deviation.
+        Rows as in the files, as inputs of the network, or with each column standardised.
     n : int, optional
-        Components or neighbours, for methods that have such.
+        Number of components or neighbours, for methods that have them.
 
     Raises
     ------
@@ -258,16 +261,16 @@ class Trial:
     method : str
         A class of `tollad.methods`.
     settings : mapping, given; tuple of (name, value) pairs, kept
-        Its fields by name; those that are not given are kept at their defaults of today. So a default that changes
-        makes another trial, and what was measured with the old one does not count for it.
+        Its fields by name. Those that are not given get their present defaults, which are kept. So after a default
+        changes there is another trial, for which old results do not count.
     grid : mapping, given; tuple of (name, values) pairs, kept
-        Fields and the values to try, for a method without steps. Those of the best validation metric count as its best
-        validation; "last" is measured with `settings`.
+        Fields and the values to try, for a method without steps. The values with the best validation metric give
+        "best_validation"; "last" is measured with `settings`.
     seed : int
     n_watches : int
-        How often the validation rows are scored on the way.
+        How often the validation rows are scored during a fit.
     n_validation, n_test : int, optional
-        So many of the rows, drawn at random, where scoring all would take too long.
+        Number of rows drawn at random, if scoring all would take too long.
 
     Raises
     ------
@@ -321,7 +324,7 @@ class Trial:
     def of_cell(cls, cell: Mapping[str, Any], own: Mapping[str, Any], budget: str) -> Self:
         """Return what a method of a table does in one repetition of a cell; parameters as of `Run.of_cell`.
 
-        `own` names a "recipe" of `tollad.bench.recipes`, and what differs from it.
+        `own` names a "recipe" of `tollad.bench.recipes`, and the fields that differ from it.
         """
         task = _task_of(cell)
         values = read_recipe(own["recipe"]).values(task["dataset"], budget)
@@ -340,10 +343,10 @@ class Trial:
 
 
 Work: TypeAlias = Run | Baseline | Trial
-"""What can be carried out: it has an identity, a kind, and says whether several of it are trained as one stack."""
+"""Anything that can be carried out, see the head of this module."""
 
 KINDS: dict[str, type[Run] | type[Baseline] | type[Trial]] = {kind.kind: kind for kind in (Run, Baseline, Trial)}
-"""The kinds of work by the name that they have in results."""
+"""The kinds of work by their names in results."""
 
 
 def _check_names(cls: type[Run] | type[Baseline] | type[Trial], values: Mapping[str, Any]) -> None:
@@ -356,15 +359,15 @@ def _check_names(cls: type[Run] | type[Baseline] | type[Trial], values: Mapping[
 
 
 def work_of(row: Mapping[str, Any]) -> Work:
-    """Return the run, the baseline or the trial that a row of results is of.
+    """Return the run, baseline or trial of a row of results.
 
-    A field that its class was given later has the default of today, which is what there was before it.
+    A field that was added to its class later has its default, which means what was done before.
     """
     return KINDS[row["kind"]].from_values(row["run"])
 
 
 def role_of(row: Mapping[str, Any]) -> Role:
-    """Return the role of what a row is the result of."""
+    """Return the role of the work of a row of results."""
     return KINDS[row["kind"]].role
 
 

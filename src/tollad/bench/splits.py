@@ -27,13 +27,13 @@ def split(name: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        Plain values for JSON: for images what validates and tests, and for each class what trains and, for CIFAR, the
-        extremes; for Arrhythmia what trains, validates and tests.
+        Plain values for JSON: for images the validation and test rows, and for each class the training rows and, for
+        CIFAR, the extremes; for Arrhythmia the training, validation and test rows.
 
     Raises
     ------
     FileNotFoundError
-        If the set is not there; the message says how to get it.
+        If the set is missing; the message says how to get it.
     ValueError
         If there is no such set.
     """

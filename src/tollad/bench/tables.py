@@ -12,7 +12,7 @@ from tollad.bench.recipes import BUDGETS
 from tollad.bench.spec import KINDS, Baseline, Role, Run, Trial, Work
 
 AVERAGE = "Average"
-"""The column of the mean over all cells, which no run of its own reproduces."""
+"""The name of the column with the mean over all cells, for which there are no runs."""
 
 _FOLDER = Path(__file__).parent / "tables"
 _TABLE_KEYS = {"title", "metric", "seeds", "run", "cells", "methods", "notes"}
@@ -37,9 +37,9 @@ class Method:
     published : mapping of str to Published
         By cell, or `AVERAGE`.
     work : type or None
-        What it is measured by: `Run`, `Baseline` or `Trial` of `tollad.bench.spec`; None for one that is quoted only.
+        The class that measures it: `Run`, `Baseline` or `Trial` of `tollad.bench.spec`; None if it is only quoted.
     own : mapping
-        What it sets beyond the table's values, see `of_cell` there.
+        Values that it sets besides those of the table, see `of_cell` there.
     note : str
     """
 
@@ -51,17 +51,17 @@ class Method:
 
     @property
     def role(self) -> Role | None:
-        """Which part it has, see `tollad.bench.spec`; None for one that is quoted only."""
+        """Its role, see `tollad.bench.spec`; None if it is only quoted."""
         return None if self.work is None else self.work.role
 
     @property
     def is_measured(self) -> bool:
-        """Whether there is something to run, not only to quote."""
+        """Whether it can be run, and is not only quoted."""
         return self.work is not None
 
     @property
     def budgets(self) -> tuple[str, ...]:
-        """The budgets that it can be run with."""
+        """The budgets with which it can be run."""
         return () if self.work is None else self.work.budgets
 
 
@@ -72,11 +72,11 @@ class Cell:
     Attributes
     ----------
     values : mapping
-        What it sets in a run or a baseline.
+        Values that it sets in a run or a baseline.
     seeds : int
-        How many times it is repeated, from 0 up.
+        Number of repetitions, numbered from 0.
     vary : tuple of str
-        The values of a run that take the number of the repetition; a baseline has only `split_seed` of them.
+        The fields of a run that get the number of the repetition. A baseline has only `split_seed` of them.
     """
 
     values: Mapping[str, Any]
@@ -86,20 +86,20 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the paper, or one of ours that belongs beside it.
+    """A table of the paper, or one of ours to compare with it.
 
     Attributes
     ----------
     name : str
-        Of the file.
+        Name of its file.
     title : str
     metric : {"auroc", "f1"}
     run : mapping
-        What all its runs have in common.
+        Values that all its runs share.
     cells : mapping of str to Cell
     methods : tuple of Method
     notes : tuple of str
-        What a reader must know about the published numbers.
+        Sentences that a reader must know about the published numbers.
     """
 
     name: str
@@ -119,7 +119,7 @@ class Table:
         overrides: Mapping[str, Any] | None = None,
         budget: str = BUDGETS[0],
     ) -> list[Work]:
-        """Return all work that reproduces the table, ordered by seed, so that all cells fill evenly.
+        """Return the work that reproduces the table, ordered by seed, so that all cells fill evenly.
 
         Parameters
         ----------
@@ -130,9 +130,9 @@ class Table:
         seeds : iterable of int, optional
             By default all of each cell.
         overrides : mapping, optional
-            Values of a run that replace those of the table. Baselines and trials have none of them.
+            Values of a run that replace those of the table. They do not apply to baselines and trials.
         budget : {"published", "reduced"}
-            Of trials. With another than "published" there are no runs and baselines, unless `methods` names them.
+            The budget of trials. With "reduced", there are no runs and baselines, unless `methods` names them.
 
         Raises
         ------
@@ -163,7 +163,7 @@ class Table:
         return list(dict.fromkeys(found))
 
     def repetitions(self, method: Method, cell: str) -> range:
-        """Return the numbers of a method's repetitions of a cell, none where it has nothing that the cell varies."""
+        """Return the numbers of a method's repetitions of a cell; none if it has no field that the cell varies."""
         column = self.cells[cell]
         unvaried = () if method.work is None else method.work.unvaried
         return range(0 if set(unvaried) & set(column.vary) else column.seeds)
@@ -176,7 +176,7 @@ class Table:
         overrides: Mapping[str, Any] | None = None,
         budget: str = BUDGETS[0],
     ) -> Work:
-        """Return one repetition of a cell by a method that is measured; `overrides` are for runs."""
+        """Return one repetition of a cell by a measured method. `overrides` apply to runs only."""
         assert method.work is not None
         column = self.cells[cell]
         varied = dict.fromkeys(column.vary, seed)
@@ -185,13 +185,13 @@ class Table:
         return method.work.of_cell({**self.run, **column.values, **varied}, own, budget)
 
     def find_cells(self, texts: Sequence[str] | None) -> list[str]:
-        """Return the names of cells that are given by their names or normal classes; all for None."""
+        """Return the cells that are given by their names or normal classes; all for None."""
         if texts is None:
             return list(self.cells)
         return list(dict.fromkeys(cell for text in texts for cell in self._cells_of(text)))
 
     def _cells_of(self, text: str) -> list[str]:
-        """The cell of this name, else all of this normal class: in Figure 4 all cells are of one."""
+        """Return the cell of this name, else all cells of this normal class: in Figure 4 all cells have one class."""
         if text in self.cells:
             return [text]
         classes = {cell: {**self.run, **column.values}.get("normal") for cell, column in self.cells.items()}

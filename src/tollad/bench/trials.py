@@ -24,27 +24,27 @@ from tollad.methods.method import Method
 from tollad.training.checkpoint import Checkpoint
 
 
-class _TimeIsUp(Exception):  # noqa: N818 - no error: it ends a fit whose state is safe
+class _TimeIsUp(Exception):  # noqa: N818 - no error: it ends a fit whose state was saved
     pass
 
 
 def best_of(checkpoint: Path) -> Path:
-    """Return where the best state so far lies, beside a checkpoint."""
+    """Return the path of the best state so far, beside a checkpoint."""
     return checkpoint.with_suffix(".best")
 
 
 def measure(trial: Trial, task: Task, *, checkpoint: Path | None = None, deadline: float = float("inf")) -> Row | None:
-    """Return the row of the results, or None when time was up and the state is saved.
+    """Return the row of the results, or None if time was up and the state was saved.
 
-    The method is given the rows as the files hold them: its own recipe says how they are scaled.
+    The method gets the rows of the files unchanged: its own recipe says how they are scaled.
 
     Parameters
     ----------
     trial : Trial
     task : Task
-        Its rows.
+        The task of the trial.
     checkpoint : Path, optional
-        Where the state is kept, and from where the fit goes on.
+        File in which the state is kept, and from which an interrupted fit goes on.
     deadline : float
         By `time.monotonic`.
 
@@ -107,7 +107,7 @@ def measure(trial: Trial, task: Task, *, checkpoint: Path | None = None, deadlin
 
 
 def _decisive(trial: Trial, task: Task) -> str:
-    """Return a digest of what decides the best state: the trial, and the rows that it learns from and is chosen by."""
+    """Return a digest of all that decides the best state: the trial, its training rows and its validation rows."""
     digest = sha256(trial.identity.encode())
     for rows in (task.train, task.validation, task.validation_labels):
         if rows is not None:
@@ -117,7 +117,7 @@ def _decisive(trial: Trial, task: Task) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """Rows that measure, or some of them."""
+    """Validation or test rows, or some of them, with their labels."""
 
     rows: NDArray[Any]
     labels: NDArray[np.int64]
@@ -154,7 +154,7 @@ class _Part:
 
 
 class _Selection:
-    """Called on the way of a fit: keeps the earliest state of the best validation metric, in a file if there is one."""
+    """Called during a fit. Keeps the earliest state with the best validation metric, in a file if there is one."""
 
     def __init__(self, method: Method, validation: _Part | None, kept: Checkpoint | None, deadline: float) -> None:
         self._method, self._validation, self._kept, self._deadline = method, validation, kept, deadline

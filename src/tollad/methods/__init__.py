@@ -1,4 +1,4 @@
-"""Methods under one protocol: those of the paper's tables, and the reference lines; a file each.
+"""Methods under one protocol: those of the paper's tables, and reference lines, each in its file.
 
 A method is a dataclass with `fit`, `anomaly_score`, `state` and `load_state`, see `tollad.methods.method.Method`; its
 fields are its recipe. Nothing lists the methods: `names` looks through the files of this folder. Departures from a
@@ -29,7 +29,7 @@ def find(name: str) -> Any:
     Raises
     ------
     ValueError
-        If there is no such method; the message lists those that there are.
+        If there is no such method; the message lists the known ones.
     """
     known = _known(tuple(__path__))
     if name not in known:
@@ -46,7 +46,7 @@ def make(name: str, **recipe: Any) -> Any:
     Raises
     ------
     ValueError
-        If there is no such method, or it has no such field, or not such a value.
+        If there is no such method or field, or the field takes no such value.
     """
     kind = find(name)
     fields = [field.name for field in dataclasses.fields(kind)]
@@ -62,7 +62,7 @@ def names() -> list[str]:
 
 @functools.cache
 def _known(folders: tuple[str, ...]) -> dict[str, type]:
-    """Every class of the files in these folders that has a title of its own."""
+    """Return each class with a title of its own in the files of these folders, by name."""
     found: dict[str, type] = {}
     for file in sorted(module.name for module in pkgutil.iter_modules(folders)):
         module = importlib.import_module(f"{__name__}.{file}")

@@ -1,4 +1,4 @@
-"""ADGAN: how well a generator of normal images, fitted anew to each image, reproduces it."""
+"""ADGAN: scores an image by how badly a generator of normal images, tuned to it, reproduces it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def search(
         Where the search begins.
     n_steps : int
     rate, weight_rate : float
-        Of the two Adams, for the code and for the weights; 0 leaves them.
+        Learning rates of Adam for the code and for the weights. 0 leaves the weights as they are.
 
     Returns
     -------
@@ -77,11 +77,10 @@ class ADGAN(Neural):
 
     A Wasserstein GAN with gradient penalty learns normal images. For each image, `n_starts` searches move a code z and
     the weights of the generator together; the score is the mean of their last ``mean (G(z) - x)^2``. Constants and
-    networks are those of GeoTrans's authors, whose run of it is the one that is quoted; no code by its own authors is
-    public.
+    networks are those of GeoTrans's authors, whose run is quoted by the tables. ADGAN's authors published no code.
 
-    NOTE[DIFF] In a search the generator is in evaluation mode throughout. The quoted run takes the steps of the weights
-    in training mode with a batch of one, in which BatchNorm makes the first layer's output independent of z.
+    NOTE[DIFF] In a search the generator is in evaluation mode throughout. The quoted run takes these steps in training
+    mode with a batch of one, where BatchNorm makes the first layer's output independent of z.
 
     NOTE[DIFF] All images start from the same codes, drawn from `seed`, so that no score depends on another image.
 
@@ -89,9 +88,9 @@ class ADGAN(Neural):
     ----------
     latent_dim : int
     n_starts, n_steps : int
-        Searches of an image, and steps of each.
+        Number of searches for an image, and of steps in each.
     code_rate, weight_rate : float
-        Of Adam for code and weights in a search.
+        Learning rates of Adam for code and weights in a search.
     epochs, batch_size : int
         One step of the generator, and two of the critic, a batch; the source takes 10,000.
     learning_rate : float
@@ -131,7 +130,7 @@ class ADGAN(Neural):
         of_generator = Adam(own.generator.parameters(), self.learning_rate, betas=(0.0, 0.9))
 
         def criticise(x: Tensor) -> Tensor:
-            own.generator.eval()  # as the source's: images for the critic are made by running means
+            own.generator.eval()  # as in the source, images for the critic are made with running means
             with torch.no_grad():
                 made = own.generator(self._codes(len(x)))
             own.generator.train()

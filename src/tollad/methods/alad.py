@@ -23,7 +23,7 @@ class Networks(nn.Module):
         make = _for_tables if len(shape) == 1 else _for_images
         if len(shape) != 1 and shape != (3, 32, 32):
             raise ValueError(f"{title} has networks for tables and for images of shape (3, 32, 32), not {shape}")
-        # Images are put one above the other.
+        # Pairs of images are joined one above the other.
         self.axis = 1 if len(shape) == 1 else 2
         self.encoder, self.generator, self.joint, self.paired_x, self.paired_z = make(shape, latent_dim)
         encoder, generator, _, paired_x, _ = make(shape, latent_dim)
@@ -37,7 +37,7 @@ class Networks(nn.Module):
             cast(Averaged, copy).follow(getattr(self, name), decay)
 
     def discriminators(self) -> list[nn.Parameter]:
-        """Return the weights of the three."""
+        """Return the weights of the three discriminators."""
         return [p for part in (self.joint, self.paired_x, self.paired_z) for p in part.parameters()]
 
     def others(self) -> list[nn.Parameter]:
@@ -103,8 +103,8 @@ class ALAD(Neural):
     trained against all three. With f the last hidden layer of the second, the score is
     ``||f(x, x) - f(x, G(E(x)))||_1``, by weights that are running means.
 
-    NOTE[DIFF] The authors' Arrhythmia run trains on the anomalies of its half, too; here the training rows are normal.
-    The number of epochs is nowhere given.
+    NOTE[DIFF] The authors' Arrhythmia run also trains on the anomalies of its half; here all training rows are normal.
+    No source gives the number of epochs.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class ALAD(Neural):
     learning_rate : float
         Of Adam with betas 0.5 and 0.999.
     decay : float in [0, 1)
-        Of the running means, which begin at the initial weights.
+        Of the running means of the weights, which begin at the initial weights.
 
     Examples
     --------
@@ -159,7 +159,7 @@ class ALAD(Neural):
         )
 
     def deceive(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what the generator and what the encoder minimises besides the cycle, and the cycle of both."""
+        """Return three losses: of the generator, of the encoder, and the cycle loss of both."""
         own = self._parts
         code, made = own.encoder(x), own.generator(z)
         cycle = (
@@ -177,7 +177,7 @@ class ALAD(Neural):
         def update(x: Tensor) -> Tensor:
             lost = self.discriminate(x, self._normal(len(x)))
             critics.minimise(lost)
-            # The other networks see another batch and other draws.
+            # Generator and encoder are given another batch and other draws than the discriminators.
             chosen = torch.randperm(len(rows), generator=self._generator)[: len(x)]
             generator, encoder, cycle = self.deceive(rows[chosen], self._normal(len(x)))
             total = generator + encoder + cycle

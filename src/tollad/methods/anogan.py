@@ -24,12 +24,12 @@ class Starts(Drawn):
         self.register_buffer("z", torch.zeros(n_starts, latent_dim))
 
     def draw(self, generator: torch.Generator) -> None:
-        """Draw them from N(0, I)."""
+        """Draw the latents from N(0, I)."""
         self.z.normal_(generator=generator)
 
 
 class Networks(nn.Module):
-    """Generator, features f and head of the discriminator, and the starts of the inversions."""
+    """The generator, the features f and the head of the discriminator, and the starts of the inversions."""
 
     def __init__(self, shape: tuple[int, ...], latent_dim: int, n_starts: int, title: str) -> None:
         super().__init__()
@@ -94,11 +94,11 @@ class AnoGAN(Neural):
     score is the value at the last step, the least of all starts.
 
     NOTE[DIFF] All rows start from the same latents, drawn from the seed, so that a score does not depend on the order
-    of rows; the source draws anew for each. Where the source's step of 1e-3 moves a coordinate by half a deviation of
-    the prior at most, the default here is 1e-2, which reaches it.
+    of rows; the source draws anew for each. The source's step size of 1e-3 moves a coordinate by at most half a
+    standard deviation of the prior; the default here, 1e-2, lets it cross the prior.
 
     NOTE[DIFF] Networks are those of ALAD's authors (tables, 32 x 32) and of EGBAD's (28 x 28); AnoGAN's own code was
-    never public. ALAD's authors exchange the two weights by a slip; here they are the paper's.
+    never public. ALAD's authors swap the two weights by mistake; here they are as in the paper.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class AnoGAN(Neural):
     n_steps, n_starts : int
         Of an inversion.
     step_size : float
-        Of an inversion's Adam.
+        Learning rate of Adam in an inversion.
     epochs, batch_size : int
     learning_rate : float
         Of the GAN's Adam, betas 0.5 and 0.999.
@@ -171,11 +171,11 @@ class AnoGAN(Neural):
         return (1 - self.feature_weight) * residual + self.feature_weight * features
 
     def invert(self, x: Tensor, start: Tensor) -> Tensor:
-        """Return the latents that `n_steps` steps from one start, (latent_dim,), find for rows: (B, latent_dim)."""
+        """Return the latents of rows after `n_steps` steps from one start, (latent_dim,): (B, latent_dim)."""
         z = nn.Parameter(start.to(x.dtype).expand(len(x), -1).clone())
         inversion = Adam([z], self.step_size)
         for _ in range(self.n_steps):
-            # A sum: the gradient of each latent is that of its own row.
+            # With a sum, the gradient of each latent comes from its own row only.
             inversion.minimise(self.distance(x, z).sum())
         return z.detach()
 

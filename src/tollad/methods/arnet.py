@@ -17,11 +17,11 @@ from tollad.methods.neural import Neural, Phase
 
 _TURNS = 4
 _HALVINGS = 4
-_DROPS = 10  # how often the learning rate is halved in a training
+_DROPS = 10  # number of times that the learning rate is halved in a training
 
 
 def erase(x: Tensor, turns: int) -> Tensor:
-    """Return the mean of the channels, turned by so many quarters: (B, C, s, s) -> (B, 1, s, s)."""
+    """Return the mean of the channels, turned by `turns` quarters: (B, C, s, s) -> (B, 1, s, s)."""
     return torch.rot90(x.mean(1, keepdim=True), turns, (2, 3))
 
 
@@ -74,15 +74,15 @@ class ARNet(Neural):
     training images.
 
     NOTE[DIFF] The network and the constants are those of a port, with its author's corrections (pixels from 0 to 1,
-    tensors turned and not pictures). The last layer has no tanh, as in the paper's drawing. Whether the published
-    values use the last epoch is unknown; here nothing is chosen by labels.
+    tensors turned and not pictures). The last layer has no tanh, as in the paper's drawing. It is unknown whether the
+    published values are those of the last epoch; here nothing is chosen by labels.
 
     Parameters
     ----------
     width : int
         Channels of the first layers.
     flip : bool
-        Whether images are flipped from left to right, half of the time.
+        Whether to flip half of the images from left to right.
     epochs, batch_size : int
     learning_rate : float
         Of gradient descent without momentum, halved every tenth of the training.
@@ -139,7 +139,7 @@ class ARNet(Neural):
         return [phase]
 
     def _errors(self, x: Tensor) -> Tensor:
-        """Return the absolute error after each erasing, mean over pixels: (B, 4), in float64."""
+        """Return the mean absolute error over pixels for each turn: (B, 4), in float64."""
         errors = [(self._parts(erase(x, k)) - x).abs().double().mean((1, 2, 3)) for k in range(_TURNS)]
         return torch.stack(errors, 1)
 
@@ -151,5 +151,5 @@ class ARNet(Neural):
         return (self._errors(x) / self._parts.typical).mean(1)
 
     def _diagnose(self, rows: NDArray[np.float64]) -> dict[str, float]:
-        """The mean absolute error of the training images, over all ways of erasing."""
+        """Return the mean absolute error of the training images over all turns."""
         return {"mean_error": float(self._parts.typical.mean())}

@@ -1,4 +1,4 @@
-"""What all methods of this room share: their parameters as data, checked rows, files."""
+"""The base of the methods: parameters as data, checked rows, files."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tollad.training.build import need_memory
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 
-# Rows are scaled in double precision; networks take them in single.
+# Rows are scaled in double precision, and networks take them in single precision.
 _BYTES_OF_A_VALUE = 8 + 4
 
 
 class Watched(NamedTuple):
-    """What `fit` was asked to do on its way."""
+    """The arguments of `fit` for the time during a training."""
 
     call: Callable[[int], None] | None = None
     times: int = 0
@@ -38,16 +38,16 @@ class Comparator(ABC):
     Parameters
     ----------
     scale : str
-        How rows become its input, see `tollad.methods.scaling.Scaling`.
+        How rows are scaled, see `tollad.methods.scaling.Scaling`.
     seed : int, 0 <= seed < 2**32
-        Of all that is drawn: initial weights, batches, noise.
+        Seed of all random numbers: initial weights, batches, noise.
     """
 
     scale: str = "none"
     seed: int = 0
 
     title: ClassVar[str]
-    """What a table calls it."""
+    """The name of the method in tables."""
 
     def __post_init__(self) -> None:
         fields.check(self)
@@ -69,12 +69,12 @@ class Comparator(ABC):
             Finite numbers; images with values from 0 to 255.
         watch : callable, optional
             Called with the number of steps done, `n_watches` times during the last phase of a training and at its end;
-            the method may score then, and `state` holds what it is at that step. A method without steps never calls it.
+            the method can score then, and `state` is that of this step. Methods without steps never call it.
         n_watches : int
-            How often.
+            How often `watch` is called.
         checkpoint : path, optional
-            File where the state of a training is kept about every second, and from where the same fit goes on. A method
-            without steps ignores it.
+            File to which the state of the training is saved about every second, and from which the same fit goes on.
+            Methods without steps ignore it.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class Comparator(ABC):
         FloatingPointError
             When a loss is no longer a finite number.
         MemoryError
-            If memory would not hold the scaled rows, or the weights with their gradients and moments.
+            If memory is too small for the scaled rows, or for the weights with their gradients and moments.
         """
         rows = _numbers(X, "fit")
         need_memory(_BYTES_OF_A_VALUE * rows.size, f"to fit {self.title}, these rows need", "give fewer of them")
@@ -93,7 +93,7 @@ class Comparator(ABC):
         return self
 
     def anomaly_score(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the anomaly score of each row: (n,), high = anomalous. It depends on nothing but the row.
+        """Return the anomaly score of each row: (n,), high = anomalous. It depends on the row only.
 
         Parameters
         ----------
@@ -112,18 +112,18 @@ class Comparator(ABC):
         return self._score(self._scaling(rows))
 
     def diagnose(self, X: NDArray[Any]) -> dict[str, float]:
-        """Return what tells whether training went wrong, such as a collapse, by name; empty where there is nothing."""
+        """Return measures by name that show faults of a training, such as a collapse; empty if there are none."""
         self._need_fitted()
         return self._diagnose(self._scaling(_numbers(X, "diagnose")))
 
     def state(self) -> Arrays:
-        """Return a copy of all that was fitted, for `load_state`."""
+        """Return copies of all fitted arrays, for `load_state`."""
         self._need_fitted()
         arrays = {f"fitted.{name}": np.array(value) for name, value in self._fitted().items()}
         return {**arrays, **{f"scaling.{name}": value for name, value in self._scaling.state().items()}}
 
     def load_state(self, state: Mapping[str, NDArray[Any]], shape: tuple[int, ...] | None = None) -> None:
-        """Become what `state` was taken of. `shape` is that of a row, for a method that is not fitted."""
+        """Restore a `state`. A method that is not fitted needs `shape`, that of a row."""
         if shape is not None:
             self._shape = shape
         scaling = {name.removeprefix("scaling."): value for name, value in state.items() if name.startswith("scaling.")}
@@ -131,7 +131,7 @@ class Comparator(ABC):
         self._restore({name.removeprefix("fitted."): v for name, v in state.items() if name.startswith("fitted.")})
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted method as one file that holds numbers only; errors as of `tollad.io.artifact.save`."""
+        """Write the fitted method as one file that holds numbers only. Errors as in `tollad.io.artifact.save`."""
         artifact.save(path, "model", *self.parts())
 
     def parts(self) -> tuple[dict[str, Any], Arrays]:
@@ -145,7 +145,7 @@ class Comparator(ABC):
 
     @classmethod
     def of_parts(cls, described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Return the method of which `parts` were taken; errors of any kind for parts that are none."""
+        """Return a method from its `parts`. Parts that are not from a method raise errors of any kind."""
         method = cls(**{name: _frozen(value) for name, value in described["parameters"].items()})
         method.load_state(arrays, tuple(described["shape"]))
         return method
@@ -157,7 +157,7 @@ class Comparator(ABC):
         Raises
         ------
         ValueError
-            If the file is damaged, or of something else than this method.
+            If the file is damaged, or holds something other than this method.
         OSError
             If it cannot be read.
         """
@@ -182,11 +182,11 @@ class Comparator(ABC):
 
     @abstractmethod
     def _fitted(self) -> Mapping[str, NDArray[Any]]:
-        """What was fitted."""
+        """Return the fitted arrays."""
 
     @abstractmethod
     def _restore(self, fitted: Mapping[str, NDArray[Any]]) -> None:
-        """Become what `_fitted` was taken of; `_shape` and `_scaling` are there."""
+        """Restore what `_fitted` returned. `_shape` and `_scaling` are set before."""
 
     def _diagnose(self, rows: NDArray[np.float64]) -> dict[str, float]:
         return {}

@@ -1,4 +1,4 @@
-"""OC-SVM, KDE and Isolation Forest, by scikit-learn, with the files that hold numbers only."""
+"""OC-SVM, KDE and Isolation Forest by scikit-learn, with files that hold numbers only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sklearn.svm import OneClassSVM
 from tollad.methods.base import Comparator, Watched
 
 _Rows = NDArray[np.float64]
-# Rows whose distances to all training rows are held at once.
+# Number of rows whose distances to all training rows are held at once.
 _BLOCK = 256
 _FOLDS = 5
 
@@ -28,7 +28,7 @@ def squared_distances(rows: _Rows, others: _Rows) -> _Rows:
 
 
 def product(rows: _Rows, others: _Rows) -> _Rows:
-    """Rows times others, in blocks of one size: a product of another size may round a row otherwise."""
+    """Return rows times others, in blocks of one size: in a product of another size, a row may round differently."""
     padded = np.zeros((-len(rows) % _BLOCK + len(rows), rows.shape[1]))
     padded[: len(rows)] = rows
     blocks = [padded[start : start + _BLOCK] @ others.T for start in range(0, len(padded), _BLOCK)]
@@ -43,10 +43,10 @@ class OCSVM(Comparator):
     Parameters
     ----------
     nu : float in (0, 1]
-        Bounds the share of training rows outside from above and that of support vectors from below.
+        Upper bound on the share of training rows outside, and lower bound on the share of support vectors.
     gamma : float, optional
-        Of k(x, y) = exp(-gamma ||x - y||^2); by default 1 / (d * variance of all values), which needs no label. The
-        published numbers picked it on labelled test images.
+        Of k(x, y) = exp(-gamma ||x - y||^2); by default 1 / (d * variance of all values), which needs no label. For the
+        published numbers, it was chosen on labelled test images.
     """
 
     scale: str = "none"
@@ -60,7 +60,7 @@ class OCSVM(Comparator):
         variance = flat.var()
         gamma = self.gamma or 1 / (flat.shape[1] * (variance if variance > 0 else 1.0))
         model = OneClassSVM(kernel="precomputed", nu=self.nu)
-        # No parameter of its own, yet without it the solver draws from NumPy's global random state.
+        # Not a parameter of the model, but without it the solver draws from NumPy's global random state.
         model.random_state = self.seed
         model.fit(np.exp(-gamma * squared_distances(flat, flat)))
         self._arrays: dict[str, NDArray[Any]] = {
@@ -90,7 +90,7 @@ class KDE(Comparator):
     Parameters
     ----------
     bandwidth : "likelihood", "mean" or float > 0, default "likelihood"
-        - "likelihood": of `bandwidths`, that of the highest mean log-likelihood in 5-fold cross-validation.
+        - "likelihood": the one of `bandwidths` with the highest mean log-likelihood in 5-fold cross-validation.
         - "mean": the limit of a wide kernel, which ranks like the distance to the mean. The published column is this
           one: a bandwidth chosen by likelihood is far better on MNIST.
     bandwidths : tuple of float
@@ -155,7 +155,7 @@ class IsolationForest(Comparator):
     ----------
     n_trees : int
     n_rows : int
-        Rows of a tree; all of them where there are fewer.
+        Rows of a tree; all rows if there are fewer.
     """
 
     scale: str = "none"
@@ -190,7 +190,7 @@ class IsolationForest(Comparator):
                 for child in (tree.children_left[node], tree.children_right[node]):
                     if child >= 0:
                         depth[child] = depth[node] + 1
-            # A leaf of several rows stands for the tree that they would have.
+            # A leaf with several rows counts with the mean depth of a tree of these rows.
             self._arrays["length"][i, :n] = depth + average_path(tree.n_node_samples)
 
     def _score(self, rows: _Rows) -> _Rows:

@@ -17,7 +17,7 @@ from tollad.methods import geonets
 from tollad.methods.layers import Adam, Dropout, build, glorot, mlp
 from tollad.methods.neural import Neural, Phase
 
-_SMALL = 1e-12  # keeps the features of a row of zeros finite
+_SMALL = 1e-12  # so that the features of a row of zeros are finite
 
 
 class Mixture(NamedTuple):
@@ -29,13 +29,13 @@ class Mixture(NamedTuple):
 
 
 def fit_mixture(z: Tensor, gamma: Tensor, ridge: float) -> Mixture:
-    """Return the mixture that memberships make of rows: one M-step.
+    """Return the mixture of rows with given memberships: one M-step.
 
     Parameters
     ----------
     z : Tensor, (n, D)
     gamma : Tensor, (n, K)
-        How much each row belongs to each Gaussian; rows sum to 1.
+        Membership of each row in each Gaussian. Rows sum to 1.
     ridge : float
         Added to the diagonal of each covariance.
     """
@@ -95,8 +95,8 @@ class DAGMM(Neural):
     1 / Sigma_kjj; the score is the energy. After training phi, mu and Sigma are those of all training rows in
     evaluation mode, and energies are computed by log-sum-exp in float64.
 
-    NOTE[DIFF] Public codes score by the mixture of the last batch and floor the densities, so that far rows tie; here
-    there is no floor and no last batch. The paper names no ridge; 1e-6 on the diagonal is ours.
+    NOTE[DIFF] Public codes score by the mixture of the last batch and floor the densities, so that rows far away tie.
+    Here there is no floor and no last batch. The paper names no ridge; 1e-6 on the diagonal is our choice.
 
     NOTE[DIFF] Image networks and their constants are those of GeoTrans's authors, whose experiments are the published
     columns; the paper itself has tables only.
@@ -190,7 +190,7 @@ class DAGMM(Neural):
         return energy(parts(parts.pad(x))[0], Mixture(parts.phi, parts.mu, parts.sigma))
 
     def _diagnose(self, rows: NDArray[np.float64]) -> dict[str, float]:
-        """How many Gaussians are in use, e to the entropy of phi, and the least variance of a feature."""
+        """Return the number of Gaussians in use, e to the entropy of phi, and the least variance of a feature."""
         phi, sigma = self._parts.phi, self._parts.sigma
         used = float((-torch.special.xlogy(phi, phi)).sum().exp())
         return {"components": used, "least_variance": float(sigma.diagonal(dim1=1, dim2=2).min())}

@@ -22,16 +22,16 @@ class DCAE(Neural):
     The loss is ``||x - x_hat||^2`` (a sum over the values of a row, averaged over the batch) plus
     ``weight_decay / 2 * ||W||^2``; the score is ``||x - x_hat||^2``.
 
-    The paper's tables cite winner-take-all autoencoders for this column, as Ruff et al. do, but neither has any
-    sparsity: it is the plain autoencoder that also pre-trains Deep SVDD.
+    For this column, the paper's tables cite winner-take-all autoencoders, as Ruff et al. do. But neither uses sparsity:
+    it is the plain autoencoder that also pre-trains Deep SVDD.
 
     NOTE[DIFF] The authors draw the first layer from a dictionary of patches; here it is drawn like the others. They
-    leave a sixth or a fifth of the rows out of training and never use it; here all are used.
+    leave out a sixth or a fifth of the rows and never use them; here all rows are used.
 
     Parameters
     ----------
     epochs, drop_after : int
-        Passes over the rows, and after how many of them the step size is a tenth.
+        Number of passes over the rows, and the pass after which the step size is a tenth.
     batch_size : int
     learning_rate : float
     weight_decay : float
@@ -66,7 +66,7 @@ class DCAE(Neural):
 
 
 def reconstruct(method: DCAE, network: Autoencoder) -> Phase:
-    """Return the training of an autoencoder that DCAE and Deep SVDD share, as a `DCAE` says."""
+    """Return the training of the autoencoder that DCAE and Deep SVDD share, with the parameters of a `DCAE`."""
     adam = Adam(network.parameters(), method.learning_rate, weight_decay=method.weight_decay)
 
     def update(x: Tensor) -> Tensor:

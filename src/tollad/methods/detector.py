@@ -1,4 +1,4 @@
-"""MethodDetector: any method of this room on rows or images of a user's own, with a threshold and a model file."""
+"""MethodDetector: any method of this room for the user's rows or images, with a threshold and a model file."""
 
 from __future__ import annotations
 
@@ -37,33 +37,34 @@ _LEARNT = ("columns_", "feature_names_in_", "_numbered_names", "_preparation")
 
 
 class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
-    """Any method of `tollad.methods` with all that surrounds a score: mixed columns, a threshold, p-values, one file.
+    """Any method of `tollad.methods`, with mixed columns, a threshold, p-values and a model file.
 
-    Categories and dates of a frame become numbers and gaps are filled and marked, as by `tollad.TollDetector`; how the
-    numbers are scaled is up to the method, by its field `scale`. It gives scores and no reasons, and has no ONNX graph.
+    Categories and dates of a frame become numbers, and missing values are filled and marked, as by
+    `tollad.TollDetector`. The method scales the numbers, by its field `scale`. There are scores but no reasons, and no
+    ONNX graph.
 
     Parameters
     ----------
     method : tollad.methods.Method
-        Not fitted, such as ``DeepSVDD(epochs=50)``. It stays as it is; `method_` is what was fitted.
+        Not fitted, such as ``DeepSVDD(epochs=50)``. It is not changed; `method_` is a fitted copy.
     columns : mapping of str to str, optional
-        Kinds of columns of a frame, as of `tollad.TollDetector`.
+        Kinds of columns of a frame, as in `tollad.TollDetector`.
     contamination : float in (0, 0.5], default 0.1
         Share of the training rows that may lie above the threshold.
     false_alarm_rate : float in (0, 1), optional
-        Share of new normal rows to be called anomalous. It wins over `contamination`, and holds out a fifth of the
-        rows, or as many as the rate needs.
+        Share of new normal rows that may be called anomalous. If given, `contamination` is ignored, and a fifth of the
+        rows, or as many as the rate needs, is held out.
 
     Attributes
     ----------
     method_ : tollad.methods.Method
         The fitted method.
     decision_ : tollad.calibration.Decision
-        The threshold and the scores it rests on.
+        The threshold and the scores from which it was set.
     input_shape_ : tuple of int
         Shape of a row, (d,), or of an image, (C, H, W).
     notes_ : dict of str to JSON values
-        What was saved with the model as `notes`; empty after a fit.
+        The `notes` that were saved with the model; empty after a fit.
 
     Examples
     --------
@@ -103,7 +104,7 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
             Normal rows, at least two; images as uint8, or as floats from 0 to 1.
         y : ignored
         checkpoint : path, optional
-            A file to keep the state of the training in; the same fit goes on from it.
+            File in which the state of the training is kept. The same fit goes on from it.
 
         Returns
         -------
@@ -112,11 +113,11 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            For parameters out of range, rows that are too few or do not suit the method, or are beyond memory.
+            For parameters out of range, and for rows that are too few, too many for memory, or do not suit the method.
         FloatingPointError
             When a loss is no longer finite.
         MemoryError
-            If memory would not hold the fit.
+            If memory is too small for the fit.
         ImportError
             If the method needs an extra that is not installed.
         """
@@ -140,7 +141,7 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
     def anomaly_score(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the method's score of each row or image: (n,), high = anomalous, finite.
 
-        A row's score does not depend on the rows it comes with.
+        A row's score does not depend on the other rows.
         """
         check_is_fitted(self)
         return self._scores(self._inputs(X))
@@ -153,7 +154,7 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
         overwrite: bool = True,
         source: Source | None = None,
     ) -> None:
-        """Write the fitted detector as one safe file; parameters and errors as of `tollad.TollDetector.save`."""
+        """Write the fitted detector as one safe file. Parameters and errors as in `tollad.TollDetector.save`."""
         check_is_fitted(self)
         described, arrays = self.method_.parts()
         names = getattr(self, "_numbered_names", getattr(self, "feature_names_in_", None))
@@ -223,7 +224,7 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
                 known = encoding(self.columns_) if hasattr(self, "columns_") else None
                 features = Features.from_arrays(group(tensors, "features."))
                 self._preparation = Preparation(features, tuple(names_of(self)), known, 1, 1)
-            self._scores(np.zeros((1, *metadata["shape"])))  # what the parts do not allow is found here
+            self._scores(np.zeros((1, *metadata["shape"])))  # parts that do not fit each other raise an error here
         return self
 
     def __sklearn_tags__(self) -> Tags:
@@ -232,7 +233,7 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
         return tags
 
     def _learn(self, X: ArrayLike | LargeRows) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """Return what the method is fitted to and calibrated on, and keep what later rows have to be."""
+        """Return the rows to fit and to calibrate on, and keep the shape and columns that later rows must have."""
         if _are_images(X):
             for learnt in _LEARNT:
                 self.__dict__.pop(learnt, None)
@@ -273,7 +274,7 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
         return self._preparation.views(rows)[0]
 
     def _scores(self, rows: NDArray[Any]) -> NDArray[np.float64]:
-        # Values may be too large to square: such a row gets the largest of all numbers.
+        # Values may be too large to square: such a row gets the largest finite score.
         with np.errstate(over="ignore", invalid="ignore"):
             return np.nan_to_num(self.method_.anomaly_score(rows), nan=_MOST, posinf=_MOST, neginf=-_MOST)
 
@@ -283,6 +284,6 @@ def _are_images(X: Any) -> bool:
 
 
 def _pixels(X: Any) -> NDArray[Any]:
-    """Return images as methods take them: (n, C, H, W), from 0 to 255."""
+    """Return images in the form of the methods: (n, C, H, W), from 0 to 255."""
     images = floats_of(X)
     return X.reshape(images.shape) if getattr(X, "dtype", None) == np.uint8 else images * np.float32(_BRIGHTEST)

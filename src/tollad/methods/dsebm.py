@@ -32,7 +32,7 @@ class Energy(Drawn):
         self.b = nn.Parameter(torch.zeros(shape))
 
     def draw(self, generator: torch.Generator) -> None:
-        """Leave b at 0, as all sources do."""
+        """Leave b at 0, as in all sources."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the energies: (B, *shape) -> (B,)."""
@@ -41,7 +41,8 @@ class Energy(Drawn):
     def gradient(self, x: Tensor) -> Tensor:
         """Return the gradient of each row's energy by the row, (B, *shape); it can be differentiated again.
 
-        In training mode BatchNorm makes each row's energy depend on its batch, and this is the gradient of their sum.
+        In training mode, BatchNorm makes each row's energy depend on its batch; this is the gradient of the sum of
+        energies.
         """
         with torch.enable_grad():
             x = x if x.requires_grad else x.detach().requires_grad_()
@@ -60,12 +61,12 @@ class DSEBM(Neural):
     """Deep structured energy-based model of Zhai et al., ICML 2016, trained by denoising score matching.
 
     With f(x) = x - grad E(x), the loss is the mean square of f(x + e) - x, e ~ N(0, noise^2). For tables h is a chain
-    of dense softplus layers, and f is the tied autoencoder that the gradient makes of it. For images it is the network
+    of dense softplus layers, so its gradient makes f a tied autoencoder. For images it is the network
     of GeoTrans's authors, whose experiments are the published columns of Tables 2 and 3: three convolutions of stride 2
     with BatchNorm and ReLU, and a dense layer of 256.
 
     NOTE[DIFF] b is one vector for all rows, as in the paper. ALAD's code, the source of many copies, has one for each
-    place in the batch and explicit decoding layers instead of the gradient's.
+    place in the batch, and explicit decoding layers in place of the gradient.
 
     Parameters
     ----------

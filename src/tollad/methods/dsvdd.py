@@ -17,12 +17,12 @@ from tollad.methods.dcae import DCAE, reconstruct
 from tollad.methods.layers import Adam, build, glorot_relu
 from tollad.methods.neural import Neural, Phase, effective_rank
 
-# No component of the centre is nearer to 0: what the network can produce without input is no target.
+# No component of the centre is nearer to 0 than this: the network could reach 0 whatever its input.
 _LEAST = 0.1
 
 
 class _Networks(nn.Module):
-    """The autoencoder of the pre-training, whose encoder goes on, and what is fixed or learnt beside it."""
+    """The autoencoder of the pre-training, whose encoder is trained further; the centre and the radius."""
 
     center: Tensor
     radius_squared: Tensor
@@ -44,9 +44,9 @@ class DeepSVDD(Neural):
     ``weight_decay / 2 * ||W||^2`` (one-class), or ``R^2 + mean(max(0, ||phi(x) - c||^2 - R^2)) / nu`` plus the same
     decay (soft boundary). The score is ``||phi(x) - c||^2``, less R^2 with a soft boundary.
 
-    NOTE[DIFF] With a soft boundary R^2 is 0 for `warm_up` epochs and then, once an epoch, the (1 - nu) quantile of the
-    squared distances of all training rows, which minimises the loss for fixed weights. The authors take the quantile of
-    each mini-batch, or a line search that mixes R and R^2.
+    NOTE[DIFF] With a soft boundary, R^2 is 0 for `warm_up` epochs. Then it is set once an epoch to the (1 - nu)
+    quantile of the squared distances of all training rows, which minimises the loss for fixed weights. The authors take
+    the quantile of each mini-batch, or a line search that mixes R and R^2.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class DeepSVDD(Neural):
     soft : bool
         Whether the boundary is soft.
     nu : float in (0, 1]
-        Bounds the share of training rows outside a soft boundary.
+        Upper bound on the share of training rows outside a soft boundary.
     warm_up : int
         Epochs before a soft boundary has a radius.
     collapse : float >= 0
@@ -152,7 +152,7 @@ class DeepSVDD(Neural):
         return self._distance(x) - self._parts.radius_squared
 
     def _diagnose(self, rows: NDArray[np.float64]) -> dict[str, float]:
-        """Of the latents: their effective rank, which falls towards 1 in a collapse, and their mean distance to c."""
+        """Return the effective rank of the latents, near 1 after a collapse, and their mean distance to c."""
         self._net.eval()
         with torch.no_grad():
             z = self._latents(torch.from_numpy(rows.astype(np.float32)))

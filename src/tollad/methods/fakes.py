@@ -1,7 +1,7 @@
-"""Fake anomalies made of normal images: what a classifier may learn to tell apart where no anomaly is known.
+"""Fake anomalies made of normal images, for training a classifier where no anomaly is known.
 
-A fake is made of one image, a random generator and nothing else. To add a kind, write such a function and decorate it;
-its name is the one that `tollad.methods.FITYMI` takes.
+Each kind of fake is a function of one image and a random generator. To add a kind, write such a function and decorate
+it. `tollad.methods.FITYMI` takes the function's name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from scipy import ndimage
 _Image: TypeAlias = NDArray[np.float64]
 _Kind: TypeAlias = Callable[[_Image, np.random.Generator], _Image]
 _KINDS: dict[str, _Kind] = {}
-# Parts of a side that jigsaw exchanges, shares of an image that CutPaste moves, radians, and shares of a side.
+# Constants of the kinds: parts of a side that jigsaw exchanges, shares of an image that CutPaste copies, radians, and
+# shares of a side.
 _PARTS = 4
 _AREA = (0.08, 0.25)
 _TURN = np.pi / 2
@@ -58,7 +59,7 @@ def cutpaste(image: _Image, generator: np.random.Generator) -> _Image:
 
 @_kind
 def phase(image: _Image, generator: np.random.Generator) -> _Image:
-    """Turn the phases of the Fourier transform by up to a quarter, alike in all channels; amplitudes stay."""
+    """Turn the phases of the Fourier transform by up to a quarter turn, the same in all channels. Amplitudes stay."""
     spectrum = np.fft.rfft2(image)
     turns = generator.uniform(-_TURN, _TURN, spectrum.shape[1:])
     turns[0, 0] = 0
@@ -82,7 +83,7 @@ KINDS = tuple(_KINDS)
 
 
 def make(images: NDArray[np.float64], kinds: Sequence[str], seed: int) -> NDArray[np.float64]:
-    """Return a fake of each image: as many of one kind as of another.
+    """Return a fake of each image. All kinds are equally frequent.
 
     Parameters
     ----------
@@ -91,7 +92,7 @@ def make(images: NDArray[np.float64], kinds: Sequence[str], seed: int) -> NDArra
     kinds : sequence of str
         Of `KINDS`.
     seed : int
-        A fake follows from its image, its number and this.
+        A fake depends on its image, the image's number and this seed.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What the fields of a recipe may be: told from their types, and checked when a method is made."""
+"""Check the fields of a recipe by their types when a method is made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-# Integers that are a count of something without which there is no method; of all others there may be none.
+# Fields that count things of which a method needs at least one. Other counts may be 0.
 _AT_LEAST_ONE = frozenset(
     {"batch_size", "critic_width", "latent_dim", "map_dim", "n", "n_components", "n_fit", "n_maps", "n_rows"}
     | {"n_slots", "n_starts", "n_trees", "n_units", "side", "steps", "widen", "width"}
@@ -16,7 +16,7 @@ _AT_LEAST_ONE = frozenset(
 
 
 def check(method: Any) -> None:
-    """Raise ValueError for the first field of a method that is not of its type, or is a number out of range.
+    """Raise ValueError for the first field of a method that has another type or is out of range.
 
     Numbers are finite and not negative; counts of networks and batches are 1 or more.
     """

@@ -1,4 +1,4 @@
-"""FITYMI and its relatives: features of a pre-trained network, bent by what tells images from fakes."""
+"""FITYMI and related methods: features of a pre-trained network, fine-tuned to tell images from fakes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Judge: TypeAlias = Literal["neighbours", "head"]
 _Rows: TypeAlias = NDArray[np.float64]
 _NEIGHBOURS = 2
 _ADAPTER = 128
-# Images whose features, and rows whose distances, are held at once.
+# Number of images whose features, and of rows whose distances, are held at once.
 _CHUNK = 512
 
 
 class _Networks(nn.Module):
-    """What is learnt: the last blocks of the backbone, or a residual adapter behind it, and the head."""
+    """The learnt layers: the last blocks of the backbone or a residual adapter behind it, and the head."""
 
     def __init__(self, dim: int, has_adapter: bool) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class _Networks(nn.Module):
         self.tail: nn.Module = nn.Identity()
 
     def forward(self, h: Tensor) -> Tensor:
-        """Return features (B, dim) of what the frozen part saw."""
+        """Return features, (B, dim), from the output of the frozen part."""
         u = nn.functional.normalize(self.tail(h), dim=1)
         return u if self.adapter is None else u + self.adapter(u)
 
@@ -51,37 +51,38 @@ class FITYMI(Neural):
     """Fake It Till You Make It of Mirzaei et al., ICLR 2023, with other fakes and another backbone.
 
     A pre-trained network with features f and a linear head learns to tell normal images from fakes of them by the cross
-    entropy. The score is the sum of the squared distances of f to its two nearest among the training images. With
-    `collapse`, Toll's addition: ``collapse`` times the mean of ``||f - mu||_2`` over the normal images of a batch, mu
-    their mean, through which no gradient flows.
+    entropy. The score is the sum of the squared distances of f to its two nearest among the training images. `collapse`
+    is the weight of Toll's addition to the loss: the mean of ``||f - mu||_2`` over the normal images of a batch, with
+    mu their mean, through which no gradient flows.
 
     With ``task="centre"`` it is PANDA (Reiss et al., CVPR 2021) in its simplest form: no fakes and no head; the loss is
     ``||f - c||^2``, c the mean of the features before the first step. With ``judge="head"`` it is a classifier: the
     score is the log-odds of a fake.
 
-    NOTE[DIFF] The authors take images of a diffusion model that was trained on the normal class as fakes; these are not
-    public. Here they are made of the normal images, see `tollad.methods.fakes`: another method, with other numbers.
+    NOTE[DIFF] As fakes, the authors take images of a diffusion model trained on the normal class, which are not public.
+    Here, fakes are made of the normal images, see `tollad.methods.fakes`. So it is another method, with other numbers.
 
-    NOTE[DIFF] The default backbone is EfficientNet-Lite2 for the authors' ViT-B/16, its features divided by their
-    length: without that, direction and size are mixed. All of it is frozen and a residual adapter, which begins at 0,
-    is trained behind it; or its last `trained_blocks` are trained and there is no
-    adapter. Adam, no crops and no flips, for gradient descent with both: so the frozen part sees each image once.
+    NOTE[DIFF] The default backbone is EfficientNet-Lite2, not the authors' ViT-B/16. Its features are divided by their
+    length; without that, direction and size are mixed. All of the backbone is frozen, and a residual adapter, which
+    begins at 0, is trained behind it; or its last `trained_blocks` are trained, without an adapter. The optimiser is
+    Adam, and there are no crops and flips, so that the frozen part sees each image once; the authors use gradient
+    descent and both.
 
     Parameters
     ----------
     backbone : {"efficientnet_lite2", "random"} or text
-        The first needs the extra `vision`; the second shows what pre-training gives. Any other text is the folder of a
-        vision transformer (extra `vit`), see `tollad.methods.vit.load`: with ViT-B/16 it is the authors' backbone.
+        The first needs the extra `vision`. The second is not pre-trained, for comparison. Any other text is the folder
+        of a vision transformer (extra `vit`), see `tollad.methods.vit.load`: with ViT-B/16 it is the authors' backbone.
     trained_blocks : int >= 0
-        How many of the last blocks are trained.
+        Number of last blocks that are trained.
     side : int
-        Pixels to which images are enlarged.
+        Side in pixels to which images are enlarged.
     n_fit : int, optional
-        Training images, drawn at random; by default all.
+        Number of training images, drawn at random; by default all.
     task : {"fakes", "centre"}
     judge : {"neighbours", "head"}
     kinds : tuple of str
-        Of fakes: of `tollad.methods.fakes.KINDS`, in equal parts.
+        Kinds of fakes, of `tollad.methods.fakes.KINDS`, in equal parts.
     collapse : float >= 0
     epochs, batch_size : int
     learning_rate : float
@@ -186,7 +187,7 @@ class FITYMI(Neural):
         return cast(Tensor, fake - normal)
 
     def _score(self, rows: _Rows) -> _Rows:
-        # Maps would fill the memory, features do not.
+        # Feature maps of all images would fill the memory; features do not.
         size = _CHUNK if self.trained_blocks else len(rows)
         seen = (self._look(rows[start : start + size]).astype(np.float64) for start in range(0, len(rows), size))
         found = np.concatenate([super(FITYMI, self)._score(part) for part in seen])
@@ -200,16 +201,16 @@ class FITYMI(Neural):
         self._bank = np.array(fitted["bank"])
 
     def _diagnose(self, rows: _Rows) -> dict[str, float]:
-        """Of the features of the training images: their effective rank, and their mean distance to their mean."""
+        """Return the effective rank of the features of the training images, and their mean distance to their mean."""
         f = torch.from_numpy(self._bank)
         return {"rank": effective_rank(f), "mean_distance": float(latent_l2(f - f.mean(0)).mean())}
 
 
 def spread(f: Tensor) -> Tensor:
-    """Return the mean of ``||f_i - mu||_2`` over features (n, dim), mu their mean, a constant; 0 for n = 0 or 1.
+    """Return the mean of ``||f_i - mu||_2`` over features (n, dim), with mu their mean as a constant; 0 for n = 0 or 1.
 
-    This is Toll's addition to FITYMI as its one sentence can be read: collapse of the normal images of a batch onto
-    their mean.
+    This is our reading of the paper's one sentence on the addition to FITYMI: the normal images of a batch collapse
+    onto their mean.
     """
     return latent_l2(f - f.detach().mean(0)).sum() / max(len(f), 1)
 

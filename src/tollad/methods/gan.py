@@ -1,4 +1,4 @@
-"""What the adversarial methods share: losses on logits, spectral normalisation, averaged weights, discriminators."""
+"""Parts of the adversarial methods: losses on logits, spectral normalisation, averaged weights, discriminators."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def leaky() -> nn.Module:
 
 
 def adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> Adam:
-    """Return the optimiser of all these methods: betas 0.5 and 0.999."""
+    """Return the optimiser of the adversarial methods: Adam with betas 0.5 and 0.999."""
     return Adam(parameters, learning_rate, betas=(0.5, 0.999))
 
 
 class Spectral(Drawn):
     """A dense or convolutional layer whose weight is divided by its largest singular value.
 
-    That is followed by one step of the power iteration each time the layer runs in training mode.
+    In training mode, each call takes one step of the power iteration that estimates it.
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ class Spectral(Drawn):
         self.register_buffer("u", torch.zeros(len(layer.weight)))
 
     def draw(self, generator: torch.Generator) -> None:
-        """Begin the iteration at a random unit vector."""
+        """Draw the random unit vector from which the iteration begins."""
         self.u.normal_(generator=generator)
         self.u.div_(torch.linalg.vector_norm(self.u))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return what the layer makes of x with its normalised weight."""
+        """Apply the layer to x with its normalised weight."""
         matrix = self.layer.weight.flatten(1)
         with torch.no_grad():
             v = nn.functional.normalize(self.u @ matrix, dim=0)

@@ -17,7 +17,8 @@ from tollad.methods.gan import adam, leaky
 from tollad.methods.layers import build, mlp, normal
 from tollad.methods.neural import Neural, Phase
 
-# Below this loss of the discriminator there is nothing left to learn from it: it is drawn anew.
+# If the loss of the discriminator falls below this, nothing can be learnt from it any more, and its weights are drawn
+# again.
 _WON = 1e-5
 _INIT = normal(0.02)
 
@@ -76,10 +77,10 @@ class GANomaly(Neural):
     features of a discriminator that tells x from x'. The score is ``mean (z - z')^2``.
 
     NOTE[DIFF] The score is computed in evaluation mode. The authors' code leaves BatchNorm in training mode on test
-    batches that hold one kind of image each, a leak worth more than ten points, and reports the best epoch of the test
-    set; it also scales scores by the extremes of the test set, which ranks no row otherwise.
+    batches that hold one kind of image each, a leak worth more than ten points, and it reports the best epoch on the
+    test set. It also scales scores by the extremes of the test set, which does not change their order.
 
-    NOTE[DIFF] BatchNorm begins at a scale of 1, not at N(1, 0.02). The network for tables is ours.
+    NOTE[DIFF] BatchNorm begins at a scale of 1, not at N(1, 0.02). The network for tables is our choice.
 
     Parameters
     ----------
@@ -174,7 +175,10 @@ class GANomaly(Neural):
         return (z - z_again).square().mean(1)
 
     def _diagnose(self, rows: NDArray[np.float64]) -> dict[str, float]:
-        """The mean size of a code's values: where both encoders shrink it, the score ranks by contrast."""
+        """Return the mean size of the codes' values.
+
+        If both encoders shrink codes, the score ranks images by contrast.
+        """
         self._net.eval()
         with torch.no_grad():
             blocks = torch.from_numpy(rows.astype(np.float32)).split(500)

@@ -1,4 +1,4 @@
-"""The encoder of the baselines that GeoTrans's authors ran on images, for DSEBM, DAGMM and ADGAN."""
+"""The networks of the baselines that GeoTrans's authors ran on images, for DSEBM, DAGMM and ADGAN."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def need_images(shape: tuple[int, ...], title: str) -> int:
     Raises
     ------
     ValueError
-        If they are not images of 28 x 28, which are padded, or 32 x 32.
+        If the rows are not images of 28 x 28, which are padded, or 32 x 32.
     """
     if len(shape) == 3 and shape[1:] in ((28, 28), (SIDE, SIDE)):
         return shape[0]
@@ -28,7 +28,7 @@ def need_images(shape: tuple[int, ...], title: str) -> int:
 
 
 def pad(shape: tuple[int, ...]) -> nn.Module:
-    """Return what makes images 32 x 32, black where values lie in [-1, 1]."""
+    """Return a layer that pads images to 32 x 32 with -1, which is black for values in [-1, 1]."""
     return Pad(-1.0) if shape[1:] == (28, 28) else nn.Identity()
 
 
@@ -50,7 +50,7 @@ class HalvedSame(nn.Module):
 
 
 class DoubledSame(nn.Module):
-    """The transposed convolution that belongs to `HalvedSame`."""
+    """The transposed convolution of `HalvedSame`."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""GeoTrans: classification of which geometric map was applied to an image."""
+"""GeoTrans: a classifier that tells which geometric map was applied to an image."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ def maps(kind: Maps) -> list[tuple[bool, int, int, int]]:
 
 
 def transform(x: Tensor, kind: Maps, index: Tensor) -> Tensor:
-    """Return each image after the map of its index: (B, C, s, s), (B,) -> (B, C, s, s).
+    """Apply to each image the map of its index: (B, C, s, s), (B,) -> (B, C, s, s).
 
-    A flip from left to right, then a shift that continues with the mirror image (its edge line twice), then the turns.
+    First a flip from left to right, then a shift that is filled with the mirror image (with its edge line twice), then
+    the turns.
     """
     known = maps(kind)
     out = torch.empty_like(x)
@@ -60,7 +61,7 @@ def _apply(x: Tensor, flip: bool, down: int, right: int, turns: int) -> Tensor:
 
 @cache
 def _mirrored(n: int, shift: int) -> Tensor:
-    """The line that comes to each place."""
+    """Return the index of the line that moves to each place."""
     place = (torch.arange(n) - shift) % (2 * n)
     return torch.minimum(place, 2 * n - 1 - place)
 
@@ -71,7 +72,7 @@ class _Norm(nn.Sequential):
 
 
 class _Block(nn.Module):
-    """Two convolutions beside a short way of one by one: (B, before, h, w) -> (B, after, h / stride, w / stride)."""
+    """Two convolutions with a 1 x 1 shortcut: (B, before, h, w) -> (B, after, h / stride, w / stride)."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
@@ -131,7 +132,7 @@ def dirichlet(mean: Tensor, mean_log: Tensor) -> Tensor:
         Means of the vectors, and of their logarithms.
     """
     k = mean.shape[-1]
-    # Never below 0, by Jensen's inequality; 0 where all vectors are equal, and rounding may not pass it.
+    # By Jensen's inequality it is at least 0, and 0 if all vectors are equal. Rounding must not make it negative.
     gap = (torch.xlogy(mean, mean) - mean * mean_log).sum(-1, keepdim=True).clamp(min=1e-12)
     alpha = mean * ((k - 1) * _EULER / gap)
     for _ in range(1000):
@@ -154,26 +155,26 @@ def _he(weight: Tensor, generator: torch.Generator) -> None:
 class GeoTrans(Neural):
     """Golan and El-Yaniv, "Deep anomaly detection using geometric transformations", NeurIPS 2018, after their code.
 
-    A wide residual network names which of M maps an image went through. With p_t its probabilities for the image after
-    map t, and alpha_t the parameters of the Dirichlet distribution of these over the training images, the score is
-    ``-1/M sum_t sum_j (alpha_tj - 1) log p_tj``.
+    A wide residual network tells which of M maps was applied to an image. With p_t its probabilities for the image
+    after map t, and alpha_t the parameters of the Dirichlet distribution of these over the training images, the score
+    is ``-1/M sum_t sum_j (alpha_tj - 1) log p_tj``.
 
-    NOTE[DIFF] Logarithms are taken before the softmax is rounded, in float64: the authors' code takes those of a
-    float32 softmax, whose exact zeros end as NaN. Maps are drawn, one an image and step, instead of stored: an epoch
-    here sees each image once, so `epochs` is M times the authors' number.
+    NOTE[DIFF] Logarithms are taken before the softmax is rounded, in float64: the authors' code takes them of a float32
+    softmax, whose exact zeros become NaN. One map is drawn for each image in each step, and not all are stored. So an
+    epoch here sees each image once, and `epochs` is M times the authors' number.
 
     Parameters
     ----------
     maps : {"all", "flips and turns", "turns"}
-        72, 8 or 4 of them.
+        The set of maps: 72, 8 or 4.
     widen : int
         4 in the source: channels of 64, 128, 256.
     n_fit : int, optional
-        How many training images the Dirichlet distributions are fitted to, drawn; by default all.
+        Number of training images, drawn at random, to which the Dirichlet distributions are fitted; by default all.
     epochs, batch_size : int
     learning_rate : float
     weight_decay : float
-        In the gradient, as of a penalty in the loss, on all weights.
+        Penalty on all weights, added to the gradient.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""GOAD: classification of random affine maps, for tables."""
+"""GOAD: a classifier that tells which random map was applied to a row of a table."""
 
 from __future__ import annotations
 
@@ -80,14 +80,14 @@ class GOAD(Neural):
     n_maps, map_dim : int
         M, and the values of a map.
     widths : tuple of int
-        Of f, without biases; leaky ReLUs between them.
+        Widths of the layers of f, without biases and with leaky ReLUs between them.
     centers : {"batches", "exact"}
-        The authors' code, or the paper's mean over all training rows in evaluation mode.
+        Centres as in the authors' code, or the paper's mean over all training rows in evaluation mode.
     trained : bool
-        False leaves all weights as they are drawn.
+        Whether to train. If not, all weights stay as they were drawn.
     margin, triplet_weight : float
     epochs, batch_size : int
-        The rest of the rows is a batch of its own.
+        The last rows of an epoch are a smaller batch.
     learning_rate : float
 
     Examples

@@ -21,7 +21,7 @@ _BYTES_OF_A_WEIGHT = 4 * 4
 
 
 class Dropout(nn.Module):
-    """Dropout that draws from a generator of its owner's, which `seed_dropout` hands to it.
+    """Dropout that draws from the generator that `seed_dropout` sets.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Pad(nn.Module):
 
 
 class Drawn(nn.Module):
-    """A layer that is one parameter, and knows how to draw it."""
+    """A layer with one parameter, which it draws itself."""
 
     def draw(self, generator: torch.Generator) -> None:
         """Set the initial values."""
@@ -82,7 +82,7 @@ def mlp(
     norm: Callable[[int], nn.Module] | None = None,
     bias: bool = True,
 ) -> nn.Sequential:
-    """Dense layers of these widths, an activation after each but the last."""
+    """Return dense layers of these widths, with an activation after each but the last."""
     layers: list[nn.Module] = []
     for before, after in pairwise(widths[:-1]):
         layers += [nn.Linear(before, after, bias), *([norm(after)] if norm else []), activation()]
@@ -90,26 +90,26 @@ def mlp(
 
 
 def default(weight: Tensor, generator: torch.Generator) -> None:
-    """PyTorch's own: uniform up to 1 / sqrt(fan in)."""
+    """Draw as PyTorch does: uniform up to 1 / sqrt(fan in)."""
     bound = 1 / math.sqrt(weight[0].numel())
     weight.uniform_(-bound, bound, generator=generator)
 
 
 def glorot(weight: Tensor, generator: torch.Generator) -> None:
-    """Uniform with variance 2 / (fan in + fan out)."""
+    """Draw uniformly with variance 2 / (fan in + fan out)."""
     area = weight[0, 0].numel()
     bound = math.sqrt(6 / (area * (weight.shape[0] + weight.shape[1])))
     weight.uniform_(-bound, bound, generator=generator)
 
 
 def glorot_relu(weight: Tensor, generator: torch.Generator) -> None:
-    """`glorot` times the gain of a leaky ReLU of slope 0.01."""
+    """Draw as `glorot` does, times the gain of a leaky ReLU of slope 0.01."""
     glorot(weight, generator)
     weight.mul_(math.sqrt(2 / (1 + 0.01**2)))
 
 
 def normal(std: float) -> Init:
-    """Normal with this standard deviation."""
+    """Return an initialisation that draws normal numbers with this standard deviation."""
 
     def draw(weight: Tensor, generator: torch.Generator) -> None:
         weight.normal_(0, std, generator=generator)
@@ -120,8 +120,8 @@ def normal(std: float) -> Init:
 def build(factory: Callable[[], nn.Module], seed: int, init: Init = default) -> nn.Module:
     """Build a network in float32 with weights drawn from `seed`.
 
-    Biases are 0 but for PyTorch's own initialisation, which draws them like the weights. Buffers begin at 0, those of
-    BatchNorm at its own values.
+    Biases are 0, except with `default`, which draws them like the weights. Buffers begin at 0, except those of
+    BatchNorm.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def build(factory: Callable[[], nn.Module], seed: int, init: Init = default) -> 
     Raises
     ------
     MemoryError
-        If memory would not hold the weights, their gradients and the moments of Adam; nothing is allocated then.
+        If memory is too small for the weights, their gradients and the moments of Adam. Nothing is allocated then.
     """
     # On the meta device nothing is drawn from the global random state.
     with torch.device("meta"):
@@ -158,9 +158,9 @@ def build(factory: Callable[[], nn.Module], seed: int, init: Init = default) -> 
 
 
 class Adam:
-    """Adam over some parameters, told what to minimise: no gradient reaches any other parameter.
+    """Adam over some parameters. It minimises a loss without a gradient for any other parameter.
 
-    The update is torch's own. To construct a `torch.optim.Optimizer` would import the compiler of torch.
+    The update is torch's own. Constructing a `torch.optim.Optimizer` would import torch's compiler.
 
     Parameters
     ----------

@@ -19,16 +19,16 @@ def autoencoder(shape: tuple[int, ...], title: str) -> Autoencoder:
 
     No layer has a bias. BatchNorm has eps 1e-4 and nothing to learn, leaky ReLUs have a slope of 0.01.
 
-    NOTE[DIFF] In the authors' first code (Theano) BatchNorm has a learnt shift and scale, which are biases that the
-    paper says must not be there; their PyTorch code drops them, and so does this. The decoder is that of the first
-    code, with convolutions where the second has transposed ones.
+    NOTE[DIFF] In the authors' first code (Theano) BatchNorm has a learnt shift and scale, which act as the biases that
+    the paper forbids. Their PyTorch code drops them, and so does this one. The decoder is that of the first code, with
+    convolutions; the second has transposed ones.
 
     Parameters
     ----------
     shape : (1, 28, 28), (3, 32, 32) or (d,)
-        Latents have 32 values, for images of 32 x 32 128.
+        Latents have 32 values, and 128 for images of 32 x 32.
     title : str
-        Of the method, for the error.
+        Name of the method, for the error.
 
     Raises
     ------

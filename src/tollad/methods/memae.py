@@ -23,7 +23,7 @@ Similarity = Literal["cosine", "inner"]
 
 
 class Memory(Drawn):
-    """Slots m_i, (n_slots, dim), and how a code is made of them.
+    """Slots m_i, (n_slots, dim), whose weighted mean replaces a code.
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ class Memory(Drawn):
         w = (z @ slots.T).softmax(1)
         if self._threshold == 0:
             return w
-        # The ratio is 1 above the threshold and 0 below, and hands a gradient on.
+        # The ratio is 1 above the threshold and 0 below, and a gradient flows through it.
         above = w - self._threshold
         w = above.relu() * w / (above.abs() + _SMALL)
         return w / w.sum(1, keepdim=True).clamp(min=_SMALL)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is remembered instead of codes, (B, dim), and the weights, (B, n_slots)."""
+        """Return the weighted means of slots that replace codes, (B, dim), and the weights, (B, n_slots)."""
         w = self.weights(z)
         return w @ self.slots, w
 
@@ -102,11 +102,12 @@ class MemAE(Neural):
     memory M; weights up to `threshold` become 0. The loss is ``||x - x_hat||^2 + entropy_weight * H(w)``, the score
     ``||x - x_hat||^2``.
 
-    NOTE[DIFF] Whether an image is one query or one for each position of its code is open in the paper; here it is one.
-    Similarity is the inner product of the authors' code and not the paper's cosine, whose softmax is nearly uniform:
-    `threshold` then leaves nothing. A row without any weight is reconstructed from a code of 0; `diagnose` counts them.
+    NOTE[DIFF] The paper leaves open whether an image is one query or one for each position of its code; here it is one.
+    Similarity is the inner product, as in the authors' code. With the paper's cosine the softmax is nearly uniform, and
+    `threshold` sets all weights to 0. A row without any weight is reconstructed from a code of 0; `diagnose` counts
+    them.
 
-    NOTE[DIFF] No source has tables of this kind: the network for them is the paper's own B.3 with a memory.
+    NOTE[DIFF] No source has such tables. The network for tables is that of the paper's table B.3 with a memory.
 
     Parameters
     ----------
@@ -195,7 +196,7 @@ class MemAE(Neural):
         return squared_l2(x, self._parts(x)[0])
 
     def _diagnose(self, rows: NDArray[np.float64]) -> dict[str, float]:
-        """The share of rows without any weight, and how many slots are in use: e to the entropy of the mean weights."""
+        """Return the share of rows without a weight, and the slots in use: e to the entropy of the mean weights."""
         self._net.eval()
         with torch.no_grad():
             blocks = torch.from_numpy(rows.astype(np.float32)).split(1000)

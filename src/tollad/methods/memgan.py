@@ -50,10 +50,11 @@ class MEMGAN(Neural):
 
     Latents are mixtures P of the memory's units. The discriminator tells (x, E(x)) from (G(a M), a M) for random
     mixtures a; encoder and generator are trained against it and, with the memory, by a cycle ``||x - G(P(E(x)))||``, by
-    ``||E(x) - P(E(x))||``, and by how well a is found again from G(a M). The score is ``||x - G(P(E(x)))||``.
+    ``||E(x) - P(E(x))||``, and by an error of a as recovered from G(a M). The score is ``||x - G(P(E(x)))||``.
 
-    NOTE[DIFF] There is no code of the authors', and only abstract and introduction could be read: constants and losses
-    are those of the one public re-implementation, which reports no result. A result is not the paper's.
+    NOTE[DIFF] There is no code of the authors', and only the abstract and the introduction were available. Constants
+    and losses are those of the one public re-implementation, which reports no result. So a result here is not the
+    paper's.
 
     NOTE[DIFF] That code draws a as the softmax of uniform numbers, which all lie close to the centroid of the memory;
     `mixtures` names it "uniform", and the default "normal" spreads them. Its encoder is random when it scores; here it
@@ -139,7 +140,7 @@ class MEMGAN(Neural):
         return [Phase("the adversarial training", self.epochs, self.batch_size, update, optimizers)]
 
     def _losses(self, x: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what encoder and generator minimise against the discriminator, and what the memory minimises, too."""
+        """Return the loss of encoder and generator against the discriminator, and that which the memory shares."""
         own = self._parts
         code, latent = own.encoder(x), a @ own.memory.slots
         made = own.generator(latent)
@@ -155,7 +156,7 @@ class MEMGAN(Neural):
         return _norm(x - own.generator(own.memory(own.encoder(x))[0]))
 
     def _diagnose(self, rows: NDArray[np.float64]) -> dict[str, float]:
-        """How many units are in use, e to the entropy of the mean weights, and how far they lie from their mean."""
+        """Return the units in use, e to the entropy of the mean weights, and their mean distance from their mean."""
         self._net.eval()
         own = self._parts
         with torch.no_grad():

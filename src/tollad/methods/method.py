@@ -1,4 +1,4 @@
-"""What every method is: something that is fitted on normal samples and then scores any."""
+"""The protocol of methods, which are fitted on normal samples and then score any samples."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from numpy.typing import NDArray
 class Method(Protocol):
     """A method: a dataclass whose fields are its recipe, and which has these members.
 
-    A new method is one such class in a file of its own in this folder. `tollad.methods.find` finds it by the name of
-    the class, and a table of `tollad.bench` runs it by ``baseline = { method = "<name>" }``, which may set any field.
-    `tollad.methods.base.Comparator` and, for what learns weights, `tollad.methods.neural.Neural` have all members but a
-    method's own part.
+    To add a method, put one such class into a file of its own in this folder. `tollad.methods.find` finds it by the
+    name of the class, and a table of `tollad.bench` runs it by ``baseline = { method = "<name>" }``, which may set any
+    field. The base classes `tollad.methods.base.Comparator` and, for methods that learn weights,
+    `tollad.methods.neural.Neural` have all members except the method's own part.
 
     Attributes
     ----------
     title : str
-        Of the class: what a table calls the method.
+        Attribute of the class: the name of the method in tables.
     seed : int
-        A field: everything random follows from it. The same seed gives the same bits; the global states of torch and
-        NumPy are never touched.
+        Field: all random numbers follow from it. The same seed gives the same bits. The global random states of torch
+        and NumPy are never touched.
 
     Notes
     -----
     - **Recipe.** Fields are plain values (numbers, text, tuples, None), the published ones by default, and are checked
       when the object is made: ValueError.
-    - **Selection.** A method knows no label. Who does, passes `watch` to `fit`, scores there by `anomaly_score` as the
-      method is just then, and keeps its `state` when that was the best so far; `load_state` brings it back at the end.
-      Without `watch` the last step is all that counts.
-    - **Stacking.** A method of which several are trained together at little more cost than one has a class method
-      ``stacked(members, shape, device)``, as `tollad.methods.TargetedCollapse` does.
-    - **Time.** What `watch` raises ends the fit; with a `checkpoint` the same call goes on from the last saved state,
-      to the same bits.
-    - **Failures.** A loss or a score that is no longer finite is a FloatingPointError that names the step; samples
-      that the method cannot take are a ValueError; what memory would not hold is a MemoryError before the first step.
-    - **Scores** are finite, and depend on nothing but the sample: not on those that come with it.
+    - **Selection.** A method knows no label. A caller with labels passes `watch` to `fit`. In `watch` it scores by
+      `anomaly_score`, and keeps the `state` if that is the best so far; at the end `load_state` restores it. Without
+      `watch`, the last step is the result.
+    - **Stacking.** If several methods can be trained together at little more cost than one, the class has a class
+      method ``stacked(members, shape, device)``, as `tollad.methods.TargetedCollapse` does.
+    - **Time.** An exception in `watch` ends the fit. With a `checkpoint`, the same call goes on from the last saved
+      state, to the same bits.
+    - **Failures.** A loss or a score that is no longer finite is a FloatingPointError that names the step; samples that
+      the method cannot take are a ValueError; too little memory is a MemoryError before the first step.
+    - **Scores** are finite, and depend on the sample only, not on other samples.
     """
 
     title: ClassVar[str]
@@ -60,12 +60,12 @@ class Method(Protocol):
         Parameters
         ----------
         X : ndarray, (n, d) or (n, channels, height, width)
-            Normal samples; never changed.
+            Normal samples, which are not changed.
         watch : callable, optional
-            Called with the number of steps done, `n_watches` times on the way and at the end; by a method without
-            steps never.
+            Called with the number of steps done, `n_watches` times during the training and at its end. A method without
+            steps never calls it.
         n_watches : int
-            How often.
+            How often `watch` is called.
         checkpoint : path, optional
             File in which the state of the training is kept; a method without steps ignores it.
         """
@@ -80,7 +80,7 @@ class Method(Protocol):
         ...
 
     def load_state(self, state: Mapping[str, NDArray[Any]], shape: tuple[int, ...] | None = None) -> None:
-        """Become what `state` was taken of."""
+        """Restore a `state`."""
         ...
 
 

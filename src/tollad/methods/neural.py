@@ -1,11 +1,11 @@
-"""How the weights of a method are learnt: phases of steps over shuffled batches, the same for all methods.
+"""The training of all methods with weights: phases of steps over shuffled batches.
 
-Measurements, checkpoints and Ctrl-C are those of every training, see `tollad.training.drive`. The steps are not those
-of a `tollad.training.session.Session`, which trains a stack by one objective and one optimiser: methods here alternate
-up to three optimisers within a step, compute something from all rows (a centre, a radius) before a phase or an epoch,
-and go through the rows in epochs, while a session draws every batch anew.
+Measurements, checkpoints and Ctrl-C are handled as in every training, see `tollad.training.drive`. The steps differ
+from those of a `tollad.training.session.Session`, which trains a stack by one objective and one optimiser and draws
+every batch anew. Methods here alternate up to three optimisers within a step, compute values from all rows (a centre, a
+radius) before a phase or an epoch, and go through the rows in epochs.
 
-What a step draws is a function of (seed, phase, step) only, so an interrupted training resumes to the same bits.
+The random numbers of a step depend on (seed, phase, step) only, so an interrupted training resumes to the same bits.
 
 A row's score must not depend on the rows it comes with, yet a product in single precision rounds differently at
 another place of a batch. So tables, which cost little, are scored in double precision and the score is rounded to
@@ -46,9 +46,9 @@ class Phase:
     epochs : int
         Passes over the rows.
     batch_size : int
-        Rows in a step; all of them where there are fewer.
+        Rows in a step; all rows if there are fewer.
     update : callable
-        ``batch -> loss``: takes a step of its optimisers and returns what must stay finite.
+        ``batch -> loss``: takes a step of the optimisers and returns a loss, which must stay finite.
     optimizers : mapping of str to Adam
     begin : callable
         Called before the first step.
@@ -57,7 +57,7 @@ class Phase:
     drop_after : int, optional
         The epoch after which the step sizes are a tenth.
     keep_last : bool
-        Whether the rest of the rows is a smaller batch of its own; otherwise an epoch leaves it out.
+        Whether the last rows of an epoch are a smaller batch; if not, they are left out.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Phase:
     keep_last: bool = False
 
     def steps_of_an_epoch(self, n_rows: int) -> int:
-        """Return in how many steps the rows are seen once."""
+        """Return the number of steps in an epoch."""
         if self.keep_last:
             return math.ceil(n_rows / self.batch_size)
         return max(1, n_rows // self.batch_size)
@@ -87,7 +87,7 @@ class Neural(Comparator):
     # -- what a subclass defines ---------------------------------------------------------------------------------------
     @abstractmethod
     def _build(self, shape: tuple[int, ...]) -> nn.Module:
-        """Return all that is learnt, for rows of a shape, drawn from `seed`; what is kept besides are buffers."""
+        """Return the network for rows of a shape, drawn from `seed`. Kept values that are not learnt are buffers."""
 
     @abstractmethod
     def _phases(self, rows: Tensor) -> Sequence[Phase]:
@@ -98,7 +98,7 @@ class Neural(Comparator):
         """Return the anomaly scores, (B,), of a block in evaluation mode."""
 
     def _finish(self, rows: Tensor) -> None:
-        """Compute what scores need besides the weights, from all training rows, in evaluation mode."""
+        """Compute values that scores need besides the weights, from all training rows, in evaluation mode."""
 
     # -- what all share ------------------------------------------------------------------------------------------------
     def _fit(self, rows: NDArray[np.float64], watched: Watched) -> None:
@@ -121,7 +121,7 @@ class Neural(Comparator):
             self._finish(rows)
 
     def _seed(self, *numbers: int) -> None:
-        """Let the generator begin anew, as these numbers say."""
+        """Restart the generator from these numbers."""
         words = SeedSequence([self.seed, *numbers]).generate_state(2, np.uint32)
         self._generator.manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
 
@@ -151,7 +151,7 @@ class Neural(Comparator):
         return {name: tensor.numpy() for name, tensor in self._net.state_dict().items()}
 
     def _restore(self, fitted: Mapping[str, NDArray[Any]]) -> None:
-        # The shape of a scaled row may be another than that of a row.
+        # A scaled row may have another shape than the row.
         shape = self._scaling(np.zeros((1, *self._shape))).shape[1:]
         self._start(shape)
         self._net.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in fitted.items()})

@@ -1,4 +1,4 @@
-"""OCGAN: a denoising autoencoder whose codes, all of them, are decoded to images of the class."""
+"""OCGAN: a denoising autoencoder in which every code is decoded to an image of the class."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tollad.methods.geonets import need_images, pad
 from tollad.methods.layers import Dropout, build, mlp, normal
 from tollad.methods.neural import Neural, Phase
 
-# One step of this length looks for codes that the classifier takes for made ones.
+# Length of the step towards codes whose images the classifier takes for generated.
 _MINING = 2.0
 _LATENT_WEIGHT = 10.0
 
 
 def _norm(channels: int) -> nn.Module:
-    # MXNet counts the momentum of the running means from the other end.
+    # MXNet's momentum is 1 minus PyTorch's.
     return nn.BatchNorm2d(channels, momentum=0.9)
 
 
@@ -62,26 +62,27 @@ class OCGAN(Neural):
 
     Codes En(x + noise) lie in (-1, 1) and a discriminator makes them uniform there; another one makes decoded uniform
     codes look like images of the class. A classifier tells reconstructions from decoded uniform codes, and after
-    `mine_after` epochs the decoder is trained on codes moved one step to where that classifier says "made". The score
-    is ``mean (De(En(x)) - x)^2``.
+    `mine_after` epochs the decoder is trained on codes moved one step towards those that this classifier takes for
+    generated. The score is ``mean (De(En(x)) - x)^2``.
 
     NOTE[DIFF] Images are 32 x 32 (the authors': 61 x 61, a quarter of the speed), convolutions padded by two lines.
 
-    NOTE[DIFF] The encoder ends in tanh and the discriminator of codes in one logit, as in the paper; in the code the
-    tanh is off and 16 sigmoids go through another sigmoid. No noise is added to what is scored, or a score would not be
-    a function of its image. The step of the mining is the code's; its codes lie within tanh(1) of 0 but for that step.
+    NOTE[DIFF] The encoder ends in tanh and the discriminator of codes in one logit, as in the paper; in the code there
+    is no tanh, and 16 sigmoids go through another sigmoid. No noise is added when scoring, so that a score is a
+    function of its image. The step of the mining is the code's; apart from that step, its codes lie within tanh(1) of
+    0.
 
     Parameters
     ----------
     latent_dim : int
     width, critic_width : int
-        Channels of the first convolution of encoder and classifier, and of the discriminator of images.
+        Channels of the first convolution: of encoder and classifier, and of the discriminator of images.
     noise : float
         Standard deviation.
     error_weight : float
-        Of half the mean squared error.
+        Weight of half the mean squared error.
     adversarial : bool
-        False leaves a denoising autoencoder.
+        Whether to train adversarially. If not, it is a denoising autoencoder.
     mine_after : int
     epochs, batch_size : int
     learning_rate : float
@@ -118,10 +119,10 @@ class OCGAN(Neural):
         return cast(_Networks, self._net)
 
     def mine(self, uniform: Tensor) -> Tensor:
-        """Return codes one step nearer to where the classifier says "made", from codes in (-1, 1): (B, latent_dim)."""
+        """Move codes in (-1, 1), (B, latent_dim), a step towards those that look generated to the classifier."""
         own = self._parts
         start = uniform.clone().requires_grad_()
-        # The sum: each code moves by its own gradient.
+        # With a sum, each code moves by its own gradient.
         lost = nn.functional.softplus(own.classifier(own.decoder(start.tanh()))).sum()
         (gradient,) = torch.autograd.grad(lost, start)
         return (start.detach() - _MINING * gradient).tanh()

@@ -16,12 +16,12 @@ from tollad.methods.gan import false
 class RCGAN(ALAD):
     """ALAD with a penalty distribution, after Yang et al., "Regularized Cycle Consistent GAN", ECAI 2020.
 
-    The discriminator of (x, z) also learns to refuse pairs (t, E(t)) of rows t drawn from N(0, I), so that encoder and
-    generator are drawn to normal rows even from odd ones.
+    The discriminator of (x, z) also learns to refuse pairs (t, E(t)) of rows t drawn from N(0, I), which draws encoder
+    and generator towards normal rows even for anomalous ones.
 
-    NOTE[DIFF] There is no code of the authors', and only their abstract could be read: the loss is reconstructed from a
-    later paper's code (RCALAD), which takes over the term, and the score is ALAD's. A result is not the paper's. That
-    code draws t once; here it is drawn anew at each step. t has the size of standardised rows.
+    NOTE[DIFF] There is no code of the authors', and only their abstract was available. The loss is reconstructed from
+    the code of a later paper (RCALAD), which adopts the term; the score is ALAD's. So a result here is not the paper's.
+    That code draws t once; here it is drawn anew at each step. t has the size of standardised rows.
 
     Parameters
     ----------

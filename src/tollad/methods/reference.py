@@ -1,6 +1,6 @@
 """Reference lines that cost seconds: distance to the mean, error of principal components, nearest neighbours.
 
-They take samples of any shape, flattened, and nothing in them is random.
+They flatten samples of any shape, and nothing in them is random.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tollad.methods.base import Comparator, Watched
 from tollad.methods.classical import product, squared_distances
 
 _Rows = NDArray[np.float64]
-# Samples whose distances to all training samples are held at once.
+# Number of samples whose distances to all training samples are held at once.
 _BLOCK = 256
 
 
 @dataclass(kw_only=True, eq=False)
 class _Line(Comparator):
-    """What the lines share: all that they fit is a few arrays."""
+    """The base of the lines, which fit a few arrays only."""
 
     def _fitted(self) -> Mapping[str, NDArray[Any]]:
         return self._arrays
@@ -53,7 +53,7 @@ class PrincipalComponents(_Line):
     Parameters
     ----------
     n : int, default 16
-        How many components, fewer than there are training samples and values of a sample.
+        Number of components, below the numbers of training samples and of values in a sample.
     """
 
     n: int = 16
@@ -65,7 +65,7 @@ class PrincipalComponents(_Line):
         _check(self.n, len(flat))
         if self.n >= flat.shape[1]:
             raise ValueError(f"n must be below the {flat.shape[1]} values of a row, not {self.n}")
-        # Few of many: Lanczos, started from a fixed vector, is exact and far quicker than all components.
+        # For a few of many components, Lanczos from a fixed vector is exact and far quicker than computing all.
         model = PCA(self.n, svd_solver="arpack", random_state=0).fit(flat)
         self._arrays = {"mean": model.mean_, "axes": model.components_}
 
@@ -82,7 +82,7 @@ class NearestNeighbours(_Line):
     Parameters
     ----------
     n : int, default 5
-        How many neighbours, fewer than there are training samples.
+        Number of neighbours, below the number of training samples.
     """
 
     n: int = 5

@@ -1,4 +1,4 @@
-"""How rows become the input of a method: steps by name, fitted on training rows."""
+"""Scaling of rows for a method: steps by name, fitted on training rows."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def contrast(images: NDArray[Any]) -> _Rows:
     Parameters
     ----------
     images : ndarray, shape (n, ...)
-        Values of one scale, such as 0 to 255.
+        Values on one scale, such as 0 to 255.
 
     Returns
     -------
     ndarray of float64, of the same shape
-        An image of one value is 0.
+        An image with only one value becomes 0.
 
     Examples
     --------
@@ -34,10 +34,10 @@ def contrast(images: NDArray[Any]) -> _Rows:
     array([[-1.5, -0.5,  0.5,  1.5]])
     """
     pixels = images.reshape(len(images), -1)
-    # The division by 255 cancels but for the last bits, and with these the paper's extremes come out to the last digit.
+    # The division by 255 changes only the last bits. With it, the paper's extremes are met to the last digit.
     values = pixels / _IMAGE_VALUES
     values -= values.mean(1, keepdims=True)
-    values[pixels.min(1) == pixels.max(1)] = 0  # nothing is left of them but the rounding of the mean
+    values[pixels.min(1) == pixels.max(1)] = 0  # otherwise the rounding of the mean would remain
     size = np.abs(values).mean(1, keepdims=True)
     values /= np.where(size == 0, 1, size)
     return values.reshape(images.shape)
@@ -66,7 +66,7 @@ def _fit_contrast(rows: _Rows) -> _Constants:
 def _fit_pca(rows: _Rows) -> _Constants:
     flat = rows.reshape(len(rows), -1)
     mean = flat.mean(0)
-    # The eigenvectors of the smaller of the two products.
+    # Eigenvectors of the smaller of the two product matrices.
     centred = flat - mean
     if len(flat) < flat.shape[1]:
         values, left = np.linalg.eigh(centred @ centred.T)
@@ -99,7 +99,7 @@ STEPS = tuple(_STEPS)
 
 
 class Scaling:
-    """Steps that rows go through one after another.
+    """Steps applied to rows one after another.
 
     Parameters
     ----------
@@ -107,13 +107,13 @@ class Scaling:
         Names joined by ``+``, such as ``"contrast+pca"``:
 
         - "none": as they are.
-        - "standardise": each column less its mean, over its standard deviation; a constant column only less its mean.
-        - "minmax": each column from [minimum, maximum] to [0, 1], not clipped; a constant column only less its minimum.
+        - "standardise": each column minus its mean, divided by its standard deviation if that is not 0.
+        - "minmax": each column from [minimum, maximum] to [0, 1], not clipped; a constant column minus its minimum.
         - "unit", "signed": images of 0 to 255 to [0, 1] or [-1, 1].
         - "contrast": `contrast` of each image, then from the extremes of all training values to [0, 1], not clipped.
         - "pca": as many principal components as explain 95 % of the variance, not whitened.
     constants : sequence of mappings, optional
-        What `fit` found, one for each step.
+        Constants from `fit`, one mapping for each step.
 
     Raises
     ------
@@ -135,7 +135,7 @@ class Scaling:
         self._constants = constants
 
     def fit(self, rows: NDArray[Any]) -> Scaling:
-        """Fit the steps to training rows, (n, ...), each to what the ones before it make of them."""
+        """Fit the steps to training rows, (n, ...). Each step is fitted to the output of the steps before it."""
         self._constants, values = [], np.asarray(rows, np.float64)
         for name in self._names:
             fit, apply = _STEPS[name]
@@ -158,7 +158,7 @@ class Scaling:
 
     @classmethod
     def from_state(cls, steps: str, state: Mapping[str, NDArray[Any]]) -> Scaling:
-        """Return the scaling of which these are the steps and the constants."""
+        """Return the scaling with these steps and constants."""
         constants: list[_Constants] = [{} for _ in steps.split("+")]
         for key, value in state.items():
             number, _, name = key.partition(".")

@@ -1,4 +1,4 @@
-"""The paper's method: an autoencoder whose latents are drawn to the origin, alone or as a member of a stack."""
+"""The paper's method: an autoencoder whose latents collapse towards the origin, alone or as a member of a stack."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from tollad.training.session import Session
 from tollad.training.stack import Stack
 
 SHARED = ("network", "latent_dim", "hidden", "norm", "learning_rate", "batch_size", "steps")
-"""The fields in which the members of a stack agree; the others may differ from member to member."""
+"""The fields in which the members of a stack must agree. The others may differ."""
 
 
 @dataclass(kw_only=True, eq=False)
 class TargetedCollapse(Comparator):
-    """Targeted collapse, equations (2) and (3): trained on ``||x_hat - x||_2 + beta * ||z||``, scored by the same.
+    """Targeted collapse, equations (2) and (3): trained on ``||x_hat - x||_2 + beta * ||z||``, and scored by the same.
 
-    The defaults are those of Table 4. `stacked` gives several that are trained together, at the cost of little more
-    than one: each gets the bits that it has alone.
+    The defaults are those of Table 4. `stacked` gives several members that are trained together, at little more cost
+    than one. Each gets the bits that it would get alone.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class TargetedCollapse(Comparator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # 10 and 10.0 are one recipe, and so are a list and a tuple.
+        # So 10 and 10.0 are one recipe, and a list and a tuple, too.
         self.beta, self.learning_rate = float(self.beta), float(self.learning_rate)
         self.hidden = None if self.hidden is None else tuple(self.hidden)
         _need(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
@@ -85,14 +85,14 @@ class TargetedCollapse(Comparator):
     def stacked(
         cls, members: Sequence[Self], shape: Sequence[int], device: torch.device | None = None
     ) -> tuple[Stack, Objective]:
-        """Return members as one stack before its first step, and their common objective.
+        """Return the members as one stack before its first step, and their common objective.
 
         Parameters
         ----------
         members : sequence of M TargetedCollapse
             Alike in `SHARED`.
         shape : sequence of int
-            Of a row as the network takes it.
+            Shape of a network input.
         device : torch.device, optional
             By default the CPU.
 
@@ -101,7 +101,7 @@ class TargetedCollapse(Comparator):
         ValueError
             If the network does not take such rows.
         MemoryError
-            If that of the device would not hold the training.
+            If the memory of the device is too small for the training.
         """
         first, device = members[0], torch.device("cpu") if device is None else device
         seeds, betas = [member.seed for member in members], [member.beta for member in members]
@@ -145,7 +145,7 @@ class TargetedCollapse(Comparator):
         return {name: tensor.numpy() for name, tensor in self._stack.state().items()}
 
     def _restore(self, fitted: Mapping[str, NDArray[Any]]) -> None:
-        # The shape of a scaled row may be another than that of a row.
+        # A scaled row may have another shape than the row.
         self._start(self._scaling(np.zeros((1, *self._shape))).shape[1:])
         self._stack.load_state({name: torch.from_numpy(np.array(value)) for name, value in fitted.items()})
         self._stack.eval()

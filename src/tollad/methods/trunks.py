@@ -1,4 +1,4 @@
-"""Pre-trained networks in two parts: a frozen one, whose outputs are computed once, and one that may be trained."""
+"""Pre-trained networks in two parts: a frozen part, whose outputs are computed once, and a part that may be trained."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tollad.methods import vit
 from tollad.methods.layers import build
 
 BACKBONES = ("efficientnet_lite2", "random")
-"""The names of backbones; any other is the folder of a vision transformer."""
+"""The names of backbones. Any other text is the folder of a vision transformer."""
 
-# Images that the frozen part sees at once: always as many, so that no output depends on the others.
+# Number of images in a block for the frozen part. It is always the same, so that no output depends on other images.
 _BLOCK = 16
 _RANDOM_WIDTHS = (3, 8, 16, 32)
 
@@ -31,13 +31,13 @@ class Trunk:
     Attributes
     ----------
     frozen : callable
-        (B, 3, side, side) from 0 to 1 -> what `tail` takes: features (B, dim) if nothing is trained, else maps.
+        (B, 3, side, side) from 0 to 1 -> inputs of `tail`: features (B, dim) if nothing is trained, else maps.
     tail : nn.Module
         -> (B, dim). Without trained blocks it is the identity.
     dim : int
         Number of features.
     side : int or None
-        The only size of images that it takes; None for any.
+        The only side of images that it takes; None if it takes any.
     """
 
     frozen: Callable[[Tensor], Tensor]
@@ -73,7 +73,7 @@ def _random_block(n_in: int, n_out: int) -> nn.Module:
 
 class _Centred(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        """Return values about -1 to 1, as EfficientNet-Lite was trained."""
+        """Return values from about -1 to 1, the inputs of EfficientNet-Lite."""
         return (x * 255 - 127) / 128
 
 
@@ -92,24 +92,24 @@ def trunk(backbone: str, n_trained: int) -> Trunk:
     Parameters
     ----------
     backbone : {"efficientnet_lite2", "random"} or path
-        The second is three convolutions with random weights: what a method does without pre-training. Any other is the
-        folder of a vision transformer, see `tollad.methods.vit.load`.
+        The second is three convolutions with random weights, which shows a method without pre-training. Any other text
+        is the folder of a vision transformer, see `tollad.methods.vit.load`.
     n_trained : int >= 0
-        How many of its last blocks the tail holds.
+        Number of last blocks in the tail.
 
     Raises
     ------
     ValueError
-        If the backbone has fewer blocks, or the folder holds none.
+        If the backbone has fewer blocks, or the folder holds no vision transformer.
     ImportError
-        If the package with the weights, or that reads them, is not installed.
+        If the package that holds or reads the weights is not installed.
     """
     known = _trunk(backbone, n_trained)
     return replace(known, tail=copy.deepcopy(known.tail).requires_grad_(True))
 
 
 class _Images:
-    """Images that are equal when their pixels are."""
+    """Images that are equal if their pixels are: the key of a cache."""
 
     def __init__(self, pixels: NDArray[np.float32]) -> None:
         self.pixels = pixels
@@ -123,16 +123,16 @@ class _Images:
 
 
 def look(backbone: str, n_trained: int, side: int, images: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return what the frozen part makes of images; features of the last few calls are remembered: trials repeat them.
+    """Return the outputs of the frozen part. Features of the last few calls are cached, since trials repeat them.
 
     Parameters
     ----------
     backbone, n_trained
-        As of `trunk`.
+        As in `trunk`.
     side : int
-        To which images are enlarged; a vision transformer takes that of its own only.
+        Side in pixels to which images are enlarged. A vision transformer takes one side only.
     images : ndarray, (n, 1 or 3, height, width)
-        Values from 0 to 1; grey ones are shown as three equal channels.
+        Values from 0 to 1; grey images become three equal channels.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def look(backbone: str, n_trained: int, side: int, images: NDArray[np.float64]) 
     Raises
     ------
     ValueError
-        If the backbone takes another `side` only.
+        If the backbone takes only another `side`.
     """
     if (only := _trunk(backbone, n_trained).side) not in (None, side):
         raise ValueError(f"this vision transformer takes images of {only} x {only} pixels: side must be {only}")

@@ -18,7 +18,7 @@ from tollad.methods.neural import Neural, Phase
 
 
 class _Residual(nn.Module):
-    """The sum of two paths, then a leaky ReLU."""
+    """A leaky ReLU of the sum of two paths."""
 
     def __init__(self, path: nn.Module, short: nn.Module) -> None:
         super().__init__()
@@ -100,11 +100,11 @@ class VAE(Neural):
     The loss is the mean of ``||x - x_hat(z)||^2 + kl_weight * KL(q(z|x), N(0, I))``: a decoder variance of one half at
     weight 1. The score is the same with z at the mean of q, so it is not random.
 
-    The published columns are quoted over two papers from "Latent Space Autoregression for Novelty Detection" (Abati et
-    al., CVPR 2019), whose code has its networks but no VAE: networks, step size and batches are of that code.
+    The published columns were quoted twice and come from "Latent Space Autoregression for Novelty Detection" (Abati et
+    al., CVPR 2019). Its code has the networks but no VAE; networks, step size and batches here are from that code.
 
-    NOTE[DIFF] Likelihood, weight of the KL term and size of the code are not public; here the likelihood is Gaussian,
-    the weight is 1 and the code has 64 values, as the source's own method has.
+    NOTE[DIFF] The likelihood, the weight of the KL term and the size of the code are not public. Here the likelihood is
+    Gaussian, the weight is 1 and the code has 64 values, as in the source's own method.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ class VAE(Neural):
         return error if self.score_by == "reconstruction" else error + divergence
 
     def _diagnose(self, rows: NDArray[np.float64]) -> dict[str, float]:
-        """How many latents are in use: those whose mean varies by more than 0.01 over the rows."""
+        """Return the number of latents in use: those whose mean has a variance above 0.01 over the rows."""
         self._net.eval()
         with torch.no_grad():
             blocks = torch.from_numpy(rows.astype(np.float32)).split(1000)

@@ -1,4 +1,4 @@
-"""Vision transformers by the package transformers: a folder of weights as blocks for `tollad.methods.trunks`."""
+"""Vision transformers by the package transformers: read a folder of weights as blocks for `tollad.methods.trunks`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Blocks(NamedTuple):
-    """A vision transformer in the order in which an image passes through it.
+    """The parts of a vision transformer in the order in which an image passes through them.
 
     Attributes
     ----------
@@ -31,13 +31,13 @@ class Blocks(NamedTuple):
 
 class _Shown(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        """Return values from -1 to 1, as ViT was trained."""
+        """Return values from -1 to 1, the inputs of ViT."""
         return 2 * x - 1
 
 
 class _ClassToken(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return the first token, which stands for the image: (B, dim)."""
+        """Return the first token, which represents the image: (B, dim)."""
         return tokens[:, 0]
 
 
@@ -47,7 +47,7 @@ def load(folder: str | os.PathLike[str]) -> Blocks:
     Parameters
     ----------
     folder : path
-        With ``config.json`` and ``model.safetensors``: what ``ViTModel.save_pretrained`` writes, or a download of
+        With ``config.json`` and ``model.safetensors``: written by ``ViTModel.save_pretrained``, or a download of
         ``google/vit-base-patch16-224-in21k``. Nothing is fetched, and no pickle is read.
 
     Raises

@@ -7,7 +7,7 @@ import pytest
 import torch
 from bench.synthetic import image_task, table_task
 
-from tollad.bench.device_rows import DeviceRows, Prepare
+from tollad.bench.device_rows import DevicePreprocessing, DeviceRows
 from tollad.bench.preprocessing import Preprocessing
 from tollad.bench.protocols import make_task
 
@@ -19,19 +19,19 @@ def test_preprocessing_on_the_device_is_the_one_of_the_data(kind):
     images = image_task().train
     images[0] = 7  # of one value: there is nothing to divide by
     preprocessings = [Preprocessing(kind, (0.1, 0.3)), Preprocessing(kind, (-2.0, 5.0))]
-    found = Prepare(preprocessings, CPU)(torch.from_numpy(images)[None])
+    found = DevicePreprocessing(preprocessings, CPU)(torch.from_numpy(images)[None])
     for member, preprocessing in zip(found, preprocessings, strict=True):
         np.testing.assert_allclose(member, preprocessing(images), rtol=1e-6, atol=1e-6)
 
 
 def test_constants_that_all_share_are_applied_once():
-    prepare = Prepare([Preprocessing("scale", (0.1, 0.3))] * 4, CPU)
+    prepare = DevicePreprocessing([Preprocessing("scale", (0.1, 0.3))] * 4, CPU)
     assert prepare(torch.zeros(1, 2, 1, 3, 3, dtype=torch.uint8)).shape[0] == 1
 
 
 def test_a_stack_has_one_kind_of_preprocessing():
     with pytest.raises(ValueError, match="one kind of preprocessing, not contrast, scale"):
-        Prepare([Preprocessing("scale", (0.0, 1.0)), Preprocessing("contrast", (0.0, 1.0))], CPU)
+        DevicePreprocessing([Preprocessing("scale", (0.0, 1.0)), Preprocessing("contrast", (0.0, 1.0))], CPU)
 
 
 class TestBatches:

@@ -14,7 +14,7 @@ from tollad.bench import execute as module
 from tollad.bench.execute import execute, failed_row
 from tollad.io import artifact
 from tollad.method import networks
-from tollad.training.batches import Stream
+from tollad.training.batches import Draws
 from tollad.training.session import Session
 
 CPU = torch.device("cpu")
@@ -45,7 +45,7 @@ def by_hand(run, task):
         with torch.no_grad():
             return metrics.auroc(labels, scores(rows))
 
-    curve, tests, stream = [], [], Stream(run.batch_seed)
+    curve, tests, stream = [], [], Draws(run.batch_seed)
     for step in range(run.steps):
         model.train()
         loss = scores(train[stream.draw(len(train), run.batch_size, step)]).mean()

@@ -10,7 +10,7 @@ from tollad.bench import clock, projection, runner
 from tollad.bench import execute as execution
 from tollad.bench.clock import Pace
 from tollad.bench.execute import execute, measure_pace
-from tollad.bench.projection import duration, project
+from tollad.bench.projection import in_units, project
 from tollad.bench.results import Results
 from tollad.bench.runner import carry_out, checkpoint_of
 from tollad.bench.spec import Baseline
@@ -153,4 +153,4 @@ def test_nothing_is_written(tmp_path):
 
 
 def test_milliseconds_keep_two_digits():
-    assert duration(0.00123) == "1.2 ms"
+    assert in_units(0.00123) == "1.2 ms"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollad.io.outputs import check_distinct, write_tables
+from tollad.io.outputs import check_different_files, write_tables
 
 
 def reference(table: pa.Table) -> str:
@@ -62,4 +62,4 @@ def test_no_output_is_a_file_that_is_read(tmp_path, monkeypatch, name):
     os.symlink("data.csv", "symbolic.csv")
     os.link("data.csv", "hard.csv")
     with pytest.raises(ValueError, match=f"cannot write {name}: it is a file that the command reads; give the output"):
-        check_distinct("other.csv", None, name, read=("-", "m.tollad", "data.csv"))
+        check_different_files("other.csv", None, name, read=("-", "m.tollad", "data.csv"))

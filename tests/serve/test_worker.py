@@ -17,7 +17,7 @@ from tollad import TollDetector
 pytest.importorskip("prometheus_client")
 pytest.importorskip("fastapi")
 
-from tollad.serve.engines import Graph, Product, engine_of, specimens
+from tollad.serve.engines import DetectorEngine, GraphEngine, engine_of, specimens
 from tollad.serve.limits import RefusedError
 from tollad.serve.models import Served
 from tollad.serve.worker import Worker
@@ -62,7 +62,7 @@ class TestWorker:
             pytest.importorskip("onnxruntime")
         numbers, mixed = models
         for model in models:
-            model.loaded.table.engine = (Product if engine == "torch" else Graph)(model.loaded.detector)
+            model.loaded.table.engine = (DetectorEngine if engine == "torch" else GraphEngine)(model.loaded.detector)
         sizes = data.draw(st.lists(st.integers(1, 30), min_size=2, max_size=8))
         requests = [
             (numbers, table(n, seed=n), 0) if at % 2 else (mixed, people(n, seed=n), 0) for at, n in enumerate(sizes)
@@ -113,13 +113,13 @@ class TestEngine:
         said = engine.said(engine.feed(rows))
         np.testing.assert_allclose(said["anomaly_score"], detector.anomaly_score(rows), rtol=1e-6)
         np.testing.assert_array_equal(said["anomaly"], detector.predict(rows) == -1)
-        right = Graph.said
+        right = GraphEngine.said
 
         def wrong(graph, inputs):
             said = right(graph, inputs)
             return {**said, "anomaly": ~said["anomaly"]}
 
-        monkeypatch.setattr(Graph, "said", wrong)
+        monkeypatch.setattr(GraphEngine, "said", wrong)
         assert engine_of(detector).name == "torch"
 
     def test_what_has_no_graph_is_scored_by_the_product(self):

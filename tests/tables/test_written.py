@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tollad.io.dialect import Dialect, understood
+from tollad.io.dialect import Dialect, in_plain_form
 from tollad.tables.survey import fit_columns
 
 
@@ -123,7 +123,7 @@ def test_other_forms_are_named_with_what_to_do(values, words):
 def test_a_format_that_is_named_reads_the_dates():
     for form in ("%b %d, %Y", "%d-%b-%y", "%d.%m.%y", "%d/%m/%Y %I:%M %p"):
         table = pa.table({"x": [day.strftime(form) for day in DAYS]})
-        read = understood(table, Dialect(date_format=form), "row {}".format)
+        read = in_plain_form(table, Dialect(date_format=form), "row {}".format)
         assert fit_columns(read)[0].kind == "date"
 
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollad.training.batches import Batches, Stream
+from tollad.training.batches import Batches, Draws
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
@@ -25,50 +25,50 @@ class TestStream:
     @given(seed=seeds, step=steps, size=sizes())
     def test_draws_distinct_rows(self, seed, step, size):
         n_rows, batch_size = size
-        drawn = Stream(seed).draw(n_rows, batch_size, step)
+        drawn = Draws(seed).draw(n_rows, batch_size, step)
         assert len(set(drawn.tolist())) == len(drawn) == batch_size
         assert set(drawn.tolist()) <= set(range(n_rows))
 
     @given(seed=seeds, step=steps, before=st.lists(st.tuples(steps, st.booleans()), max_size=3))
     def test_is_a_function_of_seed_and_step(self, seed, step, before):
         """Whatever was drawn before, in whatever order."""
-        used = Stream(seed)
+        used = Draws(seed)
         for other, corruption in before:
             used.at(other, corruption=corruption).random(7)
             used.draw(100, 9, other)
-        assert used.draw(100, 10, step).tolist() == Stream(seed).draw(100, 10, step).tolist()
+        assert used.draw(100, 10, step).tolist() == Draws(seed).draw(100, 10, step).tolist()
 
     @given(seed=seeds, steps=st.sets(st.integers(0, 2**40), min_size=2, max_size=2))
     def test_steps_differ(self, seed, steps):
-        one, other = (Stream(seed).at(step).integers(2**62, size=4).tolist() for step in steps)
+        one, other = (Draws(seed).at(step).integers(2**62, size=4).tolist() for step in steps)
         assert one != other
 
     @given(pair=st.sets(seeds, min_size=2, max_size=2), step=steps)
     def test_seeds_differ(self, pair, step):
-        one, other = (Stream(seed).at(step).integers(2**62, size=4).tolist() for seed in pair)
+        one, other = (Draws(seed).at(step).integers(2**62, size=4).tolist() for seed in pair)
         assert one != other
 
     def test_corruption_has_numbers_of_its_own(self):
-        stream = Stream(0)
+        stream = Draws(0)
         rows = stream.at(3).random(100_000)
         corruption = stream.at(3, corruption=True).random(100_000)
         assert not set(rows[:1000]) & set(corruption)
         assert abs(np.corrcoef(rows, corruption)[0, 1]) < 0.02
 
     def test_a_step_does_not_run_into_the_next(self):
-        stream = Stream(0)
+        stream = Draws(0)
         this = stream.at(5).integers(2**62, size=100_000)
         assert not set(this.tolist()) & set(stream.at(6).integers(2**62, size=1000).tolist())
 
     def test_every_row_is_as_likely_as_another(self):
-        stream = Stream(1)
+        stream = Draws(1)
         counts = np.zeros(10)
         for step in range(4000):
             counts[stream.draw(10, 3, step)] += 1
         assert np.abs(counts / 4000 - 0.3).max() < 0.03  # four standard deviations
 
     def test_a_batch_of_all_rows_takes_them_in_order(self):
-        assert Stream(0).draw(6, 6, 2).tolist() == [0, 1, 2, 3, 4, 5]
+        assert Draws(0).draw(6, 6, 2).tolist() == [0, 1, 2, 3, 4, 5]
 
 
 class TestBatches:

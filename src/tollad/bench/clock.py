@@ -32,7 +32,7 @@ class Pace:
         return left * self.step + left // run.validate_every * self.validation + tests * self.test
 
 
-class Clock:
+class Stopwatch:
     """Seconds between marks; by the clock of the device if it computes asynchronously."""
 
     def __init__(self, device: torch.device) -> None:

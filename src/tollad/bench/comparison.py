@@ -16,7 +16,7 @@ from tollad.bench.recipes import BUDGETS, Recipe, read_recipe
 from tollad.bench.report import Line, Report
 from tollad.bench.results import Row
 from tollad.bench.spec import role_of, work_of
-from tollad.bench.tables import AVERAGE, Method, Table
+from tollad.bench.tables import AVERAGE, Table, TableMethod
 
 _PREFACE = Path(__file__).parent / "comparison.md"
 # A cell counts as reproduced if it differs by at most this many published standard deviations plus this many points.
@@ -49,7 +49,7 @@ def _section(table: Table, rows: Sequence[Row]) -> str:
     return "\n".join(parts)
 
 
-def _compared(table: Table, name: str) -> Method | None:
+def _compared(table: Table, name: str) -> TableMethod | None:
     return next((method for method in table.methods if method.name == name and method.role == "compared"), None)
 
 

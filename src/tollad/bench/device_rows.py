@@ -44,7 +44,7 @@ class DeviceRows:
     def __init__(self, tasks: Sequence[Task], device: torch.device) -> None:
         self._device = device
         self._tasks = tasks
-        self._prepare = Prepare([task.preprocessing for task in tasks], device)
+        self._prepare = DevicePreprocessing([task.preprocessing for task in tasks], device)
         different = list({id(task): task for task in tasks}.values())
         ends = np.cumsum([len(task.train) for task in different])
         own = {id(t): np.arange(end - len(t.train), end) for t, end in zip(different, ends, strict=True)}
@@ -106,7 +106,7 @@ class DeviceRows:
         return torch.tensor(rows).permute(0, 2, 3, 1).contiguous().to(self._device)
 
 
-class Prepare:
+class DevicePreprocessing:
     """The preprocessing of images, `tollad.bench.protocols.Preprocessing`, on the device and for M members at once.
 
     Parameters

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tollad import metrics
 from tollad.bench import machine, measures
-from tollad.bench.clock import Clock, Pace
+from tollad.bench.clock import Pace, Stopwatch
 from tollad.bench.device_rows import DeviceRows, Held, Part
 from tollad.bench.protocols import Task
 from tollad.bench.results import Row
@@ -35,7 +35,7 @@ _DENSE_BLOCK = 10_000
 # Seconds between two saves of the state.
 _SAVE_EVERY = 60.0
 
-Progress: TypeAlias = Callable[[int, list[float]], None]
+OnProgress: TypeAlias = Callable[[int, list[float]], None]
 
 
 def execute(
@@ -45,7 +45,7 @@ def execute(
     *,
     checkpoint: Path | None = None,
     deadline: float = float("inf"),
-    progress: Progress = lambda step, validation: None,
+    progress: OnProgress = lambda step, validation: None,
 ) -> list[Row] | None:
     """Train runs as one stack and return a row for each.
 
@@ -142,7 +142,7 @@ class _Training:
             keep_failures=True,
             loss_type=torch.float64,
         )
-        self._clock = Clock(device)
+        self._clock = Stopwatch(device)
         self._since = self._clock.mark()
         self._seconds: dict[str, list[float]] = {"training": [], "validation": []}
         # Wall and processor seconds of earlier calls, and the start of this one.
@@ -156,7 +156,7 @@ class _Training:
             self._seconds = self._session.notes["seconds"]
             self._spent = np.array(self._session.notes["spent"])
 
-    def run(self, saved: Checkpoint | None, deadline: float, progress: Progress) -> bool:
+    def run(self, saved: Checkpoint | None, deadline: float, progress: OnProgress) -> bool:
         """Train to the end. Return False if the deadline came first."""
         self._since = self._clock.mark()
         told_at = time.monotonic()

@@ -20,8 +20,8 @@ class Preprocessing:
     There are two similar classes. `tollad.methods.scaling.Scaling` belongs to another method: it is part of the
     method's recipe, is fitted there, and its arrays are part of the method's state. `tollad.tables.features.Features`
     is learnt by a detector from a table, with missing values, flags and views. Here, the protocol decides, and the
-    constants are plain numbers, some of them printed in the paper. `tollad.bench.device_rows.Prepare` computes the same
-    on a device, in single precision.
+    constants are plain numbers, some of them printed in the paper.
+    `tollad.bench.device_rows.DevicePreprocessing` computes the same on a device, in single precision.
 
     Attributes
     ----------

@@ -12,7 +12,7 @@ from tollad.bench import machine
 from tollad.bench.clock import Pace
 from tollad.bench.execute import measure_pace
 from tollad.bench.results import Results
-from tollad.bench.runner import checkpoint_of, divide, left_of, tasks_of
+from tollad.bench.runner import checkpoint_of, groups_of, left_of, tasks_of
 from tollad.bench.spec import Run, Work, runs_of
 from tollad.io import artifact
 
@@ -50,7 +50,7 @@ def project(
     finished = results.finished() if missing else set()
     kinds: dict[tuple[object, ...], list[list[Run]]] = {}
     alone: Counter[str] = Counter()
-    for members in divide(work, n_members):
+    for members in groups_of(work, n_members):
         left = left_of(members, finished)
         alone.update(item.kind for item in left if not item.stacks)
         if stack := runs_of(left):
@@ -69,11 +69,11 @@ def project(
         seconds = [pace.seconds(run, _steps_done(checkpoint_of(stack, scratch))) for stack in found]
         total += sum(seconds)
         validations = (
-            f", {duration(pace.validation)} a validation every {run.validate_every}" if pace.validation else ""
+            f", {in_units(pace.validation)} a validation every {run.validate_every}" if pace.validation else ""
         )
         yield (
-            f"  {_count(len(found), 'stack')} of {size}: {run.steps} steps of {duration(pace.step)}{validations}; "
-            f"{duration(pace.seconds(run))} a stack, {duration(sum(seconds))} left"
+            f"  {_count(len(found), 'stack')} of {size}: {run.steps} steps of {in_units(pace.step)}{validations}; "
+            f"{in_units(pace.seconds(run))} a stack, {in_units(sum(seconds))} left"
         )
         if compare:
             yield f"  {_compared(found[0], pace, device)}"
@@ -83,15 +83,15 @@ def project(
     if kinds:
         runs = "the others" if left_out else "all runs"
         threads = f", {_count(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
-        yield f"projected for {runs}: {duration(total)} on {machine.describe(device)}{threads}"
+        yield f"projected for {runs}: {in_units(total)} on {machine.describe(device)}{threads}"
 
 
-def duration(seconds: float) -> str:
+def in_units(seconds: float) -> str:
     """Return a time in a unit that suits its size.
 
     Examples
     --------
-    >>> [duration(seconds) for seconds in (0.0123, 0.5, 38.94, 600, 9000, 400_000)]
+    >>> [in_units(seconds) for seconds in (0.0123, 0.5, 38.94, 600, 9000, 400_000)]
     ['12 ms', '500 ms', '38.9 s', '10.0 min', '2.5 h', '4.6 days']
     """
     for size, unit in ((86_400, "days"), (3600, "h"), (60, "min"), (1, "s")):
@@ -109,7 +109,7 @@ def _compared(stack: list[Run], pace: Pace, device: torch.device) -> str:
     except (RuntimeError, MemoryError) as error:
         return f"a stack of {len(other)} cannot be measured: {error}"
     steps = {size: pace.step / size, len(other): beside.step / len(other)}
-    alone, together = (f"{duration(steps[n])} in a stack of {n}" for n in sorted(steps))
+    alone, together = (f"{in_units(steps[n])} in a stack of {n}" for n in sorted(steps))
     return f"a step of one run: {alone}, {together}"
 
 

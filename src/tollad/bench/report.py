@@ -15,7 +15,7 @@ import numpy as np
 
 from tollad.bench.results import Row, counts
 from tollad.bench.spec import RECIPE, Work, work_of
-from tollad.bench.tables import AVERAGE, Method, Table
+from tollad.bench.tables import AVERAGE, Table, TableMethod
 
 SELECTIONS = {
     "best_validation": "best validation (uses labelled anomalies)",
@@ -242,7 +242,9 @@ def _key(item: Work) -> _Recipe:
 _Found: TypeAlias = dict[str, dict[int, Row]]
 
 
-def _measured(table: Table, method: Method, found: Mapping[_Recipe, Mapping[_Recipe, Row]]) -> dict[_Recipe, _Found]:
+def _measured(
+    table: Table, method: TableMethod, found: Mapping[_Recipe, Mapping[_Recipe, Row]]
+) -> dict[_Recipe, _Found]:
     """Return the rows of a method by recipe, cell and seed. The table's own recipe comes first."""
     measured: dict[_Recipe, _Found] = {}
     for cell in table.cells:
@@ -258,7 +260,7 @@ def _measured(table: Table, method: Method, found: Mapping[_Recipe, Mapping[_Rec
 
 
 def _measured_lines(
-    table: Table, method: Method, recipe: _Recipe, by_cell: _Found, published: Mapping[str, Value]
+    table: Table, method: TableMethod, recipe: _Recipe, by_cell: _Found, published: Mapping[str, Value]
 ) -> list[Line]:
     lines = []
     name = _recipe_name(table, method, recipe)
@@ -299,7 +301,7 @@ def _all_published(table: Table) -> set[str]:
     return {cell for method in table.methods for cell in method.published}
 
 
-def _recipe_name(table: Table, method: Method, recipe: _Recipe) -> str:
+def _recipe_name(table: Table, method: TableMethod, recipe: _Recipe) -> str:
     """Name a recipe by its precision and its differences from the table's own; empty for a baseline."""
     if not recipe:
         return ""
@@ -315,7 +317,7 @@ def _recipe_name(table: Table, method: Method, recipe: _Recipe) -> str:
     return ", ".join([*changed, recipe[RECIPE.index("precision")]])
 
 
-def _remark(table: Table, method: Method, recipe: _Recipe, by_cell: _Found) -> str:
+def _remark(table: Table, method: TableMethod, recipe: _Recipe, by_cell: _Found) -> str:
     """Say on which device a method was measured, how long it took, what is missing and what failed."""
     rows = [row for found in by_cell.values() for row in found.values()]
     name = ", ".join(part for part in (method.name, _recipe_name(table, method, recipe)) if part)
@@ -347,7 +349,7 @@ def _speed(rows: Sequence[Row]) -> str:
     return f", training at {speed / unit:.3g} {name} ({share})"
 
 
-def _missing(table: Table, method: Method, by_cell: _Found) -> str:
+def _missing(table: Table, method: TableMethod, by_cell: _Found) -> str:
     """Name the cells and seeds without a result. Cells that lack the same seeds are named together."""
     cells: dict[str, list[str]] = {}
     for cell in table.cells:
@@ -357,7 +359,7 @@ def _missing(table: Table, method: Method, by_cell: _Found) -> str:
     return "; ".join(f"seeds {seeds} of {', '.join(names)}" for seeds, names in cells.items())
 
 
-def _seeds(table: Table, method: Method, cell: str) -> list[int]:
+def _seeds(table: Table, method: TableMethod, cell: str) -> list[int]:
     """Return the repetitions of a cell that differ: a baseline without random splits is the same for every seed."""
     seeds: dict[Work, int] = {}
     for seed in table.repetitions(method, cell):
@@ -365,7 +367,7 @@ def _seeds(table: Table, method: Method, cell: str) -> list[int]:
     return list(seeds.values())
 
 
-def _own_recipe(table: Table, method: Method) -> _Recipe:
+def _own_recipe(table: Table, method: TableMethod) -> _Recipe:
     """Return the recipe of the table itself, in which its cells agree."""
     if len(method.budgets) > 1:
         return method.budgets[:1]

@@ -94,7 +94,7 @@ def carry_out(
     all_done, is_over, n_failed = True, False, 0
     finished = results.finished if missing else set
     done = finished()
-    groups = [members for members in divide(work, n_members) if left_of(members, done)]
+    groups = [members for members in groups_of(work, n_members) if left_of(members, done)]
     for name in {_file_of(members) for members in groups}:
         results.check(name)
     in_flight: list[tuple[ExitStack, list[Work]]] = []
@@ -161,7 +161,7 @@ def _forget(members: Sequence[Work], scratch: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def divide(work: Iterable[Work], n_members: int | None = None) -> list[Sequence[Work]]:
+def groups_of(work: Iterable[Work], n_members: int | None = None) -> list[Sequence[Work]]:
     """Divide work into groups that are carried out together: stacks of runs, then baselines and trials one by one.
 
     Finished work is included, so that the stacks do not depend on what is finished.

@@ -47,7 +47,7 @@ _OF_METHOD = (
     "batch_seed",
 )
 SHARED = ("protocol", "dataset", *targeted.SHARED, "validate_every", "precision")
-"""What the runs of one stack have in common."""
+"""The fields in which the runs of one stack agree."""
 RECIPE = ("steps", "batch_size", "validate_every", "precision")
 """Fields in which a run may differ from the paper's recipe and still be compared with it, under a name that says so."""
 

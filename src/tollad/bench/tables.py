@@ -28,7 +28,7 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Method:
+class TableMethod:
     """One row of a table.
 
     Attributes
@@ -97,7 +97,7 @@ class Table:
     run : mapping
         Values that all its runs share.
     cells : mapping of str to Cell
-    methods : tuple of Method
+    methods : tuple of TableMethod
     notes : tuple of str
         Sentences that a reader must know about the published numbers.
     """
@@ -107,7 +107,7 @@ class Table:
     metric: str
     run: Mapping[str, Any]
     cells: Mapping[str, Cell]
-    methods: tuple[Method, ...]
+    methods: tuple[TableMethod, ...]
     notes: tuple[str, ...]
 
     def work(
@@ -162,7 +162,7 @@ class Table:
         # A baseline without random splits is the same for every seed.
         return list(dict.fromkeys(found))
 
-    def repetitions(self, method: Method, cell: str) -> range:
+    def repetitions(self, method: TableMethod, cell: str) -> range:
         """Return the numbers of a method's repetitions of a cell; none if it has no field that the cell varies."""
         column = self.cells[cell]
         unvaried = () if method.work is None else method.work.unvaried
@@ -170,7 +170,7 @@ class Table:
 
     def repetition(
         self,
-        method: Method,
+        method: TableMethod,
         cell: str,
         seed: int,
         overrides: Mapping[str, Any] | None = None,
@@ -259,12 +259,12 @@ def parse_table(name: str, text: str) -> Table:
     return table
 
 
-def _method(where: str, entry: Mapping[str, Any], published: Mapping[str, Published]) -> Method:
+def _method(where: str, entry: Mapping[str, Any], published: Mapping[str, Published]) -> TableMethod:
     found = [kind for kind in KINDS if kind in entry]
     if len(found) > 1:
         raise ValueError(f"{where}: has {' and '.join(found)}; give one of them")
     work, own = (KINDS[found[0]], entry[found[0]]) if found else (None, {})
-    return Method(entry["name"], published, work, own, entry.get("note", ""))
+    return TableMethod(entry["name"], published, work, own, entry.get("note", ""))
 
 
 def _check_keys(where: str, values: Mapping[str, Any], known: set[str], required: set[str]) -> None:

@@ -58,13 +58,13 @@ def calibrate(
     from tollad.detector.results import expected_by
     from tollad.images.detector import ImageDetector
     from tollad.io.inputs import read_rows
-    from tollad.io.outputs import check_distinct, check_output
+    from tollad.io.outputs import check_different_files, check_output
     from tollad.methods.detector import MethodDetector
     from tollad.series.detector import SeriesDetector
     from tollad.series.reading import normal_part
     from tollad.serve.answers import load
 
-    check_distinct(output, read=(normals,))  # the output may be MODEL itself
+    check_different_files(output, read=(normals,))  # the output may be MODEL itself
     check_output(output, overwrite=force)
     reading: dict[str, Any] = {"header": header, "key": key, "label": label, "normal": normal}
     detector = load(model, device)

@@ -71,12 +71,12 @@ def evaluate(
     from tollad.calibration import overlap
     from tollad.cli import images
     from tollad.detector.results import labels_and_scores, score_blocks
-    from tollad.io.outputs import check_distinct, check_output
+    from tollad.io.outputs import check_different_files, check_output
     from tollad.series.detector import SeriesDetector
     from tollad.serve.answers import load
     from tollad.warn import warn
 
-    check_distinct(plot, read=(model, data))
+    check_different_files(plot, read=(model, data))
     if plot is not None:
         plots.picture_format(plot)
         check_output(plot, overwrite=force)

@@ -35,7 +35,7 @@ def export(model: str, output: str | None, page: str | None, web: str, force: bo
     The graph contains preprocessing, networks, threshold and p-value. Any ONNX runtime runs it. tollad score OUT
     DATA does so, too, without torch, for tables and images. With --page, MODEL may be an ONNX file.
     """
-    from tollad.io.outputs import check_distinct, check_output
+    from tollad.io.outputs import check_different_files, check_output
     from tollad.serve.answers import load
     from tollad.serve.runtime import is_onnx
 
@@ -44,7 +44,7 @@ def export(model: str, output: str | None, page: str | None, web: str, force: bo
     if output is not None:
         if is_onnx(model):
             raise ValueError(f"{model} is an ONNX file already; export a model file")
-        check_distinct(output, read=(model,))
+        check_different_files(output, read=(model,))
         check_output(output, overwrite=force)
     with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
         graph = model if is_onnx(model) else os.path.join(folder, "model.onnx")

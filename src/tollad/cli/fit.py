@@ -103,14 +103,14 @@ def fit(
     from tollad.detector.estimator import TollDetector
     from tollad.io.dialect import Dialect
     from tollad.io.images import is_images
-    from tollad.io.outputs import check_distinct, check_output
+    from tollad.io.outputs import check_different_files, check_output
     from tollad.io.pictures import Shaping
     from tollad.io.skipped import beside
     from tollad.io.training import read_training_rows
 
     if on_error == "skip" and skipped is None:
         skipped = beside(model)
-    check_distinct(model, checkpoint, skipped, read=train)
+    check_different_files(model, checkpoint, skipped, read=train)
     check_output(model, overwrite=force)
     if checkpoint is not None:
         check_output(checkpoint, overwrite=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tollad.detector.results import Scored
     from tollad.images.detector import ImageDetector
-    from tollad.io.training import Training
+    from tollad.io.training import TrainingRows
 
 # Options of `TollDetector` that `ImageDetector` has as well, or that change no result.
 _OF_IMAGES = {"contamination", "false_alarm_rate", "random_state", "verbose", "device"}
@@ -30,7 +30,7 @@ def network_options(but: Collection[str] = ()) -> list[str]:
 
 
 def fit(
-    training: Training, path: str, representation: str, parameters: Mapping[str, Any], *, force: bool, as_json: bool
+    training: TrainingRows, path: str, representation: str, parameters: Mapping[str, Any], *, force: bool, as_json: bool
 ) -> None:
     """Fit a detector of images, save it, and print its card."""
     from tollad.images.detector import ImageDetector

@@ -17,9 +17,9 @@ def info(model: str, markdown: str | None, force: bool, as_json: bool) -> None:
     from tollad.cli import card, images, methods
     from tollad.cli.modelcard import model_card
     from tollad.io import artifact, files
-    from tollad.io.outputs import check_distinct
+    from tollad.io.outputs import check_different_files
 
-    check_distinct(markdown, read=(model,))
+    check_different_files(markdown, read=(model,))
     shows = {"image model": images, "method model": methods}.get(artifact.described(model).get("kind", ""), card)
     if markdown is not None and shows is methods:
         raise ValueError(f"{model}: is of fit --method, which has no model card in Markdown; leave out --card")

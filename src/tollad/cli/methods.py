@@ -12,7 +12,7 @@ from tollad.cli.images import network_options
 from tollad.cli.shared import print_result
 
 if TYPE_CHECKING:
-    from tollad.io.training import Training
+    from tollad.io.training import TrainingRows
 
 _KEPT = {"columns"}
 
@@ -50,7 +50,7 @@ def _value(text: str) -> Any:
 
 
 def fit(
-    training: Training,
+    training: TrainingRows,
     path: str,
     name: str,
     changed: Mapping[str, Any],

@@ -142,7 +142,7 @@ def score(
     from tollad.detector import results
     from tollad.detector.results import score_blocks
     from tollad.io import skipped as skipping
-    from tollad.io.outputs import check_distinct, check_output, check_table_output, write_tables
+    from tollad.io.outputs import check_different_files, check_output, check_table_output, write_tables
     from tollad.serve.runtime import is_onnx
 
     if output.endswith("/") or jobs is not None or address is not None:
@@ -182,7 +182,7 @@ def score(
         if path is None:
             raise click.UsageError("--on-error skip needs --skipped FILE, or -o OUT beside which to list the rows.")
         skipped = skipping.beside(path)
-    check_distinct(path, plot, skipped, events, state, read=(model, data))
+    check_different_files(path, plot, skipped, events, state, read=(model, data))
     for table in filter(None, (path, events)):
         check_table_output(table, overwrite=force)
     if plot is not None:

@@ -120,10 +120,10 @@ def sweep(
     from tollad.detector.sweep import averaged, best_of, records
     from tollad.detector.sweep import sweep as fit_all
     from tollad.io.dialect import Dialect
-    from tollad.io.outputs import check_distinct, check_output, check_table_output, write_tables
+    from tollad.io.outputs import check_different_files, check_output, check_table_output, write_tables
     from tollad.io.training import read_training_rows
 
-    check_distinct(output, plot, model, read=tuple(filter(None, (train, test))))
+    check_different_files(output, plot, model, read=tuple(filter(None, (train, test))))
     if output is not None:
         check_table_output(output, overwrite=force)
     for path in filter(None, (plot, model)):

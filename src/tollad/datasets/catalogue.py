@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tollad.datasets import formats
 from tollad.io import idx
 
-Loaded: TypeAlias = tuple[NDArray[Any], dict[str, NDArray[np.int64]]]
+LabelledData: TypeAlias = tuple[NDArray[Any], dict[str, NDArray[np.int64]]]
 """Images or rows, and their labels by the kind of class."""
 
 
@@ -93,26 +93,26 @@ class DataSet:
     files: Mapping[str, Content]
     splits: Mapping[str, Split]
     classes: Mapping[str, tuple[str, ...]]
-    read: Callable[..., Loaded]
+    read: Callable[..., LabelledData]
     images: Images | None = None
 
 
-def _idx(images: Path, labels: Path) -> Loaded:
+def _idx(images: Path, labels: Path) -> LabelledData:
     pixels, classes = formats.read_idx_pair(images, labels)
     return pixels[:, None], {"class": classes}
 
 
-def _cifar10(*paths: Path) -> Loaded:
+def _cifar10(*paths: Path) -> LabelledData:
     images, labels = zip(*map(formats.read_cifar10, paths), strict=True)
     return np.concatenate(images), {"class": np.concatenate(labels)}
 
 
-def _cifar100(path: Path) -> Loaded:
+def _cifar100(path: Path) -> LabelledData:
     images, fine, coarse = formats.read_cifar100(path)
     return images, {"fine": fine, "coarse": coarse}
 
 
-def _arrhythmia(path: Path) -> Loaded:
+def _arrhythmia(path: Path) -> LabelledData:
     rows, labels = formats.read_arrhythmia(path)
     return rows, {"class": labels}
 
@@ -412,7 +412,7 @@ def load(name: str, split: str, *, classes: str | None = None) -> tuple[NDArray[
 
 # Room for the splits of two sets. With more, a process that goes through all sets would keep gigabytes.
 @functools.lru_cache(maxsize=4)
-def _load(name: str, split: str, *paths: Path) -> Loaded:
+def _load(name: str, split: str, *paths: Path) -> LabelledData:
     known = CATALOGUE[name]
     try:
         data, labels = known.read(*paths)

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.io.idx import Images, PathLike, read_content, read_idx
+from tollad.io.idx import ByteArray, PathLike, read_content, read_idx
 
 Labels: TypeAlias = NDArray[np.int64]
 Samples: TypeAlias = NDArray[np.float64]
@@ -22,7 +22,7 @@ N_ATTRIBUTES = 279
 """Number of attributes in a row of Arrhythmia, before the class."""
 
 
-def read_idx_pair(images: PathLike, labels: PathLike, *, n_classes: int = 10) -> tuple[Images, Labels]:
+def read_idx_pair(images: PathLike, labels: PathLike, *, n_classes: int = 10) -> tuple[ByteArray, Labels]:
     """Read an IDX file of images and the one of their labels.
 
     Parameters
@@ -60,7 +60,7 @@ def read_idx_pair(images: PathLike, labels: PathLike, *, n_classes: int = 10) ->
     return pixels, _checked_labels(labels, classes, n_classes)
 
 
-def read_cifar10(path: PathLike) -> tuple[Images, Labels]:
+def read_cifar10(path: PathLike) -> tuple[ByteArray, Labels]:
     """Read one file of CIFAR-10's binary version: records of a label and 3072 bytes.
 
     Parameters
@@ -86,7 +86,7 @@ def read_cifar10(path: PathLike) -> tuple[Images, Labels]:
     return images, _checked_labels(path, labels[:, 0], 10)
 
 
-def read_cifar100(path: PathLike) -> tuple[Images, Labels, Labels]:
+def read_cifar100(path: PathLike) -> tuple[ByteArray, Labels, Labels]:
     """Read one file of CIFAR-100's binary version: records of a coarse label, a fine label and 3072 bytes.
 
     Parameters
@@ -168,7 +168,7 @@ def _number(text: str, where: str) -> float:
     return value
 
 
-def _read_cifar(path: PathLike, n_labels: int) -> tuple[Images, Images]:
+def _read_cifar(path: PathLike, n_labels: int) -> tuple[ByteArray, ByteArray]:
     """Return labels, (n, `n_labels`), and images, (n, 3, 32, 32), of a file of records."""
     content, length = read_content(path), n_labels + 3072
     if not content or len(content) % length:
@@ -180,7 +180,7 @@ def _read_cifar(path: PathLike, n_labels: int) -> tuple[Images, Images]:
     return records[:, :n_labels], records[:, n_labels:].reshape(-1, 3, 32, 32)
 
 
-def _checked_labels(path: PathLike, labels: Images, n_classes: int) -> Labels:
+def _checked_labels(path: PathLike, labels: ByteArray, n_classes: int) -> Labels:
     if (wrong := np.flatnonzero(labels >= n_classes)).size:
         raise ValueError(
             f"{os.fspath(path)} gives image {wrong[0]} the label {labels[wrong[0]]}, and labels are 0 to "

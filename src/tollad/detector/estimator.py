@@ -33,7 +33,7 @@ from tollad.tables.decode import decode, values_of
 from tollad.tables.features import Features, Preprocess, names_of
 from tollad.tables.frames import to_arrow
 from tollad.tables.large import LargeRows, Rows, as_large
-from tollad.tables.rows import Split, check_rows, divide, encoding_of, learn_rows
+from tollad.tables.rows import Splitter, check_rows, divide, encoding_of, learn_rows
 from tollad.training.build import Modules, find_device
 from tollad.training.checkpoint import Checkpoint
 from tollad.training.loop import Precision
@@ -192,7 +192,7 @@ class TollDetector(
             guard = Checkpoint(checkpoint, decisive)
         return self._train(stack, rows, held, guard)
 
-    def _learn_rows(self, X: ArrayLike | LargeRows, split: Split) -> tuple[Rows, Rows | None]:
+    def _learn_rows(self, X: ArrayLike | LargeRows, split: Splitter) -> tuple[Rows, Rows | None]:
         """Return the rows to train on and to calibrate on; learn the preparation from the former."""
         rows, held = learn_rows(self, X, split)
         settings = self._resolved(rows)
@@ -280,7 +280,7 @@ class TollDetector(
         return decode(expected, self.columns_) if hasattr(self, "columns_") else expected
 
     def explain(self, X: ArrayLike) -> Explanation:
-        """Split the score of each row exactly into one part for each column, pixel or time step, and a latent part.
+        """Splitter the score of each row exactly into one part for each column, pixel or time step, and a latent part.
 
         Parameters
         ----------

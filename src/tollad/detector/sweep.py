@@ -23,7 +23,7 @@ from tollad.detector.parameters import check_parameters
 from tollad.tables.large import LargeRows
 from tollad.training.build import find_device
 from tollad.training.fit import fit
-from tollad.training.joined import divide, join
+from tollad.training.joined import join, separate
 from tollad.training.outcome import warn_if_not_improved
 from tollad.training.progress import duration
 from tollad.training.session import History
@@ -206,7 +206,7 @@ class _JointTraining:
         """Train all members, copy them back into their stacks, and return the history of each stack."""
         join(self._stacks, self._whole)
         history = self._fit(self._settings[0].steps)
-        divide(self._whole, self._stacks)
+        separate(self._whole, self._stacks)
         histories, first = [], 0
         for stack in self._stacks:
             stack.eval()

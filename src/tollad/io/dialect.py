@@ -138,7 +138,7 @@ def _is_matrix(rows: Sequence[Sequence[str]]) -> bool:
     )
 
 
-def understood(table: pa.Table, dialect: Dialect, where: Callable[[int], str]) -> pa.Table:
+def in_plain_form(table: pa.Table, dialect: Dialect, where: Callable[[int], str]) -> pa.Table:
     """Return columns of text with decimal points, without signs that group digits, and with dates like 2024-12-31.
 
     Values in another form stay as they are. The caller, who knows the kind of the column, refuses them.

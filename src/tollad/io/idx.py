@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-Images: TypeAlias = NDArray[np.uint8]
+ByteArray: TypeAlias = NDArray[np.uint8]
 PathLike: TypeAlias = str | os.PathLike[str]
 
 _IDX_UINT8 = b"\x00\x00\x08"
@@ -60,7 +60,7 @@ def chunks(file: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def read_idx(path: PathLike) -> Images:
+def read_idx(path: PathLike) -> ByteArray:
     """Read an IDX file of bytes, the format of MNIST: a header with the shape, then the values in C order.
 
     Parameters

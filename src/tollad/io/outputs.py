@@ -24,7 +24,7 @@ def check_output(path: str, *, overwrite: bool) -> None:
         raise InterruptedError("nothing is to be written yet")
 
 
-def check_distinct(*paths: str | None, read: Sequence[str] = ()) -> None:
+def check_different_files(*paths: str | None, read: Sequence[str] = ()) -> None:
     """Raise ValueError if two outputs are the same file, or an output is one of the files in `read`. None is skipped.
 
     This holds even if files may be replaced: nobody wants to lose the input.

@@ -53,7 +53,7 @@ _NULL = b"\xc0\x80"
 LINE_BREAK = re.compile(rb"\r\n|\r|\n")
 
 
-class Stream(Protocol):
+class ByteStream(Protocol):
     """A source of bytes."""
 
     def read(self, size: int, /) -> bytes: ...
@@ -68,7 +68,7 @@ def standard_input() -> BinaryIO:
 
 
 @contextlib.contextmanager
-def byte_stream(path: str, spooled: BinaryIO | None, encoding: str | None) -> Iterator[Stream]:
+def byte_stream(path: str, spooled: BinaryIO | None, encoding: str | None) -> Iterator[ByteStream]:
     """Open the text of a file, or of standard input ("-"), decompressed and in UTF-8.
 
     Parameters
@@ -101,7 +101,7 @@ def byte_stream(path: str, spooled: BinaryIO | None, encoding: str | None) -> It
 class _Begun:
     """A stream whose beginning was read before and is given again."""
 
-    def __init__(self, begin: bytes, stream: Stream) -> None:
+    def __init__(self, begin: bytes, stream: ByteStream) -> None:
         self._begin, self._stream = begin, stream
 
     def read(self, size: int) -> bytes:
@@ -109,7 +109,7 @@ class _Begun:
         return begin or self._stream.read(size)
 
 
-def begun(stream: Stream, label: str, *, header: bool, skip: bool) -> tuple[Stream, bytes, int, str]:
+def begun(stream: ByteStream, label: str, *, header: bool, skip: bool) -> tuple[ByteStream, bytes, int, str]:
     """Skip the byte order mark and leading comments. Return the text, its beginning, its first line number, and "".
 
     Instead of "" the last value is the separator if a first line such as "sep=;", which Excel writes, states it.
@@ -144,8 +144,8 @@ def _are_names(comment: bytes, following: bytes) -> bool:
     return alike and (bool(re.search(rb"(?:^|[,;\t| ])[+-]?[\d.]+(?:$|[,;\t| ])", following)) or comment[1:2] != b" ")
 
 
-def chunks(
-    stream: Stream, label: str, separator: str, line: int, *, skip: bool
+def record_chunks(
+    stream: ByteStream, label: str, separator: str, line: int, *, skip: bool
 ) -> Iterator[tuple[int, bytes, bytes, str]]:
     """Cut a text into runs of whole records: (first line number, text, text with quoted line breaks masked, "").
 
@@ -200,7 +200,7 @@ def _count_breaks(text: bytes, end: int) -> int:
     return text.count(b"\n", 0, end) + text.count(b"\r", 0, end) - text.count(b"\r\n", 0, end)
 
 
-def _read(stream: Stream, label: str, size: int, *, skip: bool) -> bytes:
+def _read(stream: ByteStream, label: str, size: int, *, skip: bool) -> bytes:
     try:
         read = stream.read(size)
         # If bad lines are skipped, a line with null bytes is skipped like one that is no UTF-8 text.
@@ -285,7 +285,7 @@ def as_text(raw: bytes) -> str:
     return raw.replace(_NULL, b"\0").rstrip(b"\r\n").decode(errors="backslashreplace")
 
 
-def whole_lines(stream: Stream, label: str) -> Iterator[bytes]:
+def whole_lines(stream: ByteStream, label: str) -> Iterator[bytes]:
     """Yield the lines of a text, the last one even without a line break. ValueError for a line of over 64 MiB."""
     rest = b""
     while more := _read(stream, label, _CHUNK_BYTES, skip=False):

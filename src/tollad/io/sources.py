@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tollad.io.arrays import MAX_GIB, array_parts, check_exists, damaged, read_array
-from tollad.io.dialect import Dialect, learn_dates, understood
+from tollad.io.dialect import Dialect, in_plain_form, learn_dates
 from tollad.io.excel import excel_parts
 from tollad.io.jsonlines import json_parts
 from tollad.io.text import Piece, Reject, distinct_names, like_values, text_parts
@@ -90,8 +90,8 @@ class Block:
         return f"{self.path}, {'row' if self.path.lower().endswith(_EXCEL) else 'line'} {self.lines[row]}"
 
     def select(self, names: Sequence[str]) -> pa.Table:
-        """Return some columns with decimal points and dates like 2024-12-31; ValueError as `understood` raises it."""
-        return understood(self.table.select(names), self.dialect, self.where)
+        """Return some columns with decimal points and dates like 2024-12-31; ValueError as in `in_plain_form`."""
+        return in_plain_form(self.table.select(names), self.dialect, self.where)
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Return the column of that name; ValueError if there is none."""

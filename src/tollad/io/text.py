@@ -27,9 +27,9 @@ from tollad.io.records import (
     as_text,
     begun,
     byte_stream,
-    chunks,
     guess,
     mask_quoted_breaks,
+    record_chunks,
     record_lines,
     undecodable,
     with_tabs,
@@ -105,7 +105,7 @@ def text_parts(
                 "learnt at fit; read it with decimal='.', or name the separator, as in separator=';'"
             )
         dialect = replace(dialect, separator=separator)
-        for first_line, text, masked, problem in chunks(text_stream, label, separator, line, skip=skip):
+        for first_line, text, masked, problem in record_chunks(text_stream, label, separator, line, skip=skip):
             if problem:
                 if reject is None or not names:
                     raise ValueError(f"{label}, line {first_line}: {problem}; correct the line")

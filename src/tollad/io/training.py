@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingRows:
     """Rows for a fit, and how they were read.
 
     Attributes
@@ -62,7 +62,7 @@ def read_training_rows(
     shaping: Shaping | None = None,
     dialect: Dialect | None = None,
     max_gib: float = MAX_GIB,
-) -> Training:
+) -> TrainingRows:
     """Read the rows for a fit into memory, or to disk if they would take much memory.
 
     Parameters
@@ -100,7 +100,7 @@ def read_training_rows(
         raise ValueError(f"{display_name(path)}: is no folder of images and no IDX file; leave out the form of images")
     array = read_images_array(path, key, max_gib, has_columns=label is not None or bool(drop) or bool(kinds))
     if array is not None:
-        return Training(array, None, replace(kept, n_read=len(array), n_used=len(array)))
+        return TrainingRows(array, None, replace(kept, n_read=len(array), n_used=len(array)))
     with contextlib.ExitStack() as stack:
         spooled = stack.enter_context(spooled_input()) if path == "-" else None
         source = open_table(path, header=header, key=key, spooled=spooled, dialect=dialect, max_gib=max_gib)
@@ -116,7 +116,7 @@ def _read_training_table(
     drop: Sequence[str],
     kinds: Mapping[str, str] | None,
     record: Source,
-) -> Training:
+) -> TrainingRows:
     warn_of_lost_row(source)
     label = None if label is None else resolve_column(source.path, source.names, label)
     drop = [resolve_column(source.path, source.names, name) for name in drop]
@@ -134,7 +134,7 @@ def _read_training_table(
         source.learn_dates(guessed)
         rows, n_read = large_rows(source, names, asked, Labelled(source.path, label, normal), named=named)
         record = replace(record, n_read=n_read, n_used=len(rows), label=label, drop=tuple(drop))
-        return Training(rows, asked or None, replace(record, dialect=source.dialect.to_json()))
+        return TrainingRows(rows, asked or None, replace(record, dialect=source.dialect.to_json()))
     block = read_table(source)
     kept = labelled(block, label, normal)
     source.learn_dates(guessed, block.table.filter(pa.array(kept)))
@@ -147,12 +147,12 @@ def _read_training_table(
     record = replace(record, n_read=len(block), n_used=len(table), label=label, drop=tuple(drop))
     record = replace(record, dialect=source.dialect.to_json())
     if not named:
-        return Training(encode(table, columns, where=where), None, record)
+        return TrainingRows(encode(table, columns, where=where), None, record)
     asked |= {column.name: "drop" for column in columns if column.kind == "drop"}
-    return Training(typed(table, columns, where=where), asked or None, record)
+    return TrainingRows(typed(table, columns, where=where), asked or None, record)
 
 
-def _training_images(source: ImageSource, label: str | None, normal: Sequence[str], record: Source) -> Training:
+def _training_images(source: ImageSource, label: str | None, normal: Sequence[str], record: Source) -> TrainingRows:
     kept = np.arange(len(source))
     if label is not None:
         label = column_of_images(source, label)
@@ -160,4 +160,4 @@ def _training_images(source: ImageSource, label: str | None, normal: Sequence[st
         check_normal(source.path, label, normal, unmatched(normal, values), dict.fromkeys(values))
         kept = np.flatnonzero(matches(values, normal))
     record = replace(record, n_read=len(source), n_used=len(kept), label=label)
-    return Training(source.take(kept), None, record)
+    return TrainingRows(source.take(kept), None, record)

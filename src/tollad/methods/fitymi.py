@@ -20,8 +20,8 @@ from tollad.methods.layers import Adam, build
 from tollad.methods.neural import Neural, Phase, effective_rank
 from tollad.methods.trunks import BACKBONES, look, trunk
 
-Task: TypeAlias = Literal["fakes", "centre"]
-Judge: TypeAlias = Literal["neighbours", "head"]
+_TrainedOn: TypeAlias = Literal["fakes", "centre"]
+_JudgedBy: TypeAlias = Literal["neighbours", "head"]
 _Rows: TypeAlias = NDArray[np.float64]
 _NEIGHBOURS = 2
 _ADAPTER = 128
@@ -100,8 +100,8 @@ class FITYMI(Neural):
     trained_blocks: int = 0
     side: int = 224
     n_fit: int | None = None
-    task: Task = "fakes"
-    judge: Judge = "neighbours"
+    task: _TrainedOn = "fakes"
+    judge: _JudgedBy = "neighbours"
     kinds: tuple[str, ...] = fakes.KINDS
     collapse: float = 0.0
     epochs: int = 30

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tollad.bench.report import SELECTIONS, Group, Line, Report, groups, value_of
 from tollad.bench.results import Row
 from tollad.bench.spec import role_of
-from tollad.bench.tables import Method, Table
+from tollad.bench.tables import Table, TableMethod
 from tollad.plots.style import COLOURS, INK, new_figure, picture_format, save_figure
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ def _collapse_lines(table: Table, rows: Sequence[Row]) -> dict[str, dict[str, di
     return found
 
 
-def _without_collapse(method: Method) -> str:
+def _without_collapse(method: TableMethod) -> str:
     return repr(sorted((name, value) for name, value in method.own.items() if name != "collapse"))
 
 

@@ -25,7 +25,7 @@ try:
     from tollad.serve.bodies import check_packed, files_of, kind_of
     from tollad.serve.inference import SERVER, Inference, tensors_of
     from tollad.serve.limits import Gate, Limits, RefusedError
-    from tollad.serve.models import Loaded, Served, Table, Watch, load_models
+    from tollad.serve.models import Loaded, Served, TableAnswers, Watch, load_models
     from tollad.serve.page import page
     from tollad.serve.schema import with_models
     from tollad.serve.telemetry import Metrics, Requests, log
@@ -221,7 +221,7 @@ def _read(header: str, body: bytes, most: int, n_reasons: int, loaded: Loaded) -
     kind = kind_of(header)
     _check_kind(loaded, kind)
     check_packed(kind, body, most)
-    if isinstance(loaded.form, Table):
+    if isinstance(loaded.form, TableAnswers):
         return loaded.form.reader.rows(kind, body, most)
     return Answer(loaded.form.said(files_of(header, body, most), most, n_reasons), loaded)
 
@@ -245,7 +245,7 @@ def _described(loaded: Loaded) -> dict[str, Any]:
         "threshold_rule": list(loaded.detector.decision_.rule),
         "p_values": loaded.detector.decision_.calibration_scores is not None,
     }
-    return {**said, "engine": form.engine.name} if isinstance(form, Table) else said
+    return {**said, "engine": form.engine.name} if isinstance(form, TableAnswers) else said
 
 
 def as_json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

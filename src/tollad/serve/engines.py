@@ -38,7 +38,7 @@ class Engine(Protocol):
         """Return the answers of each row, as `tollad.serve.answers.answers` does."""
 
 
-class Product:
+class DetectorEngine:
     """The detector itself."""
 
     name = "torch"
@@ -56,7 +56,7 @@ class Product:
         return judged(self._detector, model.scorer.scores(inputs["X"], model.preparation))
 
 
-class Graph:
+class GraphEngine:
     """The detector as an ONNX graph."""
 
     name = "onnxruntime"
@@ -88,10 +88,10 @@ def engine_of(detector: TollDetector) -> Engine:
 
     They agree if for made-up rows no label and no p-value differs, and all scores are ties.
     """
-    product = Product(detector)
+    product = DetectorEngine(detector)
     try:
         importlib.import_module("onnxruntime")
-        graph, rows = Graph(detector), specimens(detector)
+        graph, rows = GraphEngine(detector), specimens(detector)
         wanted, found = (engine.said(engine.feed(rows)) for engine in (product, graph))
     except (ImportError, ValueError):
         return product

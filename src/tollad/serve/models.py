@@ -16,13 +16,13 @@ from tollad.serve.answers import load
 from tollad.serve.bodies import TYPES, Reader
 from tollad.serve.engines import Engine, engine_of
 from tollad.serve.limits import RefusedError
-from tollad.serve.one_file import Images, OneFile, Series
+from tollad.serve.one_file import ImageAnswers, OneFile, SeriesAnswers
 
 LOOK_EVERY = 1.0
 """Seconds between two checks of the files."""
 
 
-class Table:
+class TableAnswers:
     """Answers for a model of tables, whose rows are scored together with those of other requests.
 
     Attributes
@@ -50,20 +50,20 @@ class Loaded:
 
     def __init__(self, path: str) -> None:
         self.detector = detector = load(path)
-        self.form: Table | OneFile
+        self.form: TableAnswers | OneFile
         if isinstance(detector, SeriesDetector):
-            self.form = Series(detector)
+            self.form = SeriesAnswers(detector)
         elif isinstance(detector, ImageDetector):
-            self.form = Images(detector)
+            self.form = ImageAnswers(detector)
         elif isinstance(detector, TollDetector) and len(detector.input_shape_) == 1:
-            self.form = Table(detector)
+            self.form = TableAnswers(detector)
         else:
             of = " of images or windows" if isinstance(detector, TollDetector) else ""
             raise ValueError(
                 f"{path}: a {type(detector).__name__}{of} cannot be served; a TollDetector of tables, SeriesDetector "
                 "and ImageDetector can"
             )
-        calibration = detector.decision_.calibration_scores if isinstance(self.form, Table) else None
+        calibration = detector.decision_.calibration_scores if isinstance(self.form, TableAnswers) else None
         self.monitor = None if calibration is None else DriftMonitor(calibration)
 
     @property
@@ -72,9 +72,9 @@ class Loaded:
         return float(self.detector.decision_.threshold)
 
     @property
-    def table(self) -> Table:
+    def table(self) -> TableAnswers:
         """The answers for a table; RefusedError for a model of series or images."""
-        if not isinstance(self.form, Table):
+        if not isinstance(self.form, TableAnswers):
             raise RefusedError(400, f"this is a model of {self.form.kind}, and tensors are for models of tables")
         return self.form
 

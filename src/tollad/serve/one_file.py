@@ -24,7 +24,7 @@ IMAGES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "ima
 """The content types of images, and the endings of their files."""
 
 
-class Series:
+class SeriesAnswers:
     """Answers for a model of series: a request is one file of time steps.
 
     Parameters
@@ -73,7 +73,7 @@ class Series:
         return said if not caught else {**said, "warnings": [str(one.message) for one in caught]}
 
 
-class Images:
+class ImageAnswers:
     """Answers for a model of images: a request is one file of an image, or a form of several.
 
     Parameters
@@ -122,4 +122,4 @@ class Images:
         return said if maps is None else {**said, "anomaly_map": maps.round(4)}
 
 
-OneFile: TypeAlias = Series | Images
+OneFile: TypeAlias = SeriesAnswers | ImageAnswers

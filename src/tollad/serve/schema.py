@@ -9,7 +9,7 @@ from urllib.parse import quote
 from tollad.detector.estimator import TollDetector
 from tollad.serve.bodies import FORM, JSON
 from tollad.serve.inference import inputs_of
-from tollad.serve.models import Served, Table
+from tollad.serve.models import Served, TableAnswers
 from tollad.tables.schema import MAX_LEVELS, Column
 
 _SCORES = {"type": "array", "items": {"type": "number"}}
@@ -60,7 +60,7 @@ def with_models(base: dict[str, Any], models: Mapping[str, Served]) -> dict[str,
             paths[f"{path}/explain"] = {
                 "post": _posted(f"Score by {name}, and say why.", form.types, rows, "explained", [reasons])
             }
-        if not isinstance(form, Table):
+        if not isinstance(form, TableAnswers):
             continue
         schemas[rows] = {"title": f"Rows of {name}", **rows_schema(form.detector, form.reader.names)}
         schemas[tensors] = {"title": f"Tensors of {name}", **tensors_schema(form.detector, form.reader.names)}

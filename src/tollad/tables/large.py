@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Chosen: TypeAlias = "slice | NDArray[np.int64]"
-Change: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
+RowChange: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 
 # Arrays up to this many bytes are held in memory, together with their network inputs.
 IN_MEMORY_BYTES = 1 << 28
@@ -152,7 +152,7 @@ class LargeRows:
         *,
         names: Sequence[str] | None = None,
         columns: Sequence[Any] | None = None,
-        changes: Sequence[Change] = (),
+        changes: Sequence[RowChange] = (),
         index: NDArray[np.int64] | None = None,
     ) -> None:
         self.names, self.columns = names, columns
@@ -175,7 +175,7 @@ class LargeRows:
         within = index if self._index is None else self._index[index]
         return type(self)(self._source, names=self.names, columns=self.columns, changes=self._changes, index=within)
 
-    def changed(self, change: Change) -> Self:
+    def changed(self, change: RowChange) -> Self:
         """Return these rows with a further change, from (b, ...) to (b, ...) for any b."""
         return type(self)(self._source, changes=(*self._changes, change), index=self._index)
 

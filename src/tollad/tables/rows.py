@@ -24,11 +24,11 @@ from tollad.tables.large import LargeRows, Rows, as_large, in_blocks, take
 from tollad.tables.schema import Column, Encoding, encoding
 from tollad.tables.survey import fit_columns
 
-Split: TypeAlias = Callable[[int], tuple[NDArray[np.int64], NDArray[np.int64]] | None]
+Splitter: TypeAlias = Callable[[int], tuple[NDArray[np.int64], NDArray[np.int64]] | None]
 """Divides n rows: maps n to the row numbers to train on and those to calibrate on, or to None to train on all."""
 
 
-def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Split) -> tuple[Rows, Rows | None]:
+def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Splitter) -> tuple[Rows, Rows | None]:
     """Return rows as arrays of numbers, and set the attributes of the estimator against which later rows are checked.
 
     The kinds of columns follow from all rows. Frequencies of categories follow from the rows to train on only, so that
@@ -95,7 +95,7 @@ def _is_plain_table(table: pa.Table) -> bool:
     )
 
 
-def divide(rows: Rows, split: Split) -> tuple[Rows, Rows | None]:
+def divide(rows: Rows, split: Splitter) -> tuple[Rows, Rows | None]:
     """Return the rows to train on and those to calibrate on, if any."""
     if len(rows) < 2:
         raise ValueError("a fit needs at least 2 rows; there is n_samples=1")
@@ -122,7 +122,7 @@ def _changed(rows: Rows, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Rows
     return rows.changed(change) if isinstance(rows, LargeRows) else change(rows)
 
 
-def _learn_large(estimator: BaseEstimator, rows: LargeRows, split: Split) -> tuple[Rows, Rows | None]:
+def _learn_large(estimator: BaseEstimator, rows: LargeRows, split: Splitter) -> tuple[Rows, Rows | None]:
     """Set the attributes of the estimator. The rows were checked when they were stored."""
     parts = divide(rows, split)
     if hasattr(estimator, "feature_names_in_"):

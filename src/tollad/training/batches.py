@@ -17,7 +17,7 @@ from torch import Tensor
 from tollad.tables.large import LargeRows
 
 
-class Stream:
+class Draws:
     """Draws random row numbers as a function of (seed, step).
 
     Parameters
@@ -149,7 +149,7 @@ class Batches:
         self._prepare = prepare
         self._steps_at_once = steps_at_once
         self._n_members = len(seeds)
-        streams = {seed: Stream(seed) for seed in seeds}
+        streams = {seed: Draws(seed) for seed in seeds}
         every = None if subsets is None else {id(subset) for subset in subsets}
         alike = len(streams) == 1 and (every is None or len(every) == 1) and not corrupt
         distinct = range(1 if alike else len(seeds))

@@ -29,7 +29,7 @@ def join(stacks: Sequence[Stack], into: Stack) -> None:
         whole.copy_(part)
 
 
-def divide(whole: Stack, into: Sequence[Stack]) -> None:
+def separate(whole: Stack, into: Sequence[Stack]) -> None:
     """Copy the members of a stack back into those it was joined from."""
     for part, tensor in _pairs(into, whole):
         part.copy_(tensor)

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from tollad.datasets.catalogue import CATALOGUE, data_dir, find
+from tollad.datasets.catalogue import CATALOGUE, find
+from tollad.datasets.files import data_dir
 
 # Small products do not pay for a second thread, and one thread gives the same bits everywhere.
 torch.set_num_threads(1)

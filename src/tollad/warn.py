@@ -43,11 +43,11 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(map(repr, names[:most])) + more
 
 
-def tell(text: str, end: str = "\n") -> None:
-    """Print on standard error if it can be: that nobody reads it, or a full disk behind it, never ends the work."""
-    stream: TextIO | None = sys.stderr  # None where it was closed from the beginning
-    # A ValueError is what a stream raises that was closed since.
+def tell(text: str) -> None:
+    """Print a line on standard error if possible. A closed stream or a full disk never ends the work."""
+    stream: TextIO | None = sys.stderr  # None if it was closed at the start of the program
+    # A stream that was closed later raises ValueError.
     with contextlib.suppress(OSError, ValueError):
         if stream is not None:
-            stream.write(text + end)
+            stream.write(text + "\n")
             stream.flush()

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import RandomState
 
-from tollad.bench import protocols
+from tollad.bench import images, protocols
+from tollad.bench.images import validation_indices
 from tollad.bench.preprocessing import Preprocessing
-from tollad.bench.protocols import PROTOCOLS, make_task, validation_indices
+from tollad.bench.protocols import PROTOCOLS, make_task
 from tollad.bench.splits import split
 from tollad.datasets.catalogue import CATALOGUE
 from tollad.methods.scaling import contrast
@@ -55,6 +56,7 @@ def fake_sets(home, monkeypatch):
         return data, labels // 5 if classes == "coarse" else labels
 
     monkeypatch.setattr(protocols, "load", fake_load)
+    monkeypatch.setattr(images, "load", fake_load)
     return fake_load
 
 

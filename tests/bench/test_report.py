@@ -8,7 +8,8 @@ import pytest
 from bench.synthetic import table_text
 
 from tollad.bench.execute import failed_row
-from tollad.bench.report import collect, ranges, to_csv, to_html, to_markdown, to_page
+from tollad.bench.rendering import to_csv, to_html, to_markdown, to_page
+from tollad.bench.report import collect, ranges
 from tollad.bench.spec import Run, work_of
 from tollad.bench.tables import names, parse_table, read_table
 

@@ -17,7 +17,7 @@ from tollad.bench import runner
 from tollad.bench.results import Results, claim
 from tollad.bench.runner import carry_out
 from tollad.bench.spec import Baseline, digest
-from tollad.datasets.catalogue import user_cache
+from tollad.datasets.files import user_cache
 
 CPU = torch.device("cpu")
 MEAN = Baseline("synthetic", "table", "mean", "raw")

@@ -13,7 +13,8 @@ from datasets.written import write
 
 from tollad.cli.data import data
 from tollad.datasets import fetch as downloads
-from tollad.datasets.catalogue import CATALOGUE, Content
+from tollad.datasets.catalogue import CATALOGUE
+from tollad.datasets.files import Content
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 

@@ -20,10 +20,12 @@ from datasets.written import idx_bytes, write
 from tollad import ImageDetector, TollDetector, methods, metrics
 from tollad.bench import clock, runner, tables
 from tollad.bench.protocols import make_task
-from tollad.bench.report import collect, to_markdown
+from tollad.bench.rendering import to_markdown
+from tollad.bench.report import collect
 from tollad.bench.results import Results
 from tollad.cli.paper import paper
 from tollad.datasets import catalogue
+from tollad.datasets.files import Content
 from tollad.images import representations
 from tollad.method import networks, terms
 
@@ -217,7 +219,7 @@ def test_data_set(monkeypatch, run_table, tmp_path):
     block = dataclasses.replace(
         catalogue.CATALOGUE["mnist"],
         title="Kuzushiji-MNIST",
-        files={name: catalogue.Content(len(content), sha256(content)) for name, content in files.items()},
+        files={name: Content(len(content), sha256(content)) for name, content in files.items()},
         splits={
             "train": catalogue.Split(tuple(files)[:2], 60),
             "test": catalogue.Split(tuple(files)[2:], 30),

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 from datasets.written import idx_bytes
 
-from tollad.datasets.catalogue import Content
+from tollad.datasets.files import Content
 
 ONE, TWO = idx_bytes(np.arange(200_000) % 251), b"5,6\n7,8\n" * 100
 

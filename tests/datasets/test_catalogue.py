@@ -13,7 +13,8 @@ import pytest
 from datasets.written import adopt, cifar_bytes, idx_bytes, write
 
 from tollad.datasets import catalogue
-from tollad.datasets.catalogue import CATALOGUE, Split, data_dir, data_set, find, load, user_cache, variants
+from tollad.datasets.catalogue import CATALOGUE, Split, data_set, find, load
+from tollad.datasets.files import data_dir, user_cache, variants
 
 # Images as np.uint8 of the official numbers would take 180 MB a set; two of each split are as good here.
 TINY = {

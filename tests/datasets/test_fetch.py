@@ -205,7 +205,8 @@ class TestFaults:
         block = CATALOGUE["mnist"]
         code = f"""
 from dataclasses import replace
-from tollad.datasets.catalogue import CATALOGUE, Content
+from tollad.datasets.catalogue import CATALOGUE
+from tollad.datasets.files import Content
 from tollad.datasets.fetch import fetch
 CATALOGUE["mnist"] = replace(CATALOGUE["mnist"], downloads={block.downloads!r}, files={dict(block.files)!r})
 fetch("mnist")

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tollad.datasets.catalogue import CATALOGUE, Content, find
+from tollad.datasets.catalogue import CATALOGUE, find
+from tollad.datasets.files import Content
 from tollad.io.idx import open_content
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from tollad.bench import report as reports
 from tollad.bench.recipes import BUDGETS, Recipe, read_recipe
+from tollad.bench.rendering import to_markdown
 from tollad.bench.report import Line, Report
 from tollad.bench.results import Row
 from tollad.bench.spec import role_of, work_of
@@ -40,7 +41,7 @@ def _section(table: Table, rows: Sequence[Row]) -> str:
     lines = tuple(line for line in report.lines if line.method in measured or _is_line(table, line))
     remarks = tuple(remark for remark in report.remarks if remark.startswith("Not run yet"))
     shown = dataclasses.replace(report, lines=lines, remarks=remarks)
-    parts = [reports.to_markdown([shown])]
+    parts = [to_markdown([shown])]
     if quoted_only:
         parts.append(f"Quoted only, not run here: {', '.join(sorted(quoted_only))}.\n")
     parts.append("### Protocols and cost\n\n" + "".join(_protocols(table, measured, rows)))

@@ -7,22 +7,29 @@ in every version of NumPy.
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tollad.bench.images import (
+    Indices,
+    class_names,
+    fixed,
+    image_preprocessing,
+    images_of,
+    load_images,
+    training_indices,
+    validation_of,
+)
 from tollad.bench.preprocessing import Preprocessing, standardising
 from tollad.datasets.adbench import read_npz
-from tollad.datasets.catalogue import CATALOGUE, Images, data_dir, data_set, load
-from tollad.methods.scaling import contrast
-
-Indices: TypeAlias = NDArray[np.int64]
+from tollad.datasets.catalogue import data_set, load
+from tollad.datasets.files import data_dir
 
 ARRHYTHMIA_ANOMALIES = (3, 4, 5, 7, 8, 9, 14, 15)
 """The classes of Arrhythmia that are anomalies: 66 of the 452 rows."""
@@ -87,7 +94,7 @@ def one_class(dataset: str, normal: int) -> Task:
     ValueError
         If the set is unknown or holds no images, or has no such class, or a file is not the authors'.
     """
-    _images_of(dataset, "protocol one_class")
+    images_of(dataset, "protocol one_class")
     names = class_names(dataset)
     if normal not in range(len(names)):
         raise ValueError(f"{dataset} has no class {normal}; its classes are 0 to {len(names) - 1}")
@@ -96,12 +103,12 @@ def one_class(dataset: str, normal: int) -> Task:
     validation, validation_images = validation_of(dataset, data_dir())
     return Task(
         name=f"one_class/{dataset}/{normal}",
-        train=_fixed(images[training_indices(labels, validation, normal)]),
+        train=fixed(images[training_indices(labels, validation, normal)]),
         validation=validation_images,
         validation_labels=_is_not(labels[validation], normal),
         test=test,
         test_labels=_is_not(test_labels, normal),
-        preprocessing=_image_preprocessing(dataset, normal),
+        preprocessing=image_preprocessing(dataset, normal),
         metric="auroc",
     )
 
@@ -257,82 +264,6 @@ def make_task(protocol: str, dataset: str, *, normal: int | None = None, seed: i
     return PROTOCOLS[protocol](dataset, **chosen)
 
 
-def validation_indices(dataset: str, labels: Indices) -> Indices:
-    """Return the validation images: a sixth or a fifth of the training images, drawn as in the authors' code.
-
-    Parameters
-    ----------
-    dataset : {"mnist", "fashion_mnist", "cifar10", "cifar100"}
-    labels : ndarray of int64, shape (n,)
-        Labels of the official training images; for CIFAR-100 the fine ones.
-
-    Returns
-    -------
-    ndarray of int64, shape (10000,)
-        In the order in which they were drawn.
-
-    Raises
-    ------
-    ValueError
-        If the set is unknown or holds no images, or has too few labels, in all or of a class.
-    """
-    images = _images_of(dataset, "validation split")
-    random = np.random.RandomState(images.seed)
-    if not images.by_class:
-        return random.choice(len(labels), images.n_validation, replace=False).astype(np.int64)
-    names, *_ = CATALOGUE[dataset].classes.values()
-    n_each = images.n_validation // len(names)
-    drawn = [random.choice(np.flatnonzero(labels == c), n_each, replace=False) for c in range(len(names))]
-    return np.concatenate(drawn).astype(np.int64)
-
-
-def training_indices(labels: Indices, validation: Indices, normal: int) -> Indices:
-    """Return the indices of the images of the normal class that are not for validation, ascending."""
-    chosen = labels == normal
-    chosen[validation] = False
-    return np.flatnonzero(chosen)
-
-
-def _images_of(dataset: str, wanted: str) -> Images:
-    """Return how a set of images is scaled and split; ValueError for a set without images."""
-    images = data_set(dataset).images
-    if images is None:
-        known = ", ".join(name for name, block in CATALOGUE.items() if block.images is not None)
-        raise ValueError(f"{dataset} holds no images, and the {wanted} is for {known}")
-    return images
-
-
-def class_names(dataset: str) -> tuple[str, ...]:
-    """Return the names of the classes, one of which is normal."""
-    classes = CATALOGUE[dataset].classes
-    return classes.get("coarse") or classes["class"]
-
-
-def load_images(dataset: str, part: str) -> tuple[NDArray[np.uint8], Indices]:
-    """Return the images of a part, and their labels by the classes one of which is normal."""
-    return load(dataset, part, classes="coarse" if "coarse" in CATALOGUE[dataset].classes else None)
-
-
-@functools.lru_cache(maxsize=2)
-def validation_of(dataset: str, folder: Path) -> tuple[Indices, NDArray[np.uint8]]:
-    """Return indices and images of the validation split, which all classes share. `folder` is only a cache key."""
-    images, labels = load(dataset, "train")
-    indices = validation_indices(dataset, labels)
-    return indices, _fixed(images[indices])
-
-
-def _image_preprocessing(dataset: str, normal: int) -> Preprocessing:
-    scale = _images_of(dataset, "preprocessing").scale
-    return Preprocessing("contrast", extremes_of(dataset, normal)) if scale is None else Preprocessing("scale", scale)
-
-
-def extremes_of(dataset: str, normal: int) -> tuple[float, float]:
-    """Return the least and the largest value of the normal class after `contrast`, including validation images."""
-    images, labels = load_images(dataset, "train")
-    values = contrast(images[labels == normal])
-    return float(values.min()), float(values.max())
-
-
 def load_arrhythmia(protocol: str, dataset: str) -> tuple[NDArray[np.float64], Indices]:
     """Return the 274 complete attributes, and labels, 1 = anomaly."""
     if dataset != "arrhythmia":
@@ -381,11 +312,11 @@ def _table_task(
     """Return a task on rows of a table. The metric is F1 if there is a cut, else AUROC."""
     return Task(
         name=name,
-        train=_fixed(rows[train]),
-        validation=None if validation is None else _fixed(rows[validation]),
-        validation_labels=None if validation is None else _fixed(labels[validation]),
-        test=_fixed(rows[test]),
-        test_labels=_fixed(labels[test]),
+        train=fixed(rows[train]),
+        validation=None if validation is None else fixed(rows[validation]),
+        validation_labels=None if validation is None else fixed(labels[validation]),
+        test=fixed(rows[test]),
+        test_labels=fixed(labels[test]),
         preprocessing=standardising(rows[train]) if standardise else Preprocessing("none"),
         metric="auroc" if cut is None else "f1",
         cut=cut,
@@ -393,9 +324,4 @@ def _table_task(
 
 
 def _is_not(labels: Indices, normal: int) -> Indices:
-    return _fixed((labels != normal).astype(np.int64))
-
-
-def _fixed(array: NDArray[Any]) -> NDArray[Any]:
-    array.flags.writeable = False
-    return array
+    return fixed((labels != normal).astype(np.int64))

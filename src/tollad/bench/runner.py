@@ -18,7 +18,7 @@ from tollad.bench.protocols import Task, make_task
 from tollad.bench.results import Results, Row, claim
 from tollad.bench.spec import Work, digest, runs_of
 from tollad.calls import Each, one_by_one
-from tollad.datasets.catalogue import user_cache
+from tollad.datasets.files import user_cache
 
 
 class Outcome(NamedTuple):

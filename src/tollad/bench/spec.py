@@ -55,8 +55,29 @@ RECIPE = ("steps", "batch_size", "validate_every", "precision")
 _RECIPE = 1
 
 
+class _Values:
+    """The base of `Run`, `Baseline` and `Trial`, which are frozen dataclasses of plain values."""
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """Return an object from a mapping, such as that of ``dataclasses.asdict`` or of a table's TOML.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown or one is missing.
+        """
+        fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        if unknown := sorted(values.keys() - fields.keys()):
+            raise ValueError(f"a {cls.__name__.lower()} has no {unknown[0]!r}; it has {', '.join(fields)}")
+        required = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
+        if absent := sorted(required - values.keys()):
+            raise ValueError(f"the {cls.__name__.lower()} lacks {absent[0]!r}")
+        return cls(**values)
+
+
 @dataclass(frozen=True)
-class Run:
+class Run(_Values):
     """One training of one autoencoder on one task, measured with both selections.
 
     Attributes
@@ -165,24 +186,12 @@ class Run:
         """
         return digest({"recipe": _RECIPE, **dataclasses.asdict(self)})
 
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """Return a run from a mapping, such as that of ``dataclasses.asdict`` or of a table's TOML.
-
-        Raises
-        ------
-        ValueError
-            If a name is unknown or one is missing.
-        """
-        _check_names(cls, values)
-        return cls(**values)
-
     def __str__(self) -> str:
         return f"{_name_task(self)}, beta {self.beta:g}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
-class Baseline:
+class Baseline(_Values):
     """A method without training on a task, measured once: there is no seed.
 
     Attributes
@@ -231,12 +240,6 @@ class Baseline:
         return digest({"recipe": _RECIPE, "kind": "baseline", **dataclasses.asdict(self)})
 
     @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """Return the baseline of a mapping; for errors see `Run.from_values`."""
-        _check_names(cls, values)
-        return cls(**values)
-
-    @classmethod
     def of_cell(cls, cell: Mapping[str, Any], own: Mapping[str, Any], budget: str) -> Self:
         """Return what a method of a table does in one repetition of a cell; parameters as of `Run.of_cell`."""
         return cls.from_values({**_task_of(cell), **own})
@@ -251,7 +254,7 @@ class Baseline:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Trial(_Values):
     """One fit of a method of `tollad.methods` on a task, measured with both selections.
 
     Attributes
@@ -315,12 +318,6 @@ class Trial:
         return digest({"recipe": _RECIPE, "kind": "trial", **dataclasses.asdict(self)})
 
     @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """Return the trial of a mapping; for errors see `Run.from_values`."""
-        _check_names(cls, values)
-        return cls(**values)
-
-    @classmethod
     def of_cell(cls, cell: Mapping[str, Any], own: Mapping[str, Any], budget: str) -> Self:
         """Return what a method of a table does in one repetition of a cell; parameters as of `Run.of_cell`.
 
@@ -347,15 +344,6 @@ Work: TypeAlias = Run | Baseline | Trial
 
 KINDS: dict[str, type[Run] | type[Baseline] | type[Trial]] = {kind.kind: kind for kind in (Run, Baseline, Trial)}
 """The kinds of work by their names in results."""
-
-
-def _check_names(cls: type[Run] | type[Baseline] | type[Trial], values: Mapping[str, Any]) -> None:
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    if unknown := sorted(values.keys() - fields.keys()):
-        raise ValueError(f"a {cls.__name__.lower()} has no {unknown[0]!r}; it has {', '.join(fields)}")
-    required = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
-    if absent := sorted(required - values.keys()):
-        raise ValueError(f"the {cls.__name__.lower()} lacks {absent[0]!r}")
 
 
 def work_of(row: Mapping[str, Any]) -> Work:

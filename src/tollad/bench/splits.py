@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.bench import protocols
-from tollad.datasets.catalogue import data_dir, data_set
+from tollad.bench.images import class_names, extremes_of, load_images, training_indices, validation_of
+from tollad.datasets.catalogue import data_set
+from tollad.datasets.files import data_dir
 
 
 def split(name: str) -> dict[str, Any]:
@@ -46,22 +48,22 @@ def split(name: str) -> dict[str, Any]:
             "protocol": "official_split",
             **{part: {**_described(rows), "anomalies": int(labels[rows].sum())} for part, rows in parts},
         }
-    labels = protocols.load_images(name, "train")[1]
-    validation, _ = protocols.validation_of(name, data_dir())
+    labels = load_images(name, "train")[1]
+    validation, _ = validation_of(name, data_dir())
     classes = []
     images = data_set(name).images
     extremes = images is not None and images.scale is None
-    for normal, title in enumerate(protocols.class_names(name)):
-        trained = protocols.training_indices(labels, validation, normal)
+    for normal, title in enumerate(class_names(name)):
+        trained = training_indices(labels, validation, normal)
         entry = {"class": normal, "name": title, "train": _described(trained)}
         if extremes:
-            entry["extremes"] = list(protocols.extremes_of(name, normal))
+            entry["extremes"] = list(extremes_of(name, normal))
         classes.append(entry)
     return {
         "dataset": name,
         "protocol": "one_class",
         "validation": _described(validation),
-        "test": _described(np.arange(len(protocols.load_images(name, "test")[1]))),
+        "test": _described(np.arange(len(load_images(name, "test")[1]))),
         "classes": classes,
     }
 

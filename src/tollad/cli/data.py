@@ -23,7 +23,8 @@ def data() -> None:
 @json_option
 def list_sets(as_json: bool) -> None:
     """List the sets, and whether they are there."""
-    from tollad.datasets.catalogue import CATALOGUE, data_dir, find
+    from tollad.datasets.catalogue import CATALOGUE, find
+    from tollad.datasets.files import data_dir
 
     known: dict[str, dict[str, Any]] = {}
     for name, block in CATALOGUE.items():
@@ -62,8 +63,9 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
 
     Without NAME, all sets of which there is a file.
     """
-    from tollad.datasets.catalogue import CATALOGUE, data_dir, find
+    from tollad.datasets.catalogue import CATALOGUE, find
     from tollad.datasets.fetch import verify as states_of
+    from tollad.datasets.files import data_dir
 
     chosen = names or [name for name, block in CATALOGUE.items() if any(find(name, file) for file in block.files)]
     if not chosen:

@@ -206,13 +206,13 @@ def run(
 @_results_option
 def report(table: str | None, form: str, output: str | None, folder: str) -> None:
     """Report TABLE, or all tables: measured values beside published ones."""
-    from tollad.bench import report as reports
+    from tollad.bench import rendering
+    from tollad.bench.report import collect
     from tollad.bench.results import Results
     from tollad.bench.tables import names, read_table
-    from tollad.io import files
 
     rows = list(Results(folder))
-    found = [reports.collect(read_table(name), rows) for name in (names() if table is None else [table])]
+    found = [collect(read_table(name), rows) for name in (names() if table is None else [table])]
     if form == "png":
         if table is None or output is None:
             raise click.UsageError("A picture is of one TABLE, and needs --output.")
@@ -220,14 +220,9 @@ def report(table: str | None, form: str, output: str | None, folder: str) -> Non
 
         draw_report(found[0], output)
         return
-    markdown = reports.to_page if table is None else reports.to_markdown
-    writers = {"md": markdown, "csv": reports.to_csv, "html": reports.to_html}
-    text = writers[form](found)
-    if output is None:
-        say(text, end="")
-        return
-    with files.atomic_write(output) as file:
-        file.write(text.encode())
+    markdown = rendering.to_page if table is None else rendering.to_markdown
+    writers = {"md": markdown, "csv": rendering.to_csv, "html": rendering.to_html}
+    _write(writers[form](found), output)
 
 
 @paper.command()
@@ -238,9 +233,13 @@ def compare(output: str | None, folder: str) -> None:
     from tollad.bench.comparison import to_page
     from tollad.bench.results import Results
     from tollad.bench.tables import names, read_table
+
+    _write(to_page(map(read_table, names()), list(Results(folder))), output)
+
+
+def _write(text: str, output: str | None) -> None:
     from tollad.io import files
 
-    text = to_page(map(read_table, names()), list(Results(folder)))
     if output is None:
         say(text, end="")
         return

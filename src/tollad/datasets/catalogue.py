@@ -7,30 +7,19 @@ and a reader to `formats` if its format is new.
 from __future__ import annotations
 
 import functools
-import hashlib
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tollad.datasets import formats
-from tollad.io import idx
+from tollad.datasets.files import Content, check, data_dir, variants
 
 LabelledData: TypeAlias = tuple[NDArray[Any], dict[str, NDArray[np.int64]]]
 """Images or rows, and their labels by the kind of class."""
-
-
-@dataclass(frozen=True)
-class Content:
-    """Content of a file once decompressed: its length in bytes and its SHA-256 in hex."""
-
-    size: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -289,47 +278,11 @@ CATALOGUE: dict[str, DataSet] = {
 """All sets by name: the one place to touch to add a set."""
 
 
-def user_cache() -> Path:
-    """Return ``tollad`` in the user's cache; it need not exist.
-
-    The cache is ``XDG_CACHE_HOME`` or ``~/.cache``, on macOS ``~/Library/Caches``, on Windows ``LOCALAPPDATA``.
-    """
-    home = Path.home()
-    match sys.platform:
-        case "darwin":
-            cache = home / "Library" / "Caches"
-        case "win32":
-            cache = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-        case _:
-            cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return cache / "tollad"
-
-
-def data_dir() -> Path:
-    """Return the folder that holds the sets, one folder a set; it need not exist.
-
-    The environment variable ``TOLLAD_DATA`` names it; by default it is `user_cache`. A ValueError is raised if the
-    variable names the home of an unknown user.
-    """
-    named = os.environ.get("TOLLAD_DATA")
-    if not named:
-        return user_cache()
-    try:
-        return Path(named).expanduser()
-    except RuntimeError as error:
-        raise ValueError(f"TOLLAD_DATA is {named}, and there is no such user; let it name a folder") from error
-
-
 def data_set(name: str) -> DataSet:
     """Return the block of a set; a ValueError for an unknown name lists the known ones."""
     if name not in CATALOGUE:
         raise ValueError(f"there is no data set {name!r}; the known ones are {', '.join(CATALOGUE)}")
     return CATALOGUE[name]
-
-
-def variants(folder: Path, file: str) -> list[Path]:
-    """Return the paths of a file in a folder that exist: gzipped first, then unpacked."""
-    return [path for path in (folder / f"{file}.gz", folder / file) if path.is_file()]
 
 
 def find(name: str, file: str) -> Path | None:
@@ -343,28 +296,6 @@ def find(name: str, file: str) -> Path | None:
         Name of the file without ``.gz``.
     """
     return next(iter(variants(data_dir() / name, file)), None)
-
-
-def checked(file: BinaryIO, name: str, content: Content) -> Iterator[bytes]:
-    """Yield the bytes of a file. Raise ValueError as soon as they cannot be `content`, before more is read."""
-    digest, size = hashlib.sha256(), 0
-    for chunk in idx.chunks(file):
-        digest.update(chunk)
-        size += len(chunk)
-        if size > content.size:
-            raise ValueError(f"{name} holds more than its {content.size} bytes")
-        yield chunk
-    if size < content.size:
-        raise ValueError(f"{name} holds {size} of {content.size} bytes")
-    if digest.hexdigest() != content.sha256:
-        raise ValueError(f"{name} has another SHA-256 than the authors' file")
-
-
-def check(path: Path, name: str, content: Content) -> None:
-    """Raise a ValueError that begins with `name` if a file, once decompressed, is not `content`."""
-    with idx.open_content(path) as file:
-        for _ in checked(file, name, content):
-            pass
 
 
 def load(name: str, split: str, *, classes: str | None = None) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -19,7 +19,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from tollad.datasets.catalogue import Content, check, checked, data_dir, data_set, find, variants
+from tollad.datasets.catalogue import data_set, find
+from tollad.datasets.files import Content, check, checked, data_dir, variants
 from tollad.io.files import atomic_write
 from tollad.io.idx import is_gzip
 

@@ -112,9 +112,7 @@ class Pipeline:
         return rows[real], Judged(judged.scores[real], judged.thresholds[real], judged.alarms[real])
 
 
-def judge_steps(
-    model: SeriesModel, steps: Steps, n_reasons: int | None = None, path: str = "the series"
-) -> tuple[Judged, list[Event]]:
+def judge_steps(model: SeriesModel, steps: Steps, n_reasons: int | None = None) -> tuple[Judged, list[Event]]:
     """Score all rows of one or several series and decide on alarms; find events if `n_reasons` is given.
 
     Returns
@@ -140,7 +138,7 @@ def judge_steps(
             found.scores[places], found.thresholds[places] = judged.scores, judged.thresholds
             found.alarms[places] = judged.alarms
         events += pipeline.events
-    check_ended(model, pipelines, path)
+    check_ended(model, pipelines, "the series")
     return found, sorted(events, key=lambda event: event.begin)
 
 

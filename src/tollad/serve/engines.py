@@ -101,9 +101,9 @@ def engine_of(detector: TollDetector) -> Engine:
     return graph if agree else product
 
 
-def specimens(detector: TollDetector, seed: int = 0) -> pa.Table | NDArray[np.float64]:
+def specimens(detector: TollDetector) -> pa.Table | NDArray[np.float64]:
     """Return made-up rows, usual and unusual, with missing values in columns that had some at fit."""
-    rng, features = np.random.default_rng(seed), detector.features_
+    rng, features = np.random.default_rng(0), detector.features_
     scale = features.scale[: len(features.fill)] if len(features.scale) else np.ones(len(features.fill))
     numbers = features.fill + scale * rng.normal(size=(_N_SPECIMENS, len(scale))) * rng.choice(
         [0.3, 1, 10], (_N_SPECIMENS, 1)

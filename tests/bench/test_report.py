@@ -210,7 +210,8 @@ class TestFormats:
 @pytest.mark.parametrize("name", names())
 def test_every_table_can_be_reported(name):
     table = read_table(name)
-    for text in (to_markdown([collect(table, [])]), to_html([collect(table, [])])):
+    report = collect(table, [])
+    for text in (to_markdown([report]), to_html([report])):
         assert table.title.partition("<")[0] in text
 
 

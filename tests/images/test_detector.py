@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tollad import ImageDetector
-from tollad.images import backbones, representations
+from tollad.images import backbones, levels, representations
 
 needs_weights = pytest.mark.skipif(not backbones.has_efficientnet_lite2(), reason="the extra vision is not installed")
 
@@ -232,19 +232,28 @@ class TestBadInput:
             ImageDetector.load(path)
 
 
+@pytest.fixture(scope="module")
+def seen_by_backbone(tmp_path_factory):
+    """Images, a detector that was fitted on them, and its file."""
+    images = stripes(6, across=False, seed=0, side=64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(levels, "_MOST_CHANNELS", 48)  # 256 take ten seconds
+        detector = ImageDetector(random_state=0).fit(images)
+    path = tmp_path_factory.mktemp("backbone") / "model.tollad"
+    detector.save(path)
+    return images, detector, path
+
+
 @needs_weights
 class TestBackbone:
-    def test_sees_defects_of_larger_images(self, tmp_path):
-        images = stripes(12, across=False, seed=0, side=64)
-        detector = ImageDetector(random_state=0).fit(images)
+    def test_sees_defects_of_larger_images(self, seen_by_backbone):
+        images, detector, path = seen_by_backbone
         assert detector.representation_ == "efficientnet_lite2_fine"
         assert detector.levels_ == ("texture", "positions")
         altered = with_square(images)
         assert detector.anomaly_score(altered).min() > detector.anomaly_score(images).max()
         maps = detector.anomaly_map(altered)
         assert maps[:, 4:12, 4:12].mean() > maps[:, 32:, 32:].mean()
-        path = tmp_path / "model.tollad"
-        detector.save(path)
         np.testing.assert_array_equal(ImageDetector.load(path).anomaly_map(altered), maps)
         np.testing.assert_array_equal(detector.anomaly_score(altered[:1]), detector.anomaly_score(altered)[:1])
 
@@ -272,15 +281,13 @@ class TestBackbone:
         with pytest.raises(ValueError, match="holds no weights of EfficientNet-Lite2"):
             backbones.load_efficientnet_lite2()
 
-    def test_other_weights_than_at_fit(self, monkeypatch, tmp_path):
-        path = tmp_path / "model.tollad"
-        ImageDetector(random_state=0).fit(stripes(6, across=False, seed=0, side=64)).save(path)
+    def test_other_weights_than_at_fit(self, monkeypatch, seen_by_backbone):
         network, _ = backbones.load_efficientnet_lite2()
         monkeypatch.setattr(backbones, "load_efficientnet_lite2", lambda: (network, "0" * 64))
         with pytest.raises(
             ValueError, match=r"other weights of efficientnet_lite2_fine .* install the same or fit again"
         ):
-            ImageDetector.load(path)
+            ImageDetector.load(seen_by_backbone[2])
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parent / "files").glob("*.tollad")), ids=lambda path: path.stem)

@@ -143,8 +143,8 @@ def _by_key(rows: Iterable[Row]) -> dict[_Recipe, dict[_Recipe, Row]]:
 
 
 def _key(item: Work) -> _Recipe:
-    values = dataclasses.asdict(item)
-    return (item.kind, *(value for name, value in values.items() if name not in RECIPE))
+    names = (field.name for field in dataclasses.fields(item) if field.name not in RECIPE)
+    return (item.kind, *(getattr(item, name) for name in names))
 
 
 _Found: TypeAlias = dict[str, dict[int, Row]]

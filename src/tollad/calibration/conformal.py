@@ -80,15 +80,21 @@ def threshold(calibration_scores: ArrayLike, false_alarm_rate: float) -> float:
     94.0
     """
     calibration = np.sort(calibration_scores_of(calibration_scores))
-    n_needed, n = rows_needed(false_alarm_rate), len(calibration)
+    n = len(calibration)
+    check_n_rows(false_alarm_rate, n)
+    # Computed from the same quotients as `p_values`: floor(rate * (n + 1)) may round differently.
+    n_alarms = np.count_nonzero(np.arange(1, n + 1) / (n + 1) <= false_alarm_rate)
+    return float(calibration[n - n_alarms])
+
+
+def check_n_rows(false_alarm_rate: float, n: int) -> None:
+    """Raise ValueError if n calibration rows are fewer than a rate in (0, 1) needs, see `rows_needed`."""
+    n_needed = rows_needed(false_alarm_rate)
     if n < n_needed:
         raise ValueError(
             f"a false alarm rate of {false_alarm_rate} needs {n_needed:,} calibration rows, not {n:,}; "
             f"calibrate on more rows, ask for a rate of {1 / (n + 1):.3g} or more, or extrapolate with tail=True"
         )
-    # Computed from the same quotients as `p_values`: floor(rate * (n + 1)) may round differently.
-    n_alarms = np.count_nonzero(np.arange(1, n + 1) / (n + 1) <= false_alarm_rate)
-    return float(calibration[n - n_alarms])
 
 
 def rows_needed(false_alarm_rate: float) -> int:

@@ -6,6 +6,7 @@ five folds. The score of an image is the geometric mean over levels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -13,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 from sklearn.covariance import ledoit_wolf_shrinkage
 from torch.nn import functional
 
@@ -126,6 +128,8 @@ class Places:
         _, height, across, width = maps.shape
         rows = maps.reshape(-1, width)
         whitening = Whitening.fit(rows[:: max(1, len(rows) // _MOST_ROWS)]).matrix()
+        # Another whitening of the same covariance: a triangular one gives triangular factors.
+        whitening = np.linalg.cholesky(whitening @ whitening.T)
         mean = maps.mean(0, dtype=np.float64).astype(np.float32)
         side = _side(height, across)
         factors = []
@@ -198,13 +202,17 @@ def fit_places(places: Mapping[str, NDArray[Any]]) -> tuple[Places, float, Float
 
 
 def _factor(whitened: Floats, whitening: Floats) -> NDArray[np.float32]:
-    """Return F such that ``||x @ F||^2`` is the squared distance of a difference x, from whitened ones, (m, c)."""
+    """Return F such that ``||x @ F||^2`` is the squared distance of a difference x, from whitened ones, (m, c).
+
+    F is lower triangular if the whitening, (c, c), is.
+    """
     width = whitened.shape[1]
     shrinkage = ledoit_wolf_shrinkage(whitened, assume_centered=True)
     covariance = (1 - shrinkage) * whitened.T @ whitened / len(whitened)
     covariance.flat[:: width + 1] += shrinkage * np.square(whitened).mean() + _LEAST_SHARE / width
-    inverse = whitening @ np.linalg.solve(covariance, whitening.T) / width
-    return np.linalg.cholesky((inverse + inverse.T) / 2).astype(np.float32)
+    # With rows and columns reversed, the inverse of the Cholesky factor becomes a lower triangular root of the inverse.
+    inverse, _ = lapack.dtrtri(np.linalg.cholesky(covariance[::-1, ::-1]), lower=1)
+    return (whitening @ inverse.T[::-1, ::-1] / math.sqrt(width)).astype(np.float32)
 
 
 def _side(height: int, across: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import types
 from collections.abc import Sequence
@@ -20,18 +21,23 @@ def check(method: Any) -> None:
 
     Numbers are finite and not negative; counts of networks and batches are 1 or more.
     """
-    hints = get_type_hints(type(method))
-    for field in fields(method):
-        value, kinds = getattr(method, field.name), _kinds(hints[field.name])
-        least = 1 if field.name in _AT_LEAST_ONE else 0
+    for name, kinds, least in _declared(type(method)):
+        value = getattr(method, name)
         if not any(_is(value, kind, least) for kind in kinds):
             wanted = " or ".join(_described(kind, least) for kind in kinds)
-            raise ValueError(f"{field.name} must be {wanted}, not {value!r:.60}")
+            raise ValueError(f"{name} must be {wanted}, not {value!r:.60}")
 
 
 def holds_several(method: type, name: str) -> bool:
     """Return whether a field of a class of method is a tuple."""
-    return any(get_origin(kind) is tuple for kind in _kinds(get_type_hints(method).get(name)))
+    return any(get_origin(kind) is tuple for field, kinds, _ in _declared(method) if field == name for kind in kinds)
+
+
+@functools.cache  # A table makes thousands of methods of one class.
+def _declared(method: type) -> Sequence[tuple[str, Sequence[Any], int]]:
+    """Return of each field its name, its types and the least integer that it may be."""
+    hints = get_type_hints(method)
+    return [(field.name, _kinds(hints[field.name]), int(field.name in _AT_LEAST_ONE)) for field in fields(method)]
 
 
 def _kinds(hint: Any) -> Sequence[Any]:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from tollad.calibration import Decision
 from tollad.calibration.checks import check_share
+from tollad.calibration.conformal import check_n_rows
 from tollad.detector.estimator import TollDetector
+from tollad.series.clock import Clock
 from tollad.series.gaps import Gaps
 from tollad.series.model import SeriesModel, as_rows, held_out_scores
 from tollad.series.steps import Steps, long_enough
@@ -135,6 +137,8 @@ def learn(
     steps = parts[0].steps
     _name_constant(steps.names, stretches)
     n_steps = sum(map(len, stretches))
+    if allowed is not None:
+        _check_false_alarms(allowed, steps.clock, n_steps)
     stride = choose_stride(n_steps, window) if settings.stride == "auto" else settings.stride
     check_window(window, stride)
     fitted = SeriesModel(
@@ -168,6 +172,14 @@ def learn(
         by_step = allowed is not None and allowed.unit == "step"
         fitted = replace(fitted, share=allowed.value if allowed and by_step else settings.contamination)
     return fitted
+
+
+def _check_false_alarms(allowed: FalseAlarms, clock: Clock, n_steps: int) -> None:
+    """Raise ValueError, before anything is trained, for a rate that no threshold on so many steps can keep."""
+    if allowed.unit == "step":
+        check_n_rows(allowed.value, n_steps)
+    if allowed.unit == "day" and (clock.kind != "date" or not clock.usual):
+        raise ValueError("false stretches per day need time stamps that are dates; give their column as time")
 
 
 def _name_constant(names: Sequence[str], stretches: Sequence[Floats]) -> None:

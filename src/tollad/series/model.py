@@ -146,11 +146,6 @@ class SeriesModel:
     def with_false_stretches(self, pieces: Sequence[Floats], allowed: FalseAlarms) -> SeriesModel:
         """Return the model with the lowest threshold that few enough stretches of held-out scores exceed.
 
-        Raises
-        ------
-        ValueError
-            For a rate per day without time stamps that are dates.
-
         Warns
         -----
         UserWarning
@@ -159,8 +154,6 @@ class SeriesModel:
         n_steps = sum(map(len, pieces))
         most = allowed.value * n_steps / 1000
         if allowed.unit == "day":
-            if self.clock.kind != "date" or not self.clock.usual:
-                raise ValueError("false stretches per day need time stamps that are dates; give their column as time")
             most = allowed.value * n_steps * self.clock.usual
         if most < 1:
             warn(

@@ -25,17 +25,17 @@ demo: $(VENV)/demo.stamp
 ROOM ?= contract
 ROOM_TESTS = $(or $(wildcard tests/$(ROOM) tests/test_$(ROOM).py),$(error there are no tests of a room $(ROOM)))
 quick: lint
-	PYTHONHASHSEED=0 $(BIN)/pytest --numprocesses 2 --dist loadfile --quick $(ROOM_TESTS)
+	PYTHONHASHSEED=0 $(BIN)/pytest --numprocesses 2 --dist worksteal --quick $(ROOM_TESTS)
 
 test: $(VENV)/dev.stamp
-	PYTHONHASHSEED=0 $(BIN)/pytest --numprocesses 2 --dist loadfile
+	PYTHONHASHSEED=0 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
 test-slow: $(VENV)/dev.stamp
-	$(BIN)/pytest --numprocesses 2 --dist loadfile -m slow
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m slow
 
 # Needs the benchmark data in the folder that TOLLAD_DATA names.
 test-data: $(VENV)/dev.stamp
-	$(BIN)/pytest --numprocesses 2 --dist loadfile -m data
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m data
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

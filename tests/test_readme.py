@@ -30,6 +30,7 @@ def test_python_blocks(blocks: list[tuple[str, str]], tmp_path: Path, monkeypatc
     assert aurocs[0] > 0.94
 
 
+@pytest.mark.slow
 def test_bash_blocks(blocks: list[tuple[str, str]], tmp_path: Path) -> None:
     scripts = [block for language, block in blocks if language == "bash"]
     assert scripts

@@ -105,6 +105,7 @@ for number in range(50):
 """
 
 
+@pytest.mark.slow
 def test_two_writers_lose_nothing(tmp_path):
     writers = [subprocess.Popen([sys.executable, "-c", WRITE_MANY, str(tmp_path), str(writer)]) for writer in range(2)]
     assert [writer.wait() for writer in writers] == [0, 0]
@@ -206,6 +207,7 @@ with claim(Path(sys.argv[1])) as free:
 """
 
 
+@pytest.mark.slow
 def test_a_claim_is_for_one_process_and_ends_with_it(tmp_path):
     command = [sys.executable, "-c", HOLD, str(tmp_path / "lock")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:

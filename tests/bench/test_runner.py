@@ -214,6 +214,7 @@ def start(folder: Path, slow: float) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
 def test_killed_in_the_middle_it_goes_on_to_the_same_results(tmp_path):
     with start(tmp_path, slow=0.3) as process:

@@ -89,6 +89,7 @@ def test_nothing_is_lost_when_standard_output_takes_a_few_bytes_at_a_time(monkey
     assert written.getvalue().decode() == 'row,id\n1,"ä,b"\n2,\n1,"ä,b"\n2,\n'
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize(
     "arguments",
@@ -103,6 +104,7 @@ def test_standard_output_on_a_full_disk_is_one_sentence(fitted: Path, arguments:
     assert result.stderr == f"Error: {words}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("reader", ["left", "full"])
 def test_what_is_told_on_the_side_never_ends_the_work(tmp_path: Path, reader: str) -> None:
@@ -121,6 +123,7 @@ def test_what_is_told_on_the_side_never_ends_the_work(tmp_path: Path, reader: st
     assert TollDetector.load(tmp_path / "m").n_steps_ == 30
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="sends signals")
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_keeps_the_checkpoint_and_the_same_command_goes_on(

@@ -86,6 +86,7 @@ def test_rows_are_written_while_the_input_is_still_being_read(fitted: Path, long
     refused_in(tmp_path, "score", fitted / "m.tollad", long, "-o", tmp_path / "s.parquet")
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_it_quietly(fitted: Path, long: Path) -> None:
     command = [*COMMAND, "score", str(fitted / "m.tollad"), str(long)]
     environment = {**os.environ, "PYTHONUNBUFFERED": ""}

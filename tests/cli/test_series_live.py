@@ -45,6 +45,7 @@ def verdicts(out: str) -> list[tuple[str, ...]]:
     return [(row["t"], row["verdict"]) for row in rows_of(out)]
 
 
+@pytest.mark.slow
 def test_a_stream_is_answered_row_by_row(home: Path) -> None:
     lines = (home / "new.csv").read_text().splitlines(keepends=True)
     command = [*COMMAND, "score", str(home / "causal"), "-", "--causal"]

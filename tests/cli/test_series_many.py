@@ -108,6 +108,7 @@ def test_evaluate_and_calibrate_take_groups(home: Path, tmp_path: Path) -> None:
     assert len(SeriesDetector.load(tmp_path / "m2").calibration_scores_) == 400
 
 
+@pytest.mark.slow
 def test_interleaved_groups_in_a_stream_are_answered_row_by_row(home: Path) -> None:
     lines = (home / "new.csv").read_text().splitlines(keepends=True)
     command = [*COMMAND, "score", str(home / "causal"), "-", "--causal"]
@@ -208,6 +209,7 @@ def test_a_state_holds_every_group(home: Path, tmp_path: Path) -> None:
         assert [row[name] for row in found] == [row[name] for row in whole]
 
 
+@pytest.mark.slow
 def test_no_step_is_lost_or_doubled_when_killed_between_two_rows(home: Path, tmp_path: Path) -> None:
     data, state = home / "new.csv", tmp_path / "state"
     lines = data.read_text().splitlines(keepends=True)

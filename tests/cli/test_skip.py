@@ -229,6 +229,7 @@ def test_a_torn_gzip_stream_is_an_error(home, good):
     assert "the gzip data are damaged or cut short" in result.stderr
 
 
+@pytest.mark.slow
 def test_two_writers_of_one_output_never_mix(home, good, tmp_path):
     """Both have the whole input before either writes, and one of the two outputs is there, whole."""
     halves = []

@@ -77,6 +77,7 @@ def test_a_picture_of_a_file_whose_name_is_no_text(evil, tmp_path):
     assert (tmp_path / "p.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_a_command_and_leave_nothing_behind(tmp_path, number):
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(100, 3)))

@@ -173,6 +173,7 @@ def test_import_tollad_is_light():
     assert not of_others(loaded_by("import tollad; dir(tollad); tollad.__version__")) & packages
 
 
+@pytest.mark.slow
 def test_public_names_load_on_first_use():
     assert "torch" in loaded_by("import tollad; tollad.terms")
 

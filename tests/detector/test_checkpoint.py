@@ -129,6 +129,7 @@ class TestCheckpoint:
         with pytest.raises(FileNotFoundError, match="there is no folder"):
             make().fit(table(), checkpoint=tmp_path / "missing" / "c")
 
+    @pytest.mark.slow
     def test_killed_and_continued(self, tmp_path):
         """kill -9 in the middle: whatever state was saved is whole, and leads to the same scores."""
         rows, path = tmp_path / "rows.npy", tmp_path / "c"

@@ -52,6 +52,7 @@ print("scored")
 """
 
 
+@pytest.mark.slow
 def test_a_detector_scores_in_forked_processes(tmp_path):
     """Whether it was fitted, loaded or used before: each process here would hang for ever if torch had its threads."""
     script, model = tmp_path / "script.py", tmp_path / "m.tollad"

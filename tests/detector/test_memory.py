@@ -24,6 +24,7 @@ print((kilobytes("VmHWM:") - before) * 1024 / os.path.getsize(large))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.filterwarnings("ignore:training did not improve")
 def test_a_large_model_takes_at_most_four_times_its_file(tmp_path):

@@ -156,6 +156,7 @@ def test_without_matplotlib_the_error_names_the_extra(monkeypatch: pytest.Monkey
         score_distributions([1.0], [2.0], 1.5, tmp_path / "a.png")
 
 
+@pytest.mark.slow
 def test_pyplot_and_its_global_state_are_never_loaded() -> None:
     code = (
         "import sys, tollad.plots as p; assert 'matplotlib' not in sys.modules; p.picture_format('a.png');"

@@ -49,6 +49,7 @@ class TestParts:
             done("score", home / "m.tollad", home / "in" / f"{number}.csv", "-o", home / f"{number}.parquet", *options)
             assert bytes_of(home)[f"{number}.parquet"] == (home / f"{number}.parquet").read_bytes()
 
+    @pytest.mark.slow
     def test_processes_give_the_same(self, home):
         done(*asked(home))
         (home / "out").rename(home / "one")

@@ -298,6 +298,7 @@ class TestCommand:
         train("grey images").save(tmp_path / "m.tollad")
         assert "cannot be served; a TollDetector of tables, SeriesDetector" in refused("serve", tmp_path / "m.tollad")
 
+    @pytest.mark.slow
     def test_a_process_answers_and_stops(self, folder):
         command = [*COMMAND, "serve", str(folder / "numbers.tollad"), "--port", "0"]
         with subprocess.Popen(

@@ -129,6 +129,7 @@ def test_a_model_of_others_is_told(tmp_path: Path) -> None:
         tollad.mlflow.load_model(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_missing_extra_is_named() -> None:
     code = "import sys\nsys.modules['mlflow'] = None\nimport tollad.mlflow"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

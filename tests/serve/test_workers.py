@@ -57,6 +57,7 @@ def gone(process: int) -> bool:
         return True
 
 
+@pytest.mark.slow
 def test_workers_count_together_reload_and_stop(tmp_path):
     path = tmp_path / "m.tollad"
     first, second = train("mlp"), train("mlp", random_state=1)
@@ -87,6 +88,7 @@ def test_workers_count_together_reload_and_stop(tmp_path):
         assert all(map(gone, workers))
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     train("mlp").save(tmp_path / "m.tollad")
     with serving(tmp_path / "m.tollad", 2) as (process, address):

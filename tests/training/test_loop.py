@@ -90,6 +90,7 @@ def test_any_batches():
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_training_does_not_import_the_compiler_of_torch():
     """To make an optimiser of torch's does: two seconds, half of a default fit."""
     code = """

@@ -19,6 +19,7 @@ def blocks() -> list[tuple[str, str]]:
     return re.findall(r"^```(python|bash)\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_python_blocks(blocks: list[tuple[str, str]], tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}

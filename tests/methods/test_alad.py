@@ -189,6 +189,7 @@ def test_where_penalty_and_rows_are_alike_the_best_discriminator_says_a_third():
     assert torch.autograd.grad(lost, head.bias)[0].item() == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_rcgan_scores_rows_far_out_above_those_of_a_ring():
     generator = np.random.default_rng(0)
     angle = generator.uniform(0, 2 * np.pi, 200)

@@ -72,6 +72,7 @@ def test_an_image_that_every_turn_leaves_has_four_equal_errors():
     torch.testing.assert_close(errors, errors[:, :1].expand(1, 4), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_learns_to_restore():
     short, long = (ARNet(width=4, batch_size=4, epochs=n).fit(IMAGES).diagnose(IMAGES)["mean_error"] for n in (0, 40))
 

@@ -144,6 +144,7 @@ def test_the_head_judges_by_the_odds_of_a_fake():
     assert method.anomaly_score(made_of).mean() > method.anomaly_score(IMAGES).mean() + 0.5
 
 
+@pytest.mark.slow
 def test_by_the_centre_alone_long_training_collapses():
     """PANDA's loss has no opponent: features end at one point."""
     long = small(task="centre", trained_blocks=2, epochs=300, learning_rate=3e-3).fit(IMAGES).diagnose(IMAGES)

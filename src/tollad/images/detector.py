@@ -107,7 +107,7 @@ class ImageDetector(DecisionMixin, OutlierMixin, BaseEstimator):
     --------
     >>> from sklearn.datasets import load_digits
     >>> digits = load_digits()
-    >>> images = (digits.images / 16).repeat(4, 1).repeat(4, 2)  # 32 x 32 pixels
+    >>> images = (digits.images / 16).repeat(3, 1).repeat(3, 2)  # 24 x 24 pixels
     >>> eights = images[digits.target == 8]
     >>> detector = ImageDetector(random_state=0).fit(eights[:100])
     >>> detector.representation_
@@ -116,7 +116,7 @@ class ImageDetector(DecisionMixin, OutlierMixin, BaseEstimator):
     >>> bool(scores.min() > detector.anomaly_score(eights[100:]).mean())
     True
     >>> detector.anomaly_map(images[:2]).shape
-    (2, 32, 32)
+    (2, 24, 24)
     """
 
     notes_: dict[str, Any]

@@ -11,13 +11,15 @@ a table.
 
 Every detector runs with its library's defaults on the same rows, standardised for those that depend on the scale of the
 columns and do not see to it themselves. CPU seconds are of one fit and one pass over the test rows, on one thread. The
-methods named pyod_... need PyOD and tqdm, which its autoencoder imports, and are left out without them.
+methods named pyod_... and deepod_... need these libraries, and are left out without them.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
+import io
 import json
 import os
 import time
@@ -105,6 +107,15 @@ def pyod_ecod(train: Floats, test: Floats, seed: int) -> Floats:
     return ECOD().fit(train).decision_function(test)
 
 
+def deepod(train: Floats, test: Floats, seed: int, *, name: str) -> Floats:
+    from deepod.models import tabular
+
+    scale = StandardScaler().fit(train)
+    with contextlib.redirect_stdout(io.StringIO()):
+        detector = getattr(tabular, name)(device="cpu", random_state=seed, verbose=0).fit(scale.transform(train))
+        return detector.decision_function(scale.transform(test))
+
+
 METHODS: dict[str, Method] = {
     "tollad": tollad,
     "knn1": partial(nearest, k=1),
@@ -116,17 +127,27 @@ METHODS: dict[str, Method] = {
     "pyod_deep_svdd": pyod_deep_svdd,
     "pyod_lunar": pyod_lunar,
     "pyod_ecod": pyod_ecod,
+    "deepod_dif": partial(deepod, name="DeepIsolationForest"),
+    "deepod_deep_svdd": partial(deepod, name="DeepSVDD"),
+    "deepod_neutral": partial(deepod, name="NeuTraL"),
+    "deepod_icl": partial(deepod, name="ICL"),
+}
+# What the methods of a library need, and how to get it. DeepOD asks for a torch of long ago, but runs on any.
+LIBRARIES = {
+    "pyod": (("pyod", "tqdm"), "pip install pyod tqdm"),
+    "deepod": (("deepod", "pandas", "tqdm"), "pip install pandas tqdm && pip install --no-deps deepod"),
 }
 
 
 def installed(names: list[str]) -> list[str]:
     """Return the methods whose library is installed, and say which are left out."""
-    if all(importlib.util.find_spec(package) for package in ("pyod", "tqdm")):
-        return names
-    left_out = [name for name in names if name.startswith("pyod_")]
-    if left_out:
-        print(f"left out: {', '.join(left_out)}; they need two packages: pip install pyod tqdm", flush=True)
-    return [name for name in names if name not in left_out]
+    there = list(names)
+    for library, (packages, command) in LIBRARIES.items():
+        own = [name for name in names if name.startswith(f"{library}_")]
+        if own and not all(map(importlib.util.find_spec, packages)):
+            print(f"left out: {', '.join(own)}; they need {', '.join(packages)}: {command}", flush=True)
+            there = [name for name in there if name not in own]
+    return there
 
 
 def measure(method: Method, X: Floats, y: Floats, seed: int, contamination: float) -> dict[str, Any]:
@@ -167,7 +188,11 @@ def run_all(arguments: argparse.Namespace, parameters: dict[str, Any]) -> None:
     methods = {name: METHODS[name] for name in installed(arguments.methods)}
     if "tollad" in methods:
         methods["tollad"] = partial(tollad, **parameters)
-    libraries = ["torch", "scikit-learn"] + ["pyod"] * any(name.startswith("pyod_") for name in methods)
+    libraries = [
+        "torch",
+        "scikit-learn",
+        *(name for name in LIBRARIES if any(m.startswith(f"{name}_") for m in methods)),
+    ]
     versions = {library: version(library) for library in libraries}
     noise = np.random.default_rng(0).normal(size=(100, 4))
     warm = set()

@@ -35,6 +35,10 @@ NAMES = {
     "pyod_deep_svdd": "DeepSVDD (PyOD)",
     "pyod_lunar": "LUNAR (PyOD)",
     "pyod_ecod": "ECOD (PyOD)",
+    "deepod_dif": "Deep IF (DeepOD)",
+    "deepod_deep_svdd": "DeepSVDD (DeepOD)",
+    "deepod_neutral": "NeuTraL (DeepOD)",
+    "deepod_icl": "ICL (DeepOD)",
 }
 _OURS, _THEIRS = "#0072B2", "#555555"
 METRICS = {"auroc": "AUROC", "average_precision": "average precision"}

@@ -53,6 +53,11 @@ def test_files_that_are_named_exist(page: Path) -> None:
         assert not folder.exists() or list(ROOT.glob(path.rstrip("/"))), f"{page.name} names {path}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_half_of_a_merge_is_left(page: Path) -> None:
+    assert not re.search(r"^(<<<<<<<|>>>>>>>) ", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
 def test_anchors_are_those_of_github(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Who may, and why?\n## `a_b` c-d\n```\n# no heading\n```\n### Twice\n### Twice\n")

@@ -127,9 +127,9 @@ class Places:
         maps = _laid_over(places, tuple(places), channels)
         _, height, across, width = maps.shape
         rows = maps.reshape(-1, width)
-        whitening = Whitening.fit(rows[:: max(1, len(rows) // _MOST_ROWS)]).matrix()
+        spread = Whitening.fit(rows[:: max(1, len(rows) // _MOST_ROWS)]).matrix()
         # Another whitening of the same covariance: a triangular one gives triangular factors.
-        whitening = np.linalg.cholesky(whitening @ whitening.T)
+        whitening = np.linalg.cholesky(spread @ spread.T)
         mean = maps.mean(0, dtype=np.float64).astype(np.float32)
         side = _side(height, across)
         factors = []
@@ -201,7 +201,7 @@ def fit_places(places: Mapping[str, NDArray[Any]]) -> tuple[Places, float, Float
     return replace(Places.fit(places), unit=good), unit, scores / good / unit
 
 
-def _factor(whitened: Floats, whitening: Floats) -> NDArray[np.float32]:
+def _factor(whitened: Floats, whitening: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Return F such that ``||x @ F||^2`` is the squared distance of a difference x, from whitened ones, (m, c).
 
     F is lower triangular if the whitening, (c, c), is.

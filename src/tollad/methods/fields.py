@@ -21,10 +21,11 @@ def check(method: Any) -> None:
 
     Numbers are finite and not negative; counts of networks and batches are 1 or more.
     """
-    for name, kinds, least in _declared(type(method)):
+    kind: type = type(method)
+    for name, kinds, least in _declared(kind):
         value = getattr(method, name)
-        if not any(_is(value, kind, least) for kind in kinds):
-            wanted = " or ".join(_described(kind, least) for kind in kinds)
+        if not any(_is(value, each, least) for each in kinds):
+            wanted = " or ".join(_described(each, least) for each in kinds)
             raise ValueError(f"{name} must be {wanted}, not {value!r:.60}")
 
 

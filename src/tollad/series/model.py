@@ -154,6 +154,7 @@ class SeriesModel:
         n_steps = sum(map(len, pieces))
         most = allowed.value * n_steps / 1000
         if allowed.unit == "day":
+            assert self.clock.usual is not None  # checked before the fit
             most = allowed.value * n_steps * self.clock.usual
         if most < 1:
             warn(

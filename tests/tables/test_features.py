@@ -8,13 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tollad.tables.features import (
-    Features,
-    check_axes,
-    column_names,
-    fit_features,
-    refuse_infinite,
-)
+from tollad.tables.checks import check_axes, refuse_infinite
+from tollad.tables.features import Features, column_names, fit_features
 
 NAN = float("nan")
 CONSTANT = "constant among the training rows"

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollad.tables.encode import encode, encode_codes, to_codes
+from tollad.tables.one_column import Survey
 from tollad.tables.schema import Column, date_column
-from tollad.tables.survey import Survey, fit_columns
+from tollad.tables.survey import fit_columns
 
 
 def in_blocks(values: list[str | None], sizes: list[int], asked: str | None) -> Column:

@@ -19,11 +19,13 @@ from tollad.io.outputs import write_tables
 from tollad.io.skipped import SkippedRows
 from tollad.series.detector import SeriesDetector
 from tollad.series.events import event_table
+from tollad.series.labelled import labelled_series
 from tollad.series.measures import at_false_stretches, event_measures, vus_pr
 from tollad.series.model import SeriesModel
 from tollad.series.progress import Progress
 from tollad.series.reading import check_alike, read_training_series
-from tollad.series.scoring import EventLog, Recorder, ScoredSteps, labelled_series, score_series
+from tollad.series.recording import Recorder
+from tollad.series.scoring import EventLog, ScoredSteps, score_series
 
 
 def fit(

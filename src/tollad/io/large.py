@@ -22,8 +22,9 @@ from tollad.io.sources import Block, TableSource
 from tollad.tables import large as stored
 from tollad.tables.encode import to_codes
 from tollad.tables.large import LargeRows, RowFile, in_blocks, order_statistics, temporary_space
+from tollad.tables.one_column import Survey
 from tollad.tables.schema import Column, Where, check_kinds, date_column
-from tollad.tables.survey import Survey, decided
+from tollad.tables.survey import decided
 
 
 class Keep(Protocol):

@@ -21,11 +21,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tollad.io.arrays import MAX_GIB, array_parts, check_exists, damaged, read_array
+from tollad.io.arrays import MAX_GIB, array_parts, check_exists, read_array
 from tollad.io.dialect import Dialect, in_plain_form, learn_dates
 from tollad.io.excel import excel_parts
 from tollad.io.jsonlines import json_parts
-from tollad.io.text import Piece, Reject, distinct_names, like_values, text_parts
+from tollad.io.parquet import parquet_parts
+from tollad.io.text import Piece, Reject, like_values, text_parts
 from tollad.tables.frames import index_names
 from tollad.tables.schema import MISSING
 from tollad.warn import warn
@@ -215,7 +216,7 @@ def open_table(
     if ending in _ARRAYS:
         parts = partial(array_parts, path, read_array(path, key, max_gib=max_gib), block_rows)
     elif ending in _PARQUET:
-        parts = partial(_parquet_parts, path, block_rows)
+        parts = partial(parquet_parts, path, block_rows)
     elif ending in _EXCEL:
         parts = partial(excel_parts, path, header, block_rows, key, reject, max_gib)
     elif ending in _JSON:
@@ -327,20 +328,6 @@ def _begun(
         return anew()
 
     return read
-
-
-def _parquet_parts(path: str, block_rows: int) -> Iterator[Piece]:
-    from pyarrow import parquet  # slow to import: it brings clients of cloud storage
-
-    try:
-        # With a buffer, a row group is read piece by piece. Without one it is read whole, and it may be the whole file.
-        # Opened here: Arrow takes file names in UTF-8 only.
-        with open(path, "rb") as raw, parquet.ParquetFile(raw, buffer_size=1 << 16, pre_buffer=False) as file:
-            names = distinct_names(path, file.schema_arrow.names)
-            for batch in file.iter_batches(block_rows):
-                yield Piece(pa.table(batch.columns, names=names, metadata=file.schema_arrow.metadata))
-    except (pa.ArrowException, OSError) as error:
-        raise damaged(path, "Parquet", error) from error
 
 
 def _with_nulls(column: pa.ChunkedArray, words: pa.Array) -> pa.ChunkedArray:

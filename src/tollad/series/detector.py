@@ -19,7 +19,7 @@ from tollad.detector.estimator import TollDetector
 from tollad.detector.parameters import check_parameters, documented
 from tollad.io import artifact
 from tollad.io.source import Source
-from tollad.series import model as files
+from tollad.series import storage
 from tollad.series.decisions import StepDecisionMixin
 from tollad.series.events import Event, Judged
 from tollad.series.fitting import StepSettings, TrainingSteps, fit_windows, learn
@@ -331,7 +331,7 @@ class SeriesDetector(StepDecisionMixin, OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         parameters = {name: getattr(self, name) for name in _OF_SERIES}
         kept = self.model_.notes if notes is None else notes
-        files.save(path, self.model_, parameters, kept, source or self.model_.source, overwrite=overwrite)
+        storage.save(path, self.model_, parameters, kept, source or self.model_.source, overwrite=overwrite)
 
     def to_onnx(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
         """Write the fitted detector as one ONNX graph. Its label marks all steps above the threshold, without trimming.
@@ -353,7 +353,7 @@ class SeriesDetector(StepDecisionMixin, OutlierMixin, BaseEstimator):
         OSError
             If the file cannot be read.
         """
-        fitted, parameters = files.load(path, device)
+        fitted, parameters = storage.load(path, device)
         own = {name: value for name, value in fitted.detector.get_params().items() if name in _OF_WINDOWS}
         with artifact.understood(path):
             self = cls(**own | parameters)

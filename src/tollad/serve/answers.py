@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tollad.detector.estimator import TollDetector
 from tollad.io import artifact
 from tollad.series.detector import SeriesDetector
-from tollad.series.model import is_series
+from tollad.series.storage import is_series
 from tollad.warn import printable
 
 if TYPE_CHECKING:

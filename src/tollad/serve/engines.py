@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tollad.detector.estimator import TollDetector
 from tollad.serve.answers import judged
 from tollad.serve.runtime import TIE, Runtime
-from tollad.tables.features import names_of, refuse_infinite
+from tollad.tables.checks import refuse_infinite
+from tollad.tables.features import names_of
 from tollad.tables.rows import check_rows
 from tollad.tables.schema import AS_WRITTEN, Column
 from tollad.tables.times import shown_offset

@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
+from tollad.tables.checks import check_axes, refuse_infinite, refuse_missing
 from tollad.tables.encode import encode, encode_codes, recode, recount, to_codes
-from tollad.tables.features import check_axes, names_of, refuse_infinite, refuse_missing
+from tollad.tables.features import names_of
 from tollad.tables.frames import all_numbers, as_rows, is_nameless, to_arrow
 from tollad.tables.keys import is_key, names_key, warn_of_keys
 from tollad.tables.large import LargeRows, Rows, as_large, in_blocks, take

@@ -1,0 +1,158 @@
+"""Score files whose anomalies are known, for measures: a column of labels, or windows of time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import PurePath
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tollad.detector.results import labels_and_scores
+from tollad.io.dialect import Dialect
+from tollad.series.clock import Clock
+from tollad.series.events import Judged
+from tollad.series.model import SeriesModel
+from tollad.series.recording import Recorder, to_datetimes
+from tollad.series.scoring import ScoredSteps, score_series
+from tollad.series.steps import Floats
+from tollad.warn import warn
+
+
+def labelled_series(
+    model: SeriesModel,
+    path: str,
+    *,
+    header: bool | None = None,
+    key: str | None = None,
+    label: str | None = None,
+    normal: Sequence[str] = (),
+    windows: str | None = None,
+    dialect: Dialect | None = None,
+) -> tuple[NDArray[np.int64], Judged]:
+    """Score the time steps of a labelled file.
+
+    Parameters
+    ----------
+    model, path, header, key, dialect
+        As in `score_series`.
+    label : str, optional
+        The column of the labels.
+    normal : sequence of str
+        The labels of normal steps; steps with any other label are anomalous.
+    windows : str, optional
+        A file of the anomalies instead of `label`, see `read_windows`.
+
+    Returns
+    -------
+    labels : ndarray of int64, (T,)
+        1 = anomalous; both 0 and 1 occur.
+    judged : Judged
+        Of all steps.
+
+    Raises
+    ------
+    ValueError, OSError
+        As `score_series` and `read_windows`; if a label is missing, or all steps are normal or all are anomalous.
+
+    Warns
+    -----
+    UserWarning
+        If the model was fitted on windows of this series.
+    """
+    recorder, watched = Recorder(), _RecordingModel.of(model)
+    scored = score_series(watched, path, header=header, key=key, column=label, dialect=dialect)
+    blocks = watched.with_warning(recorder.watch(scored), path)
+    if windows is None:
+        assert label is not None
+        labels, _ = labels_and_scores(blocks, path, label, normal)
+        return labels, recorder.judged
+    if model.group is not None:
+        raise ValueError(f"{windows}: says nothing of groups, and the model tells several series apart; give a label")
+    if model.clock.column is None:
+        raise ValueError(f"{windows}: the model was fitted without time stamps, so windows of time mean nothing to it")
+    for _ in blocks:
+        pass
+    _, times = recorder.time(model)
+    labels = np.zeros(len(times), np.int64)
+    for begin, end in read_windows(windows, path, model.clock):
+        labels[(times >= begin) & (times <= end)] = 1
+    if labels.all() or not labels.any():
+        kind = "anomalous" if labels.all() else "normal"
+        raise ValueError(
+            f"{windows}: by its windows every time step of {path} is {kind}, so there is nothing to compare"
+        )
+    return labels, recorder.judged
+
+
+@dataclass(frozen=True, eq=False)
+class _RecordingModel(SeriesModel):
+    """A model that keeps the scores of all windows."""
+
+    seen: list[Floats] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, model: SeriesModel) -> Self:
+        return cls(**{one.name: getattr(model, one.name) for one in fields(model)})
+
+    def score_windows(self, cut: NDArray[Any]) -> Floats:
+        found = super().score_windows(cut)
+        self.seen.append(found)
+        return found
+
+    def with_warning(self, blocks: Iterable[ScoredSteps], path: str) -> Iterator[ScoredSteps]:
+        """Yield the blocks unchanged; then warn if most windows of the fit were among them, by their equal scores."""
+        yield from blocks
+        trained = np.unique(self.detector.training_scores_)
+        if np.isin(trained, np.concatenate([np.empty(0), *self.seen])).mean() > 0.5:
+            warn(
+                f"{path}: more than half of the windows that the model was fitted on have the score of one here; what "
+                "is measured on steps that were trained on is better than on new ones: keep some apart, and evaluate "
+                "on these"
+            )
+
+
+def read_windows(windows: str, path: str, clock: Clock) -> list[tuple[Any, Any]]:
+    """Read the first and last time stamp of each anomaly of a series from a JSON file.
+
+    Parameters
+    ----------
+    windows : str
+        Path of the file. It holds a list of pairs of time stamps, or as in NAB an object with such a list for each of
+        several files; then the entry is used with whose name the path of the series ends.
+    path : str
+        The series.
+    clock : Clock
+        The clock of its time stamps.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the file cannot be read, has another content, or has no entry for this series.
+    """
+    with open(windows, encoding="utf-8") as file:
+        try:
+            found = json.load(file)
+        except ValueError as error:
+            raise ValueError(f"{windows}: is no JSON file ({error})") from None
+    if isinstance(found, dict):
+        names = [name for name in found if PurePath(path).as_posix().endswith(name)]
+        if not names:
+            raise ValueError(f"{windows}: says nothing about {path}; its files are {', '.join(list(found)[:5])}, ...")
+        found = found[max(names, key=len)]
+    try:
+        pairs = [(begin, end) for begin, end in found]
+        if clock.zone is not None:
+            stamps = [pa.table({clock.column: [str(stamp) for stamp in pair]}) for pair in pairs]
+            return [tuple(to_datetimes(clock.read(pair))) for pair in stamps]
+        if clock.kind == "date":
+            return [(np.datetime64(begin, "us"), np.datetime64(end, "us")) for begin, end in pairs]
+        return [(float(begin), float(end)) for begin, end in pairs]
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{windows}: must hold a list of pairs of time stamps, begin and end of each anomaly"
+        ) from None

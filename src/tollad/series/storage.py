@@ -1,0 +1,141 @@
+"""The model file of a series."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tollad.calibration import Decision
+from tollad.detector.estimator import TollDetector
+from tollad.io import artifact
+from tollad.io.source import Source
+from tollad.series.clock import Clock
+from tollad.series.model import SeriesModel
+
+
+def save(
+    path: str | os.PathLike[str],
+    model: SeriesModel,
+    parameters: Mapping[str, Any],
+    notes: Mapping[str, Any],
+    source: Source | None,
+    *,
+    overwrite: bool,
+) -> None:
+    """Write a model file.
+
+    Parameters
+    ----------
+    path, overwrite
+        As in `tollad.TollDetector.save`.
+    parameters : mapping of JSON values
+        Parameters of the series; those of the windows are written with the detector.
+    notes : mapping of JSON values
+    source : Source or None
+    """
+    with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
+        part = Path(folder, "windows.tollad")
+        model.detector.save(part, notes=notes, source=source)
+        metadata, tensors = artifact.load(part, "model")
+    metadata["series"] = {
+        "parameters": dict(parameters),
+        "columns": model.columns,
+        "time": model.clock.to_json(),
+        "window": model.window,
+        "stride": model.stride,
+        "causal": model.causal,
+        "trims": model.trims,
+        "share": model.share,
+        "n_steps": model.n_steps,
+        "gaps": model.gaps,
+        "group": model.group,
+        "groups": model.groups,
+        "folds": model.folds,
+        "offset": model.decision.offset,
+        "threshold_rule": list(model.decision.rule),
+    }
+    tensors["series.training_scores"] = model.decision.training_scores
+    if model.decision.calibration_scores is not None:
+        tensors["series.calibration_scores"] = model.decision.calibration_scores
+    metadata["seal"] = artifact.seal(metadata, tensors)
+    artifact.save(path, "model", metadata, tensors, overwrite=overwrite)
+
+
+def is_series(metadata: Mapping[str, Any]) -> bool:
+    """Return whether metadata are those of a model file of a series."""
+    return "series" in metadata or _is_old(metadata)
+
+
+def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel, dict[str, Any]]:
+    """Read a file of `save`: the model, and the parameters of the series.
+
+    Raises
+    ------
+    ValueError
+        If the file is no model of a series, or is damaged or altered.
+    OSError
+        If the file cannot be read.
+    """
+    metadata, tensors = artifact.load(path, "model")
+    old = _is_old(metadata)
+    if "series" not in metadata and not old:
+        raise ValueError(f"{os.fspath(path)}: is a model of rows, not of a series; load it with TollDetector.load")
+    detector = TollDetector.load(path, device=device)
+    with artifact.understood(path):
+        # Older files have no seal.
+        if metadata.pop("seal", None) not in (None, artifact.seal(metadata, tensors)):
+            raise ValueError("parts that do not belong together")
+        if old:
+            return _of_first_version(detector, metadata["notes"]["series"])
+        record = metadata["series"]
+        rule, value = record["threshold_rule"]
+        training, calibration = tensors["series.training_scores"], tensors.get("series.calibration_scores")
+        model = SeriesModel(
+            detector=detector,
+            clock=Clock.from_json(record["time"]),
+            decision=Decision(record["offset"], (rule, value), training, calibration),
+            notes=detector.notes_,
+            source=detector.source_,
+            **{name: record[name] for name in _PLAIN},
+            # The first files of this version lack both.
+            **{name: record[name] for name in ("gaps", "group", "groups") if name in record},
+        )
+        return model, record["parameters"]
+
+
+_PLAIN = ("columns", "window", "stride", "causal", "trims", "share", "folds", "n_steps")
+
+
+def _of_first_version(detector: TollDetector, record: Mapping[str, Any]) -> tuple[SeriesModel, dict[str, Any]]:
+    """Read a file of the first version: its decision is that of time steps, and alarms are not trimmed."""
+    scores = detector.training_scores_
+    calibration = getattr(detector, "calibration_scores_", None)
+    model = SeriesModel(
+        detector=detector,
+        columns=record["columns"],
+        clock=Clock.from_json(record["time"]),
+        window=record["window"],
+        stride=record["stride"],
+        causal=False,
+        trims=False,
+        share=None,
+        decision=Decision(detector.offset_, detector.threshold_rule_, scores, calibration),
+        folds=[len(scores)],
+        n_steps=len(scores),
+        notes=detector.notes_,
+        source=detector.source_,
+    )
+    time = None if record["time"] is None else record["time"]["column"]
+    asked = {name: getattr(detector, name) for name in ("contamination", "false_alarm_rate")}
+    return model, {"window": record["window"], "stride": record["stride"], "time": time, **asked}
+
+
+def _is_old(metadata: Mapping[str, Any]) -> bool:
+    """Return whether a file is of the first version, which kept the data of the series among the notes of the user."""
+    notes = metadata.get("notes")
+    old = isinstance(notes, dict) and not {"series", "source"} & metadata.keys()
+    record = dict(notes or {}).get("series") if old else None
+    return isinstance(record, dict) and set(record) == {"columns", "window", "stride", "time"}

@@ -1,0 +1,370 @@
+"""Decide the kind of one column from its values, block by block."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from tollad.tables.casts import TEXT, to_float, to_timestamp, tried
+from tollad.tables.frames import is_nameless
+from tollad.tables.keys import (
+    ENOUGH,
+    are_rounded,
+    are_whole,
+    is_key,
+    look_like_days,
+    looks_like_key,
+    names_key,
+    warn_of_codes,
+    warn_of_days,
+    warn_of_key,
+    warn_of_left_out_key,
+    warn_of_rounding,
+)
+from tollad.tables.schema import AS_WRITTEN, MAX_LEVELS, Column, Where, category_column, date_column
+from tollad.tables.times import days_of, has_zone, offsets, zone_of_type
+from tollad.tables.values import (
+    DATE,
+    FIRST_DAY,
+    LAST_DAY,
+    NUMBER,
+    READABLE,
+    as_missing,
+    clean,
+    first_value,
+    has_category_type,
+    natural_kind,
+    option,
+    read_values,
+    slip,
+    texts_of,
+)
+from tollad.tables.written import refused_as_written
+from tollad.warn import warn
+
+# If this share of `ENOUGH` or more values is of one kind, the others are taken for slips. If this share of the texts is
+# distinct, the column is taken for an identifier.
+_NEARLY = 0.95
+_MOSTLY_DISTINCT = 0.9
+# If there are more distinct numbers than a category may have levels, this smaller share is enough, since codes repeat.
+_MOSTLY = 0.5
+# At most this many values of a column of a large file are kept to tell whether it is a key.
+_MOST_KEYS = 100_000
+# Patterns of numbers and dates that take a guess to read: decimal commas, grouped digits, per cent, and day and month
+# in an unknown order.
+_WRITTEN = {
+    "number": rf"^({NUMBER}|[+-]?[0-9][0-9.,]*(,[0-9]+(\.[0-9]+)?| ?%))$",
+    "date": rf"^({DATE}|([0-9]{{1,2}}[-/.]){{2}}[0-9]{{4}}( .*)?|[0-9]{{4}}([-/.][0-9]{{1,2}}){{2}}([T ].*)?)$",
+}
+
+
+class Survey:
+    """Decide the kind of one column from its values, block by block, as `fit_columns` does for each column.
+
+    Texts are counted only once one of them was neither a number nor a date, so that a column of distinct numbers takes
+    no memory. If that happens late, the earlier texts were not counted, and the column must be read again.
+
+    Parameters
+    ----------
+    name : str
+        Of the column.
+    asked : {"number", "category", "date", "drop"}, optional
+        As in `fit_columns`.
+    counted : bool, default False
+        Whether to count the texts from the start, for a column that is read again.
+    keep_days : bool, default False
+        Whether to keep all dates in memory. If not, the caller learns their constants, see `date_column`.
+    most_levels : int, optional
+        At most this many different texts are counted; more are an error.
+
+    Attributes
+    ----------
+    again : bool
+        Whether the column has to be read again, with `counted`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        asked: str | None = None,
+        *,
+        counted: bool = False,
+        keep_days: bool = False,
+        most_levels: int | None = None,
+    ) -> None:
+        self.name = name
+        self.again = False
+        self._asked, self._counting = asked, counted or asked == "category"
+        self._days: list[NDArray[np.float64]] | None = [] if keep_days else None
+        self._most_levels = most_levels
+        self._kinds = ["number", "date"]  # the kinds that all texts so far can be read as
+        self._any = False
+        self._by_type = False  # whether the type of the values, and not the user, asks for a category
+        self._natural = ""
+        self._counts: Counter[str | None] = Counter()
+        self._numbers: list[NDArray[np.float64]] | None = []  # None: they cannot be keys
+        self._named_key = names_key(name)
+        self._padded = ""  # a number that begins with 0, as in 01234
+        self._n_rows = 0
+        self._rounded = False
+        self._zone = ""
+        self._offsets: list[float] = []  # the lowest and the highest, in minutes
+        # By whether it has a zone: place of the first such time.
+        self._first_zoned: dict[bool, tuple[int, str]] = {}
+        self._refusals: dict[str, ValueError] = {}
+        self._slips: dict[str, tuple[str, str]] = {}  # by kind: the first text of another, with its place
+
+    @property
+    def is_number(self) -> bool:
+        """Whether all values so far are numbers."""
+        return self._any and not self._counting and self._kind() == "number"
+
+    def add(self, values: pa.ChunkedArray, where: Where) -> None:
+        """Take the next values. `where` maps the number of a value, from 0, to the words for its place."""
+        if self._asked == "drop":
+            return
+        if self._asked is None and has_category_type(values.type):
+            self._asked, self._counting, self._by_type = "category", True, True
+        try:
+            values = clean(self.name, values)
+        except ValueError as error:
+            self._refusals.setdefault("type", error)
+        if "type" in self._refusals:
+            return
+        self._n_rows += len(values)
+        if pa.types.is_null(values.type):
+            self._counts[None] += len(values)
+            self._numbers = None
+            return
+        self._natural = natural_kind(values)
+        if values.type == TEXT and self._asked is None:
+            self._look(values, where)
+        if self._asked == "category" or (self._counting and values.type == TEXT):
+            self._count(texts_of(self.name, values) if self._asked else values)
+        else:
+            self._counts[None] += values.null_count
+        self._any = True
+        kind = self._kind()
+        if kind not in ("category", *self._refusals):
+            try:
+                read = read_values(self.name, values, kind, where, choose=self._asked is None)
+            except ValueError as error:
+                self._refusals[kind] = error
+            else:
+                if kind == "date":
+                    self._look_at_zones(values, where)
+                    if self._days is not None:
+                        self._days.append(days_of(read.drop_null()))
+                if kind == "number" and self._numbers is not None:
+                    self._keep_numbers(read.to_numpy())
+                if kind == "number":
+                    self._rounded = self._rounded or are_rounded(values, read)
+                    self._padded = self._padded or _first_padded(values)
+                if kind == "date" and self._asked is None:
+                    self._refuse_sentinels(values, read, where)
+
+    def column(self) -> Column:
+        """Return the column, after its last value; ValueError as in `fit_columns`."""
+        if self._asked == "drop":
+            return Column(self.name, "drop")
+        if "type" in self._refusals:
+            raise self._refusals["type"]
+        if not self._any and self._asked is None and is_nameless(self.name):
+            warn(f"column {self.name!r} has neither a name nor a value; it is left out")
+            return Column(self.name, "drop")
+        if not self._any:
+            drop = option(self.name, "drop")
+            raise ValueError(f"column {self.name!r} has no value in any training row; drop it with {drop}")
+        kind = self._kind()
+        if kind == "category":
+            if self._asked is None:
+                self._refuse_slips()
+            counts: Counter[str | None] = Counter()
+            for level, count in self._counts.items():
+                lower = None if level is None else level.lower()
+                counts[lower if lower in ("true", "false") else level] += count
+            return _fit_category(self.name, +counts, None if self._by_type else self._asked)
+        if kind in self._refusals:
+            raise self._refusals[kind]
+        if kind == "number":
+            return self._number()
+        column = self._zoned(Column(self.name, "date"))
+        if self._days is None:
+            return column
+        days = np.sort(np.concatenate(self._days))
+        first, median, last = days[[0, (len(days) - 1) // 2, -1]].tolist()
+        return date_column(column, first, median, last, hours=bool((days % 1).any()))
+
+    def _look_at_zones(self, values: pa.ChunkedArray, where: Where) -> None:
+        """Note the places of the first time with a zone and the first without, and the range of offsets from UTC."""
+        with_zone, before = has_zone(values), self._n_rows - len(values)
+        for zoned in {True, False} - self._first_zoned.keys():
+            row = pc.index(with_zone, zoned).as_py()
+            if row >= 0:
+                self._first_zoned[zoned] = before + row, where(row)
+        self._zone = self._zone or zone_of_type(values)
+        if True in self._first_zoned:
+            minutes = [*self._offsets, *offsets(values.filter(with_zone.fill_null(False)))]
+            self._offsets = [min(minutes), max(minutes)] if minutes else []
+
+    def _zoned(self, column: Column) -> Column:
+        """Return a date with its zone; ValueError if some times have one and others have none."""
+        if len(self._first_zoned) == 2:
+            zoned, (_, where) = max(self._first_zoned.items(), key=lambda item: item[1][0])
+            has, others = ("a", "none") if zoned else ("no", "one")
+            raise ValueError(
+                f"{where}, column {self.name!r}: the time has {has} time zone, but times above have {others}; "
+                "give all of them with a zone, or all without"
+            )
+        if self._zone or not any(self._first_zoned):
+            return replace(column, zone=self._zone)
+        lowest, highest = map(round, self._offsets)
+        if lowest == highest == 0:
+            return replace(column, zone="UTC")
+        return replace(column, zone=AS_WRITTEN, offsets=(lowest, highest))
+
+    def _refuse_sentinels(self, values: pa.ChunkedArray, times: pa.ChunkedArray, where: Where) -> None:
+        """Note the first date of the years 1 and 9999, which programs write for "no date"."""
+        days = days_of(times)
+        found = np.flatnonzero((days < FIRST_DAY + 365) | (days > LAST_DAY - 365))
+        if len(found) and "date" not in self._refusals:
+            row = int(found[0])
+            text = values[row : row + 1].cast(TEXT)[0].as_py()
+            mark = as_missing([text]) if values.type == TEXT else f"frame.replace({{{self.name!r}: {{value: None}}}})"
+            self._refusals["date"] = ValueError(
+                f"{where(row)}, column {self.name!r}: {text!r} is so far off that it seems to stand for no date; mark "
+                f"it as missing with {mark}, or keep it with {option(self.name, 'date')}"
+            )
+
+    def _keep_numbers(self, numbers: NDArray[np.float64]) -> None:
+        """Keep the numbers while they may be keys.
+
+        For a large file, the numbers of a column named like a key are kept up to a limit. For other columns only the
+        last number is kept, as long as they rise.
+        """
+        before = self._numbers or []
+        if self._named_key:
+            numbers = numbers[~np.isnan(numbers)]
+            full = self._days is None and sum(map(len, before)) >= _MOST_KEYS
+            self._numbers = [*before, *([] if full else [numbers])] if are_whole(numbers) else None
+        elif self._days is not None:
+            self._numbers = [*before, numbers] if are_whole(numbers) else None
+        elif are_whole(numbers) and (np.diff(np.concatenate([*before, numbers])) > 0).all():
+            self._numbers = [numbers[-1:]]
+        else:
+            self._numbers = None
+
+    def _number(self) -> Column:
+        """Return a column of numbers. Warn if they look like keys and not like measurements."""
+        if self._rounded:
+            warn_of_rounding(self.name, f"leave it out with {option(self.name, 'drop')}")
+        if self._asked is None and self._numbers:
+            numbers, rise = np.concatenate(self._numbers), self._days is None and not self._named_key
+            if is_nameless(self.name) and (rise or len(np.unique(numbers)) == len(numbers) > 1):
+                warn(f"column {self.name!r} has no name and numbers the rows; it is left out")
+                return Column(self.name, "drop")
+            if is_key(self.name, numbers):
+                warn_of_left_out_key(self.name)
+                return Column(self.name, "drop")
+            if look_like_days(numbers):
+                warn_of_days(self.name, numbers)
+            elif looks_like_key(numbers) or (rise and self._n_rows >= ENOUGH):
+                warn_of_key(
+                    self.name,
+                    numbers,
+                    f"leave it out with {option(self.name, 'drop')}, or keep it with {option(self.name, 'number')}",
+                )
+            elif self._padded:
+                warn_of_codes(self.name, self._padded)
+        return Column(self.name, "number")
+
+    def _kind(self) -> str:
+        if self._asked is not None:
+            return self._asked
+        if self._natural != "category":
+            return self._natural
+        return self._kinds[0] if self._kinds else "category"
+
+    def _look(self, text: pa.ChunkedArray, where: Where) -> None:
+        """Drop each kind that some text cannot be read as, and note the first such text."""
+        for kind in [*self._kinds]:
+            # For most columns of numbers and dates this is enough.
+            if tried(to_float if kind == "number" else to_timestamp, text) is not None:
+                if kind == "date":
+                    continue
+                if "date" in self._kinds:
+                    self._strike("date", text, first_value(text), where)
+                break
+            levels = text.drop_null().unique()
+            slips = levels.filter(pc.invert(pc.match_substring_regex(levels, READABLE[kind])))
+            if len(slips):
+                self._strike(kind, text, pc.index(pc.is_in(text, value_set=slips), True).as_py(), where)
+        if not self._kinds and not self._counting:
+            self.again, self._counting = self._any, True
+
+    def _strike(self, kind: str, text: pa.ChunkedArray, row: int, where: Where) -> None:
+        self._kinds.remove(kind)
+        self._slips[kind] = f"{where(row)}, column {self.name!r}", text[row].as_py()
+
+    def _count(self, text: pa.ChunkedArray) -> None:
+        counted = text.value_counts()
+        levels, counts = counted.field("values").to_pylist(), counted.field("counts").to_pylist()
+        self._counts.update(dict(zip(levels, counts, strict=True)))
+        if self._most_levels is not None and len(self._counts) > self._most_levels:
+            raise ValueError(
+                f"column {self.name!r} holds more than {self._most_levels:,} different texts, too many to learn from "
+                f"in constant memory; drop it with {option(self.name, 'drop')}"
+            )
+
+    def _refuse_slips(self) -> None:
+        """Raise ValueError if most values are numbers or dates: the others are more likely slips than categories."""
+        texts = {level: count for level, count in self._counts.items() if level is not None}
+        if (error := refused_as_written(self.name, texts)) is not None:
+            raise error
+        levels, counts = pa.array(texts, TEXT), np.fromiter(texts.values(), np.int64)
+        for kind, pattern in _WRITTEN.items():
+            written = pc.match_substring_regex(levels, pattern).to_numpy(zero_copy_only=False)
+            share = counts @ written / counts.sum()
+            if (counts.sum() >= ENOUGH and share >= _NEARLY) or (written.sum() > MAX_LEVELS and share >= _MOSTLY):
+                at, first = self._slips[kind]
+                strange = levels.filter(pc.invert(pc.match_substring_regex(levels, READABLE[kind]))).to_pylist()
+                raise slip(at, self.name, [first, *(text for text in strange if text != first)], kind)
+
+
+def _first_padded(values: pa.ChunkedArray) -> str:
+    """Return the first whole number of three digits or more that begins with 0; "" for none, and for no text."""
+    if values.type != TEXT:
+        return ""
+    row = pc.index(pc.match_substring_regex(values, "^0[0-9]{2,}$"), True).as_py()
+    return values[row].as_py() if row >= 0 else ""
+
+
+def _warn_of_equal_levels(name: str, levels: Iterable[str | None]) -> None:
+    """Warn of levels that differ only in upper and lower case, or in spaces."""
+    seen: dict[str, str] = {}
+    for level in levels:
+        if level is not None and (other := seen.setdefault(" ".join(level.casefold().split()), level)) != level:
+            warn(
+                f"column {name!r} holds {other!r} and {level!r}, which differ only in upper and lower case or in "
+                "spaces; they are learnt as different categories, so write them alike if they are the same"
+            )
+            return
+
+
+def _fit_category(name: str, counts: Mapping[str | None, int], asked: str | None) -> Column:
+    n_values = sum(count for level, count in counts.items() if level is not None)
+    n_levels = len(counts) - (None in counts)
+    if asked is None and n_values >= ENOUGH and n_levels > _MOSTLY_DISTINCT * n_values:
+        every = "every row" if n_levels == n_values else f"nearly every row ({n_levels:,} of {n_values:,} are distinct)"
+        raise ValueError(
+            f"column {name!r} holds another text in {every}, as an identifier does; drop it with "
+            f"{option(name, 'drop')}, or keep it as a category with {option(name, 'category')}"
+        )
+    _warn_of_equal_levels(name, counts)
+    return category_column(name, counts)

@@ -62,7 +62,7 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the precision-recall curve as a sum over thresholds, in [0, 1].
 
-    Parameters and errors as of `auroc`.
+    Parameters and errors as in `auroc`.
     """
     return float(average_precision_score(_both(labels), scores))
 

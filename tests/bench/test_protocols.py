@@ -19,7 +19,6 @@ from tollad.bench.preprocessing import Preprocessing
 from tollad.bench.protocols import PROTOCOLS, make_task
 from tollad.bench.splits import split
 from tollad.datasets.catalogue import CATALOGUE
-from tollad.methods.scaling import contrast
 
 IMAGES = {"mnist": 60000, "fashion_mnist": 60000, "cifar10": 50000, "cifar100": 50000}
 
@@ -266,42 +265,6 @@ class TestRandomHalf:
         for sizes, words in (((1, 5), "1 normal rows and 5 anomalies"), ((5, 0), "5 normal rows and 0 anomalies")):
             with pytest.raises(ValueError, match=words):
                 make_task("random_half", self.table(tmp_path / "a.npz", *sizes))
-
-
-class TestPreprocessing:
-    @given(n=st.integers(1, 5), seed=st.integers(0, 100))
-    def test_contrast(self, n, seed):
-        images = np.random.default_rng(seed).integers(0, 256, (n, 3, 4, 4), dtype=np.uint8)
-        values = contrast(images)
-        assert values.dtype == np.float64
-        assert values.shape == images.shape
-        assert np.allclose(values.mean((1, 2, 3)), 0)
-        assert np.allclose(np.abs(values).mean((1, 2, 3)), 1)
-        scaled = Preprocessing("contrast", (-2.0, 6.0))(images)
-        assert scaled.dtype == np.float32
-        assert np.allclose(scaled, (values + 2) / 8, atol=1e-6)
-
-    def test_contrast_knows_no_image_but_its_own(self):
-        images = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 4), dtype=np.uint8)
-        together = contrast(images)
-        for image, values in zip(images, together, strict=True):
-            assert np.array_equal(contrast(image[None])[0], values)
-
-    def test_an_image_of_one_value(self):
-        assert not contrast(np.full((1, 3, 2, 2), 77, np.uint8)).any()
-
-    def test_scale(self):
-        values = Preprocessing("scale", (0.5, 0.25))(np.array([[[[0, 255]]]], np.uint8))
-        assert values.dtype == np.float32
-        assert values.tolist() == [[[[-2.0, 2.0]]]]
-
-    def test_standardise_and_none(self):
-        rows = np.array([[1.0, 2.0], [3.0, 4.0]])
-        assert Preprocessing("standardise", ((1.0, 2.0), (2.0, 4.0)))(rows).tolist() == [[0, 0], [1, 0.5]]
-        assert np.array_equal(Preprocessing("none")(rows), rows)
-
-    def test_is_a_value(self):
-        assert len({Preprocessing("scale", (0.1, 0.2)), Preprocessing("scale", (0.1, 0.2))}) == 1
 
 
 class TestChoices:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import io
 import os
 import struct
+import tempfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from reading import fails, numbers, write
 
 from tollad.io.arrays import read_array
 from tollad.io.sources import open_table
 
 ROWS = np.arange(12.0).reshape(4, 3)
+FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def npy(array: np.ndarray, version: tuple[int, int] = (1, 0)) -> bytes:
@@ -126,3 +131,94 @@ def test_an_array_that_changes_while_it_is_read_is_refused(tmp_path):
     os.utime(path, ns=(0, 0))  # whatever the clock of the disk is
     with pytest.raises(ValueError, match=r"d\.npy: changed while it was read; read it when nothing writes to it"):
         list(blocks)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f8", "g", "i1", ">i4", "u8", "?"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_matrices_are_tables(tmp_path, dtype, order):
+    array = np.asarray(np.arange(14).reshape(7, 2) % 5, dtype=dtype, order=order)
+    np.save(tmp_path / "data.npy", array)
+    np.savez(tmp_path / "data.npz", array)
+    for name in ("data.npy", "data.npz"):
+        table = open_table(tmp_path / name, block_rows=3)
+        assert table.names == ("x1", "x2")
+        assert [len(block) for block in table] == [3, 3, 1]
+        np.testing.assert_array_equal(numbers(tmp_path / name), array.astype(float))
+
+
+def test_infinite_values_of_a_matrix(tmp_path):
+    np.save(tmp_path / "data.npy", [[1, 2], [3, np.inf]])
+    fails(tmp_path / "data.npy", "row 2", "column 'x2'", "infinite")
+
+
+def test_images_are_mapped_not_read(tmp_path):
+    images = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
+    np.save(tmp_path / "images.npy", images)
+    np.savez_compressed(tmp_path / "images.npz", train=images, test=images[:1])
+    mapped = read_array(tmp_path / "images.npy")
+    assert isinstance(mapped, np.memmap)
+    np.testing.assert_array_equal(mapped, images)
+    np.testing.assert_array_equal(read_array(tmp_path / "images.npz", "test"), images[:1])
+    fails(tmp_path / "images.npy", "shape (2, 3, 4, 4)", "two dimensions")
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.array([[{}]], dtype=object), "never unpickled"),
+        (np.array([["a"]]), "type <U1"),
+        (np.array([[1j]]), "complex128"),
+        (np.array([["2020-01-01"]], dtype="M8[D]"), "datetime64"),
+        (np.float64(1), r"shape \(\); it needs rows and columns"),
+        (np.ones(3), r"shape \(3,\); it needs rows and columns"),
+        (np.ones((0, 3)), "empty array"),
+        (np.ones((3, 0)), "empty array"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["npy", "npz"])
+def test_arrays_of_no_use(tmp_path, array, words, ending):
+    path = tmp_path / f"data.{ending}"
+    (np.save if ending == "npy" else np.savez)(path, array)
+    for read in (read_array, open_table):
+        with pytest.raises(ValueError, match=rf"data\.{ending}: .*{words}"):
+            read(path)
+
+
+def test_mistakes_with_array_files(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, train=np.ones((2, 2)), test=np.zeros((1, 2)))
+    fails(path, "several arrays", "'train', 'test'")
+    fails(path, "no array 'valid'", "'train', 'test'", key="valid")
+    assert numbers(path, key="test").tolist() == [[0, 0]]
+    content = path.read_bytes()
+    for damaged in (content[:-30], b"", b"a,b\n1,2\n"):
+        fails(write(path, damaged), "no NPZ file, or damaged or cut short")
+    fails(write(path, content.replace(struct.pack("<d", 1.0), struct.pack("<d", 2.0))), "NPZ", "damaged", key="train")
+    path = tmp_path / "data.npy"
+    np.save(path, np.ones((2, 2)))
+    fails(path, "key 'train'", key="train")
+    content = path.read_bytes()
+    for damaged in (content[:-1], content[:20], b"", b"a,b\n1,2\n"):
+        fails(write(path, damaged), "no NPY file, or damaged or cut short")
+    with pytest.raises(ValueError, match=r"data\.csv: arrays"):
+        read_array(write(tmp_path / "data.csv", "1,2"))
+
+
+@FUZZ
+@pytest.mark.filterwarnings("ignore:Reading")  # NumPy takes some damaged headers for Python 2's
+@pytest.mark.filterwarnings("ignore::SyntaxWarning")
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 127), st.sampled_from(b"0129(){}[],:'\"<>fOb|TF \n\0\xff")), min_size=1)
+)
+def test_damaged_headers_of_arrays(changes):
+    buffer = io.BytesIO()
+    np.save(buffer, np.ones((5, 3)))
+    content = bytearray(buffer.getvalue())
+    for position, byte in changes:
+        content[position] = byte
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            told = f"data.npy of shape {read_array(write(Path(folder, 'data.npy'), bytes(content))).shape}"
+        except ValueError as error:
+            told = str(error)
+    assert "data.npy" in told

@@ -6,7 +6,6 @@ import csv
 import doctest
 import gzip
 import io
-import struct
 import sys
 import tempfile
 from pathlib import Path
@@ -18,40 +17,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from pyarrow import parquet
+from reading import fails, numbers, to_numbers, write
 
 from tollad.io import records as textfile
 from tollad.io import sources
-from tollad.io.labels import matches
-from tollad.io.sources import Block, column_as_strings, open_table, read_array, read_table, resolve_column
-from tollad.tables.encode import encode
-from tollad.tables.schema import Column
+from tollad.io.sources import column_as_strings, open_table, read_table, resolve_column
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-def write(path: Path, content: str | bytes) -> Path:
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
-
-
-def to_numbers(block: Block, names) -> np.ndarray:
-    return encode(block.table.select(names), [Column(name, "number") for name in names], where=block.where)
-
-
-def numbers(path: Path | str, **options) -> np.ndarray:
-    block = read_table(open_table(path, **options))
-    return to_numbers(block, block.names)
-
-
-def fails(path: Path | str, *words: str, **options) -> None:
-    """Reading the table as numbers must raise ONE line that holds the file's name and all the words."""
-    with pytest.raises(ValueError, match=r"\A[^\n]+\Z") as caught:
-        numbers(path, **options)
-    assert type(caught.value) is ValueError
-    name = "standard input" if path == "-" else Path(path).name
-    for word in (name, *words):
-        assert word in str(caught.value)
 
 
 def feed(monkeypatch: pytest.MonkeyPatch, content: bytes) -> io.BytesIO:
@@ -304,172 +276,7 @@ def test_any_bytes_give_a_table_or_a_value_error(content, header, chunk_bytes):
     assert outcomes[0] is ValueError or isinstance(outcomes[0], tuple)
 
 
-# Parquet
-
-
-def test_parquet_types(tmp_path):
-    path = tmp_path / "data.parquet"
-    columns = {
-        "float": pa.array([1.5, float("nan"), None], pa.float32()),
-        "int": pa.array([2**62, None, 3]),
-        "bool": pa.array([True, False, None]),
-        "text": pa.array(["1", " 2.5", "NA"], pa.large_string()),
-        "category": pa.array(["7", None, "8"]).dictionary_encode(),
-        "empty": pa.nulls(3),
-    }
-    parquet.write_table(pa.table(columns), path)
-    table = open_table(path, block_rows=2)
-    assert [len(block) for block in table] == [2, 1]
-    nan = np.nan
-    expected = [[1.5, 2**62, 1, 1, 7, nan], [nan, nan, 0, 2.5, nan, nan], [nan, 3, nan, nan, 8, nan]]
-    np.testing.assert_equal(numbers(path), expected)
-    block = read_table(table)
-    assert column_as_strings(block, "float") == ["1.5", None, None]
-    assert column_as_strings(block, "category") == ["7", None, "8"]
-    assert column_as_strings(block, "bool") == ["true", "false", None]
-
-
-def test_mistakes_in_parquet_files(tmp_path):
-    path = tmp_path / "data.parquet"
-    columns = {
-        "list": [[1], [2]],
-        "when": pa.array([0, 1], pa.timestamp("s")),
-        "raw": [b"\xff", b"\0"],
-        "far": [1.0, float("-inf")],
-        "word": ["1", "abc"],
-    }
-    parquet.write_table(pa.table(columns), path)
-    (block,) = open_table(path)
-    for name, words in [
-        ("list", "column 'list' holds values of type list"),
-        ("when", r".*data\.parquet, row 1, column 'when': '1970-01-01 .*' is not a number"),
-        ("raw", "column 'raw' holds values of type binary"),
-        ("far", r".*data\.parquet, row 2, column 'far': the value is infinite"),
-        ("word", r".*data\.parquet, row 2, column 'word': 'abc' is not a number"),
-    ]:
-        with pytest.raises(ValueError, match=f"^{words}"):
-            to_numbers(block, [name])
-    for name in ("list", "raw"):
-        with pytest.raises(ValueError, match=rf"data\.parquet, column '{name}'.*no text"):
-            column_as_strings(block, name)
-    content = path.read_bytes()
-    for damaged in (content[:-20], content[10:], b"a,b\n1,2\n", b""):
-        fails(write(path, damaged), "no Parquet file, or damaged or cut short")
-    parquet.write_table(pa.table({"a": pa.array([], pa.int64())}), path)
-    fails(path, "no rows")
-    parquet.write_table(pa.table([[1], [2]], names=["a", "a "]), path)
-    fails(path, "several columns called 'a'")
-
-
-# Arrays
-
-
-@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f8", "g", "i1", ">i4", "u8", "?"])
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_matrices_are_tables(tmp_path, dtype, order):
-    array = np.asarray(np.arange(14).reshape(7, 2) % 5, dtype=dtype, order=order)
-    np.save(tmp_path / "data.npy", array)
-    np.savez(tmp_path / "data.npz", array)
-    for name in ("data.npy", "data.npz"):
-        table = open_table(tmp_path / name, block_rows=3)
-        assert table.names == ("x1", "x2")
-        assert [len(block) for block in table] == [3, 3, 1]
-        np.testing.assert_array_equal(numbers(tmp_path / name), array.astype(float))
-
-
-def test_infinite_values_of_a_matrix(tmp_path):
-    np.save(tmp_path / "data.npy", [[1, 2], [3, np.inf]])
-    fails(tmp_path / "data.npy", "row 2", "column 'x2'", "infinite")
-
-
-def test_images_are_mapped_not_read(tmp_path):
-    images = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
-    np.save(tmp_path / "images.npy", images)
-    np.savez_compressed(tmp_path / "images.npz", train=images, test=images[:1])
-    mapped = read_array(tmp_path / "images.npy")
-    assert isinstance(mapped, np.memmap)
-    np.testing.assert_array_equal(mapped, images)
-    np.testing.assert_array_equal(read_array(tmp_path / "images.npz", "test"), images[:1])
-    fails(tmp_path / "images.npy", "shape (2, 3, 4, 4)", "two dimensions")
-
-
-@pytest.mark.parametrize(
-    ("array", "words"),
-    [
-        (np.array([[{}]], dtype=object), "never unpickled"),
-        (np.array([["a"]]), "type <U1"),
-        (np.array([[1j]]), "complex128"),
-        (np.array([["2020-01-01"]], dtype="M8[D]"), "datetime64"),
-        (np.float64(1), r"shape \(\); it needs rows and columns"),
-        (np.ones(3), r"shape \(3,\); it needs rows and columns"),
-        (np.ones((0, 3)), "empty array"),
-        (np.ones((3, 0)), "empty array"),
-    ],
-)
-@pytest.mark.parametrize("ending", ["npy", "npz"])
-def test_arrays_of_no_use(tmp_path, array, words, ending):
-    path = tmp_path / f"data.{ending}"
-    (np.save if ending == "npy" else np.savez)(path, array)
-    for read in (read_array, open_table):
-        with pytest.raises(ValueError, match=rf"data\.{ending}: .*{words}"):
-            read(path)
-
-
-def test_mistakes_with_array_files(tmp_path):
-    path = tmp_path / "data.npz"
-    np.savez(path, train=np.ones((2, 2)), test=np.zeros((1, 2)))
-    fails(path, "several arrays", "'train', 'test'")
-    fails(path, "no array 'valid'", "'train', 'test'", key="valid")
-    assert numbers(path, key="test").tolist() == [[0, 0]]
-    content = path.read_bytes()
-    for damaged in (content[:-30], b"", b"a,b\n1,2\n"):
-        fails(write(path, damaged), "no NPZ file, or damaged or cut short")
-    fails(write(path, content.replace(struct.pack("<d", 1.0), struct.pack("<d", 2.0))), "NPZ", "damaged", key="train")
-    path = tmp_path / "data.npy"
-    np.save(path, np.ones((2, 2)))
-    fails(path, "key 'train'", key="train")
-    content = path.read_bytes()
-    for damaged in (content[:-1], content[:20], b"", b"a,b\n1,2\n"):
-        fails(write(path, damaged), "no NPY file, or damaged or cut short")
-    with pytest.raises(ValueError, match=r"data\.csv: arrays"):
-        read_array(write(tmp_path / "data.csv", "1,2"))
-
-
-@FUZZ
-@pytest.mark.filterwarnings("ignore:Reading")  # NumPy takes some damaged headers for Python 2's
-@pytest.mark.filterwarnings("ignore::SyntaxWarning")
-@given(
-    changes=st.lists(st.tuples(st.integers(0, 127), st.sampled_from(b"0129(){}[],:'\"<>fOb|TF \n\0\xff")), min_size=1)
-)
-def test_damaged_headers_of_arrays(changes):
-    buffer = io.BytesIO()
-    np.save(buffer, np.ones((5, 3)))
-    content = bytearray(buffer.getvalue())
-    for position, byte in changes:
-        content[position] = byte
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            told = f"data.npy of shape {read_array(write(Path(folder, 'data.npy'), bytes(content))).shape}"
-        except ValueError as error:
-            told = str(error)
-    assert "data.npy" in told
-
-
 # Columns
-
-
-def test_matches_compares_numbers_as_numbers():
-    values = ["1", "1.0", " 1e0 ", "+1", "01", "10", "1_0", "yes", "Yes", "TRUE", "nan", None]
-    assert np.flatnonzero(matches(values, ["1"])).tolist() == [0, 1, 2, 3, 4]
-    assert np.flatnonzero(matches(values, ["yes", "true", "10.0"])).tolist() == [5, 7, 9]
-    assert not matches(["12345678901234567890"], ["12345678901234567891"]).any()
-    assert matches([], ["1"]).shape == (0,)
-
-
-@given(values=st.lists(st.none() | st.text(max_size=5)), wanted=st.lists(st.text(max_size=5)))
-def test_matches_takes_any_text(values, wanted):
-    hits = matches(values, wanted)
-    assert all(hit or value not in wanted for hit, value in zip(hits, values, strict=True))
 
 
 def test_resolve_column():

@@ -178,7 +178,7 @@ def goad(dataset: str) -> Task:
         `test`: the other normal rows and all anomalies. As many rows are called anomalous as there are anomalies. No
         validation.
 
-    Errors as of `official_split`.
+    Errors as in `official_split`.
     """
     rows, labels = load_arrhythmia("goad", dataset)
     normals, anomalies = np.flatnonzero(labels == 0), np.flatnonzero(labels)

@@ -197,7 +197,7 @@ class Baseline(_Values):
     Attributes
     ----------
     protocol, dataset, normal, split_seed
-        The task, as of a `Run`.
+        The task, as in `Run`.
     method : str
         A method of `tollad.methods.reference`, by its name in the first results.
     rows : {"raw", "preprocessed", "standardised"}
@@ -236,17 +236,17 @@ class Baseline(_Values):
 
     @property
     def identity(self) -> str:
-        """16 hex digits, as of a `Run`."""
+        """16 hex digits, as in `Run`."""
         return digest({"recipe": _RECIPE, "kind": "baseline", **dataclasses.asdict(self)})
 
     @classmethod
     def of_cell(cls, cell: Mapping[str, Any], own: Mapping[str, Any], budget: str) -> Self:
-        """Return what a method of a table does in one repetition of a cell; parameters as of `Run.of_cell`."""
+        """Return the work of a method in one repetition of a cell of a table. Parameters as in `Run.of_cell`."""
         return cls.from_values({**_task_of(cell), **own})
 
     @classmethod
     def cost(cls, own: Mapping[str, Any], dataset: str) -> str:
-        """Return what a fit takes, in words; parameters as of `Run.cost`."""
+        """Return the cost of a fit, in words. Parameters as in `Run.cost`."""
         return "baseline, seconds"
 
     def __str__(self) -> str:
@@ -260,7 +260,7 @@ class Trial(_Values):
     Attributes
     ----------
     protocol, dataset, normal, split_seed
-        The task, as of a `Run`.
+        The task, as in `Run`.
     method : str
         A class of `tollad.methods`.
     settings : mapping, given; tuple of (name, value) pairs, kept
@@ -314,12 +314,12 @@ class Trial(_Values):
 
     @property
     def identity(self) -> str:
-        """16 hex digits, as of a `Run`."""
+        """16 hex digits, as in `Run`."""
         return digest({"recipe": _RECIPE, "kind": "trial", **dataclasses.asdict(self)})
 
     @classmethod
     def of_cell(cls, cell: Mapping[str, Any], own: Mapping[str, Any], budget: str) -> Self:
-        """Return what a method of a table does in one repetition of a cell; parameters as of `Run.of_cell`.
+        """Return the work of a method in one repetition of a cell of a table. Parameters as in `Run.of_cell`.
 
         `own` names a "recipe" of `tollad.bench.recipes`, and the fields that differ from it.
         """
@@ -331,7 +331,7 @@ class Trial(_Values):
 
     @classmethod
     def cost(cls, own: Mapping[str, Any], dataset: str) -> str:
-        """Return what a fit takes by each budget, in words; parameters as of `Run.cost`."""
+        """Return the cost of a fit by each budget, in words. Parameters as in `Run.cost`."""
         minutes = {budget: read_recipe(own["recipe"]).minutes(dataset, budget) for budget in cls.budgets}
         return ", ".join(f"{budget} {'?' if spent is None else f'{spent:g}'} min" for budget, spent in minutes.items())
 

@@ -121,7 +121,7 @@ def described(result: Mapping[str, Any]) -> str:
 
 
 def read_card(path: str) -> dict[str, Any]:
-    """Return the description of a model file of images as JSON values; errors as of `artifact.load`."""
+    """Return the description of a model file of images as JSON values; errors as in `artifact.load`."""
     from tollad.io import artifact
     from tollad.io.source import notes_and_source
 

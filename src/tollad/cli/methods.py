@@ -93,7 +93,7 @@ def fit(
 
 
 def read_card(path: str) -> dict[str, Any]:
-    """Return what a model file of a method says about itself, as JSON values; errors as of `artifact.load`."""
+    """Return what a model file of a method says about itself, as JSON values; errors as in `artifact.load`."""
     from tollad.io import artifact
     from tollad.io.source import notes_and_source
 

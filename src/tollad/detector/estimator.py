@@ -242,7 +242,7 @@ class TollDetector(
         Raises
         ------
         ValueError, TypeError
-            As of `fit`, and for rows of another shape or with other columns than those of the first call, or fewer
+            As in `fit`, and for rows of another shape or with other columns than those of the first call, or fewer
             rows than `early_stopping` or `false_alarm_rate` needs.
         FloatingPointError
             When the loss is no longer finite.

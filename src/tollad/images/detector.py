@@ -46,7 +46,7 @@ class ImageExplanation:
     by_level : ndarray of float64, (n, n_levels)
         Score of each level, divided by the median over good images. The score of an image is their geometric mean.
     maps : ndarray of float64, (n, H, W), or None
-        As of `ImageDetector.anomaly_map`; None if the detector has no maps.
+        As in `ImageDetector.anomaly_map`; None if the detector has no maps.
     """
 
     scores: Floats
@@ -255,7 +255,7 @@ class ImageDetector(DecisionMixin, OutlierMixin, BaseEstimator):
         """Write the fitted detector as one safe file.
 
         Weights of a pre-trained network are not in it, only their name and SHA-256; `load` needs the same weights.
-        Parameters and errors as of `tollad.TollDetector.save`.
+        Parameters and errors as in `tollad.TollDetector.save`.
         """
         check_is_fitted(self)
         parameters = self.get_params(deep=False)
@@ -277,7 +277,7 @@ class ImageDetector(DecisionMixin, OutlierMixin, BaseEstimator):
     def to_onnx(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
         """Write the fitted detector as one ONNX graph, with the map if its head has one.
 
-        Parameters and errors as of `tollad.TollDetector.to_onnx`; only the representation "gradients" can be exported.
+        Parameters and errors as in `tollad.TollDetector.to_onnx`; only the representation "gradients" can be exported.
         """
         check_is_fitted(self)
         # Imported by name, since `serve` imports `images` and only this method needs the reverse.

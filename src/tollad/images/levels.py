@@ -66,7 +66,7 @@ def fit_whole(name: str, kind: str, rows: NDArray[Any], fit: Callable[[NDArray[A
     Parameters
     ----------
     name, kind
-        As of `Whole`.
+        As in `Whole`.
     rows : ndarray, (n, ...)
     fit : callable
         Fits a head to rows.

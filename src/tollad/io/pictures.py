@@ -54,7 +54,7 @@ class Shaping:
     Attributes
     ----------
     size, grey, colour, aspect
-        As of `tollad.io.images.open_images`.
+        As in `tollad.io.images.open_images`.
 
     Raises
     ------

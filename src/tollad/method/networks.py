@@ -83,7 +83,7 @@ def automatic(shape: Sequence[int], corruption: str | None) -> str:
     shape : sequence of int
         Of a row: (d,), (C, T) or (C, H, W).
     corruption : {"auto", "mixed"} or None
-        As of `tollad.TollDetector`.
+        As in `tollad.TollDetector`.
     """
     return next(name for name in __all__ if traits_of(name).automatic(shape, corruption))
 

@@ -124,7 +124,7 @@ def draw_by_beta(
     Raises
     ------
     ImportError, ValueError, OSError
-        As of `draw_report`; ValueError also if there is no result or no such cell.
+        As in `draw_report`; ValueError also if there is no result or no such cell.
     """
     if len({cell.values.get("beta") for cell in table.cells.values()}) < 2:
         raise ValueError(f"{table.name} has no two betas to draw a curve over; choose a table like figure4")
@@ -171,12 +171,12 @@ def draw_curves(
     Parameters
     ----------
     table, rows, path, normal
-        As of `draw_by_beta`.
+        As in `draw_by_beta`.
 
     Raises
     ------
     ImportError, ValueError, OSError
-        As of `draw_by_beta`; ValueError also if no result has a curve.
+        As in `draw_by_beta`; ValueError also if no result has a curve.
     """
     found = [group for group in _found(table, rows, normal) if _curves(group).size]
     if not found:
@@ -216,7 +216,7 @@ def draw_collapse(tables: Iterable[Table], rows: Iterable[Row], path: str | os.P
     Raises
     ------
     ImportError, ValueError, OSError
-        As of `draw_report`; ValueError also if nothing is measured with and without the term.
+        As in `draw_report`; ValueError also if nothing is measured with and without the term.
     """
     rows = list(rows)
     panels = [(table, cell, lines) for table in tables for cell, lines in _collapse_lines(table, rows).items()]

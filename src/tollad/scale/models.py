@@ -23,7 +23,7 @@ def detector_of(model: str | os.PathLike[str] | bytes, **moved: Any) -> Detector
     Raises
     ------
     ValueError, OSError
-        As of `tollad.serve.answers.load` and `set_threshold`.
+        As in `tollad.serve.answers.load` and `set_threshold`.
     """
     detector = _of_bytes(model, tuple(moved.items())) if isinstance(model, bytes) else load(model)
     if moved and not isinstance(model, bytes):

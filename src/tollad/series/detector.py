@@ -336,7 +336,7 @@ class SeriesDetector(StepDecisionMixin, OutlierMixin, BaseEstimator):
     def to_onnx(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
         """Write the fitted detector as one ONNX graph. Its label marks all steps above the threshold, without trimming.
 
-        Parameters and errors as of `tollad.TollDetector.to_onnx`; a model with an adaptive threshold has no graph.
+        Parameters and errors as in `tollad.TollDetector.to_onnx`; a model with an adaptive threshold has no graph.
         """
         check_is_fitted(self)
         # Imported by name, since `serve` imports `series` and only this method needs the reverse.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -22,11 +20,10 @@ from tollad.images.checks import check_parameters, check_shape
 from tollad.images.heads import Floats
 from tollad.images.levels import fit_head
 from tollad.images.representations import Representation, Seen
+from tollad.images.saving import ImageSaving
 from tollad.images.scorer import ImageScorer, gathered, joined
-from tollad.images.storage import load_state, save_state
 from tollad.io.images import ImageSource
 from tollad.io.pixels import floats_of
-from tollad.io.source import Source, notes_and_source
 
 _LEAST_IMAGES = 5
 # Positions are learnt from at most so many good images, to bound memory.
@@ -55,7 +52,7 @@ class ImageExplanation:
     maps: Floats | None
 
 
-class ImageDetector(DecisionMixin, OutlierMixin, BaseEstimator):
+class ImageDetector(DecisionMixin, ImageSaving, OutlierMixin, BaseEstimator):
     """Detect anomalous images, and where they are anomalous, from good images alone.
 
     A representation turns an image into features; a head is their distance from the features of good images. No labels
@@ -118,9 +115,6 @@ class ImageDetector(DecisionMixin, OutlierMixin, BaseEstimator):
     >>> detector.anomaly_map(images[:2]).shape
     (2, 24, 24)
     """
-
-    notes_: dict[str, Any]
-    source_: Source | None
 
     def __init__(
         self,
@@ -243,104 +237,6 @@ class ImageDetector(DecisionMixin, OutlierMixin, BaseEstimator):
         if self.decision_.calibration_scores is None:
             raise AttributeError("there are no calibration scores: give false_alarm_rate, or call calibrate")
         return self.decision_.calibration_scores
-
-    def save(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        notes: Mapping[str, Any] | None = None,
-        overwrite: bool = True,
-        source: Source | None = None,
-    ) -> None:
-        """Write the fitted detector as one safe file.
-
-        Weights of a pre-trained network are not in it, only their name and SHA-256; `load` needs the same weights.
-        Parameters and errors as in `tollad.TollDetector.save`.
-        """
-        check_is_fitted(self)
-        parameters = self.get_params(deep=False)
-        parameters["representation"] = self.representation_
-        parameters["random_state"] = self._seed
-        looks = self.scorer_.looks
-        kept = self.source_ if source is None else source
-        metadata = {
-            "parameters": {**parameters, "collapse": None if self.collapse is None else dict(self.collapse)},
-            "head": self.head_,
-            "choice": self.choice_,
-            "weights": None if looks.weights is None else looks.weights(),
-            "input_shape": list(self.input_shape_),
-            "notes": dict(self.notes_ if notes is None else notes),
-            "source": None if kept is None else kept.to_json(),
-        }
-        save_state(path, metadata, self.scorer_, self.decision_, overwrite=overwrite)
-
-    def to_onnx(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
-        """Write the fitted detector as one ONNX graph, with the map if its head has one.
-
-        Parameters and errors as in `tollad.TollDetector.to_onnx`; only the representation "gradients" can be exported.
-        """
-        check_is_fitted(self)
-        # Imported by name, since `serve` imports `images` and only this method needs the reverse.
-        room = importlib.import_module("tollad.serve.onnx_images")
-        scorer = self.scorer_
-        fitted = room.FittedImages(
-            self.representation_,
-            self.input_shape_,
-            scorer.wholes,
-            scorer.map_unit,
-            self.decision_,
-            self.notes_,
-            self.source_,
-        )
-        room.write_images(fitted, path, overwrite=overwrite)
-
-    @classmethod
-    def load(
-        cls, path: str | os.PathLike[str], *, representation: str | nn.Module | Representation | None = None
-    ) -> Self:
-        """Read a detector written by `save`; it gives the same scores to the bit on the same machine.
-
-        Parameters
-        ----------
-        path : path
-        representation : str, torch module or Representation, optional
-            For a detector with a module, a function or an ONNX file of your own: the same one, with the same weights.
-            An ONNX file is read from its path at the fit, unless another is given here.
-
-        Raises
-        ------
-        ValueError
-            If the file is no such model, is damaged or altered, or if the weights are not those of the fit.
-        ImportError
-            If the weights are not installed.
-        OSError
-            If the file cannot be read.
-        """
-        metadata, saved = load_state(path)
-        parameters = metadata["parameters"]
-        name, known = os.fspath(path), parameters["representation"] in representations.__all__
-        if representation is None and not known and not representations.is_onnx(parameters["representation"]):
-            raise ValueError(
-                f"{name}: needs representation=, the {parameters['representation']} that it was fitted with"
-            )
-        if representation is not None and known:
-            raise ValueError(f"{name}: has no representation of its own, but {parameters['representation']}")
-        looks = representations.of(parameters["representation"] if representation is None else representation)
-        if looks.weights is not None and looks.weights() != metadata["weights"]:
-            raise ValueError(
-                f"{name}: was fitted with other weights of {looks.name} than those that are here (SHA-256 "
-                f"{metadata['weights'][:12]}... and {looks.weights()[:12]}...); install the same or fit again"
-            )
-        if representation is not None:
-            parameters = {**parameters, "representation": representation}
-        self = cls(**parameters)
-        self._seed, self.decision_ = parameters["random_state"], saved.decision
-        self.representation_, self.head_, self.choice_ = looks.name, metadata["head"], metadata["choice"]
-        channels, height, width = metadata["input_shape"]
-        self.input_shape_, self.notes_, self.source_ = (channels, height, width), *notes_and_source(metadata)
-        judges = saved.places is not None and parameters["levels"] != "image"
-        self.scorer_ = ImageScorer(looks, (height, width), saved.wholes, saved.places, judges, saved.map_unit)
-        return self
 
     def _choose(self, shape: tuple[int, int, int]) -> tuple[Representation, str]:
         if isinstance(self.representation, nn.Module):

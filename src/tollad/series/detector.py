@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.random import RandomState
@@ -17,15 +16,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from tollad.detector.estimator import TollDetector
 from tollad.detector.parameters import check_parameters, documented
-from tollad.io import artifact
-from tollad.io.source import Source
-from tollad.series import storage
 from tollad.series.decisions import StepDecisionMixin
 from tollad.series.events import Event, Judged
 from tollad.series.fitting import StepSettings, TrainingSteps, fit_windows, learn
 from tollad.series.gaps import Gaps
-from tollad.series.parameters import OF_SERIES, OF_WINDOWS, SERIES_PARAMETERS
+from tollad.series.parameters import SERIES_PARAMETERS, WINDOW_NAMES
 from tollad.series.pipeline import Pipeline, check_ended, judge_steps
+from tollad.series.saving import SeriesSaving
 from tollad.series.scoring import score_series
 from tollad.series.steps import Steps, as_steps
 from tollad.series.streaming import Stream
@@ -37,13 +34,9 @@ if TYPE_CHECKING:
 Auto: TypeAlias = Literal["auto"]
 Floats: TypeAlias = NDArray[np.float64]
 
-# Parameters of the series itself, and of the detector of its windows.
-_OF_SERIES = (*(parameter.name for parameter in OF_SERIES), "contamination", "false_alarm_rate")
-_OF_WINDOWS = {parameter.name for parameter in OF_WINDOWS} - {"contamination", "false_alarm_rate", "verbose"}
-
 
 @partial(documented, table=SERIES_PARAMETERS)
-class SeriesDetector(StepDecisionMixin, OutlierMixin, BaseEstimator):
+class SeriesDetector(StepDecisionMixin, SeriesSaving, OutlierMixin, BaseEstimator):
     """Anomaly detection in a time series by targeted collapse.
 
     A `TollDetector` learns windows of the series. The score of a time step is the mean score of the windows that cover
@@ -189,7 +182,7 @@ class SeriesDetector(StepDecisionMixin, OutlierMixin, BaseEstimator):
         check_parameters(self.get_params(deep=False), SERIES_PARAMETERS)
         settings = StepSettings(**{name: getattr(self, name) for name in StepSettings.__dataclass_fields__})
 
-        own = {name: value for name, value in self.get_params(deep=False).items() if name in _OF_WINDOWS}
+        own = {name: value for name, value in self.get_params(deep=False).items() if name in WINDOW_NAMES}
 
         def fit(stretches: Sequence[Floats], window: int, stride: int, is_last: bool) -> TollDetector:
             shown, kept_in = (self.verbose, checkpoint) if is_last else (0, None)
@@ -307,59 +300,6 @@ class SeriesDetector(StepDecisionMixin, OutlierMixin, BaseEstimator):
         """
         steps = self._steps(X, group)
         return judge_steps(self.model_, steps, n_reasons)[1]
-
-    def save(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        notes: Mapping[str, Any] | None = None,
-        overwrite: bool = True,
-        source: Source | None = None,
-    ) -> None:
-        """Write the fitted detector as one safe file: safetensors, nothing that runs code.
-
-        Parameters
-        ----------
-        path, notes, overwrite, source
-            As in `TollDetector.save`.
-
-        Raises
-        ------
-        ValueError, TypeError, OSError
-            As `TollDetector.save`.
-        """
-        check_is_fitted(self)
-        parameters = {name: getattr(self, name) for name in _OF_SERIES}
-        kept = self.model_.notes if notes is None else notes
-        storage.save(path, self.model_, parameters, kept, source or self.model_.source, overwrite=overwrite)
-
-    def to_onnx(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
-        """Write the fitted detector as one ONNX graph. Its label marks all steps above the threshold, without trimming.
-
-        Parameters and errors as in `tollad.TollDetector.to_onnx`; a model with an adaptive threshold has no graph.
-        """
-        check_is_fitted(self)
-        # Imported by name, since `serve` imports `series` and only this method needs the reverse.
-        importlib.import_module("tollad.serve.onnx_series").write_series(self.model_, path, overwrite=overwrite)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], *, device: str | torch.device | None = None) -> Self:
-        """Read a detector written by `save`, or by the command line of the first version.
-
-        Raises
-        ------
-        ValueError
-            If the file is no model of a series, or is damaged or altered.
-        OSError
-            If the file cannot be read.
-        """
-        fitted, parameters = storage.load(path, device)
-        own = {name: value for name, value in fitted.detector.get_params().items() if name in _OF_WINDOWS}
-        with artifact.understood(path):
-            self = cls(**own | parameters)
-            check_parameters(self.get_params(deep=False), SERIES_PARAMETERS)
-        self.model_, self.n_features_in_ = fitted, len(fitted.columns)
-        return self
 
     def iter_scores(
         self,

@@ -142,3 +142,7 @@ SERIES_PARAMETERS = (
     *(replace(parameter, **_OTHERWISE.get(parameter.name, {})) for parameter in OF_WINDOWS),
 )
 """All parameters of `SeriesDetector`, in the order of the documentation."""
+
+SERIES_NAMES = (*(parameter.name for parameter in OF_SERIES), "contamination", "false_alarm_rate")
+WINDOW_NAMES = frozenset(parameter.name for parameter in OF_WINDOWS) - {"contamination", "false_alarm_rate", "verbose"}
+"""Names of the parameters of the series itself, and of the detector of its windows."""

@@ -16,7 +16,8 @@ from tollad.bench import execute as execution
 from tollad.bench import runner
 from tollad.bench.results import Results, claim
 from tollad.bench.runner import carry_out
-from tollad.bench.spec import Baseline, digest
+from tollad.bench.spec import Baseline
+from tollad.bench.values import digest
 from tollad.datasets.files import user_cache
 
 CPU = torch.device("cpu")

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 from bench.synthetic import table_run
 
-from tollad.bench.spec import Baseline, Run, digest
+from tollad.bench.spec import Baseline, Run
+from tollad.bench.values import digest
 
 
 def baseline(**values):

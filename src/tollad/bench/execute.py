@@ -21,7 +21,8 @@ from tollad.bench.clock import Pace, Stopwatch
 from tollad.bench.device_rows import DeviceRows, Held, Part
 from tollad.bench.protocols import Task
 from tollad.bench.results import Row
-from tollad.bench.spec import SHARED, Run, Work, digest
+from tollad.bench.spec import SHARED, Run, Work
+from tollad.bench.values import digest
 from tollad.methods.targeted import TargetedCollapse
 from tollad.training import scoring
 from tollad.training.checkpoint import Checkpoint

@@ -16,7 +16,8 @@ from tollad.bench.execute import execute, failed_row
 from tollad.bench.plan import plan
 from tollad.bench.protocols import Task, make_task
 from tollad.bench.results import Results, Row, claim
-from tollad.bench.spec import Work, digest, runs_of
+from tollad.bench.spec import Work, runs_of
+from tollad.bench.values import digest
 from tollad.calls import Each, one_by_one
 from tollad.datasets.files import user_cache
 

@@ -17,14 +17,13 @@ The three have one interface, so that code that carries them out and reports the
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, TypeAlias, cast
 
 from tollad import methods
 from tollad.bench.recipes import BUDGETS, read_recipe
+from tollad.bench.values import Values, digest, frozen_pairs, task_of
 from tollad.methods import targeted
 from tollad.methods.method import recipe_of
 from tollad.methods.targeted import TargetedCollapse
@@ -55,29 +54,8 @@ RECIPE = ("steps", "batch_size", "validate_every", "precision")
 _RECIPE = 1
 
 
-class _Values:
-    """The base of `Run`, `Baseline` and `Trial`, which are frozen dataclasses of plain values."""
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """Return an object from a mapping, such as that of ``dataclasses.asdict`` or of a table's TOML.
-
-        Raises
-        ------
-        ValueError
-            If a name is unknown or one is missing.
-        """
-        fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        if unknown := sorted(values.keys() - fields.keys()):
-            raise ValueError(f"a {cls.__name__.lower()} has no {unknown[0]!r}; it has {', '.join(fields)}")
-        required = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
-        if absent := sorted(required - values.keys()):
-            raise ValueError(f"the {cls.__name__.lower()} lacks {absent[0]!r}")
-        return cls(**values)
-
-
 @dataclass(frozen=True)
-class Run(_Values):
+class Run(Values):
     """One training of one autoencoder on one task, measured with both selections.
 
     Attributes
@@ -137,11 +115,11 @@ class Run(_Values):
         method = self.method  # 10 and 10.0 are one run, and so are a list and a tuple
         for name in ("beta", "learning_rate", "hidden"):
             object.__setattr__(self, name, getattr(method, name))
-        _need(isinstance(self.split_seed, int) and self.split_seed >= 0, self, "split_seed", "an integer from 0 up")
+        self.need(isinstance(self.split_seed, int) and self.split_seed >= 0, "split_seed", "an integer from 0 up")
         every = self.validate_every
-        _need(isinstance(every, int) and every >= 1, self, "validate_every", "an integer from 1 up")
-        _need(self.steps % every == 0, self, "steps", f"a multiple of {every}, validate_every")
-        _need(self.precision in PRECISIONS, self, "precision", f"one of {', '.join(PRECISIONS)}")
+        self.need(isinstance(every, int) and every >= 1, "validate_every", "an integer from 1 up")
+        self.need(self.steps % every == 0, "steps", f"a multiple of {every}, validate_every")
+        self.need(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}")
 
     @property
     def method(self) -> TargetedCollapse:
@@ -187,11 +165,11 @@ class Run(_Values):
         return digest({"recipe": _RECIPE, **dataclasses.asdict(self)})
 
     def __str__(self) -> str:
-        return f"{_name_task(self)}, beta {self.beta:g}, seed {self.seed}"
+        return f"{self.task_name}, beta {self.beta:g}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
-class Baseline(_Values):
+class Baseline(Values):
     """A method without training on a task, measured once: there is no seed.
 
     Attributes
@@ -229,10 +207,10 @@ class Baseline(_Values):
     split_seed: int = 0
 
     def __post_init__(self) -> None:
-        _need(self.method in ("mean", "pca", "knn"), self, "method", "mean, pca or knn")
-        _need(self.rows in ("raw", "preprocessed", "standardised"), self, "rows", "raw, preprocessed or standardised")
+        self.need(self.method in ("mean", "pca", "knn"), "method", "mean, pca or knn")
+        self.need(self.rows in ("raw", "preprocessed", "standardised"), "rows", "raw, preprocessed or standardised")
         takes_n = self.method != "mean"
-        _need((self.n is not None) == takes_n, self, "n", f"{'given' if takes_n else 'left out'} for {self.method}")
+        self.need((self.n is not None) == takes_n, "n", f"{'given' if takes_n else 'left out'} for {self.method}")
 
     @property
     def identity(self) -> str:
@@ -242,7 +220,7 @@ class Baseline(_Values):
     @classmethod
     def of_cell(cls, cell: Mapping[str, Any], own: Mapping[str, Any], budget: str) -> Self:
         """Return the work of a method in one repetition of a cell of a table. Parameters as in `Run.of_cell`."""
-        return cls.from_values({**_task_of(cell), **own})
+        return cls.from_values({**task_of(cell), **own})
 
     @classmethod
     def cost(cls, own: Mapping[str, Any], dataset: str) -> str:
@@ -250,11 +228,11 @@ class Baseline(_Values):
         return "baseline, seconds"
 
     def __str__(self) -> str:
-        return f"{_name_task(self)}, {self.method}{'' if self.n is None else f'-{self.n}'}, {self.rows}"
+        return f"{self.task_name}, {self.method}{'' if self.n is None else f'-{self.n}'}, {self.rows}"
 
 
 @dataclass(frozen=True)
-class Trial(_Values):
+class Trial(Values):
     """One fit of a method of `tollad.methods` on a task, measured with both selections.
 
     Attributes
@@ -305,12 +283,12 @@ class Trial(_Values):
     def __post_init__(self) -> None:
         for name in ("settings", "grid"):
             given = getattr(self, name)
-            object.__setattr__(self, name, _pairs(given.items() if isinstance(given, Mapping) else given))
+            object.__setattr__(self, name, frozen_pairs(given.items() if isinstance(given, Mapping) else given))
         for name in ("split_seed", "seed", "n_watches"):
-            _need(isinstance(getattr(self, name), int) and getattr(self, name) >= 0, self, name, "an integer from 0 up")
+            self.need(isinstance(getattr(self, name), int) and getattr(self, name) >= 0, name, "an integer from 0 up")
         whole = recipe_of(methods.make(self.method, **dict(self.settings), seed=self.seed))
         del whole["seed"]
-        object.__setattr__(self, "settings", _pairs(whole.items()))
+        object.__setattr__(self, "settings", frozen_pairs(whole.items()))
 
     @property
     def identity(self) -> str:
@@ -323,7 +301,7 @@ class Trial(_Values):
 
         `own` names a "recipe" of `tollad.bench.recipes`, and the fields that differ from it.
         """
-        task = _task_of(cell)
+        task = task_of(cell)
         values = read_recipe(own["recipe"]).values(task["dataset"], budget)
         changed = {name: value for name, value in own.items() if name != "recipe"}
         settings = {**values.pop("settings"), **changed}
@@ -336,7 +314,7 @@ class Trial(_Values):
         return ", ".join(f"{budget} {'?' if spent is None else f'{spent:g}'} min" for budget, spent in minutes.items())
 
     def __str__(self) -> str:
-        return f"{_name_task(self)}, {self.method}, seed {self.seed}"
+        return f"{self.task_name}, {self.method}, seed {self.seed}"
 
 
 Work: TypeAlias = Run | Baseline | Trial
@@ -362,32 +340,3 @@ def role_of(row: Mapping[str, Any]) -> Role:
 def runs_of(work: Iterable[Work]) -> list[Run]:
     """Return the work that is trained in stacks."""
     return [cast(Run, item) for item in work if item.stacks]
-
-
-def _task_of(cell: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: cell[name] for name in ("protocol", "dataset", "normal", "split_seed") if name in cell}
-
-
-def _pairs(given: Iterable[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
-    return tuple(sorted((name, _frozen(value)) for name, value in given))
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(part) for part in value) if isinstance(value, list | tuple) else value
-
-
-def _name_task(work: Work) -> str:
-    normal = "" if work.normal is None else f" {work.normal}"
-    split = f" split {work.split_seed}" if work.split_seed else ""
-    return f"{work.protocol} {work.dataset}{normal}{split}"
-
-
-def digest(values: Any) -> str:
-    """Return 16 hex digits of the SHA-256 of values as canonical JSON."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _need(holds: bool, work: Work, name: str, wanted: str) -> None:
-    if not holds:
-        raise ValueError(f"{name} of a {type(work).__name__.lower()} must be {wanted}, not {getattr(work, name)!r}")

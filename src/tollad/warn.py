@@ -1,4 +1,4 @@
-"""What is said on the side: warnings that point at the line of the user, progress, and names as messages list them."""
+"""Text beside the results: warnings that point at the user's line, lines of progress, and lists of names."""
 
 from __future__ import annotations
 

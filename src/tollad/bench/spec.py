@@ -32,7 +32,7 @@ Precision: TypeAlias = Literal["float32", "tf32", "bf16"]
 Role: TypeAlias = Literal["own", "reference", "compared"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bf16")
 
-# The fields of a run that are those of its method.
+# The fields of a run that belong to its method.
 _OF_METHOD = (
     "network",
     "latent_dim",

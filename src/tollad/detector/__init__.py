@@ -1,4 +1,4 @@
-"""`TollDetector`, the scikit-learn estimator, with what it is made of and what it tells of a row.
+"""`TollDetector`, the scikit-learn estimator, with its parts, its model file and its reasons.
 
 It stands on `training`, `tables` and `calibration`; it knows no benchmark and no command line.
 """

@@ -1,4 +1,4 @@
-"""What every detector concludes from scores: labels, p-values, alarms; and how its threshold is placed."""
+"""The decisions of every detector: labels, p-values and alarms from scores, and the threshold."""
 
 from __future__ import annotations
 

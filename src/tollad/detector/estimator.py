@@ -64,12 +64,12 @@ class TollDetector(
     settings_ : tollad.detector.settings.Settings
         The parameters with "auto" replaced.
     history_ : tollad.training.session.History
-        Losses on the way.
+        Losses measured during the training.
     stack_ : tollad.training.stack.Stack
         The trained members; ``stack_[0]`` is the first as a torch module. Weights of convolutions over images may lie
         channels last: call ``.contiguous()`` before what takes a ``.view()``.
     decision_ : tollad.calibration.Decision
-        The threshold, the rule that placed it and the scores that it rests on.
+        The threshold, the rule that set it, and the scores from which it was set.
     columns_ : list of tollad.tables.schema.Column
         Kind and constants of each column. Only for frames with columns that are not all numbers.
     features_ : tollad.tables.features.Features
@@ -280,7 +280,7 @@ class TollDetector(
         return decode(expected, self.columns_) if hasattr(self, "columns_") else expected
 
     def explain(self, X: ArrayLike) -> Explanation:
-        """Splitter the score of each row exactly into one part for each column, pixel or time step, and a latent part.
+        """Split the score of each row exactly into one part for each column, pixel or time step, and a latent part.
 
         Parameters
         ----------

@@ -32,7 +32,7 @@ from tollad.training.session import History
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What is kept of a fit besides the parts that score.
+    """The facts of a fit that are kept besides the parts that score.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What is unusual about a value, in words: how rare a category is, or which cycle of a date stands out."""
+"""Say in words why a value is unusual: how rare a category is, or which cycle of a date stands out."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from tollad.io.images import ImageSource
 from tollad.io.pixels import floats_of
 
 _LEAST_IMAGES = 5
-# Positions are learnt from at most so many good images, to bound memory.
+# Positions are learnt from at most this many good images, to bound memory.
 _MOST_WITH_PLACES = 300
 _BLOCK = 64
 

@@ -126,7 +126,7 @@ def efficientnet_lite2_fine(images: NDArray[np.float32]) -> Seen:
 
 
 def _by_network(images: NDArray[np.float32], shown: int, near: int) -> Seen:
-    """Return features of images whose shorter side is resized to so many pixels.
+    """Return features of images whose shorter side is resized to `shown` pixels.
 
     Each feature of a position is averaged over `near` x `near` positions.
     """
@@ -187,7 +187,7 @@ def of(what: str | nn.Module | Representation) -> Representation:
 
 
 def is_onnx(name: str) -> bool:
-    """Return whether a name ends as that of an ONNX file."""
+    """Return whether a name ends like that of an ONNX file."""
     return name.endswith(".onnx")
 
 
@@ -269,7 +269,7 @@ def _blocks(images: NDArray[np.float32]) -> Any:
 
 
 def _resized(images: Tensor, shown: int) -> Tensor:
-    """Return images with three channels, resized to a shorter side of so many pixels."""
+    """Return images with three channels, resized to a shorter side of `shown` pixels."""
     height, width = images.shape[2:]
     shorter = min(height, width)
     if shown != shorter:

@@ -15,7 +15,7 @@ from tollad.images.representations import Representation, Seen
 
 POSITIONS = "positions"
 _TINY = 1e-12
-# The unit of maps of parts is learnt from at most so many images.
+# The unit of maps of parts is learnt from at most this many images.
 _OF_UNIT = 64
 
 

@@ -293,7 +293,8 @@ def initialise(network: nn.Module, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     for layer in _leaves(network):
         if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd)):
-            # What reset_parameters does, with a generator: Kaiming's uniform bound with a = sqrt(5) is 1/sqrt(fan_in).
+            # As reset_parameters does, but with a generator: Kaiming's uniform bound with a = sqrt(5) is
+            # 1/sqrt(fan_in).
             fan_in = layer.weight[0].numel()
             bound = 1 / math.sqrt(fan_in)
             for parameter in layer.parameters():

@@ -25,9 +25,9 @@ class Objective:
         members of a stack: ``Objective({"l2": 1, "latent_l2": [0, 1, 10]})`` trains three values of beta at once. A
         term whose weights are all 0 is not computed, so ``beta = 0`` is the plain autoencoder to the bit.
     target : {"origin", "batch_mean"} or Tensor of shape (latent_dim,), default "origin"
-        What the latents collapse onto. ``"batch_mean"`` (section 4.1) is the mean of each member's batch, taken as
-        a constant: gradients do not flow through it. When scoring, this would make a score depend on
-        its batch; so scoring passes `center`, the mean latent of the training rows, instead.
+        The point onto which the latents collapse. ``"batch_mean"`` (section 4.1) is the mean of each member's batch,
+        taken as a constant: gradients do not flow through it. When scoring, this would make a score depend on its
+        batch; so scoring passes `center`, the mean latent of the training rows, instead.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class Objective:
         center : Tensor, (latent_dim,) or (M, latent_dim), optional
             Replaces the target.
         radius : Tensor, (B,) or (M, B), optional
-            How far from the target each latent should lie, see `tollad.method.terms.shell`; 0 when not given.
+            Distance from the target at which each latent should lie, see `tollad.method.terms.shell`; 0 when not given.
 
         Returns
         -------
@@ -114,7 +114,7 @@ class Objective:
                 f"the objective has weights for {len(values)} members, the latents have shape {tuple(z.shape)}"
             )
         key = name, z.device, z.dtype
-        if key not in self._factors:  # to copy it at every step would make a GPU wait
+        if key not in self._factors:  # copying it at every step would make a GPU wait
             self._factors[key] = torch.tensor(values, dtype=z.dtype, device=z.device).unsqueeze(-1)
         return self._factors[key]
 

@@ -131,9 +131,9 @@ def shell(norm: Tensor, radius: Tensor) -> Tensor:
     Parameters
     ----------
     norm : Tensor, (batch...)
-        What a latent penalty returned.
+        Values of a latent penalty.
     radius : Tensor, (batch...)
-        Where each latent should lie; non-negative.
+        Distance at which each latent should lie, at least 0.
     """
     return (norm - radius).abs()
 

@@ -27,7 +27,7 @@ def _middling(size: int) -> int:
 
 @dataclass(frozen=True)
 class Traits:
-    """What a network takes and what suits it.
+    """The rows that a network takes, and the defaults that suit it.
 
     Attributes
     ----------
@@ -39,10 +39,10 @@ class Traits:
     batched : bool
         Whether members of a stack run as batched products, so that many cost little more than one.
     corruption : {"mixed"} or None
-        What "auto" stands for on tables.
+        The corruption that "auto" stands for on tables.
     automatic : callable
-        ``(shape, corruption) -> bool``: whether this network is what "auto" stands for, when rows have that shape and
-        the parameter `corruption` ("auto", "mixed" or None) was given. It holds for one network at most.
+        ``(shape, corruption) -> bool``: whether "auto" stands for this network, for rows of that shape and a given
+        parameter `corruption` ("auto", "mixed" or None). It is true for one network at most.
 
     Examples
     --------

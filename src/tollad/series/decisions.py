@@ -1,4 +1,4 @@
-"""What a detector of series concludes from scores of time steps: p-values, and how its threshold is placed."""
+"""The decisions of a detector of series: p-values from scores of time steps, and the threshold."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from tollad.warn import listed, warn
 
 Floats: TypeAlias = NDArray[np.float64]
 FitWindows: TypeAlias = Callable[[Sequence[Floats], int, int, bool], TollDetector]
-"""``(stretches, window, stride, is_last) -> detector`` of their windows; the last fit is that which is kept."""
+"""``(stretches, window, stride, is_last) -> detector`` of their windows. The last fit is the one that is kept."""
 
 # More updates memorise a few hundred windows. On NAB and SKAB they did not improve the results.
 _STEPS = 100

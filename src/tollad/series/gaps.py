@@ -21,12 +21,12 @@ Gaps: TypeAlias = Literal["split", "interpolate", "fail"]
 GAP = 1.5
 """A step that comes after more than this many usual ones follows a gap."""
 LONGEST = 16
-"""So many missing steps in a row are filled at most; a straight line over more of them is no series."""
+"""At most this many missing steps in a row are filled: a straight line over more would be no series."""
 
 
 @dataclass
 class MissingCounts:
-    """How much of a series is missing.
+    """Counts of what is missing in a series.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class MissingCounts:
 
 
 def _missing(n: int, what: str) -> str:
-    """Say how many are missing, in short for huge numbers: a gap between two time stamps may have any length."""
+    """Say how many are missing, shortening huge numbers: a gap between two time stamps may have any length."""
     if n == 1:
         return f"1 {what} is missing"
     return f"{n:,} {what}s are missing" if n < 10**9 else f"{n:.3g} {what}s are missing"

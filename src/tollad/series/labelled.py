@@ -122,8 +122,8 @@ def read_windows(windows: str, path: str, clock: Clock) -> list[tuple[Any, Any]]
     Parameters
     ----------
     windows : str
-        Path of the file. It holds a list of pairs of time stamps, or as in NAB an object with such a list for each of
-        several files; then the entry is used with whose name the path of the series ends.
+        Path of the file. It holds a list of pairs of time stamps; or, as in NAB, an object with such a list for each of
+        several files. The entry is then used whose name is the end of the path of the series.
     path : str
         The series.
     clock : Clock

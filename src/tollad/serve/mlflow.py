@@ -36,7 +36,7 @@ def log_model(model: str | os.PathLike[str] | Detector, name: str = "model", **o
     """Log a model to the active run of MLflow, as a pyfunc.
 
     ``mlflow.pyfunc.load_model(uri).predict(frame)`` then returns a frame of ``anomaly_score``, ``anomaly`` and, of a
-    model with calibration rows, ``p_value``. What is stored is the model file, byte by byte, and code that loads it
+    model with calibration rows, ``p_value``. The model file is stored byte by byte, with code that loads it
     (MLflow's "models from code"): nothing is pickled.
 
     Parameters

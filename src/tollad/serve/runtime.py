@@ -94,7 +94,7 @@ class Runtime:
         name = os.fspath(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = n_threads
-        options.log_severity_level = 4  # what is wrong is said by the exception
+        options.log_severity_level = 4  # errors are reported by exceptions
         _check_digest(data, name)
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         known = json.loads(session.get_modelmeta().custom_metadata_map["tollad"])

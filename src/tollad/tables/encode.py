@@ -129,7 +129,7 @@ def recount(
 
 
 def recode(codes: NDArray[np.float64], places: Mapping[int, NDArray[np.int64]]) -> NDArray[np.float64]:
-    """Change codes to those of the columns that `recount` returned."""
+    """Change codes to the new indices that `recount` returned."""
     changed = codes.copy()
     for j, place in places.items():
         changed[:, j] = place[codes[:, j].astype(np.int64)]

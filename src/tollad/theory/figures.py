@@ -17,7 +17,7 @@ from tollad.theory.checks import (
 )
 from tollad.theory.flows import autoencoder_flow
 
-# Figure 2: the variances are the paper's; the times and the start, which it does not tell, are ours.
+# Figure 2: the variances are the paper's; the paper does not state the times and the start, so they are ours.
 _VARIANCES = np.array([4.0, 1.0])
 _START = 0.1
 _FIGURE2_TIMES = np.array([5.0, 50.0, 1000.0])

@@ -14,7 +14,7 @@ from tollad.training.checkpoint import Checkpoint, deferred_interrupts
 
 
 class Training(Protocol):
-    """What is driven, such as a `tollad.training.session.Session`."""
+    """A training that `drive` runs, such as a `tollad.training.session.Session`."""
 
     @property
     def finished(self) -> bool:

@@ -73,7 +73,7 @@ class Session:
         Called in evaluation mode when a measurement is due; returns a number for each member, (M,), on any device. The
         weights of each member's best moment are kept, the earliest if several are equal.
     better : {"lower", "higher"}, default "lower"
-        "higher" is for measures in [0, 1]: only what lies above 0 is better than the initial weights.
+        "higher" is for measures in [0, 1]: only values above 0 are better than the initial weights.
     patience : int, optional
         A member gives up after so many measurements without a new best; the training ends when all have.
     keep_failures : bool, default False

@@ -71,7 +71,7 @@ class Stack:
     ) -> None:
         if not members:
             raise ValueError("a stack needs at least one member")
-        # What their tensors hold is copied once, into the stack: large networks fill the memory.
+        # Not deep: values are copied once, into the stack, since large networks fill the memory.
         self._members = [_copy(member, deep=False) for member in members]
         self._mode: bool | None = None  # unknown: parts may differ
         self.weights, self._tensors = _share(self._members, device, dtype)
@@ -99,7 +99,8 @@ class Stack:
     def __getitem__(self, member: int) -> nn.Module:
         """Return one member as an ordinary module; its weights are views into the stack.
 
-        Those of convolutions over images may lie channels last: call ``.contiguous()`` before what takes a ``.view()``.
+        Those of convolutions over images may lie channels last: call ``.contiguous()`` before a function that takes a
+        ``.view()``.
         """
         return self._members[member]
 

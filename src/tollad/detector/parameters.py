@@ -26,13 +26,13 @@ class Parameter:
     values : str
         The allowed values, as docstrings show them.
     meaning : str
-        What it does, for the docstring.
+        Its meaning, for the docstring.
     check : callable
         ``(name, value) -> None``, raising TypeError or ValueError with one sentence.
     option : {"text", "number", "integer", "widths", "rate", "kinds", "flag", "window"}
         How the command line reads it from text.
     help : str
-        What it does, for the help of the command line.
+        Its meaning, for the help of the command line.
     metavar : str, default ""
         Placeholder for the value in that help.
     """
@@ -94,8 +94,9 @@ PARAMETERS = (
         default="origin",
         values='{"origin", "mean"}',
         meaning="""
-        What the latents collapse onto. "mean" is the mean latent of the normal rows (section 4.1): of the batch while
-        training, of all training rows when scoring. It is meant for encoders that were trained elsewhere.""",
+        The point onto which the latents collapse. "mean" is the mean latent of the normal rows (section 4.1): of
+        the batch while training, of all training rows when scoring. It is meant for encoders that were trained
+        elsewhere.""",
         check=checks.choice(("origin", "mean")),
         option="text",
         metavar="NAME",
@@ -206,13 +207,13 @@ PARAMETERS = (
         default="auto",
         values='int >= 0 or "auto"',
         meaning="""
-        Training rows that are kept, drawn at random, to add a third term to the score: the distance to the nearest of
-        them, in the units of the inputs that the network sees; it is no less than that row's own distance to its
-        neighbors, and half of it counts relative to how dense the rows are there, see
-        `tollad.detector.nearest.Nearest`. Of several members, it is divided in each view by its mean over the training
-        rows, which are not compared with themselves. 0 keeps no row, also not in the file of the model. "auto" is
-        2,000 with corruption, or as many as take 16 MB, and 0 without; of at most five columns a twentieth of the rows,
-        from 2,000 to 10,000.""",
+        Number of training rows, drawn at random, that are kept for a third term of the score: the distance to the
+        nearest kept row, in the units of the inputs that the network sees. The distance is at least that kept row's own
+        distance to its neighbors, and half of it is relative to the density of rows there, see
+        `tollad.detector.nearest.Nearest`. With several members, it is divided in each view by its mean over the
+        training rows, which are not compared with themselves. 0 keeps no row, not even in the model file. "auto" is
+        2,000 with corruption, or as many as take 16 MB, and 0 without; for at most five columns a twentieth of the
+        rows, from 2,000 to 10,000.""",
         check=checks.integer(0, auto=True),
         option="integer",
         metavar="N",

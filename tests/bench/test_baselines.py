@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from bench.synthetic import image_task, table_task
 
-from tollad import metrics
+from tollad import methods, metrics
 from tollad.bench.baselines import measure
 from tollad.bench.protocols import make_task
 from tollad.bench.spec import Baseline
@@ -48,6 +48,15 @@ def test_columns_of_any_scale_count_alike():
     )
     wanted, found = (measure(baseline("mean", "standardised"), t)["last"] for t in (task, scaled))
     assert found == wanted
+
+
+def test_gradients_see_images_as_such():
+    small = image_task()
+    larger = {part: getattr(small, part).repeat(2, 2).repeat(2, 3) for part in ("train", "validation", "test")}
+    task = dataclasses.replace(small, **larger)
+    method = methods.make("Gradients").fit(task.train)
+    found = measure(baseline("gradients"), task)["last"]["test"]
+    assert found == metrics.auroc(task.test_labels, method.anomaly_score(task.test))
 
 
 def test_more_components_than_rows_are_refused():

@@ -86,10 +86,11 @@ def test_a_missing_value_is_named():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"method": "svm"}, "method of a baseline must be mean, pca or knn"),
+        ({"method": "svm"}, "method of a baseline must be mean, pca, knn or gradients"),
         ({"rows": "cooked"}, "rows of a baseline must be raw"),
         ({"n": None}, "n of a baseline must be given for pca"),
         ({"method": "mean"}, "n of a baseline must be left out for mean"),
+        ({"method": "gradients"}, "n of a baseline must be left out for gradients"),
     ],
 )
 def test_bad_baselines_are_refused(values, message):

@@ -19,7 +19,12 @@ from tollad.bench.results import Row
 from tollad.bench.spec import Baseline
 
 # Names in the first results. The identities of results depend on them, so they stay.
-_METHODS = {"mean": "DistanceToMean", "pca": "PrincipalComponents", "knn": "NearestNeighbours"}
+_METHODS = {
+    "mean": "DistanceToMean",
+    "pca": "PrincipalComponents",
+    "knn": "NearestNeighbours",
+    "gradients": "Gradients",
+}
 
 
 def measure(baseline: Baseline, task: Task, *, checkpoint: Path | None = None, deadline: float = float("inf")) -> Row:
@@ -66,6 +71,7 @@ def measure(baseline: Baseline, task: Task, *, checkpoint: Path | None = None, d
 
 
 def _rows(baseline: Baseline, task: Task, rows: NDArray[Any]) -> NDArray[Any]:
-    """Return the input of the baseline. Rows are flat, so "standardised" standardises each pixel by itself."""
+    """Return the input of the baseline. Rows are flat but for gradients, so "standardised" scales each pixel by itself."""
     prepared = task.preprocessing(rows) if baseline.rows == "preprocessed" else rows
-    return np.asarray(prepared, np.float64).reshape(len(rows), -1)
+    values = np.asarray(prepared, np.float64)
+    return values if baseline.method == "gradients" else values.reshape(len(rows), -1)

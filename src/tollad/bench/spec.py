@@ -207,9 +207,9 @@ class Baseline(Values):
     split_seed: int = 0
 
     def __post_init__(self) -> None:
-        self.need(self.method in ("mean", "pca", "knn"), "method", "mean, pca or knn")
+        self.need(self.method in ("mean", "pca", "knn", "gradients"), "method", "mean, pca, knn or gradients")
         self.need(self.rows in ("raw", "preprocessed", "standardised"), "rows", "raw, preprocessed or standardised")
-        takes_n = self.method != "mean"
+        takes_n = self.method in ("pca", "knn")
         self.need((self.n is not None) == takes_n, "n", f"{'given' if takes_n else 'left out'} for {self.method}")
 
     @property

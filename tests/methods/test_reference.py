@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import made
 import numpy as np
 import pytest
-from sklearn.covariance import LedoitWolf
 
-from tollad.images.gradients import oriented_gradients
 from tollad.methods import find
 
 RNG = np.random.default_rng(0)
@@ -53,19 +50,3 @@ def test_a_number_of_neighbours_is_checked(n):
 def test_more_components_than_samples_are_refused():
     with pytest.raises(ValueError, match="n must be below the 50 training rows, not 60"):
         score("PrincipalComponents", n=60)
-
-
-def test_gradients_are_judged_by_the_distance_of_mahalanobis():
-    images, others = made.images(60), made.images(20, seed=1)
-    seen, new = (oriented_gradients(part).reshape(len(part), -1).astype(float) for part in (images, others))
-    reference = LedoitWolf().fit(seen)
-
-    scores = find("Gradients")().fit(images).anomaly_score(others)
-
-    np.testing.assert_allclose(scores**2, reference.mahalanobis(new), rtol=1e-5)
-    np.testing.assert_allclose(find("Gradients")().fit(images / 255).anomaly_score(others / 255), scores, rtol=1e-4)
-
-
-def test_gradients_are_of_images():
-    with pytest.raises(ValueError, match="takes images of 16 x 16 or more, not rows of shape"):
-        find("Gradients")().fit(TRAIN)

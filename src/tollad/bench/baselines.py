@@ -71,7 +71,7 @@ def measure(baseline: Baseline, task: Task, *, checkpoint: Path | None = None, d
 
 
 def _rows(baseline: Baseline, task: Task, rows: NDArray[Any]) -> NDArray[Any]:
-    """Return the input of the baseline. Rows are flat but for gradients, so "standardised" scales each pixel by itself."""
+    """Return the input of the baseline. Rows are flat but for gradients: "standardised" scales each pixel by itself."""
     prepared = task.preprocessing(rows) if baseline.rows == "preprocessed" else rows
     values = np.asarray(prepared, np.float64)
     return values if baseline.method == "gradients" else values.reshape(len(rows), -1)

@@ -1,6 +1,6 @@
-"""Reference lines that cost seconds: distances to the mean, to principal components, to neighbours, and of gradients.
+"""Reference lines that cost seconds: distance to the mean, error of principal components, nearest neighbours.
 
-They flatten samples of any shape, but for gradients, which need images. Nothing in them is random.
+They flatten samples of any shape, and nothing in them is random.
 """
 
 from __future__ import annotations
@@ -11,20 +11,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
 from sklearn.decomposition import PCA
 
-from tollad.images.gradients import oriented_gradients
 from tollad.methods.base import Comparator, Watched
 from tollad.methods.classical import product, squared_distances
 
 _Rows = NDArray[np.float64]
 # Number of samples whose distances to all training samples are held at once.
 _BLOCK = 256
-# Below it cells of the gradients are hardly larger than a pixel.
-_LEAST_SIDE = 16
-# Of gradients, whose mean square is 1: training images that are all alike have none.
-_LEAST_VARIANCE = 1e-12
 
 
 @dataclass(kw_only=True, eq=False)
@@ -107,32 +101,6 @@ class NearestNeighbours(_Line):
     def _nearest(self, block: _Rows, known: _Rows) -> _Rows:
         nearest = np.partition(squared_distances(block, known), self.n - 1, axis=1)[:, : self.n]
         return np.sqrt(np.sort(nearest, axis=1)).mean(1)
-
-
-@dataclass(kw_only=True, eq=False)
-class Gradients(_Line):
-    """Mahalanobis distance of the oriented gradients of an image, see `tollad.images.gradients`.
-
-    The covariance is shrunk as Ledoit and Wolf (2004) say. What scales the values of an image changes nothing.
-    """
-
-    title: ClassVar[str] = "Gradients"
-
-    def _fit(self, rows: _Rows, watched: Watched) -> None:
-        if rows.ndim != 4 or min(rows.shape[2:]) < _LEAST_SIDE:
-            raise ValueError(f"{self.title} takes images of 16 x 16 or more, not rows of shape {rows.shape[1:]}")
-        seen = _seen(rows)
-        mean = seen.mean(0)
-        variances, directions = np.linalg.eigh(ledoit_wolf(seen - mean, assume_centered=True)[0])
-        self._arrays = {"mean": mean, "axes": (directions / np.sqrt(np.maximum(variances, _LEAST_VARIANCE))).T}
-
-    def _score(self, rows: _Rows) -> _Rows:
-        distance: _Rows = np.linalg.norm(product(_seen(rows) - self._arrays["mean"], self._arrays["axes"]), axis=1)
-        return distance
-
-
-def _seen(images: _Rows) -> _Rows:
-    return oriented_gradients(images).reshape(len(images), -1).astype(np.float64)
 
 
 def _flat(rows: _Rows) -> _Rows:

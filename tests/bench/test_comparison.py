@@ -67,6 +67,23 @@ def test_a_conclusion_names_its_cells():
     ]
 
 
+def test_a_reduced_budget_is_not_blamed_for_a_published_value():
+    table = parse_table(
+        "small",
+        table_text(
+            "zero = { normal = 0 }",
+            '[[methods]]\nname = "DCAE"\ntrial = { recipe = "dcae" }\n[methods.published]\nzero = [80.0, 1.0]',
+        ).replace("arrhythmia", "mnist"),
+    )
+    item = table.repetition(table.methods[0], "zero", 0, budget="reduced")
+    measured = {**row(FOREST, "zero", 0.5), "identity": item.identity, "run": dataclasses.asdict(item)}
+
+    assert conclusions(collect(table, [measured])) == [
+        "DCAE (reduced budget, last step) does not reproduce the published value, and its budget is not made for that: "
+        "zero 50.0 (1 seed) for 80.0.",
+    ]
+
+
 def test_a_few_random_splits_conclude_nothing():
     splits = [row(method, "splits", 0.5, seed) for method in (FOREST, PCA) for seed in range(12)]
 

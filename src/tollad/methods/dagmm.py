@@ -101,8 +101,8 @@ class DAGMM(Neural):
     NOTE[DIFF] Image networks and their constants are those of GeoTrans's authors, whose experiments are the published
     columns; the paper itself has tables only.
 
-    NOTE[DIFF] The paper names no scaling. Rows of one's own are standardised, for columns may have any unit. The recipe of
-    Arrhythmia takes raw rows, by which its published F1 is reached; standardised rows are measured beside them.
+    NOTE[DIFF] The paper names no scaling. Rows of one's own are standardised, for columns may have any unit. The recipe
+    of Arrhythmia takes raw rows, by which its published F1 is reached; standardised rows are measured beside them.
 
     Parameters
     ----------

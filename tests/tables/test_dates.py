@@ -156,3 +156,21 @@ def test_typed_times_keep_their_zone(zoned):
 def test_a_column_of_an_older_model_takes_all_times_in_utc():
     column = replace(fit_one(BERLIN), zone=None)
     assert encode_one(column, BERLIN) == encode_one(column, ["2020-09-13 12:26:40"])
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_times_too_far_off_for_microseconds_are_refused(unit, zone):
+    """They would come back as other times: 2^60 seconds as 1970."""
+    for far in (2**60, -(2**62), 2**63 - 1):
+        times = pa.array([0, 10**6, far], pa.int64()).cast(pa.timestamp(unit, zone))
+        with pytest.raises(ValueError, match="row 2, column 't': the date is not in the years 1 to 9999"):
+            fit_columns(pa.table({"t": times}))
+
+
+@pytest.mark.parametrize(("unit", "seconds"), [("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)])
+def test_durations_of_any_length_are_seconds(unit, seconds):
+    lengths = [0, 1000, 2**60, -(2**62)]
+    table = pa.table({"t": pa.array(lengths, pa.int64()).cast(pa.duration(unit))})
+    encoded = encode(table, fit_columns(table))
+    np.testing.assert_allclose(encoded[:, 0], np.array(lengths) * seconds, rtol=1e-12)

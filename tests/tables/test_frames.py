@@ -14,6 +14,7 @@ from sklearn.base import clone
 
 import tollad.detector.fitting
 from tollad import TollDetector
+from tollad.tables.frames import as_rows, to_arrow
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
@@ -224,3 +225,11 @@ class TestFrames:
         assert_same_bits(make(steps=40).fit(people(), checkpoint=tmp_path / "c"), of_people, people())
         with pytest.raises(ValueError, match="other data or other parameters"):
             make(steps=40).fit(people(seed=1), checkpoint=tmp_path / "c")
+
+
+@pytest.mark.parametrize("values", [[1.5, True], [False, 7], [np.True_, 0.5, None]])
+def test_true_and_false_among_other_numbers_are_refused(values):
+    for given in (pd.DataFrame({"x": pd.Series(values, dtype=object)}), [{"x": value} for value in values]):
+        with pytest.raises(ValueError, match=r"column 'x' holds values of type bool.* and .*, which cannot be read"):
+            to_arrow(as_rows(given))
+    assert to_arrow(pd.DataFrame({"x": pd.Series([1.0, True, None], dtype=object)}))["x"].to_pylist() == [1, 1, None]

@@ -34,6 +34,15 @@ def test_a_kind_given_by_name_is_enforced():
     assert len(fit_one([f"s{i}" for i in range(50)], "category").levels) == 50
 
 
+@pytest.mark.parametrize("values", [["1.5", "TRUE", "2.5"], ["TRUE", "false", "7"], ["0", "TRUE", "-1e3"]])
+def test_true_and_false_among_other_numbers_are_no_numbers(values):
+    """They may be read as 1 and 0 beside these only, or where it is asked for."""
+    with fails(f"row {values.index('TRUE')}, column 'x': 'TRUE' is not a number", "category"):
+        fit_one(values)
+    assert fit_one(values, "number").kind == "number"
+    assert fit_one(["1", "TRUE", None, "0.0", "false"]).kind == "number"
+
+
 def test_unknown_names_and_kinds():
     with fails("'aeg'", "'age'"):
         fit_columns(table(age=[1], x=[1]), {"aeg": "number"})

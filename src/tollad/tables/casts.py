@@ -14,7 +14,10 @@ def to_float(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def to_timestamp(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
+    """Return times in microseconds; ArrowInvalid for those that are too far off for these."""
+    # An unsafe cast drops what is below a microsecond. It would also let seconds overflow in silence.
+    is_finer = getattr(column.type, "unit", None) == "ns"
+    return column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=not is_finer)
 
 
 def tried(read: Callable[[pa.ChunkedArray], pa.ChunkedArray], column: pa.ChunkedArray) -> pa.ChunkedArray | None:

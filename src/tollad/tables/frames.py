@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tollad.tables.schema import Column
 from tollad.warn import listed
@@ -148,8 +149,12 @@ def _to_array(name: str, series: Any) -> Any:
             return series.to_arrow()
         # from_pandas: a NaN among objects is a missing value and no float.
         array = pa.array(series.sparse.to_dense() if hasattr(series, "sparse") else series, from_pandas=True)
-        if pa.types.is_timestamp(array.type) and getattr(series, "dtype", array.type) == np.dtype(object):
+        if getattr(series, "dtype", np.dtype(object)) != np.dtype(object):
+            return array
+        if pa.types.is_timestamp(array.type):
             return _times(series, array)
+        if pa.types.is_floating(array.type) or pa.types.is_integer(array.type):
+            _refuse_truths(series, array)
         return array
     except (pa.ArrowException, OverflowError, TypeError) as error:
         types = {str(getattr(series, "dtype", "object"))}
@@ -160,6 +165,14 @@ def _to_array(name: str, series: Any) -> Any:
             f"({' '.join(str(error).split())}); make them all numbers, text or dates, as "
             f"frame[{name!r}].astype(str) does, or remove the column"
         ) from None
+
+
+def _refuse_truths(values: Any, numbers: pa.Array) -> None:
+    """Raise TypeError for True or False among Python objects that are other numbers than 0 and 1."""
+    if any(isinstance(value, (bool, np.bool_)) for value in values):
+        beside = pc.is_in(numbers.drop_null(), value_set=pa.array([0, 1], numbers.type))
+        if not pc.all(beside).as_py():
+            raise TypeError("True or False stands among other numbers than 0 and 1")
 
 
 def _times(values: Any, array: pa.Array) -> pa.Array:

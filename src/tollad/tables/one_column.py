@@ -113,6 +113,8 @@ class Survey:
         self._padded = ""  # a number that begins with 0, as in 01234
         self._n_rows = 0
         self._rounded = False
+        self._truth: tuple[str, str] | None = None  # the place and the text of the first true or false
+        self._is_binary = True  # whether all numbers so far are 0 or 1
         self._zone = ""
         self._offsets: list[float] = []  # the lowest and the highest, in minutes
         # By whether it has a zone: place of the first such time.
@@ -166,6 +168,7 @@ class Survey:
                 if kind == "number":
                     self._rounded = self._rounded or are_rounded(values, read)
                     self._padded = self._padded or _first_padded(values)
+                    self._look_for_truths(values, read.to_numpy(), where)
                 if kind == "date" and self._asked is None:
                     self._refuse_sentinels(values, read, where)
 
@@ -260,8 +263,20 @@ class Survey:
         else:
             self._numbers = None
 
+    def _look_for_truths(self, values: pa.ChunkedArray, numbers: NDArray[np.float64], where: Where) -> None:
+        """Note the first true or false among texts, and whether some number is neither 0 nor 1."""
+        if self._truth is None and values.type == TEXT:
+            row = pc.index(pc.match_substring_regex(values, "^(?i:true|false)$"), True).as_py()
+            if row >= 0:
+                self._truth = f"{where(row)}, column {self.name!r}", values[row].as_py()
+        if self._is_binary:
+            self._is_binary = bool(np.isin(numbers[~np.isnan(numbers)], (0, 1)).all())
+
     def _number(self) -> Column:
         """Return a column of numbers. Warn if they look like keys and not like measurements."""
+        if self._asked is None and self._truth is not None and not self._is_binary:
+            at, text = self._truth
+            raise slip(at, self.name, [text], "number")
         if self._rounded:
             warn_of_rounding(self.name, f"leave it out with {option(self.name, 'drop')}")
         if self._asked is None and self._numbers:

@@ -197,6 +197,8 @@ def read_values(
         values = read(column)
     except pa.ArrowInvalid:
         row = bisect_left(range(len(column)), True, key=lambda last: tried(read, column[: last + 1]) is None)
+        if natural_kind(column) == "date":
+            raise _far_off(name, where(row)) from None
         raise refusal(name, column, row, kind, where, choose=choose) from None
     if kind == "number" and pc.any(pc.is_inf(values)).as_py():
         row = pc.index(pc.is_inf(values), True).as_py()
@@ -209,12 +211,19 @@ def read_values(
         days = days_of(values)
         strange = np.flatnonzero((days < FIRST_DAY) | (days >= LAST_DAY + 1))
         if len(strange):
-            at = f"{where(int(strange[0]))}, column {name!r}"
-            raise ValueError(f"{at}: the date is not in the years 1 to 9999; correct it, or mark it as missing")
+            raise _far_off(name, where(int(strange[0])))
     return values
 
 
+def _far_off(name: str, place: str) -> ValueError:
+    return ValueError(
+        f"{place}, column {name!r}: the date is not in the years 1 to 9999; correct it, or mark it as missing"
+    )
+
+
 def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_duration(column.type) and column.type.unit in ("s", "ms"):
+        return pc.divide(to_float(column.cast(pa.int64())), 1.0 if column.type.unit == "s" else 1e3)
     if pa.types.is_time(column.type) or pa.types.is_duration(column.type):
         unit = pa.duration("us") if pa.types.is_duration(column.type) else pa.time64("us")
         return pc.divide(to_float(column.cast(unit, safe=False).cast(pa.int64())), 1e6)

@@ -99,6 +99,22 @@ def test_no_peak_of_a_long_series_is_lost(axes, tmp_path):
     assert line.max() == 99
 
 
+@pytest.mark.parametrize("n", [300, 20_000])
+def test_lines_break_where_steps_are_missing(axes, tmp_path, n):
+    given = scored(n)
+    given["scores"][:10] = np.nan
+    kept = np.r_[: n // 3, n // 2 : n]
+    given |= {name: given[name][kept] for name in ("series", "scores")}
+    plots.scored_series(**given, path=tmp_path / "p.png", time=kept.astype(float))
+    for panel, starts in zip(axes()[::2], (0, 10), strict=True):
+        x, y = panel.lines[0].get_data()
+        (between,) = np.flatnonzero(np.isnan(y) & (x > starts))
+        assert x[between] == n // 3 - 1
+        # Of a long line, only the ends of its pieces are drawn.
+        assert x[between] - x[between - 1] <= n // 1000
+        assert x[between + 1] - n // 2 <= n // 1000
+
+
 def test_dates_and_names_are_those_given(axes, tmp_path):
     time = np.datetime64("2024-01-01", "us") + np.arange(2000) * np.timedelta64(1, "h")
     plots.scored_series(**scored(), path=tmp_path / "p.png", time=time, time_name="cost $")

@@ -47,6 +47,12 @@ def test_parameters_of_the_windows_are_those_of_toll_detector() -> None:
     assert clone(SeriesDetector(window=9)).window == 9
 
 
+def test_a_causal_series_shorter_than_a_window_has_no_score_and_says_so() -> None:
+    detector = SeriesDetector(**SMALL, causal=True).fit(wave(200))
+    with pytest.warns(UserWarning, match="has 9 time steps, fewer than the window of 16 .* give the steps before"):
+        assert np.isnan(detector.anomaly_score(wave(9))).all()
+
+
 def test_a_window_like_none_before_is_far_from_the_nearest() -> None:
     """By default part of the score is how far a window is from the nearest that was learnt."""
     detector = SeriesDetector(**SMALL).fit(wave(400))

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _MOST_PANELS, _MOST_POINTS = 4, 4000
 # Width of the number above an alarm, as a share of the width of the picture and of its close-up.
 _ROOM, _ROOM_CLOSE = 0.025, 0.1
+# A step this many times as long as the usual one leaves a gap.
+_GAP = 1.5
 # Letters of full size that fit beside a panel.
 _LETTERS_BESIDE = 12
 # Opacity of an alarm in the column that caused it, and in others.
@@ -108,7 +110,7 @@ def scored_series(
                     alpha = _CAUSE if name is None or cause is None or cause == name else _ELSEWHERE
                     # The edge keeps an alarm visible that is narrower than a pixel.
                     axes.axvspan(at[begin], at[end - 1], color=ANOMALY, alpha=alpha, linewidth=0.8)
-            axes.plot(*_thinned(at[view], line[view]), color=NORMAL, linewidth=0.8)
+            axes.plot(*_thinned(*_broken(at[view], line[view])), color=NORMAL, linewidth=0.8)
             axes.set_xlim(at[view][0], at[view][-1])
             axes.spines[["top", "right"]].set_visible(False)
         moves = len(limits) and limits.min() < limits.max()
@@ -157,7 +159,7 @@ def _few_dates(axis: Axis) -> None:
     from matplotlib import dates
 
     typed: Any = dates  # it has no annotations
-    locator = typed.AutoDateLocator(minticks=2, maxticks=4)
+    locator = typed.AutoDateLocator(minticks=2, maxticks=5)
     axis.set_major_locator(locator)
     axis.set_major_formatter(typed.ConciseDateFormatter(locator))
 
@@ -187,10 +189,25 @@ def _number_events(
             axes.annotate(str(number), place, xycoords=("data", "axes fraction"), color=ANOMALY, **above)
 
 
+def _broken(x: NDArray[Any], y: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return a line that is broken, by a NaN, where time steps are missing."""
+    apart = np.diff(x).astype(np.float64)
+    after = 1 + np.flatnonzero(apart > _GAP * np.median(apart)) if len(apart) else np.empty(0, np.int64)
+    return np.insert(x, after, x[after - 1]), np.insert(y, after, np.nan)
+
+
 def _thinned(x: NDArray[Any], y: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return the visible points of a line: the lowest and the highest of each piece of it."""
+    """Return the visible points of a line: the lowest and the highest of each piece of it, and where it breaks."""
     if len(x) <= _MOST_POINTS:
         return x, y
+    missing = np.isnan(y)
+    breaks = np.flatnonzero(missing[1:] & ~missing[:-1]) + 1
     pieces = np.array_split(np.arange(len(x)), _MOST_POINTS // 2)
-    seen = np.unique([place for piece in pieces for place in (piece[y[piece].argmin()], piece[y[piece].argmax()])])
+    ends = [
+        place
+        for piece in pieces
+        if not missing[piece].all()
+        for place in (piece[np.nanargmin(y[piece])], piece[np.nanargmax(y[piece])])
+    ]
+    seen = np.unique([*ends, *breaks])
     return x[seen], y[seen]

@@ -149,12 +149,16 @@ def check_ended(model: SeriesModel, pipelines: Sequence[Pipeline], path: str) ->
         missing.add(pipeline.gap_filler.missing)
     missing.report(path, model.columns)
     longest = max((pipeline.stream.longest for pipeline in pipelines), default=0)
-    if longest < model.window and not model.causal:
+    if longest < model.window:
         where = " in a row" if model.gaps or len(pipelines) > 1 else ""
-        raise ValueError(
+        short = (
             f"{path}: has {longest} time steps{where}, fewer than the window of {model.window} that the model was "
-            "fitted with; give a longer series"
+            "fitted with"
         )
+        if not model.causal:
+            raise ValueError(f"{short}; give a longer series")
+        warn(f"{short}, so no step has a score; give the steps before them, too")
+        return
     short = sum(pipeline.stream.longest < model.window for pipeline in pipelines)
     if short and len(pipelines) > 1:
         warn(

@@ -14,6 +14,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Most modules of what is installed are never imported: Python compiles the others when they are.
+QUICKLY := --quiet --no-compile
 
 .PHONY: demo quick test test-slow test-data lint hooks docs benchmark-tables benchmark-series benchmark-images benchmark-speed benchmark-large clean
 
@@ -81,12 +83,12 @@ $(VENV)/demo.stamp: pyproject.toml constraints.txt
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install $(QUICKLY) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 $(VENV)/docs.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/pip install $(QUICKLY) --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
 $(VENV)/benchmark.stamp: pyproject.toml constraints.txt

@@ -151,13 +151,13 @@ def check_ended(model: SeriesModel, pipelines: Sequence[Pipeline], path: str) ->
     longest = max((pipeline.stream.longest for pipeline in pipelines), default=0)
     if longest < model.window:
         where = " in a row" if model.gaps or len(pipelines) > 1 else ""
-        short = (
+        said = (
             f"{path}: has {longest} time steps{where}, fewer than the window of {model.window} that the model was "
             "fitted with"
         )
         if not model.causal:
-            raise ValueError(f"{short}; give a longer series")
-        warn(f"{short}, so no step has a score; give the steps before them, too")
+            raise ValueError(f"{said}; give a longer series")
+        warn(f"{said}, so no step has a score; give the steps before them, too")
         return
     short = sum(pipeline.stream.longest < model.window for pipeline in pipelines)
     if short and len(pipelines) > 1:

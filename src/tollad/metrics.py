@@ -63,6 +63,11 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the precision-recall curve as a sum over thresholds, in [0, 1].
 
     Parameters and errors as in `auroc`.
+
+    Examples
+    --------
+    >>> average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    0.8333333333333333
     """
     return float(average_precision_score(_both(labels), scores))
 
@@ -80,6 +85,11 @@ def f1(labels: ArrayLike, alarms: ArrayLike) -> float:
     ------
     ValueError
         If only one label occurs, a label or an alarm is neither 0 nor 1, or there are more of one than of the other.
+
+    Examples
+    --------
+    >>> f1([0, 0, 1, 1], [False, False, True, True]), f1([0, 1, 1], [True, True, False])
+    (1.0, 0.5)
     """
     return float(f1_score(_both(labels), _alarms(alarms), zero_division=0.0))
 
@@ -137,6 +147,11 @@ def false_alarm_rate(labels: ArrayLike, alarms: ArrayLike) -> float:
     ------
     ValueError
         If no row is normal, a label or an alarm is neither 0 nor 1, or there are more of one than of the other.
+
+    Examples
+    --------
+    >>> false_alarm_rate([0, 0, 0, 0, 1], [True, False, False, False, True])
+    0.25
     """
     normal, called = _checked(labels) == 0, _alarms(alarms)
     check_consistent_length(normal, called)

@@ -99,7 +99,13 @@ def pixels(images: NDArray[np.float32]) -> Seen:
 
 @represents(head="nearest", least_side=16, cells=(8, 8, 8))
 def gradients(images: NDArray[np.float32]) -> Seen:
-    """Oriented gradients of 8 x 8 cells, see `tollad.images.gradients`: for small grey images."""
+    """Oriented gradients of 8 x 8 cells, see `tollad.images.gradients`: for small grey images.
+
+    Examples
+    --------
+    >>> gradients(np.zeros((3, 1, 28, 28), np.float32)).whole["gradients"].shape
+    (3, 512)
+    """
     return Seen({"gradients": oriented_gradients(images).reshape(len(images), -1)}, {})
 
 

@@ -136,6 +136,12 @@ def mlp(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (25
     latent_dim : int
     hidden : sequence of int
         Widths from the input towards the latent; the decoder mirrors them. May be empty: a linear autoencoder.
+
+    Examples
+    --------
+    >>> x_hat, z = mlp((5,), latent_dim=2, hidden=(8,))(torch.zeros(3, 5))
+    >>> x_hat.shape, z.shape
+    (torch.Size([3, 5]), torch.Size([3, 2]))
     """
     return _dense(_need_axes(input_shape, 1, "mlp"), latent_dim, hidden, nn.BatchNorm1d)
 
@@ -228,6 +234,12 @@ def conv(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (3
     hidden : sequence of int
         Channels after each halving of height and width; the decoder mirrors them. At least one; each needs another
         factor of 2 in the smaller side.
+
+    Examples
+    --------
+    >>> x_hat, z = conv((1, 9, 12), latent_dim=2, hidden=(4, 8))(torch.zeros(3, 1, 9, 12))
+    >>> x_hat.shape, z.shape
+    (torch.Size([3, 1, 9, 12]), torch.Size([3, 2]))
     """
     return _strided(_need_axes(input_shape, 3, "conv"), latent_dim, hidden, "conv")
 
@@ -242,6 +254,12 @@ def conv1d(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = 
     latent_dim : int
     hidden : sequence of int
         Channels after each halving of the window, as in `conv`.
+
+    Examples
+    --------
+    >>> x_hat, z = conv1d((2, 16), latent_dim=3, hidden=(4, 8))(torch.zeros(5, 2, 16))
+    >>> x_hat.shape, z.shape
+    (torch.Size([5, 2, 16]), torch.Size([5, 3]))
     """
     return _strided(_need_axes(input_shape, 2, "conv1d"), latent_dim, hidden, "conv1d")
 

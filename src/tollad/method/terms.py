@@ -71,6 +71,12 @@ def l2(x: Tensor, x_hat: Tensor, *, batch_dims: int = 1) -> Tensor:
     -------
     Tensor, (batch...)
         One non-negative value a sample, in the units of `x`: neither squared nor divided by the number of values.
+
+    Examples
+    --------
+    >>> x, x_hat = torch.zeros(1, 2), torch.tensor([[3.0, 4.0]])
+    >>> l2(x, x_hat), squared_l2(x, x_hat), l1(x, x_hat)
+    (tensor([5.]), tensor([25.]), tensor([7.]))
     """
     return torch.linalg.vector_norm(x_hat - x, 2, dim=_value_axes(x, batch_dims))
 
@@ -100,6 +106,12 @@ def latent_l2(z: Tensor) -> Tensor:
     -------
     Tensor, (batch...)
         One non-negative value a sample.
+
+    Examples
+    --------
+    >>> z = torch.tensor([[3.0, -4.0]])
+    >>> latent_l2(z), latent_l1(z), latent_linf(z), latent_squared_l2(z)
+    (tensor([5.]), tensor([7.]), tensor([4.]), tensor([25.]))
     """
     return torch.linalg.vector_norm(z, 2, dim=-1)
 

@@ -47,6 +47,14 @@ class OCSVM(Comparator):
     gamma : float, optional
         Of k(x, y) = exp(-gamma ||x - y||^2); by default 1 / (d * variance of all values), which needs no label. For the
         published numbers, it was chosen on labelled test images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(50, 2))
+    >>> near, far = OCSVM().fit(X).anomaly_score(np.array([[0.0, 0.0], [9.0, 9.0]]))
+    >>> bool(near < far)
+    True
     """
 
     scale: str = "none"
@@ -95,6 +103,12 @@ class KDE(Comparator):
           one: a bandwidth chosen by likelihood is far better on MNIST.
     bandwidths : tuple of float
         The candidates of "likelihood"; by default 2^-4.5, 2^-4, ..., 2^5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> KDE(bandwidth=1.0).fit(np.zeros((5, 1))).anomaly_score(np.array([[0.0], [2.0]])).round(3)
+    array([0.919, 2.919])
     """
 
     scale: str = "none"
@@ -156,6 +170,14 @@ class IsolationForest(Comparator):
     n_trees : int
     n_rows : int
         Rows of a tree; all rows if there are fewer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(50, 2))
+    >>> near, far = IsolationForest(n_trees=20).fit(X).anomaly_score(np.array([[0.0, 0.0], [9.0, 9.0]]))
+    >>> bool(near < far)
+    True
     """
 
     scale: str = "none"

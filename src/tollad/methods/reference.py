@@ -54,6 +54,12 @@ class PrincipalComponents(_Line):
     ----------
     n : int, default 16
         Number of components, below the numbers of training samples and of values in a sample.
+
+    Examples
+    --------
+    >>> X = np.outer(np.arange(5.0), [1.0, 1.0, 0.0])
+    >>> PrincipalComponents(n=1).fit(X).anomaly_score(np.array([[2.0, 2.0, 0.0], [2.0, 2.0, 3.0]])).round(3)
+    array([0., 3.])
     """
 
     n: int = 16
@@ -83,6 +89,12 @@ class NearestNeighbours(_Line):
     ----------
     n : int, default 5
         Number of neighbours, below the number of training samples.
+
+    Examples
+    --------
+    >>> X = np.array([[0.0], [1.0], [2.0]])
+    >>> NearestNeighbours(n=2).fit(X).anomaly_score(np.array([[1.0], [9.0]]))
+    array([0.5, 7.5])
     """
 
     n: int = 5

@@ -119,6 +119,12 @@ def at_false_stretches(labels: ArrayLike, scores: ArrayLike, per_1000: float = 1
     Notes
     -----
     The threshold is chosen with the labels, so it serves to compare rankings only: no user could have set it.
+
+    Examples
+    --------
+    >>> found = at_false_stretches([0, 0, 1, 1, 0, 0], [0.1, 0.2, 0.9, 0.3, 0.2, 0.1])
+    >>> found.n_hit, found.n_false_stretches
+    (1, 0)
     """
     values = np.asarray(scores, np.float64)
     best = event_measures(labels, np.zeros(len(values), np.bool_))

@@ -72,6 +72,11 @@ def window_starts(n_steps: int, window: int, stride: int = 1) -> NDArray[np.int6
     ------
     TypeError, ValueError
         As `windows`.
+
+    Examples
+    --------
+    >>> window_starts(10, window=4, stride=4)
+    array([0, 4, 6])
     """
     check_window(window, stride)
     last = n_steps - window

@@ -56,6 +56,12 @@ class Column:
     cycles : tuple of {"hour", "weekday", "day of year"}
         For a date: the hour if some time is not midnight, the weekday if the values span a week, and the day of the
         year if they span a year.
+
+    Examples
+    --------
+    >>> column = Column("city", "category", ("Bonn", "Oslo"), (2, 1))
+    >>> Column.from_json(column.to_json()) == column
+    True
     """
 
     name: str

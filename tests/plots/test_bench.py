@@ -13,7 +13,7 @@ from tollad.bench.report import collect
 from tollad.bench.spec import Run
 from tollad.bench.tables import parse_table, read_table
 from tollad.plots import bench as figures
-from tollad.plots.bench import draw_by_beta, draw_collapse, draw_curves, draw_report
+from tollad.plots.bench import draw_by_beta, draw_collapse_effect, draw_curves, draw_report
 
 pytest.importorskip("matplotlib")
 
@@ -85,7 +85,7 @@ def test_the_term_in_other_methods_is_drawn_as_differences_seed_by_seed(tmp_path
     with_it = [trial_row("MemAE, beta 1", seed, value) for seed, value in ((1, 0.7), (0, 0.52))]
     alone = [trial_row("Deep SVDD, beta 1", seed, 0.9) for seed in range(3)]
 
-    draw_collapse([TABLE, COLLAPSE], [*without, *with_it, *alone], tmp_path / "collapse.png")
+    draw_collapse_effect([TABLE, COLLAPSE], [*without, *with_it, *alone], tmp_path / "collapse.png")
 
     assert is_picture(tmp_path / "collapse.png")
     (axes,) = figures_drawn[0].axes
@@ -96,7 +96,7 @@ def test_the_term_in_other_methods_is_drawn_as_differences_seed_by_seed(tmp_path
     mean = next(line for line in axes.get_lines() if line.get_marker() == "s")
     assert mean.get_ydata() == pytest.approx([6])
     with pytest.raises(ValueError, match="no method is measured with and without the collapse term"):
-        draw_collapse([COLLAPSE], without, tmp_path / "nothing.png")
+        draw_collapse_effect([COLLAPSE], without, tmp_path / "nothing.png")
 
 
 def labels(axes):

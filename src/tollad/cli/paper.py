@@ -267,10 +267,10 @@ def plot(what: str, output: str | None, table: str | None, normal: tuple[str, ..
         return
     from tollad.bench.results import Results
     from tollad.bench.tables import names, read_table
-    from tollad.plots.bench import draw_by_beta, draw_collapse, draw_curves
+    from tollad.plots.bench import draw_by_beta, draw_collapse_effect, draw_curves
 
     if what == "collapse":
-        draw_collapse(map(read_table, names()), Results(folder), path)
+        draw_collapse_effect(map(read_table, names()), Results(folder), path)
         return
     if what == "curves" and table is None:
         raise click.UsageError("--table is missing: whose curves to draw.")

@@ -183,7 +183,7 @@ class Model:
         if record.feature_names is not None:
             validation.check_names(record.feature_names, shape[0])
         if record.columns is not None:
-            validation.check_columns(record.columns, shape[0])
+            validation.check_kept_columns(record.columns, shape[0])
         columns = None if record.columns is None else encoding(record.columns)
         decision = Decision(
             metadata["offset"], _threshold_rule(metadata), arrays["training_scores"], arrays.get("calibration_scores")

@@ -33,7 +33,7 @@ def check_names(names: object, n_columns: int) -> None:
         raise ValueError(f"no names of the {n_columns} columns of the rows")
 
 
-def check_columns(columns: Sequence[Column], n_columns: int) -> None:
+def check_kept_columns(columns: Sequence[Column], n_columns: int) -> None:
     """Raise ValueError unless columns are valid: other modules rely on types and lengths of their fields."""
     check_names([column.name for column in columns], n_columns)
     for column in columns:

@@ -116,7 +116,7 @@ class Whitening:
 
 
 @dataclass(frozen=True)
-class LedoitWolf:
+class LedoitWolfHead:
     """The Mahalanobis distance from the mean of good rows, divided by sqrt(d): about 1 for good rows. No training."""
 
     whitening: Whitening
@@ -143,7 +143,7 @@ class LedoitWolf:
 
 
 @dataclass(frozen=True)
-class Nearest:
+class NearestHead:
     """The mean distance to the 5 nearest good rows after whitening with a ridge: for good rows of several kinds.
 
     At most 10,000 rows are kept.
@@ -193,7 +193,7 @@ class Nearest:
 
 
 @dataclass(frozen=True)
-class Collapse:
+class CollapseHead:
     """The score of a `tollad.TollDetector` on whitened rows, or on pixels."""
 
     whitening: Whitening | None
@@ -238,7 +238,7 @@ class Collapse:
         return cls(Whitening.from_arrays(rest) if rest else None, detector)
 
 
-HEADS: dict[str, Any] = {"ledoit_wolf": LedoitWolf, "nearest": Nearest, "collapse": Collapse}
+HEADS: dict[str, Any] = {"ledoit_wolf": LedoitWolfHead, "nearest": NearestHead, "collapse": CollapseHead}
 
 
 def _blocks(rows: NDArray[Any], size: int) -> Iterator[tuple[slice, Floats]]:

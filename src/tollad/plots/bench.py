@@ -200,7 +200,7 @@ def draw_curves(
     _save(figure, axes, table.title, path)
 
 
-def draw_collapse(tables: Iterable[Table], rows: Iterable[Row], path: str | os.PathLike[str]) -> None:
+def draw_collapse_effect(tables: Iterable[Table], rows: Iterable[Row], path: str | os.PathLike[str]) -> None:
     """Draw what the collapse term changes in the losses of other methods, a panel for each cell of the tables.
 
     The vertical axis is the change of the metric at the last step against beta = 0: small dots are seeds, large ones

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tollad.calibration import Decision
 from tollad.images import gradients
-from tollad.images.heads import N_NEIGHBOURS, Collapse, LedoitWolf, Nearest, Whitening
+from tollad.images.heads import N_NEIGHBOURS, CollapseHead, LedoitWolfHead, NearestHead, Whitening
 from tollad.images.levels import Whole, enlarged
 from tollad.io.files import atomic_write
 from tollad.io.source import Source
@@ -148,12 +148,12 @@ def _difference(graph: Graph, bordered: str, along: int, other: int) -> str:
 def _head(graph: Graph, head: Any, rows: str) -> tuple[str, str | None]:
     """Return the score of each row, (n,), and the share of each number in it, (n, d), or None."""
     values = graph.cast(rows, TensorProto.DOUBLE)
-    if isinstance(head, LedoitWolf):
+    if isinstance(head, LedoitWolfHead):
         score, parts = _shares(graph, _whitened(graph, head.whitening, values), axis=1)
         return score, parts
-    if isinstance(head, Nearest):
+    if isinstance(head, NearestHead):
         return _nearest(graph, head, _whitened(graph, head.whitening, values))
-    assert isinstance(head, Collapse)
+    assert isinstance(head, CollapseHead)
     assert head.whitening is not None
     given = _whitened(graph, head.whitening, values)
     given = graph("Mul", given, graph.constant(math.sqrt(len(head.whitening.mean))))
@@ -179,7 +179,7 @@ def _shares(graph: Graph, rows: str, *, axis: int) -> tuple[str, str]:
     return graph("Squeeze", length, graph.axes(axis)), parts
 
 
-def _nearest(graph: Graph, head: Nearest, rows: str) -> tuple[str, str]:
+def _nearest(graph: Graph, head: NearestHead, rows: str) -> tuple[str, str]:
     kept: NDArray[np.float32] = head.rows
     good = graph.constant(kept, np.float32)
     products = graph("Gemm", graph.cast(rows, TensorProto.FLOAT), good, transB=1)

@@ -30,6 +30,9 @@ ENDINGS = (
 )
 # Only these readers of Pillow may open a file: some others start other programs.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "AVIF", "JPEG2000")
+
+# Damaged content makes the decoders of Pillow raise nearly anything.
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, RuntimeError, struct.error, zlib.error)
 _GREY, _GREY_16 = ("1", "L", "LA"), ("I", "I;16", "I;16B", "I;16L")
 _FLOAT = "F"
 _COLOUR = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
@@ -139,8 +142,7 @@ def using(path: str, use: Callable[[Image], T]) -> T:
         raise ValueError(f"{path}: has too many pixels to be read safely; cut it into tiles") from None
     except OutOfRangeError as error:
         raise ValueError(f"{path}: {error}; scale it, or save it as an 8- or 16-bit PNG") from None
-    # Damaged content makes the decoders of Pillow raise nearly anything.
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error) as error:
+    except _DAMAGED as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise OSError(f"{path}: cannot be read ({error.strerror})") from error
         reason = " ".join(str(error).split())

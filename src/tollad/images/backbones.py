@@ -86,8 +86,6 @@ class EfficientNetLite2(nn.Module):
         If weights are missing or of another shape.
     """
 
-    n_blocks = sum(stage[0] for stage in _STAGES)
-
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.stem = _Convolution(3, _STEM, 3, 2, clip=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tollad.tables.casts import TEXT, to_float, to_timestamp, tried
+from tollad.tables.categories import fit_category
 from tollad.tables.frames import is_nameless
 from tollad.tables.keys import (
     ENOUGH,
@@ -27,7 +27,7 @@ from tollad.tables.keys import (
     warn_of_left_out_key,
     warn_of_rounding,
 )
-from tollad.tables.schema import AS_WRITTEN, MAX_LEVELS, Column, Where, category_column, date_column
+from tollad.tables.schema import AS_WRITTEN, MAX_LEVELS, Column, Where, date_column
 from tollad.tables.times import days_of, has_zone, offsets, zone_of_type
 from tollad.tables.values import (
     DATE,
@@ -48,10 +48,8 @@ from tollad.tables.values import (
 from tollad.tables.written import refused_as_written
 from tollad.warn import warn
 
-# If this share of `ENOUGH` or more values is of one kind, the others are taken for slips. If this share of the texts is
-# distinct, the column is taken for an identifier.
+# If this share of `ENOUGH` or more values is of one kind, the others are taken for slips.
 _NEARLY = 0.95
-_MOSTLY_DISTINCT = 0.9
 # If there are more distinct numbers than a category may have levels, this smaller share is enough, since codes repeat.
 _MOSTLY = 0.5
 # At most this many values of a column of a large file are kept to tell whether it is a key.
@@ -192,7 +190,7 @@ class Survey:
             for level, count in self._counts.items():
                 lower = None if level is None else level.lower()
                 counts[lower if lower in ("true", "false") else level] += count
-            return _fit_category(self.name, +counts, None if self._by_type else self._asked)
+            return fit_category(self.name, +counts, None if self._by_type else self._asked)
         if kind in self._refusals:
             raise self._refusals[kind]
         if kind == "number":
@@ -358,28 +356,3 @@ def _first_padded(values: pa.ChunkedArray) -> str:
         return ""
     row = pc.index(pc.match_substring_regex(values, "^0[0-9]{2,}$"), True).as_py()
     return values[row].as_py() if row >= 0 else ""
-
-
-def _warn_of_equal_levels(name: str, levels: Iterable[str | None]) -> None:
-    """Warn of levels that differ only in upper and lower case, or in spaces."""
-    seen: dict[str, str] = {}
-    for level in levels:
-        if level is not None and (other := seen.setdefault(" ".join(level.casefold().split()), level)) != level:
-            warn(
-                f"column {name!r} holds {other!r} and {level!r}, which differ only in upper and lower case or in "
-                "spaces; they are learnt as different categories, so write them alike if they are the same"
-            )
-            return
-
-
-def _fit_category(name: str, counts: Mapping[str | None, int], asked: str | None) -> Column:
-    n_values = sum(count for level, count in counts.items() if level is not None)
-    n_levels = len(counts) - (None in counts)
-    if asked is None and n_values >= ENOUGH and n_levels > _MOSTLY_DISTINCT * n_values:
-        every = "every row" if n_levels == n_values else f"nearly every row ({n_levels:,} of {n_values:,} are distinct)"
-        raise ValueError(
-            f"column {name!r} holds another text in {every}, as an identifier does; drop it with "
-            f"{option(name, 'drop')}, or keep it as a category with {option(name, 'category')}"
-        )
-    _warn_of_equal_levels(name, counts)
-    return category_column(name, counts)

@@ -1,0 +1,64 @@
+"""Categories: the levels of a column, and refusals and warnings about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tollad.tables.keys import ENOUGH
+from tollad.tables.schema import Column, category_column
+from tollad.tables.values import option
+from tollad.warn import warn
+
+# If a larger share of the texts is distinct, the column is taken for an identifier.
+_MOSTLY_DISTINCT = 0.9
+
+
+def fit_category(name: str, counts: Mapping[str | None, int], asked: str | None) -> Column:
+    """Return a category with its levels.
+
+    Parameters
+    ----------
+    name : str
+        Of the column.
+    counts : mapping of (str or None) to int
+        How often each level occurs; None is a missing value.
+    asked : str or None
+        The kind that the user gave, if any.
+
+    Raises
+    ------
+    ValueError
+        If no kind was given, and of 20 values or more over 90 % are distinct, as in an identifier.
+
+    Warns
+    -----
+    UserWarning
+        If two levels differ only in upper and lower case, or in spaces.
+
+    Examples
+    --------
+    >>> fit_category("city", {"Oslo": 1, "Bonn": 2}, asked=None).levels
+    ('Bonn', 'Oslo')
+    """
+    n_values = sum(count for level, count in counts.items() if level is not None)
+    n_levels = len(counts) - (None in counts)
+    if asked is None and n_values >= ENOUGH and n_levels > _MOSTLY_DISTINCT * n_values:
+        every = "every row" if n_levels == n_values else f"nearly every row ({n_levels:,} of {n_values:,} are distinct)"
+        raise ValueError(
+            f"column {name!r} holds another text in {every}, as an identifier does; drop it with "
+            f"{option(name, 'drop')}, or keep it as a category with {option(name, 'category')}"
+        )
+    _warn_of_equal_levels(name, counts)
+    return category_column(name, counts)
+
+
+def _warn_of_equal_levels(name: str, levels: Iterable[str | None]) -> None:
+    """Warn of levels that differ only in upper and lower case, or in spaces."""
+    seen: dict[str, str] = {}
+    for level in levels:
+        if level is not None and (other := seen.setdefault(" ".join(level.casefold().split()), level)) != level:
+            warn(
+                f"column {name!r} holds {other!r} and {level!r}, which differ only in upper and lower case or in "
+                "spaces; they are learnt as different categories, so write them alike if they are the same"
+            )
+            return

@@ -84,6 +84,17 @@ def test_a_row_has_the_same_bits_in_any_company(kind, tmp_path):
         np.testing.assert_array_equal(runtime.score(rows[start:stop])["anomaly_score"], whole[start:stop])
 
 
+def test_many_kept_rows_are_searched_in_blocks(tmp_path):
+    """Their number is no multiple of a block, and some are there twice."""
+    rows = np.concatenate([table(701), table(40)])
+    detector = TollDetector(steps=5, hidden=(8,), random_state=0).fit(rows)
+    runtime = exported(detector, tmp_path)
+    some = np.concatenate([table(90, seed=1), rows[:60], 30 * table(9, seed=2)])
+    assert_same_answers(runtime, detector, some)
+    alone = [runtime.score(row[None])["anomaly_score"][0] for row in some[70:110]]
+    np.testing.assert_array_equal(runtime.score(some)["anomaly_score"][70:110], alone)
+
+
 def mixed(seed: int, n: int = 120) -> pd.DataFrame:
     """A frame of people with a category of many levels, some of them new, and an hour."""
     rng = np.random.default_rng(seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from tollad import TollDetector
 from tollad.tables import features
 from tollad.tables import large as stored
 from tollad.tables.features import fit_features
-from tollad.tables.large import LargeRows
+from tollad.tables.large import LargeRows, as_large
 from tollad.training import scoring
 
 
@@ -152,3 +153,22 @@ def test_it_is_a_detector_like_any_other(tmp_path):
     detector = TollDetector(steps=20, n_members=2, random_state=0).fit(mapped(tmp_path, table(100)))
     detector.save(tmp_path / "m")
     assert_same_bits(TollDetector.load(tmp_path / "m"), detector, table(100))
+
+
+class TestFilesThatChange:
+    """The file of a memory-mapped array, of a table or of images, changes while it is used."""
+
+    @pytest.mark.parametrize("change", [lambda path: path.write_bytes(b""), lambda path: os.utime(path, (1, 1))])
+    def test_are_refused_beyond_memory(self, change, tmp_path):
+        rows = as_large(X := mapped(tmp_path, table(100)), X)
+        assert isinstance(rows, LargeRows)
+        change(tmp_path / "rows.npy")
+        with pytest.raises(ValueError, match=r"rows\.npy: changed while it was read; read it when nothing writes"):
+            rows[5:7]
+
+    def test_do_not_matter_in_memory(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(stored, "IN_MEMORY_BYTES", 1 << 20)
+        images = np.random.default_rng(0).random((20, 6, 6))
+        kept = stored.settled(mapped(tmp_path, images))
+        (tmp_path / "rows.npy").write_bytes(b"")
+        np.testing.assert_array_equal(kept, images)

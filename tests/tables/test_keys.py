@@ -15,8 +15,10 @@ from tollad.io.dialect import Dialect
 from tollad.io.inputs import read_rows
 from tollad.io.sources import open_table
 from tollad.io.training import read_training_rows
+from tollad.tables import keys
 from tollad.tables.frames import to_arrow
 from tollad.tables.keys import look_like_days, looks_like_key, time_unit
+from tollad.tables.one_column import Survey
 from tollad.tables.survey import fit_columns
 
 SHUFFLED = np.random.default_rng(0).permutation(60)
@@ -223,3 +225,30 @@ def test_numbers_that_begin_with_zero_are_warned_of():
     with pytest.warns(UserWarning, match=said):
         assert fit_columns(pa.table({"zip": ["99999", "01234", "33333"] * 20}))[0].kind == "number"
     fit_columns(pa.table({"month": ["01", "02", "12", "0", "0.50"] * 20}))
+
+
+class TestColumnsOfLargeFiles:
+    """Only a sample of their numbers is kept; it is a sample of all rows, not of the first ones."""
+
+    @staticmethod
+    def survey(name, numbers, monkeypatch):
+        monkeypatch.setattr(keys, "_MOST_KEPT", 100)
+        survey = Survey(name)
+        for block in np.array_split(numbers, 7):
+            survey.add(pa.chunked_array([block]), lambda row: f"row {row}")
+        return survey.column()
+
+    IDS = 10_000_000 + np.random.default_rng(5).permutation(80_000)[:2000]
+
+    def test_random_keys_are_warned_of(self, monkeypatch):
+        with pytest.warns(UserWarning, match=KEY):
+            assert self.survey("count", self.IDS, monkeypatch).kind == "number"
+
+    def test_named_keys_are_left_out(self, monkeypatch):
+        with pytest.warns(UserWarning, match="is a key by its name"):
+            assert self.survey("customer_id", self.IDS, monkeypatch).kind == "drop"
+
+    @pytest.mark.parametrize("name", ["count", "customer_id"])
+    def test_numbers_that_repeat_only_in_the_last_rows_are_no_keys(self, name, monkeypatch):
+        numbers = np.concatenate([self.IDS, self.IDS[:1500]])
+        assert self.survey(name, numbers, monkeypatch).kind == "number"

@@ -29,9 +29,12 @@ def floats_of(images: ArrayLike) -> NDArray[np.float32]:
         return np.divide(array, 255, dtype=np.float32)
     if array.dtype.kind != "f":
         raise TypeError(f"images are uint8, or floats from 0 to 1, not {array.dtype}")
+    # Copied before it is looked at: another program may change a memory-mapped file meanwhile.
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
     for number, image in enumerate(array):
         least, most = image.min(), image.max()
         if not (least >= 0 and most <= 1):  # NaN compares as neither
             what = "holds NaN" if np.isnan(image).any() else f"has values from {least:g} to {most:g}"
             raise ValueError(f"image {number + 1} {what}, and floats go from 0 to 1; divide by the largest value")
-    return array.astype(np.float32)
+    return array

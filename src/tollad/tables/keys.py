@@ -17,6 +17,7 @@ from tollad.warn import warn
 
 # Fewer values than this may look like a key by chance.
 ENOUGH = 20
+_MOST_KEPT = 100_000
 # A column is named like a key by its last word, by its first word, or by its whole name.
 _LAST = {"id", "uid", "uuid", "guid", "pk", "key", "nr", "no", "idx", "rowid"}
 _FIRST = {"id", "uuid", "guid", "pk"}
@@ -87,26 +88,78 @@ def time_unit(numbers: NDArray[Any]) -> str | None:
 
 
 def looks_like_key(values: NDArray[Any]) -> bool:
-    """Return whether numbers look like row numbers or keys, which say nothing about a new row.
-
-    There are 20 or more, all whole and different, none missing. Besides, they rise or fall from row to row, or fill at
-    least half of their range, or all have the same number of digits, six or more.
+    """Return whether numbers look like row numbers or keys, which say nothing about a new row, see `KeySample`.
 
     Examples
     --------
     >>> looks_like_key(np.arange(100.0)), looks_like_key(np.arange(100) % 50)
     (True, False)
     """
-    if len(values) < ENOUGH or not are_whole(values):
-        return False
-    steps = np.diff(values.astype(np.float64))
-    if (steps > 0).all() or (steps < 0).all():
-        return True
-    ordered = np.sort(values).astype(np.float64)
-    if (np.diff(ordered) == 0).any():
-        return False
-    dense = ordered[-1] - ordered[0] < 2 * len(values)
-    return bool(dense or (ordered[0] >= 1e5 and len(str(int(ordered[0]))) == len(str(int(ordered[-1])))))
+    sample = KeySample()
+    return sample.add(values) and sample.looks_like_key()
+
+
+class KeySample:
+    """Numbers of a column of any length, by which it looks like row numbers or keys or not.
+
+    Keys are 20 or more, all whole and different. Besides, they rise or fall from row to row, or fill at least half of
+    their range, or all have the same number of digits, six or more.
+
+    At most 100,000 numbers are kept: those with the lowest hashes. Equal numbers have equal hashes, so both copies of a
+    number are kept or neither is; if a share s of the kept ones has a copy, about the same share of all has.
+
+    Attributes
+    ----------
+    kept : ndarray, (k,)
+
+    Examples
+    --------
+    >>> sample = KeySample()
+    >>> [sample.add(np.arange(n, n + 10**5, 1.0)) for n in (0, 10**5)], len(sample.kept) <= 10**5
+    ([True, True], True)
+    >>> sample.looks_like_key(), sample.add(np.arange(0, 10**5, 1.0))
+    (True, False)
+    """
+
+    def __init__(self) -> None:
+        self.kept: NDArray[np.float64] = np.empty(0)
+        self._n, self._shift = 0, np.uint64(0)
+        self._rises = self._falls = True
+        self._last = np.empty(0)
+        self._range = (np.inf, -np.inf)
+
+    def add(self, values: NDArray[Any]) -> bool:
+        """Take the next numbers, without missing ones; return whether all numbers so far may be keys."""
+        if not len(values):
+            return True
+        numbers = values.astype(np.float64) + 0.0
+        if not are_whole(numbers):
+            return False
+        steps = np.diff(np.concatenate([self._last, numbers]))
+        self._rises, self._falls = self._rises and bool((steps > 0).all()), self._falls and bool((steps < 0).all())
+        self._last, self._n = numbers[-1:], self._n + len(numbers)
+        self._range = min(self._range[0], numbers.min()), max(self._range[1], numbers.max())
+        self.kept = np.concatenate([self.kept, numbers[self._are_kept(numbers)]])
+        while len(self.kept) > _MOST_KEPT:
+            self._shift += np.uint64(1)
+            self.kept = self.kept[self._are_kept(self.kept)]
+        return self._rises or self._falls or len(np.unique(self.kept)) == len(self.kept)
+
+    def looks_like_key(self) -> bool:
+        """Return whether the numbers look like keys, if `add` returned true for all of them."""
+        if self._n < ENOUGH:
+            return False
+        low, high = self._range
+        dense = high - low < 2 * self._n
+        return self._rises or self._falls or dense or (low >= 1e5 and len(str(int(low))) == len(str(int(high))))
+
+    def _are_kept(self, numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return whose hash (MurmurHash3's finalizer) begins with enough zeros."""
+        bits = numbers.view(np.uint64)
+        for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+            bits = (bits ^ (bits >> np.uint64(33))) * np.uint64(factor)
+        bits = bits ^ (bits >> np.uint64(33))
+        return (bits & ((np.uint64(1) << self._shift) - np.uint64(1))) == 0
 
 
 def look_like_days(numbers: NDArray[Any]) -> bool:

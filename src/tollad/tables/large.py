@@ -122,13 +122,47 @@ def _full(problem: str, number: int) -> OSError:
     return full
 
 
+class MappedRows:
+    """Rows of a memory-mapped file. Each read ends with a ValueError if the file has changed since the first.
+
+    Parameters
+    ----------
+    rows : ndarray, (n, ...)
+    path : path or None
+        Of the file; None if it has none, and is not watched.
+    """
+
+    def __init__(self, rows: NDArray[Any], path: Any) -> None:
+        self._rows, self._path = rows, path
+        self._before = self._look()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, chosen: Chosen) -> NDArray[Any]:
+        # Looked at before, too: to read beyond the end of a file that became shorter ends the process.
+        self._check()
+        rows = np.array(self._rows[chosen])
+        self._check()
+        return rows
+
+    def _look(self) -> tuple[int, int] | None:
+        if self._path is None or not os.path.exists(self._path):
+            return None
+        status = os.stat(self._path)
+        return status.st_size, status.st_mtime_ns
+
+    def _check(self) -> None:
+        if (now := self._look()) is not None and now != self._before:
+            raise ValueError(f"{self._path}: changed while it was read; read it when nothing writes to it")
+
+
 class LargeRows:
     """Training rows beyond memory. Only the rows of a slice, or of an array of row numbers, are read into memory.
 
     Parameters
     ----------
-    source : RowFile or ndarray
-        An array may be memory-mapped.
+    source : RowFile, MappedRows or ndarray
     names : sequence of str, optional
         Names of the columns of a table.
     columns : sequence of tollad.tables.schema.Column, optional
@@ -148,7 +182,7 @@ class LargeRows:
 
     def __init__(
         self,
-        source: RowFile | NDArray[Any],
+        source: RowFile | MappedRows | NDArray[Any],
         *,
         names: Sequence[str] | None = None,
         columns: Sequence[Any] | None = None,
@@ -198,7 +232,19 @@ def take(rows: Rows, index: NDArray[np.int64]) -> Rows:
 
 def as_large(rows: NDArray[Any], given: object) -> Rows:
     """Return rows as `LargeRows` if the user gave a large memory-mapped array."""
-    return LargeRows(rows) if isinstance(given, np.memmap) and rows.nbytes > IN_MEMORY_BYTES else rows
+    if not isinstance(given, np.memmap) or rows.nbytes <= IN_MEMORY_BYTES:
+        return rows
+    return LargeRows(MappedRows(rows, given.filename))
+
+
+def settled(rows: Any) -> Any:
+    """Return a small memory-mapped array as a copy in memory, and all else unchanged.
+
+    Its file could change between two reads, or become shorter, at which the system ends the process.
+    """
+    if not isinstance(rows, np.memmap) or rows.nbytes > IN_MEMORY_BYTES:
+        return rows
+    return MappedRows(rows, rows.filename)[:]
 
 
 # A float64 is searched digit by digit, in digits of up to 11 bits. Each digit takes a pass over the rows and 16 KB of

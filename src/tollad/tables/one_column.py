@@ -15,6 +15,7 @@ from tollad.tables.categories import fit_category
 from tollad.tables.frames import is_nameless
 from tollad.tables.keys import (
     ENOUGH,
+    KeySample,
     are_rounded,
     are_whole,
     is_key,
@@ -52,8 +53,6 @@ from tollad.warn import warn
 _NEARLY = 0.95
 # If there are more distinct numbers than a category may have levels, this smaller share is enough, since codes repeat.
 _MOSTLY = 0.5
-# At most this many values of a column of a large file are kept to tell whether it is a key.
-_MOST_KEYS = 100_000
 # Patterns of numbers and dates that take a guess to read: decimal commas, grouped digits, per cent, and day and month
 # in an unknown order.
 _WRITTEN = {
@@ -107,6 +106,7 @@ class Survey:
         self._natural = ""
         self._counts: Counter[str | None] = Counter()
         self._numbers: list[NDArray[np.float64]] | None = []  # None: they cannot be keys
+        self._sample = KeySample()  # of a large file
         self._named_key = names_key(name)
         self._padded = ""  # a number that begins with 0, as in 01234
         self._n_rows = 0
@@ -244,22 +244,12 @@ class Survey:
             )
 
     def _keep_numbers(self, numbers: NDArray[np.float64]) -> None:
-        """Keep the numbers while they may be keys.
-
-        For a large file, the numbers of a column named like a key are kept up to a limit. For other columns only the
-        last number is kept, as long as they rise.
-        """
-        before = self._numbers or []
-        if self._named_key:
-            numbers = numbers[~np.isnan(numbers)]
-            full = self._days is None and sum(map(len, before)) >= _MOST_KEYS
-            self._numbers = [*before, *([] if full else [numbers])] if are_whole(numbers) else None
-        elif self._days is not None:
-            self._numbers = [*before, numbers] if are_whole(numbers) else None
-        elif are_whole(numbers) and (np.diff(np.concatenate([*before, numbers])) > 0).all():
-            self._numbers = [numbers[-1:]]
+        """Keep the numbers, or a sample of those of a large file, while they may be keys."""
+        numbers = numbers[~np.isnan(numbers)] if self._named_key else numbers
+        if self._days is None:
+            self._numbers = [self._sample.kept] if self._sample.add(numbers) else None
         else:
-            self._numbers = None
+            self._numbers = [*(self._numbers or []), numbers] if are_whole(numbers) else None
 
     def _look_for_truths(self, values: pa.ChunkedArray, numbers: NDArray[np.float64], where: Where) -> None:
         """Note the first true or false among texts, and whether some number is neither 0 nor 1."""
@@ -278,8 +268,8 @@ class Survey:
         if self._rounded:
             warn_of_rounding(self.name, f"leave it out with {option(self.name, 'drop')}")
         if self._asked is None and self._numbers:
-            numbers, rise = np.concatenate(self._numbers), self._days is None and not self._named_key
-            if is_nameless(self.name) and (rise or len(np.unique(numbers)) == len(numbers) > 1):
+            numbers = np.concatenate(self._numbers)
+            if is_nameless(self.name) and len(np.unique(numbers)) == len(numbers) > 1:
                 warn(f"column {self.name!r} has no name and numbers the rows; it is left out")
                 return Column(self.name, "drop")
             if is_key(self.name, numbers):
@@ -287,7 +277,7 @@ class Survey:
                 return Column(self.name, "drop")
             if look_like_days(numbers):
                 warn_of_days(self.name, numbers)
-            elif looks_like_key(numbers) or (rise and self._n_rows >= ENOUGH):
+            elif looks_like_key(numbers) if self._days is not None else self._sample.looks_like_key():
                 warn_of_key(
                     self.name,
                     numbers,

@@ -21,7 +21,7 @@ from tollad.tables.encode import encode, encode_codes, recode, recount, to_codes
 from tollad.tables.features import names_of
 from tollad.tables.frames import all_numbers, as_rows, is_nameless, to_arrow
 from tollad.tables.keys import is_key, names_key, warn_of_keys
-from tollad.tables.large import LargeRows, Rows, as_large, in_blocks, take
+from tollad.tables.large import LargeRows, Rows, as_large, in_blocks, settled, take
 from tollad.tables.schema import Column, Encoding, encoding
 from tollad.tables.survey import fit_columns
 
@@ -176,7 +176,7 @@ def _unmasked(X: Any) -> Any:
 
     Masked values become missing; scikit-learn would take the values under the mask.
     """
-    X = as_rows(X)
+    X = settled(as_rows(X))
     return np.ma.filled(X.astype(np.float64), np.nan) if isinstance(X, np.ma.MaskedArray) else X
 
 

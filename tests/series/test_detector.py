@@ -13,6 +13,8 @@ import pytest
 from sklearn.base import clone
 
 from tollad import SeriesDetector, TollDetector, iter_scores
+from tollad.series.events import Judge
+from tollad.series.streaming import Stream
 
 SMALL: dict[str, Any] = {"window": 16, "hidden": (8,), "latent_dim": 4, "n_members": 2, "steps": 30, "random_state": 0}
 
@@ -126,6 +128,28 @@ def test_one_odd_step_is_one_short_alarm() -> None:
     event = max(detector.events(new), key=lambda event: event.score)
     assert event.begin <= 150 <= event.end
     assert event.end - event.begin < 8
+
+
+def test_a_causal_alarm_ends_when_scores_fall_from_their_peak() -> None:
+    scores = np.array([1.0, 3.0, 5.0, 12.0, 11.9, 5.0, 3.0, 12.5, 1.0, 3.0, np.nan, 2.5])
+    expected = np.isin(np.arange(12), [1, 2, 3, 4, 7, 9, 11])
+    for cut in range(12):
+        judge = Judge(lambda scores: np.full(len(scores), 2.0), trim=True, causal=True)
+        alarms = [judge.push(part).alarms for part in (scores[:cut], scores[cut:])]
+        np.testing.assert_array_equal(np.concatenate(alarms), expected)
+
+
+def test_a_causal_alarm_goes_on_after_a_restart() -> None:
+    model = SeriesDetector(**SMALL, causal=True).fit(wave(400)).model_
+    new = wave(120, seed=1)
+    new[60:70] += 4
+    whole = Stream(model).push(new).alarms
+    assert whole[60:].any()
+    for cut in range(58, 90):
+        first, second = Stream(model), Stream(model)
+        alarms = first.push(new[:cut]).alarms
+        second.restore(*first.state())
+        np.testing.assert_array_equal(np.concatenate([alarms, second.push(new[cut:]).alarms]), whole)
 
 
 def test_contamination_is_a_share_of_future_steps() -> None:

@@ -19,6 +19,8 @@ Floats: TypeAlias = NDArray[np.float64]
 
 # An alarm is trimmed to the steps whose score has risen by this share of the way from the threshold to the peak.
 _KEPT = 0.9
+# In a causal series, by this share of the way to the highest score so far.
+_KEPT_SO_FAR = 0.95
 # A stretch above the threshold of this length is judged before it ends, to bound memory.
 _LONGEST = 10_000
 
@@ -97,12 +99,20 @@ class Judge:
     threshold : callable
         Scores, (m,), to the threshold of each, (m,).
     trim : bool
-        Whether a stretch above the threshold is trimmed to the part around its peak. Its steps are then returned only
-        when the stretch has ended.
+        Whether a stretch above the threshold is trimmed to the part around its peak.
+    causal : bool
+        Whether each step is returned at once. If not, the steps of a stretch above the threshold are returned only when
+        it has ended, if it is to be trimmed.
+
+    Attributes
+    ----------
+    peak : float
+        With `causal`, the highest score of the stretch above the threshold that goes on; -inf if none does.
     """
 
-    def __init__(self, threshold: Callable[[Floats], Floats], *, trim: bool) -> None:
-        self._threshold, self._trim = threshold, trim
+    def __init__(self, threshold: Callable[[Floats], Floats], *, trim: bool, causal: bool) -> None:
+        self._threshold, self._trim, self._causal = threshold, trim, causal
+        self.peak = -np.inf
         self._open = Judged(np.empty(0), np.empty(0), np.empty(0, np.bool_))
 
     def push(self, scores: Floats) -> Judged:
@@ -112,7 +122,7 @@ class Judge:
         if len(self._open):
             waiting = Judged.join([self._open, waiting])
         n_open = 0
-        if self._trim and len(waiting) and waiting.alarms[-1]:
+        if self._trim and not self._causal and len(waiting) and waiting.alarms[-1]:
             begin, end = runs(waiting.alarms)[-1]
             n_open = int(end - begin) if end - begin < _LONGEST else 0
         return self._settle(waiting, len(waiting) - n_open)
@@ -124,7 +134,29 @@ class Judge:
     def _settle(self, waiting: Judged, n: int) -> Judged:
         self._open = Judged(waiting.scores[n:], waiting.thresholds[n:], waiting.alarms[n:])
         scores, thresholds, above = waiting.scores[:n], waiting.thresholds[:n], waiting.alarms[:n]
-        return Judged(scores, thresholds, trimmed(scores, thresholds) if self._trim else above)
+        if self._trim and not self._causal:
+            return Judged(scores, thresholds, trimmed(scores, thresholds))
+        if self._trim and n:
+            above = self._trimmed_so_far(scores, thresholds)
+        return Judged(scores, thresholds, above)
+
+    def _trimmed_so_far(self, scores: Floats, thresholds: Floats) -> NDArray[np.bool_]:
+        """Return which steps raise an alarm: those near the highest score so far of their stretch.
+
+        The first step above the threshold always does. One odd step raises the scores of a whole window after it; those
+        lower than its peak say nothing new.
+        """
+        alarms = np.zeros(len(scores), np.bool_)
+        before, self.peak = self.peak, -np.inf
+        for begin, end in runs(scores > thresholds).tolist():
+            within, its = scores[begin:end], thresholds[begin:end]
+            peaks = np.maximum.accumulate(within)
+            if begin == 0:
+                peaks = np.maximum(peaks, before)
+            alarms[begin:end] = within >= its + _KEPT_SO_FAR * (peaks - its)
+            if end == len(scores):
+                self.peak = float(peaks[-1])
+        return alarms
 
 
 def trimmed(scores: Floats, thresholds: Floats) -> NDArray[np.bool_]:

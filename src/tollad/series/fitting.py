@@ -148,7 +148,7 @@ def learn(
         window=int(window),
         stride=int(stride),
         causal=bool(settings.causal),
-        trims=not settings.causal,
+        trims=True,
         share=None,
         decision=Decision(0.0, ("anomaly_score", 0.0), np.empty(0)),
         folds=[],

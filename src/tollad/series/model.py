@@ -41,7 +41,7 @@ class SeriesModel:
     causal : bool
         Whether the score of a step is that of the window which ends with it, not the mean of all that cover it.
     trims : bool
-        Whether alarms are trimmed to the part around their peak.
+        Whether alarms are trimmed to the part around their peak; if causal, around their highest score so far.
     share : float or None
         The share of alarms at which an adaptive threshold aims; None for a fixed threshold.
     decision : Decision

@@ -44,7 +44,7 @@ class Stream:
             assert known is not None
             # Calibration scores are sorted, and the first are dropped first. So they are shuffled.
             self._follow = AdaptiveThreshold(np.random.default_rng(0).permutation(known), model.share)
-        self._judge = Judge(self._thresholds, trim=model.trims)
+        self._judge = Judge(self._thresholds, trim=model.trims, causal=model.causal)
 
     def push(self, steps: Floats) -> Judged:
         """Take the next steps, (m, C) with m >= 1; return those that are final, in order.
@@ -84,6 +84,8 @@ class Stream:
         assert isinstance(self._scores, LastScores)
         arrays = {"kept": np.ascontiguousarray(self._scores.kept, np.float64)}
         plain: dict[str, JSON] = {"n_seen": self.n_seen}
+        if np.isfinite(self._judge.peak):
+            plain["peak"] = self._judge.peak
         if self._follow is not None:
             arrays["recent"] = np.array(self._follow.recent)
             plain |= self._follow.state()
@@ -94,6 +96,7 @@ class Stream:
         assert isinstance(self._scores, LastScores)
         self.n_seen, self._scores.kept = plain["n_seen"], arrays["kept"]
         self._n_whole = self.longest = len(arrays["kept"])
+        self._judge.peak = plain.get("peak", -np.inf)
         if self._follow is not None:
             self._follow = AdaptiveThreshold.resumed(arrays["recent"], self._follow.share, plain)
 

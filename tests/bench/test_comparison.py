@@ -98,6 +98,7 @@ def test_the_page_shows_what_was_measured_under_which_protocol_at_what_cost():
 
     assert page.startswith("# Other methods under one protocol")
     assert "| **IF** | last step (label-free), published budget | 1 to 2 | 82.4 ± 0.4 | 60.0 |  |" in page
+    assert "**Measured so far:** 2 cells" in page
     assert "Quoted only, not run here: Quoted." in page
     assert "| Quoted |" not in page
     assert "no label" in page

@@ -28,12 +28,32 @@ _LEAST_SPLITS = 10
 
 def to_page(tables: Iterable[Table], rows: Sequence[Row]) -> str:
     """Return the page in Markdown, with a section for each table that has a measured method other than the paper's."""
-    sections = [_section(table, rows) for table in tables if any(method.role == "compared" for method in table.methods)]
-    return "\n".join([_PREFACE.read_text(encoding="utf-8"), *(section for section in sections if section)])
+    shown = [
+        reports.collect(table, rows) for table in tables if any(method.role == "compared" for method in table.methods)
+    ]
+    sections = [_section(report, rows) for report in shown]
+    parts = [_PREFACE.read_text(encoding="utf-8"), _extent(shown), *sections]
+    return "\n".join(part for part in parts if part)
 
 
-def _section(table: Table, rows: Sequence[Row]) -> str:
-    report = reports.collect(table, rows)
+def _extent(shown: Iterable[Report]) -> str:
+    """Say how many cells are measured: one is a method other than the paper's in a column of a table."""
+    cells = {
+        (report.table.name, line.method, cell)
+        for report in shown
+        for line in report.lines
+        if line.what == "last" and _compared(report.table, line.method)
+        for cell in line.values
+        if cell != AVERAGE
+    }
+    budgets = "by the published budget, the reduced one or both"
+    return (
+        f"**Measured so far:** {len(cells)} cells, each a method in a column of a table, {budgets}.\n" if cells else ""
+    )
+
+
+def _section(report: Report, rows: Sequence[Row]) -> str:
+    table = report.table
     measured = {line.method for line in report.lines if line.recipe and _compared(table, line.method)}
     if not measured:
         return ""

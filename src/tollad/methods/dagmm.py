@@ -102,7 +102,7 @@ class DAGMM(Neural):
     columns; the paper itself has tables only.
 
     NOTE[DIFF] The paper names no scaling. Rows of one's own are standardised, for columns may have any unit. The recipe
-    of Arrhythmia takes raw rows, by which its published F1 is reached; standardised rows are measured beside them.
+    of Arrhythmia takes raw rows, which come near its published F1; standardised rows are measured beside them.
 
     Parameters
     ----------

@@ -138,6 +138,12 @@ def test_categories_that_differ_in_case_only_are_warned_of():
         assert len(fit_one(["Bonn", "BONN", "Oslo"] * 20).levels) == 3
 
 
+@pytest.mark.parametrize("other", ["O\u200bslo", "\u2060Oslo", "Oslo\u00ad", "Oslo\ufeff"])
+def test_categories_that_look_alike_are_warned_of(other):
+    with pytest.warns(UserWarning, match=r"which differ only in .* or in invisible characters"):
+        assert len(fit_one(["Bonn", "Oslo", other] * 20).levels) == 3
+
+
 @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "9999-12-31 23:59:59"])
 def test_a_date_that_stands_for_none_is_named(day):
     values = [*["2024-03-01"] * 40, day]

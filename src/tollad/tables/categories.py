@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 from tollad.tables.keys import ENOUGH
@@ -33,7 +34,7 @@ def fit_category(name: str, counts: Mapping[str | None, int], asked: str | None)
     Warns
     -----
     UserWarning
-        If two levels differ only in upper and lower case, or in spaces.
+        If two levels differ only in upper and lower case, in spaces, or in invisible characters.
 
     Examples
     --------
@@ -53,12 +54,20 @@ def fit_category(name: str, counts: Mapping[str | None, int], asked: str | None)
 
 
 def _warn_of_equal_levels(name: str, levels: Iterable[str | None]) -> None:
-    """Warn of levels that differ only in upper and lower case, or in spaces."""
+    """Warn of levels that differ only in upper and lower case, in spaces, or in characters that cannot be seen."""
     seen: dict[str, str] = {}
     for level in levels:
-        if level is not None and (other := seen.setdefault(" ".join(level.casefold().split()), level)) != level:
+        if level is not None and (other := seen.setdefault(_as_seen(level), level)) != level:
             warn(
-                f"column {name!r} holds {other!r} and {level!r}, which differ only in upper and lower case or in "
-                "spaces; they are learnt as different categories, so write them alike if they are the same"
+                f"column {name!r} holds {other!r} and {level!r}, which differ only in upper and lower case, in spaces "
+                "or in invisible characters; they are learnt as different categories, so write them alike if they are "
+                "the same"
             )
             return
+
+
+def _as_seen(level: str) -> str:
+    """Return a text in lower case, with single spaces, and without characters of no width (Unicode's category Cf)."""
+    if not level.isascii():
+        level = "".join(character for character in level if unicodedata.category(character) != "Cf")
+    return " ".join(level.casefold().split())

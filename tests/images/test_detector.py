@@ -12,6 +12,7 @@ from torch import nn
 
 from tollad import ImageDetector
 from tollad.images import backbones, levels, representations
+from tollad.io import artifact
 
 needs_weights = pytest.mark.skipif(not backbones.has_efficientnet_lite2(), reason="the extra vision is not installed")
 
@@ -298,3 +299,26 @@ def test_file_of_an_earlier_version_has_the_same_scores(path):
     new = stripes(3, across=True, seed=2)
     np.testing.assert_allclose(detector.anomaly_score(new), expected["scores"], rtol=1e-6)
     np.testing.assert_allclose(detector.anomaly_map(new).max((1, 2)), expected["highest"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda metadata, tensors: tensors.update({"whole.0.mean": tensors["whole.0.mean"][:-1]}),
+        lambda metadata, tensors: tensors.update({"whole.0.mean": np.full_like(tensors["whole.0.mean"], 1e300)}),
+        lambda metadata, tensors: metadata["wholes"][0].__setitem__(0, "unknown"),
+        lambda metadata, tensors: metadata.update({"input_shape": [1, 2, 3]}),
+        lambda metadata, tensors: metadata.update({"input_shape": [3, 60_000, 60_000]}),
+    ],
+)
+def test_an_altered_file_without_a_seal_is_refused_when_it_is_read(alter, tmp_path):
+    path = tmp_path / "m.tollad"
+    ImageDetector("gradients", random_state=0).fit(stripes(20, across=False, seed=0)).save(path)
+    metadata, tensors = artifact.load(path, "image model")
+    del metadata["seal"]
+    artifact.save(path, "image model", metadata, tensors, overwrite=True)
+    ImageDetector.load(path)
+    alter(metadata, tensors)
+    artifact.save(path, "image model", metadata, tensors, overwrite=True)
+    with pytest.raises(ValueError, match=r"m\.tollad"):
+        ImageDetector.load(path)

@@ -49,6 +49,12 @@ def test_text_is_quoted_where_it_has_to_be(tmp_path_factory, texts):
         assert text == reference(table)
 
 
+def test_text_is_never_altered(tmp_path):
+    # The names of rows join the scores to the data. So formulas and escape sequences stay what they are.
+    table = pa.table({"id": ["=1+1", "+1", "@SUM(A1)", "\x1b[2J", "\t=1"]})
+    assert written(tmp_path, table).splitlines()[1:] == table["id"].to_pylist()
+
+
 def test_standard_output_that_is_closed_is_one_sentence(monkeypatch):
     monkeypatch.setattr("sys.stdout", None)
     with pytest.raises(OSError, match="standard output: it is closed; name a file to write to"):

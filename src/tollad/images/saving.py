@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 from collections.abc import Mapping
 from typing import Any, Self
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
@@ -16,7 +18,11 @@ from tollad.images import representations
 from tollad.images.representations import Representation
 from tollad.images.scorer import ImageScorer
 from tollad.images.storage import load_state, save_state
+from tollad.io import artifact
 from tollad.io.source import Source, notes_and_source
+
+# The most values of an image by which an older model file, without a seal, is tried.
+_MOST_TRIED = 1 << 26
 
 
 class ImageSaving(BaseEstimator):
@@ -129,4 +135,18 @@ class ImageSaving(BaseEstimator):
         self.input_shape_, self.notes_, self.source_ = (channels, height, width), *notes_and_source(metadata)
         judges = saved.places is not None and parameters["levels"] != "image"
         self.scorer_ = ImageScorer(looks, (height, width), saved.wholes, saved.places, judges, saved.map_unit)
+        if not saved.is_sealed:
+            with artifact.understood(path):
+                _try(self.scorer_, self.input_shape_)
         return self
+
+
+def _try(scorer: ImageScorer, shape: tuple[int, int, int]) -> None:
+    """Score a made-up image; any error if the parts of a scorer do not fit each other, or give no finite scores."""
+    if math.prod(shape) > _MOST_TRIED:
+        raise ValueError(f"images of shape {shape} in a file without a seal")
+    image = np.random.default_rng(0).random((1, *shape), np.float32)
+    with np.errstate(all="ignore"):
+        found = scorer.explained(scorer.looks.look(image))
+    if not all(np.isfinite(part).all() for part in found if part is not None):
+        raise ValueError("scores that are not finite")

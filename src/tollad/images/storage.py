@@ -74,12 +74,13 @@ def check_described(metadata: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Saved:
-    """The content of a model file: parts of the scorer, and the decision."""
+    """The content of a model file: parts of the scorer, the decision, and whether a seal holds them together."""
 
     wholes: tuple[Whole, ...]
     places: Places | None
     map_unit: float
     decision: Decision
+    is_sealed: bool
 
 
 def load_state(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Saved]:
@@ -95,7 +96,8 @@ def load_state(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Saved]:
     metadata, tensors = artifact.load(path, _KIND)
     with artifact.understood(path):
         # Older files have no seal.
-        if metadata.pop("seal", None) not in (None, artifact.seal(metadata, tensors)):
+        seal = metadata.pop("seal", None)
+        if seal not in (None, artifact.seal(metadata, tensors)):
             raise ValueError("parts that do not belong together")
         check_described(metadata)
         wholes = tuple(
@@ -111,4 +113,4 @@ def load_state(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Saved]:
             metadata["offset"], (rule, value), tensors["training_scores"], tensors.get("calibration_scores")
         )
         decision.check()
-        return metadata, Saved(wholes, places, metadata["map_unit"], decision)
+        return metadata, Saved(wholes, places, metadata["map_unit"], decision, seal is not None)

@@ -81,6 +81,11 @@ def test_series_that_the_page_cannot_read(known, words):
         described(Runtime(None, ("a",), None, True, {"kind": "series", "threshold": 1.0, **known}), "m")
 
 
+def test_arrays_have_no_page():
+    with pytest.raises(ValueError, match="browsers read no array files"):
+        described(Runtime(None, ("a",), None, False, {"kind": "arrays", "threshold": 1.0}), "m")
+
+
 def test_a_model_that_no_graph_can_hold_leaves_nothing(tmp_path, web):
     detector = SeriesDetector(window=10, adapt=True, steps=5, hidden=(4,), random_state=0)
     detector.fit(np.sin(np.arange(200) / 4)).save(tmp_path / "m.tollad")

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from detectors import FEW_STEPS, KINDS, NAN, people, table, train
+from detectors import FEW_STEPS, KINDS, NAN, people, pictures, table, train
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from tollad import TollDetector
 
@@ -24,9 +25,9 @@ from tollad.serve.runtime import TIE, Runtime, is_onnx
 
 pytestmark = pytest.mark.filterwarnings(FEW_STEPS)
 
-TABLES = [
-    kind for kind, (rows, _) in KINDS.items() if rows.ndim == 2 and kind != "own modules"
-]  # the networks that are dense, too
+COLLAPSED = "ignore:the latents? .*collapsed:UserWarning"
+TABLES = [kind for kind, (rows, _) in KINDS.items() if rows.ndim == 2 and kind != "own modules"]
+ARRAYS = [kind for kind, (rows, _) in KINDS.items() if rows.ndim > 2]
 OTHERS = {
     "linf": ("mlp", {"norm": "linf", "error": "l1"}),
     "squared": ("mlp", {"norm": "squared_l2", "error": "squared_l2"}),
@@ -70,6 +71,36 @@ def test_every_kind_of_table(kind, tmp_path):
     others[::7, 0] = NAN if "gaps" in kind else others[::7, 0]
     assert_same_answers(runtime, detector, others)
     assert_same_answers(runtime, detector, rows)
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_images_and_windows(kind, tmp_path):
+    detector, rows = train(kind, false_alarm_rate=0.2), KINDS[kind][0]
+    runtime = exported(detector, tmp_path)
+    others = rows + np.random.default_rng(5).normal(size=rows.shape)
+    assert_same_answers(runtime, detector, others)
+    alone = [runtime.score(row[None])["anomaly_score"][0] for row in others[:5]]
+    np.testing.assert_allclose(alone, runtime.score(others)["anomaly_score"][:5], rtol=TIE)
+    with pytest.raises(ValueError, match="the model takes"):
+        runtime.score(rows[..., 1:])
+    with pytest.raises(ValueError, match="row 0: a value is missing"):
+        runtime.score(np.full(rows.shape, NAN))
+
+
+@pytest.mark.filterwarnings(COLLAPSED)
+def test_modules_of_known_layers(tmp_path):
+    encoder = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Dropout(0.1), nn.LayerNorm(8), nn.Linear(8, 2, bias=False))
+    decoder = nn.Sequential(nn.Unflatten(1, (2, 1)), nn.Conv1d(2, 4, 1), nn.Sigmoid(), nn.Flatten(), nn.Linear(4, 5))
+    detector = train("own modules", network=(encoder, decoder))
+    assert_same_answers(exported(detector, tmp_path), detector, table(60, seed=7))
+
+
+@pytest.mark.filterwarnings(COLLAPSED)
+@pytest.mark.parametrize("name", ["conv28", "conv32"])
+def test_networks_of_the_paper(name, tmp_path):
+    rows = pictures(*{"conv28": (1, 28, 28), "conv32": (3, 32, 32)}[name], n=6)
+    detector = TollDetector(network=name, steps=1, batch_size=2, n_members=1, random_state=0).fit(rows)
+    assert_same_answers(exported(detector, tmp_path), detector, rows)
 
 
 @pytest.mark.parametrize("kind", ["table", "one column", "linear", "nearest of some"])
@@ -141,6 +172,12 @@ def test_columns_may_stand_in_any_order(of_people, tmp_path):
     np.testing.assert_array_equal(turned["anomaly_score"], runtime.score(frame)["anomaly_score"])
 
 
+@pytest.mark.parametrize("n_kept", [40, 700])
+def test_nearest_rows_among_few_and_many(n_kept, tmp_path):
+    detector = TollDetector(steps=3, hidden=(4,), neighbors=n_kept, random_state=0).fit(table(700))
+    assert_same_answers(exported(detector, tmp_path), detector, np.concatenate([table(700), 2 * table(100, seed=1)]))
+
+
 def test_another_threshold_needs_no_other_file(tmp_path):
     detector, rows = train("table"), table(50, seed=4)
     scores = detector.anomaly_score(rows)
@@ -150,13 +187,9 @@ def test_another_threshold_needs_no_other_file(tmp_path):
 
 
 class TestRefused:
-    @pytest.mark.parametrize(
-        ("kind", "words"),
-        [("images", "takes tables"), ("series", "takes tables"), ("own modules", "modules of your own")],
-    )
-    def test_what_no_graph_can_hold(self, kind, words, tmp_path):
-        with pytest.raises(ValueError, match=words):
-            train(kind).to_onnx(tmp_path / "m.onnx")
+    def test_a_layer_of_your_own(self, tmp_path):
+        with pytest.raises(ValueError, match=r"layer of type Noisy .* cannot be exported"):
+            train("own modules").to_onnx(tmp_path / "m.onnx")
         assert not list(tmp_path.iterdir())
 
     def test_without_the_extra(self, tmp_path, monkeypatch):

@@ -98,8 +98,8 @@ class Saving(BaseEstimator):
         ImportError
             Without the package onnx.
         ValueError
-            For a detector that cannot be written as a graph: of images or series, with a network of convolutions or
-            modules of your own. Nothing is written then.
+            For a detector that cannot be written as a graph: with a layer of your own, or a term that no graph holds.
+            Nothing is written then.
         OSError
             If the file cannot be written.
         """

@@ -100,8 +100,8 @@ def described(runtime: Runtime, name: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        For models that the page cannot serve: several series in a file, gaps in time, and encodings and formats of
-        dates that browsers lack.
+        For models that the page cannot serve: arrays, several series in a file, gaps in time, and encodings and
+        formats of dates that browsers lack.
     """
     known = runtime.known
     said = {"name": name, "kind": runtime.kind, "threshold": runtime.threshold, "tie": TIE, "types": []}
@@ -112,6 +112,8 @@ def described(runtime: Runtime, name: str) -> dict[str, Any]:
         shaping = Shaping((size[0], size[1]), grey=channels == 1, colour=channels == 3)
         shaping = shaping if source.images is None else Shaping.from_json(source.images)
         return {**said, "types": _IMAGES, "input_shape": [channels, *size], "images": asdict(shaping), "columns": []}
+    if runtime.kind == "arrays":
+        raise ValueError("a model of arrays cannot be shown without a server, for browsers read no array files")
     ignored = {*source.drop, source.label, known.get("time")} - {None}
     if known.get("group") is not None:
         raise ValueError("a model of several series in one file cannot be shown without a server; serve the model")

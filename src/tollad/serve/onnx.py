@@ -28,6 +28,7 @@ try:
     from onnx import TensorProto, ValueInfoProto, helper
 
     from tollad.serve.graph import Graph
+    from tollad.serve.onnx_layers import ByLayers
     from tollad.serve.outputs import answers, finished
 except ImportError as error:
     raise ImportError("ONNX files need the package onnx: pip install 'tollad[onnx]'") from error
@@ -71,8 +72,8 @@ def write_onnx(model: Model, path: str | os.PathLike[str], *, overwrite: bool = 
     Raises
     ------
     ValueError
-        For a model that cannot be written as a graph: one of images or series, one with a network of convolutions or
-        with modules of your own, or one with a term that this module lacks. Nothing is written then.
+        For a model that cannot be written as a graph: one with a layer or a term that no graph holds. Nothing is
+        written then.
     OSError
         If the file cannot be written.
     """
@@ -89,9 +90,9 @@ def to_bytes(model: Model) -> bytes:
     kept = None if record.columns is None else [column for column in record.columns if column.kind != "drop"]
     inputs: list[ValueInfoProto] = []
     if kept is None:
-        inputs.append(helper.make_tensor_value_info("X", TensorProto.DOUBLE, ["n", record.input_shape[0]]))
+        inputs.append(helper.make_tensor_value_info("X", TensorProto.DOUBLE, ["n", *record.input_shape]))
         filled = Filled(graph, "X")
-        rows = filled.up("X", n_axes=2)
+        rows = filled.up("X", n_axes=1 + len(record.input_shape))
     else:
         filled = Filled(graph, kept[0].name)
         for column in kept:
@@ -102,7 +103,8 @@ def to_bytes(model: Model) -> bytes:
     score = score_of(graph, scorer, network, views, preparation.features.n_views)
     outputs = answers(graph, model.decision, filled.back(score, "anomaly_score"))
     known = {
-        "kind": "table",
+        "kind": "table" if len(record.input_shape) == 1 else "arrays",
+        "input_shape": list(record.input_shape),
         "names": list(preparation.names),
         "columns": None if record.columns is None else [column.to_json() for column in record.columns],
         "named_by_numbers": record.named_by_numbers,
@@ -115,21 +117,16 @@ def to_bytes(model: Model) -> bytes:
     return finished(graph, inputs, outputs, known)
 
 
-def network_of(model: Model) -> RowWise:
-    """Return the scoring form of the stack; ValueError unless it is a dense network over a table."""
-    name, shape = model.record.settings.network, model.record.input_shape
-    if len(shape) != 1:
-        raise ValueError(f"rows of shape {shape} cannot be exported; an ONNX file takes tables")
-    if name == "custom":
-        raise ValueError("modules of your own cannot be exported; fit with a network by name")
-    stack = model.scorer.stack
-    if not stack.is_dense:
-        raise ValueError(f"network {name!r} cannot be exported; the networks mlp and mlp_layernorm can")
+def network_of(model: Model) -> RowWise | ByLayers:
+    """Return the scoring form of the stack; ValueError for a term that no graph holds."""
     known = {"l2", "l1", "squared_l2", "latent_l2", "latent_l1", "latent_linf", "latent_squared_l2"}
     for term in model.scorer.objective.weights:
         if term not in known:
             raise ValueError(f"the term {term!r} cannot be exported; the known ones are {', '.join(sorted(known))}")
-    return RowWise(stack.to(device="cpu"))
+    stack = model.scorer.stack.to(device="cpu")
+    if stack.is_dense:
+        return RowWise(stack)
+    return ByLayers(stack, model.preparation.input_shape(model.record.input_shape))
 
 
 class Filled:
@@ -209,10 +206,12 @@ def _date(graph: Graph, column: Column, days: str, zero: str, one: str) -> list[
 
 
 def views_of(graph: Graph, features: Features, rows: str) -> list[str]:
-    """Return each view of the rows, (n, d), like `Features.transform`."""
+    """Return each view of the rows, flat, (n, d), like `Features.transform`."""
+    zero, one = graph.constant(0.0), graph.constant(1.0)
+    if not len(features.fill):
+        return [graph("Flatten", _by_channel(graph, features, rows))]
     missing = graph("IsNaN", rows)
     values = graph("Where", missing, graph.constant(features.fill), rows)
-    zero, one = graph.constant(0.0), graph.constant(1.0)
     if len(features.flagged):
         flags = graph("Gather", missing, graph.constant(features.flagged, np.int64), axis=1)
         values = graph("Concat", values, graph("Where", flags, one, zero), axis=1)
@@ -240,21 +239,26 @@ def views_of(graph: Graph, features: Features, rows: str) -> list[str]:
     return [scaled, graph("Max", graph("Min", short, graph.constant(within)), graph.constant(-within))]
 
 
-def score_of(graph: Graph, scorer: Scorer, network: RowWise, views: Sequence[str], n_views: int) -> str:
+def _by_channel(graph: Graph, features: Features, rows: str) -> str:
+    """Return images or windows of series, standardised."""
+    if not len(features.mean):
+        return rows
+    scaled = graph("Div", graph("Sub", rows, graph.constant(features.mean)), graph.constant(features.scale))
+    return graph("Max", graph("Min", scaled, graph.constant(50.0)), graph.constant(-50.0))
+
+
+def score_of(graph: Graph, scorer: Scorer, network: RowWise | ByLayers, views: Sequence[str], n_views: int) -> str:
     """Return the anomaly score of each row, (n,), like `Scorer`."""
     n_members = len(network)
     first = graph.axes(0)
+    if isinstance(network, ByLayers):  # such networks take rows in their own precision
+        views = [graph.cast(graph.cast(view, network.kind), TensorProto.DOUBLE) for view in views]
     stacked = [graph("Unsqueeze", view, first) for view in views]
     x = stacked[0] if n_views == 1 else graph("Concat", *(stacked[m % n_views] for m in range(n_members)), axis=0)
-    values, outputs = x, []
-    in_single = network.precision != torch.float64
-    if in_single:
-        values = graph.cast(values, TensorProto.FLOAT)
-    for part in network.parts:
-        for layer in part:
-            values = _layer(graph, layer, values)
-        outputs.append(graph.cast(values, TensorProto.DOUBLE) if in_single else values)
-    z, x_hat = outputs
+    if isinstance(network, RowWise):
+        z, x_hat = _outputs(graph, network, x)
+    else:
+        z, x_hat = network.outputs(graph, [views[m % n_views] for m in range(n_members)])
     if scorer.center is not None:
         z = graph("Sub", z, graph.constant(scorer.center.cpu().double().unsqueeze(-2).numpy()))
     total = None
@@ -275,6 +279,20 @@ def score_of(graph: Graph, scorer: Scorer, network: RowWise, views: Sequence[str
     most = graph.constant(np.finfo(np.float64).max)
     score = graph("Where", graph("IsNaN", score), most, score)
     return graph("Min", score, most)
+
+
+def _outputs(graph: Graph, network: RowWise, x: str) -> tuple[str, str]:
+    """Return the latents and reconstructions of a dense stack, (M, n, latent_dim) and (M, n, d)."""
+    values, outputs = x, []
+    in_single = network.precision != torch.float64
+    if in_single:
+        values = graph.cast(values, TensorProto.FLOAT)
+    for part in network.parts:
+        for layer in part:
+            values = _layer(graph, layer, values)
+        outputs.append(graph.cast(values, TensorProto.DOUBLE) if in_single else values)
+    z, x_hat = outputs
+    return z, x_hat
 
 
 def _layer(graph: Graph, layer: Any, x: str) -> str:

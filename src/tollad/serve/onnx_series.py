@@ -26,8 +26,7 @@ def write_series(model: SeriesModel, path: str | os.PathLike[str], *, overwrite:
     Raises
     ------
     ValueError
-        For a model with an adaptive threshold, or with a network of convolutions or modules of your own. Nothing is
-        written then.
+        For a model with an adaptive threshold, or with a layer or a term that no graph holds. Nothing is written then.
     OSError
         If the file cannot be written.
     """
@@ -52,10 +51,11 @@ def to_bytes(model: SeriesModel) -> bytes:
     # The steps of each window, (number of windows, window).
     steps = graph("Add", graph("Unsqueeze", starts, graph.axes(1)), graph.constant(np.arange(model.window), np.int64))
     cut = graph("Transpose", graph("Gather", "X", steps, axis=0), perm=[0, 2, 1])
-    rows = graph("Reshape", cut, graph.constant([-1, n_channels * model.window], np.int64))
+    row_shape = of_windows.record.input_shape
+    rows = graph("Reshape", cut, graph.constant([-1, *row_shape], np.int64))
     filled = Filled(graph, rows)
     features = of_windows.preparation.features
-    views = views_of(graph, features, filled.up(rows, n_axes=2))
+    views = views_of(graph, features, filled.up(rows, n_axes=1 + len(row_shape)))
     scores = filled.back(score_of(graph, of_windows.scorer, network, views, features.n_views), "window_scores")
     if model.causal:
         early = graph.constant(np.full(model.window - 1, np.nan))

@@ -116,7 +116,7 @@ class Runtime:
 
     @property
     def kind(self) -> str:
-        """Kind of the samples: "table", "images" or "series"."""
+        """Kind of the samples: "table", "images", "series", or "arrays" of images or windows."""
         return str(self.known["kind"])
 
     @property
@@ -175,6 +175,8 @@ class Runtime:
         """
         if self.kind == "images":
             return {"X": _images(X, self.input_shape_)}
+        if self.kind == "arrays":
+            return {"X": _arrays(X, self.input_shape_)}
         if self.kind == "series":
             return {"X": _steps(X, self.names, self.known["window"])}
         if self.columns is not None:
@@ -289,6 +291,16 @@ def _images(X: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
     if images.shape[1:] != shape:
         raise ValueError(f"the images have the shape {images.shape[1:]}; the model takes (n, {shape})")
     return images
+
+
+def _arrays(X: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    rows: NDArray[np.float64] = np.asarray(X, dtype=np.float64)
+    if rows.shape[1:] != shape or not len(rows):
+        raise ValueError(f"the rows have shape {rows.shape}; the model takes (n, {', '.join(map(str, shape))})")
+    bad = np.argwhere(~np.isfinite(rows))
+    if len(bad):
+        raise ValueError(f"row {bad[0][0]}: a value is missing or infinite; correct it, or leave the row out")
+    return rows
 
 
 def _steps(X: Any, names: tuple[str, ...], window: int) -> NDArray[np.float64]:

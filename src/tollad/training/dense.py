@@ -193,7 +193,7 @@ def is_dense(network: nn.Module) -> TypeGuard[Autoencoder]:
     parts = (network.encoder, network.decoder)
     known = all(type(part) is nn.Sequential and all(_is_known(layer) for layer in part) for part in parts)
     tied = len(list(network.parameters())) < len(list(network.named_parameters(remove_duplicate=False)))
-    return known and not tied and all(_is_plain(module) for module in network.modules())
+    return known and not tied and all(is_plain(module) for module in network.modules())
 
 
 def _is_known(layer: nn.Module) -> bool:
@@ -202,7 +202,7 @@ def _is_known(layer: nn.Module) -> bool:
     return type(layer) in _LAYERS and all(tensor is not None for tensor in tensors)
 
 
-def _is_plain(module: nn.Module) -> bool:
+def is_plain(module: nn.Module) -> bool:
     """Whether calling the module does what its class says.
 
     It does not if there is a hook, or a weight that is computed from others at each call: spectral and weight

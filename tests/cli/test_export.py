@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from tollad import SeriesDetector
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
+
+ENDINGS = ("tollad", "onnx")
 
 pytestmark = pytest.mark.filterwarnings(FEW_STEPS)
 
@@ -59,13 +62,17 @@ def test_a_file_that_is_no_graph(folder):
 
 
 def test_torch_is_not_imported(folder):
+    assert _loaded_by_score(folder / "m.onnx", folder / "new.csv") == "[]"
+
+
+def _loaded_by_score(model: Path, data: Path) -> str:
+    """Return the heavy packages that a command loads."""
     code = (
         "import sys; from tollad.cli.main import main\n"
-        f"try: main(['score', {str(folder / 'm.onnx')!r}, {str(folder / 'new.csv')!r}])\n"
+        f"try: main(['score', {str(model)!r}, {str(data)!r}])\n"
         "finally: print([name for name in ('torch', 'sklearn', 'scipy') if name in sys.modules], file=sys.stderr)"
     )
-    ended = subprocess.run([COMMAND[0], "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stderr.strip() == "[]"
+    return subprocess.run([COMMAND[0], "-c", code], capture_output=True, text=True, check=True).stderr.strip()[-2:]
 
 
 def test_columns_are_told_by_their_names(folder):
@@ -96,11 +103,41 @@ def test_images_are_scored_by_their_graph(tmp_path):
     )
 
 
-def test_a_graph_of_a_series_is_for_python(tmp_path):
+@pytest.mark.parametrize("how", [(), ("--causal",), ("--gaps", "split"), ("--group", "g")], ids=lambda how: how[:1])
+def test_a_series_is_scored_by_its_graph_as_by_its_model(how, tmp_path):
+    """Its time stamps, gaps, groups and trimmed alarms, too."""
+    rng = np.random.default_rng(0)
+    lines = [f"{t},{np.sin(t / 3) + rng.normal() / 9:.6f},{'ab'[t % 2]}\n" for t in range(400)]
+    spike = [*lines[:150], "150,9,a\n", *lines[151:220], *lines[222 + 20 * ("split" in how) : 300]]
+    for name, part in (("train.csv", lines), ("new.csv", spike)):
+        (tmp_path / name).write_text("t,x,g\n" + "".join(part))
+    named = how if "--group" in how else (*how, "--drop", "g")
+    train = (
+        tmp_path / "train.csv",
+        "--time",
+        "t",
+        "--window",
+        "12",
+        "--hidden",
+        "8",
+        "--steps",
+        "9",
+        "--random-state",
+        "0",
+    )
+    done("fit", *train, *named, "-o", tmp_path / "s.tollad", "--quiet")
+    done("export", tmp_path / "s.tollad", "-o", tmp_path / "s.onnx")
+    wanted, found = (rows_of(done("score", tmp_path / f"s.{end}", tmp_path / "new.csv").stdout) for end in ENDINGS)
+    assert [{**row, "score": ""} for row in found] == [{**row, "score": ""} for row in wanted]
+    assert _loaded_by_score(tmp_path / "s.onnx", tmp_path / "new.csv") == "[]"
+    scores = [[float(row["score"] or "nan") for row in rows] for rows in (found, wanted)]
+    np.testing.assert_allclose(*scores, rtol=1e-6)
+    assert "anomaly" in [row["verdict"] for row in found]
+
+
+def test_a_series_shorter_than_a_window(tmp_path):
     SeriesDetector(window=8, steps=3, hidden=(4,), random_state=0).fit(np.sin(np.arange(200) / 3)).to_onnx(
         tmp_path / "s.onnx"
     )
     (tmp_path / "s.csv").write_text("x1\n1\n2\n")
-    said = refused("score", tmp_path / "s.onnx", tmp_path / "s.csv")
-    assert "is a graph of a series" in said
-    assert "score with the model file it is of" in said
+    assert "fewer than the window of 8" in refused("score", tmp_path / "s.onnx", tmp_path / "s.csv")

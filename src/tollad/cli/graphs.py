@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from tollad.cli.shared import Counted, print_result
 
 if TYPE_CHECKING:
     from tollad.detector.estimator import TollDetector
+    from tollad.detector.results import Scored
 
 
 def score(
@@ -38,14 +39,15 @@ def score(
     from tollad.serve.runtime import Runtime
 
     runtime = Runtime.load(model)
-    if runtime.kind == "series":
-        raise ValueError(
-            f"{model}: is a graph of a series, which knows no time stamps; score with the model file it is of, or from "
-            "Python by tollad.runtime"
-        )
     # A Runtime has all attributes of a detector that these functions use.
     detector = cast("TollDetector", runtime)
-    blocks = score_blocks(detector, data, **reading)
+    blocks: Iterator[Scored]
+    if runtime.kind == "series":
+        from tollad.serve.graph_series import score_file
+
+        blocks = score_file(runtime, data, **{name: reading[name] for name in reading if name != "max_gib"})
+    else:
+        blocks = score_blocks(detector, data, **reading)
     counted = Counted()
     tables = results.result_tables(detector, blocks, only_anomalies=only_anomalies)
     write_tables(path, counted.watch(tables), overwrite=force)

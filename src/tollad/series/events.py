@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tollad.calibration import p_values
 from tollad.series.explain import explain_window
 from tollad.series.measures import runs
-from tollad.series.model import SeriesModel
+
+if TYPE_CHECKING:
+    from tollad.series.model import SeriesModel
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -242,6 +243,8 @@ class EventFinder:
         """Return the open event, if there is one."""
         if self._begin is None:
             return []
+        from tollad.calibration import p_values  # imports SciPy, which takes a second
+
         known = self._model.decision.calibration_scores
         reason = explain_window(self._model.detector, self._cut, self._model.columns, self._n_reasons)
         event = Event(

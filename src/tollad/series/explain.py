@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.detector.estimator import TollDetector
+if TYPE_CHECKING:
+    from tollad.detector.estimator import TollDetector
 
 
 class Reason(TypedDict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from tollad.io.packed import JSON
 from tollad.series.events import Event, EventFinder, Judged
 from tollad.series.gaps import GapFiller
-from tollad.series.model import SeriesModel
 from tollad.series.steps import Steps
 from tollad.series.streaming import Stream
 from tollad.warn import warn
+
+if TYPE_CHECKING:
+    from tollad.series.model import SeriesModel
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]

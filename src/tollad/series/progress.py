@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tollad.io import files, packed
-from tollad.series.model import SeriesModel
 from tollad.series.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from tollad.series.model import SeriesModel
 
 Floats: TypeAlias = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,14 @@ from tollad.io.source import Source
 from tollad.io.sources import Block, TableSource, open_table, read_table, resolve_column, warn_of_lost_row
 from tollad.io.text import Reject
 from tollad.series.clock import Clock
-from tollad.series.fitting import TrainingSteps
 from tollad.series.gaps import Gaps
-from tollad.series.model import SeriesModel
 from tollad.series.steps import from_block, groups_of
 from tollad.tables.schema import Column
 from tollad.warn import listed
+
+if TYPE_CHECKING:
+    from tollad.series.fitting import TrainingSteps
+    from tollad.series.model import SeriesModel
 
 _CHUNK_BYTES = 1 << 20
 
@@ -117,6 +119,8 @@ def read_training_series(
         tuple(drop),
         dialect=source.dialect.to_json(),
     )
+    from tollad.series.fitting import TrainingSteps  # imports torch, which scoring by a graph does without
+
     return TrainingSeries(TrainingSteps(steps, kept, source.path), group, record)
 
 
@@ -210,6 +214,8 @@ def normal_part(
     kept = labelled(block, None if label is None else resolve_column(source.path, source.names, label), normal)
     time, clock = model.clock.column, model.clock.anew()
     steps = from_block(block, model.columns, time, model.group, gaps=model.gaps, clock=clock)
+    from tollad.series.fitting import TrainingSteps  # imports torch, which scoring by a graph does without
+
     return TrainingSteps(steps, kept, source.path)
 
 

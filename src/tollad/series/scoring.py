@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,14 @@ from tollad.io.inputs import rows_of
 from tollad.io.sources import Block, column_as_strings, resolve_column
 from tollad.io.text import Reject
 from tollad.series.events import Event, Judged
-from tollad.series.model import SeriesModel
 from tollad.series.pipeline import Pipeline, check_ended
 from tollad.series.progress import Progress
 from tollad.series.reading import LiveTable, in_order, open_like_fit, rows_by_group
 from tollad.series.steps import Floats, numbers
 from tollad.warn import listed, warn
+
+if TYPE_CHECKING:
+    from tollad.series.model import SeriesModel
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tollad.io.packed import JSON
 from tollad.series.events import Judge, Judged
-from tollad.series.model import SeriesModel
-from tollad.series.thresholds import AdaptiveThreshold
 from tollad.series.window import LastScores
+
+if TYPE_CHECKING:
+    from tollad.series.model import SeriesModel
+    from tollad.series.thresholds import AdaptiveThreshold
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -40,6 +42,8 @@ class Stream:
         self._fixed = model.decision.threshold
         self._follow: AdaptiveThreshold | None = None
         if model.share is not None:
+            from tollad.series.thresholds import AdaptiveThreshold  # imports SciPy, which takes a second
+
             known = model.decision.calibration_scores
             assert known is not None
             # Calibration scores are sorted, and the first are dropped first. So they are shuffled.
@@ -98,7 +102,7 @@ class Stream:
         self._n_whole = self.longest = len(arrays["kept"])
         self._judge.peak = plain.get("peak", -np.inf)
         if self._follow is not None:
-            self._follow = AdaptiveThreshold.resumed(arrays["recent"], self._follow.share, plain)
+            self._follow = type(self._follow).resumed(arrays["recent"], self._follow.share, plain)
 
     def _thresholds(self, scores: Floats) -> Floats:
         return np.full(len(scores), self._fixed) if self._follow is None else self._follow.follow(scores)

@@ -1,0 +1,97 @@
+"""The time steps of a file scored by the ONNX graph of a series, without torch: as the model file scores them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tollad.io.dialect import Dialect
+from tollad.io.source import Source
+from tollad.series.clock import Clock
+from tollad.series.scoring import ScoredSteps, score_series
+from tollad.serve.runtime import Runtime
+
+
+def score_file(
+    runtime: Runtime,
+    path: str,
+    *,
+    header: bool | None,
+    key: str | None,
+    column: str | None,
+    beside: Sequence[str],
+    written: Mapping[str, Any],
+) -> Iterator[ScoredSteps]:
+    """Score the time steps of a file. Each stretch without gaps is kept in memory until it ends.
+
+    Parameters and errors as in `tollad.series.scoring.score_series`; `written` says how the text of the file differs
+    from that of the fit.
+    """
+    model = _GraphModel(runtime)
+    dialect = model.dialect.changed(**written)
+    # It has all attributes of a model that scoring uses.
+    yield from score_series(
+        cast(Any, model), path, header=header, key=key, column=column, beside=beside, dialect=dialect
+    )
+
+
+@dataclass(frozen=True)
+class _GraphModel:
+    """What a graph knows of its `tollad.series.model.SeriesModel`."""
+
+    runtime: Runtime
+    share = None  # a threshold that adapts cannot be exported
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.runtime.names)
+
+    @property
+    def clock(self) -> Clock:
+        return Clock.from_json(self.runtime.known["clock"])
+
+    @property
+    def decision(self) -> Runtime:
+        return self.runtime
+
+    @property
+    def read_as(self) -> Source:
+        return self.runtime.source_ or Source("", 0, 0)
+
+    @property
+    def dialect(self) -> Dialect:
+        return Dialect.from_json(self.read_as.dialect)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return window, causal, trims, gaps, group or groups."""
+        try:
+            return self.runtime.known[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def scorer(self) -> _WholeScores:
+        return _WholeScores(self.runtime)
+
+
+class _WholeScores:
+    """Scores a stretch of time steps when it has ended, by one call of the graph."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._steps: list[NDArray[np.float64]] = []
+
+    def push(self, steps: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Take steps, (m, C); none is final yet."""
+        self._steps.append(steps)
+        return np.empty(0)
+
+    def finish(self) -> NDArray[np.float64]:
+        """Return the scores of all steps; NaN for those of a stretch shorter than a window."""
+        n_steps = sum(map(len, self._steps))
+        if n_steps < self._runtime.known["window"]:
+            return np.full(n_steps, np.nan)
+        return self._runtime.anomaly_score(np.concatenate(self._steps))

@@ -126,6 +126,14 @@ def test_many_kept_rows_are_searched_in_blocks(tmp_path):
     np.testing.assert_array_equal(runtime.score(some)["anomaly_score"][70:110], alone)
 
 
+def test_rows_that_overflow_single_precision_are_still_scored(tmp_path):
+    rows = table(700)
+    detector = TollDetector(steps=5, hidden=(8,), preprocess=None, random_state=0).fit(rows)
+    scores = exported(detector, tmp_path).score(np.concatenate([rows[:3], rows[:9] * 1e200]))["anomaly_score"]
+    np.testing.assert_allclose(scores[:3], detector.anomaly_score(rows[:3]), rtol=TIE)
+    assert scores[3:].min() > 1e20
+
+
 def mixed(seed: int, n: int = 120) -> pd.DataFrame:
     """A frame of people with a category of many levels, some of them new, and an hour."""
     rng = np.random.default_rng(seed)

@@ -379,7 +379,9 @@ def _candidates(graph: Graph, kept: NDArray[np.float64], rows: str) -> str:
     place = _largest(graph, graph("Flatten", within), k)
     size = graph.constant(_KEPT_IN_BLOCK, np.int64)
     block = graph("GatherElements", block, graph("Div", place, size), axis=1)
-    return graph("Add", graph("Mul", block, size), graph("Mod", place, size))
+    at = graph("Add", graph("Mul", block, size), graph("Mod", place, size))
+    # Where single precision overflows, even a row that fills the last block may be found.
+    return graph("Min", at, graph.constant(n_kept - 1, np.int64)) if n_more else at
 
 
 def _largest(graph: Graph, values: str, k: int) -> str:

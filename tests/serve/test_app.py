@@ -292,6 +292,10 @@ class TestCommand:
         assert "give --token-file" in refused("serve", folder / "numbers.tollad", "--host", "0.0.0.0")
         (tmp_path / "token").write_text("\n")
         assert "holds no token" in refused("serve", folder / "numbers.tollad", "--token-file", tmp_path / "token")
+        (tmp_path / "token").write_bytes(b"\xff\xfe\xfd")
+        for name in ("token", "missing"):
+            said = refused("serve", folder / "numbers.tollad", "--token-file", tmp_path / name)
+            assert f"cannot read the token file {tmp_path / name}: " in said
         assert "another model called" in refused("serve", folder / "numbers.tollad", folder / "numbers.tollad")
 
     def test_a_detector_of_rows_that_are_images_is_refused(self, tmp_path):

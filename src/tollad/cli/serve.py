@@ -89,7 +89,13 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _token(path: str) -> str:
-    token = Path(path).read_text(encoding="utf-8").strip()
+    try:
+        token = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ValueError(
+            f"cannot read the token file {path}: {reason}; give a text file that holds the token"
+        ) from None
     if not token:
         raise ValueError(f"{path}: holds no token; write one into it")
     return token

@@ -78,7 +78,7 @@ benchmark-large: $(VENV)/benchmark.stamp
 
 $(VENV)/demo.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[plot]'
+	$(BIN)/pip install $(QUICKLY) --constraint constraints.txt --editable '.[plot]'
 	touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt
@@ -93,7 +93,7 @@ $(VENV)/docs.stamp: pyproject.toml constraints.txt
 
 $(VENV)/benchmark.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[plot,pyod,vision]' stumpy scikit-image
+	$(BIN)/pip install $(QUICKLY) --constraint constraints.txt --editable '.[plot,pyod,vision]' stumpy scikit-image
 	touch $@
 
 clean:

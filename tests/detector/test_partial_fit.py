@@ -45,8 +45,8 @@ class TestPartialFit:
     def test_of_a_trained_detector_is_quiet(self, kind):
         """That it does not get much better is no reason to warn: it was good already."""
         rows = KINDS[kind][0]
-        detector = make(kind, steps=100).fit(rows).set_params(steps=10)
-        for _ in range(5):
+        detector = make(kind, steps=60).fit(rows).set_params(steps=10)
+        for _ in range(3):
             detector.partial_fit(rows)
 
     def test_draws_other_batches_than_before(self, monkeypatch):

@@ -26,6 +26,11 @@ NEURAL = [
 ]
 
 
+# Each is fitted seven times to be resumed three times, which takes these long.
+LONG = ["ALAD", "ARNet", "GANomaly", "GeoTrans", "OCGAN"]
+RESUMED = [pytest.param(method, marks=pytest.mark.slow) if method in LONG else method for method in NEURAL]
+
+
 class Fitted(dict[str, Any]):
     """One small fit of each method, when it is first asked for, and never changed."""
 
@@ -95,7 +100,7 @@ def test_a_file_scores_as_what_was_saved(fitted, name, tmp_path):
         other.load(tmp_path / "method.tollad")
 
 
-@pytest.mark.parametrize("name", NEURAL)
+@pytest.mark.parametrize("name", RESUMED)
 def test_an_interrupted_fit_goes_on_to_the_same_bits(fitted, name, tmp_path, monkeypatch):
     rows, path, steps = made.samples(name), tmp_path / "fit.tollad", []
 

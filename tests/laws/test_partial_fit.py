@@ -62,6 +62,7 @@ def test_the_first_block_may_be_fitted():
     assert_same_bits(detector, streamed(0, **SMALL), TEST)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DETECTORS)
 def test_a_stream_teaches_what_all_rows_teach(kind):
     """As many steps over the blocks in turn as over all rows: AUROC, the ranks of the scores, and the alarms agree.

@@ -57,7 +57,7 @@ class ByLayers:
             network = self.stack[member]
             if type(network) is not Autoencoder:
                 raise _unknown(network)
-            sample = torch.zeros(1, *self.shape, dtype=self.stack.dtype)
+            sample = torch.zeros(1, *self.shape, dtype=self.stack.dtype, device=self.stack.device)
             values = _shaped(graph, graph.cast(view, self.kind), sample)
             for part, outputs in zip((network.encoder, network.decoder), found, strict=True):
                 values, sample = _layers(graph, part, values, sample)

@@ -121,7 +121,7 @@ def main() -> None:
     }
     where = {
         "date": datetime.date.today().isoformat(),
-        "device": machine.describe(torch.device("cpu")),
+        "device": machine.device_name(torch.device("cpu")),
         "n_threads": torch.get_num_threads(),
         "versions": machine.versions(),
         "steps": arguments.steps,

@@ -102,7 +102,7 @@ def main() -> None:
         for row in found:
             print(json.dumps(row))
             file.write(
-                json.dumps({**row, "machine": machine.describe(torch.device("cpu")), **machine.versions()}) + "\n"
+                json.dumps({**row, "machine": machine.device_name(torch.device("cpu")), **machine.versions()}) + "\n"
             )
 
 

@@ -297,7 +297,7 @@ def run(method: Method, case: Case, seed: int, out: Path) -> None:
     for name, (scores, maps) in found.items():
         row = {"case": case.name, "method": name, "seed": seed, **measured(case, scores, maps)}
         row |= {"n_train": len(case.train), "n_test": len(case.test), "cpu_seconds": seconds}
-        row |= {"date": datetime.date.today().isoformat(), "cpu": machine.describe(torch.device("cpu"))}
+        row |= {"date": datetime.date.today().isoformat(), "cpu": machine.device_name(torch.device("cpu"))}
         lines.append(json.dumps(row | {"versions": machine.versions()}) + "\n")
         print(case.name, name, seed, round(row["auroc"], 4), seconds, flush=True)
     with out.open("a", encoding="utf-8") as file:

@@ -220,7 +220,7 @@ def main() -> None:
             **CASES[name](work, arguments.pictures),
             "seed": 0,
             "date": datetime.date.today().isoformat(),
-            "cpu": machine.describe(torch.device("cpu")),
+            "cpu": machine.device_name(torch.device("cpu")),
             "versions": machine.versions(),
         }
         with arguments.out.open("a", encoding="utf-8") as file:

@@ -66,7 +66,7 @@ def main() -> None:
                 "ms_a_step_and_member": round(1e3 * seconds, 4),
                 "gflops": round(flops / seconds / 1e9, 2),
                 "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-                "device": machine.describe(device),
+                "device": machine.device_name(device),
                 "threads": arguments.threads,
                 "versions": machine.versions(),
             }

@@ -77,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scale.jsonl"))
     arguments = parser.parse_args()
-    here = {"machine": machine.describe(torch.device("cpu")), **machine.versions()}
+    here = {"machine": machine.device_name(torch.device("cpu")), **machine.versions()}
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name, arguments.out.open("w", encoding="utf-8") as kept:
         folder = Path(name)

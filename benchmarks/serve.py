@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    here = {"machine": machine.describe(torch.device("cpu")), **machine.versions()}
+    here = {"machine": machine.device_name(torch.device("cpu")), **machine.versions()}
     with tempfile.TemporaryDirectory() as folder, arguments.out.open("w", encoding="utf-8") as file:
         for name in CASES:
             for row in measured(name, Path(folder), arguments.seconds):

@@ -143,7 +143,7 @@ def test_an_altered_best_state_is_refused(tmp_path, seed):
     """Even one whose digest is right: it would go on to other results in silence."""
     checkpoint, task = tmp_path / "state.tollad", table_task()
     trials.measure(trial(), task, checkpoint=checkpoint, deadline=time.monotonic())
-    kept = trials.best_of(checkpoint)
+    kept = trials.best_path(checkpoint)
     metadata, tensors = packed.read_packed(kept)
     rng = np.random.default_rng(seed)
     if rng.random() < 0.5:

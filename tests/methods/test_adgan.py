@@ -10,7 +10,8 @@ from torch import nn
 
 from tollad.methods import ADGAN
 from tollad.methods.adgan import gradient_penalty, search
-from tollad.methods.layers import Adam, build
+from tollad.methods.layers import build
+from tollad.training.adam import Adam
 
 SMALL = {**made.SMALL["ADGAN"], "n_starts": 2, "n_steps": 2}
 IMAGES = made.images(12)

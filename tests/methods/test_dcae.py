@@ -8,7 +8,7 @@ from torch import nn
 
 from tollad.method.networks import Autoencoder
 from tollad.methods import DCAE, lenet
-from tollad.methods.dcae import reconstruct
+from tollad.methods.dcae import reconstruction_phase
 from tollad.methods.layers import build
 
 
@@ -37,7 +37,7 @@ def test_a_linear_autoencoder_reaches_principal_components():
     """Eckart and Young: no other linear map of the same rank errs less."""
     x = torch.from_numpy(made.rows(64) - made.rows(64).mean(0)).float()
     linear = build(lambda: Autoencoder(nn.Linear(6, 2, bias=False), nn.Linear(2, 6, bias=False)), 0)
-    phase = reconstruct(DCAE(learning_rate=0.02, weight_decay=0.0), linear)
+    phase = reconstruction_phase(DCAE(learning_rate=0.02, weight_decay=0.0), linear)
 
     for _ in range(1500):
         loss = phase.update(x)
@@ -66,7 +66,7 @@ def test_the_loss_is_a_sum_over_the_values_and_the_decay_pulls_weights_to_0():
     before = [p.detach().clone() for p in network.parameters()]
     expected = (network(x)[0] - x).square().sum() / 8
 
-    loss = reconstruct(DCAE(learning_rate=1e-3, weight_decay=1e9), network).update(x)
+    loss = reconstruction_phase(DCAE(learning_rate=1e-3, weight_decay=1e9), network).update(x)
 
     torch.testing.assert_close(loss, expected)
     for p, start in zip(network.parameters(), before, strict=True):

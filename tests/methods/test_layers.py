@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from tollad.methods.layers import Adam, Dropout, build, default, glorot, glorot_relu, mlp, normal, seed_dropout
+from tollad.methods.layers import Dropout, build, default, dense_layers, glorot, glorot_relu, normal, seed_dropout
+from tollad.training.adam import Adam
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
@@ -77,6 +78,6 @@ def test_a_network_is_drawn_from_its_seed_as_its_initialisation_says():
 
 def test_an_mlp_has_no_activation_at_its_end():
     with torch.device("meta"):
-        network = mlp((5, 4, 3, 2), nn.ReLU, norm=nn.BatchNorm1d)
+        network = dense_layers((5, 4, 3, 2), nn.ReLU, norm=nn.BatchNorm1d)
 
     assert [type(layer).__name__ for layer in network] == ["Linear", "BatchNorm1d", "ReLU"] * 2 + ["Linear"]

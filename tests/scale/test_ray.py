@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from commands import done, refused
 from detectors import FEW_STEPS, table, train
-from tollad.ray import Scorer
+from tollad.ray import BatchScorer
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(FEW_STEPS), pytest.mark.filterwarnings("ignore")]
@@ -109,9 +109,9 @@ def test_what_is_wrong_with_a_file_is_said_in_one_sentence(home):
 def test_a_scorer_in_a_pipeline(home):
     rows = table(40, seed=7)
     batch = pa.table({f"x{column + 1}": rows[:, column] for column in range(5)})
-    wanted = Scorer(home / "m.tollad")(batch)
+    wanted = BatchScorer(home / "m.tollad")(batch)
     data = ray.data.from_arrow(batch).map_batches(
-        Scorer, fn_constructor_args=((home / "m.tollad").read_bytes(),), batch_format="pyarrow", batch_size=7,
+        BatchScorer, fn_constructor_args=((home / "m.tollad").read_bytes(),), batch_format="pyarrow", batch_size=7,
         concurrency=1,
     )  # fmt: skip
     found = pa.concat_tables(ray.get(data.to_arrow_refs()))

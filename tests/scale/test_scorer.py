@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from detectors import FEW_STEPS, people, table, train
-from tollad.ray import Scorer
+from tollad.ray import BatchScorer
 
 from tollad import TollDetector
 
@@ -29,7 +29,7 @@ class TestScorer:
     def test_answers_stand_beside_the_columns(self, path, as_bytes):
         detector, rows = TollDetector.load(path), table(9, seed=3)
         batch = arrow(rows).select(["x5", "x1", "x2", "x3", "x4"]).append_column("id", pa.array(range(9)))
-        said = Scorer(path.read_bytes() if as_bytes else path)(batch)
+        said = BatchScorer(path.read_bytes() if as_bytes else path)(batch)
         assert said.column_names == [*batch.column_names, "anomaly_score", "anomaly", "p_value"]
         np.testing.assert_array_equal(said["anomaly_score"], detector.anomaly_score(rows))
         np.testing.assert_array_equal(said["anomaly"], detector.predict(rows) == -1)
@@ -39,15 +39,15 @@ class TestScorer:
         frame = people()
         detector = TollDetector(steps=12, hidden=(8,), random_state=0).fit(frame)
         detector.save(tmp_path / "m.tollad")
-        said = Scorer(tmp_path / "m.tollad")(pa.Table.from_pandas(frame, preserve_index=False))
+        said = BatchScorer(tmp_path / "m.tollad")(pa.Table.from_pandas(frame, preserve_index=False))
         np.testing.assert_array_equal(said["anomaly_score"], detector.anomaly_score(frame))
 
     def test_no_rows_have_the_same_columns(self, path):
-        scorer, batch = Scorer(path), arrow(table(3))
+        scorer, batch = BatchScorer(path), arrow(table(3))
         assert scorer(batch[:0]).schema == scorer(batch).schema
 
     def test_columns_that_lack_or_are_taken(self, path):
-        scorer, batch = Scorer(path), arrow(table(3))
+        scorer, batch = BatchScorer(path), arrow(table(3))
         with pytest.raises(ValueError, match="the batch lacks columns that the model was fitted on: 'x2'"):
             scorer(batch.drop_columns("x2"))
         with pytest.raises(ValueError, match="column 'anomaly' is taken by the answers"):
@@ -56,4 +56,4 @@ class TestScorer:
     def test_models_of_something_else(self, tmp_path):
         train("grey images").save(tmp_path / "m.tollad")
         with pytest.raises(ValueError, match="for models of tables"):
-            Scorer(tmp_path / "m.tollad")
+            BatchScorer(tmp_path / "m.tollad")

@@ -31,8 +31,8 @@ def test_shapes_and_values(name):
         x_hat, z = stack(x)
         wanted = OBJECTIVE(x, x_hat, z)
     scores = scoring.score(stack, OBJECTIVE, rows, small.for_all)
-    latents = scoring.encode(stack, rows, small.for_all)
-    reconstructions = scoring.reconstruct(stack, rows, small.for_all)
+    latents = scoring.latents(stack, rows, small.for_all)
+    reconstructions = scoring.reconstructions(stack, rows, small.for_all)
     assert scores.shape == (21, 2)
     assert latents.shape == (21, 2, small.LATENT_DIM)
     assert reconstructions.shape == (21, 2, *small.input_shape(name))
@@ -53,7 +53,7 @@ def test_every_row_is_there_once_and_in_order(name, n, dtype):
     x = torch.cat([block[0] for block in blocks], 1)
     assert x.shape[:2] == (2, n)
     np.testing.assert_allclose(x[1].numpy(), rows, rtol=1e-6)
-    latents = scoring.encode(stack, rows, small.for_all)
+    latents = scoring.latents(stack, rows, small.for_all)
     assert len(latents) == n
     np.testing.assert_allclose(
         scoring.mean_latent(stack, rows, small.for_all).numpy(), latents.mean(0), rtol=1e-4, atol=1e-6

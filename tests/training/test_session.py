@@ -17,10 +17,11 @@ import torch
 from tollad.io import artifact
 from tollad.method.objective import Objective
 from tollad.training import session as fitting
+from tollad.training.adam import StackAdam
 from tollad.training.batches import Batches
 from tollad.training.checkpoint import Checkpoint
 from tollad.training.fit import HeldOut, fit
-from tollad.training.loop import Adam, train
+from tollad.training.loop import train
 from tollad.training.outcome import warn_if_collapsed
 from tollad.training.session import History
 
@@ -78,7 +79,7 @@ class TestFit:
 
     def test_history_is_the_mean_of_each_interval(self):
         stack, batches = make()
-        losses = [loss.item() for _, loss in train(stack, OBJECTIVE, batches, Adam(stack, 0.01), stop=205)]
+        losses = [loss.item() for _, loss in train(stack, OBJECTIVE, batches, StackAdam(stack, 0.01), stop=205)]
         _, history = run(steps=205)
         assert history.step[-2:] == [204, 205]  # every second step and the last
         assert history.initial_loss == [losses[0]]

@@ -64,7 +64,7 @@ def measure(baseline: Baseline, task: Task, *, checkpoint: Path | None = None, d
         "metric": task.metric,
         "metrics": {"last": every},
         "seconds": {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu},
-        "device": machine.describe(torch.device("cpu")),
+        "device": machine.device_name(torch.device("cpu")),
         "versions": machine.versions(),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

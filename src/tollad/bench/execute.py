@@ -295,7 +295,7 @@ class _Training:
                 # A device that only emulates the precision is faster in float32.
                 "peak_per_second": max(machine.peak_flops(device, p) for p in {first.precision, "float32"}),
             },
-            "device": machine.describe(device),
+            "device": machine.device_name(device),
             "threads": torch.get_num_threads(),
             "versions": machine.versions(),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from tollad.bench.spec import Precision
+from tollad.bench.spec import RunPrecision
 from tollad.method import networks
 from tollad.method.networks import Autoencoder
 
@@ -23,7 +23,7 @@ _SIDE = {"cpu": 512, "cuda": 8192}
 _REPEATS = 5
 
 
-def describe(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     """Name the processor, such as "NVIDIA H100 80GB HBM3" or "cpu, AMD EPYC"."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
@@ -42,7 +42,7 @@ def versions() -> dict[str, str]:
 
 
 @contextmanager
-def products(precision: Precision) -> Iterator[None]:
+def products(precision: RunPrecision) -> Iterator[None]:
     """Set how float32 products are computed within the block: in full precision, or in TF32 if the device has it."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
@@ -55,7 +55,7 @@ def products(precision: Precision) -> Iterator[None]:
 
 
 @functools.cache
-def peak_flops(device: torch.device, precision: Precision) -> float:
+def peak_flops(device: torch.device, precision: RunPrecision) -> float:
     """Measure the FLOP/s of a large matrix product: an upper bound for every network.
 
     It is measured once in each process, since it takes as long as a small run.
@@ -75,7 +75,7 @@ def peak_flops(device: torch.device, precision: Precision) -> float:
     return 2.0 * side**3 / fastest
 
 
-def warn_if_slow(device: torch.device, precision: Precision) -> None:
+def warn_if_slow(device: torch.device, precision: RunPrecision) -> None:
     """Warn if the device computes slower in a lower precision than in float32, which it then only emulates.
 
     Warns
@@ -88,8 +88,8 @@ def warn_if_slow(device: torch.device, precision: Precision) -> None:
     low, full = (peak_flops(device, p) / 1e9 for p in (precision, "float32"))
     if low < full:
         warnings.warn(
-            f"{describe(device)} multiplies matrices at {low:.3g} GFLOP/s in {precision} and at {full:.3g} in float32; "
-            "use precision='float32' here",
+            f"{device_name(device)} multiplies matrices at {low:.3g} GFLOP/s in {precision} "
+            f"and at {full:.3g} in float32; use precision='float32' here",
             stacklevel=2,
         )
 

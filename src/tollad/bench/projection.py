@@ -12,7 +12,7 @@ from tollad.bench import machine
 from tollad.bench.clock import Pace
 from tollad.bench.execute import measure_pace
 from tollad.bench.results import Results
-from tollad.bench.runner import checkpoint_of, groups_of, left_of, tasks_of
+from tollad.bench.runner import checkpoint_of, divide_work, left_of, tasks_of
 from tollad.bench.spec import Run, Work, runs_of
 from tollad.io import artifact
 
@@ -50,7 +50,7 @@ def project(
     finished = results.finished() if missing else set()
     kinds: dict[tuple[object, ...], list[list[Run]]] = {}
     alone: Counter[str] = Counter()
-    for members in groups_of(work, n_members):
+    for members in divide_work(work, n_members):
         left = left_of(members, finished)
         alone.update(item.kind for item in left if not item.stacks)
         if stack := runs_of(left):
@@ -83,7 +83,7 @@ def project(
     if kinds:
         runs = "the others" if left_out else "all runs"
         threads = f", {_count(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
-        yield f"projected for {runs}: {in_units(total)} on {machine.describe(device)}{threads}"
+        yield f"projected for {runs}: {in_units(total)} on {machine.device_name(device)}{threads}"
 
 
 def in_units(seconds: float) -> str:

@@ -95,7 +95,7 @@ def carry_out(
     all_done, is_over, n_failed = True, False, 0
     finished = results.finished if missing else set
     done = finished()
-    groups = [members for members in groups_of(work, n_members) if left_of(members, done)]
+    groups = [members for members in divide_work(work, n_members) if left_of(members, done)]
     for name in {_file_of(members) for members in groups}:
         results.check(name)
     in_flight: list[tuple[ExitStack, list[Work]]] = []
@@ -158,11 +158,11 @@ def _carried(
 def _forget(members: Sequence[Work], scratch: Path) -> None:
     """Remove the saved states of finished work."""
     checkpoint = checkpoint_of(members, scratch)
-    for path in (checkpoint, trials.best_of(checkpoint)):
+    for path in (checkpoint, trials.best_path(checkpoint)):
         path.unlink(missing_ok=True)
 
 
-def groups_of(work: Iterable[Work], n_members: int | None = None) -> list[Sequence[Work]]:
+def divide_work(work: Iterable[Work], n_members: int | None = None) -> list[Sequence[Work]]:
     """Divide work into groups that are carried out together: stacks of runs, then baselines and trials one by one.
 
     Finished work is included, so that the stacks do not depend on what is finished.

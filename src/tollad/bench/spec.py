@@ -28,9 +28,9 @@ from tollad.methods import targeted
 from tollad.methods.method import recipe_of
 from tollad.methods.targeted import TargetedCollapse
 
-Precision: TypeAlias = Literal["float32", "tf32", "bf16"]
+RunPrecision: TypeAlias = Literal["float32", "tf32", "bf16"]
 Role: TypeAlias = Literal["own", "reference", "compared"]
-PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bf16")
+PRECISIONS: tuple[RunPrecision, ...] = ("float32", "tf32", "bf16")
 
 # The fields of a run that belong to its method.
 _OF_METHOD = (
@@ -109,7 +109,7 @@ class Run(Values):
     norm: str = "l2"
     seed: int = 0
     batch_seed: int = 0
-    precision: Precision = "float32"
+    precision: RunPrecision = "float32"
 
     def __post_init__(self) -> None:
         method = self.method  # 10 and 10.0 are one run, and so are a list and a tuple
@@ -195,7 +195,7 @@ class Baseline(Values):
     stacks: ClassVar[bool] = False
     budgets: ClassVar[tuple[str, ...]] = BUDGETS[:1]
     judged_by: ClassVar[str] = "best_validation"
-    precision: ClassVar[Precision] = "float32"
+    precision: ClassVar[RunPrecision] = "float32"
     recipe: ClassVar[tuple[Any, ...]] = ()
 
     protocol: str
@@ -265,7 +265,7 @@ class Trial(Values):
     stacks: ClassVar[bool] = False
     budgets: ClassVar[tuple[str, ...]] = BUDGETS
     judged_by: ClassVar[str] = "last"
-    precision: ClassVar[Precision] = "float32"
+    precision: ClassVar[RunPrecision] = "float32"
     recipe: ClassVar[tuple[Any, ...]] = ()
 
     protocol: str
@@ -320,7 +320,7 @@ class Trial(Values):
 Work: TypeAlias = Run | Baseline | Trial
 """Anything that can be carried out, see the head of this module."""
 
-KINDS: dict[str, type[Run] | type[Baseline] | type[Trial]] = {kind.kind: kind for kind in (Run, Baseline, Trial)}
+WORK_KINDS: dict[str, type[Run] | type[Baseline] | type[Trial]] = {kind.kind: kind for kind in (Run, Baseline, Trial)}
 """The kinds of work by their names in results."""
 
 
@@ -329,12 +329,12 @@ def work_of(row: Mapping[str, Any]) -> Work:
 
     A field that was added to its class later has its default, which means what was done before.
     """
-    return KINDS[row["kind"]].from_values(row["run"])
+    return WORK_KINDS[row["kind"]].from_values(row["run"])
 
 
 def role_of(row: Mapping[str, Any]) -> Role:
     """Return the role of the work of a row of results."""
-    return KINDS[row["kind"]].role
+    return WORK_KINDS[row["kind"]].role
 
 
 def runs_of(work: Iterable[Work]) -> list[Run]:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from tollad.bench.recipes import BUDGETS
-from tollad.bench.spec import KINDS, Baseline, Role, Run, Trial, Work
+from tollad.bench.spec import WORK_KINDS, Baseline, Role, Run, Trial, Work
 
 AVERAGE = "Average"
 """The name of the column with the mean over all cells, for which there are no runs."""
 
 _FOLDER = Path(__file__).parent / "tables"
 _TABLE_KEYS = {"title", "metric", "seeds", "run", "cells", "methods", "notes"}
-_METHOD_KEYS = {"name", "published", "note", *KINDS}
+_METHOD_KEYS = {"name", "published", "note", *WORK_KINDS}
 
 
 @dataclass(frozen=True)
@@ -260,10 +260,10 @@ def parse_table(name: str, text: str) -> Table:
 
 
 def _method(where: str, entry: Mapping[str, Any], published: Mapping[str, Published]) -> TableMethod:
-    found = [kind for kind in KINDS if kind in entry]
+    found = [kind for kind in WORK_KINDS if kind in entry]
     if len(found) > 1:
         raise ValueError(f"{where}: has {' and '.join(found)}; give one of them")
-    work, own = (KINDS[found[0]], entry[found[0]]) if found else (None, {})
+    work, own = (WORK_KINDS[found[0]], entry[found[0]]) if found else (None, {})
     return TableMethod(entry["name"], published, work, own, entry.get("note", ""))
 
 

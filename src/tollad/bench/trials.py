@@ -28,7 +28,7 @@ class _TimeIsUp(Exception):  # noqa: N818 - no error: it ends a fit whose state 
     pass
 
 
-def best_of(checkpoint: Path) -> Path:
+def best_path(checkpoint: Path) -> Path:
     """Return the path of the best state so far, beside a checkpoint."""
     return checkpoint.with_suffix(".best")
 
@@ -58,7 +58,7 @@ def measure(trial: Trial, task: Task, *, checkpoint: Path | None = None, deadlin
     wall, cpu = time.perf_counter(), time.process_time()
     validation, test = _Part.of_validation(task, trial.n_validation), _Part.of_test(task, trial.n_test)
     method = _make(trial)
-    kept = Checkpoint(best_of(checkpoint), _decisive(trial, task)) if checkpoint else None
+    kept = Checkpoint(best_path(checkpoint), _decisive(trial, task)) if checkpoint else None
     selection = _Selection(method, validation, kept, deadline)
     watched = validation is not None and trial.n_watches > 0
     try:
@@ -99,7 +99,7 @@ def measure(trial: Trial, task: Task, *, checkpoint: Path | None = None, deadlin
             "fit": fitted,
             "score": scored,
         },
-        "device": machine.describe(torch.device("cpu")),
+        "device": machine.device_name(torch.device("cpu")),
         "threads": torch.get_num_threads(),
         "versions": machine.versions(),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

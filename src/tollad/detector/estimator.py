@@ -217,7 +217,7 @@ class TollDetector(
     def _new_stack(self, rows: Rows, device: torch.device) -> Stack:
         """Return the stack before its first step, and keep the settings."""
         settings, self.n_steps_ = self._resolved(rows), 0
-        stack, self.settings_ = fitting.build(
+        stack, self.settings_ = fitting.untrained_stack(
             self.network, settings, self._preparation, self.input_shape_, self._seed, device
         )
         return stack
@@ -340,7 +340,7 @@ class TollDetector(
         return fitting.calibration_split(n, self.false_alarm_rate, self._seed)
 
     def _train(self, stack: Stack, rows: Rows, held: Rows | None, checkpoint: Checkpoint | None) -> Self:
-        history = fitting.train(
+        history = fitting.train_stack(
             stack,
             fitting.objective_of(self.settings_),
             self._preparation,

@@ -87,7 +87,7 @@ def objective_of(settings: Settings, betas: Sequence[float] | None = None) -> Ob
     return Objective({settings.error: 1.0, penalty: betas or settings.beta}, TARGETS[settings.target])
 
 
-def build(
+def untrained_stack(
     network: str | Builder | Modules,
     settings: Settings,
     preparation: Preparation,
@@ -122,7 +122,7 @@ def build(
     return stack if same else stack.to(device=device, dtype=dtype), settings
 
 
-def train(
+def train_stack(
     stack: Stack,
     objective: Objective,
     preparation: Preparation,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tollad.calibration import Decision, ThresholdRule
 from tollad.detector import validation
-from tollad.detector.fitting import build, objective_of
+from tollad.detector.fitting import objective_of, untrained_stack
 from tollad.detector.nearest import Nearest
 from tollad.detector.preparation import Preparation
 from tollad.detector.scorer import Scorer
@@ -203,7 +203,7 @@ class Model:
         record, place = replace(record, parameters=record.parameters | {"device": named}), find_device(named)
         # Nothing is trained here, so the estimate of memory needs no batch.
         small = replace(settings, batch_size=1)
-        stack, _ = build(network, small, preparation, shape, record.parameters["random_state"], place)
+        stack, _ = untrained_stack(network, small, preparation, shape, record.parameters["random_state"], place)
         stack.eval().load_state({name: torch.from_numpy(array) for name, array in weights.items()})
         # Large weights should not be in memory twice.
         for name in weights:

@@ -126,11 +126,11 @@ class Scorer:
 
     def latents(self, rows: NDArray[Any], preparation: Preparation) -> NDArray[np.float64]:
         """Return the latents of each row by each member: (n, M, latent_dim)."""
-        return scoring.encode(self._network, rows, preparation)
+        return scoring.latents(self._network, rows, preparation)
 
     def reconstructions(self, rows: NDArray[Any], preparation: Preparation) -> NDArray[np.float64]:
         """Return the reconstruction of each row by each member: (M, n, *shape)."""
-        return scoring.reconstruct(self._network, rows, preparation).swapaxes(0, 1)
+        return scoring.reconstructions(self._network, rows, preparation).swapaxes(0, 1)
 
     def run(self, rows: Rows, preparation: Preparation) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield ``(x, x_hat, z)`` of blocks of rows, see `tollad.training.scoring.run`."""

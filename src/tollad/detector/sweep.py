@@ -179,7 +179,7 @@ class _JointTraining:
         self._stacks, self._settings = stacks, [detector.settings_ for detector in detectors]
         longest = max(self._settings, key=lambda settings: settings.latent_dim)
         n_members = sum(map(len, stacks))
-        whole, _ = fitting.build(
+        whole, _ = fitting.untrained_stack(
             first.network,
             replace(longest, n_members=n_members),
             first._preparation,

@@ -17,7 +17,7 @@ from tollad.tables.numerals import grouped, grouping_signs
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
 """Signs that separate values, with their plurals for messages. A space stands for any run of spaces and tabs."""
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+NUMBER_IN_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 
 # The separator is guessed from this many records.
 _GUESSED_BY = 50
@@ -134,7 +134,9 @@ def _is_matrix(rows: Sequence[Sequence[str]]) -> bool:
     return (
         len(rows[0]) > 1
         and len({len(row) for row in rows}) == 1
-        and all(NUMBER.fullmatch(value) or value in ("?", "NA", "NaN", "nan") for row in rows[1:] for value in row)
+        and all(
+            NUMBER_IN_TEXT.fullmatch(value) or value in ("?", "NA", "NaN", "nan") for row in rows[1:] for value in row
+        )
     )
 
 
@@ -176,7 +178,7 @@ def contradicting(column: pa.ChunkedArray, dialect: Dialect) -> list[int]:
     if dialect.decimal != "," or not pa.types.is_string(column.type):
         return []
     column = pc.ascii_trim_whitespace(column)
-    with_point = pc.match_substring_regex(column, rf"^{NUMBER.pattern}$")
+    with_point = pc.match_substring_regex(column, rf"^{NUMBER_IN_TEXT.pattern}$")
     with_point = pc.and_(with_point, pc.match_substring(column, "."))
     wrong = pc.and_(with_point, pc.invert(pc.match_substring_regex(column, grouped(",")))).fill_null(False)
     found: list[int] = pc.indices_nonzero(wrong.combine_chunks()).to_pylist()

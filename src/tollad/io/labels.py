@@ -9,7 +9,7 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.io.dialect import NUMBER
+from tollad.io.dialect import NUMBER_IN_TEXT
 from tollad.io.sources import Block, column_as_strings
 
 _MOST_LISTED = 10
@@ -98,7 +98,7 @@ def _comparable(text: str) -> str | Decimal:
     It is no float, since floats round long identifiers to equal values.
     """
     text = text.strip()
-    if NUMBER.fullmatch(text):
+    if NUMBER_IN_TEXT.fullmatch(text):
         return Decimal(text)
     return text.lower() if text.lower() in ("true", "false") else text
 

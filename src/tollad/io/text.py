@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import csv
 
-from tollad.io.dialect import NUMBER, SEPARATORS, Dialect, guess_separator
+from tollad.io.dialect import NUMBER_IN_TEXT, SEPARATORS, Dialect, guess_separator
 from tollad.io.records import (
     LINE_BREAK,
     as_text,
@@ -279,7 +279,7 @@ def like_values(names: Sequence[str]) -> bool:
     """
     given = [name for name in names if name not in MISSING]
     counted = [str(j) for j in range(len(given))]
-    return given != counted and all(NUMBER.fullmatch(name) for name in given)
+    return given != counted and all(NUMBER_IN_TEXT.fullmatch(name) for name in given)
 
 
 def numbered(n_columns: int) -> list[str]:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from tollad.methods import geonets
-from tollad.methods.layers import Adam, build, glorot
+from tollad.methods.layers import build, glorot
 from tollad.methods.neural import Neural, Phase
+from tollad.training.adam import Adam
 
 _PENALTY = 20.0
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from tollad.methods.gan import Averaged, Joint, Paired, Spectral, adam, false, joint_for_tables, keras_norm, leaky, true
-from tollad.methods.layers import Dropout, build, glorot, mlp, normal
+from tollad.methods.layers import Dropout, build, dense_layers, glorot, normal
 from tollad.methods.neural import Neural, Phase
 
 
-class Networks(nn.Module):
+class _Networks(nn.Module):
     """Encoder, generator, the three discriminators, and the averaged copies that score."""
 
     def __init__(self, shape: tuple[int, ...], latent_dim: int, title: str) -> None:
@@ -51,8 +51,8 @@ _Parts = tuple[nn.Module, nn.Module, Joint, Paired, Paired]
 def _for_tables(shape: tuple[int, ...], latent_dim: int) -> _Parts:
     (d,) = shape
     return (
-        mlp((d, 256, 128, latent_dim), leaky),
-        mlp((latent_dim, 128, 256, d), nn.ReLU),
+        dense_layers((d, 256, 128, latent_dim), leaky),
+        dense_layers((latent_dim, 128, 256, d), nn.ReLU),
         joint_for_tables(d, latent_dim),
         _paired((2 * d, 256, 128), plain=True),
         _paired((2 * latent_dim, 64, 32), plain=True),
@@ -134,11 +134,11 @@ class ALAD(Neural):
 
     def _build(self, shape: tuple[int, ...]) -> nn.Module:
         init = glorot if len(shape) == 1 else normal(0.01)
-        return build(lambda: Networks(shape, self.latent_dim, self.title), self.seed, init)
+        return build(lambda: _Networks(shape, self.latent_dim, self.title), self.seed, init)
 
     @property
-    def _parts(self) -> Networks:
-        return cast(Networks, self._net)
+    def _parts(self) -> _Networks:
+        return cast(_Networks, self._net)
 
     def _normal(self, n: int) -> Tensor:
         return torch.randn(n, self.latent_dim, generator=self._generator)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from tollad.methods.gan import adam, false, keras_norm, leaky, true
-from tollad.methods.layers import Adam, Drawn, Dropout, build, glorot, mlp, normal
+from tollad.methods.layers import Drawn, Dropout, build, dense_layers, glorot, normal
 from tollad.methods.neural import Neural, Phase
+from tollad.training.adam import Adam
 
 
 class Starts(Drawn):
@@ -28,14 +29,14 @@ class Starts(Drawn):
         self.z.normal_(generator=generator)
 
 
-class Networks(nn.Module):
+class _Networks(nn.Module):
     """The generator, the features f and the head of the discriminator, and the starts of the inversions."""
 
     def __init__(self, shape: tuple[int, ...], latent_dim: int, n_starts: int, title: str) -> None:
         super().__init__()
         self.starts = Starts(n_starts, latent_dim)
         if len(shape) == 1:
-            self.generator: nn.Module = mlp((latent_dim, 128, 256, shape[0]), nn.ReLU)
+            self.generator: nn.Module = dense_layers((latent_dim, 128, 256, shape[0]), nn.ReLU)
             first = [nn.Linear(shape[0], 256), leaky(), Dropout(0.2)]
             self.features: nn.Module = nn.Sequential(*first, nn.Linear(256, 128), leaky(), Dropout(0.5))
             self.head = nn.Linear(128, 1)
@@ -136,11 +137,11 @@ class AnoGAN(Neural):
 
     def _build(self, shape: tuple[int, ...]) -> nn.Module:
         init = glorot if len(shape) == 1 else normal(0.01 if shape[0] == 3 else 0.02)
-        return build(lambda: Networks(shape, self.latent_dim, self.n_starts, self.title), self.seed, init)
+        return build(lambda: _Networks(shape, self.latent_dim, self.n_starts, self.title), self.seed, init)
 
     @property
-    def _parts(self) -> Networks:
-        return cast(Networks, self._net)
+    def _parts(self) -> _Networks:
+        return cast(_Networks, self._net)
 
     def _phases(self, rows: Tensor) -> Sequence[Phase]:
         own = self._parts

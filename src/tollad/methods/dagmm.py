@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from tollad.method.networks import Autoencoder
 from tollad.methods import geonets
-from tollad.methods.layers import Adam, Dropout, build, glorot, mlp
+from tollad.methods.layers import Dropout, build, dense_layers, glorot
 from tollad.methods.neural import Neural, Phase
+from tollad.training.adam import Adam
 
 _SMALL = 1e-12  # so that the features of a row of zeros are finite
 
@@ -146,12 +147,12 @@ class DAGMM(Neural):
 
     def _networks(self, shape: tuple[int, ...]) -> nn.Module:
         d = self.latent_dim + 2
-        estimation = list(mlp((d, *self.estimation, self.n_components), nn.Tanh))
+        estimation = list(dense_layers((d, *self.estimation, self.n_components), nn.Tanh))
         for place in range(len(self.estimation), 0, -1):
             estimation.insert(2 * place, Dropout(0.5))
         if len(shape) == 1:
-            encoder = mlp((shape[0], *self.hidden, self.latent_dim), nn.Tanh)
-            decoder: nn.Module = mlp((self.latent_dim, *reversed(self.hidden), shape[0]), nn.Tanh)
+            encoder = dense_layers((shape[0], *self.hidden, self.latent_dim), nn.Tanh)
+            decoder: nn.Module = dense_layers((self.latent_dim, *reversed(self.hidden), shape[0]), nn.Tanh)
             pad: nn.Module = nn.Identity()
         else:
             channels = geonets.need_images(shape, self.title)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from tollad.method.networks import Autoencoder
 from tollad.method.terms import squared_l2
 from tollad.methods import lenet
-from tollad.methods.layers import Adam, build, glorot_relu
+from tollad.methods.layers import build, glorot_relu
 from tollad.methods.neural import Neural, Phase
+from tollad.training.adam import Adam
 
 
 @dataclass(kw_only=True, eq=False)
@@ -58,14 +59,14 @@ class DCAE(Neural):
         return build(lambda: lenet.autoencoder(shape, self.title), self.seed, glorot_relu)
 
     def _phases(self, rows: Tensor) -> Sequence[Phase]:
-        return [reconstruct(self, cast(Autoencoder, self._net))]
+        return [reconstruction_phase(self, cast(Autoencoder, self._net))]
 
     def _anomaly(self, x: Tensor) -> Tensor:
         x_hat, _ = self._net(x)
         return squared_l2(x, x_hat)
 
 
-def reconstruct(method: DCAE, network: Autoencoder) -> Phase:
+def reconstruction_phase(method: DCAE, network: Autoencoder) -> Phase:
     """Return the training of the autoencoder that DCAE and Deep SVDD share, with the parameters of a `DCAE`."""
     adam = Adam(network.parameters(), method.learning_rate, weight_decay=method.weight_decay)
 

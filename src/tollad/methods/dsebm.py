@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from tollad.methods import geonets
-from tollad.methods.layers import Adam, Drawn, build, glorot
+from tollad.methods.layers import Drawn, build, glorot
 from tollad.methods.neural import Neural, Phase
+from tollad.training.adam import Adam
 
 _FEATURES = 256
 

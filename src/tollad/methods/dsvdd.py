@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from tollad.method.terms import latent_l2
 from tollad.methods import lenet
-from tollad.methods.dcae import DCAE, reconstruct
-from tollad.methods.layers import Adam, build, glorot_relu
+from tollad.methods.dcae import DCAE, reconstruction_phase
+from tollad.methods.layers import build, glorot_relu
 from tollad.methods.neural import Neural, Phase, effective_rank
+from tollad.training.adam import Adam
 
 # No component of the centre is nearer to 0 than this: the network could reach 0 whatever its input.
 _LEAST = 0.1
@@ -140,7 +141,7 @@ class DeepSVDD(Neural):
             at_epoch=at_epoch,
             drop_after=self.drop_after,
         )
-        return [reconstruct(before, parts.autoencoder), one_class]
+        return [reconstruction_phase(before, parts.autoencoder), one_class]
 
     def _latents(self, rows: Tensor) -> Tensor:
         return torch.cat([self._parts.autoencoder.encoder(block) for block in rows.split(1000)])

@@ -16,9 +16,10 @@ from tollad.method.terms import latent_l2, latent_squared_l2
 from tollad.methods import fakes
 from tollad.methods.base import Watched
 from tollad.methods.classical import squared_distances
-from tollad.methods.layers import Adam, build
+from tollad.methods.layers import build
 from tollad.methods.neural import Neural, Phase, effective_rank
 from tollad.methods.trunks import BACKBONES, look, trunk
+from tollad.training.adam import Adam
 
 _TrainedOn: TypeAlias = Literal["fakes", "centre"]
 _JudgedBy: TypeAlias = Literal["neighbours", "head"]

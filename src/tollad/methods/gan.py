@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from tollad.methods.layers import Adam, Drawn, Dropout
+from tollad.methods.layers import Drawn, Dropout
+from tollad.training.adam import Adam
 
 _SLOPE = 0.2
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tollad.method.terms import latent_l2
 from tollad.methods import geonets
 from tollad.methods.gan import adam, leaky
-from tollad.methods.layers import build, mlp, normal
+from tollad.methods.layers import build, dense_layers, normal
 from tollad.methods.neural import Neural, Phase
 
 # If the loss of the discriminator falls below this, nothing can be learnt from it any more, and its weights are drawn
@@ -29,10 +29,10 @@ class _Networks(nn.Module):
         if len(shape) == 1:
             self.pad: nn.Module = nn.Identity()
             widths = (shape[0], 2 * width, width)
-            self.encoder: nn.Module = mlp((*widths, latent_dim), leaky, norm=nn.BatchNorm1d)
-            self.second: nn.Module = mlp((*widths, latent_dim), leaky, norm=nn.BatchNorm1d)
-            self.decoder: nn.Module = mlp((latent_dim, *widths[::-1]), nn.ReLU, norm=nn.BatchNorm1d)
-            self.features: nn.Module = nn.Sequential(*mlp(widths, leaky, norm=nn.BatchNorm1d), leaky())
+            self.encoder: nn.Module = dense_layers((*widths, latent_dim), leaky, norm=nn.BatchNorm1d)
+            self.second: nn.Module = dense_layers((*widths, latent_dim), leaky, norm=nn.BatchNorm1d)
+            self.decoder: nn.Module = dense_layers((latent_dim, *widths[::-1]), nn.ReLU, norm=nn.BatchNorm1d)
+            self.features: nn.Module = nn.Sequential(*dense_layers(widths, leaky, norm=nn.BatchNorm1d), leaky())
             self.head: nn.Module = nn.Linear(width, 1)
             return
         channels = geonets.need_images(shape, title)

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from tollad.methods.geonets import need_images, pad
-from tollad.methods.layers import Adam, build
+from tollad.methods.layers import build
 from tollad.methods.neural import Neural, Phase
+from tollad.training.adam import Adam
 
 _SHIFT = 8
 _EULER = 0.57722

@@ -9,8 +9,9 @@ from typing import ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from tollad.methods.layers import Adam, Drawn, build, default, mlp
+from tollad.methods.layers import Drawn, build, default, dense_layers
 from tollad.methods.neural import Neural, Phase, need_table
+from tollad.training.adam import Adam
 
 
 class _Maps(Drawn):
@@ -38,7 +39,7 @@ class _Networks(nn.Module):
     def __init__(self, d: int, n_maps: int, map_dim: int, widths: tuple[int, ...]) -> None:
         super().__init__()
         self.maps = _Maps(d, n_maps, map_dim)
-        self.features = mlp((map_dim, *widths), lambda: nn.LeakyReLU(0.2), bias=False)
+        self.features = dense_layers((map_dim, *widths), lambda: nn.LeakyReLU(0.2), bias=False)
         self.head = nn.Sequential(nn.LeakyReLU(0.2), nn.Linear(widths[-1], n_maps))
         self.register_buffer("sums", torch.zeros(n_maps, widths[-1]))
         self.register_buffer("n_batches", torch.zeros(()))

@@ -1,15 +1,14 @@
-"""Layers and optimisers that several methods share; nothing here draws from a global random state."""
+"""Layers that several methods share; nothing here draws from a global random state."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
 
 from tollad.training.build import need_memory
 
@@ -75,7 +74,7 @@ class Drawn(nn.Module):
         raise NotImplementedError
 
 
-def mlp(
+def dense_layers(
     widths: Sequence[int],
     activation: Callable[[], nn.Module],
     *,
@@ -155,74 +154,3 @@ def build(factory: Callable[[], nn.Module], seed: int, init: Init = default) -> 
             elif isinstance(layer, Drawn):
                 layer.draw(generator)
     return network.requires_grad_(True)
-
-
-class Adam:
-    """Adam over some parameters. It minimises a loss without a gradient for any other parameter.
-
-    The update is torch's own. Constructing a `torch.optim.Optimizer` would import torch's compiler.
-
-    Parameters
-    ----------
-    parameters : iterable of nn.Parameter
-    learning_rate : float > 0
-    betas : (float, float)
-    weight_decay : float >= 0
-        Added to the gradient, times the weight: the penalty ``weight_decay / 2 * ||w||^2`` in the loss.
-    eps : float > 0
-
-    Attributes
-    ----------
-    learning_rate : float
-        May be changed between steps.
-    """
-
-    def __init__(
-        self,
-        parameters: Iterable[nn.Parameter],
-        learning_rate: float,
-        *,
-        betas: tuple[float, float] = (0.9, 0.999),
-        weight_decay: float = 0.0,
-        eps: float = 1e-8,
-    ) -> None:
-        self.learning_rate = learning_rate
-        self._parameters = list(parameters)
-        self._betas, self._weight_decay, self._eps = betas, weight_decay, eps
-        self._means = [torch.zeros_like(p) for p in self._parameters]
-        self._squares = [torch.zeros_like(p) for p in self._parameters]
-        self._steps = [torch.zeros(()) for _ in self._parameters]
-
-    def minimise(self, loss: Tensor, *, keep_graph: bool = False) -> None:
-        """Take one step against the gradient of a scalar; `keep_graph` if another optimiser needs it, too."""
-        gradients = torch.autograd.grad(
-            loss, self._parameters, retain_graph=keep_graph, materialize_grads=True, allow_unused=True
-        )
-        with torch.no_grad():
-            adam(
-                [p.detach() for p in self._parameters],
-                list(gradients),
-                self._means,
-                self._squares,
-                [],
-                self._steps,
-                foreach=False,
-                fused=True,
-                amsgrad=False,
-                beta1=self._betas[0],
-                beta2=self._betas[1],
-                lr=self.learning_rate,
-                weight_decay=self._weight_decay,
-                eps=self._eps,
-                maximize=False,
-            )
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the moments and counts, by parameter."""
-        groups = {"mean": self._means, "square": self._squares, "step": self._steps}
-        return {f"{name}.{i}": tensor for name, tensors in groups.items() for i, tensor in enumerate(tensors)}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Copy what `state` returned into the optimiser."""
-        for name, tensor in self.state().items():
-            tensor.copy_(state[name])

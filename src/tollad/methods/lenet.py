@@ -8,7 +8,7 @@ from functools import partial
 from torch import nn
 
 from tollad.method.networks import Autoencoder
-from tollad.methods.layers import mlp
+from tollad.methods.layers import dense_layers
 
 _norm1d: Callable[[int], nn.Module] = partial(nn.BatchNorm1d, eps=1e-4, affine=False)
 _norm2d: Callable[[int], nn.Module] = partial(nn.BatchNorm2d, eps=1e-4, affine=False)
@@ -73,6 +73,6 @@ def _for_32() -> Autoencoder:
 
 
 def _for_tables(d: int) -> Autoencoder:
-    encoder = mlp((d, 128, 64, 32), nn.LeakyReLU, norm=_norm1d, bias=False)
-    decoder = mlp((32, 64, 128, d), nn.LeakyReLU, norm=_norm1d, bias=False)
+    encoder = dense_layers((d, 128, 64, 32), nn.LeakyReLU, norm=_norm1d, bias=False)
+    decoder = dense_layers((32, 64, 128, d), nn.LeakyReLU, norm=_norm1d, bias=False)
     return Autoencoder(encoder, nn.Sequential(*decoder, nn.Sigmoid()))

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tollad.method.terms import latent_l2, squared_l2
-from tollad.methods.layers import Adam, Drawn, build, mlp, normal
+from tollad.methods.layers import Drawn, build, dense_layers, normal
 from tollad.methods.neural import Neural, Phase
+from tollad.training.adam import Adam
 
 _SMALL = 1e-12
 
@@ -155,8 +156,8 @@ class MemAE(Neural):
     def _networks(self, shape: tuple[int, ...]) -> _Networks:
         if len(shape) == 1:
             widths = (shape[0], *self.hidden, self.latent_dim)
-            encoder: nn.Module = mlp(widths, nn.ReLU, norm=nn.BatchNorm1d)
-            decoder: nn.Module = mlp(widths[::-1], nn.ReLU, norm=nn.BatchNorm1d)
+            encoder: nn.Module = dense_layers(widths, nn.ReLU, norm=nn.BatchNorm1d)
+            decoder: nn.Module = dense_layers(widths[::-1], nn.ReLU, norm=nn.BatchNorm1d)
             dim = self.latent_dim
         elif shape == (1, 28, 28):
             encoder = nn.Sequential(*_convolutions(1, (1, 3, 3), (16, 32, 64)))

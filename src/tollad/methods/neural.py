@@ -30,7 +30,8 @@ from torch import Tensor, nn
 
 from tollad.io.artifact import group
 from tollad.methods.base import Comparator, Watched
-from tollad.methods.layers import Adam, seed_dropout
+from tollad.methods.layers import seed_dropout
+from tollad.training.adam import Adam
 from tollad.training.checkpoint import Checkpoint
 from tollad.training.drive import drive, resume
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tollad.methods.gan import adam, false, leaky, true
 from tollad.methods.geonets import need_images, pad
-from tollad.methods.layers import Dropout, build, mlp, normal
+from tollad.methods.layers import Dropout, build, dense_layers, normal
 from tollad.methods.neural import Neural, Phase
 
 # Length of the step towards codes whose images the classifier takes for generated.
@@ -50,7 +50,7 @@ class _Networks(nn.Module):
         self.pad = pad(shape)
         self.encoder = nn.Sequential(*_halved(channels, width, latent_dim), nn.Tanh())
         self.decoder = nn.Sequential(*_doubled(latent_dim, channels, width))
-        self.of_codes = mlp((latent_dim, 128, 64, 32, 16, 1), nn.ReLU)
+        self.of_codes = dense_layers((latent_dim, 128, 64, 32, 16, 1), nn.ReLU)
         self.of_images = nn.Sequential(*_halved(channels, critic_width, 1))
         self.classifier = nn.Sequential(*_halved(channels, width, 1))
         self.register_buffer("step", torch.zeros(()))

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tollad.method.terms import squared_l2
-from tollad.methods.layers import Adam, build, mlp
+from tollad.methods.layers import build, dense_layers
 from tollad.methods.neural import Neural, Phase
+from tollad.training.adam import Adam
 
 
 class _Residual(nn.Module):
@@ -154,7 +155,7 @@ class VAE(Neural):
         body: list[nn.Module] = []
         for before, after in pairwise(widths):
             body += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU()]
-        decoder = mlp((self.latent_dim, *reversed(self.hidden), shape[0]), nn.ReLU, norm=nn.BatchNorm1d)
+        decoder = dense_layers((self.latent_dim, *reversed(self.hidden), shape[0]), nn.ReLU, norm=nn.BatchNorm1d)
         return _Networks(nn.Sequential(*body), widths[-1], self.latent_dim, decoder)
 
     @property

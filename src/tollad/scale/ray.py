@@ -1,6 +1,6 @@
 """A model as a step of a Ray Data pipeline: Arrow in, Arrow out.
 
-Nothing here imports Ray, and a `Scorer` works without it.
+Nothing here imports Ray, and a `BatchScorer` works without it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tollad.scale.models import detector_of
 from tollad.serve.answers import answers
 
 
-class Scorer:
+class BatchScorer:
     """Scores batches of rows by one model, which is loaded once for each actor.
 
     Parameters
@@ -38,20 +38,20 @@ class Scorer:
     >>> path = f"{tempfile.mkdtemp()}/model.tollad"
     >>> normal = pa.table({name: np.random.default_rng(seed).normal(size=200) for seed, name in enumerate("ab")})
     >>> TollDetector(steps=50, random_state=0).fit(normal).save(path)
-    >>> Scorer(path)(normal).column_names
+    >>> BatchScorer(path)(normal).column_names
     ['a', 'b', 'anomaly_score', 'anomaly']
 
     With a cluster::
 
         rows = ray.data.read_parquet("in/")
-        scored = rows.map_batches(Scorer, fn_constructor_args=(path,), batch_format="pyarrow", concurrency=2)
+        scored = rows.map_batches(BatchScorer, fn_constructor_args=(path,), batch_format="pyarrow", concurrency=2)
         scored.write_parquet("out/")
     """
 
     def __init__(self, model: str | os.PathLike[str] | bytes) -> None:
         detector = detector_of(model)
         if not isinstance(detector, TollDetector) or len(detector.input_shape_) != 1:
-            raise ValueError("a Scorer is for models of tables: batches are rows, and no series or images")
+            raise ValueError("a BatchScorer is for models of tables: batches are rows, and no series or images")
         self._detector, self._expected = detector, expected_by(detector)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -89,6 +89,9 @@ class Scorer:
         if not self._expected.named:
             rows = np.column_stack([column.to_numpy() for column in rows.columns])
         return _with(batch, {name: pa.array(values) for name, values in answers(self._detector, rows).items()})
+
+
+Scorer = BatchScorer  # its former name
 
 
 def _with(batch: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:

@@ -17,7 +17,7 @@ from tollad.calibration.conformal import check_n_rows
 from tollad.detector.estimator import TollDetector
 from tollad.series.clock import Clock
 from tollad.series.gaps import Gaps
-from tollad.series.model import SeriesModel, as_rows, held_out_scores
+from tollad.series.model import SeriesModel, as_samples, held_out_scores
 from tollad.series.steps import Steps, long_enough
 from tollad.series.thresholds import FalseAlarms
 from tollad.series.window import check_window, choose_stride, choose_window, windows
@@ -92,7 +92,7 @@ def fit_windows(
         own["network"] = "mlp_layernorm"
     if own["steps"] == "auto" and own["network"] == "mlp_layernorm" and own["corruption"] == "auto":
         own["steps"] = _STEPS
-    rows = np.concatenate([as_rows(windows(piece, window, stride), own["network"]) for piece in stretches])
+    rows = np.concatenate([as_samples(windows(piece, window, stride), own["network"]) for piece in stretches])
     if rows.ndim == 2:
         own["n_channels"] = rows.shape[1] // window
     with warnings.catch_warnings():

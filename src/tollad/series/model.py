@@ -217,6 +217,6 @@ def held_out_scores(
     return pieces, [sum(map(len, pieces))]
 
 
-def as_rows(cut: NDArray[Any], network: Any) -> NDArray[Any]:
+def as_samples(cut: NDArray[Any], network: Any) -> NDArray[Any]:
     """Return windows, (n, C, window), in the shape that the network takes: unchanged, or flat."""
     return cut if traits_of(network).n_axes == 2 else cut.reshape(len(cut), -1)

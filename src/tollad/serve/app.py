@@ -82,7 +82,7 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
         with gate.inside():
             answer = await worker.answer(model, partial(_read, header, body, gate.limits.n_rows, n_reasons), n_reasons)
         _count(metrics, model.name, answer)
-        return as_json({**answer.said, "threshold": answer.loaded.threshold})
+        return json_response({**answer.said, "threshold": answer.loaded.threshold})
 
     # Not as routes of FastAPI, which spends more time on a request than scoring its row takes.
     for at, (name, explained) in product(("", "/models/{name}"), (("score", False), ("explain", True))):
@@ -101,34 +101,34 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
                 400 if refused.status == 422 else refused.status, str(refused), refused.headers
             ) from None
         _count(metrics, model.name, answer)
-        return as_json(asked.answer(model.name, answer.said, answer.loaded.threshold))
+        return json_response(asked.answer(model.name, answer.said, answer.loaded.threshold))
 
     app.add_route("/v2/models/{name}/infer", infer, methods=["POST"])
 
     @app.get("/v2")
     async def server() -> Response:
         """Describe the server by the Open Inference Protocol."""
-        return as_json(SERVER)
+        return json_response(SERVER)
 
     @app.get("/v2/health/live")
     async def live() -> Response:
         """Say that the service runs, by the Open Inference Protocol."""
-        return as_json({"live": True})
+        return json_response({"live": True})
 
     @app.get("/v2/health/ready")
     async def ready() -> Response:
         """Say that all models are loaded, by the Open Inference Protocol."""
-        return as_json({"ready": True})
+        return json_response({"ready": True})
 
     @app.get("/v2/models/{name}")
     async def metadata(name: str) -> Response:
         """Describe the input and output tensors of a model by the Open Inference Protocol."""
-        return as_json(tensors_of(name, _found(models, name).loaded))
+        return json_response(tensors_of(name, _found(models, name).loaded))
 
     @app.get("/v2/models/{name}/ready")
     async def model_ready(name: str) -> Response:
         """Say that a model is loaded, by the Open Inference Protocol."""
-        return as_json({"name": _found(models, name).name, "ready": True})
+        return json_response({"name": _found(models, name).name, "ready": True})
 
     @app.get("/", include_in_schema=False)
     async def root() -> Response:
@@ -139,13 +139,13 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
     async def info() -> Response:
         """List the models and the rows that they take."""
         described = {name: _described(model.loaded) for name, model in models.items()}
-        return as_json({"tollad": __version__, "models": described})
+        return json_response({"tollad": __version__, "models": described})
 
     @app.get("/health")
     @app.get("/ready")
     async def health() -> Response:
         """Say that the service runs, which it does only once all models are loaded."""
-        return as_json({"status": "ok"})
+        return json_response({"status": "ok"})
 
     @app.get("/metrics")
     async def tell_metrics() -> Response:
@@ -154,16 +154,16 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
 
     @app.exception_handler(RefusedError)
     async def refuse(_: Request, refused: RefusedError) -> Response:
-        return as_json({"error": str(refused)}, refused.status, refused.headers)
+        return json_response({"error": str(refused)}, refused.status, refused.headers)
 
     @app.exception_handler(HTTPException)
     async def no_such(_: Request, found: HTTPException) -> Response:
         reason = "there is nothing here for this method and address; /openapi.json names all there is"
-        return as_json({"error": reason}, found.status_code, found.headers)
+        return json_response({"error": reason}, found.status_code, found.headers)
 
     @app.exception_handler(Exception)
     async def failed(_: Request, __: Exception) -> Response:
-        return as_json({"error": "the server failed at this request; its log says where"}, 500)
+        return json_response({"error": "the server failed at this request; its log says where"}, 500)
 
     described = app.openapi
 
@@ -189,7 +189,7 @@ class Guard:
             try:
                 self._gate.check_token(Request(scope))
             except RefusedError as refused:
-                await as_json({"error": str(refused)}, refused.status, refused.headers)(scope, receive, send)
+                await json_response({"error": str(refused)}, refused.status, refused.headers)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -248,7 +248,7 @@ def _described(loaded: Loaded) -> dict[str, Any]:
     return {**said, "engine": form.engine.name} if isinstance(form, TableAnswers) else said
 
 
-def as_json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return values, which may be NumPy's, as a response."""
     data = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(data, status, dict(headers or {}), "application/json")

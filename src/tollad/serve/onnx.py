@@ -29,7 +29,7 @@ try:
 
     from tollad.serve.graph import Graph
     from tollad.serve.onnx_layers import ByLayers
-    from tollad.serve.outputs import answers, finished
+    from tollad.serve.outputs import add_answers, finished
 except ImportError as error:
     raise ImportError("ONNX files need the package onnx: pip install 'tollad[onnx]'") from error
 
@@ -38,7 +38,7 @@ __all__ = [
     "Filled",
     "Graph",
     "TensorProto",
-    "answers",
+    "add_answers",
     "finished",
     "helper",
     "network_of",
@@ -101,7 +101,7 @@ def to_bytes(model: Model) -> bytes:
         rows = _encoded(graph, kept, filled)
     views = views_of(graph, preparation.features, rows)
     score = score_of(graph, scorer, network, views, preparation.features.n_views)
-    outputs = answers(graph, model.decision, filled.back(score, "anomaly_score"))
+    outputs = add_answers(graph, model.decision, filled.back(score, "anomaly_score"))
     known = {
         "kind": "table" if len(record.input_shape) == 1 else "arrays",
         "input_shape": list(record.input_shape),

@@ -17,7 +17,7 @@ from tollad.images.heads import N_NEIGHBOURS, CollapseHead, LedoitWolfHead, Near
 from tollad.images.levels import Whole, enlarged
 from tollad.io.files import atomic_write
 from tollad.io.source import Source
-from tollad.serve.onnx import Filled, Graph, TensorProto, answers, finished, helper, network_of, score_of, views_of
+from tollad.serve.onnx import Filled, Graph, TensorProto, add_answers, finished, helper, network_of, score_of, views_of
 
 _TINY = 1e-12
 _ALL_AXES = (1, 2, 3)
@@ -88,7 +88,7 @@ def to_bytes(fitted: FittedImages) -> bytes:
     score = graph("Div", score, graph.constant(level.unit))
     # The mean over the levels, of which there is only one, has this lower bound.
     score = graph("Max", score, graph.constant(_TINY))
-    outputs = answers(graph, fitted.decision, filled.back(score, "anomaly_score"))
+    outputs = add_answers(graph, fitted.decision, filled.back(score, "anomaly_score"))
     if parts is not None:
         size = fitted.input_shape[1:]
         maps = _enlarged(graph, parts, level.unit * fitted.map_unit, size)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tollad.io.files import atomic_write
 from tollad.series.model import SeriesModel
-from tollad.serve.onnx import Filled, Graph, TensorProto, answers, finished, helper, network_of, score_of, views_of
+from tollad.serve.onnx import Filled, Graph, TensorProto, add_answers, finished, helper, network_of, score_of, views_of
 
 
 def write_series(model: SeriesModel, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
@@ -62,7 +62,7 @@ def to_bytes(model: SeriesModel) -> bytes:
         score = graph("Concat", early, scores, axis=0, output="anomaly_score")
     else:
         score = _means(graph, steps, scores, n_steps)
-    outputs = answers(graph, model.decision, score)
+    outputs = add_answers(graph, model.decision, score)
     known = {
         "kind": "series",
         "names": list(model.columns),

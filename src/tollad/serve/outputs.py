@@ -43,7 +43,7 @@ def finished(
     return data.replace(NO_DIGEST.encode(), digest.encode(), 1)
 
 
-def answers(graph: Graph, decision: Decision, score: str) -> list[ValueInfoProto]:
+def add_answers(graph: Graph, decision: Decision, score: str) -> list[ValueInfoProto]:
     """Add label, decision function and p-value, and return the outputs of the graph."""
     threshold = graph.constant(decision.threshold, name="threshold")
     graph("Sub", threshold, score, output="scores")

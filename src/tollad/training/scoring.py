@@ -139,12 +139,12 @@ def score(
     return _gather(objective(x, x_hat, z, center=center).T for x, x_hat, z in run(stack, rows, prepare))
 
 
-def encode(stack: Network, rows: Sliced, prepare: Prepare) -> NDArray[np.float64]:
+def latents(stack: Network, rows: Sliced, prepare: Prepare) -> NDArray[np.float64]:
     """Return the latents of each row by each member: (n, M, latent_dim)."""
     return _gather(z.transpose(0, 1) for _, _, z in run(stack, rows, prepare))
 
 
-def reconstruct(stack: Network, rows: Sliced, prepare: Prepare) -> NDArray[np.float64]:
+def reconstructions(stack: Network, rows: Sliced, prepare: Prepare) -> NDArray[np.float64]:
     """Return the reconstruction of each row by each member: (n, M, *shape), in the form of the prepared rows."""
     return _gather(x_hat.transpose(0, 1) for _, x_hat, _ in run(stack, rows, prepare))
 

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from tollad.io.artifact import group
 from tollad.method.objective import Objective
+from tollad.training.adam import StackAdam
 from tollad.training.checkpoint import Checkpoint
 from tollad.training.drive import drive
-from tollad.training.loop import Adam, Precision, train
+from tollad.training.loop import Precision, train
 from tollad.training.stack import Stack
 
 Schedule: TypeAlias = Literal["constant", "cosine"]
@@ -121,7 +122,7 @@ class Session:
         self._every = every
         self._measure, self._sign = measure, 1.0 if better == "lower" else -1.0
         self._patience = math.inf if patience is None else patience
-        self._optimizer = Adam(stack, learning_rate)
+        self._optimizer = StackAdam(stack, learning_rate)
         self._first_step = first_step
         self._train = partial(
             train,

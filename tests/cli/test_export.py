@@ -49,7 +49,7 @@ def test_result_as_json(folder):
 def test_options_that_need_the_model(folder):
     result = tollad("score", folder / "m.onnx", folder / "new.csv", "--explain", "2")
     assert result.exit_code == 2
-    assert "need the model it is of" in result.stderr
+    assert "other options need the model file" in result.stderr
 
 
 def test_an_existing_file_is_kept(folder):

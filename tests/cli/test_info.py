@@ -33,7 +33,7 @@ def test_info_says_what_the_model_is(fitted: Path) -> None:
     assert lines["rows"] == "60 of 80 (kind is fine or good)"
     assert lines["columns"] == "3: a, b, c"
     assert lines["left"].split() == ["out", "id"]
-    meaning = "10.0% of the training rows score higher, of new normal rows more"
+    meaning = "10.0% of the training rows score higher, and more of new normal rows"
     assert lines["threshold"] == f"{-model.offset_:.4g}; {meaning}"
     assert lines["calibration"] == "none"
     assert (lines["beta"], lines["hidden"], lines["preprocess"]) == ("1.0", "8", "auto")

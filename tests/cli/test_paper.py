@@ -223,11 +223,11 @@ class TestPlot:
         assert "--table is missing" in invoke("plot", "curves", code=2).output
 
     def test_figure_2_is_of_no_table(self):
-        assert "takes neither --table nor --normal" in invoke("plot", "figure2", "--table", "small", code=2).output
+        assert "leave out --table and --normal" in invoke("plot", "figure2", "--table", "small", code=2).output
 
     def test_the_collapse_term_in_other_methods_is_of_all_results(self):
         pytest.importorskip("matplotlib")
-        assert "takes neither --table nor --normal" in invoke("plot", "collapse", "--normal", "F1", code=2).output
+        assert "leave out --table and --normal" in invoke("plot", "collapse", "--normal", "F1", code=2).output
         run_small("--seeds", "0")
         done = CliRunner().invoke(paper, ["plot", "collapse"])
         assert "no method is measured with and without the collapse term" in str(done.exception)

@@ -196,7 +196,7 @@ def test_evaluate_warns_of_steps_that_were_trained_on(home: Path, own: str, tmp_
     trained = write(tmp_path / "trained.csv", columns)
     label = ("--label", "kind", "--normal", "fine")
     said = done("evaluate", home / own, trained, *label)
-    assert "trained.csv: more than half of the windows that the model was fitted on" in said.stderr
+    assert "trained.csv: more than half of the windows of the fit" in said.stderr
     assert done("evaluate", home / own, home / "new.csv", *label).stderr == ""
 
 
@@ -291,7 +291,11 @@ def altered(path: Path, column: str, **values: Any) -> Path:
     ("column", "values", "words"),
     [
         ("t", {"_5": 2}, "line 7, column 't': 2 comes before the time stamp of the row before; sort the rows"),
-        ("t", {"_5": 4}, "line 7, column 't': 4 is the time stamp of the row before, too; keep one row a time step"),
+        (
+            "t",
+            {"_5": 4},
+            "line 7, column 't': 4 is also the time stamp of the row before; keep one row for each time step",
+        ),
         ("t", {"_5": ""}, "line 7, column 't': the time stamp is missing; fill it in, or remove the row"),
         ("t", {"_5": "noon"}, "line 7, column 't': 'noon' is not a number like 1234.5, but the column is one of"),
         ("a", {"_9": ""}, "line 11, column 'a': the value is missing, and a series needs one at each step; fill it"),
@@ -410,7 +414,7 @@ def test_what_is_no_use_of_time_steps_is_refused(home: Path, tmp_path: Path) -> 
     done("calibrate", home / "m.tollad", home / "new.csv", "-o", tmp_path / "m2")
     result = tollad("score", tmp_path / "m2", home / "new.csv", "--drift")
     assert result.exit_code == 2
-    assert "--drift is for rows that are no time steps" in result.stderr
+    assert "--drift is not for series" in result.stderr
 
 
 def test_a_stride_longer_than_the_window_is_refused(home: Path, tmp_path: Path) -> None:

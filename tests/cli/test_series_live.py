@@ -122,7 +122,7 @@ def test_evaluate_takes_windows_of_anomalies(home: Path, tmp_path: Path) -> None
 
 def test_a_model_that_is_not_causal_is_no_stream(home: Path, tmp_path: Path) -> None:
     for option in (("--causal",), ("--state", tmp_path / "s")):
-        assert "is not causal: it knows a time step only a window later" in refused(
+        assert "is not causal: it scores a time step only a window later" in refused(
             "score", home / "m", home / "new.csv", *option
         )
     with pytest.raises(ValueError, match="fit with causal=True"):

@@ -183,7 +183,7 @@ def test_rows_out_of_order_are_left_out_and_listed(home: Path, tmp_path: Path) -
         listed = sorted((int(row["line"]), row["reason"]) for row in csv.DictReader(file))
     assert [line for line, _ in listed] == [53, 54, 55, 56, 57]
     assert "the time stamp occurred before" in listed[0][1]
-    assert "comes before that of a row before" in listed[1][1]
+    assert "comes before that of an earlier row" in listed[1][1]
     assert SeriesDetector.load(tmp_path / "m").threshold_ == SeriesDetector.load(home / "m").threshold_
     for source, given in ((data, None), ("-", data.read_bytes())):
         for name in ("m", "causal"):

@@ -123,7 +123,7 @@ class TestTwoTermMap:
         assert "24" not in shown
 
     def test_needs_a_truth_for_each_row(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match=r"anomalous has shape \(2,\); it needs one truth for each"):
+        with pytest.raises(ValueError, match=r"anomalous has shape \(2,\); it needs one value for each"):
             two_term_map(explained(np.ones((3, 2))), [True, False], 1.0, tmp_path / "a.png")
 
 

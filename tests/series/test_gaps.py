@@ -191,5 +191,5 @@ def test_a_zone_that_cannot_be_is_refused(zone: str, stamps: Any, words: str) ->
 
 
 def test_a_constant_channel_is_named() -> None:
-    with pytest.warns(UserWarning, match="constant in every time step: 'x2'; whatever else"):
+    with pytest.warns(UserWarning, match="constant in every time step: 'x2'; any other value"):
         SeriesDetector(**SMALL).fit(wave(400) * [1, 0])

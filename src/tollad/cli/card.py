@@ -143,7 +143,7 @@ def describe_threshold(card: Mapping[str, Any]) -> str:
     elif rule["by"] == "anomaly_score":
         meaning = f"chosen by its value; {of_training}"
     else:
-        meaning = f"{of_training}, of new normal rows more"
+        meaning = f"{of_training}, and more of new normal rows"
     return f"{card['threshold']:.4g}; {meaning}"
 
 

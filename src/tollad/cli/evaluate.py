@@ -105,15 +105,15 @@ def evaluate(
     if moved:
         detector.set_threshold(**moved)
     if masks is not None and (not hasattr(detector, "anomaly_map") or not os.path.isdir(data)):
-        raise click.UsageError("--masks is for folders of images, and a model of images other than of their pixels.")
+        raise click.UsageError("--masks is for folders of images and models with another representation than pixels.")
     threshold = -detector.offset_
     blocks = score_blocks(detector, data, header=header, key=key, column=label, written=written, max_gib=max_gib)
     labels, scores = labels_and_scores(blocks, data, label, normal)
     alarms, anomalous = scores > threshold, labels == 1
     if overlap(scores[~anomalous], detector.training_scores_):
         warn(
-            f"{data}: more than half of the normal rows have exactly the score of a training row; what is measured on "
-            "rows that were trained on is better than on new ones: keep some rows apart, and evaluate on these"
+            f"{data}: more than half of the normal rows have exactly the score of a training row, so the model was "
+            "probably fitted on them; measures on training rows are too good: keep some apart, and evaluate on those"
         )
     measured = metrics.measure_all(labels, scores=scores, alarms=alarms)
     result = {

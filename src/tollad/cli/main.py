@@ -34,7 +34,7 @@ from tollad.warn import printable, tell
 _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, MemoryError, ImportError)
 
 
-# What an installation may lack that only scores ONNX files.
+# Packages that scoring ONNX files does without.
 _LEFT_OUT = ("torch", "sklearn", "scipy")
 
 

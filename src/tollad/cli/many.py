@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def calling(jobs: int | None, address: str | None) -> Iterator[Each]:
-    """Give what carries out the calls that were asked for."""
+    """Yield what carries out the calls: this process, several processes, or a Ray cluster."""
     from tollad.calls import one_by_one, processes
 
     if jobs is not None and address is not None:

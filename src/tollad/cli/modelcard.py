@@ -23,8 +23,8 @@ _METHODS = {
     "time-series": "An autoencoder that learnt windows of a series under the loss `||x_hat - x|| + beta * ||z||` "
     f"(targeted collapse, [Toll]({_PAPER})). The same expression gives each time step its anomaly score: high = "
     "anomalous.",
-    "images": "Images seen by a fixed representation, and judged as a whole and place by place. A new image gets an "
-    "anomaly score, high = anomalous, and a map that shows where.",
+    "images": "A fixed representation of images, as a whole and by position, and distances from good images. A new "
+    "image gets an anomaly score, high = anomalous, and a map that shows where.",
 }
 _CLASSES = {"tabular": "TollDetector", "time-series": "SeriesDetector", "images": "ImageDetector"}
 

@@ -127,7 +127,7 @@ IMAGE_OPTIONS = (
     click.Option(
         ["--representation"],
         metavar="NAME",
-        help="What is seen of images: gradients, efficientnet_lite2 or efficientnet_lite2_fine (extra vision), an "
+        help="Representation of images: gradients, efficientnet_lite2 or efficientnet_lite2_fine (extra vision), an "
         ".onnx file of your own (extra onnx), or pixels, by an autoencoder with the options below.  [default: auto, or "
         "pixels with one of those options]",
     ),

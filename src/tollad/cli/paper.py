@@ -257,7 +257,7 @@ def plot(what: str, output: str | None, table: str | None, normal: tuple[str, ..
     """Draw Figure 2, which is computed now; or from results: Figure 4, the validation curves of a table, or the effect
     of the collapse term in other methods."""
     if what in ("figure2", "collapse") and (table or normal):
-        raise click.UsageError(f"{what} is of no one table: it takes neither --table nor --normal.")
+        raise click.UsageError(f"{what} does not belong to one table; leave out --table and --normal.")
     path = output or f"{what}.png"
     if what == "figure2":
         from tollad import theory
@@ -273,6 +273,6 @@ def plot(what: str, output: str | None, table: str | None, normal: tuple[str, ..
         draw_collapse_effect(map(read_table, names()), Results(folder), path)
         return
     if what == "curves" and table is None:
-        raise click.UsageError("--table is missing: whose curves to draw.")
+        raise click.UsageError("--table is missing: the table whose curves to draw.")
     draw = draw_curves if what == "curves" else draw_by_beta
     draw(read_table(table or "figure4"), Results(folder), path, normal or None)

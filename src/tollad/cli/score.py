@@ -150,7 +150,7 @@ def score(
 
         if any((fdr, drift, events, causal, state, plot, maps, skipped, device)) or on_error == "skip":
             raise click.UsageError(
-                "Of many files there are scores, verdicts and reasons; score single ones for other options."
+                "Many files get scores, verdicts and reasons; score them one by one for other options."
             )
         many.score(
             model,
@@ -175,12 +175,12 @@ def score(
         return
     path = None if output == "-" else output
     if as_json and path is None:
-        raise click.UsageError("--json needs -o OUT, for the scores would stand before it.")
+        raise click.UsageError("--json needs -o OUT; otherwise the scores would be printed before the JSON.")
     if on_error == "fail" and skipped is not None:
         raise click.UsageError("--skipped is the list of --on-error skip.")
     if on_error == "skip" and skipped is None:
         if path is None:
-            raise click.UsageError("--on-error skip needs --skipped FILE, or -o OUT beside which to list the rows.")
+            raise click.UsageError("--on-error skip needs --skipped FILE for its list, or -o OUT to put it beside.")
         skipped = skipping.beside(path)
     check_different_files(path, plot, skipped, events, state, read=(model, data))
     for table in filter(None, (path, events)):
@@ -193,7 +193,7 @@ def score(
     identifier, *beside = identifiers or (None,)
     if is_onnx(model):
         if any((fdr, drift, n_reasons, events, causal, state, plot, maps, device, moved)) or on_error == "skip":
-            raise click.UsageError("An ONNX file gives scores and verdicts; the other options need the model it is of.")
+            raise click.UsageError("An ONNX file gives scores and verdicts; other options need the model file.")
         from tollad.cli import graphs
 
         of_rows = {
@@ -212,14 +212,14 @@ def score(
     detector: Any = load(model, device)
     if isinstance(detector, SeriesDetector):
         if drift:
-            raise click.UsageError("--drift is for rows that are no time steps.")
+            raise click.UsageError("--drift is not for series: time steps are not exchangeable.")
         if n_reasons and events is None:
             raise click.UsageError("--explain gives the reasons for events of a series; give --events, too.")
         from tollad.cli import series
 
         if (causal or state is not None) and not detector.model_.causal:
             raise ValueError(
-                f"{model}: is not causal: it knows a time step only a window later; fit with --causal, or leave out "
+                f"{model}: is not causal: it scores a time step only a window later; fit with --causal, or leave out "
                 "--causal and --state"
             )
         if moved:
@@ -261,7 +261,7 @@ def score(
     if n_reasons and is_of_images:
         raise click.UsageError("--explain is for rows of tables; draw images with --plot or --maps.")
     if maps is not None and not is_of_images:
-        raise click.UsageError("--maps needs a model of images other than of their pixels.")
+        raise click.UsageError("--maps needs a model of images with another representation than pixels.")
     if maps is not None and identifier not in (None, "file"):
         raise click.UsageError("--maps names its files by the images; leave out --id.")
     are_images = len(detector.input_shape_) == 3

@@ -59,7 +59,7 @@ def _listed(number: Callable[[str], Any], *words: str) -> Callable[[str], tuple[
 )
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, metavar="N", help="Fits of each.")
 @click.option(
-    "--test", metavar="FILE", help="Labelled rows to measure on, besides: --label and --normal say which are normal."
+    "--test", metavar="FILE", help="Labelled rows to measure on as well; --label and --normal say which are normal."
 )
 @click.option(
     "--by",

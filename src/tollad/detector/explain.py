@@ -1,4 +1,4 @@
-"""Explanations: a score split exactly into parts, and the value that the network expected instead of each given one."""
+"""Explanations: a score split exactly into parts, and the value that the network expected in place of each."""
 
 from __future__ import annotations
 

@@ -242,7 +242,7 @@ class Nearest:
         return index.reshape(n_views, n_rows)
 
     def _best(self, view: Indices, x: Floats, products: NDArray[np.float32]) -> Indices:
-        """Return for each row of a view, (m, d), the index of its largest product, (m, k), were none rounded."""
+        """Return the index of the largest exact product of each row, (m, d); the given ones, (m, k), are rounded."""
         at, index = np.arange(len(x)), products.argmax(1)
         best = products[at, index]
         products[at, index] = -np.inf

@@ -71,7 +71,7 @@ class ImageDetector(DecisionMixin, ImageSaving, OutlierMixin, BaseEstimator):
         default of the representation.
     levels : {"both", "image", "positions"}, default "both"
         Whether to score the whole image, positions in it, or both, if the representation has positions. The whole
-        finds other kinds of objects and changes all over, positions find small defects.
+        image shows other kinds of objects and changes all over, positions show small defects.
     collapse : mapping, optional
         Parameters of `tollad.TollDetector` for the head "collapse", such as ``{"steps": 600}``.
     contamination : float in (0, 0.5], default 0.1

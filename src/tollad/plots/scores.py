@@ -183,7 +183,7 @@ def two_term_map(
     """
     truth = np.asarray(anomalous, dtype=bool)
     if truth.shape != explanation.scores.shape:
-        raise ValueError(f"anomalous has shape {truth.shape}; it needs one truth for each of the rows")
+        raise ValueError(f"anomalous has shape {truth.shape}; it needs one value for each of the rows")
     picture = picture_format(path)
     latent, error = explanation.latent, explanation.scores - explanation.latent
     figure = new_figure(6.0, 5.0)

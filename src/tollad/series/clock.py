@@ -145,7 +145,7 @@ class Clock:
         reasons: dict[int, str] = {}
         for row in np.flatnonzero(~(times > highest)).tolist():
             why = "is missing" if np.isnan(times[row]) else "occurred before"
-            why = "comes before that of a row before" if times[row] < highest[row] else why
+            why = "comes before that of an earlier row" if times[row] < highest[row] else why
             reasons[row] = f"column {self.column!r}: the time stamp {why}"
         return reasons
 
@@ -177,7 +177,8 @@ class Clock:
             if gaps == "fail":
                 raise ValueError(f"{said}fill the gap, or use gaps='split' or gaps='interpolate'")
             warnings.warn(
-                f"{said}windows across it mix what lies apart, so fill it, or use gaps='split' or gaps='interpolate'",
+                f"{said}windows across it mix steps that are far apart; fill it, or use gaps='split' "
+                "or gaps='interpolate'",
                 stacklevel=2,
             )
         self.last = float(times[-1])
@@ -190,7 +191,7 @@ class Clock:
             )
         if steps[row] == 0:
             return ValueError(
-                f"{self._place(block, row)} is the time stamp of the row before, too; keep one row a time step"
+                f"{self._place(block, row)} is also the time stamp of the row before; keep one row for each time step"
             )
         summer = self.kind == "date" and self.zone is None and steps[row] >= -1 / 24
         hint = ", or give their zone, as in time_zone='Europe/Berlin', if summer time ends there" if summer else ""

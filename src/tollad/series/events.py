@@ -144,8 +144,8 @@ class Judge:
     def _trimmed_so_far(self, scores: Floats, thresholds: Floats) -> NDArray[np.bool_]:
         """Return which steps raise an alarm: those near the highest score so far of their stretch.
 
-        The first step above the threshold always does. One odd step raises the scores of a whole window after it; those
-        lower than its peak say nothing new.
+        The first step above the threshold always does. One anomalous step raises the scores of the whole window after
+        it, so lower scores after the peak are no new alarm.
         """
         alarms = np.zeros(len(scores), np.bool_)
         before, self.peak = self.peak, -np.inf

@@ -188,6 +188,6 @@ def _name_constant(names: Sequence[str], stretches: Sequence[Floats]) -> None:
     varies = np.any([(piece != first).any(0) for piece in stretches], axis=0)
     if constant := [name for name, moves in zip(names, varies, strict=True) if not moves]:
         warn(
-            f"constant in every time step: {listed(constant)}; whatever else such a channel is later counts as "
-            "anomalous, so leave it out if that is no anomaly"
+            f"constant in every time step: {listed(constant)}; any other value of such a channel will count as "
+            "anomalous, so leave the channel out if other values are normal"
         )

@@ -21,7 +21,7 @@ Gaps: TypeAlias = Literal["split", "interpolate", "fail"]
 GAP = 1.5
 """A step that comes after more than this many usual ones follows a gap."""
 LONGEST = 16
-"""At most this many missing steps in a row are filled: a straight line over more would be no series."""
+"""At most this many missing steps in a row are filled: a longer straight line would be invented data."""
 
 
 @dataclass

@@ -105,14 +105,14 @@ class _RecordingModel(SeriesModel):
         return found
 
     def with_warning(self, blocks: Iterable[ScoredSteps], path: str) -> Iterator[ScoredSteps]:
-        """Yield the blocks unchanged; then warn if most windows of the fit were among them, by their equal scores."""
+        """Yield the blocks unchanged; then warn if, by their equal scores, most windows of the fit were among them."""
         yield from blocks
         trained = np.unique(self.detector.training_scores_)
         if np.isin(trained, np.concatenate([np.empty(0), *self.seen])).mean() > 0.5:
             warn(
-                f"{path}: more than half of the windows that the model was fitted on have the score of one here; what "
-                "is measured on steps that were trained on is better than on new ones: keep some apart, and evaluate "
-                "on these"
+                f"{path}: more than half of the windows of the fit have the very score of a window here, so the model "
+                "was probably fitted on these steps; measures on training steps are too good: keep some steps apart, "
+                "and evaluate on those"
             )
 
 

@@ -24,7 +24,7 @@ N_FOLDS = 3
 RECENT, STEP = 2000, 0.005
 # Once the level is at its limit, each further alarm raises the threshold by a tenth of the highest score.
 _BEYOND = 20.0
-# For so many steps an alarm keeps the threshold at its begin, which otherwise might rise above the peak.
+# An alarm holds the threshold where it began for so many steps. Otherwise it might rise above the peak.
 _HELD = 8
 
 

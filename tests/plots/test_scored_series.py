@@ -118,8 +118,20 @@ def test_lines_break_where_steps_are_missing(axes, tmp_path, n):
 def test_dates_and_names_are_those_given(axes, tmp_path):
     time = np.datetime64("2024-01-01", "us") + np.arange(2000) * np.timedelta64(1, "h")
     plots.scored_series(**scored(), path=tmp_path / "p.png", time=time, time_name="cost $")
-    assert axes()[-1].get_xlabel() == r"cost \$"
+    assert axes()[-2].get_xlabel() == r"cost \$"
     assert "2024" in axes()[-2].xaxis.get_major_formatter().get_offset() + str(axes()[-2].get_xticklabels())
+
+
+@pytest.mark.parametrize("seconds", [1, 60, 1800, 86400, 30 * 86400])
+def test_dates_do_not_overlap(axes, tmp_path, seconds):
+    time = np.datetime64("2014-09-01T13:34:39") + seconds * np.arange(2000)
+    plots.scored_series(**scored(), path=tmp_path / "p.png", time=time, time_name="timestamp")
+    axes()[0].figure.draw_without_rendering()
+    for panel in axes()[-2:]:
+        shown = [panel.xaxis.label, panel.xaxis.get_offset_text(), *panel.get_xticklabels()]
+        boxes = [text.get_window_extent() for text in shown if text.get_text()]
+        assert len(boxes) > 2
+        assert not any(a.overlaps(b) for number, a in enumerate(boxes) for b in boxes[:number])
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _MOST_PANELS, _MOST_POINTS = 4, 4000
 # Width of the number above an alarm, as a share of the width of the picture and of its close-up.
 _ROOM, _ROOM_CLOSE = 0.025, 0.1
+# The most dates below the picture and below its close-up.
+_MOST_DATES = (8, 5)
 # A step this many times as long as the usual one leaves a gap.
 _GAP = 1.5
 # Letters of full size that fit beside a panel.
@@ -117,10 +119,11 @@ def scored_series(
         text = "threshold" if moves else f"threshold {limits[0]:.3g}"
         column[-1].plot(*_thinned(at[view], limits[view]), color=INK, linestyle="--", linewidth=1.0, label=text)
         _number_events(column[0], at, odd, heights, view, _ROOM if view is views[0] else _ROOM_CLOSE)
-        column[-1].set_xlabel(as_label(time_name))
     for axes, name in zip(panels[:, 0], [*map(as_label, names), "score"], strict=True):
         # A long name would run into that of the next panel.
         axes.set_ylabel(name, fontsize=max(5.0, min(10.0, _LETTERS_BESIDE * 10.0 / len(name))) if name else 10.0)
+    # Only once: below a close-up the name would run into the date that its labels have in common.
+    panels[-1, 0].set_xlabel(as_label(time_name))
     bottom, low = panels[-1, 0], min(float(np.nanmin(heights)), float(limits.min()))
     if low > 0 and np.nanmax(heights) / low > LOG_RATIO:
         bottom.set_yscale("log")
@@ -136,8 +139,9 @@ def scored_series(
         panels[0, 1].set_title("the alarm of the highest score", loc="left", fontsize="medium", pad=18)
         if at.dtype.kind != "M":
             panels[-1, 1].locator_params(axis="x", nbins=4)
-        else:
-            _few_dates(panels[-1, 1].xaxis)
+    if at.dtype.kind == "M":
+        for axes, most in zip(panels[-1], _MOST_DATES, strict=False):
+            _few_dates(axes.xaxis, most)
     save_figure(figure, path, picture, overwrite=overwrite)
 
 
@@ -154,12 +158,12 @@ def _close_up(odd: NDArray[np.int64], scores: NDArray[np.float64]) -> list[slice
     return []
 
 
-def _few_dates(axis: Axis) -> None:
-    """Label an axis with few dates, so that they do not overlap."""
+def _few_dates(axis: Axis, most: int) -> None:
+    """Label an axis with at most so many dates, so that they do not overlap."""
     from matplotlib import dates
 
     typed: Any = dates  # it has no annotations
-    locator = typed.AutoDateLocator(minticks=2, maxticks=5)
+    locator = typed.AutoDateLocator(minticks=2, maxticks=most)
     axis.set_major_locator(locator)
     axis.set_major_formatter(typed.ConciseDateFormatter(locator))
 

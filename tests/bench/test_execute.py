@@ -13,7 +13,7 @@ from tollad import metrics
 from tollad.bench import execute as module
 from tollad.bench.execute import execute, failed_row
 from tollad.io import artifact
-from tollad.method import networks
+from tollad.method import initial, networks
 from tollad.training.batches import Draws
 from tollad.training.session import Session
 
@@ -30,7 +30,7 @@ def by_hand(run, task):
     with torch.device("meta"):
         model = getattr(networks, run.network)(shape, run.latent_dim, hidden=run.hidden)
     model = model.to_empty(device="cpu")
-    networks.initialise(model, run.seed)
+    initial.initialise(model, run.seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=run.learning_rate)
     train, validation, test = (
         torch.tensor(task.preprocessing(rows), dtype=torch.float32) for rows in (task.train, task.validation, task.test)

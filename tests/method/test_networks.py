@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tollad.method import networks
-from tollad.method.networks import Autoencoder, OutputBias
+from tollad.method import initial, networks
+from tollad.method.initial import OutputBias
+from tollad.method.networks import Autoencoder
 from tollad.method.traits import Traits
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
@@ -80,7 +81,7 @@ def test_initialise_is_manual_seed_and_build(name, seed):
     with torch.device("meta"):
         network = getattr(networks, name)(small.input_shape(name), small.LATENT_DIM)
     network = network.to_empty(device="cpu")
-    networks.initialise(network, seed)
+    initial.initialise(network, seed)
     for key, tensor in wanted.state_dict().items():
         assert torch.equal(network.state_dict()[key], tensor), key
 
@@ -89,7 +90,7 @@ def test_initialise_refuses_a_layer_that_it_does_not_know():
     with torch.random.fork_rng():
         network = nn.Sequential(nn.Linear(2, 2), nn.PReLU())
     with pytest.raises(TypeError, match="no seeded initialisation for a layer of type PReLU"):
-        networks.initialise(network, 0)
+        initial.initialise(network, 0)
 
 
 @pytest.mark.parametrize("builder", [nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d])
@@ -100,7 +101,7 @@ def test_initialise_knows_each_layer(builder, bias):
         torch.manual_seed(7)
         wanted = builder(*arguments, bias=bias)
         layer = builder(*arguments, bias=bias)
-    networks.initialise(layer, 7)
+    initial.initialise(layer, 7)
     for key, tensor in wanted.state_dict().items():
         assert torch.equal(layer.state_dict()[key], tensor), key
 

@@ -98,7 +98,16 @@ def check_n_rows(false_alarm_rate: float, n: int) -> None:
 
 
 def rows_needed(false_alarm_rate: float) -> int:
-    """Return the least number n of calibration rows for a rate in (0, 1): 1 / (n + 1) must not exceed it.
+    """Return the least number n of calibration rows for a rate: 1 / (n + 1) must not exceed it.
+
+    Parameters
+    ----------
+    false_alarm_rate : float, in (0, 1)
+
+    Raises
+    ------
+    ValueError
+        If the rate is not in (0, 1).
 
     Examples
     --------
@@ -116,6 +125,15 @@ def overlap(calibration_scores: ArrayLike, training_scores: ArrayLike) -> bool:
 
     False where most training rows share their scores with each other, as in a table of a few categories: there, equal
     scores prove nothing. Scores are compared up to rounding.
+
+    Parameters
+    ----------
+    calibration_scores, training_scores : array-like of float, (m,) and (n,)
+
+    Raises
+    ------
+    ValueError
+        If scores are not one-dimensional or not finite, or there is no calibration score.
 
     Examples
     --------

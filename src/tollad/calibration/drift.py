@@ -49,6 +49,13 @@ class Drift:
         Value of the test martingale, at least ``1 / alpha``: its reciprocal is a p-value.
     alpha : float
         Probability of ever warning of a stream without drift.
+
+    Examples
+    --------
+    >>> monitor = DriftMonitor(np.random.default_rng(0).normal(size=500))
+    >>> drift = monitor.update(np.random.default_rng(1).normal(1.0, size=500))
+    >>> drift.kind, drift.row < 50, drift.evidence >= 1 / drift.alpha
+    ('higher', True, True)
     """
 
     row: int
@@ -131,7 +138,11 @@ class DriftMonitor:
         self.drift = None
 
     def update(self, scores: ArrayLike) -> Drift | None:
-        """Take the next scores of the stream, (m,) with m >= 0, in order. Return the first warning; None before it.
+        """Take the next scores of the stream, in order. Return the first warning; None before it.
+
+        Parameters
+        ----------
+        scores : array-like of float, (m,), m >= 0
 
         Raises
         ------

@@ -40,6 +40,14 @@ class TailFit:
         Standard error of the shape, by parametric bootstrap.
     goodness : float
         p-value of the fit by the Anderson-Darling statistic, from the same bootstrap; above 0.01.
+
+    Examples
+    --------
+    >>> fit = fit_tail(np.random.default_rng(0).exponential(size=2000))
+    >>> fit.n_rows, fit.n_exceedances, round(fit.shape, 2)
+    (2000, 158, 0.05)
+    >>> fit.least_rate < 1e-4 < 1 / (fit.n_rows + 1)
+    True
     """
 
     n_rows: int
@@ -76,7 +84,10 @@ class TailFit:
         return max(float(self._quantile(false_alarm_rate, self.shape, self.scale)), float(self._scores[-1]))
 
     def interval(self, false_alarm_rate: float) -> tuple[float, float]:
-        """Return a 90 % bootstrap interval for `threshold`. It ignores the bias of a tail that is not Pareto yet."""
+        """Return a 90 % bootstrap interval for ``threshold(false_alarm_rate)``: its ends, in units of the scores.
+
+        It ignores the bias of a tail that is not Pareto yet. Errors as in `threshold`.
+        """
         self._check(false_alarm_rate)
         low, high = np.quantile(self._quantile(false_alarm_rate, *self._draws), [0.05, 0.95])
         return float(low), float(high)
@@ -93,7 +104,7 @@ class TailFit:
         return np.where(values > self._scores[-1], extrapolated, conformal)
 
     def describe(self, false_alarm_rate: float) -> str:
-        """Return a sentence with the threshold and how sure it is."""
+        """Return a sentence with ``threshold(false_alarm_rate)`` and how sure it is; errors as in `threshold`."""
         low, high = self.interval(false_alarm_rate)
         return (
             f"threshold {self.threshold(false_alarm_rate):.4g} for a false alarm rate of {false_alarm_rate:g}, "

@@ -8,13 +8,13 @@ and listed in ``__all__``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from tollad.method.initial import OutputBias
 from tollad.method.traits import Builder, Traits
 
 __all__ = ["conv", "conv1d", "conv28", "conv32", "mlp", "mlp_layernorm"]
@@ -88,28 +88,6 @@ def automatic(shape: Sequence[int], corruption: str | None) -> str:
     return next(name for name in __all__ if traits_of(name).automatic(shape, corruption))
 
 
-class OutputBias(nn.Module):
-    """A learnt constant added to the output: one value for each value of the input, 0 at first.
-
-    Parameters
-    ----------
-    shape : sequence of int
-        Of one row.
-    """
-
-    def __init__(self, shape: Sequence[int]) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(tuple(shape)))
-
-    def reset_parameters(self) -> None:
-        """Set the constant to 0."""
-        nn.init.zeros_(self.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``x + bias``: (B, *shape) -> (B, *shape)."""
-        return x + self.bias
-
-
 def _is_image(shape: Sequence[int]) -> bool:
     return len(shape) == 3 and min(shape[1:]) >= _LEAST_SIDE
 
@@ -121,9 +99,8 @@ def _is_denoised(shape: Sequence[int], corruption: str | None) -> bool:
 
 @Traits(
     n_axes=1,
-    latent_dim=lambda size: min(
-        16, math.ceil(size / 2)
-    ),  # 16 as in B.3. Never above half the columns: no bottleneck otherwise.
+    # 16 as in B.3. Never above half the columns: no bottleneck otherwise.
+    latent_dim=lambda size: min(16, math.ceil(size / 2)),
     batched=True,
     automatic=lambda shape, corruption: not _is_image(shape) and not _is_denoised(shape, corruption),
 )
@@ -137,8 +114,14 @@ def mlp(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (25
     hidden : sequence of int
         Widths from the input towards the latent; the decoder mirrors them. May be empty: a linear autoencoder.
 
+    Raises
+    ------
+    ValueError
+        For rows of another number of axes.
+
     Examples
     --------
+    >>> import torch
     >>> x_hat, z = mlp((5,), latent_dim=2, hidden=(8,))(torch.zeros(3, 5))
     >>> x_hat.shape, z.shape
     (torch.Size([3, 5]), torch.Size([3, 2]))
@@ -156,7 +139,14 @@ def mlp(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (25
 def mlp_layernorm(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (256, 128)) -> Autoencoder:
     """Dense layers as in `mlp`, with LayerNorm: corrupted rows of a batch do not change how clean ones are normalised.
 
-    The default for tables, with ``latent_dim=128``.
+    The default for tables, with ``latent_dim=128``. Parameters and errors as in `mlp`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> x_hat, z = mlp_layernorm((5,), latent_dim=2, hidden=(8,))(torch.zeros(3, 5))
+    >>> x_hat.shape, z.shape
+    (torch.Size([3, 5]), torch.Size([3, 2]))
     """
     return _dense(_need_axes(input_shape, 1, "mlp_layernorm"), latent_dim, hidden, nn.LayerNorm)
 
@@ -176,7 +166,25 @@ def _dense(
 
 @Traits(n_axes=3)
 def conv28(input_shape: Sequence[int], latent_dim: int) -> Autoencoder:
-    """B.1, the network for MNIST and Fashion-MNIST: input (1, 28, 28), 2.7 GFLOP an image to train."""
+    """B.1, the network for MNIST and Fashion-MNIST; 2.7 GFLOP an image to train.
+
+    Parameters
+    ----------
+    input_shape : (1, 28, 28)
+    latent_dim : int
+
+    Raises
+    ------
+    ValueError
+        For another shape.
+
+    Examples
+    --------
+    >>> import torch
+    >>> x_hat, z = conv28((1, 28, 28), latent_dim=8)(torch.zeros(2, 1, 28, 28))
+    >>> x_hat.shape, z.shape
+    (torch.Size([2, 1, 28, 28]), torch.Size([2, 8]))
+    """
     _need_shape(input_shape, (1, 28, 28), "conv28")
     encoder: list[nn.Module] = []
     for before, after, stride in ((1, 64, 1), (64, 128, 1), (128, 256, 2), (256, 512, 1)):
@@ -191,10 +199,27 @@ def conv28(input_shape: Sequence[int], latent_dim: int) -> Autoencoder:
 
 @Traits(n_axes=3)
 def conv32(input_shape: Sequence[int], latent_dim: int) -> Autoencoder:
-    """B.2, the network for CIFAR-10 and CIFAR-100: input (3, 32, 32).
+    """B.2, the network for CIFAR-10 and CIFAR-100.
 
     NOTE[DIFF] Appendix B.2 ends in a convolution; the authors' code gives that layer no bias of its own and adds a
     learnt bias of shape (3, 32, 32), initially 0, to the output. This follows the code.
+
+    Parameters
+    ----------
+    input_shape : (3, 32, 32)
+    latent_dim : int
+
+    Raises
+    ------
+    ValueError
+        For another shape.
+
+    Examples
+    --------
+    >>> import torch
+    >>> x_hat, z = conv32((3, 32, 32), latent_dim=8)(torch.zeros(2, 3, 32, 32))
+    >>> x_hat.shape, z.shape
+    (torch.Size([2, 3, 32, 32]), torch.Size([2, 8]))
     """
     _need_shape(input_shape, (3, 32, 32), "conv32")
     encoder: list[nn.Module] = []
@@ -235,8 +260,14 @@ def conv(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (3
         Channels after each halving of height and width; the decoder mirrors them. At least one; each needs another
         factor of 2 in the smaller side.
 
+    Raises
+    ------
+    ValueError
+        For rows of another number of axes, sides below 8, or too many halvings.
+
     Examples
     --------
+    >>> import torch
     >>> x_hat, z = conv((1, 9, 12), latent_dim=2, hidden=(4, 8))(torch.zeros(3, 1, 9, 12))
     >>> x_hat.shape, z.shape
     (torch.Size([3, 1, 9, 12]), torch.Size([3, 2]))
@@ -255,8 +286,14 @@ def conv1d(input_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = 
     hidden : sequence of int
         Channels after each halving of the window, as in `conv`.
 
+    Raises
+    ------
+    ValueError
+        As in `conv`.
+
     Examples
     --------
+    >>> import torch
     >>> x_hat, z = conv1d((2, 16), latent_dim=3, hidden=(4, 8))(torch.zeros(5, 2, 16))
     >>> x_hat.shape, z.shape
     (torch.Size([5, 2, 16]), torch.Size([5, 3]))
@@ -296,36 +333,6 @@ def _strided(input_shape: tuple[int, ...], latent_dim: int, hidden: Sequence[int
         decoder += [norm(widths[level + 1]), nn.LeakyReLU(0.1)]
         decoder.append(transposed(widths[level + 1], widths[level], 4, 2, 1, output_padding=odd))
     return Autoencoder(nn.Sequential(*encoder), nn.Sequential(*decoder))
-
-
-def initialise(network: nn.Module, seed: int) -> None:
-    """Draw PyTorch's default initial weights from `seed` without touching torch's global random state.
-
-    The values are those that ``torch.manual_seed(seed)`` followed by building the network would give.
-
-    Raises
-    ------
-    TypeError
-        For a layer whose initialisation this function does not know.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    for layer in _leaves(network):
-        if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd)):
-            # As reset_parameters does, but with a generator: Kaiming's uniform bound with a = sqrt(5) is
-            # 1/sqrt(fan_in).
-            fan_in = layer.weight[0].numel()
-            bound = 1 / math.sqrt(fan_in)
-            for parameter in layer.parameters():
-                with torch.no_grad():
-                    parameter.uniform_(-bound, bound, generator=generator)
-        elif isinstance(layer, (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, OutputBias)):
-            layer.reset_parameters()
-        elif any(True for _ in layer.parameters(recurse=False)):
-            raise TypeError(f"no seeded initialisation for a layer of type {type(layer).__name__}")
-
-
-def _leaves(network: nn.Module) -> Iterator[nn.Module]:
-    return (module for module in network.modules() if not any(True for _ in module.children()))
 
 
 def _need_axes(input_shape: Sequence[int], n_axes: int, name: str) -> tuple[int, ...]:

@@ -74,22 +74,37 @@ def l2(x: Tensor, x_hat: Tensor, *, batch_dims: int = 1) -> Tensor:
 
     Examples
     --------
-    >>> x, x_hat = torch.zeros(1, 2), torch.tensor([[3.0, 4.0]])
-    >>> l2(x, x_hat), squared_l2(x, x_hat), l1(x, x_hat)
-    (tensor([5.]), tensor([25.]), tensor([7.]))
+    >>> l2(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+    tensor([5.])
     """
     return torch.linalg.vector_norm(x_hat - x, 2, dim=_value_axes(x, batch_dims))
 
 
 @homogeneous(2)
 def squared_l2(x: Tensor, x_hat: Tensor, *, batch_dims: int = 1) -> Tensor:
-    """Squared Euclidean reconstruction error, as in the analysis of section 3.3; shapes as in `l2`."""
+    """Squared Euclidean reconstruction error ``||x_hat - x||_2^2``, as in the analysis of section 3.3.
+
+    Parameters and returned shape as in `l2`; in squared units of `x`.
+
+    Examples
+    --------
+    >>> squared_l2(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+    tensor([25.])
+    """
     return (x_hat - x).square().sum(_value_axes(x, batch_dims))
 
 
 @homogeneous(1)
 def l1(x: Tensor, x_hat: Tensor, *, batch_dims: int = 1) -> Tensor:
-    """Absolute reconstruction error ``||x_hat - x||_1``; shapes as in `l2`."""
+    """Absolute reconstruction error ``||x_hat - x||_1``.
+
+    Parameters and returned shape as in `l2`; in units of `x`.
+
+    Examples
+    --------
+    >>> l1(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+    tensor([7.])
+    """
     return torch.linalg.vector_norm(x_hat - x, 1, dim=_value_axes(x, batch_dims))
 
 
@@ -109,28 +124,45 @@ def latent_l2(z: Tensor) -> Tensor:
 
     Examples
     --------
-    >>> z = torch.tensor([[3.0, -4.0]])
-    >>> latent_l2(z), latent_l1(z), latent_linf(z), latent_squared_l2(z)
-    (tensor([5.]), tensor([7.]), tensor([4.]), tensor([25.]))
+    >>> latent_l2(torch.tensor([[3.0, -4.0]]))
+    tensor([5.])
     """
     return torch.linalg.vector_norm(z, 2, dim=-1)
 
 
 @homogeneous(1)
 def latent_l1(z: Tensor) -> Tensor:
-    """Sum of absolute latents ``||z||_1`` (Table 8); shapes as in `latent_l2`."""
+    """Sum of absolute latents ``||z||_1`` (Table 8); `z` and the returned shape as in `latent_l2`.
+
+    Examples
+    --------
+    >>> latent_l1(torch.tensor([[3.0, -4.0]]))
+    tensor([7.])
+    """
     return torch.linalg.vector_norm(z, 1, dim=-1)
 
 
 @homogeneous(1)
 def latent_linf(z: Tensor) -> Tensor:
-    """Largest absolute latent, the L-infinity norm of `z` (Table 8); shapes as in `latent_l2`."""
+    """Largest absolute latent, the L-infinity norm of `z` (Table 8); the returned shape is that of `latent_l2`.
+
+    Examples
+    --------
+    >>> latent_linf(torch.tensor([[3.0, -4.0]]))
+    tensor([4.])
+    """
     return torch.linalg.vector_norm(z, torch.inf, dim=-1)
 
 
 @homogeneous(2)
 def latent_squared_l2(z: Tensor) -> Tensor:
-    """Squared Euclidean norm of the latent, as in equations (5) and (9); shapes as in `latent_l2`."""
+    """Squared Euclidean norm of the latent, as in equations (5) and (9); `z` and the returned shape as in `latent_l2`.
+
+    Examples
+    --------
+    >>> latent_squared_l2(torch.tensor([[3.0, -4.0]]))
+    tensor([25.])
+    """
     return z.square().sum(-1)
 
 

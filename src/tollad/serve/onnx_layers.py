@@ -10,7 +10,8 @@ import torch
 from onnx import TensorProto
 from torch import Tensor, nn
 
-from tollad.method.networks import Autoencoder, OutputBias
+from tollad.method.initial import OutputBias
+from tollad.method.networks import Autoencoder
 from tollad.serve.graph import Graph
 from tollad.training.dense import is_plain
 from tollad.training.stack import Stack

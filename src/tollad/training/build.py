@@ -14,7 +14,7 @@ import torch
 from numpy.random import SeedSequence
 from torch import Tensor, nn
 
-from tollad.method import networks
+from tollad.method import initial, networks
 from tollad.method.networks import Autoencoder
 from tollad.method.traits import Builder
 from tollad.training.stack import Stack
@@ -85,7 +85,8 @@ def build_stack(
     Parameters
     ----------
     network : str or Builder
-        Name of a builder in `tollad.method.networks`, or a builder; `networks.initialise` must know its layers.
+        Name of a builder in `tollad.method.networks`, or a builder; its layers are those that
+        `tollad.method.initial.initialise` knows.
     shape : sequence of int
         Of one input row.
     latent_dim : int
@@ -114,7 +115,7 @@ def build_stack(
     template.load_state_dict(empty, assign=True)
     members = [template, *(copy.deepcopy(template) for _ in seeds[1:])]
     for member, seed in zip(members, seeds, strict=True):
-        networks.initialise(member, seed)
+        initial.initialise(member, seed)
     x = torch.zeros(1, *shape)
     values, x_hat, z = _values_of_a_pass(template, x)
     _check_outputs(x, x_hat, z)

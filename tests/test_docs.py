@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import os
 import re
 import shutil
@@ -126,6 +127,23 @@ def documented() -> list[object]:
                 home, _, name = name.rpartition(".")
                 found.append(getattr(importlib.import_module(home), name))
     return found
+
+
+# They need the weights of another package.
+WITHOUT_EXAMPLE = {"efficientnet_lite2", "efficientnet_lite2_fine"}
+
+
+def test_functions_and_classes_of_the_reference_show_an_example() -> None:
+    shown = [one for one in documented() if inspect.isfunction(one) or inspect.isclass(one)]
+    lacking = [
+        f"{one.__module__}.{one.__name__}"
+        for one in shown
+        if one.__module__.startswith("tollad.")
+        and not one.__name__.startswith("_")
+        and one.__name__ not in WITHOUT_EXAMPLE
+        and not re.search("^ *(>>> |::$)", inspect.getdoc(one) or "", re.MULTILINE)
+    ]
+    assert not lacking
 
 
 # What a room hands to its neighbours is no public name.

@@ -57,6 +57,13 @@ class Task:
     metric : {"auroc", "f1"}
     cut : float or None
         For F1, the share of rows called normal: the ``round(cut * n)`` lowest scores.
+
+    Examples
+    --------
+    >>> np.savez("rows.npz", X=np.arange(40.0).reshape(20, 2), y=np.arange(20) >= 15)
+    >>> task = make_task("random_half", "rows.npz")
+    >>> task.name, task.metric
+    ('random_half/rows/0', 'auroc')
     """
 
     name: str
@@ -248,6 +255,13 @@ def make_task(protocol: str, dataset: str, *, normal: int | None = None, seed: i
         If the data set is missing; the message says how to get it.
     ValueError
         If a name is unknown, the protocol is not one for this set, or `normal` or `seed` do not fit it.
+
+    Examples
+    --------
+    >>> np.savez("rows.npz", X=np.arange(40.0).reshape(20, 2), y=np.arange(20) >= 15)
+    >>> task = make_task("random_half", "rows.npz", seed=1)
+    >>> task.train.shape, task.test.shape, int(task.test_labels.sum())
+    ((7, 2), (13, 2), 5)
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"there is no protocol {protocol!r}; the known ones are {', '.join(PROTOCOLS)}")

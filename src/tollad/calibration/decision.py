@@ -93,11 +93,11 @@ class Decision:
         return -self.offset
 
     def is_anomaly(self, scores: ArrayLike) -> NDArray[np.bool_]:
-        """Return which scores lie above the threshold: (m,)."""
+        """Return which of the `scores`, (m,), lie above the threshold: (m,)."""
         return np.asarray(scores) > self.threshold
 
     def p_values(self, scores: ArrayLike) -> Floats:
-        """Return the conformal p-value of each score, see `tollad.calibration.p_values`: (m,).
+        """Return the conformal p-value of each of the `scores`, (m,), see `tollad.calibration.p_values`: (m,).
 
         Raises
         ------
@@ -107,7 +107,7 @@ class Decision:
         return p_values(self._calibration(), scores)
 
     def alarms(self, scores: ArrayLike, fdr: float) -> NDArray[np.bool_]:
-        """Return which of the scores, tested together, raise an alarm at a false discovery rate: (m,).
+        """Return which of the `scores`, (m,), tested together, raise an alarm at a false discovery rate `fdr`: (m,).
 
         Raises
         ------
@@ -117,7 +117,7 @@ class Decision:
         return benjamini_hochberg(self.p_values(scores), fdr)
 
     def overlaps(self, scores: ArrayLike) -> bool:
-        """Return whether scores seem to be those of training rows, see `tollad.calibration.overlap`."""
+        """Return whether the `scores`, (m,), seem to be those of training rows, see `tollad.calibration.overlap`."""
         return overlap(scores, self.training_scores)
 
     def calibrated(self, scores: ArrayLike, *, false_alarm_rate: float | None = None, tail: bool = False) -> Decision:

@@ -294,6 +294,11 @@ def find(name: str, file: str) -> Path | None:
         Of the set, such as "mnist".
     file : str
         Name of the file without ``.gz``.
+
+    Examples
+    --------
+    >>> find("mnist", "no-such-file") is None
+    True
     """
     return next(iter(variants(data_dir() / name, file)), None)
 
@@ -324,6 +329,12 @@ def load(name: str, split: str, *, classes: str | None = None) -> tuple[NDArray[
         If the files of the set are missing; the message says how to get them.
     ValueError
         If there is no such set, split or kind of class, or a file is not the authors'.
+
+    Examples
+    --------
+    >>> load("mnist", "validation")
+    Traceback (most recent call last):
+    ValueError: mnist has no split 'validation'; it has train, test
     """
     known = data_set(name)
     if split not in known.splits:

@@ -19,11 +19,11 @@ class DecisionMixin:
     false_alarm_rate: float | None
 
     def anomaly_score(self, X: Any) -> NDArray[np.float64]:
-        """Return the anomaly score of each sample: (n,), high = anomalous."""
+        """Return the anomaly score of each sample of `X`, as in `fit`: (n,), high = anomalous."""
         raise NotImplementedError
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:
-        """Return the negative of `anomaly_score`, as scikit-learn has it: (n,), low = anomalous."""
+        """Return ``-anomaly_score(X)``, as scikit-learn has it: (n,), low = anomalous."""
         return -self.anomaly_score(X)
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
@@ -31,11 +31,11 @@ class DecisionMixin:
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> NDArray[np.int64]:
-        """Return -1 for anomalies and +1 for normal rows: (n,)."""
+        """Return -1 for anomalies and +1 for normal samples of `X`, as in `fit`: (n,)."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def p_value(self, X: Any) -> NDArray[np.float64]:
-        """Return the conformal p-value of each row, (n,): how often a normal row scores as high or higher.
+        """Return the conformal p-value of each row of `X`, (n,): how often a normal row scores as high or higher.
 
         It is ``(1 + #{calibration scores >= score}) / (n_calibration + 1)``. Among rows exchangeable with the
         calibration rows, on average a share of at most alpha has a p-value of at most alpha, whatever the data are.

@@ -257,19 +257,19 @@ class TollDetector(
     def anomaly_score(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return a(x) of equation (3), in the units of the preprocessed inputs: (n,), high = anomalous.
 
-        The score of a row does not depend on the other rows.
+        `X` has rows shaped as in `fit`. The score of a row does not depend on the other rows.
         """
         check_is_fitted(self)
         return self._scorer.scores(self._rows(X), self._preparation)
 
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the latents of all members side by side: (n, n_members * latent_dim)."""
+        """Return the latents of the rows of `X` by all members, side by side: (n, n_members * latent_dim)."""
         check_is_fitted(self)
         latents = self._scorer.latents(self._rows(X), self._preparation)
         return latents.reshape(len(latents), -1)
 
     def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the reconstructions in the shape and units of the rows: the mean over the members.
+        """Return the reconstructions in the shape and units of the rows of `X`: the mean over the members.
 
         For a frame with categories or dates this is an array of objects, see `tollad.tables.decode.decode`.
         """

@@ -44,6 +44,14 @@ class Settings:
     neighbors : int
     neighbor_weight : float
     n_channels : int or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tollad import TollDetector
+    >>> settings = TollDetector(steps=5, random_state=0).fit(np.random.default_rng(0).normal(size=(50, 3))).settings_
+    >>> settings.network, settings.latent_dim, settings.steps
+    ('mlp_layernorm', 128, 5)
     """
 
     network: str

@@ -44,6 +44,13 @@ class ImageExplanation:
         Score of each level, divided by the median over good images. The score of an image is their geometric mean.
     maps : ndarray of float64, (n, H, W), or None
         As in `ImageDetector.anomaly_map`; None if the detector has no maps.
+
+    Examples
+    --------
+    >>> images = np.random.default_rng(0).random((20, 16, 16))
+    >>> explanation = ImageDetector(random_state=0).fit(images).explain(images[:2])
+    >>> explanation.levels, explanation.by_level.shape, explanation.maps.shape
+    (('gradients',), (2, 1), (2, 16, 16))
     """
 
     scores: Floats
@@ -181,14 +188,14 @@ class ImageDetector(DecisionMixin, ImageSaving, OutlierMixin, BaseEstimator):
         return self
 
     def anomaly_score(self, X: ArrayLike | ImageSource) -> Floats:
-        """Return the anomaly score of each image: (n,), high = anomalous.
+        """Return the anomaly score of each image of `X`, as in `fit`: (n,), high = anomalous.
 
         The score of an image does not depend on the other images.
         """
         return self._scored(self._look(X))
 
     def anomaly_map(self, X: ArrayLike | ImageSource) -> Floats:
-        """Return the anomaly map of each image: (n, H, W), >= 0, high = anomalous.
+        """Return the anomaly map of each image of `X`, as in `fit`: (n, H, W), >= 0, high = anomalous.
 
         An average position of a good image has about 1, so maps of different images are comparable.
 
@@ -206,7 +213,7 @@ class ImageDetector(DecisionMixin, ImageSaving, OutlierMixin, BaseEstimator):
         return np.concatenate([self.scorer_.maps(seen) for seen in self._look(X)])
 
     def explain(self, X: ArrayLike | ImageSource) -> ImageExplanation:
-        """Return the score of each image by level, and its anomaly map."""
+        """Return the score of each image of `X`, as in `fit`, by level, and its anomaly map."""
         check_is_fitted(self)
         by_level, maps = [], []
         for seen in self._look(X):

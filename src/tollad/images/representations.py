@@ -93,13 +93,39 @@ def represents(**traits: Any) -> Callable[[Callable[[NDArray[np.float32]], Seen]
 
 @represents(head="collapse")
 def pixels(images: NDArray[np.float32]) -> Seen:
-    """Pixels, for the networks of the paper."""
+    """Pixels, for the networks of the paper.
+
+    Parameters
+    ----------
+    images : ndarray of float32, (n, C, H, W)
+        From 0 to 1.
+
+    Returns
+    -------
+    Seen
+        One level of the whole image, ``"pixels"``: the images as they are.
+
+    Examples
+    --------
+    >>> pixels(np.zeros((3, 1, 28, 28), np.float32)).whole["pixels"].shape
+    (3, 1, 28, 28)
+    """
     return Seen({"pixels": images}, {})
 
 
 @represents(head="nearest", least_side=16, cells=(8, 8, 8))
 def gradients(images: NDArray[np.float32]) -> Seen:
     """Oriented gradients of 8 x 8 cells, see `tollad.images.gradients`: for small grey images.
+
+    Parameters
+    ----------
+    images : ndarray of float32, (n, C, H, W), H, W >= 16
+        From 0 to 1.
+
+    Returns
+    -------
+    Seen
+        One level of the whole image, ``"gradients"``, (n, 512).
 
     Examples
     --------
@@ -117,6 +143,20 @@ def efficientnet_lite2(images: NDArray[np.float32]) -> Seen:
     below 64 pixels also have "kind", the averages of the last layer, scaled to length 1. Larger images have the first
     three blocks by position, averaged over 3 x 3 positions and scaled to length 1. Images are resized to a shorter side
     of 128 to 256 pixels.
+
+    Parameters
+    ----------
+    images : ndarray of float32, (n, C, H, W), H, W >= 16
+        From 0 to 1.
+
+    Returns
+    -------
+    Seen
+
+    Raises
+    ------
+    ImportError
+        Without the extra `vision`.
     """
     return _by_network(images, min(max(min(images.shape[2:]), _LEAST_SHOWN), _MOST_SHOWN), near=3)
 
@@ -126,7 +166,7 @@ def efficientnet_lite2_fine(images: NDArray[np.float32]) -> Seen:
     """The same network on larger images, for kinds of objects and small defects, at two to four times the cost.
 
     The shorter side of images below 64 pixels is resized to 192, that of all others to 256. Positions are averaged over
-    5 x 5.
+    5 x 5. Parameters, levels and errors as in `efficientnet_lite2`.
     """
     return _by_network(images, _FINE_KINDS if min(images.shape[2:]) < _SMALL else _FINE_PLACES, near=5)
 

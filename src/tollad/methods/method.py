@@ -42,6 +42,12 @@ class Method(Protocol):
     - **Failures.** A loss or a score that is no longer finite is a FloatingPointError that names the step; samples that
       the method cannot take are a ValueError; too little memory is a MemoryError before the first step.
     - **Scores** are finite, and depend on the sample only, not on other samples.
+
+    Examples
+    --------
+    >>> from tollad.methods import DistanceToMean
+    >>> isinstance(DistanceToMean(), Method)
+    True
     """
 
     title: ClassVar[str]

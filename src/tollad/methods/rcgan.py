@@ -26,7 +26,14 @@ class RCGAN(ALAD):
     Parameters
     ----------
     penalty : float >= 0
-        Weight of the term; at 0 this is ALAD, to the bit.
+        Weight of the term; at 0 this is ALAD, to the bit. All other fields are those of ALAD.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> normal = np.random.default_rng(0).normal(size=(60, 4))
+    >>> RCGAN(epochs=1).fit(normal).anomaly_score(normal).shape
+    (60,)
     """
 
     penalty: float = 1.0

@@ -34,7 +34,13 @@ class _Line(Comparator):
 
 @dataclass(kw_only=True, eq=False)
 class DistanceToMean(_Line):
-    """Euclidean distance to the mean of the training samples."""
+    """Euclidean distance to the mean of the training samples.
+
+    Examples
+    --------
+    >>> DistanceToMean().fit(np.array([[0.0, 0.0], [2.0, 0.0]])).anomaly_score(np.array([[1.0, 3.0]]))
+    array([3.])
+    """
 
     title: ClassVar[str] = "Distance to the mean"
 

@@ -44,6 +44,13 @@ def part_map(
         As `score_distributions` does.
     ValueError
         If the rows are those of a table, or the format is unknown.
+
+    Examples
+    --------
+    >>> from tollad import TollDetector
+    >>> images = np.random.default_rng(0).random((20, 1, 8, 8))
+    >>> detector = TollDetector(steps=2, hidden=(4,), random_state=0).fit(images)
+    >>> part_map(detector.explain(images[:1]), 0, "parts.png")
     """
     if explanation.parts.ndim == 2:
         raise ValueError("maps of parts are for images and series; draw the parts of a row of a table with reason_bars")
@@ -107,6 +114,13 @@ def part_maps(
         As `score_distributions` does.
     ValueError
         If the rows are no images, there is not one name for each, or the format is unknown.
+
+    Examples
+    --------
+    >>> from tollad import TollDetector
+    >>> images = np.random.default_rng(0).random((20, 1, 8, 8))
+    >>> detector = TollDetector(steps=2, hidden=(4,), random_state=0).fit(images)
+    >>> part_maps(detector.explain(images[:2]), ["first", "second"], "parts.png")
     """
     if explanation.parts.ndim != 4 or len(names) != len(explanation.parts):
         raise ValueError(

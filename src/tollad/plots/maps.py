@@ -39,6 +39,11 @@ def image_maps(
     ------
     ImportError, OSError, ValueError
         As `score_distributions` does.
+
+    Examples
+    --------
+    >>> images, maps = np.zeros((2, 1, 8, 8)), np.ones((2, 8, 8))
+    >>> image_maps(images, maps, np.array([0.9, 1.2]), ["first", "second"], "maps.png")
     """
     picture = picture_format(path)
     n_rows = 1 if maps is None else 2

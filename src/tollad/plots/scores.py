@@ -65,6 +65,10 @@ def score_distributions(
         If one of the groups is empty, a score is not finite, or the format is unknown.
     OSError
         If the file cannot be written, see `tollad.io.files.atomic_write`.
+
+    Examples
+    --------
+    >>> score_distributions([1.0, 1.2, 1.5, 1.1], [4.0, 5.0], threshold=2.0, path="scores.png")
     """
     normals, anomalies = np.asarray(normal_scores, dtype=np.float64), np.asarray(anomaly_scores, dtype=np.float64)
     scores = np.concatenate([normals, anomalies])
@@ -129,6 +133,12 @@ def reason_bars(
         As `score_distributions` does.
     ValueError
         If the rows are images or series, or the format is unknown.
+
+    Examples
+    --------
+    >>> from tollad import TollDetector
+    >>> detector = TollDetector(steps=5, random_state=0).fit(np.random.default_rng(0).normal(size=(50, 3)))
+    >>> reason_bars(detector.explain([[0.0, 9.0, 0.0]]), 0, "reasons.png")
     """
     if explanation.parts.ndim != 2:
         raise ValueError("bars are for rows of tables; draw the parts of images and series with part_map")
@@ -180,6 +190,13 @@ def two_term_map(
         As `score_distributions` does.
     ValueError
         If `anomalous` is of another length than the rows, or the format is unknown.
+
+    Examples
+    --------
+    >>> from tollad import TollDetector
+    >>> detector = TollDetector(steps=5, random_state=0).fit(np.random.default_rng(0).normal(size=(50, 3)))
+    >>> explanation = detector.explain([[0.0, 0.0, 0.0], [0.0, 9.0, 0.0]])
+    >>> two_term_map(explanation, [False, True], -detector.offset_, "terms.png")
     """
     truth = np.asarray(anomalous, dtype=bool)
     if truth.shape != explanation.scores.shape:

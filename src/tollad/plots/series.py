@@ -85,6 +85,12 @@ def scored_series(
         As `score_distributions` does.
     ValueError
         If the number of names, scores or times does not match the series, or the format is unknown.
+
+    Examples
+    --------
+    >>> series = np.sin(np.arange(100) / 5)[:, None]
+    >>> scores = np.where(np.arange(100) == 60, 3.0, 1.0)
+    >>> scored_series(series, scores, 2.0, "series.png", names=["pressure"])
     """
     values, heights = (np.clip(np.asarray(a, np.float64), -_LARGEST, _LARGEST) for a in (series, scores))
     limits = np.broadcast_to(np.asarray(threshold, np.float64), heights.shape)

@@ -25,7 +25,15 @@ _MOST_LETTERS_ABOVE = 18
 
 
 def picture_format(path: str | os.PathLike[str]) -> str:
-    """Return the format of a picture by the ending of its file name, such as ``"png"`` or ``"pdf"``.
+    """Return the format of a picture by the ending of its file name.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    {"png", "pdf", "svg"}
 
     Raises
     ------
@@ -33,6 +41,11 @@ def picture_format(path: str | os.PathLike[str]) -> str:
         If matplotlib is not installed.
     ValueError
         If the ending is none of .png, .pdf and .svg.
+
+    Examples
+    --------
+    >>> picture_format("scores.PDF")
+    'pdf'
     """
     new_figure()
     ending = PurePath(path).suffix.lower()

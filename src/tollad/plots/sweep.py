@@ -24,6 +24,7 @@ def sweep_criteria(found: Sequence[Candidate], path: str | os.PathLike[str], *, 
     path : path
         The picture; its ending determines the format.
     overwrite : bool, default True
+        Whether an existing file may be replaced.
 
     Raises
     ------
@@ -33,6 +34,12 @@ def sweep_criteria(found: Sequence[Candidate], path: str | os.PathLike[str], *, 
         If the format is unknown.
     OSError
         If the file cannot be written, or exists and `overwrite` is False.
+
+    Examples
+    --------
+    >>> from tollad.sweep import sweep
+    >>> rows = np.random.default_rng(0).normal(size=(80, 3))
+    >>> sweep_criteria(sweep(rows, betas=[0, 1], seeds=[0], steps=5), "sweep.png")
     """
     picture = picture_format(path)
     names = [*found[0].criteria]

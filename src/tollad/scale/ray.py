@@ -15,6 +15,8 @@ from tollad.detector.results import expected_by
 from tollad.scale.models import detector_of
 from tollad.serve.answers import answers
 
+__all__ = ["BatchScorer"]
+
 
 class BatchScorer:
     """Scores batches of rows by one model, which is loaded once for each actor.

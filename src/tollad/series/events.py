@@ -35,6 +35,12 @@ class Judged:
     scores, thresholds : ndarray of float64, (m,)
         A score is NaN where there is no full window.
     alarms : ndarray of bool, (m,)
+
+    Examples
+    --------
+    >>> one = Judged(np.array([1.0]), np.array([2.0]), np.array([False]))
+    >>> Judged.join([one, Judged(np.array([3.0]), np.array([2.0]), np.array([True]))]).alarms.tolist()
+    [False, True]
     """
 
     scores: Floats
@@ -46,7 +52,7 @@ class Judged:
 
     @classmethod
     def join(cls, parts: Sequence[Judged]) -> Judged:
-        """Concatenate one or more successive parts."""
+        """Return one or more successive `parts` as one."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
@@ -76,6 +82,16 @@ class Event:
         The series to which it belongs, if there are several.
     stamps : tuple of (str or None), 3 or none
         Time stamps or names of begin, end and peak, if there are any.
+
+    Examples
+    --------
+    >>> from tollad import SeriesDetector
+    >>> wave = np.sin(np.arange(300) / 5)
+    >>> detector = SeriesDetector(window=16, steps=20, random_state=0).fit(wave[:200])
+    >>> wave[250] += 9
+    >>> event = max(detector.events(wave[200:]), key=lambda event: event.score)
+    >>> event.begin <= 50 <= event.end, event.channel
+    (True, 'x1')
     """
 
     begin: int

@@ -37,6 +37,12 @@ class EventMeasures:
     precision, recall : float
         Precision is the share of alarm steps that lie within events. Recall is the share of the steps of an event with
         an alarm, as a mean over events. Precision is NaN without alarms, recall without events.
+
+    Examples
+    --------
+    >>> found = event_measures([0, 0, 1, 1, 0, 1], [0, 0, 0, 1, 1, 0])
+    >>> found.hit_rate, found.precision, found.recall
+    (0.5, 0.5, 0.25)
     """
 
     n_events: int
@@ -56,6 +62,10 @@ class EventMeasures:
 
 def runs(mask: ArrayLike) -> NDArray[np.int64]:
     """Return the stretches of consecutive true values: (n, 2), the first step of each and the step after its last.
+
+    Parameters
+    ----------
+    mask : array-like of bool, (T,)
 
     Examples
     --------

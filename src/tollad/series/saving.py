@@ -65,6 +65,12 @@ class SeriesSaving(BaseEstimator):
     def load(cls, path: str | os.PathLike[str], *, device: str | torch.device | None = None) -> Self:
         """Read a detector written by `save`, or by the command line of the first version.
 
+        Parameters
+        ----------
+        path : path
+        device : str or torch.device, optional
+            As in `TollDetector.load`.
+
         Raises
         ------
         ValueError

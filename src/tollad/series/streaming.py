@@ -33,6 +33,15 @@ class Stream:
         Number of steps so far.
     longest : int
         Length of the longest stretch without NaN so far.
+
+    Examples
+    --------
+    >>> from tollad import SeriesDetector
+    >>> wave = np.sin(np.arange(300) / 5)[:, None]
+    >>> detector = SeriesDetector(window=16, steps=20, causal=True, random_state=0).fit(wave[:200])
+    >>> stream = Stream(detector.model_)
+    >>> [len(stream.push(block)) for block in (wave[200:230], wave[230:])], stream.n_seen
+    ([30, 70], 100)
     """
 
     def __init__(self, model: SeriesModel) -> None:

@@ -68,6 +68,13 @@ def windows(series: ArrayLike, window: int, stride: int = 1) -> NDArray[Any]:
 def window_starts(n_steps: int, window: int, stride: int = 1) -> NDArray[np.int64]:
     """Return the step, counted from 0, at which each window of a series begins: (n,), ascending.
 
+    Parameters
+    ----------
+    n_steps : int
+        T, the length of the series.
+    window, stride : int
+        As in `windows`.
+
     Raises
     ------
     TypeError, ValueError
@@ -87,7 +94,19 @@ def window_starts(n_steps: int, window: int, stride: int = 1) -> NDArray[np.int6
 
 
 def check_window(window: int, stride: int) -> None:
-    """Raise TypeError or ValueError unless window and stride are integers in range."""
+    """Raise TypeError or ValueError unless window and stride are integers in range.
+
+    Parameters
+    ----------
+    window : int >= 1
+    stride : int, 1 to `window`
+
+    Examples
+    --------
+    >>> check_window(window=0, stride=1)
+    Traceback (most recent call last):
+    ValueError: window must be an integer >= 1, not 0
+    """
     for name, value in (("window", window), ("stride", stride)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
             raise TypeError(f"{name} must be an integer >= 1, not {value!r}")

@@ -76,7 +76,14 @@ def log_model(model: str | os.PathLike[str] | Detector, name: str = "model", **o
 
 
 def save_model(model: str | os.PathLike[str] | Detector, path: str | os.PathLike[str], **options: Any) -> None:
-    """Write a model as a folder in the format of MLflow. Parameters and errors as in `log_model`."""
+    """Write a model as a folder in the format of MLflow. Parameters and errors as in `log_model`.
+
+    Examples
+    --------
+    ::
+
+        tollad.mlflow.save_model("model.tollad", "folder")
+    """
     with _file_of(model) as file, _without_advice():
         mlflow.pyfunc.save_model(path=os.fspath(path), **_flavour(file) | options)
 
@@ -95,6 +102,12 @@ def load_model(uri: str) -> Detector:
         If the model was not written by tollad.
     mlflow.exceptions.MlflowException
         If there is no such model.
+
+    Examples
+    --------
+    ::
+
+        reasons = tollad.mlflow.load_model("models:/pumps/3").explain(new).reasons(0)
     """
     folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     found = [*folder.glob("artifacts/*.tollad")]
@@ -108,6 +121,17 @@ def signature(detector: Detector) -> ModelSignature:
 
     Columns have names and no types: the model checks its rows itself, and MLflow would refuse integers, or text that
     stands for a date, where the training rows had numbers or dates. Rows without names and images are tensors.
+
+    Parameters
+    ----------
+    detector : TollDetector, ImageDetector, SeriesDetector or MethodDetector
+        Fitted.
+
+    Examples
+    --------
+    ::
+
+        signature(detector).inputs.input_names()
     """
     outputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.double, "anomaly_score"),

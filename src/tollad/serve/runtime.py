@@ -150,12 +150,12 @@ class Runtime:
         return float(self.known["threshold"])
 
     def anomaly_score(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the anomaly score of each row: (n,), high = anomalous."""
+        """Return the anomaly score of each row of `X`, as in `feed`: (n,), high = anomalous."""
         (scores,) = self.session.run(["anomaly_score"], self.feed(X))
         return np.asarray(scores, dtype=np.float64)
 
     def is_anomaly(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which scores lie above the threshold and are no ties, like the labels: (n,)."""
+        """Return which `scores`, (n,), lie above the threshold and are no ties with it, like the labels: (n,)."""
         return scores - np.abs(scores) * TIE > self.threshold
 
     def feed(self, X: ArrayLike) -> dict[str, NDArray[Any]]:

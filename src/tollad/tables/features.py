@@ -79,7 +79,7 @@ class Features:
         return 2 if len(self.arcsinh_mean) else 1
 
     def transform(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        """Return network inputs, always finite: (n_views, n, d + k) for a table (n, d), else (1, *X.shape)."""
+        """Return the inputs for rows `X`, always finite: (n_views, n, d + k) for a table (n, d), else (1, *X.shape)."""
         values = np.asarray(X, dtype=np.float64)
         missing: Any = np.isnan(values)
         any_missing = len(self.fill) > 0 and missing.any()
@@ -104,7 +104,7 @@ class Features:
         return np.stack([scaled, np.minimum(np.maximum(short, -within), within)])
 
     def inverse(self, inputs: NDArray[np.float64], view: int) -> NDArray[np.float64]:
-        """Return network inputs of a view (or reconstructions of them) in the units of the rows, without the flags."""
+        """Return `inputs` of a network in a `view`, or reconstructions, in the units of the rows, without flags."""
         values = inputs
         if view == 1:
             # Reconstructions may exceed all inputs, and sinh would overflow.

@@ -40,6 +40,8 @@ class Column:
 
     Attributes
     ----------
+    name : str
+    kind : {"number", "category", "date", "drop"}
     levels, counts : tuple of str or None, tuple of int
         For a category: the values among the training rows, most frequent first, ties by name; and how many rows have
         each. None stands for a missing value, which is a level like any other.

@@ -43,6 +43,14 @@ class History:
     held_out : list of lists of M floats
         Measure of each member on rows that are not trained on; for a detector, their mean score. Empty without a
         measure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tollad import TollDetector
+    >>> history = TollDetector(steps=5, random_state=0).fit(np.random.default_rng(0).normal(size=(50, 3))).history_
+    >>> history.step[-1], len(history.loss[-1])
+    (5, 2)
     """
 
     initial_loss: list[float] = field(default_factory=list)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -50,19 +50,19 @@ class FixedBlocks:
         self._n_threads = 0  # that the sizes were compared with
         self._alone = False
 
-    def __call__(self, n_rows: int) -> Iterator[tuple[int, int, int]]:
-        """Yield ``(first row, rows, size to fill up to)`` of each block."""
+    def __call__(self, n_rows: int) -> list[tuple[int, int, int]]:
+        """Return ``(first row, rows, size to fill up to)`` of each block."""
         if n_rows > 1 and self._n_threads != torch.get_num_threads():
             self._compare()
         if self._alone:
-            yield from ((row, 1, _SIZES[-1]) for row in range(n_rows))
-            return
-        first = 0
+            return [(row, 1, _SIZES[-1]) for row in range(n_rows)]
+        blocks, first = [], 0
         while first < n_rows:
             left = n_rows - first
             size = next((size for size in _SIZES if size <= left), _SIZES[-1])
-            yield first, min(left, size), size
+            blocks.append((first, min(left, size), size))
             first += size
+        return blocks
 
     def _compare(self) -> None:
         """Note whether a row has the same outputs in blocks of all sizes and at every place in them."""
@@ -110,7 +110,10 @@ class RowWise:
         self.device = stack.device
         self.precision = precision or stack.dtype
         self._n_members = len(stack)
-        self.parts = [[*_layers(stack, part, self.precision)] for part in ("encoder", "decoder")]
+        tensors, member = stack.state(), stack[0]
+        self.parts = [
+            [*_layers(tensors, part, getattr(member, part), self.precision)] for part in ("encoder", "decoder")
+        ]
         width = next(layer for layer in self.parts[0] if isinstance(layer, Linear)).n_inputs
         # Not a bound method: that would be a reference cycle, and a large network would stay in memory until Python
         # finds it.
@@ -120,8 +123,8 @@ class RowWise:
     def __len__(self) -> int:
         return self._n_members
 
-    def blocks(self, x: Tensor) -> Iterator[tuple[int, int, int]]:
-        """Yield ``(first row, rows, size to fill up to)`` of each block of rows, (M or 1, n, d)."""
+    def blocks(self, x: Tensor) -> list[tuple[int, int, int]]:
+        """Return ``(first row, rows, size to fill up to)`` of each block of rows, (M or 1, n, d)."""
         return self._blocks(x.shape[1])
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -176,14 +179,13 @@ class InBlocks:
         """Return ``(x_hat, z)`` for one block, as the stack does."""
         return self._stack(x)
 
-    def blocks(self, x: Tensor) -> Iterator[tuple[int, int, int]]:
-        """Yield ``(first row, rows, size to fill up to)`` of each block of rows, (M or 1, n, *shape)."""
+    def blocks(self, x: Tensor) -> list[tuple[int, int, int]]:
+        """Return ``(first row, rows, size to fill up to)`` of each block of rows, (M or 1, n, *shape)."""
         if self._n_threads != torch.get_num_threads():
             self._compare(x.shape[2:])
         n_rows, largest = x.shape[1], self._sizes[0]
-        for first in range(0, n_rows, largest):
-            left = min(largest, n_rows - first)
-            yield first, left, left if left in self._sizes else largest
+        lengths = [(first, min(largest, n_rows - first)) for first in range(0, n_rows, largest)]
+        return [(first, n, n if n in self._sizes else largest) for first, n in lengths]
 
     def _compare(self, shape: torch.Size) -> None:
         """Note the sizes of blocks in which a row has the same outputs at every place."""
@@ -259,10 +261,11 @@ class BatchNorm:
         return torch.addcmul(self.bias, x - self.mean, self.scale)
 
 
-def _layers(stack: Stack, part: str, dtype: torch.dtype) -> Iterator[Callable[[Tensor], Tensor]]:
+def _layers(
+    tensors: Mapping[str, Tensor], part: str, modules: nn.Module, dtype: torch.dtype
+) -> Iterator[Callable[[Tensor], Tensor]]:
     """Yield the layers of the encoder or decoder, all members at once, with copies of their tensors."""
-    tensors = stack.state()
-    for name, module in getattr(stack[0], part).named_children():
+    for name, module in modules.named_children():
 
         def copies(*names: str, prefix: str = f"{part}.{name}.") -> list[Tensor]:
             return [tensors[prefix + name].to(dtype, copy=True) for name in names]

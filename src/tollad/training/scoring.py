@@ -81,6 +81,7 @@ def run(
     x, x_hat, z : Tensor, (M, b, *shape), (M, b, *shape), (M, b, latent_dim)
         Of some of the rows, in their order.
     """
+    n_members = len(stack)
     for start in range(0, len(rows), block or _ROWS):
         prepared = prepare(rows[start : start + (block or _ROWS)])
         if not isinstance(prepared, Tensor):
@@ -90,12 +91,12 @@ def run(
         outputs: list[tuple[Tensor, Tensor]] = []
         # The work after the network costs as much for one small block as for many, so blocks of dense networks are
         # joined.
-        begin, most = 0, _VALUES // (len(stack) * x.shape[2:].numel()) if isinstance(stack, RowWise) else 0
+        begin, most = 0, _VALUES // (n_members * x.shape[2:].numel()) if isinstance(stack, RowWise) else 0
         for first, n, size in _blocks(stack, x, block):
             part = x[:, first : first + n]
             if n < size:
                 part = torch.constant_pad_nd(part, (0, 0) * (part.ndim - 2) + (0, size - n))
-            part = part.expand(len(stack), *part.shape[1:])
+            part = part.expand(n_members, *part.shape[1:])
             mixed = torch.autocast(stack.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
             with torch.no_grad(), mixed:
                 x_hat, z = stack(part)
@@ -109,17 +110,15 @@ def run(
                 begin, outputs = end, []
 
 
-def _blocks(stack: Network, x: Tensor, block: int | None) -> Iterator[tuple[int, int, int]]:
-    """Yield ``(first row, rows, size to fill up to)`` of each block of rows, (M or 1, n, *shape)."""
+def _blocks(stack: Network, x: Tensor, block: int | None) -> list[tuple[int, int, int]]:
+    """Return ``(first row, rows, size to fill up to)`` of each block of rows, (M or 1, n, *shape)."""
     n_rows = x.shape[1]
     if block is not None:
-        yield 0, n_rows, n_rows
-    elif isinstance(stack, Stack):
-        size = _DENSE_BLOCK if stack.is_dense else block_size(stack.device)
-        for first in range(0, n_rows, size):
-            yield first, min(size, n_rows - first), size
-    else:
-        yield from stack.blocks(x)
+        return [(0, n_rows, n_rows)]
+    if not isinstance(stack, Stack):
+        return stack.blocks(x)
+    size = _DENSE_BLOCK if stack.is_dense else block_size(stack.device)
+    return [(first, min(size, n_rows - first), size) for first in range(0, n_rows, size)]
 
 
 def score(

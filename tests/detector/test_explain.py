@@ -13,7 +13,8 @@ import pytest
 from detectors import make, table
 
 from tollad import TollDetector
-from tollad.detector.explain import Explanation, split_error, sum_groups
+from tollad.detector.explain import Explanation, sum_groups
+from tollad.detector.scorer import split_error
 from tollad.detector.wording import compared
 
 

@@ -22,7 +22,6 @@ from tollad.training.batches import Batches
 from tollad.training.checkpoint import Checkpoint
 from tollad.training.fit import HeldOut, fit
 from tollad.training.loop import train
-from tollad.training.outcome import warn_if_collapsed
 from tollad.training.session import History
 
 pytestmark = pytest.mark.usefixtures("global_random_states_stay")
@@ -386,35 +385,6 @@ class TestProgress:
         run(steps=200, verbose=1)
         first = capsys.readouterr().err.splitlines()[0]
         assert (first == "198 more steps are going to take about 3 minutes") == said
-
-
-class TestCollapse:
-    X = torch.arange(24.0).reshape(1, 6, 4)
-
-    def test_warns_of_reconstructions_that_are_all_alike(self):
-        with pytest.warns(UserWarning, match="the latent collapsed to a point.*lower beta or raise steps"):
-            warn_if_collapsed(self.X, self.X.mean(1, keepdim=True).expand_as(self.X))
-
-    def test_counts_members(self):
-        x = self.X.expand(3, -1, -1)
-        x_hat = x.clone()
-        x_hat[1] = 5
-        with pytest.warns(UserWarning, match="the latents of 1 of 3 members collapsed"):
-            warn_if_collapsed(x, x_hat)
-
-    def test_is_quiet_otherwise(self):
-        warn_if_collapsed(self.X, 0.1 * self.X)
-
-    def test_a_thousandth_of_the_variance_is_the_limit(self):
-        warn_if_collapsed(self.X, 1.01e-3**0.5 * self.X)
-        with pytest.warns(UserWarning, match="collapsed"):
-            warn_if_collapsed(self.X, 0.99e-3**0.5 * self.X)
-
-    def test_rows_that_are_all_alike_say_nothing(self):
-        warn_if_collapsed(torch.ones(1, 6, 4), torch.ones(1, 6, 4))
-
-    def test_one_row_says_nothing(self):
-        warn_if_collapsed(self.X[:, :1], self.X[:, :1])
 
 
 def test_history_begins_empty():

@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from tollad.detector.parameters import PARAMETERS, Parameter
+from tollad.detector.declared import Parameter
+from tollad.detector.parameters import PARAMETERS
 from tollad.series.parameters import OF_SERIES
 
 

@@ -18,20 +18,18 @@ from sklearn.utils.validation import check_is_fitted
 from tollad.calibration import Decision
 from tollad.detector import fitting
 from tollad.detector.decisions import DecisionMixin
-from tollad.detector.explain import Explanation, sum_groups
+from tollad.detector.explain import Explanation, explanation
 from tollad.detector.nearest import Nearest
 from tollad.detector.parameters import check_parameters, documented
 from tollad.detector.preparation import Preparation, with_channels
 from tollad.detector.saving import Saving
 from tollad.detector.scorer import Scorer
 from tollad.detector.settings import Settings, resolve
-from tollad.detector.wording import Wording
 from tollad.method.networks import traits_of
 from tollad.method.objective import Objective
 from tollad.method.traits import Builder
-from tollad.tables.decode import decode, values_of
+from tollad.tables.decode import decode
 from tollad.tables.features import Features, Preprocess, names_of
-from tollad.tables.frames import to_arrow
 from tollad.tables.large import LargeRows, Rows, as_large
 from tollad.tables.rows import Splitter, check_rows, divide, encoding_of, learn_rows
 from tollad.training.build import Modules, find_device
@@ -294,16 +292,7 @@ class TollDetector(
         check_is_fitted(self)
         rows = self._rows(X)
         passed = self._scorer.explained(rows, self._preparation)
-        parts, seen, wording = passed.parts, rows, None
-        expected: NDArray[Any] = self._preparation.reconstructed(passed.x_hat, rows)
-        if rows.ndim == 2:
-            parts = sum_groups(parts, self._preparation.origin.tolist(), self.n_features_in_)
-        if self._preparation.encoding is not None:
-            seen, decoded = values_of(to_arrow(X), self.columns_), decode(expected, self.columns_)
-            by_output = passed.parts[:, : rows.shape[1]]
-            wording, expected = Wording(self.columns_, rows, expected, by_output, seen, decoded), decoded
-        names = self._preparation.names
-        return Explanation(names, passed.scores, parts.reshape(seen.shape), passed.latent, seen, expected, wording)
+        return explanation(passed, X, rows, self._preparation, getattr(self, "columns_", None))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_scorer")

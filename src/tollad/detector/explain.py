@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.detector.wording import compared
+from tollad.detector.preparation import Preparation
+from tollad.detector.scorer import Passed
+from tollad.detector.wording import Wording, compared
+from tollad.tables.decode import decode, values_of
+from tollad.tables.frames import to_arrow
+from tollad.tables.schema import Column
 
 
 @dataclass(frozen=True)
@@ -99,35 +103,32 @@ class Explanation:
         return f"{self.finding(row, column)} ({100 * share:.0f} % of the score)"
 
 
-def split_error(
-    x: NDArray[np.float64],
-    x_hat: NDArray[np.float64],
-    scores: NDArray[np.float64],
-    error: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Split the scores of members into parts by value and a latent part.
-
-    The error of equation (1) is a norm and no sum over values, but ``||r|| = sum_j r_j^2 / ||r||``, and each summand is
-    the part of one value. Other errors are divided in proportion to the same squares, or evenly if all squares are 0.
+def explanation(
+    passed: Passed, given: Any, rows: NDArray[Any], preparation: Preparation, columns: Sequence[Column] | None
+) -> Explanation:
+    """Return the explanation of some rows.
 
     Parameters
     ----------
-    x, x_hat : ndarray, (M, n, *shape)
-        Inputs and reconstructions.
-    scores, error : ndarray, (M, n)
-        Scores, and the reconstruction error that each contains.
-
-    Returns
-    -------
-    parts : ndarray, (M, n, *shape)
-    latent : ndarray, (M, n)
+    passed : Passed
+        Their scores, parts and reconstructions.
+    given : array-like
+        The rows as the user gave them.
+    rows : ndarray, (n, ...)
+        The same as numbers, see `Preparation`.
+    preparation : Preparation
+    columns : sequence of Column or None
+        Those of a frame of mixed columns.
     """
-    squared = np.square(x_hat - x)
-    axes = tuple(range(2, x.ndim))
-    total = squared.sum(axes, keepdims=True)
-    even = np.full_like(squared, 1 / math.prod(x.shape[2:]))
-    parts = np.divide(squared, total, out=even, where=total > 0) * error.reshape(total.shape)
-    return parts, np.maximum(scores - error, 0.0)
+    parts, seen, wording, names = passed.parts, rows, None, preparation.names
+    expected: NDArray[Any] = preparation.reconstructed(passed.x_hat, rows)
+    if rows.ndim == 2:
+        parts = sum_groups(parts, preparation.origin.tolist(), len(names))
+    if columns is not None:
+        seen, decoded = values_of(to_arrow(given), columns), decode(expected, columns)
+        by_output = passed.parts[:, : rows.shape[1]]
+        wording, expected = Wording(columns, rows, expected, by_output, seen, decoded), decoded
+    return Explanation(names, passed.scores, parts.reshape(seen.shape), passed.latent, seen, expected, wording)
 
 
 def sum_groups(parts: NDArray[np.float64], groups: Sequence[int], n_groups: int) -> NDArray[np.float64]:

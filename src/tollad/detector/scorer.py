@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tollad.detector.explain import split_error
 from tollad.detector.nearest import Nearest
 from tollad.detector.preparation import Preparation
 from tollad.method.objective import Objective
@@ -190,6 +190,37 @@ class Scorer:
             most = np.finfo(np.float64).max
             joined = np.nan_to_num(joined, copy=False, nan=most, posinf=most)
         return joined
+
+
+def split_error(
+    x: NDArray[np.float64],
+    x_hat: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    error: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Split the scores of members into parts by value and a latent part.
+
+    The error of equation (1) is a norm and no sum over values, but ``||r|| = sum_j r_j^2 / ||r||``, and each summand is
+    the part of one value. Other errors are divided in proportion to the same squares, or evenly if all squares are 0.
+
+    Parameters
+    ----------
+    x, x_hat : ndarray, (M, n, *shape)
+        Inputs and reconstructions.
+    scores, error : ndarray, (M, n)
+        Scores, and the reconstruction error that each contains.
+
+    Returns
+    -------
+    parts : ndarray, (M, n, *shape)
+    latent : ndarray, (M, n)
+    """
+    squared = np.square(x_hat - x)
+    axes = tuple(range(2, x.ndim))
+    total = squared.sum(axes, keepdims=True)
+    even = np.full_like(squared, 1 / math.prod(x.shape[2:]))
+    parts = np.divide(squared, total, out=even, where=total > 0) * error.reshape(total.shape)
+    return parts, np.maximum(scores - error, 0.0)
 
 
 def _positive(terms: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from tollad.detector import checks
-from tollad.detector.parameters import PARAMETERS, Parameter
+from tollad.detector.declared import Parameter
+from tollad.detector.parameters import PARAMETERS
 
 OF_SERIES = (
     Parameter(

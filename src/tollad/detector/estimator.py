@@ -312,6 +312,12 @@ class TollDetector(
         return self._preparation.features
 
     @property
+    def truths_(self) -> NDArray[np.bool_] | None:
+        """Which columns of a table of numbers take true and false for 1 and 0, (d,); None for other rows."""
+        truths = self.features_.truths
+        return truths if len(truths) == self.n_features_in_ and len(self.input_shape_) == 1 else None
+
+    @property
     def stack_(self) -> Stack:
         return self._scorer.stack
 

@@ -18,7 +18,7 @@ from tollad.io.labels import check_normal, listed_labels, matches, unmatched
 from tollad.io.rows import RowBlock, TableOrArray, concat_rows, filter_rows, take_rows
 from tollad.io.source import Expected
 from tollad.tables.features import names_of
-from tollad.tables.schema import Column
+from tollad.tables.schema import number_columns
 
 if TYPE_CHECKING:
     from tollad.detector.estimator import TollDetector
@@ -45,11 +45,11 @@ def expected_by(detector: TollDetector) -> Expected:
 
     The label and the dropped columns of the file of the fit may be in the file, too.
     """
-    names = names_of(detector)
+    numbers = number_columns(names_of(detector), getattr(detector, "truths_", None))
     return Expected.after(
         detector.source_,
         shape=detector.input_shape_,
-        columns=tuple(getattr(detector, "columns_", None) or [Column(name, "number") for name in names]),
+        columns=tuple(getattr(detector, "columns_", None) or numbers),
         named=hasattr(detector, "feature_names_in_") or hasattr(detector, "columns_"),
     )
 

@@ -46,6 +46,7 @@ def check_kept_columns(columns: Sequence[Column], n_columns: int) -> None:
             and set(column.cycles) <= CYCLES.keys()
             and isinstance(column.zone, str | None)
             and all(type(minutes) is int for minutes in column.offsets)
+            and isinstance(column.truths, bool)
         )
         if not known:
             raise ValueError(f"column {column.name!r:.60} is of no kind that there is")

@@ -24,6 +24,7 @@ from tollad.io.inputs import row_blocks
 from tollad.io.rows import concat_rows
 from tollad.serve.limits import RefusedError, too_many
 from tollad.tables.features import names_of
+from tollad.tables.objects import numbers_of
 
 JSON = "application/json"
 ARROW = "application/vnd.apache.arrow.stream"
@@ -127,7 +128,7 @@ class Reader:
             if not isinstance(row, list) or len(row) != n_columns:
                 raise ValueError(f"row {number}: a row is a list of {n_columns} values, in the order of the columns")
         if not self._has_kinds:
-            return _matrix(rows)
+            return self._matrix(rows)
         columns = zip(*rows, strict=True)
         return self.of_columns(dict(zip(self.names, columns, strict=True)))
 
@@ -140,7 +141,26 @@ class Reader:
             return table.select(self.names) if as_expected else table
         if not as_expected:
             raise ValueError(f"the columns must be {', '.join(self.names)}")
-        return np.column_stack([_numbers(name, table[name].to_pylist()) for name in self.names])
+        columns = [_numbers(name, table[name].to_pylist()) for name in self.names]
+        if any(pa.types.is_boolean(kind) for kind in table.schema.types):
+            self._refuse_truths(np.array([table[name].to_pylist() for name in self.names], dtype=object).T)
+        return np.column_stack(columns)
+
+    def _matrix(self, rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
+        types = {*map(type, chain.from_iterable(rows))}
+        if not types <= NUMBERS:
+            for number, row in enumerate(rows):
+                place = first_of_another_kind(row, NUMBERS)
+                if place is not None:
+                    raise ValueError(f"row {number}, value {place}: {row[place]!r:.60} is no number")
+        matrix = floats(rows)
+        if bool in types:
+            self._refuse_truths(np.array(rows, dtype=object))
+        return matrix
+
+    def _refuse_truths(self, rows: NDArray[np.object_]) -> None:
+        """Raise ValueError for true or false in a column of other numbers."""
+        numbers_of(rows, self.names, getattr(self._detector, "truths_", None))
 
 
 @contextmanager
@@ -261,15 +281,6 @@ def _numbers(name: str, values: Sequence[Any]) -> NDArray[np.float64]:
     if number is not None:
         raise ValueError(f"row {number}, column {name!r}: {values[number]!r:.60} is no number")
     return floats(values)
-
-
-def _matrix(rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
-    if not {*map(type, chain.from_iterable(rows))} <= NUMBERS:
-        for number, row in enumerate(rows):
-            place = first_of_another_kind(row, NUMBERS)
-            if place is not None:
-                raise ValueError(f"row {number}, value {place}: {row[place]!r:.60} is no number")
-    return floats(rows)
 
 
 def floats(values: Sequence[Any]) -> NDArray[np.float64]:

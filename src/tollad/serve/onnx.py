@@ -107,6 +107,7 @@ def to_bytes(model: Model) -> bytes:
         "input_shape": list(record.input_shape),
         "names": list(preparation.names),
         "columns": None if record.columns is None else [column.to_json() for column in record.columns],
+        "truths": preparation.features.truths.tolist() if record.columns is None else None,
         "named_by_numbers": record.named_by_numbers,
         "has_names": record.feature_names is not None or record.columns is not None,
         "threshold": model.decision.threshold,

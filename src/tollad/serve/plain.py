@@ -51,7 +51,7 @@ def plain_inputs(rows: Sequence[Any], columns: Sequence[Column]) -> dict[str, ND
 
 def _numbers(column: Column, values: list[Any]) -> NDArray[np.float64]:
     kinds = {*map(type, values)} - {_NOTHING}
-    if not kinds <= {int, float} and kinds != {bool}:
+    if not kinds <= {int, float} and not (kinds == {bool} and column.truths):
         raise _OtherError
     if any(value is not None and not (math.isfinite(value) and abs(value) < _MANY) for value in values):
         raise _OtherError

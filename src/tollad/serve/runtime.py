@@ -18,7 +18,8 @@ from tollad.io.pixels import floats_of
 from tollad.io.source import Source
 from tollad.serve.plain import plain_inputs
 from tollad.tables.frames import as_rows, known_columns, to_arrow
-from tollad.tables.schema import Column
+from tollad.tables.objects import numbers_of, with_objects
+from tollad.tables.schema import Column, number_columns
 from tollad.tables.times import days_of
 from tollad.tables.values import read_as
 
@@ -127,6 +128,11 @@ class Runtime:
         return list(self.columns)
 
     @property
+    def truths_(self) -> NDArray[np.bool_] | None:
+        """Which columns of a table of numbers take true and false for 1 and 0, (d,); None if the file does not tell."""
+        return np.array(self.known["truths"], dtype=np.bool_) if self.known.get("truths") else None
+
+    @property
     def feature_names_in_(self) -> NDArray[np.object_]:
         """Names of the columns; AttributeError if the rows of the fit had none."""
         if not self.has_names:
@@ -187,8 +193,8 @@ class Runtime:
         X = as_rows(X)
         table = to_arrow(X)
         if self.columns is None:
-            rows = _numbers(X if table is None else self._ordered(table), self.names)
-            return {"X": rows}
+            given = X if table is None else self._ordered(table)
+            return {"X": _numbers(given, self.names, self.truths_)}
         if table is None:
             raise ValueError(f"the model takes a table with named columns: {', '.join(self.names)}")
         by_name = known_columns(table, self.columns)
@@ -235,15 +241,15 @@ class Runtime:
     def _ordered(self, table: Any) -> Any:
         """Return the columns of a table of numbers in the order of the fit."""
         if not self.has_names:
-            return np.column_stack([column.to_numpy() for column in table.columns])
+            table = table.rename_columns([*self.names]) if table.num_columns == len(self.names) else table
         lacking = [name for name in self.names if name not in table.column_names]
         unknown = [name for name in table.column_names if name not in self.names]
         if lacking or unknown:
             problem = "lacks columns that the model was" if lacking else "has columns that the model was not"
             shown = ", ".join(map(repr, lacking or unknown))
             raise ValueError(f"the table {problem} fitted on: {shown}; give the columns of the fit")
-        columns = [table.column(name) for name in self.names]
-        return np.column_stack([np.asarray(column.to_numpy(), dtype=np.float64) for column in columns])
+        columns = number_columns(self.names, self.truths_)
+        return np.column_stack([read_as(column, table[column.name], "row {}".format).to_numpy() for column in columns])
 
 
 def is_onnx(path: str | os.PathLike[str]) -> bool:
@@ -271,8 +277,10 @@ def _check_digest(data: bytes, name: str) -> None:
         raise ValueError(f"{name} was altered or damaged after it was written; export the model again")
 
 
-def _numbers(X: Any, names: tuple[str, ...]) -> NDArray[np.float64]:
-    rows: NDArray[np.float64] = np.asarray(X, dtype=np.float64)
+def _numbers(X: Any, names: tuple[str, ...], truths: NDArray[np.bool_] | None) -> NDArray[np.float64]:
+    given = np.asarray(with_objects(X))
+    fits = given.shape[1:] == (len(names),)
+    rows: NDArray[np.float64] = np.asarray(numbers_of(given, names, truths) if fits else given, dtype=np.float64)
     if rows.ndim != 2 or rows.shape[1] != len(names):
         raise ValueError(f"the rows have shape {rows.shape}; the model takes (n, {len(names)})")
     if not len(rows):

@@ -78,6 +78,18 @@ class Features:
         """Number of views of the rows: 2 with the arcsinh of a table, else 1."""
         return 2 if len(self.arcsinh_mean) else 1
 
+    @property
+    def truths(self) -> NDArray[np.bool_]:
+        """Which columns of a table may have held only 0 and 1 among the training rows: (d,); all if nothing tells."""
+        n_columns = len(self.fill)
+        if not len(self.mean) or not n_columns:
+            return np.ones(n_columns, dtype=np.bool_)
+        mean, scale = self.mean[:n_columns], self.scale[:n_columns]
+        # What only 0 and 1 have is this variance. Missing values count as the median, which may be a half.
+        binary = np.isclose(scale**2, mean * (1 - mean), rtol=1e-9, atol=0)
+        binary[self.flagged] |= (self.fill == 0.5)[self.flagged] & (mean == 0.5)[self.flagged]
+        return binary | (np.isin(mean, (0, 1)) & (scale <= _CONSTANT_UNIT))
+
     def transform(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """Return the inputs for rows `X`, always finite: (n_views, n, d + k) for a table (n, d), else (1, *X.shape)."""
         values = np.asarray(X, dtype=np.float64)

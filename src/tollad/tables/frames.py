@@ -58,15 +58,21 @@ def as_rows(X: Any) -> Any:
                 "columns, as pandas.DataFrame(rows) does"
             )
         X = [X]
-    elif hasattr(X, "iloc") and not hasattr(X, "columns") and not all(isinstance(name, int) for name in X.index):
-        X = [dict(zip(map(str, X.index), X.tolist(), strict=True))]
-    if isinstance(X, (list, tuple)) and X and all(isinstance(row, Mapping) for row in X):
-        names = dict.fromkeys(str(name) for row in X for name in row)
+    elif _is_named_row(X):
+        X = [X]
+    if isinstance(X, (list, tuple)) and X and all(isinstance(row, Mapping) or _is_named_row(row) for row in X):
         by_name = [{str(name): value for name, value in row.items()} for row in X]
+        names = dict.fromkeys(name for row in by_name for name in row)
         return pa.table([_to_array(name, [row.get(name) for row in by_name]) for name in names], names=list(names))
     if isinstance(X, np.ndarray) and X.dtype.names:
         return pa.table([_to_array(name, X[name]) for name in X.dtype.names], names=list(X.dtype.names))
     return X
+
+
+def _is_named_row(row: Any) -> bool:
+    """Return whether a row is a pandas Series whose values have names."""
+    is_series = hasattr(row, "iloc") and not hasattr(row, "columns")
+    return is_series and not all(isinstance(name, int) for name in row.index)
 
 
 def to_arrow(X: Any) -> pa.Table | None:

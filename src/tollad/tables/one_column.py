@@ -285,7 +285,7 @@ class Survey:
                 )
             elif self._padded:
                 warn_of_codes(self.name, self._padded)
-        return Column(self.name, "number")
+        return Column(self.name, "number", truths=self._is_binary)
 
     def _kind(self) -> str:
         if self._asked is not None:

@@ -22,7 +22,8 @@ from tollad.tables.features import names_of
 from tollad.tables.frames import all_numbers, as_rows, is_nameless, to_arrow
 from tollad.tables.keys import is_key, names_key, warn_of_keys
 from tollad.tables.large import LargeRows, Rows, as_large, in_blocks, settled, take
-from tollad.tables.schema import Column, Encoding, encoding
+from tollad.tables.objects import numbers_of, with_objects
+from tollad.tables.schema import Column, Encoding, encoding, number_columns
 from tollad.tables.survey import fit_columns
 
 Splitter: TypeAlias = Callable[[int], tuple[NDArray[np.int64], NDArray[np.int64]] | None]
@@ -62,6 +63,7 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Splitt
         return _learn_large(estimator, X, split)
     given: Any = _unmasked(X)
     table = to_arrow(given)
+    given = numbers_of(given) if isinstance(given, np.ndarray) else given
     if table is not None and not table.num_columns:
         raise ValueError("the table has no columns; give at least one column and one row")
     given = table if isinstance(given, pa.Table) else given  # without columns of an index
@@ -155,15 +157,21 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
         if table is None:
             raise ValueError("the detector was fitted on a frame with named columns; give one with the same columns")
         return encode(table, estimator.columns_)
-    if table is not None and not all_numbers(table):
+    truths = getattr(estimator, "truths_", None)
+    if table is not None and not (all_numbers(table) and (truths is None or not _holds_truths(table))):
         # The columns of the fit were numbers. Text is read as numbers, or refused with the name of its column.
         validate_data(estimator, X, reset=False, skip_check_array=True)
-        return encode(table, [Column(name, "number") for name in table.column_names])
+        return encode(table, number_columns(table.column_names, truths))
     rows = _validated(estimator, X, reset=False)
     if rows.shape[1:] != estimator.input_shape_:
         raise ValueError(f"the rows have shape {rows.shape[1:]}; the detector was fitted on {estimator.input_shape_}")
+    numbers_of(X if isinstance(X, np.ndarray) and X.dtype.kind in "Ob" else rows, names_of(estimator), truths)
     _refuse(estimator, as_large(rows, X))
     return rows
+
+
+def _holds_truths(table: pa.Table) -> bool:
+    return any(map(pa.types.is_boolean, table.schema.types))
 
 
 def encoding_of(estimator: BaseEstimator) -> Encoding | None:
@@ -176,7 +184,7 @@ def _unmasked(X: Any) -> Any:
 
     Masked values become missing; scikit-learn would take the values under the mask.
     """
-    X = settled(as_rows(X))
+    X = with_objects(settled(as_rows(X)))
     return np.ma.filled(X.astype(np.float64), np.nan) if isinstance(X, np.ma.MaskedArray) else X
 
 

@@ -55,6 +55,8 @@ class Column:
         offsets. None in older models, which read all times in UTC.
     offsets : tuple of int
         For a date whose zone is `AS_WRITTEN`: the lowest and the highest offset from UTC, in minutes.
+    truths : bool
+        For a number: whether true and false are read as 1 and 0. False if the training values were other numbers.
     cycles : tuple of {"hour", "weekday", "day of year"}
         For a date: the hour if some time is not midnight, the weekday if the values span a week, and the day of the
         year if they span a year.
@@ -77,6 +79,7 @@ class Column:
     cycles: tuple[str, ...] = ()
     zone: str | None = None
     offsets: tuple[int, ...] = ()
+    truths: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return the constants as JSON values."""
@@ -151,6 +154,12 @@ def category_column(name: str, counts: Mapping[str | None, int]) -> Column:
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0] is None, pair[0]))
     levels, n_rows = zip(*ordered, strict=True)
     return Column(name, "category", levels, n_rows, unseen=int(len(levels) > MAX_LEVELS))
+
+
+def number_columns(names: Sequence[str], truths: NDArray[np.bool_] | None) -> list[Column]:
+    """Return columns of numbers. `truths` says which of them take true and false, (d,); None means all."""
+    may = [True] * len(names) if truths is None else truths.tolist()
+    return [Column(name, "number", truths=each) for name, each in zip(names, may, strict=True)]
 
 
 def date_column(column: Column, first: float, median: float, last: float, *, hours: bool) -> Column:

@@ -7,6 +7,7 @@ import re
 import reprlib
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -78,6 +79,8 @@ def _bad_values(column: Column, values: pa.ChunkedArray) -> dict[int, str]:
         raise error
     if values.type == TEXT:
         looks_right = pc.match_substring_regex(values, READABLE[column.kind]).fill_null(True)
+    elif pa.types.is_boolean(values.type):
+        looks_right = values.is_null()
     else:
         looks_right = pc.invert(pc.is_inf(values)).fill_null(True)
     # Values that look wrong are mostly a few texts that repeat.
@@ -104,7 +107,7 @@ def read_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.Chunked
     """Return values in the type of their column's kind: float64, local times or text, null where missing."""
     values = clean(column.name, values)
     if column.kind != "category":
-        read = read_values(column.name, values, column.kind, where)
+        read = read_values(column.name, values, column.kind, where, truths=column.truths)
         return read if column.kind == "number" else local_times(column, values, where)
     # Numbers can only equal levels that are numbers. If no level is one, the column has changed its type.
     has_kind = natural_kind(values) in ("number", "date")
@@ -187,12 +190,15 @@ def natural_kind(column: pa.ChunkedArray) -> str:
 
 
 def read_values(
-    name: str, column: pa.ChunkedArray, kind: str, where: Where, *, choose: bool = False
+    name: str, column: pa.ChunkedArray, kind: str, where: Where, *, choose: bool = False, truths: bool = True
 ) -> pa.ChunkedArray:
-    """Return a column as float64 or as wall-clock times. `choose` says that the user may still choose its kind."""
+    """Return a column as float64 or as wall-clock times.
+
+    `choose` says that the user may still choose its kind, and `truths` that true and false are the numbers 1 and 0.
+    """
     if natural_kind(column) not in (kind, "category", ""):
         raise refusal(name, column, first_value(column), kind, where, choose=choose)
-    read = _numbers if kind == "number" else wall_times
+    read = partial(_numbers, truths=truths) if kind == "number" else wall_times
     try:
         values = read(column)
     except pa.ArrowInvalid:
@@ -221,7 +227,9 @@ def _far_off(name: str, place: str) -> ValueError:
     )
 
 
-def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _numbers(column: pa.ChunkedArray, *, truths: bool) -> pa.ChunkedArray:
+    if pa.types.is_boolean(column.type) and not truths and column.null_count < len(column):
+        raise pa.ArrowInvalid("true and false are no numbers here")
     if pa.types.is_duration(column.type) and column.type.unit in ("s", "ms"):
         return pc.divide(to_float(column.cast(pa.int64())), 1.0 if column.type.unit == "s" else 1e3)
     if pa.types.is_time(column.type) or pa.types.is_duration(column.type):
@@ -229,7 +237,7 @@ def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return pc.divide(to_float(column.cast(unit, safe=False).cast(pa.int64())), 1e6)
     if column.type == TEXT and (numbers := tried(to_float, column)) is not None:
         return numbers
-    return to_float(_with_truths(column, "1", "0") if column.type == TEXT else column)
+    return to_float(_with_truths(column, "1", "0") if column.type == TEXT and truths else column)
 
 
 def texts_of(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -112,6 +112,19 @@ class TestDistances:
         for start, stop in [(0, 1), (5, 8), (17, 146), (290, 300)]:
             np.testing.assert_array_equal(nearest.find(x[:, start:stop])[0], whole[:, start:stop])
 
+    @settings(max_examples=20, deadline=None)
+    @given(seed=st.integers(0, 1000), width=st.integers(1, 6), offset=st.sampled_from([0.0, 0.5]))
+    def test_of_equally_near_rows_the_first_counts(self, seed, width, offset):
+        """Their distances differ by rounding, which is not the same on all machines."""
+        rng = np.random.default_rng(seed)
+        rows, queries = (rng.integers(0, 4, (100, width)) * 0.1 * np.pi for _ in range(2))
+        nearest, queries = kept(rows, n_members=1), queries + offset * 0.1 * np.pi + 1e-3
+        _, found = nearest.find(torch.from_numpy(queries)[None])
+        for query, row in zip(queries, found[0], strict=True):
+            distances = np.linalg.norm(nearest.views[0] - query, axis=1)
+            first = np.flatnonzero(distances < distances.min() * (1 + 1e-9))[0]
+            np.testing.assert_array_equal(row, nearest.views[0, first])
+
     @pytest.mark.parametrize("rows", [np.ones((5, 2)), np.array([[1.0, 2.0]]), np.array([[0.0, 0.0], [1.0, 1.0]])])
     def test_of_hardly_any_rows(self, rows):
         distances, _ = kept(rows, n_members=1).find(torch.from_numpy(rows)[None])

@@ -26,6 +26,8 @@ _MOST_VALUES, _MOST_PRODUCTS = 1 << 20, 1 << 18
 _N_AROUND, _LEAST_SHARE, _REACHED = 5, 0.25, 2
 # Number of rows that are compared with all others at once.
 _ROWS = 256
+# Distances that differ by less than this share of their size are equal: rounding must not choose between them.
+EQUALLY_NEAR = 1e-9
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Nearest:
 
     For windows of a series, which overlap, the distance is ``||x - r||_2``. Their nearest rows are the windows a step
     before and after, so their density only says how often the series pauses.
+
+    Of several rows that are equally near, up to a billionth of the distance, the first of `views` is r.
 
     A row that equals a kept row is taken for that row and is not compared with itself, so that training rows have the
     same distances in the fit and later. Only a row that was drawn more than once is its own nearest.
@@ -262,13 +266,14 @@ class Nearest:
         """Return for each row of a view the nearest of its candidates, (m, k); of several equally near, the first."""
         row, column = np.nonzero(candidates)
         size = max(1, _MOST_VALUES // x.shape[1])
-        distances = []
+        parts = []
         for start in range(0, len(row), size):
             some, others = row[start : start + size], column[start : start + size]
-            distances.append(_distance(x[some], self.views[view[some], others]))
-        order = np.lexsort((column, np.concatenate(distances), row))
-        _, first = np.unique(row[order], return_index=True)
-        return column[order[first]]
+            parts.append(_distance(x[some], self.views[view[some], others]))
+        distances, begin = np.concatenate(parts), np.searchsorted(row, np.arange(len(x)))
+        least = np.minimum.reduceat(distances, begin)
+        (nearest,) = np.nonzero(~(distances > least[row] * (1 + EQUALLY_NEAR)))
+        return column[nearest[np.searchsorted(row[nearest], np.arange(len(x)))]]
 
 
 def _distance(x: Floats, nearest: Floats) -> Floats:

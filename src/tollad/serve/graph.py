@@ -12,6 +12,11 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 class Graph:
     """Nodes and constants in the order in which they were added. A value is known by its name.
 
+    Parameters
+    ----------
+    prefix : str
+        Begins all names: those of a graph within another must differ from all of the other.
+
     Examples
     --------
     >>> graph = Graph()
@@ -20,7 +25,8 @@ class Graph:
     [('Mul', ['X', 'c0'])]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
         self.nodes: list[NodeProto] = []
         self.initializers: list[TensorProto] = []
 
@@ -28,15 +34,24 @@ class Graph:
         """Add a constant tensor and return its name."""
         array: NDArray[Any] = np.ascontiguousarray(np.asarray(value, dtype=dtype))
         array = array.reshape(np.shape(value))  # ascontiguousarray gives a scalar the shape (1,)
-        name = name or f"c{len(self.initializers)}"
+        name = name or f"{self._prefix}c{len(self.initializers)}"
         self.initializers.append(numpy_helper.from_array(array, name))
         return name
 
     def __call__(self, operator: str, *inputs: str, output: str | None = None, domain: str = "", **how: Any) -> str:
         """Add a node with one output and return the output's name."""
-        output = output or f"v{len(self.nodes)}"
+        output = output or self._next()
         self.nodes.append(helper.make_node(operator, list(inputs), [output], domain=domain, **how))
         return output
+
+    def both(self, operator: str, *inputs: str, **how: Any) -> tuple[str, str]:
+        """Add a node with two outputs and return their names."""
+        outputs = self._next(), f"{self._next()}_"
+        self.nodes.append(helper.make_node(operator, list(inputs), outputs, **how))
+        return outputs
+
+    def _next(self) -> str:
+        return f"{self._prefix}v{len(self.nodes)}"
 
     def axes(self, *axes: int) -> str:
         """Return axes as a tensor for reductions."""

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from tollad.detector.model import Model
-from tollad.detector.nearest import Nearest
 from tollad.detector.scorer import Scorer
 from tollad.io.files import atomic_write
 from tollad.tables.features import Features
@@ -29,6 +28,7 @@ try:
 
     from tollad.serve.graph import Graph
     from tollad.serve.onnx_layers import ByLayers
+    from tollad.serve.onnx_nearest import distances
     from tollad.serve.outputs import add_answers, finished
 except ImportError as error:
     raise ImportError("ONNX files need the package onnx: pip install 'tollad[onnx]'") from error
@@ -48,12 +48,6 @@ __all__ = [
     "write_onnx",
 ]
 
-# Number of candidates whose distances are compared in double precision. Single precision may confuse their order.
-_N_CANDIDATES = 8
-# From this number of kept rows on, they are searched in blocks.
-_LEAST_IN_BLOCKS, _KEPT_IN_BLOCK = 512, 16
-# Below this distance a row equals a kept row up to rounding.
-_SAME = 1e-9
 # Rows are padded to a multiple of the first, narrow products to the second. Without that, special kernels run for the
 # remainder and round differently, so the bits of a row would depend on its batch.
 _ROWS, _WIDTH = 8, 16
@@ -274,8 +268,8 @@ def score_of(graph: Graph, scorer: Scorer, network: RowWise | ByLayers, views: S
     score = graph("ReduceSum", graph("Mul", total, graph.constant(share[:, None])), first, keepdims=0)
     if scorer.nearest is not None:
         rows = x if n_members == n_views else graph("Concat", *stacked, axis=0)
-        distances = _distances(graph, scorer.nearest, views, rows)
-        weighted = graph("Mul", distances, graph.constant(scorer.nearest.weights[:, None]))
+        nearest = distances(graph, scorer.nearest, views, rows)
+        weighted = graph("Mul", nearest, graph.constant(scorer.nearest.weights[:, None]))
         score = graph("Add", score, graph("ReduceSum", weighted, first, keepdims=0))
     most = graph.constant(np.finfo(np.float64).max)
     score = graph("Where", graph("IsNaN", score), most, score)
@@ -331,62 +325,3 @@ def _term(graph: Graph, name: str, values: str) -> str:
         return graph("ReduceMax", graph("Abs", values), axes=[2], keepdims=0)
     operator = {"l2": "ReduceL2", "l1": "ReduceL1", "squared_l2": "ReduceSumSquare"}[kind]
     return graph(operator, values, axes=[2], keepdims=0)
-
-
-def _distances(graph: Graph, nearest: Nearest, views: Sequence[str], rows: str) -> str:
-    """Return the distances of rows, (n_views, n, d), to the nearest kept row, (n_views, n), with their factors."""
-    n_views, n_kept, width = nearest.views.shape
-    # View by view: onnxruntime packs the constant factor of a product of matrices, but not of a stack of them.
-    each = [_candidates(graph, kept, view) for kept, view in zip(nearest.views, views, strict=True)]
-    first = graph.axes(0)
-    at = graph("Concat", *(graph("Unsqueeze", found, first) for found in each), axis=0)
-    flat = graph("Add", at, graph.constant(n_kept * np.arange(n_views).reshape(-1, 1, 1), np.int64))
-    others = graph("Gather", graph.constant(nearest.views.reshape(-1, width)), flat, axis=0)
-    apart = graph("Sub", graph("Unsqueeze", rows, graph.axes(2)), others)
-    distances = graph("ReduceL2", apart, axes=[3], keepdims=0)
-    # A row that equals a row drawn once is taken for that row, which is not its own neighbour.
-    is_same = graph("LessOrEqual", distances, graph.constant(_SAME))
-    alone = graph("Gather", graph.constant(nearest.alone, np.bool_), at, axis=0)
-    if n_kept > 1:
-        far = graph.constant(np.finfo(np.float64).max)
-        distances = graph("Where", graph("And", is_same, alone), far, distances)
-    place = graph("ArgMin", distances, axis=2, keepdims=1)
-    factors, reaches = (
-        graph("Gather", graph.constant(of_kept[:, nearest.first].ravel()), flat, axis=0)
-        for of_kept in (nearest.factors, nearest.reaches)
-    )
-    distance, factor, reach = (graph("GatherElements", part, place, axis=2) for part in (distances, factors, reaches))
-    return graph("Squeeze", graph("Mul", graph("Max", distance, reach), factor), graph.axes(2))
-
-
-def _candidates(graph: Graph, kept: NDArray[np.float64], rows: str) -> str:
-    """Return the numbers of the kept rows, (r, d), that are nearest to rows in single precision: (n, d) to (n, k)."""
-    n_kept, k = len(kept), min(_N_CANDIDATES, len(kept))
-    in_blocks = n_kept >= _LEAST_IN_BLOCKS
-    # Kept rows that fill the last block are infinitely far.
-    n_more = -n_kept % _KEPT_IN_BLOCK if in_blocks else 0
-    half = np.pad(np.square(kept).sum(1) / 2, (0, n_more), constant_values=np.inf)
-    weight = np.concatenate([np.pad(kept, ((0, n_more), (0, 0))).T, -half[None]])
-    rows = graph.cast(rows, TensorProto.FLOAT)
-    with_one = graph("Pad", rows, graph.constant([0, 0, 0, 1], np.int64), graph.constant(1.0, np.float32))
-    products = graph("MatMul", with_one, graph.constant(weight, np.float32))
-    if not in_blocks:
-        return _largest(graph, products, k)
-    # The k largest lie in the k blocks with the largest maxima.
-    n_blocks = (n_kept + n_more) // _KEPT_IN_BLOCK
-    blocks = graph("Reshape", products, graph.constant([-1, n_blocks, _KEPT_IN_BLOCK], np.int64))
-    block = _largest(graph, graph("ReduceMax", blocks, axes=[2], keepdims=0), k)
-    within = graph("GatherND", blocks, graph("Unsqueeze", block, graph.axes(2)), batch_dims=1)
-    place = _largest(graph, graph("Flatten", within), k)
-    size = graph.constant(_KEPT_IN_BLOCK, np.int64)
-    block = graph("GatherElements", block, graph("Div", place, size), axis=1)
-    at = graph("Add", graph("Mul", block, size), graph("Mod", place, size))
-    # Where single precision overflows, even a row that fills the last block may be found.
-    return graph("Min", at, graph.constant(n_kept - 1, np.int64)) if n_more else at
-
-
-def _largest(graph: Graph, values: str, k: int) -> str:
-    """Return the places of the k largest values along the last axis."""
-    found, places = f"{values}_largest", f"{values}_places"
-    graph.nodes.append(helper.make_node("TopK", [values, graph.constant([k], np.int64)], [found, places], axis=-1))
-    return places

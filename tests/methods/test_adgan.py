@@ -130,3 +130,24 @@ def test_a_penalised_critic_of_two_points_tells_their_distance():
 
     gap = (critic(far).mean() - critic(near).mean()).item()
     assert gap == pytest.approx(3 * (1 + 3 / 40), abs=0.05)
+
+
+def test_the_networks_have_the_weights_of_the_quoted_run():
+    net = ADGAN()._build((3, 32, 32))
+    n = {name: sum(p.numel() for p in getattr(net, name).parameters()) for name in ("generator", "critic")}
+
+    norms = {"generator": 2 * (4096 + 128 + 64), "critic": 2 * (64 + 128 + 256)}
+    assert n["generator"] - norms["generator"] == 257 * 4096 + 9 * (256 * 128 + 128 * 64 + 64 * 3) + 128 + 64 + 3
+    assert n["critic"] - norms["critic"] == 9 * (3 * 64 + 64 * 128 + 128 * 256) + 64 + 128 + 256 + 4097
+
+
+def test_in_training_mode_a_single_code_would_not_matter():
+    """Why a search is in evaluation mode: the statistics of one row, here twice, leave the bias of the first norm."""
+    generator = copy.deepcopy(ADGAN(latent_dim=3)._build((1, 28, 28)).generator).train()
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        one, other = (generator(torch.randn(1, 3, generator=draw).expand(2, 3)) for _ in range(2))
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=0)
+        generator.eval()
+        one, other = (generator(torch.randn(1, 3, generator=draw).expand(2, 3)) for _ in range(2))
+    assert (one - other).abs().max() > 1e-3

@@ -197,3 +197,31 @@ def test_rcgan_scores_rows_far_out_above_those_of_a_ring():
     method = RCGAN(latent_dim=2, epochs=40, batch_size=50, learning_rate=1e-3, decay=0.9, scale="none").fit(ring)
 
     assert np.median(method.anomaly_score(10 * ring)) > np.quantile(method.anomaly_score(ring), 0.95)
+
+
+def test_images_have_the_weights_of_the_authors_code():
+    own = ALAD(latent_dim=100)._build((3, 32, 32))
+    n = {
+        name: sum(p.numel() for p in getattr(own, name).parameters() if p.ndim > 1)
+        for name in ("encoder", "generator", "joint", "paired_x", "paired_z")
+    }
+
+    convolutions = 16 * (3 * 128 + 128 * 256 + 256 * 512)
+    assert n["encoder"] == n["generator"] == convolutions + 16 * 512 * 100
+    assert n["joint"] == convolutions + 100 * 512 + 512 * 512 + (8192 + 512) * 1024 + 1024
+    assert n["paired_x"] == 25 * (3 * 64 + 64 * 128) + 16384
+    assert n["paired_z"] == 200 * 64 + 64 * 32 + 32
+    normalised = {name: sum(isinstance(m, Spectral) for m in getattr(own, name).modules()) for name in n}
+    assert normalised == {"encoder": 3, "generator": 0, "joint": 6, "paired_x": 2, "paired_z": 2}
+
+
+def test_pairs_of_images_are_padded_as_tensorflow_pads():
+    """Of 5 lines at a stride of 2, the first output sees the first four lines, not the first three."""
+    own = ALAD(latent_dim=2)._build((3, 32, 32))
+    pad, convolution = own.paired_x.features[0], own.paired_x.features[1].layer
+
+    x = torch.zeros(1, 3, 64, 32, requires_grad=True)
+    (seen,) = torch.autograd.grad(convolution(pad(x))[0, 0, 0, 0], x)
+
+    assert convolution(pad(x)).shape == (1, 64, 32, 16)
+    assert (seen != 0).any((0, 1, 3)).nonzero().flatten().tolist() == [0, 1, 2, 3]

@@ -134,3 +134,33 @@ def test_by_residuals_alone_the_discriminator_and_by_features_alone_the_distance
         assert (method.distance(x, z) == residual).all()
         method.feature_weight = 1.0
         assert (method.distance(x, z) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "latent_dim", "generator", "features"),
+    [
+        ((274,), 64, 64 * 128 + 128 * 256 + 256 * 274, 274 * 256 + 256 * 128),
+        ((1, 28, 28), 200, 200 * 1024 + 1024 * 6272 + 16 * (128 * 64 + 64), 16 * (64 + 64 * 64) + 3136 * 1024),
+        (
+            (3, 32, 32),
+            100,
+            16 * (100 * 512 + 512 * 256 + 256 * 128 + 128 * 3),
+            16 * (3 * 128 + 128 * 256 + 256 * 512),
+        ),
+    ],
+)
+def test_the_networks_have_the_weights_of_the_codes(shape, latent_dim, generator, features):
+    own = AnoGAN(latent_dim=latent_dim)._build(shape)
+
+    assert sum(p.numel() for p in own.generator.parameters() if p.ndim > 1) == generator
+    assert sum(p.numel() for p in own.features.parameters() if p.ndim > 1) == features
+
+
+def test_after_training_the_discriminator_guesses_on_normal_rows():
+    rows = np.random.default_rng(0).normal(size=(128, 2))
+    recipe = {"latent_dim": 2, "scale": "none", "batch_size": 64, "learning_rate": 1e-3, "n_steps": 1}
+    method = AnoGAN(epochs=100, **recipe).fit(rows)
+    method._net.eval()
+
+    with torch.no_grad():
+        assert method._parts.judge(torch.from_numpy(rows).float()).abs().mean() < 0.4

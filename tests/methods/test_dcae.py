@@ -71,3 +71,15 @@ def test_the_loss_is_a_sum_over_the_values_and_the_decay_pulls_weights_to_0():
     torch.testing.assert_close(loss, expected)
     for p, start in zip(network.parameters(), before, strict=True):
         torch.testing.assert_close(p, start - 1e-3 * start.sign())  # the first step of Adam
+
+
+def test_an_encoder_of_zeros_leaves_the_distance_to_one_row():
+    rows = made.rows()
+    method = DCAE(epochs=1, batch_size=10).fit(rows)
+    method._net.eval()
+    with torch.no_grad():
+        for weight in method._net.encoder.parameters():
+            weight.zero_()
+        one = method._net.decoder(torch.zeros(1, 32))[0].numpy()
+
+    np.testing.assert_allclose(method.anomaly_score(rows), ((method._scaling(rows) - one) ** 2).sum(1), rtol=1e-5)

@@ -139,3 +139,29 @@ def test_images_have_the_network_of_the_published_columns(shape):
     assert method.state()["fitted.energy.b"].shape == (shape[0], 32, 32)
     with pytest.raises(ValueError, match="28 x 28 or 32 x 32"):
         DSEBM().fit(np.zeros((2, 1, 16, 16)))
+
+
+def test_without_noise_there_is_nothing_to_learn():
+    """The identity is the best f then, whatever the rows, and the slope of the energy falls towards 0."""
+    rows = made.rows(100)
+    recipe = {"hidden": (32,), "epochs": 150, "learning_rate": 1e-2, "score_by": "reconstruction"}
+
+    with_noise, without = (DSEBM(noise=noise, **recipe).fit(rows).anomaly_score(rows).mean() for noise in (0.5, 0.0))
+
+    assert without < 0.6 * with_noise
+
+
+def test_the_energy_ranks_as_the_density_of_rows_with_noise():
+    """E = -s^2 log p_s + constant, p_s the density of a Gaussian kernel of the noise's width."""
+    from scipy.stats import spearmanr
+
+    from tollad.methods import KDE
+
+    generator = np.random.default_rng(0)
+    rows = np.concatenate([generator.normal(-2, 0.3, (100, 1)), generator.normal(1, 0.6, (200, 1))])
+    recipe = {"hidden": (32, 32), "scale": "none", "epochs": 150, "batch_size": 300, "learning_rate": 3e-2}
+    grid = np.linspace(-3.5, 3.5, 60)[:, None]
+
+    found = DSEBM(noise=0.5, **recipe).fit(rows).anomaly_score(grid)
+
+    assert spearmanr(found, KDE(bandwidth=0.5).fit(rows).anomaly_score(grid)).statistic > 0.9

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tollad.methods import DCAE, DeepSVDD
+from tollad.methods import DCAE, DeepSVDD, dsvdd
 from tollad.methods.dsvdd import away_from_zero
 from tollad.methods.neural import effective_rank
 
@@ -98,3 +98,18 @@ def test_both_boundaries_rank_alike_for_one_encoder():
 def test_an_effective_rank_is_0_without_spread_and_1_on_a_line():
     assert effective_rank(torch.ones(5, 3)) == 0
     assert effective_rank(torch.arange(5.0)[:, None] * torch.ones(3)) == pytest.approx(1)
+
+
+def test_a_centre_of_0_is_reached_by_shrinking_whatever_the_rows(monkeypatch):
+    """Why no component of the centre is near 0: the decay of the weights alone solves the task then."""
+    rows = made.rows(60)
+    recipe = {"pretrain_epochs": 0, "epochs": 60, "drop_after": 60, "batch_size": 20, "learning_rate": 1e-2}
+    apart = DeepSVDD(**recipe).fit(rows)
+    monkeypatch.setattr(dsvdd, "away_from_zero", torch.zeros_like)
+
+    shrunk = DeepSVDD(**recipe).fit(rows)
+
+    x = torch.from_numpy(apart._scaling(rows)).float()
+    length = {method: method._latents(x).norm(dim=1).mean().item() for method in (apart, shrunk)}
+    assert length[shrunk] < 0.3 < 0.5 < length[apart]
+    assert np.ptp(apart.anomaly_score(rows)) > 0

@@ -110,3 +110,11 @@ def test_other_maps_and_images_are_refused():
         GeoTrans(maps="other")
     with pytest.raises(ValueError, match="28 x 28 or 32 x 32"):
         GeoTrans(**SMALL).fit(np.zeros((4, 1, 20, 20)))
+
+
+def test_the_start_of_the_parameters_is_positive_by_jensen():
+    log_p = 3 * torch.randn(200, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    log_p = log_p.log_softmax(1)
+
+    assert (torch.xlogy(log_p.exp().mean(0), log_p.exp().mean(0)) - log_p.exp().mean(0) * log_p.mean(0)).sum() > 0
+    assert (dirichlet(log_p.exp().mean(0), log_p.mean(0)) > 0).all()

@@ -35,6 +35,12 @@ def test_shrinking_keeps_what_is_above_the_threshold_and_its_gradient():
     kept = torch.where(w > 0.125, w, 0)
 
     torch.testing.assert_close(found, kept / kept.sum(1, keepdim=True), atol=1e-8, rtol=1e-6)
+    # Above the threshold a logit has the gradient of a softmax over the slots that are kept, below it none.
+    z = Z[:1].clone().requires_grad_()
+    (kept_place,) = (found[0] > 0).nonzero(as_tuple=True)
+    slots, first = shrunk.slots.detach()[kept_place], kept_place[0]
+    (gradient,) = torch.autograd.grad(shrunk.weights(z)[0, first], z)
+    torch.testing.assert_close(gradient[0], found[0, first] * (slots[0] - found[0, kept_place] @ slots))
 
 
 def test_a_cosine_cannot_be_sparse():
@@ -202,3 +208,13 @@ def test_a_sharp_memory_of_the_codes_themselves_returns_the_nearest():
         remembered, _ = store(300 * (codes + 0.01))
 
     torch.testing.assert_close(remembered, codes[nearest], atol=1e-3, rtol=0)
+
+
+def test_without_threshold_and_entropy_every_slot_counts():
+    method = MemAE(threshold=0.0, entropy_weight=0.0, epochs=2, hidden=(5,), latent_dim=2, n_slots=4).fit(made.rows())
+
+    with torch.no_grad():
+        w = method._parts.memory.weights(torch.randn(9, 2, generator=torch.Generator().manual_seed(0)))
+
+    assert (w > 0).all()
+    assert method.diagnose(made.rows())["empty_rows"] == 0

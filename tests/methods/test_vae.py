@@ -99,3 +99,11 @@ def test_the_bound_of_a_linear_vae_is_one_whatever_its_weights():
             normal = torch.distributions.MultivariateNormal(b, w @ w.T + torch.eye(len(b)).double() / 2)
 
         assert (bound >= -normal.log_prob(x) - 1e-9).all()
+
+
+def test_without_the_divergence_it_is_scored_as_an_autoencoder():
+    method = VAE(epochs=2, latent_dim=3, hidden=(5,), kl_weight=0.0).fit(ROWS)
+    bound = method.anomaly_score(ROWS)
+    method.score_by = "reconstruction"
+
+    assert (method.anomaly_score(ROWS) == bound).all()

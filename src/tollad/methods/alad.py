@@ -85,7 +85,8 @@ def _for_images(shape: tuple[int, ...], latent_dim: int) -> _Parts:
     head = nn.Sequential(Spectral(nn.Linear(8192 + 512, 1024)), leaky(), Dropout(0.2), nn.Linear(1024, 1))
     tall: list[nn.Module] = []
     for before, after in ((3, 64), (64, 128)):
-        tall += [Spectral(nn.Conv2d(before, after, 5, 2, 2)), leaky(), Dropout(0.2)]
+        # TensorFlow pads one line above and left, two below and right.
+        tall += [nn.ZeroPad2d((1, 2, 1, 2)), Spectral(nn.Conv2d(before, after, 5, 2)), leaky(), Dropout(0.2)]
     return (
         nn.Sequential(*encoder),
         nn.Sequential(*generator),

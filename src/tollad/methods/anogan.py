@@ -99,7 +99,9 @@ class AnoGAN(Neural):
     standard deviation of the prior; the default here, 1e-2, lets it cross the prior.
 
     NOTE[DIFF] Networks are those of ALAD's authors (tables, 32 x 32) and of EGBAD's (28 x 28); AnoGAN's own code was
-    never public. ALAD's authors swap the two weights by mistake; here they are as in the paper.
+    never public, and neither was that of Tables 1 and 2, whose latents are said to have 256 values. As in both codes
+    latents are N(0, I), in the paper uniform. ALAD's authors swap the two weights by mistake, and invert a generator of
+    running means; here the weights are as in the paper, and the generator is the last one.
 
     Parameters
     ----------

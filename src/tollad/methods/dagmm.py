@@ -100,7 +100,8 @@ class DAGMM(Neural):
     Here there is no floor and no last batch. The paper names no ridge; 1e-6 on the diagonal is our choice.
 
     NOTE[DIFF] Image networks and their constants are those of GeoTrans's authors, whose experiments are the published
-    columns; the paper itself has tables only.
+    columns; the paper itself has tables only. Their diagonals get random numbers about 1e-3, here the same ridge as of
+    tables, so that a score is no draw.
 
     NOTE[DIFF] The paper names no scaling. Rows of one's own are standardised, for columns may have any unit. The recipe
     of Arrhythmia takes raw rows, which come near its published F1; standardised rows are measured beside them.

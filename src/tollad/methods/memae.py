@@ -108,6 +108,9 @@ class MemAE(Neural):
     `threshold` sets all weights to 0. A row without any weight is reconstructed from a code of 0; `diagnose` counts
     them.
 
+    NOTE[DIFF] The error is the paper's sum over the values of a row. The authors' code, for video, takes its mean,
+    which weighs the entropy 784 or 3072 times more. BatchNorm begins at a scale of 1, not at N(1, 0.02).
+
     NOTE[DIFF] No source has such tables. The network for tables is that of the paper's table B.3 with a memory.
 
     Parameters

@@ -69,8 +69,9 @@ class OCGAN(Neural):
 
     NOTE[DIFF] The encoder ends in tanh and the discriminator of codes in one logit, as in the paper; in the code there
     is no tanh, and 16 sigmoids go through another sigmoid. No noise is added when scoring, so that a score is a
-    function of its image. The step of the mining is the code's; apart from that step, its codes lie within tanh(1) of
-    0.
+    function of its image. The discriminators see images and codes of the training mode, those that encoder and decoder
+    are trained to make; in the code, those of the running means. The step of the mining is the code's; apart from that
+    step, its codes lie within tanh(1) of 0.
 
     Parameters
     ----------

@@ -185,9 +185,24 @@ def test_rows_that_do_not_suit_are_refused_in_words(fitted, name):
         method.anomaly_score(samples[..., :-1])
     with pytest.raises(ValueError, match="NaN or infinite"):
         method.anomaly_score(np.full((2, *shape), np.nan))
-    with pytest.raises(ValueError, match="numbers of shape"):
-        made.method(name).fit(np.zeros((0, *shape)))
+    for empty in ((0, *shape), (5, *shape[:-1], 0)):
+        with pytest.raises(ValueError, match=rf"numbers of shape .* not float64 of shape {re.escape(str(empty))}"):
+            made.method(name).fit(np.zeros(empty))
+    with pytest.raises(ValueError, match="values beyond 1e\\+150, whose squares overflow"):
+        made.method(name).fit(1e200 * samples.astype(float))
     with pytest.raises(ValueError, match="not fitted yet"):
         made.method(name).anomaly_score(samples)
     with pytest.raises(ValueError, match="no scaling 'other'"):
         made.method(name, scale="other")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_single_row_is_fitted_or_refused_in_words(name):
+    """And so is one value in all rows: no method divides by its variance."""
+    samples = made.samples(name)
+    same = np.full_like(samples[:12], 3)
+    assert np.isfinite(made.method(name).fit(same).anomaly_score(samples[:2])).all()
+    try:
+        assert np.isfinite(made.method(name).fit(samples[:1]).anomaly_score(samples[:2])).all()
+    except ValueError as error:
+        assert re.search(r"give 2 rows|needs 2|cross-validation needs|below the 1 training rows", str(error))  # noqa: PT017

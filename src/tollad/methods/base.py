@@ -19,6 +19,9 @@ from tollad.training.build import need_memory
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 
+# The square of a larger value may overflow in a sum of squares.
+_LARGEST = 1e150
+
 # Rows are scaled in double precision, and networks take them in single precision.
 _BYTES_OF_A_VALUE = 8 + 4
 
@@ -86,6 +89,8 @@ class Comparator(ABC):
             If memory is too small for the scaled rows, or for the weights with their gradients and moments.
         """
         rows = _numbers(X, "fit")
+        if rows.dtype.kind == "f" and max(rows.max(), -rows.min()) > _LARGEST:
+            raise ValueError(f"the rows to fit hold values beyond {_LARGEST:g}, whose squares overflow; scale them")
         need_memory(_BYTES_OF_A_VALUE * rows.size, f"to fit {self.title}, these rows need", "give fewer of them")
         self._shape = rows.shape[1:]
         self._scaling = Scaling(self.scale).fit(rows)
@@ -194,8 +199,11 @@ class Comparator(ABC):
 
 def _numbers(X: NDArray[Any], what: str) -> NDArray[Any]:
     rows = np.asarray(X)
-    if rows.ndim not in (2, 4) or not len(rows) or rows.dtype.kind not in "fiub":
-        raise ValueError(f"to {what}, give numbers of shape (n, columns) or (n, channels, height, width), n from 1 up")
+    if rows.ndim not in (2, 4) or not rows.size or rows.dtype.kind not in "fiub":
+        raise ValueError(
+            f"to {what}, give numbers of shape (n, columns) or (n, channels, height, width), each from 1 up, "
+            f"not {rows.dtype} of shape {rows.shape}"
+        )
     if rows.dtype.kind == "f" and not np.isfinite(rows).all():
         raise ValueError(f"the rows to {what} hold NaN or infinite values; fill or remove them")
     return rows

@@ -50,6 +50,8 @@ class Gradients(Comparator):
     def _fit(self, rows: NDArray[np.float64], watched: Watched) -> None:
         if rows.ndim != 4 or min(rows.shape[2:]) < _LEAST_SIDE:
             raise ValueError(f"{self.title} takes images of 16 x 16 or more, not rows of shape {rows.shape[1:]}")
+        if len(rows) < 2:
+            raise ValueError(f"{self.title} needs 2 images at least, for a covariance")
         self._judge = HEADS[self.head].fit(_seen(rows), self.seed)
 
     def _score(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -154,3 +154,9 @@ def build(factory: Callable[[], nn.Module], seed: int, init: Init = default) -> 
             elif isinstance(layer, Drawn):
                 layer.draw(generator)
     return network.requires_grad_(True)
+
+
+def need_two_rows(n: int, title: str) -> None:
+    """Raise ValueError if a step has fewer than two rows, of which BatchNorm can take no variance."""
+    if n < 2:
+        raise ValueError(f"{title} normalises over the rows of a step; give 2 rows and a batch_size of 2 at least")

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from tollad.io.artifact import group
 from tollad.methods.base import Comparator, Watched
-from tollad.methods.layers import seed_dropout
+from tollad.methods.layers import need_two_rows, seed_dropout
 from tollad.training.adam import Adam
 from tollad.training.checkpoint import Checkpoint
 from tollad.training.drive import drive, resume
@@ -103,7 +103,8 @@ class Neural(Comparator):
 
     # -- what all share ------------------------------------------------------------------------------------------------
     def _fit(self, rows: NDArray[np.float64], watched: Watched) -> None:
-        x = torch.from_numpy(rows.astype(np.float32))
+        with np.errstate(over="ignore"):  # the loss is infinite then, and says so
+            x = torch.from_numpy(rows.astype(np.float32))
         self._start(tuple(x.shape[1:]))
         training = _Phases(self, x, watched)
         checkpoint = None if watched.checkpoint is None else Checkpoint(watched.checkpoint, self._identity(rows))
@@ -166,6 +167,9 @@ class _Phases:
         self._method, self._rows, self._call = method, rows, watched.call
         self._phases = method._phases(rows)
         self._number, self._step = 0, 0  # the phase, and its steps done
+        if any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in method._net.modules()):
+            for phase in self._phases:
+                need_two_rows(min(phase.batch_size, len(rows)), method.title)
         n_steps = self._n_steps(self._phases[-1])
         self._marks = {round(n_steps * (i + 1) / watched.times) for i in range(watched.times)}
 

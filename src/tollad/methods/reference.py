@@ -77,6 +77,10 @@ class PrincipalComponents(_Line):
         _check(self.n, len(flat))
         if self.n >= flat.shape[1]:
             raise ValueError(f"n must be below the {flat.shape[1]} values of a row, not {self.n}")
+        mean = flat.mean(0)
+        if not np.square(flat - mean).any():  # rows without spread have no component
+            self._arrays = {"mean": mean, "axes": np.zeros((self.n, flat.shape[1]))}
+            return
         # For a few of many components, Lanczos from a fixed vector is exact and far quicker than computing all.
         model = PCA(self.n, svd_solver="arpack", random_state=0).fit(flat)
         self._arrays = {"mean": model.mean_, "axes": model.components_}

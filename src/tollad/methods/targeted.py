@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tollad.method import networks, terms
 from tollad.method.objective import Objective
 from tollad.methods.base import Comparator, Watched
+from tollad.methods.layers import need_two_rows
 from tollad.training import scoring
 from tollad.training.batches import Batches
 from tollad.training.build import build_stack
@@ -110,7 +111,9 @@ class TargetedCollapse(Comparator):
         return stack.to(device=device), Objective({"l2": 1, f"latent_{first.norm}": weight})
 
     def _fit(self, rows: NDArray[np.float64], watched: Watched) -> None:
-        x = torch.from_numpy(rows.astype(np.float32))
+        need_two_rows(min(self.batch_size, len(rows)), self.title)
+        with np.errstate(over="ignore"):  # the loss is infinite then, and says so
+            x = torch.from_numpy(rows.astype(np.float32))
         self._start(tuple(x.shape[1:]))
         session = Session(
             self._stack,

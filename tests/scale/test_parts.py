@@ -113,8 +113,8 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            (("--fdr", "0.1"), "score single ones for other options"),
-            (("--on-error", "skip"), "score single ones for other options"),
+            (("--fdr", "0.1"), "score them one by one for other options"),
+            (("--on-error", "skip"), "score them one by one for other options"),
             (("--force",), "give another folder"),
             (("--jobs", "2", "--ray", "local"), "give one of them"),
         ],

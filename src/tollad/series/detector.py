@@ -58,7 +58,7 @@ class SeriesDetector(StepDecisionMixin, SeriesSaving, OutlierMixin, BaseEstimato
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> series = np.sin(np.arange(800) / 5) + 0.05 * rng.normal(size=800)
-    >>> detector = SeriesDetector(window=32, random_state=0).fit(series[:500])
+    >>> detector = SeriesDetector(window=32, steps=20, random_state=0).fit(series[:500])
     >>> new = series[500:].copy()
     >>> new[200:210] += 3
     >>> [event.peak // 10 for event in detector.events(new)]
@@ -267,7 +267,7 @@ class SeriesDetector(StepDecisionMixin, SeriesSaving, OutlierMixin, BaseEstimato
         --------
         >>> import numpy as np
         >>> wave = np.sin(np.arange(400) / 5)
-        >>> detector = SeriesDetector(window=16, causal=True, random_state=0).fit(wave[:300])
+        >>> detector = SeriesDetector(window=16, steps=20, causal=True, random_state=0).fit(wave[:300])
         >>> [bool(detector.update(value).alarms[0]) for value in [*wave[300:320], 9.0]][-2:]
         [False, True]
         """

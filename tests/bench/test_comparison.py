@@ -84,6 +84,15 @@ def test_a_reduced_budget_is_not_blamed_for_a_published_value():
     ]
 
 
+def test_a_difference_whose_reason_is_known_is_explained():
+    (forest, *others) = TABLE.methods
+    table = dataclasses.replace(TABLE, methods=(dataclasses.replace(forest, why="It is of another split."), *others))
+
+    found = conclusions(collect(table, [row(FOREST, "zero", 0.82), row(FOREST, "one", 0.6)]))
+
+    assert [text.endswith("It is of another split.") for text in found] == [False, True]
+
+
 def test_a_few_random_splits_conclude_nothing():
     splits = [row(method, "splits", 0.5, seed) for method in (FOREST, PCA) for seed in range(12)]
 

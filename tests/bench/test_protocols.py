@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import RandomState
+from sklearn.model_selection import train_test_split
 
 from tollad.bench import images, protocols
 from tollad.bench.images import validation_indices
@@ -168,6 +169,17 @@ class TestArrhythmia:
         assert (task.metric, task.cut) == ("f1", 0.85)
         assert task.preprocessing.kind == "none"
 
+    def test_the_half_of_alads_authors(self, fake_sets):
+        """As scikit-learn splits it, and with the anomalies of the training half."""
+        task = make_task("alad_half", "arrhythmia")
+        train, test = train_test_split(np.arange(452), test_size=0.5, random_state=42)
+        assert self.rows_of(task.train).tolist() == train.tolist()
+        assert self.rows_of(task.test).tolist() == test.tolist()
+        assert np.array_equal(task.test_labels, ~np.isin(test, self.NORMALS))
+        assert task.validation is None
+        assert (task.metric, task.cut, round(task.cut * 226)) == ("f1", 0.85, 192)
+        assert task.preprocessing.kind == "none"
+
     def test_goad(self, fake_sets):
         task = make_task("goad", "arrhythmia")
         assert np.array_equal(self.rows_of(task.train), self.NORMALS[:193])
@@ -269,7 +281,8 @@ class TestRandomHalf:
 
 class TestChoices:
     def test_all_protocols(self):
-        assert list(PROTOCOLS) == ["one_class", "official_split", "random_split", "alad", "goad", "random_half"]
+        known = ["one_class", "official_split", "random_split", "alad", "alad_half", "goad", "random_half"]
+        assert list(PROTOCOLS) == known
         for name, function in PROTOCOLS.items():
             assert function is getattr(protocols, name)
 

@@ -122,7 +122,7 @@ def test_figure_4_is_digit_8_with_three_seeds():
 
 def test_random_splits_of_arrhythmia_have_own_seeds():
     work = read_table("table4_splits").work()
-    for protocol, n in (("official_split", 10), ("random_split", 100), ("alad", 100), ("goad", 10)):
+    for protocol, n in (("official_split", 10), ("random_split", 100), ("alad", 100), ("alad_half", 10), ("goad", 10)):
         runs = [item for item in work if isinstance(item, Run) and item.protocol == protocol and not item.batch_seed]
         assert len(runs) == 2 * n, protocol
         assert {run.beta for run in runs} == {0, 10}
@@ -130,7 +130,7 @@ def test_random_splits_of_arrhythmia_have_own_seeds():
     own = {(item.protocol, item.seed, item.batch_seed) for item in work if isinstance(item, Run) and item.batch_seed}
     assert own == {("official_split", seed, seed) for seed in range(1, 50)}
     baselines = [item for item in work if isinstance(item, Baseline)]
-    assert len(baselines) == 4 * (100 + 100 + 1 + 1)
+    assert len(baselines) == 4 * (100 + 100 + 1 + 1 + 1)
 
 
 def test_a_table_without_runs_says_so():

@@ -121,7 +121,8 @@ def conclusions(report: Report) -> list[str]:
         and any(method.name == line.method and method.role == "reference" for method in report.table.methods)
     ]
     for line in report.lines:
-        if line.what != "last" or _compared(report.table, line.method) is None:
+        method = _compared(report.table, line.method)
+        if line.what != "last" or method is None:
             continue
         name = f"{line.method} ({line.recipe}, last step)"
         near: list[str] = []
@@ -143,7 +144,8 @@ def conclusions(report: Report) -> list[str]:
             found.append(f"{name} reproduces the published value: {'; '.join(near)}.")
         if far:
             short = ", and its budget is not made for that" if line.recipe.startswith("reduced") else ""
-            found.append(f"{name} does not reproduce the published value{short}: {'; '.join(far)}.")
+            why = f" {method.why}" if method.why else ""
+            found.append(f"{name} does not reproduce the published value{short}: {'; '.join(far)}.{why}")
         if beaten:
             found.append(f"{name} does not beat a line that costs seconds: {'; '.join(beaten)}.")
     return found

@@ -47,7 +47,7 @@ class Task:
     name : str
         Protocol, data set and choice, such as ``"one_class/cifar10/1"``.
     train : ndarray, shape (n, ...)
-        Normal rows: uint8 (n, channels, height, width), or float64 (n, d).
+        Normal rows, except in `alad_half`: uint8 (n, channels, height, width), or float64 (n, d).
     validation, validation_labels : ndarray or None
         Rows for selecting a checkpoint, and their labels, int64 (n,), 1 = anomaly. None if the protocol has no
         validation.
@@ -172,6 +172,28 @@ def alad(dataset: str, seed: int = 0) -> Task:
     return _table_task(f"alad/{dataset}/{seed}", rows, labels, train[labels[train] == 0], test, cut=0.85)
 
 
+def alad_half(dataset: str) -> Task:
+    """Arrhythmia as in ALAD's own run: the one half of its authors' code, with its anomalies among the training rows.
+
+    Parameters
+    ----------
+    dataset : {"arrhythmia"}
+
+    Returns
+    -------
+    Task
+        `train`: 226 rows, of which 34 are anomalies. `test`: the other half, with 32 anomalies, of which 34 rows are
+        called anomalous. Raw values, no validation.
+
+    Errors as in `official_split`.
+    """
+    rows, labels = load_arrhythmia("alad_half", dataset)
+    # The authors split by scikit-learn, which tests on the first rows of the order.
+    order = np.random.RandomState(42).permutation(len(rows))
+    half = len(rows) // 2
+    return _table_task(f"alad_half/{dataset}", rows, labels, order[half:], order[:half], cut=0.85)
+
+
 def goad(dataset: str) -> Task:
     """Arrhythmia as in GOAD's column of Table 4: the first half of the normal rows is for training, standardised.
 
@@ -226,7 +248,8 @@ def random_half(dataset: str, seed: int = 0) -> Task:
 
 
 PROTOCOLS: dict[str, Callable[..., Task]] = {
-    function.__name__: function for function in (one_class, official_split, random_split, alad, goad, random_half)
+    function.__name__: function
+    for function in (one_class, official_split, random_split, alad, alad_half, goad, random_half)
 }
 """All protocols by name. Each takes a data set, and `normal` or `seed` if it has such a choice."""
 

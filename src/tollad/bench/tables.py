@@ -16,7 +16,7 @@ AVERAGE = "Average"
 
 _FOLDER = Path(__file__).parent / "tables"
 _TABLE_KEYS = {"title", "metric", "seeds", "run", "cells", "methods", "notes"}
-_METHOD_KEYS = {"name", "published", "note", *WORK_KINDS}
+_METHOD_KEYS = {"name", "published", "note", "why", *WORK_KINDS}
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class TableMethod:
     own : mapping
         Values that it sets besides those of the table, see `of_cell` there.
     note : str
+    why : str
+        Why measured values differ from the published ones, if that is known: a sentence for the comparison.
     """
 
     name: str
@@ -48,6 +50,7 @@ class TableMethod:
     work: type[Run] | type[Baseline] | type[Trial] | None = None
     own: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
+    why: str = ""
 
     @property
     def role(self) -> Role | None:
@@ -264,7 +267,7 @@ def _method(where: str, entry: Mapping[str, Any], published: Mapping[str, Publis
     if len(found) > 1:
         raise ValueError(f"{where}: has {' and '.join(found)}; give one of them")
     work, own = (WORK_KINDS[found[0]], entry[found[0]]) if found else (None, {})
-    return TableMethod(entry["name"], published, work, own, entry.get("note", ""))
+    return TableMethod(entry["name"], published, work, own, entry.get("note", ""), entry.get("why", ""))
 
 
 def _check_keys(where: str, values: Mapping[str, Any], known: set[str], required: set[str]) -> None:

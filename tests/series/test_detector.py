@@ -158,6 +158,14 @@ def test_contamination_is_a_share_of_future_steps() -> None:
     assert 0.01 < (judged.scores > judged.thresholds).mean() < 0.12
 
 
+def test_the_threshold_of_few_windows_is_near_the_scores_of_new_normal_steps() -> None:
+    # The fits of the folds learn their few windows closely; in their own units new steps would score far too high.
+    steps = np.sin(np.arange(800) / 7)[:, None] + np.random.default_rng(0).normal(size=(800, 8))
+    detector = SeriesDetector(window=64, steps=60, random_state=0).fit(steps[:300])
+    expected = np.quantile(detector.anomaly_score(steps[300:]), 0.99)
+    assert 0.95 * expected < detector.model_.decision.threshold < 1.15 * expected
+
+
 def test_an_adaptive_threshold_keeps_the_share_when_the_series_drifts() -> None:
     train, new = wave(1000), wave(3000, seed=3) * np.linspace(1, 3, 3000)[:, None]
     fixed, adaptive = (SeriesDetector(**SMALL, adapt=adapt).fit(train).judge(new) for adapt in (False, True))

@@ -114,6 +114,17 @@ class Scorer:
         blocks = in_blocks(terms) if isinstance(terms, LargeRows) else [terms]
         return scorer, np.concatenate([scorer._joined(block) for block in blocks])
 
+    def in_units_of(self, other: Scorer) -> Scorer:
+        """Return this scorer with scores in the units of another one, which has the same members.
+
+        Scores of several members are divided by their means over the training rows, so those of two fits cannot be
+        compared. With the means of one fit in both, they can.
+        """
+        nearest = self.nearest
+        if nearest is not None and other.nearest is not None:
+            nearest = replace(nearest, means=other.nearest.means)
+        return replace(self, member_means=other.member_means, nearest=nearest)
+
     @property
     def in_double(self) -> bool:
         """Whether scores are computed in double precision throughout."""

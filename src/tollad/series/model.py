@@ -60,6 +60,8 @@ class SeriesModel:
         Notes of the user. They have no effect.
     source : Source or None
         How the file of the fit was read.
+    windows : Model or None
+        Scores windows in place of the detector, see `held_out_scores`.
     """
 
     detector: TollDetector
@@ -78,6 +80,7 @@ class SeriesModel:
     groups: list[str] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
     source: Source | None = None
+    windows: Model | None = None
 
     @property
     def read_as(self) -> Source:
@@ -91,7 +94,7 @@ class SeriesModel:
 
     @cached_property
     def _windows(self) -> Model:
-        return self.detector.as_model()
+        return self.detector.as_model() if self.windows is None else self.windows
 
     def score_windows(self, cut: NDArray[Any]) -> Floats:
         """Return the scores of windows, (n, C, window), of finite numbers: (n,)."""
@@ -175,7 +178,7 @@ class SeriesModel:
 def held_out_scores(
     model: SeriesModel, series: Sequence[Sequence[Floats]], fit: Callable[[Sequence[Floats]], TollDetector]
 ) -> tuple[list[Floats], list[int]]:
-    """Score each fold by a detector that has not seen it.
+    """Score each fold by a detector that has not seen it, in the units of the model.
 
     Parameters
     ----------
@@ -200,11 +203,15 @@ def held_out_scores(
     """
     pieces: list[Floats] = []
     sizes: list[int] = []
+    units = model.detector.as_model().scorer
     for trained, held_out in folds(series, model.window):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the fit of all steps warned of it already
-            detector = fit(trained)
-        found = replace(model, detector=detector).known_scores(held_out)
+            windows = fit(trained).as_model()
+        # A detector divides by its mean score over its own training windows. In a fold these are fewer and learnt more
+        # closely, so that mean is lower: with it, scores and threshold would be too high for the model.
+        windows = replace(windows, scorer=windows.scorer.in_units_of(units))
+        found = replace(model, windows=windows).known_scores(held_out)
         pieces += found
         sizes.append(sum(map(len, found)))
     if pieces:

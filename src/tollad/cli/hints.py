@@ -7,6 +7,8 @@ import re
 import shlex
 from collections.abc import Callable
 
+from tollad.warn import printable
+
 
 def in_options(message: str) -> str:
     """Replace arguments of Python in a message of the library by command-line options.
@@ -28,7 +30,21 @@ def _columns(found: re.Match[str]) -> str:
         kinds = ast.literal_eval(found[1])
     except (ValueError, SyntaxError):
         return found[0]
-    return " ".join(f"--column {shlex.quote(f'{name}={kind}')}" for name, kind in kinds.items())
+    return " ".join(f"--column {_quoted(f'{name}={kind}')}" for name, kind in kinds.items())
+
+
+def _quoted(text: str) -> str:
+    r"""Return a text as a shell takes it, on one line.
+
+    Examples
+    --------
+    >>> print(_quoted("it's"), _quoted("size\n(mm)"))
+    'it'"'"'s' $'size\n(mm)'
+    """
+    if text.isprintable():
+        return shlex.quote(text)
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{printable(escaped)}'"
 
 
 def _text(found: re.Match[str]) -> str:
@@ -44,7 +60,7 @@ def _call(found: re.Match[str]) -> str:
     assert isinstance(call, ast.Call)
     given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
     if "na_values" in given:
-        return " ".join(f"--na {shlex.quote(word)}" for word in given["na_values"])
+        return " ".join(f"--na {_quoted(word)}" for word in given["na_values"])
     if "format" in given:
         return f"--date-format {shlex.quote(given['format'])}"
     if given.keys() & {"decimal", "thousands"}:
@@ -55,6 +71,7 @@ def _call(found: re.Match[str]) -> str:
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(rf"\bpandas\.(?:read_csv|to_datetime)\((?:[^()'\"]|{_QUOTED})*\)"), _call),
+    (re.compile(rf"\bframe\[(?:{_QUOTED})\]\.replace\((-?[0-9]+), numpy\.nan\)"), r"--na \1"),
     (re.compile(r"\bheader=False\b"), "--no-header"),
     (re.compile(r"\boverwrite=True\b"), "--force"),
     (re.compile(r"\bgrey=True\b"), "--grey"),

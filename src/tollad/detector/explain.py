@@ -15,6 +15,7 @@ from tollad.detector.wording import Wording, compared
 from tollad.tables.decode import decode, values_of
 from tollad.tables.frames import to_arrow
 from tollad.tables.schema import Column
+from tollad.warn import printable
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,10 @@ class Explanation:
         row, column : int
             Numbers of the row and of the column, from 0.
         """
+        name = printable(str(self.names[column]))
         if self.wording is not None:
-            return f"{self.names[column]}: {self.wording(row, column)}"
-        return f"{self.names[column]}: {compared(self.seen[row, column], self.expected[row, column])}"
+            return f"{name}: {self.wording(row, column)}"
+        return f"{name}: {compared(self.seen[row, column], self.expected[row, column])}"
 
     def _reason(self, row: int, column: int) -> str:
         share = self.parts[row, column] / self.scores[row]

@@ -169,7 +169,7 @@ def in_plain_form(table: pa.Table, dialect: Dialect, where: Callable[[int], str]
             raise ValueError(f"{where(row)}, column {name!r}: {why_contradicting(column[row].as_py())}; correct it")
         column = _with_points(column, dialect)
         form = dialect.dates.get(name) or dialect.date_format
-        table = table.set_column(place, name, column if form is None else _with_iso_dates(column, form))
+        table = table.set_column(place, name, column if form is None else _with_iso_dates(column, form, dialect.missing))
     return table
 
 
@@ -199,11 +199,14 @@ def _with_points(column: pa.ChunkedArray, dialect: Dialect) -> pa.ChunkedArray:
     return pc.if_else(pc.match_substring_regex(trimmed, grouped(dialect.decimal)), plain, column)
 
 
-def _with_iso_dates(column: pa.ChunkedArray, form: str) -> pa.ChunkedArray:
+def _with_iso_dates(column: pa.ChunkedArray, form: str, missing: Sequence[str]) -> pa.ChunkedArray:
     trimmed = pc.ascii_trim_whitespace(column)
     values = trimmed.unique()
     dates = pa.array([_iso(value, form) for value in values.to_pylist()], pa.string())
-    return pc.coalesce(dates.take(pc.index_in(trimmed, value_set=values).combine_chunks()), column)
+    read = pc.coalesce(dates.take(pc.index_in(trimmed, value_set=values).combine_chunks()), column)
+    # A message shows the date as it is read, and so it may be given as a word for a missing one.
+    words = pa.array(missing, pa.string())
+    return pc.if_else(pc.is_in(read, words), pa.scalar(None, pa.string()), read) if missing else read
 
 
 def _iso(value: str | None, form: str) -> str | None:

@@ -19,6 +19,7 @@ from tollad.warn import warn
 
 # Excel allows no more rows in a sheet. A file with more is damaged.
 _MOST_ROWS = 1 << 20
+_OLD = b"\xd0\xcf\x11\xe0"  # of the container of .xls, and of encrypted .xlsx
 _READ_AT_ONCE, _LONGEST_CELL = 1 << 20, 1 << 14
 # Patterns in the XML of a sheet: merged cells, and a formula without a saved value. A formula whose value is an empty
 # text has the type "str".
@@ -79,7 +80,8 @@ def excel_parts(
         if len(row) > len(names):
             problem = f"expected {len(names)} values, found {len(row)}"
             if reject is None:
-                raise ValueError(f"{path}, row {line}: {problem}; correct the row")
+                title = f", or remove what stands above the names of the columns, such as {names[0]!r}"
+                raise ValueError(f"{path}, row {line}: {problem}; correct the row{title * (len(names) == 1)}")
             reject(n_before, line, problem, ",".join(value or "" for value in row))
         else:
             rows.append(row + [None] * (len(names) - len(row)))
@@ -110,6 +112,10 @@ def _rows(path: str, sheet: str | None, max_gib: float) -> Iterator[tuple[int, l
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (*DAMAGED, OSError) as error:
+        if _begins_like_old_excel(path):
+            raise ValueError(
+                f"{path}: is a workbook of an old Excel or one with a password; save it as .xlsx without a password"
+            ) from error
         raise damaged(path, "Excel", error) from error
     check_archive(path, members, max_gib, "Excel")
     with open(path, "rb") as file:
@@ -136,6 +142,11 @@ def _rows(path: str, sheet: str | None, max_gib: float) -> Iterator[tuple[int, l
                     yield line, row
         except (*DAMAGED, OSError) as error:
             raise damaged(path, "Excel", error) from error
+
+
+def _begins_like_old_excel(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(_OLD)) == _OLD
 
 
 def _look_at_cells(path: str, file: BinaryIO, member: str) -> None:

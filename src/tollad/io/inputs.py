@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -225,6 +226,10 @@ def read_rows(
 def _image_blocks(
     expected: Expected, path: str, column: str | None, beside: Sequence[str], reject: Reject | None
 ) -> Iterator[RowBlock]:
+    if expected.images is None and os.path.isdir(path):
+        raise ValueError(
+            f"{path}: is a folder, which is read as images, but the model was not fitted on such; name a file of rows"
+        )
     if expected.images is None:
         raise ValueError(
             f"{path}: holds images, whose pixels are read as 0 to 1, but the model was not fitted on such; fit on a "

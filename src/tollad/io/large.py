@@ -24,6 +24,7 @@ from tollad.tables.encode import to_codes
 from tollad.tables.large import LargeRows, RowFile, in_blocks, order_statistics, temporary_space
 from tollad.tables.one_column import Survey
 from tollad.tables.schema import Column, Where, check_kinds, date_column
+from tollad.tables.stand_ins import warn_of_empty_rows
 from tollad.tables.survey import decided
 
 
@@ -136,12 +137,13 @@ def _survey(
     counted: set[str] = set()
     while True:
         surveys = [Survey(name, asked.get(name), counted=name in counted, most_levels=MOST_LEVELS) for name in names]
-        n_read = n_kept = 0
+        n_read = n_kept = n_empty = 0
         for block in source:
             rows, where = _kept(block, names, keep)
+            empty = np.ones(len(rows), dtype=np.bool_)
             for survey in surveys:
-                survey.add(rows[survey.name], where)
-            n_read, n_kept = n_read + len(block), n_kept + len(rows)
+                empty &= survey.add(rows[survey.name], where)
+            n_read, n_kept, n_empty = n_read + len(block), n_kept + len(rows), n_empty + int(empty.sum())
             if again := {survey.name for survey in surveys if survey.again}:
                 counted |= again
                 source.numeric.clear()
@@ -149,7 +151,10 @@ def _survey(
             source.numeric.update(survey.name for survey in surveys if survey.is_number)
         else:
             keep.check()
-            return decided(surveys, source.path), n_read, n_kept
+            columns = decided(surveys, source.path)
+            if len(columns) > 1:
+                warn_of_empty_rows(n_empty)
+            return columns, n_read, n_kept
 
 
 def _kept(block: Block, names: Sequence[str], keep: Keep) -> tuple[pa.Table, Where]:

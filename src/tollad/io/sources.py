@@ -28,10 +28,13 @@ from tollad.io.jsonlines import json_parts
 from tollad.io.parquet import parquet_parts
 from tollad.io.text import Piece, Reject, like_values, text_parts
 from tollad.tables.frames import index_names
-from tollad.tables.schema import MISSING
+from tollad.tables.schema import MISSING, Column
+from tollad.tables.values import READABLE
 from tollad.warn import warn
 
 BLOCK_ROWS = 16384
+
+_PLAIN = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]*))?", re.ASCII)
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": ",", ".data": ","}
 _JSON = (".jsonl", ".ndjson")
@@ -138,9 +141,11 @@ class TableSource:
     def __iter__(self) -> Iterator[Block]:
         first_row = 0
         missing = pa.array([*MISSING, *self.dialect.missing], pa.string())
+        numbers = [word for word in self.dialect.missing if _PLAIN.fullmatch(word)]
         for part in self._parts():
             table = pa.table(
-                [_with_nulls(column, missing) for column in part.table.columns], names=part.table.column_names
+                [_with_nulls(column, missing, numbers) for column in part.table.columns],
+                names=part.table.column_names,
             )
             for start in range(0, table.num_rows, self.block_rows):
                 chosen = slice(start, start + self.block_rows)
@@ -248,6 +253,23 @@ def warn_of_lost_row(source: TableSource) -> None:
         )
 
 
+def warn_of_names_like_a_row(source: TableSource, columns: Sequence[Column]) -> None:
+    """Warn if the names of all columns look like their values, so that the first line may be a row.
+
+    The name of a category is one of its levels, that of a number is a number, and that of a date is a date.
+    """
+    kept = [column for column in columns if column.kind != "drop"]
+    like = [
+        column.name in column.levels if column.kind == "category" else re.match(READABLE[column.kind], column.name)
+        for column in kept
+    ]
+    if like and all(like) and not may_lack_header(source) and not source.path.lower().endswith(_PARQUET):
+        warn(
+            f"{source.path}: the first line, taken for the names of the columns, looks like the rows below it; if it "
+            "is one, read the file with header=False"
+        )
+
+
 def read_table(source: TableSource) -> Block:
     """Return all rows of a source as one block in memory."""
     blocks = list(source)
@@ -330,16 +352,34 @@ def _begun(
     return read
 
 
-def _with_nulls(column: pa.ChunkedArray, words: pa.Array) -> pa.ChunkedArray:
-    """Return a column in which all missing values are null and text has the type string."""
+def _with_nulls(column: pa.ChunkedArray, words: pa.Array, numbers: Sequence[str]) -> pa.ChunkedArray:
+    """Return a column in which all missing values are null and text has the type string.
+
+    `numbers` are those of the words that are numbers: -999 stands for -999.0, too, also in columns of numbers.
+    """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
         column = column.cast(pa.string())
-    if pa.types.is_string(column.type):
-        missing = pc.is_in(pc.ascii_trim_whitespace(column), words)
-    elif pa.types.is_floating(column.type):
+    kinds = pa.types
+    if kinds.is_string(column.type):
+        text = pc.ascii_trim_whitespace(column)
+        missing = pc.is_in(text, words)
+        if numbers:
+            missing = pc.or_(missing, pc.match_substring_regex(text, f"^({'|'.join(map(_spellings, numbers))})$"))
+    elif numbers and (kinds.is_floating(column.type) or kinds.is_integer(column.type) or kinds.is_decimal(column.type)):
+        values = column.cast(pa.float64(), safe=False)
+        missing = pc.or_(pc.is_nan(values), pc.is_in(values, pa.array([*map(float, numbers)])))
+    elif kinds.is_floating(column.type):
         missing = pc.is_nan(column)
     else:
         return column
     return pc.if_else(missing, pa.scalar(None, column.type), column)
+
+
+def _spellings(number: str) -> str:
+    """Return the pattern of the ways to write a plain number: 5 is also 05 and 5.00."""
+    sign, whole, decimals = _PLAIN.fullmatch(number).groups()  # type: ignore[union-attr]
+    decimals = (decimals or "").rstrip("0")
+    rest = rf"\.{decimals}0*" if decimals else r"(\.0*)?"
+    return f"{'-' if sign == '-' else '[+]?'}0*{whole.lstrip('0')}{rest}"

@@ -19,7 +19,7 @@ from tollad.io.labels import Labelled, check_normal, labelled, matches, unmatche
 from tollad.io.large import is_large, large_rows, spooled_input
 from tollad.io.pictures import Shaping
 from tollad.io.source import Source
-from tollad.io.sources import TableSource, open_table, read_table, resolve_column, warn_of_lost_row
+from tollad.io.sources import TableSource, open_table, read_table, resolve_column, warn_of_lost_row, warn_of_names_like_a_row
 from tollad.tables.decode import typed
 from tollad.tables.encode import encode
 from tollad.tables.features import column_names
@@ -133,6 +133,8 @@ def _read_training_table(
     if large:
         source.learn_dates(guessed)
         rows, n_read = large_rows(source, names, asked, Labelled(source.path, label, normal), named=named)
+        if record.header:
+            warn_of_names_like_a_row(source, rows.columns or ())
         record = replace(record, n_read=n_read, n_used=len(rows), label=label, drop=tuple(drop))
         return TrainingRows(rows, asked or None, replace(record, dialect=source.dialect.to_json()))
     block = read_table(source)
@@ -144,6 +146,8 @@ def _read_training_table(
         return block.where(int(numbers[row]))
 
     columns = fit_columns(table, asked, where=where, file=source.path)
+    if record.header:
+        warn_of_names_like_a_row(source, columns)
     record = replace(record, n_read=len(block), n_used=len(table), label=label, drop=tuple(drop))
     record = replace(record, dialect=source.dialect.to_json())
     if not named:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import unicodedata
 from collections.abc import Iterable, Mapping
 
@@ -71,3 +72,22 @@ def _as_seen(level: str) -> str:
     if not level.isascii():
         level = "".join(character for character in level if unicodedata.category(character) != "Cf")
     return " ".join(level.casefold().split())
+
+
+def warn_of_known_levels(column: Column, unknown: Iterable[str]) -> None:
+    """Warn of a level that no training row has, though one has it in another case, with other spaces, or as 1 for 1.0."""
+    known = {_as_read(level): level for level in column.levels if level is not None}
+    for level in unknown:
+        if (other := known.get(_as_read(level))) is not None:
+            warn(
+                f"column {column.name!r} holds {level!r}, which no training row has, though some have {other!r}; it "
+                "counts as never seen, so write both alike if they are the same"
+            )
+            return
+
+
+def _as_read(level: str) -> str:
+    """Return a level as a person reads it: a number in one form, or what `_as_seen` returns."""
+    with contextlib.suppress(ValueError):
+        return repr(float(level))
+    return _as_seen(level)

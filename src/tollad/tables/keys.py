@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,10 @@ _WHOLE = re.compile(rf"index|({_THINGS}) ?(id|key|no|nr|num|number|index)|.*[a-z
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _SINCE_2001 = 978_307_200
 _FIRST_WITH_TIME = 1900_01_01_00_00_00
+_LAST_MONTH = 2099_12
+# Excel counts days from the end of 1899. Here they are those of the years 1980 to 2099.
+_EXCEL_DAYS = (29_221, 73_050)
+_NAMES_OF_DAYS = {"date", "datum", "fecha", "data", "day", "tag", "time", "zeit", "zeitpunkt", "datetime", "timestamp"}
 
 
 def names_key(name: str) -> bool:
@@ -44,11 +47,15 @@ def names_key(name: str) -> bool:
     >>> [names_key(name) for name in ("price_cents", "paid", "no_of_rooms", "grid", "body mass index", "x")]
     [False, False, False, False, False, False]
     """
-    words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name))
-    words = [word.lower() for word in words]
+    words = _words_of(name)
     if not words:
         return False
     return words[-1] in _LAST or words[0] in _FIRST or _WHOLE.fullmatch(" ".join(words)) is not None
+
+
+def _words_of(name: str) -> list[str]:
+    words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name))
+    return [word.lower() for word in words]
 
 
 def is_key(name: str, values: NDArray[Any]) -> bool:
@@ -165,7 +172,7 @@ class KeySample:
 def look_like_days(numbers: NDArray[Any]) -> bool:
     """Return whether whole numbers are all days of the years 1900 to 2099, such as 20240131; `ENOUGH` or more of them.
 
-    The time of day may follow, as in 20240131173000.
+    The time of day may follow, as in 20240131173000, or the day may lack, as in 202401.
 
     Examples
     --------
@@ -180,6 +187,8 @@ def look_like_days(numbers: NDArray[Any]) -> bool:
         hours, rest = np.divmod(rest, 10000)
         if not ((hours < 24) & (rest // 100 < 60) & (rest % 100 < 60)).all():
             return False
+    elif numbers[0] <= _LAST_MONTH:
+        numbers = 100 * numbers + 1
     years, rest = np.divmod(numbers, 10000)
     months, days = np.divmod(rest, 100)
     return all(
@@ -213,17 +222,50 @@ def warn_of_left_out_key(name: str) -> None:
 
 def warn_of_days(name: str, numbers: NDArray[Any]) -> None:
     """Warn of numbers for which `look_like_days` is true."""
-    form = "%Y%m%d%H%M%S" if numbers[0] >= _FIRST_WITH_TIME else "%Y%m%d"
+    form, what, end = "%Y%m%d", "days", "a month"
+    if numbers[0] >= _FIRST_WITH_TIME:
+        form = "%Y%m%d%H%M%S"
+    elif numbers[0] <= _LAST_MONTH:
+        form, what, end = "%Y%m", "months", "a year"
     warn(
-        f"column {name!r} holds whole numbers that are days, as {int(numbers[0])} is, and jump at the end of a month; "
+        f"column {name!r} holds whole numbers that are {what}, as {int(numbers[0])} is, and jump at the end of {end}; "
         f"read them as dates with {as_dates(name, form)}"
     )
 
 
-def warn_of_codes(name: str, example: str) -> None:
-    """Warn of whole numbers that begin with 0, as in 01234."""
+def are_excel_days(name: str, n: int, low: float, high: float) -> bool:
+    """Return whether a column named like a date holds days as Excel counts them.
+
+    Parameters
+    ----------
+    name : str
+    n : int
+    low, high : float
+        Number and range of its values.
+
+    Examples
+    --------
+    >>> are_excel_days("order date", 30, 45292, 45657.25), are_excel_days("price", 30, 45292, 45657)
+    (True, False)
+    """
+    first, last = _EXCEL_DAYS
+    return n >= ENOUGH and first <= low and high <= last and not _NAMES_OF_DAYS.isdisjoint(_words_of(name))
+
+
+def warn_of_excel_days(name: str, number: float) -> None:
+    """Warn of numbers for which `are_excel_days` is true."""
     warn(
-        f"column {name!r} holds whole numbers that begin with 0, as codes do: {example!r} is read as {int(example)}; "
+        f"column {name!r} holds numbers such as {number:.15g}, which are days since 1899 if they come from Excel; make "
+        f"dates of them with pandas.to_datetime(frame[{name!r}], unit='D', origin='1899-12-30'), or keep them with "
+        f"{option(name, 'number')}"
+    )
+
+
+def warn_of_codes(name: str, example: str) -> None:
+    """Warn of texts that may be codes and are read as numbers: whole numbers that begin with 0, and 123E45."""
+    held = "whole numbers that begin with 0" if example.isdigit() else "digits around an 'e'"
+    warn(
+        f"column {name!r} holds {held}, as codes do: {example!r} is read as {float(example):.15g}; "
         f"make it a category with {option(name, 'category')}, or keep it with {option(name, 'number')}"
     )
 
@@ -244,21 +286,3 @@ def are_rounded(column: pa.ChunkedArray, numbers: pa.ChunkedArray) -> bool:
     if column.type == TEXT:
         return bool(pc.any(pc.match_substring_regex(column.filter(beyond), "^[+-]?[0-9]+$")).as_py())
     return bool(pa.types.is_integer(column.type))
-
-
-def warn_of_keys(rows: pa.Table | NDArray[Any], names: Sequence[str]) -> None:
-    """Warn of columns of numbers, (n, d), that look like keys or hold whole numbers too large for a float64."""
-    for number, name in enumerate(names):
-        if isinstance(rows, pa.Table):
-            values, remedy = rows[name].to_numpy(), f"leave it out with {option(name, 'drop')}"
-            keep = f", or keep it with {option(name, 'number')}"
-        else:
-            values, remedy, keep = rows[:, number], f"leave out column {number} of the array", ""
-        if values.dtype.kind not in "iuf":
-            continue
-        if look_like_days(values):
-            warn_of_days(name, values)
-        elif looks_like_key(values):
-            warn_of_key(name, values, remedy + keep)
-        if values.dtype.kind in "iu" and (np.abs(values.astype(np.float64)) > 2.0**53).any():
-            warn_of_rounding(name, remedy)

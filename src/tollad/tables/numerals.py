@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-GROUPING = "'\u2019 \u00a0\u202f"
-"""Signs that group digits, besides the point and the comma: apostrophes and spaces, also non-breaking ones."""
+GROUPING = "'\u2019 \u00a0\u202f\u2009\u2007_"
+"""Signs that group digits, besides the point and the comma: apostrophes, spaces of all kinds, and the underscore."""
 
 _OTHER = {",": ".", ".": ","}
 

@@ -16,6 +16,7 @@ from tollad.tables.frames import is_nameless
 from tollad.tables.keys import (
     ENOUGH,
     KeySample,
+    are_excel_days,
     are_rounded,
     are_whole,
     is_key,
@@ -24,11 +25,13 @@ from tollad.tables.keys import (
     names_key,
     warn_of_codes,
     warn_of_days,
+    warn_of_excel_days,
     warn_of_key,
     warn_of_left_out_key,
     warn_of_rounding,
 )
 from tollad.tables.schema import AS_WRITTEN, MAX_LEVELS, Column, Where, date_column
+from tollad.tables.stand_ins import DAYS, NUMBERS, StandIns, Total, warn_of_stand_in, warn_of_stand_in_day
 from tollad.tables.times import days_of, has_zone, offsets, zone_of_type
 from tollad.tables.values import (
     DATE,
@@ -108,9 +111,11 @@ class Survey:
         self._numbers: list[NDArray[np.float64]] | None = []  # None: they cannot be keys
         self._sample = KeySample()  # of a large file
         self._named_key = names_key(name)
-        self._padded = ""  # a number that begins with 0, as in 01234
+        self._padded = ""  # a number that may be a code, as 01234 and 123e45
         self._n_rows = 0
         self._rounded = False
+        self._stand_ins, self._stand_in_days = StandIns(NUMBERS), StandIns(DAYS)
+        self._total = Total()
         self._truth: tuple[str, str] | None = None  # the place and the text of the first true or false
         self._is_binary = True  # whether all numbers so far are 0 or 1
         self._zone = ""
@@ -125,10 +130,19 @@ class Survey:
         """Whether all values so far are numbers."""
         return self._any and not self._counting and self._kind() == "number"
 
-    def add(self, values: pa.ChunkedArray, where: Where) -> None:
-        """Take the next values. `where` maps the number of a value, from 0, to the words for its place."""
+    @property
+    def ends_with_total(self) -> bool:
+        """Whether the last number is the sum of all others."""
+        return self._asked is None and self._any and self._kind() == "number" and self._total.is_last()
+
+    def add(self, values: pa.ChunkedArray, where: Where) -> NDArray[np.bool_]:
+        """Take the next values, and return which of them are missing.
+
+        `where` maps the number of a value, from 0, to the words for its place.
+        """
+        missing = np.ones(len(values), dtype=np.bool_)
         if self._asked == "drop":
-            return
+            return missing
         if self._asked is None and has_category_type(values.type):
             self._asked, self._counting, self._by_type = "category", True, True
         try:
@@ -136,12 +150,12 @@ class Survey:
         except ValueError as error:
             self._refusals.setdefault("type", error)
         if "type" in self._refusals:
-            return
+            return ~missing
         self._n_rows += len(values)
         if pa.types.is_null(values.type):
             self._counts[None] += len(values)
             self._numbers = None
-            return
+            return missing
         self._natural = natural_kind(values)
         if values.type == TEXT and self._asked is None:
             self._look(values, where)
@@ -159,16 +173,22 @@ class Survey:
             else:
                 if kind == "date":
                     self._look_at_zones(values, where)
+                    days = days_of(read.drop_null())
+                    self._stand_in_days.add(np.floor(days))
                     if self._days is not None:
-                        self._days.append(days_of(read.drop_null()))
+                        self._days.append(days)
                 if kind == "number" and self._numbers is not None:
                     self._keep_numbers(read.to_numpy())
                 if kind == "number":
                     self._rounded = self._rounded or are_rounded(values, read)
                     self._padded = self._padded or _first_padded(values)
-                    self._look_for_truths(values, read.to_numpy(), where)
+                    numbers = read.to_numpy()
+                    self._look_for_truths(values, numbers, where)
+                    self._stand_ins.add(numbers[~np.isnan(numbers)])
+                    self._total.add(numbers)
                 if kind == "date" and self._asked is None:
                     self._refuse_sentinels(values, read, where)
+        return values.is_null().to_numpy()
 
     def column(self) -> Column:
         """Return the column, after its last value; ValueError as in `fit_columns`."""
@@ -196,6 +216,8 @@ class Survey:
         if kind == "number":
             return self._number()
         column = self._zoned(Column(self.name, "date"))
+        if self._asked is None:
+            warn_of_stand_in_day(self.name, self._stand_in_days)
         if self._days is None:
             return column
         days = np.sort(np.concatenate(self._days))
@@ -267,7 +289,10 @@ class Survey:
             raise slip(at, self.name, [text], "number")
         if self._rounded:
             warn_of_rounding(self.name, f"leave it out with {option(self.name, 'drop')}")
-        if self._asked is None and self._numbers:
+        known = self._stand_ins
+        if self._asked is None and are_excel_days(self.name, known.n, known.low, known.high):
+            warn_of_excel_days(self.name, known.low)
+        elif self._asked is None and self._numbers:
             numbers = np.concatenate(self._numbers)
             if is_nameless(self.name) and len(np.unique(numbers)) == len(numbers) > 1:
                 warn(f"column {self.name!r} has no name and numbers the rows; it is left out")
@@ -277,14 +302,16 @@ class Survey:
                 return Column(self.name, "drop")
             if look_like_days(numbers):
                 warn_of_days(self.name, numbers)
+            elif self._padded:
+                warn_of_codes(self.name, self._padded)
             elif looks_like_key(numbers) if self._days is not None else self._sample.looks_like_key():
                 warn_of_key(
                     self.name,
                     numbers,
                     f"leave it out with {option(self.name, 'drop')}, or keep it with {option(self.name, 'number')}",
                 )
-            elif self._padded:
-                warn_of_codes(self.name, self._padded)
+        if self._asked is None:
+            warn_of_stand_in(self.name, known)
         return Column(self.name, "number", truths=self._is_binary)
 
     def _kind(self) -> str:
@@ -341,8 +368,11 @@ class Survey:
 
 
 def _first_padded(values: pa.ChunkedArray) -> str:
-    """Return the first whole number of three digits or more that begins with 0; "" for none, and for no text."""
+    """Return the first text that may be a code and is read as a number; "" for none, and for no text.
+
+    It has three digits or more and begins with 0, as 01234 does, or has an "e" between digits only, as 123e45 does.
+    """
     if values.type != TEXT:
         return ""
-    row = pc.index(pc.match_substring_regex(values, "^0[0-9]{2,}$"), True).as_py()
+    row = pc.index(pc.match_substring_regex(values, "^(0[0-9]{2,}|[0-9]{2,}[eE][0-9]+)$"), True).as_py()
     return values[row].as_py() if row >= 0 else ""

@@ -17,10 +17,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from tollad.tables.checks import check_axes, refuse_infinite, refuse_missing
+from tollad.tables.doubtful import warn_of_numbers
 from tollad.tables.encode import encode, encode_codes, recode, recount, to_codes
 from tollad.tables.features import names_of
 from tollad.tables.frames import all_numbers, as_rows, is_nameless, to_arrow
-from tollad.tables.keys import is_key, names_key, warn_of_keys
+from tollad.tables.keys import is_key, names_key
 from tollad.tables.large import LargeRows, Rows, as_large, in_blocks, settled, take
 from tollad.tables.objects import numbers_of, with_objects
 from tollad.tables.schema import Column, Encoding, encoding, number_columns
@@ -78,7 +79,7 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Splitt
             estimator._numbered_names = table.column_names
         _refuse(estimator, rows)
         if rows.ndim == 2 and not isinstance(rows, LargeRows):
-            warn_of_keys(rows if table is None else table, names_of(estimator))
+            warn_of_numbers(rows if table is None else table, names_of(estimator))
     else:
         columns = fit_columns(table, estimator.columns)
         estimator.input_shape_ = (table.num_columns,)

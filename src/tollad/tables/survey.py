@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
 
 from tollad.tables.frames import columns_by_name
 from tollad.tables.one_column import Survey
 from tollad.tables.schema import Column, Where, check_kinds
+from tollad.tables.stand_ins import warn_of_empty_rows, warn_of_totals
+from tollad.tables.values import SlipError
+
+# Columns that a message about one row names.
+_MOST_NAMED = 3
 
 
 def fit_columns(
@@ -74,9 +81,13 @@ def fit_columns(
     if not table.num_rows:
         raise ValueError("the table has no row to learn from; give at least one column and one row")
     surveys = [Survey(name, kinds.get(name), keep_days=True) for name in by_name]
+    empty = np.ones(table.num_rows, dtype=np.bool_)
     for survey in surveys:
-        survey.add(by_name[survey.name], where)
-    return decided(surveys, file)
+        empty &= survey.add(by_name[survey.name], where)
+    columns = decided(surveys, file)
+    if len(columns) > 1:
+        warn_of_empty_rows(int(empty.sum()))
+    return columns
 
 
 def decided(surveys: Sequence[Survey], file: str) -> list[Column]:
@@ -91,6 +102,9 @@ def decided(surveys: Sequence[Survey], file: str) -> list[Column]:
         except ValueError as error:
             refused[survey.name] = error
     at = f"{file}: " if file else ""
+    odd = no_row([error for error in refused.values() if isinstance(error, SlipError)])
+    if odd is not None:
+        raise odd
     if len(refused) == 1:
         (message,) = map(str, refused.values())
         raise ValueError(message if message.startswith(file) else f"{at}{message}")
@@ -98,6 +112,31 @@ def decided(surveys: Sequence[Survey], file: str) -> list[Column]:
         lines = "".join(f"\n- {error}" for error in refused.values())
         drop = f"; leave them out with columns={dict.fromkeys(refused, 'drop')}" if columns else ""
         raise ValueError(f"{at}{len(refused)} columns cannot be learnt from{drop}{lines}")
+    warn_of_totals([
+        column.name
+        for column, survey in zip(columns, surveys, strict=True)
+        if column.kind != "drop" and survey.ends_with_total
+    ])
     if all(column.kind == "drop" for column in columns):
         raise ValueError(f"{at}no column is left to learn from; give at least one that is no key, with values")
     return columns
+
+
+def no_row(slips: Sequence[SlipError]) -> ValueError | None:
+    """Return the error for several columns whose only text that is no number is in one row: it is no row of data.
+
+    None if there is no such row.
+    """
+    single = [slip for slip in slips if len(slip.texts) == 1]
+    by_place = {slip.place: [other for other in single if other.place == slip.place] for slip in single}
+    place, there = max(by_place.items(), key=lambda item: len(item[1]), default=("", []))
+    if len(there) < 2:
+        return None
+    values = [f"{reprlib.repr(slip.texts[0])} in column {slip.column!r}" for slip in there[:_MOST_NAMED]]
+    more = f" and {len(there) - len(values)} more" if len(there) > len(values) else ""
+    repeats = all(slip.texts[0] == slip.column for slip in there)
+    what = "repeats the names of the columns" if repeats else "seems to hold units or names"
+    return ValueError(
+        f"{place}: {', '.join(values)}{more} are no numbers or dates, which all other rows have there; the line {what}, "
+        "so remove it"
+    )

@@ -273,7 +273,24 @@ def refusal(
     return ValueError(f"{where(row)}, column {name!r}: {value} {problem}; {remedy}")
 
 
-def slip(at: str, name: str, texts: Sequence[str], kind: str) -> ValueError:
+class SlipError(ValueError):
+    """A column of numbers or dates holds some texts that are none.
+
+    Attributes
+    ----------
+    place : str
+        Of the first of them, without the column.
+    column : str
+    texts : sequence of str
+        The different texts; the first of them is the one at that place.
+    """
+
+    def __init__(self, message: str, place: str, column: str, texts: Sequence[str]) -> None:
+        super().__init__(message)
+        self.place, self.column, self.texts = place, column, texts
+
+
+def slip(at: str, name: str, texts: Sequence[str], kind: str) -> SlipError:
     """Return the error for a column of numbers or dates with some texts that are none.
 
     Parameters
@@ -301,7 +318,8 @@ def slip(at: str, name: str, texts: Sequence[str], kind: str) -> ValueError:
         f"make the column a category with {option(name, 'category')}",
         f"leave it out with {option(name, 'drop')}",
     ]
-    return ValueError(f"{at}: {problem}; {', or '.join(remedies)}")
+    place = at.removesuffix(f", column {name!r}")
+    return SlipError(f"{at}: {problem}; {', or '.join(remedies)}", place, name, texts)
 
 
 def as_read(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from tollad.tables.keys import ENOUGH
 from tollad.tables.numerals import grouped, readings
 from tollad.tables.schema import MAX_LEVELS
-from tollad.tables.values import NUMBER, as_dates, as_decimal, option
+from tollad.tables.values import DATE, NUMBER, as_dates, as_decimal, option
 
 # Share of the values that must have the same form.
 _SHARE = 0.95
@@ -55,6 +55,21 @@ _FORMS = (
         "turn them into seconds, as pandas.to_timedelta(frame[{0!r}]).dt.total_seconds() does",
     ),
     (
+        "times with the name of a zone",
+        r"[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}[T ][0-9:.,]+(Z|[+-][0-9:]+)? ?\[?([A-Z]{2,5}|[A-Z][A-Za-z]+/[A-Za-z_/]+)\]?",
+        "write the offset from UTC, such as +01:00, in place of the name",
+    ),
+    (
+        "quarters",
+        r"[0-9]{4}[- /]?[Qq][1-4]|[Qq][1-4][- /]?[0-9]{4}",
+        "later rows have quarters that were never seen, so make dates of them, such as the first day of each",
+    ),
+    (
+        "weeks",
+        r"[0-9]{4}[- /]?(W|CW|KW) ?[0-9]{1,2}|(W|CW|KW) ?[0-9]{1,2}[- /][0-9]{4}",
+        "later rows have weeks that were never seen, so make dates of them, such as the Monday of each",
+    ),
+    (
         "several numbers in a value",
         rf"\[ *{NUMBER}([,; ] *{NUMBER})+ *\]|{NUMBER}(, +{NUMBER})+|{NUMBER} ?(\u00b1|\+/-) ?{NUMBER}",
         "split them",
@@ -63,8 +78,10 @@ _FORMS = (
 _DAYS = (
     *("%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%b %d %Y", "%d %B %Y", "%B %d, %Y", "%a, %d %b %Y", "%a %d %b %Y"),
     *("%d-%b-%y", "%d %b %y", "%Y.%m.%d", "%d/%b/%Y", "%G-W%V-%u"),
-    *("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%m/%d/%Y", "%m-%d-%Y"),
+    *("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%m/%d/%Y", "%m-%d-%Y", "%Y-%m-%d", "%Y/%m/%d"),
 )
+# Months are dates, not categories: later rows have months that were never seen.
+_MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%b %Y", "%b-%Y", "%B %Y")
 _SHORT = ("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y")
 _TIMES = ("", " %H:%M", " %H:%M:%S", ":%H:%M:%S", ", %H:%M", " %I:%M %p", " %I:%M:%S %p", ", %I:%M %p")
 _ZONES = ("", " %z", "%z")
@@ -181,13 +198,23 @@ def _in_other_forms(name: str, counts: Mapping[str, int]) -> _Found | None:
 
 
 def _dates(name: str, counts: Mapping[str, int]) -> _Found | None:
-    forms = [day + time + zone for day in (*_DAYS, *_SHORT) for time in _TIMES for zone in _ZONES if time or not zone]
-    forms += _WITH_TIME
+    every = [day + time + zone for day in (*_DAYS, *_SHORT) for time in _TIMES for zone in _ZONES if time or not zone]
+    every += [*_MONTHS, *_WITH_TIME]
     texts = [*counts][:_MOST_DATES]
+    first = [form for form in every if _is_date(texts[0], form)]
+    forms = first
     for text in texts:
         forms = [form for form in forms if _is_date(text, form)]
-    ways = " or ".join(as_dates(name, form) for form in forms[:2])
-    return ("dates written", texts[0], f"read them with {ways}") if ways else None
+    if forms:
+        ways = " or ".join(as_dates(name, form) for form in forms[:2])
+        return "dates written", texts[0], f"read them with {ways}"
+    if first and not any(re.fullmatch(DATE, text) for text in texts):
+        others = [text for text in texts if not any(_is_date(text, form) for form in first)]
+        second = [form for form in every if _is_date(others[0], form)] if others else []
+        if second and all(any(_is_date(text, form) for form in second) for text in others):
+            remedy = f"others are like {others[0]!r}, so write all of them alike, as 2024-12-31 17:30:00 is"
+            return "dates of several forms, some written", texts[0], remedy
+    return None
 
 
 def _is_date(text: str, form: str) -> bool:

@@ -193,3 +193,17 @@ def test_a_warning_is_shown_once(tmp_path: Path) -> None:
     (tmp_path / "k.csv").write_text("id,b\n" + "".join(f"{k + 100},{k % 7}\n" for k in range(60)))
     said = done("fit", tmp_path / "k.csv", "-o", tmp_path / "m", "--steps", 2).stderr
     assert said.count("column 'id' is a key by its name") == 1
+
+
+def test_a_first_line_of_text_that_looks_like_a_row_is_warned_of(tmp_path: Path) -> None:
+    rows = [f"{k / 7:.3f},{'xy'[k % 2]},2024-01-{k + 1:02}" for k in range(30)]
+    fit = ("fit", tmp_path / "x.csv", "-o", tmp_path / "m", "--force", *QUICK)
+    (tmp_path / "x.csv").write_text("\n".join(rows) + "\n")
+    assert "looks like the rows below it; if it is one, read the file with --no-header" in done(*fit).stderr
+    assert "looks like" not in done(*fit, "--no-header").stderr
+    (tmp_path / "x.csv").write_text("\n".join(["2023,y,day", *rows]) + "\n")
+    assert "looks like" not in done(*fit).stderr
+
+
+def test_the_place_of_a_folder_is_no_file_of_rows(fitted: Path, tmp_path: Path) -> None:
+    assert "is a folder, which is read as images" in refused_in(tmp_path, "score", fitted / "m.tollad", tmp_path)

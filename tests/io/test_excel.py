@@ -150,3 +150,15 @@ def test_merged_cells_are_warned_of(tmp_path):
     book.save(path)
     with pytest.warns(UserWarning, match="cells B2:B3 are merged, so that only the first of them has a value"):
         assert read(path) == {"a": ["1", "2"], "b": ["x", None]}
+
+
+def test_a_title_above_the_names_is_said_to_be_one(tmp_path):
+    path = write(tmp_path / "data.xlsx", ["My report"], [], ["a", "b"], [1, 2])
+    with pytest.raises(ValueError, match=r"row 3: expected 1 values, found 2; .* above the names .*, such as 'My rep"):
+        read(path)
+
+
+def test_a_workbook_of_an_old_excel_or_with_a_password_is_said_to_be_one(tmp_path):
+    (tmp_path / "data.xlsx").write_bytes(b"\xd0\xcf\x11\xe0" * 200)
+    with pytest.raises(ValueError, match=r"is a workbook of an old Excel or one with a password; save it as \.xlsx"):
+        read(tmp_path / "data.xlsx")

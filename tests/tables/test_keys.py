@@ -16,6 +16,7 @@ from tollad.io.inputs import read_rows
 from tollad.io.sources import open_table
 from tollad.io.training import read_training_rows
 from tollad.tables import keys
+from tollad.tables.doubtful import warn_of_numbers
 from tollad.tables.frames import to_arrow
 from tollad.tables.keys import look_like_days, looks_like_key, time_unit
 from tollad.tables.one_column import Survey
@@ -252,3 +253,23 @@ class TestColumnsOfLargeFiles:
     def test_numbers_that_repeat_only_in_the_last_rows_are_no_keys(self, name, monkeypatch):
         numbers = np.concatenate([self.IDS, self.IDS[:1500]])
         assert self.survey(name, numbers, monkeypatch).kind == "number"
+
+
+def test_months_that_are_written_as_numbers_are_warned_of():
+    with pytest.warns(UserWarning, match="numbers that are months, as 202401 is, and jump at the end of a year"):
+        fit_columns(pa.table({"v": [202401 + k % 12 for k in range(40)]}))
+
+
+def test_days_as_excel_counts_them_are_warned_of():
+    days = [45292 + 1.25 * k for k in range(40)]
+    with pytest.warns(UserWarning, match=r"column 'order date' holds numbers such as 45292, .*origin='1899-12-30'"):
+        fit_columns(pa.table({"order date": days}))
+    with pytest.warns(UserWarning, match="which are days since 1899 if they come from Excel"):
+        warn_of_numbers(np.array(days)[:, None], ["Datum"])
+    fit_columns(pa.table({"income": days}))
+
+
+def test_codes_with_an_e_between_digits_are_warned_of():
+    with pytest.warns(UserWarning, match="digits around an 'e', as codes do: '10e1' is read as 100;"):
+        fit_columns(pa.table({"v": [f"{10 + k}e{1 + k % 5}" for k in range(40)]}))
+    fit_columns(pa.table({"v": [f"{k % 9}e{k % 5}" for k in range(40)]}))

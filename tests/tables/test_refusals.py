@@ -255,3 +255,17 @@ def test_columns_that_mix_types_or_have_strange_ones(values, words):
     frame = pl.DataFrame({"x": values}) if isinstance(values, pl.Series) else pd.DataFrame({"x": values})
     with fails("column 'x'", *words):
         to_arrow(frame)
+
+
+@pytest.mark.parametrize(
+    ("texts", "what"),
+    [(("mm", "kg"), "seems to hold units or names"), (("a", "b"), "repeats the names of the columns")],
+)
+def test_a_line_that_is_no_row_is_named_as_one(texts, what):
+    numbers = [f"{k}.5" for k in range(30)]
+    columns = {"a": [*numbers, texts[0]], "b": [*numbers, texts[1]], "c": ["x", "y", "z"] * 10 + ["c"]}
+    with fails(f"row 30: '{texts[0]}' in column 'a', '{texts[1]}' in column 'b' are no numbers", what, "remove it"):
+        fit_columns(table(**columns))
+    columns["a"] = ["?!", *numbers]  # a slip of its own
+    with pytest.raises(ValueError, match=r"^2 columns cannot .*\n- row 0, column 'a': '\?!'.*\n- row 30, column 'b'"):
+        fit_columns(table(**columns))

@@ -169,7 +169,9 @@ def in_plain_form(table: pa.Table, dialect: Dialect, where: Callable[[int], str]
             raise ValueError(f"{where(row)}, column {name!r}: {why_contradicting(column[row].as_py())}; correct it")
         column = _with_points(column, dialect)
         form = dialect.dates.get(name) or dialect.date_format
-        table = table.set_column(place, name, column if form is None else _with_iso_dates(column, form, dialect.missing))
+        table = table.set_column(
+            place, name, column if form is None else _with_iso_dates(column, form, dialect.missing)
+        )
     return table
 
 

@@ -141,10 +141,10 @@ class TableSource:
     def __iter__(self) -> Iterator[Block]:
         first_row = 0
         missing = pa.array([*MISSING, *self.dialect.missing], pa.string())
-        numbers = [word for word in self.dialect.missing if _PLAIN.fullmatch(word)]
+        missing_numbers = [word for word in self.dialect.missing if _PLAIN.fullmatch(word)]
         for part in self._parts():
             table = pa.table(
-                [_with_nulls(column, missing, numbers) for column in part.table.columns],
+                [_with_nulls(column, missing, missing_numbers) for column in part.table.columns],
                 names=part.table.column_names,
             )
             for start in range(0, table.num_rows, self.block_rows):

@@ -19,7 +19,14 @@ from tollad.io.labels import Labelled, check_normal, labelled, matches, unmatche
 from tollad.io.large import is_large, large_rows, spooled_input
 from tollad.io.pictures import Shaping
 from tollad.io.source import Source
-from tollad.io.sources import TableSource, open_table, read_table, resolve_column, warn_of_lost_row, warn_of_names_like_a_row
+from tollad.io.sources import (
+    TableSource,
+    open_table,
+    read_table,
+    resolve_column,
+    warn_of_lost_row,
+    warn_of_names_like_a_row,
+)
 from tollad.tables.decode import typed
 from tollad.tables.encode import encode
 from tollad.tables.features import column_names

@@ -75,7 +75,7 @@ def _as_seen(level: str) -> str:
 
 
 def warn_of_known_levels(column: Column, unknown: Iterable[str]) -> None:
-    """Warn of a level that no training row has, though one has it in another case, with other spaces, or as 1 for 1.0."""
+    """Warn of a level that no training row has, though one has it in another case, or as a number."""
     known = {_as_read(level): level for level in column.levels if level is not None}
     for level in unknown:
         if (other := known.get(_as_read(level))) is not None:

@@ -59,5 +59,5 @@ def warn_of_numbers(rows: pa.Table | NDArray[Any], names: Sequence[str]) -> None
             warn_of_rounding(name, remedy)
         warn_of_stand_in(name, stand_ins, is_named=bool(keep))
     warn_of_totals(totals)
-    if len(names) > 1:
+    if len(names) > 1 and not empty.all():  # that is refused elsewhere
         warn_of_empty_rows(int(empty.sum()))

@@ -310,7 +310,7 @@ class Survey:
                     numbers,
                     f"leave it out with {option(self.name, 'drop')}, or keep it with {option(self.name, 'number')}",
                 )
-        if self._asked is None:
+        if self._asked is None and not self._padded:
             warn_of_stand_in(self.name, known)
         return Column(self.name, "number", truths=self._is_binary)
 

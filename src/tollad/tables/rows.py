@@ -78,7 +78,8 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Splitt
             # scikit-learn learns names only if they are text; those of a frame may be numbers.
             estimator._numbered_names = table.column_names
         _refuse(estimator, rows)
-        if rows.ndim == 2 and not isinstance(rows, LargeRows):
+        is_table = rows.ndim == 2 and getattr(estimator, "n_channels", None) is None
+        if is_table and not isinstance(rows, LargeRows):
             warn_of_numbers(rows if table is None else table, names_of(estimator))
     else:
         columns = fit_columns(table, estimator.columns)

@@ -144,7 +144,8 @@ class Total:
         if len(values):
             self._last = float(values[-1])
         if len(before):
-            self._n, self._sum = self._n + len(before), self._sum + float(before.sum())
+            with np.errstate(over="ignore"):
+                self._n, self._sum = self._n + len(before), self._sum + float(before.sum())
             self._most = max(self._most, float(np.abs(before).max()))
 
     def is_last(self) -> bool:

@@ -112,11 +112,13 @@ def decided(surveys: Sequence[Survey], file: str) -> list[Column]:
         lines = "".join(f"\n- {error}" for error in refused.values())
         drop = f"; leave them out with columns={dict.fromkeys(refused, 'drop')}" if columns else ""
         raise ValueError(f"{at}{len(refused)} columns cannot be learnt from{drop}{lines}")
-    warn_of_totals([
-        column.name
-        for column, survey in zip(columns, surveys, strict=True)
-        if column.kind != "drop" and survey.ends_with_total
-    ])
+    warn_of_totals(
+        [
+            column.name
+            for column, survey in zip(columns, surveys, strict=True)
+            if column.kind != "drop" and survey.ends_with_total
+        ]
+    )
     if all(column.kind == "drop" for column in columns):
         raise ValueError(f"{at}no column is left to learn from; give at least one that is no key, with values")
     return columns
@@ -137,6 +139,6 @@ def no_row(slips: Sequence[SlipError]) -> ValueError | None:
     repeats = all(slip.texts[0] == slip.column for slip in there)
     what = "repeats the names of the columns" if repeats else "seems to hold units or names"
     return ValueError(
-        f"{place}: {', '.join(values)}{more} are no numbers or dates, which all other rows have there; the line {what}, "
-        "so remove it"
+        f"{place}: {', '.join(values)}{more} are no numbers or dates, which all other rows have there; the line {what}"
+        ", so remove it"
     )

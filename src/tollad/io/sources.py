@@ -256,14 +256,16 @@ def warn_of_lost_row(source: TableSource) -> None:
 def warn_of_names_like_a_row(source: TableSource, columns: Sequence[Column]) -> None:
     """Warn if the names of all columns look like their values, so that the first line may be a row.
 
-    The name of a category is one of its levels, that of a number is a number, and that of a date is a date.
+    The name of a category is one of its levels, that of a number is a number, and that of a date is a date. Of numbers
+    alone, `warn_of_lost_row` warns.
     """
     kept = [column for column in columns if column.kind != "drop"]
     like = [
         column.name in column.levels if column.kind == "category" else re.match(READABLE[column.kind], column.name)
         for column in kept
     ]
-    if like and all(like) and not may_lack_header(source) and not source.path.lower().endswith(_PARQUET):
+    mixed = any(column.kind != "number" for column in kept)
+    if mixed and all(like) and not source.path.lower().endswith(_PARQUET):
         warn(
             f"{source.path}: the first line, taken for the names of the columns, looks like the rows below it; if it "
             "is one, read the file with header=False"

@@ -28,7 +28,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "FITYMI": {"backbone": "random", "side": 16, "epochs": 2, "batch_size": 10},
     "GANomaly": {"epochs": 2, "batch_size": 10, "latent_dim": 3, "width": 4},
     "GOAD": {"epochs": 2, "batch_size": 8, "n_maps": 6, "map_dim": 4},
-    "GeoTrans": {"epochs": 2, "batch_size": 10, "maps": "turns", "widen": 1},
+    "GeoTrans": {"epochs": 1, "batch_size": 10, "maps": "turns", "widen": 1},
     "IsolationForest": {"n_trees": 5},
     "KDE": {},
     "MEMGAN": {"epochs": 2, "batch_size": 10, "latent_dim": 3, "hidden": (5,), "n_units": 4},

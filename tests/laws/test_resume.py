@@ -77,11 +77,10 @@ def test_resumed_is_uninterrupted(name, tmp_path):
     assert_same(name, tmp_path / "checkpoint", 1, steps=2)
 
 
-@pytest.mark.parametrize("interrupted_at", [1, 30])
-@pytest.mark.parametrize("name", ["mlp", "conv1d"])
+@pytest.mark.parametrize(("name", "interrupted_at"), [("mlp", 1), ("mlp", 30), ("conv1d", 30)])
 def test_resumed_with_early_stopping(name, interrupted_at, tmp_path):
     """Whose best weights, best scores and patience belong to the state."""
-    assert_same(name, tmp_path / "checkpoint", interrupted_at, steps=60, held_out=True)
+    assert_same(name, tmp_path / "checkpoint", interrupted_at, steps=40, held_out=True)
 
 
 def test_resumed_between_two_measurements(tmp_path):

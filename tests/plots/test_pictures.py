@@ -105,9 +105,10 @@ class TestPartMap:
 
 
 class TestTwoTermMap:
-    @pytest.mark.parametrize("threshold", [2.0, 0.0, -1.0, 1e9])
-    @pytest.mark.parametrize("latent", [0.0, 0.5])
-    @pytest.mark.parametrize("spread", [1.0, 1e4])
+    @pytest.mark.parametrize(
+        ("threshold", "latent", "spread"),
+        [(2.0, 0.0, 1.0), (2.0, 0.5, 1e4), (0.0, 0.5, 1.0), (0.0, 0.0, 1e4), (-1.0, 0.5, 1e4), (1e9, 0.5, 1.0)],
+    )
     def test_any_rows_and_threshold(self, tmp_path: Path, threshold: float, latent: float, spread: float) -> None:
         parts = np.linspace(1, spread, 30).reshape(10, 3)
         two_term_map(explained(parts, latent), np.arange(10) > 7, threshold, tmp_path / "a.svg")

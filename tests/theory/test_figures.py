@@ -89,7 +89,7 @@ class TestFigure2:
         generator.normal(size=(2, 1000))
         generator.normal(size=(2, 1000))
         A, B = (generator.normal(0, 0.1, (3, *shape))[0] for shape in ((1, 2), (2, 1)))
-        beta, S, n_steps = result.betas[20], covariance(result.points), 50_000
+        beta, S, n_steps = result.betas[20], covariance(result.points), 10_000
         for _ in range(n_steps):
             missing = (1 - beta) * (np.eye(2) - B @ A) @ S
             A, B = A + 5 / n_steps * (B.T @ missing - beta * A @ S), B + 5 / n_steps * missing @ A.T
@@ -110,11 +110,10 @@ class TestFigure2:
         np.testing.assert_array_equal(one.correlations, again.correlations)
         assert not np.array_equal(one.correlations, other.correlations)
 
-    @pytest.mark.parametrize(("name", "magic"), {"a.png": b"\x89PNG", "a.pdf": b"%PDF"}.items())
-    def test_is_drawn(self, result: theory.Figure2, tmp_path: Path, name: str, magic: bytes) -> None:
-        pictures.draw_figure2(result, tmp_path / name)
-        assert (tmp_path / name).read_bytes().startswith(magic)
-        assert [path.name for path in tmp_path.iterdir()] == [name]
+    def test_is_drawn(self, result: theory.Figure2, tmp_path: Path) -> None:
+        pictures.draw_figure2(result, tmp_path / "a.png")
+        assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+        assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
     def test_says_what_it_shows(self, result: theory.Figure2, tmp_path: Path) -> None:
         pictures.draw_figure2(result, tmp_path / "a.svg")

@@ -112,8 +112,19 @@ class TestTheorem2:
             np.testing.assert_allclose(velocity, -gradient.numpy(), rtol=0, atol=1e-10)
         np.testing.assert_allclose(autoencoder_loss(W1, W2, covariance(X), beta), loss.item(), rtol=1e-12)
 
-    @pytest.mark.parametrize(("beta", "t"), [(0.0, 5.0), (0.5, 5.0), (5.0, 1.0), (0.5, 40.0)])
-    @pytest.mark.parametrize(("m", "d"), [(2, 1), (4, 2), (3, 3), (2, 3)])
+    @pytest.mark.parametrize(
+        ("beta", "t", "m", "d"),
+        [
+            (0.0, 5.0, 2, 1),
+            (0.0, 5.0, 2, 3),
+            (0.5, 5.0, 4, 2),
+            (0.5, 5.0, 3, 3),
+            (5.0, 1.0, 3, 3),
+            (5.0, 1.0, 2, 1),
+            (0.5, 40.0, 2, 3),
+            (0.5, 40.0, 4, 2),
+        ],
+    )
     def test_is_integrated_to_1e_8(self, beta: float, t: float, m: int, d: int) -> None:
         """Against an explicit solver of eighth order, whose own steps are ten times finer."""
         W1, W2, X = problem(1, m, d)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # The most columns that are drawn, and the most points that a line across a page can show.
 _MOST_PANELS, _MOST_POINTS = 4, 4000
 # Width of the number above an alarm, as a share of the width of the picture and of its close-up.
-_ROOM, _ROOM_CLOSE = 0.025, 0.1
+_ROOM, _ROOM_CLOSE = 0.032, 0.1
 # The most dates below the picture and below its close-up.
 _MOST_DATES = (8, 5)
 # A step this many times as long as the usual one leaves a gap.

@@ -218,3 +218,21 @@ def test_without_threshold_and_entropy_every_slot_counts():
 
     assert (w > 0).all()
     assert method.diagnose(made.rows())["empty_rows"] == 0
+
+
+@pytest.mark.slow
+def test_units_go_to_the_corners_of_a_triangle_and_rows_outside_it_are_far():
+    generator = np.random.default_rng(0)
+    corners = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
+    rows = generator.dirichlet(np.ones(3), 256) @ corners
+    outside = corners.mean(0) + 2.5 * (corners - corners.mean(0))
+    recipe = {"n_units": 3, "latent_dim": 2, "hidden": (), "scale": "none", "batch_size": 128, "learning_rate": 2e-2}
+
+    method = MEMGAN(**recipe, epochs=100, seed=1).fit(rows)
+
+    assert method.diagnose(rows)["units"] > 2.9
+    assert 4 * np.median(method.anomaly_score(rows)) < method.anomaly_score(outside).min()
+    with torch.no_grad():
+        made_of = method._parts.eval().generator(method._parts.memory.slots).numpy()
+    nearest = np.linalg.norm(made_of[:, None] - corners, axis=2).min(0)
+    assert nearest.max() < 1.5

@@ -42,6 +42,27 @@ def test_files_are_not_replaced(fitted: Path, tmp_path: Path) -> None:
     assert "m" in refused_in(tmp_path, "sweep", fitted / "data.csv", *SMALL, "--save", tmp_path / "m")
 
 
+def test_ctrl_c_keeps_what_is_trained(fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ("sweep", fitted / "data.csv", "--beta", "1", *SMALL, "--checkpoint", tmp_path / "c")
+    with monkeypatch.context() as patched:
+        patched.setattr("tollad.detector.sweep.with_criteria", _interrupt)
+        result = tollad(*run)
+    assert result.exit_code == 130
+    assert result.stderr.endswith(f"Interrupted; the same command goes on from {tmp_path / 'c'}\n")
+    (kept,) = (tmp_path / "c").iterdir()
+    before = kept.stat().st_mtime_ns
+    done(*run)
+    assert kept.stat().st_mtime_ns == before
+    kept.write_bytes(kept.read_bytes()[:-9])
+    refusal = tollad(*run)
+    assert refusal.exit_code == 1
+    assert refusal.stderr.splitlines()[-1].startswith(f"Error: {kept}")
+
+
+def _interrupt(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

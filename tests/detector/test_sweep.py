@@ -11,7 +11,8 @@ from detectors import FEW_STEPS, own_network, table
 
 from tollad import TollDetector
 from tollad.calls import one_by_one
-from tollad.detector.sweep import CRITERIA, averaged, best_of, records, sweep
+from tollad.detector.sweep import CRITERIA, _JointTraining, averaged, best_of, records, sweep
+from tollad.training.batches import Batches
 
 pytestmark = pytest.mark.filterwarnings(FEW_STEPS, "ignore:.*collapsed to a point")
 
@@ -66,6 +67,71 @@ def test_stacks_that_are_trained_elsewhere_have_the_same_bits(monkeypatch):
     assert records(here) == records(there)
     for one, other in zip(here, there, strict=True):
         np.testing.assert_array_equal(one.detector.anomaly_score(table()), other.detector.anomaly_score(table()))
+
+
+FOUR_STACKS = {"betas": (0, 1), "latent_dims": (2, 3), "seeds": range(8), "n_members": 2, "steps": 10, "hidden": (8,)}
+
+
+class TestResumed:
+    def killed(self, folder, monkeypatch, at):
+        """Sweep into a folder until the training is asked for the batch of one step, counted over all stacks."""
+        calls, batch = iter(range(10_000)), Batches.__call__
+
+        def interrupted(self, step):
+            if next(calls) == at:
+                raise KeyboardInterrupt
+            return batch(self, step)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Batches, "__call__", interrupted)
+            patched.setattr(_JointTraining, "seconds_of_a_step", lambda self: 0.0)
+            with pytest.raises(KeyboardInterrupt):
+                sweep(table(), checkpoint=folder, **FOUR_STACKS)
+
+    def test_finished_stacks_are_not_trained_again(self, tmp_path, monkeypatch):
+        self.killed(tmp_path / "c", monkeypatch, at=15)  # in the second stack
+        (kept,) = (tmp_path / "c").iterdir()
+        before = kept.read_bytes()
+        steps, batch = [], Batches.__call__
+        monkeypatch.setattr(Batches, "__call__", lambda self, step: steps.append(step) or batch(self, step))
+        monkeypatch.setattr(_JointTraining, "seconds_of_a_step", lambda self: 0.0)
+        resumed = sweep(table(), checkpoint=tmp_path / "c", **FOUR_STACKS)
+        assert len(steps) == 3 * 10
+        assert kept.read_bytes() == before
+        whole = sweep(table(), **FOUR_STACKS)
+        assert records(resumed) == records(whole)
+        for one, other in zip(resumed, whole, strict=True):
+            np.testing.assert_array_equal(one.detector.anomaly_score(table()), other.detector.anomaly_score(table()))
+            assert one.detector.history_ == other.detector.history_
+        steps.clear()
+        sweep(table(), checkpoint=tmp_path / "c", **FOUR_STACKS)
+        assert not steps
+
+    def test_a_torn_or_altered_file_is_refused(self, tmp_path):
+        options = FOUR_STACKS | {"seeds": (0,)}
+        sweep(table(), checkpoint=tmp_path, **options)
+        (kept,) = tmp_path.iterdir()
+        whole = kept.read_bytes()
+        for data in (whole[: len(whole) // 2], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
+            kept.write_bytes(data)
+            with pytest.raises(ValueError, match=kept.name):
+                sweep(table(), checkpoint=tmp_path, **options)
+
+    def test_other_rows_or_parameters_begin_anew(self, tmp_path):
+        options = FOUR_STACKS | {"seeds": (0,)}
+        for rows, changes in [
+            (table(), {}),
+            (table(seed=1), {}),
+            (table(), {"steps": 11}),
+            (table(), {"betas": (0, 2)}),
+        ]:
+            sweep(rows, checkpoint=tmp_path, **options | changes)
+        assert len([*tmp_path.iterdir()]) == 4
+
+    def test_a_file_in_place_of_the_folder(self, tmp_path):
+        (tmp_path / "c").write_text("mine")
+        with pytest.raises(FileExistsError):
+            sweep(table(), checkpoint=tmp_path / "c", **FOUR_STACKS)
 
 
 def test_detectors_are_whole(tmp_path):

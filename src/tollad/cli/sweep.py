@@ -69,6 +69,11 @@ def _listed(number: Callable[[str], Any], *words: str) -> Callable[[str], tuple[
 @click.option("-o", "--output", metavar="OUT", help="Write the table, too: a .csv, .jsonl or .parquet file.")
 @click.option("--plot", metavar="FILE", help="Draw the criteria: a .png, .pdf or .svg file.")
 @click.option("--save", "model", metavar="MODEL", help="Write the best as a model file.")
+@click.option(
+    "--checkpoint",
+    metavar="DIR",
+    help="Keep the states of the trainings in a folder; the same command goes on from it.",
+)
 @jobs_option
 @ray_option
 @input_options
@@ -87,6 +92,7 @@ def sweep(
     output: str | None,
     plot: str | None,
     model: str | None,
+    checkpoint: str | None,
     jobs: int | None,
     address: str | None,
     header: bool | None,
@@ -141,17 +147,22 @@ def sweep(
         key=key,
         dialect=Dialect().changed(**written),
     )
-    with calling(jobs, address) as each:
-        found = fit_all(
-            training.rows,
-            betas=betas,
-            latent_dims=latent_dims,
-            seeds=range(seeds),
-            say=tell,
-            each=each,
-            columns=training.columns,
-            **parameters,
-        )
+    try:
+        with calling(jobs, address) as each:
+            found = fit_all(
+                training.rows,
+                betas=betas,
+                latent_dims=latent_dims,
+                seeds=range(seeds),
+                say=tell,
+                each=each,
+                checkpoint=checkpoint,
+                columns=training.columns,
+                **parameters,
+            )
+    except KeyboardInterrupt:
+        kept = "" if checkpoint is None else f"; the same command goes on from {checkpoint}"
+        raise KeyboardInterrupt(f"Interrupted{kept}") from None
     if test is not None:
         for one in found:
             one.detector.source_ = training.source

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,8 +21,10 @@ from tollad.detector import fitting
 from tollad.detector.candidates import CRITERIA, Candidate, averaged, best_of, records, with_criteria
 from tollad.detector.estimator import TollDetector
 from tollad.detector.parameters import check_parameters
+from tollad.tables.features import names_of
 from tollad.tables.large import LargeRows
 from tollad.training.build import find_device
+from tollad.training.checkpoint import Checkpoint
 from tollad.training.fit import fit
 from tollad.training.joined import join, separate
 from tollad.training.outcome import warn_if_not_improved
@@ -45,6 +49,7 @@ def sweep(
     seeds: Sequence[int] = (0, 1, 2),
     say: Callable[[str], None] = lambda text: None,
     each: Each = one_by_one,
+    checkpoint: str | os.PathLike[str] | None = None,
     **parameters: Any,
 ) -> list[Candidate]:
     """Fit a detector for each beta, latent_dim and seed, and compare them without labels.
@@ -64,6 +69,10 @@ def sweep(
         Called once, before the training, with a sentence that says how long it takes.
     each : Each, optional
         Who trains the stacks; the bits are the same.
+    checkpoint : path, optional
+        Folder for the states of the trainings, one file a stack, which all of `each` must see. It is made if it is
+        missing. The same call, or one with other fits of the same stacks, resumes from it: what is trained is not
+        trained again.
     **parameters
         Other parameters of `TollDetector`, the same for all; neither `early_stopping` nor modules of your own.
 
@@ -75,7 +84,8 @@ def sweep(
     Raises
     ------
     ValueError, TypeError
-        As in a fit; for fewer rows than 20, rows beyond memory, `early_stopping` and modules of your own.
+        As in a fit; for fewer rows than 20, rows beyond memory, `early_stopping`, modules of your own, and a file
+        of the folder that is damaged or was altered.
 
     Examples
     --------
@@ -115,8 +125,10 @@ def sweep(
     seconds = _JointTraining(*calls[0], rows).seconds_of_a_step() * detectors[0].settings_.steps * len(groups)
     say(f"{len(grid)} fits of {len(stacks[0])} members, {detectors[0].settings_.steps} steps each, as "
         f"{len(groups)} stack{'s' * (len(groups) > 1)}: {duration(seconds)}")  # fmt: skip
+    if checkpoint is not None:
+        os.makedirs(checkpoint, exist_ok=True)
     trained: dict[int, History] = {}
-    for number, (histories, own) in each(partial(_trained, rows), calls):
+    for number, (histories, own) in each(partial(_trained, rows, checkpoint), calls):
         trained |= dict(zip(groups[number], histories, strict=True))
         for place, stack in zip(groups[number], own, strict=True):
             stacks[place] = stack
@@ -133,10 +145,28 @@ def sweep(
 
 
 def _trained(
-    rows: NDArray[Any], detectors: Sequence[TollDetector], stacks: Sequence[Stack]
+    rows: NDArray[Any],
+    folder: str | os.PathLike[str] | None,
+    detectors: Sequence[TollDetector],
+    stacks: Sequence[Stack],
 ) -> tuple[list[History], Sequence[Stack]]:
     """Train the stacks of some detectors as one; return what was measured of each, and the stacks."""
-    return _JointTraining(detectors, stacks, rows).train(), [stack.eval() for stack in stacks]
+    checkpoint = None if folder is None else _checkpoint(folder, rows, detectors, stacks)
+    return _JointTraining(detectors, stacks, rows).train(checkpoint), [stack.eval() for stack in stacks]
+
+
+def _checkpoint(
+    folder: str | os.PathLike[str], rows: NDArray[Any], detectors: Sequence[TollDetector], stacks: Sequence[Stack]
+) -> Checkpoint:
+    """Return the checkpoint of a training, which is known by all that decides its outcome."""
+    decisive = hashlib.sha256()
+    for detector, stack in zip(detectors, stacks, strict=True):
+        own = fitting.identity(detector.get_params(), detector._seed, names_of(detector), rows, stack)
+        decisive.update(own.encode())
+    identity = decisive.hexdigest()
+    # A digest of the identity, which the folder must not give away.
+    name = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return Checkpoint(os.path.join(folder, f"{name}.checkpoint"), identity)
 
 
 class _JointTraining:
@@ -170,10 +200,10 @@ class _JointTraining:
         self._fit(_TIMED_STEPS)
         return (time.perf_counter() - start) / _TIMED_STEPS
 
-    def train(self) -> list[History]:
+    def train(self, checkpoint: Checkpoint | None) -> list[History]:
         """Train all members, copy them back into their stacks, and return the history of each stack."""
         join(self._stacks, self._whole)
-        history = self._fit(self._settings[0].steps)
+        history = self._fit(self._settings[0].steps, checkpoint)
         separate(self._whole, self._stacks)
         histories, first = [], 0
         for stack in self._stacks:
@@ -184,7 +214,7 @@ class _JointTraining:
             first += len(stack)
         return histories
 
-    def _fit(self, steps: int) -> History:
+    def _fit(self, steps: int, checkpoint: Checkpoint | None = None) -> History:
         settings = self._settings[0]
         with warnings.catch_warnings():
             # The caller gives this warning for each detector.
@@ -197,6 +227,7 @@ class _JointTraining:
                 learning_rate=settings.learning_rate,
                 schedule=settings.schedule,
                 precision=settings.precision,
+                checkpoint=checkpoint,
             )
 
 

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from detectors import FEW_STEPS
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tollad import SeriesDetector
 from tollad.series.gaps import LONGEST, GapFiller
 
-SMALL: dict[str, Any] = {"window": 16, "hidden": (8,), "latent_dim": 4, "n_members": 2, "steps": 30, "random_state": 0}
+pytestmark = pytest.mark.filterwarnings(FEW_STEPS)
+
+SMALL: dict[str, Any] = {"window": 16, "hidden": (8,), "latent_dim": 4, "n_members": 1, "steps": 10, "random_state": 0}
 
 
 def wave(n: int, seed: int = 0) -> np.ndarray[Any, Any]:

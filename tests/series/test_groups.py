@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from detectors import FEW_STEPS
 
 from tollad import SeriesDetector
 
-SMALL: dict[str, Any] = {"window": 16, "hidden": (8,), "latent_dim": 4, "n_members": 2, "steps": 30, "random_state": 0}
+pytestmark = pytest.mark.filterwarnings(FEW_STEPS)
+
+SMALL: dict[str, Any] = {"window": 16, "hidden": (8,), "latent_dim": 4, "n_members": 1, "steps": 10, "random_state": 0}
 
 
 def wave(n: int, seed: int = 0, odd: slice | None = None) -> np.ndarray[Any, Any]:

@@ -25,7 +25,7 @@ torch.set_num_threads(1)
 hypothesis.settings.register_profile(
     "tollad",
     deadline=None,
-    max_examples=30,
+    max_examples=30 if "CI" in os.environ else 20,
     derandomize="CI" in os.environ,
     # The guard below compares the states around all examples of a test.
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],

@@ -46,7 +46,8 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", ["people.csv", "people.parquet"])
 def test_a_frame_and_its_file_give_the_same_model_and_scores(town: Path, tmp_path: Path, name: str) -> None:
-    detector = TollDetector(columns={"code": "category"}, steps=40, hidden=(8,), n_members=2, random_state=0).fit(people())
+    options = {"steps": 40, "hidden": (8,), "n_members": 2, "random_state": 0}
+    detector = TollDetector(columns={"code": "category"}, **options).fit(people())
     done("fit", town / name, "-o", tmp_path / "m", "--column", "code=category", *PEOPLE)
     model = TollDetector.load(tmp_path / "m")
     assert model.columns_ == detector.columns_

@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +151,51 @@ def test_a_clock_that_jumps_back_and_a_second_header_are_refused_with_their_line
         assert result.exit_code == 1
         assert f"standard input, line {place + 1}, column 't'" in result.stderr
         assert words in result.stderr
+
+
+@pytest.mark.parametrize("form", ["%d.%m.%Y %H:%M", "%b %d %Y %H:%M"])
+def test_time_stamps_in_other_forms_are_read(tmp_path: Path, form: str) -> None:
+    """One form is told by the values; the other is given, and kept with the model."""
+    steps = wave(150).tolist()
+    stamps = [(datetime(2024, 3, 1) + timedelta(minutes=10 * k)).strftime(form) for k in range(150)]
+    lines = ["t,a,b", *(f"{stamp},{a},{b}" for stamp, (a, b) in zip(stamps, steps, strict=True))]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    given = ("--date-format", form) if "%b" in form else ()
+    fit = ("fit", tmp_path / "t.csv", "-o", tmp_path / "m", "--window", 16, *SMALL, "--steps", 2, "--causal")
+    done(*fit, *given)
+    assert SeriesDetector.load(tmp_path / "m").model_.clock.usual == pytest.approx(1 / 144)
+    plot = tmp_path / "p.png"
+    scored = done("score", tmp_path / "m", tmp_path / "t.csv", "--state", tmp_path / "state", "--plot", plot)
+    assert [row["t"] for row in rows_of(scored.stdout)] == stamps
+    assert plot.stat().st_size
+    again = done("score", tmp_path / "m", "-", "--state", tmp_path / "state", given="\n".join(lines[:90]).encode())
+    assert again.stdout == ""
+    assert "holds no time step after those of the state" in again.stderr
+
+
+def test_a_stream_of_names_alone_is_refused(home: Path, tmp_path: Path) -> None:
+    assert "has no time step; give" in refused("score", home / "causal", "-", given=b"t,a,b\n")
+    state = ("--state", tmp_path / "state")
+    assert "after those of the state" in done("score", home / "causal", "-", *state, given=b"t,a,b\n").stderr
+
+
+def test_a_state_that_cannot_be_written_is_refused_before_a_row_is_answered(home: Path, tmp_path: Path) -> None:
+    said = refused("score", home / "causal", home / "new.csv", "--state", tmp_path / "no" / "state")
+    assert "there is no folder" in said
+
+
+def test_true_is_no_number_like_those_of_the_fit(home: Path, tmp_path: Path) -> None:
+    lines = (home / "new.csv").read_text().splitlines()
+    lines[5] = "4,0.5,True"
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    words = "t.csv, line 6, column 'b': 'True' is not a number like 1234.5"
+    assert words in refused("score", home / "causal", tmp_path / "t.csv")
+    assert words in refused("fit", tmp_path / "t.csv", "-o", tmp_path / "m", "--window", 16, *SMALL)
+
+
+def test_a_number_that_stands_for_a_missing_one_is_warned_of_by_its_channel(tmp_path: Path) -> None:
+    steps = wave(100)
+    steps[[7, 50], 1] = -999
+    (tmp_path / "t.csv").write_text(text(steps))
+    said = done("fit", tmp_path / "t.csv", "-o", tmp_path / "m", "--window", 16, *SMALL, "--steps", 2).stderr
+    assert said.count("holds -999") == said.count("column 'b' holds -999 in 2 rows") == 1

@@ -276,8 +276,12 @@ class TestReload:
         np.testing.assert_allclose(scores(), second.anomaly_score(rows), rtol=1e-6)
         path.write_bytes(b"no model")
         np.testing.assert_allclose(scores(), second.anomaly_score(rows), rtol=1e-6)
-        events = [json.loads(line).get("event") for line in capsys.readouterr().err.splitlines()]
-        assert [event for event in events if event] == ["reloaded", "kept the old model"]
+        path.unlink()
+        for _ in range(3):  # looked at every second, told once
+            np.testing.assert_allclose(scores(), second.anomaly_score(rows), rtol=1e-6)
+        said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        assert [line["event"] for line in said if "event" in line] == ["reloaded", *["kept the old model"] * 2]
+        assert "there is no such file" in next(line["reason"] for line in reversed(said) if "reason" in line)
 
     def test_logs_hold_no_data(self, folder, capsys):
         client = client_of(folder / "numbers.tollad")

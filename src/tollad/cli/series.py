@@ -15,7 +15,7 @@ from tollad import metrics, plots
 from tollad.cli import card
 from tollad.cli.shared import Counted, print_result, tell_of_skipped
 from tollad.detector.results import result_tables
-from tollad.io.outputs import write_tables
+from tollad.io.outputs import check_output, write_tables
 from tollad.io.skipped import SkippedRows
 from tollad.series.detector import SeriesDetector
 from tollad.series.events import event_table
@@ -115,6 +115,8 @@ def score(
         raise click.UsageError("--plot draws one series, and MODEL tells several apart.")
     log = None if events is None and plot is None else EventLog(n_reasons)
     progress = None if state is None else Progress(model, state, None if log is None else n_reasons)
+    if state is not None:
+        check_output(state, overwrite=True)
     with contextlib.ExitStack() as stack:
         bad = None if skipped is None else stack.enter_context(SkippedRows(skipped, overwrite=force))
         blocks = score_series(model, data, events=log, progress=progress, reject=bad, **reading)

@@ -51,7 +51,7 @@ class Clock:
     @classmethod
     def begun(cls, block: Block, column: str, zone: str | None = None) -> Self:
         """Return a clock that knows only the first time stamps, and not the usual time between two steps."""
-        first = block.table.select([column]).slice(0, 1)
+        first = block.select([column]).slice(0, 1)
         kinds: tuple[TimeKind, ...] = ("number", "date")
         for kind in kinds:
             with contextlib.suppress(ValueError):
@@ -60,7 +60,8 @@ class Clock:
         else:
             raise ValueError(
                 f"{block.where(0)}, column {column!r}: {column_as_strings(block, column)[0]!r} is no time "
-                "stamp, which is a number, or a date like 2024-12-31 17:30:00; choose another column"
+                "stamp, which is a number, or a date like 2024-12-31 17:30:00; name the format, as in "
+                "date_format='%d.%m.%Y %H:%M', or choose another column"
             )
         if zone is not None and kind == "number":
             raise ValueError(f"{block.path}, column {column!r}: has numbers, which have no time zone; give none")
@@ -70,7 +71,7 @@ class Clock:
     def learn(cls, blocks: Sequence[Block], column: str, zone: str | None = None) -> Self:
         """Learn the clock of one or several series from all of their time stamps."""
         clock = cls.begun(blocks[0], column, zone)
-        steps = np.concatenate([np.diff(clock.read(block.table, block.where)) for block in blocks])
+        steps = np.concatenate([np.diff(clock.read(block.select([column]), block.where)) for block in blocks])
         steps = steps[steps > 0]
         return cls(column, clock.kind, float(np.median(steps)) if len(steps) else None, zone)
 
@@ -130,7 +131,7 @@ class Clock:
         """Return the rows of a block that come after the last step; all rows without time stamps."""
         if self.column is None or not math.isfinite(self.last):
             return block
-        after = np.flatnonzero(~(self.read(block.table, block.where) <= self.last))
+        after = np.flatnonzero(~(self.read(block.select([self.column]), block.where) <= self.last))
         first = int(after[0]) if len(after) else len(block)
         lines, numbers = (None if known is None else known[first:] for known in (block.lines, block.numbers))
         table = block.table.slice(first)
@@ -140,7 +141,7 @@ class Clock:
         """Return the rows that `check` would refuse, each with its reason."""
         if self.column is None:
             return {}
-        times = self.read(block.table, block.where, self.last)
+        times = self.read(block.select([self.column]), block.where, self.last)
         highest = np.fmax.accumulate(np.concatenate([[self.last], times]))[:-1]
         reasons: dict[int, str] = {}
         for row in np.flatnonzero(~(times > highest)).tolist():
@@ -165,7 +166,7 @@ class Clock:
         """
         if self.column is None:
             return np.empty(0)
-        times = self.read(block.table, block.where, self.last)
+        times = self.read(block.select([self.column]), block.where, self.last)
         steps = np.diff(times, prepend=self.last)
         wrong = np.flatnonzero(~(steps > 0))
         if len(wrong):

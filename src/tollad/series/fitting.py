@@ -21,6 +21,7 @@ from tollad.series.model import SeriesModel, as_samples, held_out_scores
 from tollad.series.steps import Steps, long_enough
 from tollad.series.thresholds import FalseAlarms
 from tollad.series.window import check_window, choose_stride, choose_window, windows
+from tollad.tables.stand_ins import NUMBERS, StandIns, warn_of_stand_in
 from tollad.warn import listed, warn
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -97,9 +98,7 @@ def fit_windows(
         own["n_channels"] = rows.shape[1] // window
     with warnings.catch_warnings():
         # These warnings are about the threshold of windows, which is not used, and about columns, which windows lack.
-        warnings.filterwarnings(
-            "ignore", "contamination=|these columns are constant|column .* holds another whole number in every row"
-        )
+        warnings.filterwarnings("ignore", "contamination=|these columns are constant")
         return TollDetector(**own).fit(rows, checkpoint=checkpoint)
 
 
@@ -136,6 +135,11 @@ def learn(
     stretches = [piece for found in series for piece in found]
     steps = parts[0].steps
     _name_constant(steps.names, stretches)
+    for number, name in enumerate(steps.names):
+        stand_ins = StandIns(NUMBERS)
+        for piece in stretches:
+            stand_ins.add(piece[:, number])
+        warn_of_stand_in(name, stand_ins, is_named=False)
     n_steps = sum(map(len, stretches))
     if allowed is not None:
         _check_false_alarms(allowed, steps.clock, n_steps)

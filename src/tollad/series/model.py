@@ -93,6 +93,12 @@ class SeriesModel:
         return Dialect.from_json(self.read_as.dialect)
 
     @cached_property
+    def truths(self) -> NDArray[np.bool_] | None:
+        """Which channels take true and false for 1 and 0, (C,); None if nothing tells."""
+        truths = self._windows.preparation.features.truths
+        return np.asarray(truths.reshape(len(self.columns), -1).all(axis=1)) if len(truths) else None
+
+    @cached_property
     def _windows(self) -> Model:
         return self.detector.as_model() if self.windows is None else self.windows
 

@@ -103,6 +103,8 @@ def read_training_series(
         raise ValueError(f"{source.path}: no column is left to learn from; drop fewer columns")
     block = read_table(source)
     n_read = len(block)
+    if time is not None:
+        source.learn_dates([time], block.table)
     if reject is not None:
         clock = None if time is None else Clock.begun(block, time, zone)
         block = in_order(block, names, clock, group, reject, lacks=gaps in ("split", "interpolate"))

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tollad.io.dialect import in_plain_form
 from tollad.series.events import Event, Judged
 from tollad.series.measures import runs
 from tollad.series.model import SeriesModel
@@ -59,7 +60,8 @@ class Recorder:
         if clock.column is None or column != clock.column:
             return "row", np.arange(1, 1 + sum(len(block.scores) for block in self.blocks))
         texts = pa.array([value for block in self.blocks for value in block.values], pa.string())
-        times = clock.read(pa.table({clock.column: texts}))
+        table = in_plain_form(pa.table({clock.column: texts}), model.dialect, "row {}".format)
+        times = clock.read(table)
         return clock.column, to_datetimes(times) if clock.kind == "date" else times
 
 

@@ -120,7 +120,7 @@ def score_series(
                 pipelines[group] = Pipeline(model, n_reasons, group)
             pipeline = pipelines[group]
             times = pipeline.clock.check(part, model.gaps)
-            values = numbers(part, model.columns, lacks=lacks)
+            values = numbers(part, model.columns, lacks=lacks, truths=getattr(model, "truths", None))
             rows = row_numbers(part)
             names = [resolve_column(source.path, part.names, name) for name in asked]
             texts = {name: column_as_strings(part, name) for name in names}
@@ -128,7 +128,12 @@ def score_series(
             settled.append(pipeline.push(values, times, rows, texts[names[0]] if column is not None else []))
         yield from waiting.settle(settled)
     rest = [pipeline.finish(goes_on=progress is not None) for pipeline in pipelines.values()]
-    check_ended(model, [*pipelines.values()], source.path)
+    if any_read:
+        check_ended(model, [*pipelines.values()], source.path)
+    elif progress is None:
+        raise ValueError(f"{source.path}: has no time step; give a series with at least a window of {model.window}")
+    else:
+        warn(f"{source.path}: holds no time step after those of the state, so no step is scored")
     yield from waiting.settle(rest)
     if events is not None:
         events.take(pipelines.values())

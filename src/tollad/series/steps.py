@@ -19,7 +19,7 @@ from tollad.series.measures import runs
 from tollad.tables.encode import encode
 from tollad.tables.features import column_names
 from tollad.tables.frames import to_arrow
-from tollad.tables.schema import Column
+from tollad.tables.schema import number_columns
 from tollad.warn import listed, warn
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -177,10 +177,24 @@ def _grouped(steps: Steps, group: Any) -> Steps:
     return replace(steps, codes=coded.indices.to_numpy().astype(np.int64), groups=coded.dictionary.to_pylist())
 
 
-def numbers(block: Block, names: Sequence[str], remedy: str = "correct it", *, lacks: bool = False) -> Floats:
-    """Return the values of a block, (m, C); ValueError for text, infinite values, and missing ones unless `lacks`."""
+def numbers(
+    block: Block,
+    names: Sequence[str],
+    remedy: str = "correct it",
+    *,
+    lacks: bool = False,
+    truths: NDArray[np.bool_] | None = None,
+) -> Floats:
+    """Return the values of a block, (m, C); ValueError for text, infinite values, and missing ones unless `lacks`.
+
+    `truths` says which channels take true and false for 1 and 0, (C,); by default those that hold no other numbers.
+    """
+    rows = block.select(list(names))
     with no_missing(remedy):
-        steps = encode(block.select(list(names)), [Column(name, "number") for name in names], where=block.where)
+        steps = encode(rows, number_columns(names, truths), where=block.where)
+        if truths is None and any(map(_holds_truths, rows.columns)):
+            binary = np.all(np.isin(steps, (0, 1)) | np.isnan(steps), axis=0)
+            steps = encode(rows, number_columns(names, binary), where=block.where)
     missing = np.isnan(steps)
     if not lacks and missing.any():
         row, column = np.argwhere(missing)[0]
@@ -189,6 +203,12 @@ def numbers(block: Block, names: Sequence[str], remedy: str = "correct it", *, l
             "step; fill it, or use gaps='split' or gaps='interpolate'"
         )
     return steps
+
+
+def _holds_truths(column: pa.ChunkedArray) -> bool:
+    if not pa.types.is_string(column.type):
+        return pa.types.is_boolean(column.type)
+    return bool(pc.any(pc.match_substring_regex(column, "^ *(?i:true|false) *$")).as_py())
 
 
 def long_enough(by_group: dict[str | None, list[Floats]], window: int, path: str) -> dict[str | None, list[Floats]]:

@@ -124,7 +124,11 @@ class Served:
                 self._tell({"event": "kept the old model", "model": self.name, "reason": str(error)})
 
     def _stamp_now(self) -> tuple[int, int, int]:
-        status = os.stat(self.path)
+        """Return what changes with the file; without a file it stays the same, so that this is told once."""
+        try:
+            status = os.stat(self.path)
+        except FileNotFoundError:
+            return 0, 0, 0
         return status.st_mtime_ns, status.st_size, status.st_ino
 
 

@@ -228,7 +228,7 @@ class _Training:
         return self._score(self._rows.part(part))
 
     def _score(self, rows: scoring.Sliced) -> Tensor:
-        blocks = scoring.run(self._stack, rows, self._rows.prepare, block=self._block, precision=self._precision)
+        blocks = scoring.run(self._stack, rows, self._rows.prepare, block_rows=self._block, precision=self._precision)
         return torch.cat([self._objective(x, x_hat, z) for x, x_hat, z in blocks], 1)
 
     def _metric(self, part: Part, scores: Tensor) -> Tensor:

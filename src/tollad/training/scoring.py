@@ -58,7 +58,7 @@ def _in_rows(stack: Stack) -> bool:
 
 
 def run(
-    stack: Network, rows: Sliced, prepare: Prepare, *, block: int | None = None, precision: Precision = "float32"
+    stack: Network, rows: Sliced, prepare: Prepare, *, block_rows: int | None = None, precision: Precision = "float32"
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Run a stack over rows, block by block.
 
@@ -70,7 +70,7 @@ def run(
         Not prepared yet; or rows beyond memory, which are read slice by slice.
     prepare : callable
         Maps a block of `rows` to network inputs, (M, b, *shape), or (1, b, *shape) if all members take the same.
-    block : int, optional
+    block_rows : int, optional
         Rows in a block; the last block may be shorter. For measures over many rows, where the last bits of a row's
         score may depend on its block. By default they do not.
     precision : {"float32", "float64", "bf16"}, default "float32"
@@ -82,8 +82,8 @@ def run(
         Of some of the rows, in their order.
     """
     n_members = len(stack)
-    for start in range(0, len(rows), block or _ROWS):
-        prepared = prepare(rows[start : start + (block or _ROWS)])
+    for start in range(0, len(rows), block_rows or _ROWS):
+        prepared = prepare(rows[start : start + (block_rows or _ROWS)])
         if not isinstance(prepared, Tensor):
             # A copy, since the rows may be read-only or the caller's own; for one row torch.tensor takes twice as long.
             prepared = torch.from_numpy(np.array(prepared))
@@ -92,7 +92,7 @@ def run(
         # The work after the network costs as much for one small block as for many, so blocks of dense networks are
         # joined.
         begin, most = 0, _VALUES // (n_members * x.shape[2:].numel()) if isinstance(stack, RowWise) else 0
-        for first, n, size in _blocks(stack, x, block):
+        for first, n, size in _blocks(stack, x, block_rows):
             part = x[:, first : first + n]
             if n < size:
                 part = torch.constant_pad_nd(part, (0, 0) * (part.ndim - 2) + (0, size - n))
@@ -110,10 +110,10 @@ def run(
                 begin, outputs = end, []
 
 
-def _blocks(stack: Network, x: Tensor, block: int | None) -> list[tuple[int, int, int]]:
+def _blocks(stack: Network, x: Tensor, block_rows: int | None) -> list[tuple[int, int, int]]:
     """Return ``(first row, rows, size to fill up to)`` of each block of rows, (M or 1, n, *shape)."""
     n_rows = x.shape[1]
-    if block is not None:
+    if block_rows is not None:
         return [(0, n_rows, n_rows)]
     if not isinstance(stack, Stack):
         return stack.blocks(x)

@@ -131,7 +131,7 @@ def test_what_is_missing_or_failed_is_said():
 
 
 def test_the_time_of_a_stack_is_shared_by_its_members():
-    """Of which each row holds the seconds of all."""
+    """Each row of the results holds the seconds of the whole stack."""
     rows = [result("zero", seed) | {"members": 3, "seconds": {"wall": 9000.0}} for seed in range(3)]
     assert collect(TABLE, rows).remarks[0].startswith("Ours, float32: on cpu, abacus, 1 thread, 2.5 hours.")
 

@@ -108,7 +108,7 @@ def test_standard_output_on_a_full_disk_is_one_sentence(fitted: Path, arguments:
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("reader", ["left", "full"])
 def test_what_is_told_on_the_side_never_ends_the_work(tmp_path: Path, reader: str) -> None:
-    """Neither progress nor a warning, of which this table causes one."""
+    """Neither progress nor a warning ends it; this table causes a warning."""
     train = write_csv(tmp_path / "train.csv", {"a": [1.0, 2.5, 4.0], "b": [7, 7, 7]})
     if reader == "left":
         read, write = os.pipe()

@@ -197,7 +197,7 @@ def test_a_list_is_not_replaced_unasked(home, tmp_path):
 
 
 def test_a_torn_last_line_is_named(home, good):
-    """Whoever wrote into the pipe died within a line."""
+    """The program that wrote into the pipe died within a line."""
     content = "\n".join(["a,b,c", *good[:50]]) + "\n1.5,2"
     result = tollad("score", home / "m.tollad", "-", given=content.encode())
     assert result.exit_code == 1

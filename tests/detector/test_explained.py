@@ -46,7 +46,7 @@ class TestExplain:
         assert len(reasons) == 3
 
     def test_a_gap_counts_to_its_column(self, fitted):
-        """With the flag that marks it."""
+        """The flag of a missing value counts to its column, too."""
         row = KINDS["table with gaps"][0][:1].copy()
         row[0] = [0.1, NAN, 0.0, 0.1, 0.1]
         explanation = fitted["table with gaps"].explain(row)
@@ -77,7 +77,7 @@ class TestExplain:
 
 class TestWarnings:
     def test_point_to_the_line_of_the_user(self):
-        """However deep in the package the reason lies."""
+        """A warning names the line of the user, from however deep in the package it comes."""
         rows = table()
         rows[:, 2] = 7.0
         with pytest.warns(UserWarning, match="constant") as caught:
@@ -93,7 +93,7 @@ class TestWarnings:
         ("n_members", "words"), [(1, "the latent collapsed"), (2, "the latents of 2 of 2 members collapsed")]
     )
     def test_collapse(self, n_members, words):
-        """A linear encoder that costs much and an input that costs little: all rows become one."""
+        """A large beta and a linear encoder: the reconstructions of all rows become equal."""
         network = linear_network()
         with pytest.warns(UserWarning, match=f"{words} to a point.*lower beta or raise steps"):
             train("own modules", network=network, beta=1000.0, learning_rate=2e-3, steps=500, n_members=n_members)

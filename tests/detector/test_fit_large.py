@@ -30,7 +30,7 @@ def everything_is_large(monkeypatch):
 
 @contextmanager
 def in_one_block():
-    """Rows pass by all at once: what they give block by block has to be the same."""
+    """Read all rows as one block; the results block by block have to be the same."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stored, "_BLOCK_VALUES", 1 << 20)
         yield

@@ -96,7 +96,7 @@ class TestCalibration:
     @pytest.mark.parametrize("kind", ["table", "mlp", "images", "own modules"])
     @pytest.mark.parametrize("part", [slice(None), slice(1, None, 2), slice(3, 20), slice(None, None, -1)], ids=str)
     def test_training_rows_are_no_calibration_rows(self, fitted, kind, part):
-        """Whatever rows they come with: the last bits of a score may depend on that."""
+        """Also in a batch with other rows, which may change the last bits of a score."""
         detector = copy.deepcopy(fitted[kind])
         with pytest.raises(ValueError, match=r"more than half .* training row; give normal rows .* not trained on"):
             detector.calibrate(KINDS[kind][0][part])
@@ -111,7 +111,7 @@ class TestCalibration:
 
     @pytest.mark.filterwarnings("ignore:contamination")
     def test_tables_of_few_values_can_be_calibrated(self):
-        """Whose new rows coincide with training rows, and these with one another, however fresh they are."""
+        """In such tables new rows equal training rows, and each other, although they are new."""
         rng = np.random.default_rng(0)
         detector = make("mlp").fit(rng.integers(0, 2, size=(200, 3)))
         assert len(detector.calibrate(rng.integers(0, 2, size=(50, 3))).calibration_scores_) == 50

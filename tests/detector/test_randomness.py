@@ -35,7 +35,7 @@ class TestRandomness:
         assert not np.array_equal(train(random_state=1).training_scores_, fitted["table"].training_scores_)
 
     def test_the_seed_decides_the_rows_held_out(self):
-        """The means of the columns are those of the other rows."""
+        """The preprocessing has the means of the rows that were not held out."""
         means = [train(false_alarm_rate=0.2, random_state=seed).features_.mean.tolist() for seed in (0, 0, 1)]
         assert means[0] == means[1] != means[2]
 

@@ -202,7 +202,7 @@ class TestMostAnomalous:
         np.testing.assert_array_equal(highest.rows, [[1.0], [4.0], [2.0]])
 
     def test_of_equal_scores_are_the_first(self) -> None:
-        """Many, for a few are sorted by insertion, which keeps their order by itself."""
+        """Many rows: NumPy sorts a few by insertion, which keeps their order anyway."""
         scores = np.where(np.arange(200) % 3, 1.0, 2.0)
         highest = MostAnomalous(50)
         for _ in highest.watch([scored(scores[:100]), scored(scores[100:], first_row=100)]):

@@ -75,7 +75,7 @@ def test_outputs_and_running_statistics(name, training_mode):
 @pytest.mark.parametrize("subsets", [False, True], ids=["all rows", "row subsets"])
 @pytest.mark.parametrize("name", TRAINED)
 def test_training(name, subsets, corrupt):
-    """With a beta, a seed of the weights, a seed of the batches and, if asked for, rows of each member's own."""
+    """Each member has its own beta, seed of the weights, seed of the batches and, if asked for, rows."""
     rows = torch.from_numpy(small.rows(name, 8))
     parts = [np.array([0, 1, 2, 5, 6]), np.array([7, 3, 2, 4, 1]), np.array([6, 0, 4, 7, 5])]
 

@@ -80,7 +80,7 @@ def test_homogeneous_and_symmetric(name, difference, factor):
 @pytest.mark.parametrize("name", NORMS)
 @given(difference=batches_of_differences, other=st.randoms(use_true_random=False))
 def test_triangle_inequality_of_the_norm(name, difference, other):
-    """Squares apart, which are the norm's squares: ||a + b|| <= ||a|| + ||b||."""
+    """``||a + b|| <= ||a|| + ||b||``; of a squared norm, the root is taken first."""
     a = torch.from_numpy(difference)
     b = a.flatten()[torch.tensor(other.choices(range(a.numel()), k=a.numel()))].view_as(a)
     together, one, two = (value(name, t) ** (1 / terms.degree_of(name)) for t in (a + b, a, b))

@@ -204,7 +204,7 @@ def test_dropped_columns_are_kept_in_mind_and_need_not_be_there():
 @settings(max_examples=25)
 @given(tables())
 def test_typed_rows_are_the_same_rows(original: pa.Table):
-    """From text as well as from a frame; and what was understood is understood again."""
+    """From text and from a frame; to type typed rows again changes nothing."""
     columns = fit_columns(original)
     text = pa.table({name: original[name].cast(pa.string()) for name in reversed(original.column_names)})
     for table_ in (original, text):

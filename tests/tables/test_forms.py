@@ -79,7 +79,7 @@ def test_a_column_of_several_types_is_named(of_frame):
 
 @pytest.mark.parametrize("kind", [pd.SparseDtype(float), pd.SparseDtype(float, 0.0)])
 def test_sparse_frames_of_numbers(kind):
-    """All of whose columns are sparse, whatever is left out of them."""
+    """All columns are sparse, with any value left out."""
     frame = pd.DataFrame(ROWS, columns=["a", "b", "c"])
     dense = fitted(frame)
     np.testing.assert_array_equal(fitted(frame.astype(kind)).anomaly_score(frame), dense.anomaly_score(frame))

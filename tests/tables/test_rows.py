@@ -145,7 +145,7 @@ class TestRows:
 
     @pytest.mark.filterwarnings("ignore:contamination")
     def test_constant_grey_images(self):
-        """Their channel has no name among the lines of the image."""
+        """The warning names the one channel, for which a grey image has no axis."""
         rows = np.ones((10, 8, 9))
         with pytest.warns(UserWarning, match="constant"):
             make("grey images", steps=100).fit(rows)

@@ -84,7 +84,7 @@ class StepDecisionMixin:
         return self.calibrate_part(part, false_alarm_rate=false_alarm_rate, tail=tail)
 
     def calibrate_part(self, part: TrainingSteps, *, false_alarm_rate: float | None = None, tail: bool = False) -> Self:
-        """Do what `calibrate` does, on series that were read from a file."""
+        """Calibrate on `part`, the series of a file; other parameters, errors and warnings as of `calibrate`."""
         fitted = self.model_
         by_group = long_enough(part.stretches(fitted.gaps), fitted.window, part.path)
         stretches = [piece for found in by_group.values() for piece in found]

@@ -178,7 +178,10 @@ class SeriesDetector(StepDecisionMixin, SeriesSaving, OutlierMixin, BaseEstimato
         checkpoint: str | os.PathLike[str] | None = None,
         group: str | None = None,
     ) -> Self:
-        """Fit on series that were read from files; `group` is the column that names the series of a row."""
+        """Fit on series that were read from files, `parts`; otherwise as `fit`.
+
+        `group` is the column that names the series of a row, if there are several.
+        """
         check_parameters(self.get_params(deep=False), SERIES_PARAMETERS)
         settings = StepSettings(**{name: getattr(self, name) for name in StepSettings.__dataclass_fields__})
 

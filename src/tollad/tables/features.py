@@ -127,7 +127,7 @@ class Features:
         return values[:, : len(self.fill)] if len(self.fill) else values
 
     def warn_unflagged(self, X: Rows, names: Sequence[str]) -> None:
-        """Warn of missing values in columns that had none among the training rows."""
+        """Warn of missing values of rows `X` in columns, named `names`, that had none among the training rows."""
         if not len(self.fill):
             return
         missing = np.any([np.isnan(block).any(0) for block in in_blocks(X)], axis=0)

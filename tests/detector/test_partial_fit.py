@@ -45,7 +45,7 @@ class TestPartialFit:
     def test_of_a_trained_detector_is_quiet(self, kind):
         """That it does not get much better is no reason to warn: it was good already."""
         rows = KINDS[kind][0]
-        detector = make(kind, steps=60).fit(rows).set_params(steps=10)
+        detector = make(kind, steps=30).fit(rows).set_params(steps=5)
         for _ in range(3):
             detector.partial_fit(rows)
 

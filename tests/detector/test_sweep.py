@@ -130,7 +130,7 @@ class TestResumed:
 
     def test_a_file_in_place_of_the_folder(self, tmp_path):
         (tmp_path / "c").write_text("mine")
-        with pytest.raises(FileExistsError):
+        with pytest.raises(NotADirectoryError, match="c is no folder; give one for the checkpoints"):
             sweep(table(), checkpoint=tmp_path / "c", **FOUR_STACKS)
 
 

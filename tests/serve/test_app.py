@@ -300,6 +300,7 @@ class TestCommand:
         for name in ("token", "missing"):
             said = refused("serve", folder / "numbers.tollad", "--token-file", tmp_path / name)
             assert f"cannot read the token file {tmp_path / name}: " in said
+        assert f"cannot read {tmp_path / 'm'}: there is no such file" in refused("serve", tmp_path / "m")
         assert "another model called" in refused("serve", folder / "numbers.tollad", folder / "numbers.tollad")
 
     def test_a_detector_of_rows_that_are_images_is_refused(self, tmp_path):

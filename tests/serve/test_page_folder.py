@@ -118,19 +118,23 @@ def test_a_table_of_numbers(kind, tmp_path, new_page):
 
 
 @needs_web
-def test_a_series_shows_the_steps_above_the_threshold(tmp_path, new_page):
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_series_shows_its_events(causal, tmp_path, new_page):
     values = np.sin(np.arange(300) / 4) + 0.1 * np.random.default_rng(0).normal(size=300)
     frame = pd.DataFrame({"a": values})
-    detector = SeriesDetector(window=10, stride=3, steps=8, hidden=(8,), random_state=0).fit(frame)
+    detector = SeriesDetector(window=10, stride=3, causal=causal, steps=8, hidden=(8,), random_state=0).fit(frame)
     frame["a"] = np.where(np.arange(300) // 10 == 15, 8.0, values)
     frame.to_csv(tmp_path / "s.csv", index=False)
     with shown(detector, tmp_path) as address:
         page = new_page(address)
         scored(page, tmp_path / "s.csv")
-        scores = detector.anomaly_score(frame)
+        scores, alarms = detector.anomaly_score(frame), detector.predict(frame) == -1
         np.testing.assert_allclose(found_by(page)["anomaly_score"], scores, rtol=1e-6)
-        above = np.flatnonzero(np.diff(np.append(0, scores > detector.decision_.threshold)) == 1)
-        assert page.locator("#events li").count() == len(above) >= 1
+        assert 0 < alarms.sum() < (scores > detector.decision_.threshold).sum()  # they are trimmed
+        events = page.evaluate("data.events")
+        steps = [step for event in events for step in range(event["begin"], event["end"] + 1)]
+        assert steps == np.flatnonzero(alarms).tolist()
+        assert page.locator("#events li").count() == len(events) >= 1
 
 
 @needs_web

@@ -86,6 +86,8 @@ def sweep(
     ValueError, TypeError
         As in a fit; for fewer rows than 20, rows beyond memory, `early_stopping`, modules of your own, and a file
         of the folder that is damaged or was altered.
+    OSError
+        If the folder or a file in it cannot be written or read.
 
     Examples
     --------
@@ -104,6 +106,11 @@ def sweep(
             "early_stopping is for single fits, which hold out rows by their seeds; leave it out of a sweep"
         )
     grid = list(product(betas, latent_dims, map(int, seeds)))
+    if checkpoint is not None:
+        try:
+            os.makedirs(checkpoint, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise NotADirectoryError(f"{os.fspath(checkpoint)} is no folder; give one for the checkpoints") from None
     begun = TollDetector(**parameters)
     for beta, latent_dim, seed in grid:
         check_parameters(begun.get_params() | {"beta": beta, "latent_dim": latent_dim, "random_state": seed})
@@ -125,8 +132,6 @@ def sweep(
     seconds = _JointTraining(*calls[0], rows).seconds_of_a_step() * detectors[0].settings_.steps * len(groups)
     say(f"{len(grid)} fits of {len(stacks[0])} members, {detectors[0].settings_.steps} steps each, as "
         f"{len(groups)} stack{'s' * (len(groups) > 1)}: {duration(seconds)}")  # fmt: skip
-    if checkpoint is not None:
-        os.makedirs(checkpoint, exist_ok=True)
     trained: dict[int, History] = {}
     for number, (histories, own) in each(partial(_trained, rows, checkpoint), calls):
         trained |= dict(zip(groups[number], histories, strict=True))

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 Floats: TypeAlias = NDArray[np.float64]
 
 # An alarm is trimmed to the steps whose score has risen by this share of the way from the threshold to the peak.
-_KEPT = 0.9
+KEPT = 0.9
 # In a causal series, by this share of the way to the highest score so far.
-_KEPT_SO_FAR = 0.95
+KEPT_SO_FAR = 0.95
 # A stretch above the threshold of this length is judged before it ends, to bound memory.
 _LONGEST = 10_000
 
@@ -170,7 +170,7 @@ class Judge:
             peaks = np.maximum.accumulate(within)
             if begin == 0:
                 peaks = np.maximum(peaks, before)
-            alarms[begin:end] = within >= its + _KEPT_SO_FAR * (peaks - its)
+            alarms[begin:end] = within >= its + KEPT_SO_FAR * (peaks - its)
             if end == len(scores):
                 self.peak = float(peaks[-1])
         return alarms
@@ -191,7 +191,7 @@ def trimmed(scores: Floats, thresholds: Floats) -> NDArray[np.bool_]:
     alarms = np.zeros(len(scores), np.bool_)
     for begin, end in runs(scores > thresholds):
         peak = begin + int(scores[begin:end].argmax())
-        kept = begin + np.flatnonzero(scores[begin:end] >= thresholds[peak] + _KEPT * (scores[peak] - thresholds[peak]))
+        kept = begin + np.flatnonzero(scores[begin:end] >= thresholds[peak] + KEPT * (scores[peak] - thresholds[peak]))
         alarms[kept[0] : kept[-1] + 1] = True
     return alarms
 

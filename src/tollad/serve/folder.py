@@ -14,6 +14,7 @@ from typing import Any
 
 from tollad.io.pictures import Shaping
 from tollad.io.source import Source
+from tollad.series.events import KEPT, KEPT_SO_FAR
 from tollad.serve.page import folder_page
 from tollad.serve.runtime import TIE, Runtime
 from tollad.tables.schema import MISSING, Column
@@ -135,7 +136,8 @@ def described(runtime: Runtime, name: str) -> dict[str, Any]:
         "dialect": {key: value for key, value in dialect.items() if key != "encoding"},
         "encoding": _encoding(dialect.get("encoding")),
         "missing": list(MISSING),
-        **{key: known[key] for key in ("window", "time") if key in known},
+        **{key: known[key] for key in ("window", "time", "trims", "causal") if key in known},
+        "kept": KEPT_SO_FAR if known.get("causal") else KEPT,
     }
 
 

@@ -49,7 +49,7 @@ const SCORE = {
     if (n < KNOWN.window) throw new Error(`${file.name}: has ${n} time steps, fewer than a window of ${KNOWN.window}; give a longer series`);
     const said = await answersOf(n, () => matrixOf(vectors, 0, n), n), place = table.head?.indexOf(KNOWN.time) ?? -1;
     const time = place < 0 ? null : table.records.map(({ cells }) => cells[place]);
-    return { ...said, table, time, events: runsOf(said.label, said.anomaly_score) };
+    return { ...said, table, time, events: runsOf(alarmsOf(said.label.map(label => label < 0), said.anomaly_score), said.anomaly_score) };
   },
   images: async file => {
     const [channels, height, width] = KNOWN.input_shape, pixels = await pixelsOf(file, KNOWN);
@@ -59,12 +59,30 @@ const SCORE = {
   },
 };
 
-// Successive steps above the threshold.
-function runsOf(labels, scores) {
+// The steps that raise an alarm: of each stretch above the threshold those near its peak, as `tollad.series.events` trims.
+function alarmsOf(above, scores) {
+  if (!KNOWN.trims) return above;
+  const alarms = above.map(() => false);
+  const isNear = (step, peak) => scores[step] >= KNOWN.threshold + KNOWN.kept * (peak - KNOWN.threshold);
+  for (const { begin, end, score } of runsOf(above, scores)) {
+    let peak = -Infinity, first = begin, last = end;
+    if (KNOWN.causal) {
+      for (let step = begin; step <= end; step++) alarms[step] = isNear(step, peak = Math.max(peak, scores[step]));
+      continue;
+    }
+    while (!isNear(first, score)) first++;
+    while (!isNear(last, score)) last--;
+    alarms.fill(true, first, last + 1);
+  }
+  return alarms;
+}
+
+// Successive steps that raise an alarm.
+function runsOf(alarms, scores) {
   const events = [];
-  labels.forEach((label, step) => {
-    if (label > 0) return;
-    if (!step || labels[step - 1] > 0) events.push({ begin: step, end: step, score: scores[step], reasons: [] });
+  alarms.forEach((alarm, step) => {
+    if (!alarm) return;
+    if (!step || !alarms[step - 1]) events.push({ begin: step, end: step, score: scores[step], reasons: [] });
     const event = events.at(-1);
     event.end = step;
     event.score = Math.max(event.score, scores[step]);

@@ -37,7 +37,7 @@ function describe() {
   at("wanted").textContent = { table: "Choose a CSV file", series: "Choose a CSV file of a series", images: "Choose images" }[kind];
   at("them").textContent = kind === "images" ? "them" : "it";
   at("columns").textContent = kind === "images" ? `The model ${name} takes images.`
-    : `The model ${name} takes ${columns.length} columns: ${named}`;
+    : `The model ${name} takes ${columns.length} column${columns.length === 1 ? "" : "s"}: ${named}`;
 }
 
 async function take(files) {

@@ -177,6 +177,13 @@ class TestRefused:
         assert response.status_code == 422
         assert words in response.json()["error"]
 
+    @pytest.mark.parametrize("row", [{"x1": 1, "x2": 2, "x3": 3, "x4": 4, "z": 5}, {"x1": 1}])
+    def test_numbers_of_other_columns(self, row, folder):
+        response = client_of(folder / "named.tollad").post("/score", json={"rows": [row]})
+        assert response.status_code == 422
+        assert response.json()["error"].startswith("the columns must be ")
+        assert "\n" not in response.json()["error"]
+
     def test_a_file_names_the_line_and_no_folder(self, of_people):
         body = b"age,city,seen,member\n31,Bonn,2024-01-01,true\nold,Bonn,2024-01-01,true\n"
         response = of_people.post("/score", content=body, headers={"content-type": "text/csv"})

@@ -136,11 +136,10 @@ class Reader:
         """Return numbers with the columns of the fit in order: a table or, if the fit had no names, an array."""
         if self._has_kinds:
             return table
-        as_expected = sorted(table.column_names) == sorted(self.names)
-        if self._has_names:
-            return table.select(self.names) if as_expected else table
-        if not as_expected:
+        if sorted(table.column_names) != sorted(self.names):
             raise ValueError(f"the columns must be {', '.join(self.names)}")
+        if self._has_names:
+            return table.select(self.names)
         columns = [_numbers(name, table[name].to_pylist()) for name in self.names]
         if any(pa.types.is_boolean(kind) for kind in table.schema.types):
             self._refuse_truths(np.array([table[name].to_pylist() for name in self.names], dtype=object).T)

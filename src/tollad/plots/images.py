@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # With more channels their names would be too small to read.
 _MOST_NAMED = 12
+# The most that a panel is higher than wide, or wider than high.
+_MOST_OBLONG = 3.0
 
 
 def part_map(
@@ -137,7 +139,9 @@ def part_maps(
     # Pixels from 0 to 1 keep that scale; others are scaled by their range.
     low, high = min(0.0, float(seen.min())), max(1.0, float(seen.max()))
     panel = min(1.5, 9.0 / n)
-    figure = new_figure(n * panel + 1.7, 3 * panel * height / width + 0.8)
+    # Images may be a thousand times as high as wide, and a picture of that shape cannot be drawn.
+    shape = min(max(height / width, 1 / _MOST_OBLONG), _MOST_OBLONG)
+    figure = new_figure(n * panel + 1.7, 3 * panel * shape + 0.8)
     grid = figure.subplots(3, n, squeeze=False)
     for column, name in enumerate(names):
         grid[0, column].set_title(f"{short_name(name)}\nscore {explanation.scores[column]:.3g}", fontsize="small")

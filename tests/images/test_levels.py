@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,29 @@ def test_an_average_place_of_new_good_images_has_one():
     assert unit > 1
 
 
+def test_no_position_is_anomalous_more_often_than_others():
+    """At the left all images share three features, so that distances from few good images are smaller there."""
+
+    def drawn(n: int) -> np.ndarray:
+        maps = RNG.normal(size=(n, 16, 16, 12))
+        maps[:, :, :8, 3:] = maps[:, :, :8, :1]
+        return maps
+
+    level, _, _ = fit_places({"a": drawn(40)})
+    new = level({"a": drawn(200)}).mean(0)
+    bare = replace(level, units=np.ones((16, 16), np.float32))({"a": drawn(200)}).mean(0)
+    assert abs(bare[:, :6].mean() / bare[:, 10:].mean() - 1) > 0.1
+    assert new[:, :6].mean() / new[:, 10:].mean() == pytest.approx(1, abs=0.03)
+
+
+def test_older_files_have_one_unit_for_all_positions():
+    level = Places.fit({"a": good(30)})
+    arrays = {name: array for name, array in level.arrays().items() if name != "units"}
+    again = Places.from_arrays(level.levels, 2.0, arrays)
+    maps = good(3)
+    np.testing.assert_allclose(again({"a": maps}), level({"a": maps}) / 2, rtol=1e-6)
+
+
 def test_maps_lie_over_each_other_on_the_finest_grid():
     level = Places.fit({"coarse": good(30, 3, 3, 2), "fine": good(30)})
     assert level.mean.shape == (6, 5, 5)
@@ -51,7 +76,7 @@ def test_what_is_kept_is_bounded():
     level = Places.fit({"a": good(6, 70, 30, 300)})
     assert level.mean.shape == (70, 30, 256)
     assert len(level.factors) <= 256
-    again = Places.from_arrays(level.levels, level.unit, level.arrays())
+    again = Places.from_arrays(level.levels, 1.0, level.arrays())
     maps = good(2, 70, 30, 300)
     np.testing.assert_array_equal(again({"a": maps}), level({"a": maps}))
     np.testing.assert_array_equal(level({"a": maps})[1], level({"a": maps[1:]})[0])

@@ -1,7 +1,8 @@
 """Levels: scores of the whole image (for other kinds of objects) and of positions in it (for defects), and their join.
 
 No labels are used. The scores of a level are divided by their median over good images that it was not fitted on, in
-five folds. The score of an image is the geometric mean over levels.
+five folds. So are distances of positions, by their mean at each position. The score of an image is the geometric mean
+over levels.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import lapack
+from scipy.ndimage import gaussian_filter
 from sklearn.covariance import ledoit_wolf_shrinkage
 from torch.nn import functional
 
@@ -27,6 +29,8 @@ _HIGHEST = 0.02
 _TINY = 1e-12
 # The most features of a position, and the most rows for the covariance of all positions.
 _MOST_CHANNELS, _MOST_ROWS = 256, 20_000
+# Standard deviation, as a share of the grid, of the Gaussian that smooths the mean distance by position.
+_SMOOTHED = 1 / 16
 # The least variance of a feature in a neighbourhood, as a share of that over all positions.
 _LEAST_SHARE = 1e-3
 
@@ -107,19 +111,20 @@ class Places:
         Mean of good images, by position.
     factors : ndarray of float32, (g, c, c)
         Cholesky factors of the inverse covariances divided by c, neighbourhoods in row-major order.
-    unit : float
-        Mean distance of positions of good images that it was not fitted on.
+    units : ndarray of float32, (h, w)
+        Mean distance of good images that it was not fitted on, by position, smoothed. Without it some positions would
+        be brighter in every map, such as those near an edge.
     """
 
     levels: tuple[str, ...]
     channels: NDArray[np.int64]
     mean: NDArray[np.float32]
     factors: NDArray[np.float32]
-    unit: float
+    units: NDArray[np.float32]
 
     @classmethod
     def fit(cls, places: Mapping[str, NDArray[Any]]) -> Self:
-        """Fit to good images, (n, h, w, c) by level, with a unit of 1."""
+        """Fit to good images, (n, h, w, c) by level, with units of 1."""
         width = sum(maps.shape[3] for maps in places.values())
         channels = np.arange(width)
         if width > _MOST_CHANNELS:
@@ -138,10 +143,10 @@ class Places:
                 near = np.s_[top : top + side, left : left + side]
                 offsets = (maps[(slice(None), *near)] - mean[near]).reshape(-1, width).astype(np.float64)
                 factors.append(_factor(offsets @ whitening, whitening))
-        return cls(tuple(places), channels, mean, np.stack(factors), 1.0)
+        return cls(tuple(places), channels, mean, np.stack(factors), np.ones((height, across), np.float32))
 
     def __call__(self, places: Mapping[str, NDArray[Any]]) -> Floats:
-        """Return distances divided by `unit`: (n, h, w, c) by level -> (n, h, w)."""
+        """Return distances divided by `units`: (n, h, w, c) by level -> (n, h, w)."""
         height, across, width = self.mean.shape
         side = _side(height, across)
         grid = -(-height // side), -(-across // side)
@@ -156,21 +161,23 @@ class Places:
             squares = np.square(near.reshape(-1, _BLOCK * side**2, width) @ self.factors).sum(2, dtype=np.float64)
             whole = squares.reshape(*grid, _BLOCK, side, side).transpose(2, 0, 3, 1, 4).reshape(padded.shape[:3])
             distances[start : start + len(maps)] = np.sqrt(whole[: len(maps), :height, :across])
-        return distances / self.unit
+        return distances / self.units
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays for the model file; of the factors only the lower triangles."""
         rows, columns = np.tril_indices(self.factors.shape[1])
-        return {"channels": self.channels, "mean": self.mean, "factors": self.factors[:, rows, columns]}
+        packed = self.factors[:, rows, columns]
+        return {"channels": self.channels, "mean": self.mean, "factors": packed, "units": self.units}
 
     @classmethod
     def from_arrays(cls, levels: tuple[str, ...], unit: float, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Return the level of the arrays of a model file."""
+        """Return the level of the arrays of a model file; older files have one unit for all positions."""
         mean, packed = arrays["mean"], arrays["factors"]
         width = mean.shape[2]
         factors = np.zeros((len(packed), width, width), np.float32)
         factors[:, *np.tril_indices(width)] = packed
-        return cls(levels, arrays["channels"], mean, factors, unit)
+        units = arrays["units"] if "units" in arrays else np.full(mean.shape[:2], unit)
+        return cls(levels, arrays["channels"], mean, factors, units)
 
 
 def fit_places(places: Mapping[str, NDArray[Any]]) -> tuple[Places, float, Floats]:
@@ -188,17 +195,17 @@ def fit_places(places: Mapping[str, NDArray[Any]]) -> tuple[Places, float, Float
     scores : ndarray of float64, (n,)
         The score of each image by a level that was not fitted on it, divided by `unit`.
     """
+    fitted = Places.fit(places)
     n = len(next(iter(places.values())))
-    scores, total = np.empty(n), 0.0
+    maps = np.empty((n, *fitted.units.shape))
     for held in folds(n):
-        maps = Places.fit({name: one[~held] for name, one in places.items()})(
-            {name: one[held] for name, one in places.items()}
-        )
-        scores[held] = highest(maps)
-        total += float(maps.mean((1, 2)).sum())
-    good = max(_TINY, total / n)
-    unit = max(_TINY, float(np.median(scores)) / good)
-    return replace(Places.fit(places), unit=good), unit, scores / good / unit
+        fold = Places.fit({name: one[~held] for name, one in places.items()})
+        maps[held] = fold({name: one[held] for name, one in places.items()})
+    smoothed = gaussian_filter(maps.mean(0), _SMOOTHED * max(fitted.units.shape), mode="nearest")
+    units = np.maximum(_TINY, smoothed).astype(np.float32)
+    scores = highest(maps / units)
+    unit = max(_TINY, float(np.median(scores)))
+    return replace(fitted, units=units), unit, scores / unit
 
 
 def _factor(whitened: Floats, whitening: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

@@ -43,7 +43,7 @@ def save_state(
     described = {
         **metadata,
         "wholes": [[level.name, level.kind, level.unit] for level in wholes],
-        "places": None if places is None else [list(places.levels), places.unit],
+        "places": None if places is None else [list(places.levels), 1.0],
         "map_unit": scorer.map_unit,
         "offset": decision.offset,
         "rule": list(decision.rule),

@@ -161,3 +161,16 @@ def test_columns_named_by_numbers_keep_their_names(tmp_path: Path) -> None:
 
 def test_values_in_reasons_cannot_steer_a_terminal():
     assert compared("\x1b[2Jnone", "a\nb") == "\\x1b[2Jnone, expected a\\nb"
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected", "words"),
+    [
+        (47_104.2, 45_780.0, "47100, expected about 45780"),
+        (-1_234_567.0, 2e20, "-1235000, expected about 2e+20"),
+        (49_309_012_345.0, 49_306_612_345.0, "49309000000, expected about 49306600000"),
+        (1e-7, 0.5, "1e-07, expected about 0.5"),
+    ],
+)
+def test_large_numbers_are_written_as_people_write_them(seen, expected, words):
+    assert compared(seen, expected) == words

@@ -16,17 +16,26 @@ from tollad.tables.schema import CYCLES, MAX_LEVELS, Column, Encoding, encoding
 from tollad.warn import printable
 
 _MOST_LETTERS = 40
+_PLAIN_BELOW = 1e15
 # Day 0, 1970-01-01, was a Thursday.
 _WEEKDAYS = ("Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday")
 
 
 def worded(value: Any, digits: int = 4) -> str:
-    """Return a value as text: numbers rounded to significant digits, long texts shortened."""
+    """Return a value as text: numbers rounded to significant digits, long texts shortened.
+
+    Examples
+    --------
+    >>> worded(47_104.2), worded(0.000123456), worded(1.5e20), worded(None)
+    ('47100', '0.0001235', '1.5e+20', 'missing')
+    """
     is_number = isinstance(value, Real) and not isinstance(value, bool)  # NumPy's among them
     if value is None or (is_number and np.isnan(value)):
         return "missing"
     if is_number:
-        return f"{float(value):.{digits}g}"
+        short = f"{float(value):.{digits}g}"
+        # People read 47100 more easily than 4.71e+04.
+        return f"{float(short):.{max(digits, 15)}g}" if "e+" in short and abs(value) < _PLAIN_BELOW else short
     text = printable(str(value).removesuffix(" 00:00:00"))  # a date without a time of day
     return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 3] + "..."
 

@@ -153,7 +153,7 @@ class TestBadInput:
         [
             (images[:4], "needs 5 good images or more; there are 4"),
             (images[:, :12], "12x28 pixels, and gradients needs 16 or more"),
-            (np.where(images == images.max(), np.nan, images), "holds NaN"),
+            (np.where(images == images.max(), np.nan, images), "holds NaN; replace it, or leave"),
             (images * 255, "floats go from 0 to 1; divide"),
             (images - 0.5, "floats go from 0 to 1; divide"),
             ([images[0], images[1][:20]], "differ in size"),

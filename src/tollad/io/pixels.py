@@ -35,6 +35,10 @@ def floats_of(images: ArrayLike) -> NDArray[np.float32]:
     for number, image in enumerate(array):
         least, most = image.min(), image.max()
         if not (least >= 0 and most <= 1):  # NaN compares as neither
-            what = "holds NaN" if np.isnan(image).any() else f"has values from {least:g} to {most:g}"
-            raise ValueError(f"image {number + 1} {what}, and floats go from 0 to 1; divide by the largest value")
+            if np.isnan(image).any():
+                raise ValueError(f"image {number + 1} holds NaN; replace it, or leave this image out")
+            raise ValueError(
+                f"image {number + 1} has values from {least:g} to {most:g}, and floats go from 0 to 1; divide by the "
+                "largest value"
+            )
     return array

@@ -89,7 +89,7 @@ class Comparator(ABC):
             If memory is too small for the scaled rows, or for the weights with their gradients and moments.
         """
         rows = _numbers(X, "fit")
-        if rows.dtype.kind == "f" and max(rows.max(), -rows.min()) > _LARGEST:
+        if rows.dtype.kind == "f" and max(float(rows.max()), -float(rows.min())) > _LARGEST:
             raise ValueError(f"the rows to fit hold values beyond {_LARGEST:g}, whose squares overflow; scale them")
         need_memory(_BYTES_OF_A_VALUE * rows.size, f"to fit {self.title}, these rows need", "give fewer of them")
         self._shape = rows.shape[1:]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import tollad.cli.main as commands
 from tollad import TollDetector
-from tollad.cli.main import main
+from tollad.cli.terminal import ended_by_signals
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")]
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
@@ -23,19 +26,34 @@ QUICK = ("--hidden", "16", "--latent-dim", "2")
 
 
 def run(*arguments: object, kill: int | None = None, after: float = 0.0) -> tuple[int, str]:
-    """Run a command in a fork, which has all imports; return its exit status and what it said."""
+    """Run a command in a fork, which has all imports; return its exit status and what it said.
+
+    The signal `kill` is sent so many seconds after the command has begun to handle signals.
+    """
+    ready, begun = os.pipe()
     child = os.fork()
     if child == 0:
+
+        @contextlib.contextmanager
+        def announced(came: list[int]) -> Iterator[None]:
+            with ended_by_signals(came):
+                os.write(begun, b".")
+                yield
+
+        commands.ended_by_signals = announced
         code = 99
         try:
             with open("said", "w") as said, open(os.devnull, "w") as nothing:
                 sys.stdout, sys.stderr = nothing, said
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-                main([*map(str, arguments)], prog_name="tollad")
+                commands.main([*map(str, arguments)], prog_name="tollad")
         except SystemExit as end:
             code = int(end.code or 0)
         finally:
             os._exit(code)
+    os.close(begun)
+    os.read(ready, 1)
+    os.close(ready)
     if kill is not None:
         time.sleep(after)
         os.kill(child, kill)  # a child that has ended stays until it is waited for
@@ -82,7 +100,7 @@ def test_a_kill_leaves_whole_files_only(folder: Path, name: str) -> None:
         for path in (output, "state"):
             Path(path).unlink(missing_ok=True)
         kill = getattr(signal, SIGNALS[number % 4])
-        code, said = run(*command, kill=kill, after=0.05 + moments.random() * takes)
+        code, said = run(*command, kill=kill, after=moments.random() * takes)
         assert content() in (None, whole)
         if code == 0 or kill == signal.SIGKILL:
             assert code in (0, -signal.SIGKILL)

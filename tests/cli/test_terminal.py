@@ -14,6 +14,7 @@ import pytest
 from commands import COMMAND, done, refused, tollad
 from pyarrow import parquet
 
+from tollad.cli.terminal import ended_by_signals
 from tollad.warn import printable
 
 OWNED = "x\x1b]0;owned\x07"
@@ -100,3 +101,19 @@ def test_signals_end_a_command_and_leave_nothing_behind(tmp_path, number):
     assert running.returncode == 128 + number
     assert b"Interrupted" in said
     assert {*os.listdir(tmp_path)} <= {"rows.npy", "c"}
+
+
+def test_an_interrupt_within_a_class_statement_is_an_interrupt():
+    class Interrupted:
+        def __set_name__(self, owner, name):
+            signal.raise_signal(signal.SIGTERM)
+
+    came = []
+    with pytest.raises(KeyboardInterrupt), ended_by_signals(came):
+        type("Class", (), {"member": Interrupted()})
+    assert came == [signal.SIGTERM]
+
+
+def test_other_errors_within_a_command_stay():
+    with pytest.raises(RuntimeError, match="defect"), ended_by_signals([]):
+        raise RuntimeError("defect")

@@ -39,7 +39,11 @@ def drop_lost_output() -> None:
 
 @contextlib.contextmanager
 def ended_by_signals(came: list[int]) -> Iterator[None]:
-    """Within the block SIGTERM and SIGHUP act like Ctrl-C, so that files are cleaned up. Their numbers go to `came`."""
+    """Within the block SIGTERM and SIGHUP act like Ctrl-C, so that files are cleaned up. Their numbers go to `came`.
+
+    An interrupt is a `KeyboardInterrupt` wherever it comes: before Python 3.12 one in the middle of a class statement,
+    as in an import, becomes the cause of a RuntimeError.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
@@ -57,6 +61,10 @@ def ended_by_signals(came: list[int]) -> Iterator[None]:
     }
     try:
         yield
+    except RuntimeError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise error.__cause__ from None
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

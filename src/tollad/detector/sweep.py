@@ -169,7 +169,7 @@ def _checkpoint(
         own = fitting.identity(detector.get_params(), detector._seed, names_of(detector), rows, stack)
         decisive.update(own.encode())
     identity = decisive.hexdigest()
-    # A digest of the identity, which the folder must not give away.
+    # The identity is the key of the file's seal (see `Checkpoint`), so the file's name has only its digest.
     name = hashlib.sha256(identity.encode()).hexdigest()[:16]
     return Checkpoint(os.path.join(folder, f"{name}.checkpoint"), identity)
 

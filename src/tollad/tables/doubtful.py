@@ -55,7 +55,7 @@ def warn_of_numbers(rows: pa.Table | NDArray[Any], names: Sequence[str]) -> None
             warn_of_excel_days(name, stand_ins.low)
         elif looks_like_key(values):
             warn_of_key(name, values, remedy + keep)
-        if values.dtype.kind in "iu" and (np.abs(values.astype(np.float64)) > 2.0**53).any():
+        if values.dtype.kind in "iu" and (np.abs(floats) > 2.0**53).any():
             warn_of_rounding(name, remedy)
         warn_of_stand_in(name, stand_ins, is_named=bool(keep))
     warn_of_totals(totals)

@@ -136,7 +136,7 @@ class Survey:
         return self._asked is None and self._any and self._kind() == "number" and self._total.is_last()
 
     def add(self, values: pa.ChunkedArray, where: Where) -> NDArray[np.bool_]:
-        """Take the next values, and return which of them are missing.
+        """Take the next values, and return which of them are missing, (n,): all in a column that is left out.
 
         `where` maps the number of a value, from 0, to the words for its place.
         """
@@ -177,12 +177,12 @@ class Survey:
                     self._stand_in_days.add(np.floor(days))
                     if self._days is not None:
                         self._days.append(days)
-                if kind == "number" and self._numbers is not None:
-                    self._keep_numbers(read.to_numpy())
                 if kind == "number":
+                    numbers = read.to_numpy()
+                    if self._numbers is not None:
+                        self._keep_numbers(numbers)
                     self._rounded = self._rounded or are_rounded(values, read)
                     self._padded = self._padded or _first_padded(values)
-                    numbers = read.to_numpy()
                     self._look_for_truths(values, numbers, where)
                     self._stand_ins.add(numbers[~np.isnan(numbers)])
                     self._total.add(numbers)

@@ -54,6 +54,7 @@ def sweep_criteria(found: Sequence[Candidate], path: str | os.PathLike[str], *, 
             axes.plot(places, [one.criteria[name] for one in own], "o", color=colour, markersize=4, alpha=0.6)
         axes.set_xticks(range(len(betas)), [f"{beta:g}" for beta in betas])
         axes.set_xlabel("beta")
+        axes.spines[["top", "right"]].set_visible(False)
         axes.set_title(name.replace("_", " "), fontsize="medium")
     if len(latents) > 1:
         axes.legend(fontsize="small")

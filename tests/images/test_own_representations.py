@@ -82,7 +82,7 @@ class TestOnnxFile:
         moved = network.rename(tmp_path / "elsewhere.onnx")
         again = ImageDetector.load(path, representation=str(moved))
         np.testing.assert_array_equal(again.anomaly_score(new), detector.anomaly_score(new))
-        with pytest.raises(FileNotFoundError, match=r"eyes\.onnx"):
+        with pytest.raises(FileNotFoundError, match=r"eyes\.onnx, which is not there; put it back, or load the model"):
             ImageDetector.load(path)
         write_network(network, seed=1)
         with pytest.raises(ValueError, match=r"other weights of .*eyes\.onnx"):
@@ -108,6 +108,12 @@ class TestOnnxFile:
         path.write_bytes(b"no model")
         with pytest.raises(ValueError, match=r"none\.onnx: is no ONNX model that onnxruntime can run"):
             ImageDetector(str(path)).fit(images(9))
+
+    def test_file_that_is_not_there(self, tmp_path):
+        with pytest.raises(
+            FileNotFoundError, match=r"none\.onnx: there is no such file; give the path of your network"
+        ):
+            ImageDetector(str(tmp_path / "none.onnx")).fit(images(9))
 
     def test_network_of_two_inputs(self, tmp_path):
         network = write_network(tmp_path / "two.onnx", inputs=2)

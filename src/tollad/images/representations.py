@@ -222,7 +222,12 @@ def of(what: str | nn.Module | Representation) -> Representation:
     if isinstance(what, nn.Module):
         return _of_outputs("module", _run_module(what), lambda: _digest_of(what))
     if is_onnx(what):
-        content = Path(what).read_bytes()
+        try:
+            content = Path(what).read_bytes()
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{what}: there is no such file; give the path of your network, an ONNX file"
+            ) from error
         digest = hashlib.sha256(content).hexdigest()
         return _of_outputs(what, run_onnx(what, content), lambda: digest)
     if what not in __all__:

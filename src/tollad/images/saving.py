@@ -120,7 +120,15 @@ class ImageSaving(BaseEstimator):
             )
         if representation is not None and known:
             raise ValueError(f"{name}: has no representation of its own, but {parameters['representation']}")
-        looks = representations.of(parameters["representation"] if representation is None else representation)
+        try:
+            looks = representations.of(parameters["representation"] if representation is None else representation)
+        except FileNotFoundError as error:
+            if representation is not None:
+                raise
+            raise FileNotFoundError(
+                f"{name}: sees images by the network {parameters['representation']}, which is not there; put it back, "
+                "or load the model from Python with representation= and its new path"
+            ) from error
         if looks.weights is not None and looks.weights() != metadata["weights"]:
             raise ValueError(
                 f"{name}: was fitted with other weights of {looks.name} than those that are here (SHA-256 "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 os.environ["SCIPY_ARRAY_API"] = "1"  # scipy reads it once, when it is imported; scikit-learn's own checks need it
+# Small products do not pay for a second thread, and one thread gives the same bits everywhere.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import inspect
 import random
@@ -12,15 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
-import numpy as np
 import pytest
-import torch
 
-from tollad.datasets.catalogue import CATALOGUE, find
-from tollad.datasets.files import data_dir
-
-# Small products do not pay for a second thread, and one thread gives the same bits everywhere.
-torch.set_num_threads(1)
+# What takes long to import is imported where it is needed: the process that divides the tests needs none of it.
 
 hypothesis.settings.register_profile(
     "tollad",
@@ -64,6 +60,9 @@ def global_random_states_stay() -> Iterator[None]:
 
 
 def _global_random_states() -> tuple[object, ...]:
+    import numpy as np
+    import torch
+
     numpy_state = tuple(part.tolist() if isinstance(part, np.ndarray) else part for part in np.random.get_state())
     return torch.get_rng_state().tolist(), numpy_state, random.getstate()
 
@@ -78,6 +77,8 @@ def home(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def real():
     """Skip, naming the set, where a real one is absent."""
+    from tollad.datasets.catalogue import CATALOGUE, find
+    from tollad.datasets.files import data_dir
 
     def need(name: str) -> str:
         if "TOLLAD_DATA" not in os.environ or not all(find(name, file) for file in CATALOGUE[name].files):

@@ -29,6 +29,7 @@ from tollad.datasets.files import Content
 from tollad.images import representations
 from tollad.method import networks, terms
 
+SHORT = ("--steps", 5, "--hidden", "8", "--quiet")
 ROWS = np.random.default_rng(0).normal(size=(60, 4))
 
 
@@ -102,19 +103,21 @@ class TestTerm:
         term = module_of(self.PENALTY.format(law=law, formula=formula)).latent_added
         add(monkeypatch, terms, "latent_added", term)
         assert terms.degree_of("latent_added") == degree
-        detector = TollDetector(norm="added", steps=20, network="mlp", random_state=0).fit(ROWS)
+        detector = TollDetector(norm="added", steps=5, network="mlp", hidden=(8,), random_state=0).fit(ROWS)
         z, x = (torch.from_numpy(array) for array in (detector.transform(ROWS), detector.reconstruct(ROWS)))
         by_hand = np.linalg.norm((x.numpy() - ROWS) / ROWS.std(0), axis=1) + term(z).numpy()
         np.testing.assert_allclose(detector.anomaly_score(ROWS), by_hand, rtol=1e-9)
         np.savetxt(tmp_path / "rows.csv", ROWS, delimiter=",", header="a,b,c,d", comments="")
-        done("fit", tmp_path / "rows.csv", "-o", tmp_path / "m", "--norm", "added", "--steps", 5, "--quiet")
+        done("fit", tmp_path / "rows.csv", "-o", tmp_path / "m", "--norm", "added", *SHORT)
         assert TollDetector.load(tmp_path / "m").settings_.norm == "added"
         assert "**Toll**" in run_table(table_text("F1 = {}", METHOD, **RUN | {"norm": "added"}))
 
     @pytest.mark.parametrize("norm", terms.latent_penalties())
     @pytest.mark.parametrize("error", terms.reconstruction_errors())
     def test_every_term_is_reached_from_the_detector(self, norm, error):
-        detector = TollDetector(norm=norm, error=error, beta=1e-3, steps=40, network="mlp", random_state=0).fit(ROWS)
+        detector = TollDetector(
+            norm=norm, error=error, beta=1e-3, steps=10, network="mlp", hidden=(8,), random_state=0
+        ).fit(ROWS)
         assert detector.objective_.weights.keys() == {error, f"latent_{norm}"}
         explanation = detector.explain(ROWS[:9])
         np.testing.assert_allclose(explanation.parts.sum(1) + explanation.latent, explanation.scores, rtol=1e-9)
@@ -144,7 +147,7 @@ class TestNetwork:
 
     def test_builder_of_the_user(self, module_of, tmp_path):
         skipping = module_of(self.SKIPPING).skipping
-        detector = TollDetector(network=skipping, steps=30, n_members=2, random_state=0).fit(ROWS)
+        detector = TollDetector(network=skipping, steps=10, n_members=2, random_state=0).fit(ROWS)
         assert detector.transform(ROWS).shape == (60, 2 * 3)
         detector.save(tmp_path / "m")
         loaded = TollDetector.load(tmp_path / "m", network=skipping)
@@ -153,7 +156,7 @@ class TestNetwork:
     def test_modules_of_the_user(self, module_of):
         with torch.random.fork_rng():
             module = module_of(self.SKIPPING).Skipping(4, 2)
-        detector = TollDetector(network=module, steps=30, random_state=0).fit(ROWS)
+        detector = TollDetector(network=module, steps=10, random_state=0).fit(ROWS)
         assert detector.settings_.latent_dim == 2
 
     def test_network_of_ours(self, module_of, monkeypatch, run_table, tmp_path):

@@ -12,9 +12,9 @@ from sklearn.utils import estimator_checks
 
 from tollad import TollDetector
 
-# Default parameters but for the number of steps: the checks fit several hundred times.
-STEPS = 2
-CHECKS = list(estimator_checks.estimator_checks_generator(TollDetector(steps=STEPS)))
+# Default parameters but for steps and widths: the checks fit several hundred times.
+SMALL = {"steps": 2, "hidden": (8,)}
+CHECKS = list(estimator_checks.estimator_checks_generator(TollDetector(**SMALL)))
 
 
 def name(check: Callable[..., None]) -> str:
@@ -70,7 +70,7 @@ BEYOND = [
 
 @pytest.mark.parametrize("check", BEYOND, ids=name)
 def test_check_of_scikit_learns_own(check):
-    test_check(TollDetector(steps=STEPS), partial(check, "TollDetector"))
+    test_check(TollDetector(**SMALL), partial(check, "TollDetector"))
 
 
 def test_the_tags_say_what_is_taken():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from detectors import (
+    COLLAPSED,
     FEW,
     FEW_STEPS,
     KINDS,
@@ -83,11 +84,12 @@ class TestFit:
         np.testing.assert_array_equal(make().fit_predict(table()), fitted["table"].predict(table()))
         np.testing.assert_array_equal(make().fit_transform(table()), fitted["table"].transform(table()))
 
+    @pytest.mark.filterwarnings(COLLAPSED)
     @pytest.mark.parametrize(("norm", "order"), [("l1", 1), ("l2", 2), ("linf", np.inf)])
     @pytest.mark.parametrize("target", ["origin", "mean"])
     def test_score_is_the_distance_to_the_reconstruction_and_of_the_latent(self, norm, order, target):
         """Equation (3), from what `reconstruct` and `transform` return."""
-        detector = train("raw", network="mlp", norm=norm, target=target, beta=3.0, steps=40)
+        detector = train("raw", network="mlp", norm=norm, target=target, beta=3.0)
         x, z = table(20, seed=9), detector.transform(table(20, seed=9))
         center = detector.transform(table()).mean(0) if target == "mean" else 0.0
         error = np.linalg.norm(detector.reconstruct(x) - x, axis=1)
@@ -123,8 +125,9 @@ class TestFit:
         settings = fitted["table"].settings_
         assert (settings.network, settings.corruption, settings.n_members) == ("mlp_layernorm", "mixed", 2)
 
+    @pytest.mark.filterwarnings(COLLAPSED)
     def test_images_may_be_corrupted_too(self):
-        assert train("images", corruption="mixed", steps=40).settings_.corruption == "mixed"
+        assert train("images", corruption="mixed").settings_.corruption == "mixed"
 
     def test_mixed_precision(self):
         detector, full = train("images", precision="bf16"), train("images")
@@ -175,9 +178,10 @@ class TestRowsAlone:
             # Modules of the user run in single precision, and their products round by the place in a block.
             np.testing.assert_allclose(scores, whole[order], rtol=1e-6 if kind == "own modules" else 1e-7)
 
+    @pytest.mark.filterwarnings(COLLAPSED)
     @pytest.mark.parametrize("rows", [table(70), pictures(8, 8, n=33)], ids=["table", "images"])
     def test_with_default_parameters(self, rows):
-        detector = TollDetector(steps=30, random_state=0).fit(rows)
+        detector = TollDetector(steps=10, random_state=0).fit(rows)
         alone = np.concatenate([detector.anomaly_score(rows[i : i + 1]) for i in range(len(rows))])
         np.testing.assert_allclose(alone, detector.training_scores_, rtol=1e-7)
         np.testing.assert_allclose(detector.anomaly_score(rows[::-1])[::-1], detector.training_scores_, rtol=1e-7)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 
 @pytest.fixture(scope="module")
 def of_people():
-    return make(steps=40).fit(people())
+    return make().fit(people())
 
 
 class TestExplain:
@@ -96,7 +96,7 @@ class TestWarnings:
         """A large beta and a linear encoder: the reconstructions of all rows become equal."""
         network = linear_network()
         with pytest.warns(UserWarning, match=f"{words} to a point.*lower beta or raise steps"):
-            train("own modules", network=network, beta=1000.0, learning_rate=2e-3, steps=500, n_members=n_members)
+            train("own modules", network=network, beta=1000.0, learning_rate=1e-2, steps=120, n_members=n_members)
 
     def test_no_improvement(self):
         with pytest.warns(UserWarning, match="training did not improve on the initial loss"):
@@ -104,4 +104,4 @@ class TestWarnings:
 
     def test_verbose_shows_progress(self, capsys):
         train(verbose=1)
-        assert "step 12/12  loss " in capsys.readouterr().err
+        assert "step 6/6  loss " in capsys.readouterr().err

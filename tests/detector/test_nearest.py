@@ -207,7 +207,7 @@ class TestInTheFile:
         marked = table()
         marked[0] = 1234.5678
         for neighbors, there in ((0, False), (60, True)):
-            make("mlp", neighbors=neighbors).fit(marked).save(tmp_path / "m")
+            make("mlp", neighbors=neighbors, steps=12).fit(marked).save(tmp_path / "m")
             assert (np.float64(1234.5678).tobytes() in (tmp_path / "m").read_bytes()) == there
 
     def test_factors_of_other_rows_are_refused(self):

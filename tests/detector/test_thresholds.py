@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 from detectors import (
+    COLLAPSED,
     FEW_STEPS,
     KINDS,
     NAN,
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("global_random_states_stay")
 class TestShareOfTrainingRows:
     SHARES = (0.01, 0.05, 0.1, 0.25, 0.333, 0.5)
 
-    @pytest.mark.filterwarnings(FEW_STEPS)
+    @pytest.mark.filterwarnings(FEW_STEPS, COLLAPSED)
     @pytest.mark.parametrize("n", [2, 3, 59, 60])
     def test_exactly_that_many_are_called_anomalous(self, n):
         detector = make("mlp").fit(table(n))

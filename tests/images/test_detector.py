@@ -75,7 +75,8 @@ def test_map_shows_where(name):
 def test_score_does_not_depend_on_its_batch(fitted):
     images = stripes(70, across=True, seed=2)
     together = fitted.anomaly_score(images)
-    np.testing.assert_array_equal(together, np.concatenate([fitted.anomaly_score(image[None]) for image in images]))
+    for one in (0, 1, 31, 63, 64, 69):
+        np.testing.assert_array_equal(fitted.anomaly_score(images[one : one + 1]), together[one : one + 1])
     np.testing.assert_array_equal(fitted.anomaly_map(images)[3], fitted.anomaly_map(images[3:4])[0])
 
 
@@ -251,12 +252,13 @@ class TestBackbone:
         images, detector, path = seen_by_backbone
         assert detector.representation_ == "efficientnet_lite2_fine"
         assert detector.levels_ == ("texture", "positions")
-        altered = with_square(images)
-        assert detector.anomaly_score(altered).min() > detector.anomaly_score(images).max()
+        altered = with_square(images[:4])
+        scores = detector.anomaly_score(altered)
+        assert scores.min() > detector.anomaly_score(images[:4]).max()
         maps = detector.anomaly_map(altered)
         assert maps[:, 4:12, 4:12].mean() > maps[:, 32:, 32:].mean()
         np.testing.assert_array_equal(ImageDetector.load(path).anomaly_map(altered), maps)
-        np.testing.assert_array_equal(detector.anomaly_score(altered[:1]), detector.anomaly_score(altered)[:1])
+        np.testing.assert_array_equal(detector.anomaly_score(altered[:1]), scores[:1])
 
     def test_large_images_are_seen_at_their_size_and_small_ones_enlarged(self):
         names = [representations.choose((3, side, side))[0] for side in (32, 64, 127, 128, 300)]

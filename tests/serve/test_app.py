@@ -246,7 +246,7 @@ class TestRefused:
         assert client.post("/score", json=body, headers={"authorization": "Bearer secret"}).status_code == 200
         assert client.get("/health").status_code == 200
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         body=st.recursive(
             st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),

@@ -121,7 +121,7 @@ def resident() -> float:
 
 
 async def asked(app, n: int, seed: int) -> tuple[dict[int, int], list[float]]:
-    """Send malformed requests; return how often each status came, and the memory ten times on the way."""
+    """Send malformed requests; return how often each status came, and the memory at every 200th."""
     rng, good, statuses, memory = random.Random(seed), valid(), dict[int, int](), []
     kinds = [kind for _, kind, _ in good]
     transport = httpx.ASGITransport(app)  # what the app raises is raised here
@@ -143,7 +143,7 @@ async def asked(app, n: int, seed: int) -> tuple[dict[int, int], list[float]]:
                 sentence = response.json()["error"]
                 assert 10 < len(sentence) < 2000, (path, body, sentence)
                 assert not any(word in sentence for word in ("Traceback", "Error:", 'File "', "/tmp")), (body, sentence)
-            if number % (n // 10) == n // 10 - 1:
+            if number % 200 == 199:  # seldom: with all tests loaded a collection takes half a second
                 gc.collect()
                 memory.append(resident())
     return statuses, memory
@@ -154,7 +154,7 @@ def test_none_is_answered_with_5xx_and_memory_stays(app, n, capsys):
     statuses, memory = asyncio.run(asked(app, n, seed=n))
     assert statuses[200] > n // 50
     assert statuses[422] > n // 3
-    # The first tenths fill what Arrow and torch keep.
-    assert memory[-1] - memory[4] < 30, memory
+    # The first thousand fill what Arrow and torch keep.
+    assert n < 2_000 or memory[-1] - memory[4] < 30, memory
     with capsys.disabled():
         print(statuses, [round(one) for one in memory])

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from detectors import FEW_STEPS, KINDS, NAN, people, pictures, table, train
+from detectors import COLLAPSED, FEW_STEPS, KINDS, NAN, people, pictures, table, train
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -25,7 +25,6 @@ from tollad.serve.runtime import TIE, Runtime, is_onnx
 
 pytestmark = pytest.mark.filterwarnings(FEW_STEPS)
 
-COLLAPSED = "ignore:the latents? .*collapsed:UserWarning"
 TABLES = [kind for kind, (rows, _) in KINDS.items() if rows.ndim == 2 and kind != "own modules"]
 ARRAYS = [kind for kind, (rows, _) in KINDS.items() if rows.ndim > 2]
 OTHERS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detectors import FEW_STEPS, table
+from detectors import COLLAPSED, FEW_STEPS, table
 
 from tollad import TollDetector
 
@@ -19,7 +19,7 @@ from tollad.serve.runtime import Runtime
 pytestmark = [
     pytest.mark.filterwarnings(FEW_STEPS),
     pytest.mark.filterwarnings("ignore:contamination=.* at the threshold have the same score:UserWarning"),
-    pytest.mark.filterwarnings("ignore:the latents? .*collapsed:UserWarning"),
+    pytest.mark.filterwarnings(COLLAPSED),
 ]
 
 

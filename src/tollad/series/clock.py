@@ -40,12 +40,19 @@ class Clock:
     zone : str, optional
         Time zone of dates in local time, such as "Europe/Berlin". Of the hour that occurs twice in autumn, the order of
         the rows decides which one is meant. The hour that is skipped in spring is no gap.
+    zoned : bool, optional
+        Whether the dates of the fit had a time zone of their own. All others must have one then, or none.
     """
 
     def __init__(
-        self, column: str | None, kind: TimeKind = "number", usual: float | None = None, zone: str | None = None
+        self,
+        column: str | None,
+        kind: TimeKind = "number",
+        usual: float | None = None,
+        zone: str | None = None,
+        zoned: bool | None = None,
     ) -> None:
-        self.column, self.kind, self.usual, self.zone = column, kind, usual, zone
+        self.column, self.kind, self.usual, self.zone, self.zoned = column, kind, usual, zone, zoned
         self.last, self._told = -math.inf, False
 
     @classmethod
@@ -73,7 +80,9 @@ class Clock:
         clock = cls.begun(blocks[0], column, zone)
         steps = np.concatenate([np.diff(clock.read(block.select([column]), block.where)) for block in blocks])
         steps = steps[steps > 0]
-        return cls(column, clock.kind, float(np.median(steps)) if len(steps) else None, zone)
+        usual = float(np.median(steps)) if len(steps) else None
+        zoned = bool(has_zone(_texts(blocks[0].select([column])[column]))[0].as_py()) if clock.kind == "date" else None
+        return cls(column, clock.kind, usual, zone, zoned)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any] | None) -> Self:
@@ -82,14 +91,14 @@ class Clock:
 
     def anew(self) -> Self:
         """Return this clock before its first step, for another series."""
-        return type(self)(self.column, self.kind, self.usual, self.zone)
+        return type(self)(self.column, self.kind, self.usual, self.zone, self.zoned)
 
     def to_json(self) -> dict[str, Any] | None:
         """Return what was learnt, as JSON values."""
         if self.column is None:
             return None
-        zone = {} if self.zone is None else {"zone": self.zone}
-        return {"column": self.column, "kind": self.kind, "usual": self.usual} | zone
+        zones = {name: value for name in ("zone", "zoned") if (value := getattr(self, name)) is not None}
+        return {"column": self.column, "kind": self.kind, "usual": self.usual} | zones
 
     def read(self, table: pa.Table, where: Callable[[int], str] = "row {}".format, after: float = -math.inf) -> Floats:
         """Return the time stamps of a table: (n,), dates in days since 1970, NaN where missing.
@@ -103,12 +112,27 @@ class Clock:
         if time.kind == "number":
             return encoded[:, 0]
         days = np.where(encoded[:, -1] == 1, np.nan, encoded[:, 0])
-        if self.zone is None:
-            return days
-        stamps = table[self.column]
-        if pc.any(has_zone(stamps.cast(TEXT) if pa.types.is_string(stamps.type) else stamps)).as_py():
-            raise ValueError(f"{where(0)}, column {self.column!r}: has a time zone already; give none beside it")
-        return self._from_local(days, self.zone, after)
+        self._check_zones(table[self.column], where)
+        return days if self.zone is None else self._from_local(days, self.zone, after)
+
+    def _check_zones(self, stamps: pa.ChunkedArray, where: Callable[[int], str]) -> None:
+        """Refuse dates of which some have a time zone and others, or those of the fit, have none."""
+        zoned = has_zone(_texts(stamps))
+        if self.zone is not None:
+            if pc.any(zoned).as_py():
+                raise ValueError(f"{where(0)}, column {self.column!r}: has a time zone already; give none beside it")
+            return
+        known = zoned.drop_null()
+        wanted = self.zoned if self.zoned is not None else len(known) > 0 and known[0].as_py()
+        row = pc.index(zoned, not wanted).as_py()
+        if row < 0:
+            return
+        has, others = ("no", "have one") if wanted else ("a", "have none")
+        whose = "those before" if self.zoned is None else "those of the fit"
+        raise ValueError(
+            f"{where(row)}, column {self.column!r}: {stamps[row].as_py()} has {has} time zone, and {whose} {others}; "
+            "write all in the same way"
+        )
 
     def _from_local(self, days: Floats, zone: str, after: float) -> Floats:
         known = np.isfinite(days)
@@ -203,6 +227,11 @@ class Clock:
     def _place(self, block: Block, row: int) -> str:
         assert self.column is not None
         return f"{block.where(row)}, column {self.column!r}: {column_as_strings(block, self.column)[row]}"
+
+
+def _texts(stamps: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return text as the type that `tollad.tables.times` expects; all else as it is."""
+    return stamps.cast(TEXT) if pa.types.is_string(stamps.type) else stamps
 
 
 @contextlib.contextmanager

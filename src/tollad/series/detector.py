@@ -24,7 +24,7 @@ from tollad.series.parameters import SERIES_PARAMETERS, WINDOW_NAMES
 from tollad.series.pipeline import Pipeline, check_ended, judge_steps
 from tollad.series.saving import SeriesSaving
 from tollad.series.scoring import score_series
-from tollad.series.steps import Steps, as_steps
+from tollad.series.steps import Steps, as_step, as_steps
 from tollad.series.streaming import Stream
 
 if TYPE_CHECKING:
@@ -251,8 +251,9 @@ class SeriesDetector(StepDecisionMixin, SeriesSaving, OutlierMixin, BaseEstimato
 
         Parameters
         ----------
-        row : float or array-like, (C,)
-            With `gaps` "split" or "interpolate", NaN cuts the series.
+        row : float, array-like, (C,), or mapping of channels to numbers
+            With `gaps` "split" or "interpolate", NaN cuts the series. A mapping, such as a row of a frame, may have
+            other keys, too.
         group : str, optional
             The series to which it belongs, if there are several.
 
@@ -264,7 +265,8 @@ class SeriesDetector(StepDecisionMixin, SeriesSaving, OutlierMixin, BaseEstimato
         Raises
         ------
         ValueError
-            For a model that is not causal, which scores a step only a window later.
+            For a model that is not causal, which scores a step only a window later; and for values that are missing or
+            no finite numbers.
 
         Examples
         --------
@@ -278,10 +280,7 @@ class SeriesDetector(StepDecisionMixin, SeriesSaving, OutlierMixin, BaseEstimato
             check_is_fitted(self)  # which takes a while
         if not self.model_.causal:
             raise ValueError("a step can only be judged at once by a causal model; fit with causal=True")
-        step = np.asarray(row, np.float64).reshape(1, -1)
-        allowed = ~np.isinf(step) if self.model_.gaps in ("split", "interpolate") else np.isfinite(step)
-        if step.shape[1] != self.n_features_in_ or not allowed.all():
-            raise ValueError(f"a step has {self.n_features_in_} finite numbers, not {row!r}")
+        step = as_step(row, self.model_.columns, lacks=self.model_.gaps in ("split", "interpolate"))
         if getattr(self, "_streams", (None, None))[0] is not self.model_:
             self._streams = self.model_, defaultdict[str | None, Stream](partial(Stream, self.model_))
         return self._streams[1][group].push(step)

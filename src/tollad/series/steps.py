@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from tollad.io.inputs import rows_of
 from tollad.io.sources import Block
@@ -108,9 +110,16 @@ def as_steps(
     Raises
     ------
     ValueError
-        For values that are infinite, not numbers, or missing where `gaps` does not allow it; time stamps that do not
-        ascend within a group; and another shape.
+        For values that are infinite, not numbers, or missing where `gaps` does not allow it; time stamps, also those of
+        the index of pandas, that do not ascend within a group; and another shape.
+
+    Warns
+    -----
+    UserWarning
+        If numbers of the index of pandas do not ascend.
     """
+    if time is None and group is None:
+        _check_index(X)
     table, lacks = to_arrow(X), gaps in ("split", "interpolate")
     if table is None:
         if time is not None and clock is None:
@@ -129,6 +138,28 @@ def as_steps(
     if time is None:
         clock = Clock(None)
     return from_block(block, wanted, time, group, gaps=gaps, zone=zone, clock=clock)
+
+
+def as_step(row: Any, names: Sequence[str], *, lacks: bool) -> Floats:
+    """Return one time step, (1, C), from a number, an array-like or a mapping of channels to numbers.
+
+    Raises
+    ------
+    ValueError
+        For channels that are not there, and values that are infinite, no numbers, or missing unless `lacks`.
+    """
+    values = row
+    keys = row.keys() if hasattr(row, "keys") else ()
+    if len(keys) and all(isinstance(key, str) for key in keys):
+        if missing := [name for name in names if name not in keys]:
+            raise ValueError(f"the step lacks channels that the model was fitted on: {', '.join(map(repr, missing))}")
+        values = [row[name] for name in names]
+    with contextlib.suppress(TypeError, ValueError):
+        step: Floats = np.asarray(values, np.float64).reshape(1, -1)
+        allowed = ~np.isinf(step) if lacks else np.isfinite(step)
+        if step.shape[1] == len(names) and allowed.all():
+            return step
+    raise ValueError(f"a step has {len(names)} finite numbers, not {row!r}")
 
 
 def from_block(
@@ -241,9 +272,32 @@ def long_enough(by_group: dict[str | None, list[Floats]], window: int, path: str
     return {group: stretches for group, stretches in found.items() if stretches}
 
 
+def _check_index(X: Any) -> None:
+    """Refuse rows of pandas with an index of times that does not ascend; warn of one of numbers."""
+    index = X.index if hasattr(X, "iloc") else None
+    if index is None or index.is_monotonic_increasing:
+        return
+    times = index.dtype.kind in "mM" or hasattr(index, "to_timestamp")
+    if not times and index.dtype.kind not in "iuf":
+        return
+    row = int(np.flatnonzero(~np.asarray(index[1:] >= index[:-1]))[0]) + 1
+    said = f"the series, row {row + 1}: the index is {index[row]}, and {index[row - 1]} in the row before"
+    if times:
+        raise ValueError(f"{said}; sort the rows by time, as sort_index() does")
+    warn(
+        f"{said}, so the rows may not be in order of time; sort them, as sort_index() does, or number them anew, as "
+        "reset_index(drop=True) does"
+    )
+
+
 def _from_array(X: Any, names: Sequence[str] | None, *, lacks: bool) -> Steps:
+    if issparse(X):
+        raise TypeError("a series is a dense array, not a sparse one; give X.toarray()")
     try:
-        values = np.array(X, dtype=np.float64)
+        given = np.ma.array(X)
+        if given.dtype.kind in "cmM":
+            raise TypeError(given.dtype)
+        values = np.ma.filled(given.astype(np.float64), np.nan)
     except (TypeError, ValueError):
         raise ValueError("a series is made of numbers, one row a time step; leave other columns out") from None
     if values.ndim not in (1, 2) or 0 in values.shape:

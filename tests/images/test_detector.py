@@ -160,6 +160,8 @@ class TestBadInput:
             ([images[0], images[1][:20]], "differ in size"),
             (images[0], r"not an array of shape \(28, 28\)"),
             (images.reshape(5, 4, 28, 28), "1 channel or 3"),
+            (np.zeros((9, 28, 28, 3)), r"move the last axis, as numpy.moveaxis\(images, 3, 1\) does"),
+            (np.ma.masked_less(images, 0.5), "have masked pixels; fill them"),
             (np.empty((0, 28, 28)), "not an array of shape"),
         ],
     )
@@ -170,6 +172,10 @@ class TestBadInput:
     def test_integers_have_no_known_range(self):
         with pytest.raises(TypeError, match="uint8, or floats from 0 to 1, not int64"):
             ImageDetector().fit(np.ones((9, 28, 28), np.int64))
+
+    def test_paths_are_no_images(self):
+        with pytest.raises(TypeError, match=r"arrays, not paths; read a folder by tollad.images.open_images"):
+            ImageDetector().fit("photos")
 
     def test_of_another_size_than_at_fit(self):
         detector = ImageDetector(random_state=0).fit(self.images)

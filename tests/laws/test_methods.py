@@ -185,6 +185,8 @@ def test_rows_that_do_not_suit_are_refused_in_words(fitted, name):
         method.anomaly_score(samples[..., :-1])
     with pytest.raises(ValueError, match="NaN or infinite"):
         method.anomaly_score(np.full((2, *shape), np.nan))
+    with pytest.raises(ValueError, match="masked values; fill or remove them"):
+        method.anomaly_score(np.ma.masked_equal(samples, samples.flat[0]))
     for empty in ((0, *shape), (5, *shape[:-1], 0)):
         with pytest.raises(ValueError, match=rf"numbers of shape .* not float64 of shape {re.escape(str(empty))}"):
             made.method(name).fit(np.zeros(empty))

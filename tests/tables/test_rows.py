@@ -61,6 +61,10 @@ class TestRows:
         assert_same_bits(make("mlp").fit(masked), make("mlp").fit(gaps), gaps)
         np.testing.assert_array_equal(*(make("mlp").fit(gaps).anomaly_score(X) for X in (masked, gaps)))
 
+    def test_complex_numbers_are_refused_without_their_values(self):
+        with pytest.raises(ValueError, match=r"^Complex data not supported: give .* columns of their own$"):
+            make("mlp").fit(table() + 1j)
+
     @pytest.mark.parametrize("dtype", ["datetime64[s]", "timedelta64[ms]"])
     def test_dates_of_an_array_are_refused(self, fitted, dtype):
         """They would be counts of the unit that the array happens to have."""

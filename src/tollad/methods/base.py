@@ -198,6 +198,8 @@ class Comparator(ABC):
 
 
 def _numbers(X: NDArray[Any], what: str) -> NDArray[Any]:
+    if np.ma.is_masked(X):
+        raise ValueError(f"the rows to {what} have masked values; fill or remove them")
     rows = np.asarray(X)
     if rows.ndim not in (2, 4) or not rows.size or rows.dtype.kind not in "fiub":
         raise ValueError(

@@ -191,7 +191,7 @@ class TestDates:
             )  # fmt: skip
 
 
-@pytest.mark.parametrize("record", [{"separator": ":"}, {"decimal": ";"}, {"separator": ",", "decimal": ","}])
+@pytest.mark.parametrize("record", [{"separator": "a"}, {"decimal": ";"}, {"separator": ",", "decimal": ","}])
 def test_a_dialect_that_is_none(record):
     with pytest.raises(ValueError, match=r"separator|decimal"):
         Dialect(**record)

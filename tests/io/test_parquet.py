@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 from reading import fails, numbers, to_numbers, write
 
 from tollad.io.sources import column_as_strings, open_table, read_table
+from tollad.io.training import read_training_rows
+from tollad.tables import large as stored
+from tollad.tables.frames import to_arrow
+from tollad.tables.survey import fit_columns
 
 
 def test_parquet_types(tmp_path):
@@ -63,3 +68,32 @@ def test_mistakes_in_parquet_files(tmp_path):
     fails(path, "no rows")
     parquet.write_table(pa.table([[1], [2]], names=["a", "a "]), path)
     fails(path, "several columns called 'a'")
+
+
+def test_categories_of_pandas_stay_categories(tmp_path, monkeypatch):
+    """The command line learns what a frame is in Python, whatever its categories are, and however large it is."""
+    path, values = (
+        tmp_path / "data.parquet",
+        {"whole": [1, 20, 1], "half": [0.5, 1.5, 0.5], "truth": [True, False, True]},
+    )
+    values |= {"code": ["01", "2", "01"], "plain": [1.5, 2.0, 3.5]}
+    frame = pd.DataFrame({name: pd.Categorical(v) if name != "plain" else v for name, v in values.items()})
+    frame.to_parquet(path)
+    kept = {"header": True, "key": None, "label": None, "normal": (), "drop": ()}
+    read = read_training_rows(str(path), kinds=None, **kept)
+    learnt = fit_columns(read.rows, read.columns)
+    assert learnt == fit_columns(to_arrow(frame))
+    assert [column.kind for column in learnt] == [*["category"] * 4, "number"]
+    asked = read_training_rows(str(path), kinds={"whole": "number", "truth": "number"}, **kept)
+    assert [column.kind for column in fit_columns(asked.rows, asked.columns)][:3] == ["number", "category", "number"]
+    monkeypatch.setattr(stored, "IN_MEMORY_BYTES", 0)
+    large = read_training_rows(str(path), kinds=None, **kept)
+    assert list(large.rows.columns) == learnt
+
+
+@pytest.mark.parametrize("written", [b"{", b"[]", b'{"index_columns": 3, "columns": [1, {}]}', b'{"columns": null}'])
+def test_what_pandas_would_not_write_is_ignored(tmp_path, written):
+    path = tmp_path / "data.parquet"
+    parquet.write_table(pa.table({"a": [1.0, 2.0]}).replace_schema_metadata({b"pandas": written}), path)
+    table = open_table(path)
+    assert (table.names, table.index, table.categories) == (("a",), frozenset(), frozenset())

@@ -42,6 +42,30 @@ def read(path: Path, content: bytes | str, **options) -> dict[str, list[str | No
         ("d.jsonl", '[{"a": 1}]\n', "is no JSON object but a list; write one object a line"),
         ("d.jsonl", '[\n{"a": 1}\n]\n', "is the beginning of a list or an object; write one object a line"),
         ("d.jsonl", '{"a": 1, "a": 2}\n', "line 1: the key 'a' stands there twice"),
+        (
+            "d.txt",
+            "1 1:0.5 2:3\n-1 2:4.5\n",
+            r"looks like LIBSVM text; read it with sklearn.datasets.load_svmlight_file",
+        ),
+        ("d.csv", "% of 2024\n@RELATION x\n@data\n1,2\n", "looks like ARFF; read it with scipy.io.arff.loadarff"),
+        ("d.csv", "-- dump\nINSERT INTO t VALUES (1,2);\n", "looks like SQL; export the table as CSV"),
+        ("d.txt", "- a: 1\n  b: 2\n- a: 3\n  b: 4\n", "looks like YAML; give a table"),
+        ("d.txt", "t=1 host=a\nt=2 host=b\n", "looks like pairs key=value; write one JSON object a line"),
+        (
+            "d.txt",
+            "+---+---+\n| a | b |\n+===+===+\n",
+            "has drawn lines, as a report has; take them away, and the bars",
+        ),
+        ("d.txt", "| a | b |\n|---|:-:|\n| 1 | 2 |\n", "has drawn lines"),
+        ("d.txt", " a | b \n---+---\n 1 | 2 \n", "has drawn lines"),
+        ("d.txt", "-----\n|a|b|\n-----\n", "has drawn lines"),
+        ("d.txt", "% made by x\n% a b\n1 2\n", "begins with comments after '%'; write '#' in its place"),
+        ("d.csv", "a^b\n1^2\n", r"looks separated by '\^'; name the separator, as in separator='\^'"),
+        ("d.csv", "a\x01b\n1\x012\n", r"looks separated by '\\x01'; name the separator"),
+        ("d.csv", "a\uff0cb\n1\uff0c2\n", "looks separated by '\uff0c'; write commas in its place"),
+        ("d.txt", "name  a b\nxy  1 2\nz 3  4\n", "looks separated by spaces; name the separator, as in separator=' '"),
+        ("d.txt", '"a" "b"\n"1" 3 4\n"2" 5 6\n', "looks separated by spaces"),
+        ("d.csv", '"a","b"\n"1",3,4\n"2",5,6\n', "R gives names to rows, which the first line lacks"),
         ("d.jsonl", '{"a": "\\ud800"}\n', "line 1: the value of 'a' holds a half of a character"),
     ],
 )
@@ -118,3 +142,28 @@ def test_pipes_are_refused_without_being_opened(tmp_path):
 def test_a_link_to_itself(tmp_path):
     (tmp_path / "m").symlink_to(tmp_path / "m")
     assert f"cannot read {tmp_path / 'm'}: Too many levels" in refused("info", tmp_path / "m")
+
+
+@pytest.mark.parametrize("separator", ["^", ":", "~", "\x01", "\x1f"])
+def test_any_sign_separates_if_it_is_named(tmp_path, separator):
+    text = TEXT.replace(",", separator)
+    assert read(tmp_path / "d.csv", text, dialect=Dialect(separator=separator)) == {"a": ["1", "3"], "b": ["2", "4"]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "at\n12:30\n13:45\n",
+        "eye colour\ndark red\nlight blue\n",
+        "T in \N{DEGREE SIGN}C\n3\N{DEGREE SIGN}\n4\N{DEGREE SIGN}\n",
+        "l\N{RIGHT SINGLE QUOTATION MARK}eau\nl\N{RIGHT SINGLE QUOTATION MARK}air\n",
+        "mail\na@b.org\nc@d.org\n",
+        "day\n01/02/2024\n03/04/2024\n",
+        '"a^b"\n"1^2"\n',
+        "% fat\n1\n2\n",
+        "create table\n1\n",
+        "x\n---\n4\n",
+    ],
+)
+def test_one_column_whose_values_hold_signs_stays_one(tmp_path, text):
+    assert len(read(tmp_path / "d.csv", text)) == 1

@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import torch
 from detectors import NAN, STEPS, PressedAt, assert_same_bits, make, people, pickled, table, train
 from sklearn.base import clone
 
@@ -233,3 +234,30 @@ def test_true_and_false_among_other_numbers_are_refused(values):
         with pytest.raises(ValueError, match=r"column 'x' holds values of type bool.* and .*, which cannot be read"):
             to_arrow(as_rows(given))
     assert to_arrow(pd.DataFrame({"x": pd.Series([1.0, True, None], dtype=object)}))["x"].to_pylist() == [1, 1, None]
+
+
+@pytest.mark.parametrize(
+    "names", [[0, 1], [0.5, 1.5], pd.MultiIndex.from_tuples([("p", "a"), ("p", "b")]), pd.to_datetime([0, 1], unit="D")]
+)
+def test_names_that_are_no_text_are_compared(names):
+    """scikit-learn compares names of text only, and would take the columns in any order."""
+    frame = pd.DataFrame(table(d=3)[:, :2], columns=names)
+    detector = make("mlp", n_members=1, latent_dim=2).fit(frame)
+    again = pickled(detector)
+    for wrong in (frame.iloc[:, ::-1], frame.set_axis(["u", "v"], axis=1)):
+        for fitted in (detector, again):
+            with pytest.raises(ValueError, match="give the same columns in the same order"):
+                fitted.anomaly_score(wrong)
+    np.testing.assert_array_equal(detector.anomaly_score(frame), again.anomaly_score(frame.to_numpy()))
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">i4", np.longdouble])
+def test_numbers_of_other_machines(dtype):
+    frame = pd.DataFrame({"a": np.arange(5).astype(dtype), "b": ["x"] * 5})
+    assert to_arrow(frame)["a"].to_pylist() == [0, 1, 2, 3, 4]
+
+
+def test_a_tensor_of_short_floats_and_a_reader():
+    assert as_rows(torch.tensor([[1.5, 2.0]], dtype=torch.bfloat16, requires_grad=True)).tolist() == [[1.5, 2.0]]
+    rows = pa.table({"a": [1.5, 2.0]})
+    assert as_rows(rows.to_reader()) == rows

@@ -13,6 +13,7 @@ import pytest
 from commands import SMALL, done, refused
 
 from tollad import TollDetector
+from tollad.tables.encode import encode
 from tollad.tables.features import fit_features
 from tollad.tables.objects import numbers_of, with_objects
 from tollad.tables.schema import Column
@@ -135,3 +136,17 @@ def test_a_file_to_be_scored(tmp_path):
     assert "number.jsonl, line 1, column 'b': 'false' is not" in refused(
         "score", tmp_path / "m.tollad", tmp_path / "number.jsonl"
     )
+
+
+def test_a_list_with_texts_names_the_first():
+    rows = [[float(k), "ok"] for k in range(5)]
+    with pytest.raises(ValueError, match="row 0, column 'x2': could not convert string to float: 'ok'; an array holds"):
+        TollDetector().fit(rows)
+
+
+@pytest.mark.parametrize("value", [1, 0, 1.0])
+def test_numbers_are_no_levels_of_true_and_false(value):
+    column = fit_columns(pa.table({"x": pa.array([True, False, True]).cast(pa.string()).dictionary_encode()}))[0]
+    with pytest.raises(ValueError, match="but the column is a category of texts"):
+        encode(pa.table({"x": [value, None]}), [column])
+    assert encode(pa.table({"x": [True, None]}), [column])[0].tolist() == [1, 0, 0]

@@ -16,6 +16,7 @@ from tollad.io.dialect import Dialect
 from tollad.io.labels import Labelled
 from tollad.io.sources import open_table, read_table
 from tollad.tables.doubtful import warn_of_numbers
+from tollad.tables.keys import look_like_days
 from tollad.tables.stand_ins import DAYS, NUMBERS, StandIns, Total
 from tollad.tables.survey import fit_columns
 
@@ -180,3 +181,11 @@ def test_the_command_names_the_option_once(tmp_path):
     assert said.count("holds -999") == 1
     assert "mark it as missing with --na -999, or keep it with --column v=number" in said
     assert "-999" not in done(*fit, "--force", "--na", "-999").stderr
+
+
+def test_huge_numbers_raise_no_warnings_of_numpy():
+    total = Total()
+    for values in ([1e308] * 30, [1e308, -1e308] * 30, [-1e308] * 30):
+        total.add(np.array(values))
+    assert not total.is_last()
+    assert not look_like_days(np.array([-1e307, 1e307] * 20))

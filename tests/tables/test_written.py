@@ -155,3 +155,30 @@ def test_names_with_numbers_are_identifiers(form):
 
 def test_few_of_them_are_levels():
     assert fit_columns(pa.table({"x": ["5 kg", "10 kg"] * 5}))[0].kind == "category"
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ("{0}.234,50-", "sign before the number, and read them with pandas.read_csv(decimal=',', thousands='.')"),
+        ("({0},234.5)", "in place of the parentheses, and read them with pandas.read_csv(thousands=',')"),
+        ("\u2212{0} 234,5", "sign '-' for minus, and read them with pandas.read_csv(decimal=',', thousands=' ')"),
+        ("{1}. Januar 2024", "dates with the name of a month, written like '2. Januar 2024'; write months as numbers"),
+        ("{1} f\xe9vr. 2024", "dates with the name of a month"),
+        ("{1} de enero de 2024", "dates with the name of a month"),
+        ("{1} \u043c\u0430\u044f 2024", "dates with the name of a month"),
+        ("{1}-Dez-24", "dates with the name of a month"),
+        ("2024\u5e743\u6708{1}\u65e5", "pandas.to_datetime(frame['x'], format='%Y\u5e74%m\u6708%d\u65e5')"),
+        ("\u4ee4\u548c6\u5e743\u6708{1}\u65e5", "holds dates, written like"),
+    ],
+)  # fmt: skip
+def test_forms_of_other_countries(form, words):
+    with pytest.raises(ValueError, match="column 'x' holds") as caught:
+        fit_columns(pa.table({"x": [form.format(k, 1 + k % 28) for k in range(1, 61)]}))
+    assert words in str(caught.value)
+
+
+def test_words_that_begin_like_months_stay_words():
+    words = [f"{k} {word} {k % 90 + 10}" for k in range(10, 30) for word in ("Blumen", "Steine")]
+    with pytest.raises(ValueError, match="as an identifier does"):
+        fit_columns(pa.table({"x": words}))

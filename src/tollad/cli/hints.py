@@ -51,6 +51,8 @@ def _text(found: re.Match[str]) -> str:
     name = {"separator": "sep", "date_format": "date-format"}.get(found[1], found[1])
     value = ast.literal_eval(found[2])
     quoted = shlex.quote(value) if re.search(r"\w", value) else repr(value)
+    if not value.isprintable() and value != "\t":
+        quoted = _quoted(value)
     return f"--{name} {quoted}"
 
 

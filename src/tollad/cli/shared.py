@@ -53,7 +53,7 @@ _DIALECT_OPTIONS = (
         "separator",
         metavar="X",
         callback=lambda ctx, param, value: _SEPARATORS.get(value, value),
-        help="What separates the values of text: , ; | tab or space.  [default: by the first lines]",
+        help="What separates the values of text: , ; | tab, space or another sign.  [default: by the first lines]",
     ),
     click.option(
         "--decimal",

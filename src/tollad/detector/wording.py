@@ -35,7 +35,7 @@ def worded(value: Any, digits: int = 4) -> str:
     if is_number:
         short = f"{float(value):.{digits}g}"
         # People read 47100 more easily than 4.71e+04.
-        return f"{float(short):.{max(digits, 15)}g}" if "e+" in short and abs(value) < _PLAIN_BELOW else short
+        return f"{float(short):.{max(digits, 15)}g}" if "e+" in short and abs(float(value)) < _PLAIN_BELOW else short
     text = printable(str(value).removesuffix(" 00:00:00"))  # a date without a time of day
     return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 3] + "..."
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -17,6 +18,11 @@ from tollad.tables.numerals import grouped, grouping_signs
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
 """Signs that separate values, with their plurals for messages. A space stands for any run of spaces and tabs."""
 
+# Signs that may separate values, too, but only if this is said: they mostly are a part of a value.
+_OTHER_SEPARATORS = r"[\x01-\x08\x0e-\x1f!$&*/:@^`~{}]"
+# Those of them that are looked for, besides signs such as a wide comma.
+_SUSPECTED = r"[\x01-\x08\x0e-\x1f&:^~\u00a6]"
+
 NUMBER_IN_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 
 # The separator is guessed from this many records.
@@ -28,12 +34,13 @@ _WRITTEN_DATE = r"^[0-9]{1,2}([-/.])[0-9]{1,2}[-/.][0-9]{4}( [0-9]{1,2}:[0-9]{2}
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a table is written as text. Later files are read as was given or learnt at fit.
+    r"""How a table is written as text. Later files are read as was given or learnt at fit.
 
     Attributes
     ----------
     separator : str or None, default None
-        A key of `SEPARATORS`. With None, it is guessed from the first lines of each file.
+        A key of `SEPARATORS`, or another single sign, such as ``"^"`` or ``"\\x01"``. With None, it is guessed from the
+        first lines of each file, and is one of `SEPARATORS`.
     decimal : {".", ","} or None, default None
         Sign before the decimals. If it is given, the other sign, spaces and apostrophes may group digits by threes.
         With None, the sign is a point, and nothing groups digits.
@@ -60,10 +67,9 @@ class Dialect:
     dates: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.separator is not None and self.separator not in SEPARATORS:
-            raise ValueError(
-                f"{self.separator!r} is no separator; the known ones are {', '.join(map(repr, SEPARATORS))}"
-            )
+        separator = self.separator
+        if separator is not None and separator not in SEPARATORS and not re.fullmatch(_OTHER_SEPARATORS, separator):
+            raise ValueError(f"{separator!r} is no separator; the usual ones are {', '.join(map(repr, SEPARATORS))}")
         if self.decimal not in (None, ".", ","):
             raise ValueError(f"{self.decimal!r} is no decimal sign; it is '.' or ','")
         if self.decimal == "," == self.separator:
@@ -138,6 +144,30 @@ def _is_matrix(rows: Sequence[Sequence[str]]) -> bool:
             NUMBER_IN_TEXT.fullmatch(value) or value in ("?", "NA", "NaN", "nan") for row in rows[1:] for value in row
         )
     )
+
+
+def other_separator(text: str) -> str:
+    r"""Return the sign that seems to separate the values of each line, though it is never guessed; "" for none.
+
+    It occurs equally often in each of two lines or more, between other characters. Spaces may occur once less in the
+    first line, and some value beside them is a number in all other lines.
+
+    Examples
+    --------
+    >>> other_separator("a^b\n1^2\n"), other_separator("at\n12:30\n13:45\n"), other_separator("a b c\nx 1 y\n")
+    ('^', '', ' ')
+    """
+    lines = [line for line in re.sub('"[^"]*"', '""', text).splitlines() if line.strip()][:_GUESSED_BY]
+    for sign in dict.fromkeys(lines[0] if len(lines) > 1 else ""):
+        if re.fullmatch(_SUSPECTED, sign) or (not sign.isascii() and unicodedata.category(sign) in ("Po", "Sm")):
+            rows = [line.split(sign) for line in lines]
+            if len({len(row) for row in rows}) == 1 and all(value.strip() for row in rows for value in row):
+                return sign
+    first, *rows = [line.split() for line in lines] or [[]]
+    n = len(rows[0]) if rows else 0
+    if n < 3 or len(first) not in (n, n - 1) or any(len(row) != n for row in rows):
+        return ""
+    return " " if any(all(map(NUMBER_IN_TEXT.fullmatch, values)) for values in zip(*rows, strict=True)) else ""
 
 
 def in_plain_form(table: pa.Table, dialect: Dialect, where: Callable[[int], str]) -> pa.Table:

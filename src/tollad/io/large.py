@@ -140,6 +140,7 @@ def _survey(
         n_read = n_kept = n_empty = 0
         for block in source:
             rows, where = _kept(block, names, keep)
+            rows = source.with_categories(rows, asked)
             empty = np.ones(len(rows), dtype=np.bool_)
             for survey in surveys:
                 empty &= survey.add(rows[survey.name], where)

@@ -35,11 +35,42 @@ _LOOKS_LIKE = {
         "it looks compressed; unpack it, or compress it by gzip",
     ),
 }
+_BREAK = rb"[ \t]*[\r\n]"
 # Beginnings of texts that are no tables.
 _NO_TABLES = (
     (re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE), "looks like a web page or XML; give a table"),
     (re.compile(rb"version https://git-lfs"), "is a pointer of Git LFS; fetch the file itself with: git lfs pull"),
     (re.compile(rb'\s*(\[\s*)?\{\s*"'), "looks like JSON; write one object a line, and let the name end in .jsonl"),
+    (
+        re.compile(rb"(\s*%[^\r\n]*)*\s*@relation\b", re.IGNORECASE),
+        "looks like ARFF; read it with scipy.io.arff.loadarff, and save the rows as a table",
+    ),
+    (
+        re.compile(rb"[+-]?[0-9.]+([ \t]+[0-9]+:[-+.0-9eE]+)+" + _BREAK),
+        "looks like LIBSVM text; read it with sklearn.datasets.load_svmlight_file, and save the rows as a table",
+    ),
+    (
+        re.compile(rb"\s*(--[^\r\n]*\s+)*((insert +into|create +table|drop +table) +\w|copy +\S+ *\()", re.IGNORECASE),
+        "looks like SQL; export the table as CSV",
+    ),
+    (re.compile(rb"(---" + _BREAK + rb"+)?(- )?[\w ]+: [^\r\n]*\s+(- |  )[\w ]+: "), "looks like YAML; give a table"),
+    (
+        re.compile(rb"\w+=(\"[^\"]*\"|\S*)([ \t]+\w+=(\"[^\"]*\"|\S*))+" + _BREAK),
+        "looks like pairs key=value; write one JSON object a line, and let the name end in .jsonl",
+    ),
+    (
+        re.compile(
+            rb"\s*[+|]?[-=+|:]{3,}"
+            + _BREAK
+            + rb"|[^\r\n]+[\r\n]+[ \t]*(\|?[ :]*-{3,}[-: ]*\||-{3,}\+)[-+|: ]*"
+            + _BREAK
+        ),
+        "has drawn lines, as a report has; take them away, and the bars at both ends of the rows",
+    ),
+    (
+        re.compile(rb"\s*%[^,;|\t\r\n]*[\r\n]+%"),
+        "begins with comments after '%'; write '#' in its place, or remove them",
+    ),
 )
 # A line before the names with which Excel states the separator.
 _SAID_SEPARATOR = re.compile(rb'"?sep=([,;|\t])"?(\r\n|\r|\n)', re.IGNORECASE)

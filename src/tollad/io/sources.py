@@ -10,7 +10,7 @@ import difflib
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import PurePath
@@ -27,7 +27,7 @@ from tollad.io.excel import excel_parts
 from tollad.io.jsonlines import json_parts
 from tollad.io.parquet import parquet_parts
 from tollad.io.text import Piece, Reject, like_values, text_parts
-from tollad.tables.frames import index_names
+from tollad.tables.frames import category_names, index_names
 from tollad.tables.schema import MISSING, Column
 from tollad.tables.values import READABLE
 from tollad.warn import warn
@@ -119,6 +119,8 @@ class TableSource:
         How the text is written.
     index : frozenset of str
         Columns of a Parquet file that hold the index of a pandas frame; they are no features.
+    categories : frozenset of str
+        Columns of a Parquet file whose type is one of categories, whatever their values are.
     """
 
     path: str
@@ -128,6 +130,14 @@ class TableSource:
     dialect: Dialect
     _parts: Callable[[], Iterator[Piece]]
     index: frozenset[str] = frozenset()
+    categories: frozenset[str] = frozenset()
+
+    def with_categories(self, table: pa.Table, asked: Collection[str]) -> pa.Table:
+        """Return some columns, in which categories have a type of categories, but for those whose kind is `asked`."""
+        for place, name in enumerate(table.column_names):
+            if name in self.categories and name not in asked:
+                table = table.set_column(place, name, table.column(place).dictionary_encode())
+        return table
 
     def learn_dates(self, names: Sequence[str], rows: pa.Table | None = None) -> None:
         """Note the formats of dates in columns of text, from `rows` or, by default, from the first block.
@@ -236,7 +246,11 @@ def open_table(
     names = tuple(first.table.column_names)
     begun = itertools.chain([first], stream)
     read = _begun(label, begun, None if path == "-" and spooled is None else parts)
-    return TableSource(label, names, block_rows, numeric, dialect, read, frozenset(index_names(first.table.schema)))
+    schema = first.table.schema
+    categories = category_names(schema).intersection(names)
+    return TableSource(
+        label, names, block_rows, numeric, dialect, read, frozenset(index_names(schema)), frozenset(categories)
+    )
 
 
 def may_lack_header(source: TableSource) -> bool:

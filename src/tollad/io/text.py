@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import csv
 
-from tollad.io.dialect import NUMBER_IN_TEXT, SEPARATORS, Dialect, guess_separator
+from tollad.io.dialect import NUMBER_IN_TEXT, SEPARATORS, Dialect, guess_separator, other_separator
 from tollad.io.records import (
     LINE_BREAK,
     as_text,
@@ -35,6 +35,9 @@ from tollad.io.records import (
     with_tabs,
 )
 from tollad.tables.schema import MISSING
+
+# Other separators are looked for in this many bytes at the start of a file.
+_LOOKED_AT = 1 << 14
 
 # Called for a row that cannot be read, with its number in the file, from 0; its line, or None if the file has no lines;
 # the reason; and its text.
@@ -154,6 +157,7 @@ def _names(
     names = _parse(text[start:end] + b"\n", label, dialect, lines, None)[0].column_names
     if len(names) == 1:
         _check_separator(text[start:end].decode(), label, dialect.separator or ",")
+        _check_other_separators(text[start:], label)
     return distinct_names(label, names) if header else numbered(len(names)), end
 
 
@@ -173,6 +177,16 @@ def _check_separator(record: str, label: str, separator: str) -> None:
         f"{label}: looks separated by {SEPARATORS[found]}, but is read as separated by {SEPARATORS[separator]}; "
         f"name the separator, as in separator={found!r}, or put quotes around what is one value"
     )
+
+
+def _check_other_separators(text: bytes, label: str) -> None:
+    """Raise ValueError if the records of one value look separated by a sign that is never guessed."""
+    begin, _, _ = text[:_LOOKED_AT].rpartition(b"\n")
+    sign = other_separator((begin if len(text) > _LOOKED_AT else text).decode(errors="replace"))
+    if sign:
+        remedy = f"name the separator, as in separator={sign!r}" if sign.isascii() else "write commas in its place"
+        looks = SEPARATORS.get(sign, repr(sign))
+        raise ValueError(f"{label}: looks separated by {looks}; {remedy}, or put quotes around what is one value")
 
 
 def _without(part: Piece, bad: Collection[int], ragged: Collection[int]) -> Piece:
@@ -248,6 +262,8 @@ def _remedy(record: str, names: Sequence[str] | None, separator: str) -> str:
         return f"if the first line, {names[0]!r}, is a title, remove what stands above the names of the columns"
     if names is not None and record.count(separator) == len(names) and record.rstrip("\r\n").endswith(separator):
         return "the line ends with a separator that the first line lacks: let both have it, or none"
+    if names is not None and record.count(separator) == len(names) and re.match(r'"?1"?[^\w.]', record):
+        return "R gives names to rows, which the first line lacks: write the table with row.names=FALSE"
     return "correct the line, and put quotes around values that hold the separator"
 
 

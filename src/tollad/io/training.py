@@ -147,7 +147,7 @@ def _read_training_table(
     block = read_table(source)
     kept = labelled(block, label, normal)
     source.learn_dates(guessed, block.table.filter(pa.array(kept)))
-    table, numbers = block.select(names).filter(pa.array(kept)), np.flatnonzero(kept)
+    table, numbers = source.with_categories(block.select(names).filter(pa.array(kept)), asked), np.flatnonzero(kept)
 
     def where(row: int) -> str:
         return block.where(int(numbers[row]))
@@ -159,7 +159,8 @@ def _read_training_table(
     record = replace(record, dialect=source.dialect.to_json())
     if not named:
         return TrainingRows(encode(table, columns, where=where), None, record)
-    asked |= {column.name: "drop" for column in columns if column.kind == "drop"}
+    by_type = source.categories - asked.keys()
+    asked |= {column.name: column.kind for column in columns if column.kind == "drop" or column.name in by_type}
     return TrainingRows(typed(table, columns, where=where), asked or None, record)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -25,7 +26,7 @@ def as_rows(X: Any) -> Any:
 
     A dict of values and a pandas Series with named values are one row. A list of dicts has a row in each dict. A
     structured array is a table. A sparse matrix of SciPy and sparse columns of pandas are made dense, block by block
-    where they are read in blocks. A tensor loses its gradient.
+    where they are read in blocks. A tensor loses its gradient. A reader of record batches is read to its end.
 
     Raises
     ------
@@ -44,7 +45,11 @@ def as_rows(X: Any) -> Any:
     if hasattr(X, "tocsr") and hasattr(X, "toarray"):
         return X.toarray()
     if hasattr(X, "detach"):
-        return X.detach().cpu().numpy()
+        tensor = X.detach().cpu()
+        # NumPy has no numbers like those of bfloat16.
+        return (tensor.float() if tensor.is_floating_point() and tensor.element_size() == 2 else tensor).numpy()
+    if isinstance(X, pa.RecordBatchReader):
+        return X.read_all()
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         dense = {name: kind.subtype for name, kind in X.dtypes.items() if hasattr(kind, "fill_value")}
         X = X.astype(dense) if dense else X
@@ -95,6 +100,11 @@ def to_arrow(X: Any) -> pa.Table | None:
     return pa.table([_to_array(*named) for named in zip(names, series, strict=True)], names=names)
 
 
+def has_category_type(kind: pa.DataType) -> bool:
+    """Whether the type is one of categories, as pandas and polars have, whatever the values are."""
+    return pa.types.is_dictionary(kind) and not pa.types.is_temporal(kind.value_type)
+
+
 def index_names(schema: pa.Schema) -> list[str]:
     """Return the columns of an Arrow table or a Parquet file that hold the index of the original pandas frame.
 
@@ -105,10 +115,34 @@ def index_names(schema: pa.Schema) -> list[str]:
     >>> index_names(pa.Table.from_pandas(frame).schema)
     ['__index_level_0__']
     """
-    written = (schema.metadata or {}).get(b"pandas")
-    index = [] if written is None else json.loads(written).get("index_columns", [])
     # The index may also be a range, which is described by a dict and has no column.
-    return [name for name in index if isinstance(name, str) and name in schema.names]
+    return [name for name in _of_pandas(schema, "index_columns") if isinstance(name, str) and name in schema.names]
+
+
+def category_names(schema: pa.Schema) -> set[str]:
+    """Return the columns of an Arrow table or a Parquet file that are categories, by their type or of pandas.
+
+    Parquet keeps the type of categories of text only.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"age": [31, 40], "zip": pd.Categorical([53111, 53113])})
+    >>> category_names(pa.Table.from_pandas(frame).schema)
+    {'zip'}
+    """
+    by_type = {field.name for field in schema if has_category_type(field.type)}
+    columns = [column for column in _of_pandas(schema, "columns") if isinstance(column, dict)]
+    return by_type | {str(column.get("field_name")) for column in columns if column.get("pandas_type") == "categorical"}
+
+
+def _of_pandas(schema: pa.Schema, key: str) -> list[Any]:
+    """Return a list of what pandas wrote about its frame beside a table; an empty one if it is not as pandas writes."""
+    written = (schema.metadata or {}).get(b"pandas", b"{}")
+    with contextlib.suppress(ValueError, AttributeError):
+        found = json.loads(written).get(key, [])
+        return found if isinstance(found, list) else []
+    return []
 
 
 def is_nameless(name: str) -> bool:
@@ -154,7 +188,7 @@ def _to_array(name: str, series: Any) -> Any:
         if hasattr(series, "to_arrow"):
             return series.to_arrow()
         # from_pandas: a NaN among objects is a missing value and no float.
-        array = pa.array(series.sparse.to_dense() if hasattr(series, "sparse") else series, from_pandas=True)
+        array = pa.array(_native(series.sparse.to_dense() if hasattr(series, "sparse") else series), from_pandas=True)
         if getattr(series, "dtype", np.dtype(object)) != np.dtype(object):
             return array
         if pa.types.is_timestamp(array.type):
@@ -171,6 +205,14 @@ def _to_array(name: str, series: Any) -> Any:
             f"({' '.join(str(error).split())}); make them all numbers, text or dates, as "
             f"frame[{name!r}].astype(str) does, or remove the column"
         ) from None
+
+
+def _native(values: Any) -> Any:
+    """Return a pandas Series of numbers whose bytes are in the order of this machine, and at most eight each."""
+    kind = getattr(values, "dtype", None)
+    if isinstance(kind, np.dtype) and kind.kind in "iuf" and (kind.itemsize > 8 or not kind.isnative):
+        return values.astype(np.float64 if kind.itemsize > 8 else kind.newbyteorder("="))
+    return values
 
 
 def _refuse_truths(values: Any, numbers: pa.Array) -> None:

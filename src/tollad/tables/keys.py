@@ -31,7 +31,7 @@ _WHOLE = re.compile(rf"index|({_THINGS}) ?(id|key|no|nr|num|number|index)|.*[a-z
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _SINCE_2001 = 978_307_200
 _FIRST_WITH_TIME = 1900_01_01_00_00_00
-_LAST_MONTH = 2099_12
+_FIRST_MONTH, _LAST_MONTH = 1900_01, 2099_12
 # Excel counts days from the end of 1899. Here they are those of the years 1980 to 2099.
 _EXCEL_DAYS = (29_221, 73_050)
 _NAMES_OF_DAYS = {"date", "datum", "fecha", "data", "day", "tag", "time", "zeit", "zeitpunkt", "datetime", "timestamp"}
@@ -182,6 +182,8 @@ def look_like_days(numbers: NDArray[Any]) -> bool:
     if len(numbers) < ENOUGH or not are_whole(numbers):
         return False
     numbers = numbers.astype(np.float64)
+    if numbers.min() < _FIRST_MONTH:
+        return False
     if numbers[0] >= _FIRST_WITH_TIME:
         numbers, rest = np.divmod(numbers, 10**6)
         hours, rest = np.divmod(rest, 10000)

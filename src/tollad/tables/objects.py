@@ -13,13 +13,13 @@ _TRUTHS = (bool, np.bool_)
 
 
 def with_objects(rows: Any) -> Any:
-    """Return a list of lists that holds true or false as an array of objects; NumPy would make them 1 and 0.
+    """Return a list of lists that holds texts, true or false as an array of objects.
 
-    Other rows are returned as they are.
+    NumPy would make texts of all values, and 1 and 0 of true and false. Other rows are returned as they are.
     """
     if not isinstance(rows, (list, tuple)) or not all(isinstance(row, (list, tuple)) for row in rows):
         return rows
-    if len({*map(len, rows)}) != 1 or not any(isinstance(value, _TRUTHS) for row in rows for value in row):
+    if len({*map(len, rows)}) != 1 or not any(isinstance(value, (str, *_TRUTHS)) for row in rows for value in row):
         return rows
     return np.array(rows, dtype=object)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tollad.tables.casts import TEXT, to_float, to_timestamp, tried
 from tollad.tables.categories import fit_category
-from tollad.tables.frames import is_nameless
+from tollad.tables.frames import has_category_type, is_nameless
 from tollad.tables.keys import (
     ENOUGH,
     KeySample,
@@ -42,7 +42,6 @@ from tollad.tables.values import (
     as_missing,
     clean,
     first_value,
-    has_category_type,
     natural_kind,
     option,
     read_values,

@@ -26,6 +26,7 @@ from tollad.tables.large import LargeRows, Rows, as_large, in_blocks, settled, t
 from tollad.tables.objects import numbers_of, with_objects
 from tollad.tables.schema import Column, Encoding, encoding, number_columns
 from tollad.tables.survey import fit_columns
+from tollad.warn import listed
 
 Splitter: TypeAlias = Callable[[int], tuple[NDArray[np.int64], NDArray[np.int64]] | None]
 """Divides n rows: maps n to the row numbers to train on and those to calibrate on, or to None to train on all."""
@@ -159,6 +160,12 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
         if table is None:
             raise ValueError("the detector was fitted on a frame with named columns; give one with the same columns")
         return encode(table, estimator.columns_)
+    if table is not None and table.column_names != getattr(estimator, "_numbered_names", table.column_names):
+        # scikit-learn compares names only if they are text.
+        raise ValueError(
+            f"the columns of the frame are called {listed(table.column_names, most=10)}, but those of the fit "
+            f"{listed(estimator._numbered_names, most=10)}; give the same columns in the same order"
+        )
     truths = getattr(estimator, "truths_", None)
     if table is not None and not (all_numbers(table) and (truths is None or not _holds_truths(table))):
         # The columns of the fit were numbers. Text is read as numbers, or refused with the name of its column.

@@ -144,7 +144,7 @@ class Total:
         if len(values):
             self._last = float(values[-1])
         if len(before):
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):
                 self._n, self._sum = self._n + len(before), self._sum + float(before.sum())
             self._most = max(self._most, float(np.abs(before).max()))
 

@@ -109,9 +109,12 @@ def read_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.Chunked
     if column.kind != "category":
         read = read_values(column.name, values, column.kind, where, truths=column.truths)
         return read if column.kind == "number" else local_times(column, values, where)
-    # Numbers can only equal levels that are numbers. If no level is one, the column has changed its type.
-    has_kind = natural_kind(values) in ("number", "date")
-    if has_kind and not any(re.match(READABLE["number"], level or "") for level in column.levels):
+    # Numbers can only equal levels that are numbers, and so can true and false. If no level is one, the column has
+    # changed its type.
+    has_kind, like = natural_kind(values) in ("number", "date"), rf"^{NUMBER}$"
+    if pa.types.is_boolean(values.type):
+        like = "^(true|false)$"
+    if has_kind and not any(re.match(like, level or "") for level in column.levels):
         raise refusal(column.name, values, first_value(values), "category", where)
     return texts_of(column.name, values)
 
@@ -171,11 +174,6 @@ def composed(text: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Return text in one form of Unicode, NFC. An accent may be a character of its own, which looks the same."""
     is_plain = pc.all(pc.string_is_ascii(text)).as_py()
     return text if is_plain or is_plain is None else pc.utf8_normalize(text, "NFC")
-
-
-def has_category_type(kind: pa.DataType) -> bool:
-    """Whether the type is one of categories, as pandas and polars have, whatever the values are."""
-    return pa.types.is_dictionary(kind) and not pa.types.is_temporal(kind.value_type)
 
 
 def natural_kind(column: pa.ChunkedArray) -> str:

@@ -31,12 +31,23 @@ _FAMILIES = (
     {"mg", "g", "kg", "t", "lb", "lbs", "oz"},
     {"ns", "us", "ms", "s", "sec", "min", "h", "hr", "d"},
 )
+# A number whose digits may be grouped, or that has a decimal comma.
+_ANY = rf"({NUMBER}|[0-9]{{1,3}}([.,'\u2019 \u00a0\u202f\u2009][0-9]{{3}})+([.,][0-9]+)?|[0-9]+,[0-9]+)"
+# How names of months begin in German, French, Spanish, Italian, Portuguese, Dutch, Danish, Polish, Turkish and Russian.
+_MONTH_NAMES = (
+    "jan|feb|m\u00e4r|mar|mrz|apr|mai|jun|jul|aug|sep|okt|nov|dez|f\u00e9v|fev|avr|jui|ao\u00fb|aou|oct|d\u00e9c|"
+    "dec|ene|abr|may|ago|dic|gen|mag|giu|lug|set|ott|out|maa|mrt|mei|maj|sty|lut|kwi|cze|lip|sie|wrz|pa\u017a|"
+    "lis|gru|oca|\u015fub|nis|haz|tem|a\u011fu|eyl|eki|kas|ara|"
+    "\u044f\u043d\u0432|\u0444\u0435\u0432|\u043c\u0430\u0440|\u0430\u043f\u0440|\u043c\u0430\u0439|"
+    "\u043c\u0430\u044f|\u0438\u044e\u043d|\u0438\u044e\u043b|\u0430\u0432\u0433|\u0441\u0435\u043d|"
+    "\u043e\u043a\u0442|\u043d\u043e\u044f|\u0434\u0435\u043a"
+)
 # For each form: the words for its values, their pattern, and a remedy, in which "{0}" is the name of the column.
 _TIME = r"[+-]?[0-9]{1,3}:[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?"
 _FORMS = (
-    ("numbers", rf"\({NUMBER}\)", "write a minus sign in place of the parentheses"),
-    ("numbers", rf"[\u2212\u2013]{NUMBER}", "write the plain sign '-' for minus"),
-    ("numbers", rf"{NUMBER}-", "write the minus sign before the number"),
+    ("numbers", rf"\({_ANY}\)", "write a minus sign in place of the parentheses"),
+    ("numbers", rf"[\u2212\u2013]{_ANY}", "write the plain sign '-' for minus"),
+    ("numbers", rf"{_ANY}-", "write the minus sign before the number"),
     ("numbers", r"[+-]?[0-9]*\.[0-9]*[dD][+-]?[0-9]+", "write 'e' in place of 'D'"),
     ("numbers", r"(?=.*[^\x00-\x7f])[+-]?\d+([.,\u066b]\d+)?", "write them with the digits 0 to 9"),
     (
@@ -60,6 +71,17 @@ _FORMS = (
         "write the offset from UTC, such as +01:00, in place of the name",
     ),
     (
+        "dates with the name of a month",
+        rf"(?i:(\w+\.?,? )?[0-9]{{1,2}}[.\u00ba]?[ /-]*(de |d')?({_MONTH_NAMES})\w*\.?,?( de|[ /-])* ?[0-9]{{2,4}}"
+        rf"(,? {_TIME})?)",
+        "write months as numbers, as in 2024-12-31",
+    ),
+    (
+        "dates",
+        r"[^\d\s]{0,4}([0-9]{1,4}|\u5143)[\u5e74\ub144] ?[0-9]{1,2}[\u6708\uc6d4]( ?[0-9]{1,2}[\u65e5\uc77c])?.*",
+        "write them like 2024-12-31",
+    ),
+    (
         "quarters",
         r"[0-9]{4}[- /]?[Qq][1-4]|[Qq][1-4][- /]?[0-9]{4}",
         "later rows have quarters that were never seen, so make dates of them, such as the first day of each",
@@ -79,6 +101,7 @@ _DAYS = (
     *("%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%b %d %Y", "%d %B %Y", "%B %d, %Y", "%a, %d %b %Y", "%a %d %b %Y"),
     *("%d-%b-%y", "%d %b %y", "%Y.%m.%d", "%d/%b/%Y", "%G-W%V-%u"),
     *("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%m/%d/%Y", "%m-%d-%Y", "%Y-%m-%d", "%Y/%m/%d"),
+    *("%Y\u5e74%m\u6708%d\u65e5", "%Y\ub144 %m\uc6d4 %d\uc77c"),
 )
 # Months are dates, not categories: later rows have months that were never seen.
 _MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%b %Y", "%b-%Y", "%B %Y")
@@ -115,7 +138,7 @@ columns={'x': 'drop'}
     """
     if sum(counts.values()) < ENOUGH:
         return None
-    for look in (_grouped, _with_units, _in_other_forms, _dates):
+    for look in (_grouped, _with_units, _dates, _in_other_forms):
         found = look(name, counts)
         if found is not None:
             what, example, remedy = found
@@ -192,8 +215,10 @@ def _with_units(name: str, counts: Mapping[str, int]) -> _Found | None:
 def _in_other_forms(name: str, counts: Mapping[str, int]) -> _Found | None:
     for what, form, remedy in _FORMS:
         example = next((text for text in counts if re.fullmatch(form, text)), None)
-        if example is not None and _prevail(counts, re.compile(f"{form}|{NUMBER}").fullmatch):
-            return f"{what}, written", example, remedy.format(name)
+        if example is not None and _prevail(counts, re.compile(f"{form}|{_ANY}").fullmatch):
+            grouped_digits = [f"{as_decimal(example, sign)}" for sign in readings(example.strip("()-\u2212\u2013"))]
+            then = f", and read them with {' or '.join(grouped_digits)}" if grouped_digits else ""
+            return f"{what}, written", example, remedy.format(name) + then
     return None
 
 

@@ -245,7 +245,7 @@ def test_types_of_frames():
         "0: category, 2 levels one-hot",
         "1: number",
         "2: category, 2 levels one-hot",
-        "3: number",
+        "3: number, durations in seconds",
     ]
     np.testing.assert_array_equal(
         encode(to_arrow(pandas), columns), [[1, 0, 0, 1, 1, 0, 0, 3600], [0, 1, 0, math.nan, 0, 1, 0, math.nan]]

@@ -16,7 +16,7 @@ from tollad.detector.scorer import Scorer
 from tollad.detector.settings import Settings, check_settings
 from tollad.method import networks
 from tollad.tables.features import Features
-from tollad.tables.schema import CYCLES, Column, Kind
+from tollad.tables.schema import CLOCKS, CYCLES, Column, Kind
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -47,6 +47,7 @@ def check_kept_columns(columns: Sequence[Column], n_columns: int) -> None:
             and isinstance(column.zone, str | None)
             and all(type(minutes) is int for minutes in column.offsets)
             and isinstance(column.truths, bool)
+            and column.clock in (None, "", *CLOCKS)
         )
         if not known:
             raise ValueError(f"column {column.name!r:.60} is of no kind that there is")

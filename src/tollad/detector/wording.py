@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.tables.schema import CYCLES, MAX_LEVELS, Column, Encoding, encoding
+from tollad.tables.schema import CLOCKS, CYCLES, MAX_LEVELS, Column, Encoding, encoding
 from tollad.warn import printable
 
 _MOST_LETTERS = 40
@@ -92,6 +93,8 @@ class Wording:
                 return f"{worded(value)}, {_rarity(column, value)}, expected with probability {share:.2f}"
         if column.kind == "date" and value is not None and column.cycles:
             return self._date(row, column, outputs, value, decoded)
+        if column.clock:
+            return _clocks(column.clock, value, decoded)
         return compared(value, decoded)
 
     @cached_property
@@ -111,6 +114,24 @@ class Wording:
         if words[0] == words[1]:
             return f"{worded(value)}, {words[0]} is unusual for such a row"
         return f"{worded(value)}, {words[0]}, expected about {words[1].removeprefix('hour ')}"
+
+
+def _clocks(clock: str, seen: float | None, expected: float) -> str:
+    """Compare two times of day, or two durations, given in seconds.
+
+    Examples
+    --------
+    >>> _clocks("durations", 90.0, 41.234567), _clocks("times of day", 3661.0, 80_000.4), _clocks("durations", None, 5)
+    ('90 s, expected about 41.23 s', '01:01:01, expected about 22:13:20', 'missing, expected about 5 s')
+    """
+    if clock == CLOCKS[0]:
+        return re.sub(r"(^(?!missing)[^,]+|about .*)", r"\1 s", compared(seen, expected))
+    words = ["missing" if time is None else _time_of_day(time) for time in (seen, expected)]
+    return f"{words[0]}, expected about {words[1]}" if words[0] != words[1] else f"{words[0]}, as expected"
+
+
+def _time_of_day(seconds: float) -> str:
+    return str(dt.timedelta(seconds=round(min(max(seconds, 0), 86399)))).zfill(8)
 
 
 def _rarity(column: Column, value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import struct
 import tokenize
 import zipfile
@@ -54,6 +55,8 @@ class _Header(NamedTuple):
 
 def check_exists(path: str) -> None:
     """Raise the OSError of a path that is no existing file."""
+    if re.match("[a-zA-Z][a-zA-Z0-9+.-]+://", path) and not os.path.exists(path):
+        raise FileNotFoundError(f"{path}: is an address, and only files are read; download it first")
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: there is no such file")
     if os.path.isdir(path):

@@ -125,7 +125,7 @@ def large_rows(
         file.append(to_codes(rows, columns, where=where))
     check_unchanged(source.path, before if len(file) == n_kept else (-1, -1))
     columns = _with_dates(columns, file)
-    if not asked and all(column.kind == "number" for column in columns):
+    if not asked and all(column.kind == "number" and not column.clock for column in columns):
         return LargeRows(file, names=names if named else None), n_read
     return LargeRows(file, names=names, columns=columns), n_read
 

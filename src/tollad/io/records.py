@@ -40,7 +40,10 @@ _BREAK = rb"[ \t]*[\r\n]"
 _NO_TABLES = (
     (re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE), "looks like a web page or XML; give a table"),
     (re.compile(rb"version https://git-lfs"), "is a pointer of Git LFS; fetch the file itself with: git lfs pull"),
-    (re.compile(rb'\s*(\[\s*)?\{\s*"'), "looks like JSON; write one object a line, and let the name end in .jsonl"),
+    (
+        re.compile(rb'\s*(\[\s*)?\{\s*"'),
+        "looks like JSON; write one object a line, to a file whose name ends in .jsonl",
+    ),
     (
         re.compile(rb"(\s*%[^\r\n]*)*\s*@relation\b", re.IGNORECASE),
         "looks like ARFF; read it with scipy.io.arff.loadarff, and save the rows as a table",
@@ -56,7 +59,7 @@ _NO_TABLES = (
     (re.compile(rb"(---" + _BREAK + rb"+)?(- )?[\w ]+: [^\r\n]*\s+(- |  )[\w ]+: "), "looks like YAML; give a table"),
     (
         re.compile(rb"\w+=(\"[^\"]*\"|\S*)([ \t]+\w+=(\"[^\"]*\"|\S*))+" + _BREAK),
-        "looks like pairs key=value; write one JSON object a line, and let the name end in .jsonl",
+        "looks like pairs key=value; write one JSON object a line, to a file whose name ends in .jsonl",
     ),
     (
         re.compile(

@@ -222,10 +222,10 @@ def numbers(
     """
     rows = block.select(list(names))
     with no_missing(remedy):
-        steps = encode(rows, number_columns(names, truths), where=block.where)
+        steps = encode(rows, number_columns(names, truths, clock=None), where=block.where)
         if truths is None and any(map(_holds_truths, rows.columns)):
             binary = np.all(np.isin(steps, (0, 1)) | np.isnan(steps), axis=0)
-            steps = encode(rows, number_columns(names, binary), where=block.where)
+            steps = encode(rows, number_columns(names, binary, clock=None), where=block.where)
     missing = np.isnan(steps)
     if not lacks and missing.any():
         row, column = np.argwhere(missing)[0]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tollad.tables.frames import known_columns
 from tollad.tables.schema import MAX_LEVELS, Column, Where, encoding
-from tollad.tables.values import FIRST_DAY, LAST_DAY, typed_as
+from tollad.tables.values import FIRST_DAY, LAST_DAY, clock_of, read_as, typed_as
 
 
 def typed(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}".format) -> pa.Table:
@@ -48,10 +48,13 @@ def typed(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}"
 
 
 def values_of(table: pa.Table, columns: Sequence[Column]) -> NDArray[np.object_]:
-    """Return the values of a table after `typed`: (n, number of columns), None where missing or dropped."""
+    """Return the values of a table after `typed`: (n, number of columns), None where missing or dropped.
+
+    Durations and times of day are in seconds.
+    """
     values = np.full((table.num_rows, len(columns)), None, dtype=object)
     for number, column in enumerate(typed(table, columns).columns):
-        values[:, number] = column.to_pylist()
+        values[:, number] = (read_as(columns[number], column, str) if clock_of(column.type) else column).to_pylist()
     return values
 
 

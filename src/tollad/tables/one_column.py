@@ -41,6 +41,7 @@ from tollad.tables.values import (
     READABLE,
     as_missing,
     clean,
+    clock_of,
     first_value,
     natural_kind,
     option,
@@ -116,6 +117,7 @@ class Survey:
         self._stand_ins, self._stand_in_days = StandIns(NUMBERS), StandIns(DAYS)
         self._total = Total()
         self._truth: tuple[str, str] | None = None  # the place and the text of the first true or false
+        self._clock = ""  # what the type says that the numbers are, see `Column`
         self._is_binary = True  # whether all numbers so far are 0 or 1
         self._zone = ""
         self._offsets: list[float] = []  # the lowest and the highest, in minutes
@@ -177,6 +179,7 @@ class Survey:
                     if self._days is not None:
                         self._days.append(days)
                 if kind == "number":
+                    self._clock = clock_of(values.type)
                     numbers = read.to_numpy()
                     if self._numbers is not None:
                         self._keep_numbers(numbers)
@@ -311,7 +314,7 @@ class Survey:
                 )
         if self._asked is None and not self._padded:
             warn_of_stand_in(self.name, known)
-        return Column(self.name, "number", truths=self._is_binary)
+        return Column(self.name, "number", truths=self._is_binary, clock=self._clock)
 
     def _kind(self) -> str:
         if self._asked is not None:

@@ -28,6 +28,8 @@ Where: TypeAlias = Callable[[int], str]
 
 # With more levels than this a category is one column of rarities.
 MAX_LEVELS = 32
+CLOCKS = ("durations", "times of day")
+"""What the numbers of a column may be besides plain ones: they are read in seconds."""
 AS_WRITTEN = "as written"
 """The zone of times that give only their offset from UTC."""
 # Lengths in days. A year has the calendar's average length, so that the phase of a date is right within a day or two.
@@ -57,6 +59,9 @@ class Column:
         For a date whose zone is `AS_WRITTEN`: the lowest and the highest offset from UTC, in minutes.
     truths : bool
         For a number: whether true and false are read as 1 and 0. False if the training values were other numbers.
+    clock : {"", "durations", "times of day"} or None
+        For a number: what the training values were, by their type; "" if they were plain numbers. None in older models,
+        and where no type tells.
     cycles : tuple of {"hour", "weekday", "day of year"}
         For a date: the hour if some time is not midnight, the weekday if the values span a week, and the day of the
         year if they span a year.
@@ -80,6 +85,7 @@ class Column:
     zone: str | None = None
     offsets: tuple[int, ...] = ()
     truths: bool = True
+    clock: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the constants as JSON values."""
@@ -146,6 +152,8 @@ def describe(columns: Sequence[Column]) -> list[str]:
             first, last = (np.datetime64(int(day // 1), "D") for day in (column.first, column.last))
             details = ", ".join([f" from {first} to {last}", "trend", *column.cycles])
             details += f", in {column.zone} time" if column.zone and column.zone != AS_WRITTEN else ""
+        elif column.clock:
+            details = f", {column.clock} in seconds"
         lines.append(f"{column.name}: {column.kind}{details}")
     return lines
 
@@ -156,10 +164,13 @@ def category_column(name: str, counts: Mapping[str | None, int]) -> Column:
     return Column(name, "category", levels, n_rows, unseen=int(len(levels) > MAX_LEVELS))
 
 
-def number_columns(names: Sequence[str], truths: NDArray[np.bool_] | None) -> list[Column]:
-    """Return columns of numbers. `truths` says which of them take true and false, (d,); None means all."""
+def number_columns(names: Sequence[str], truths: NDArray[np.bool_] | None, *, clock: str | None = "") -> list[Column]:
+    """Return columns of numbers, plain ones by default.
+
+    `truths` says which of them take true and false, (d,); None means all.
+    """
     may = [True] * len(names) if truths is None else truths.tolist()
-    return [Column(name, "number", truths=each) for name, each in zip(names, may, strict=True)]
+    return [Column(name, "number", truths=each, clock=clock) for name, each in zip(names, may, strict=True)]
 
 
 def date_column(column: Column, first: float, median: float, last: float, *, hours: bool) -> Column:

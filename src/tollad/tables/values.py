@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tollad.tables.casts import TEXT, to_float, tried
 from tollad.tables.frames import known_columns
 from tollad.tables.numerals import grouping_signs, readings
-from tollad.tables.schema import MISSING, Column, Where
+from tollad.tables.schema import CLOCKS, MISSING, Column, Where
 from tollad.tables.times import days_of, local_times, wall_times, zoned
 
 FIRST_DAY, LAST_DAY = -719_162, 2_932_896  # the years 1 to 9999, which a calendar can show
@@ -106,6 +106,8 @@ def _bad_values(column: Column, values: pa.ChunkedArray) -> dict[int, str]:
 def read_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.ChunkedArray:
     """Return values in the type of their column's kind: float64, local times or text, null where missing."""
     values = clean(column.name, values)
+    if column.kind == "number":
+        _check_clock(column, values, where)
     if column.kind != "category":
         read = read_values(column.name, values, column.kind, where, truths=column.truths)
         return read if column.kind == "number" else local_times(column, values, where)
@@ -120,10 +122,39 @@ def read_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.Chunked
 
 
 def typed_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.ChunkedArray:
-    """Return values as `read_as` does, but times with the zone of their column."""
+    """Return values as `read_as` does, but times with the zone of their column, and durations as such."""
     read = read_as(column, values, where)
+    if column.clock and clock_of(values.type):
+        return in_microseconds(values)
     is_zoned = column.kind == "date" and column.zone and not pa.types.is_null(values.type)
     return zoned(column, clean(column.name, values)) if is_zoned else read
+
+
+def clock_of(kind: pa.DataType) -> str:
+    """Return what numbers of a type are, one of `CLOCKS`; "" for plain ones."""
+    if pa.types.is_duration(kind):
+        return CLOCKS[0]
+    return CLOCKS[1] if pa.types.is_time(kind) else ""
+
+
+def in_microseconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return durations and times of day, of nanoseconds without what is below a microsecond."""
+    if column.type.unit == "ns":
+        return column.cast(pa.duration("us") if pa.types.is_duration(column.type) else pa.time64("us"), safe=False)
+    return column
+
+
+def _check_clock(column: Column, values: pa.ChunkedArray, where: Where) -> None:
+    """Raise ValueError for durations or times of day where something else was learnt; plain numbers are seconds."""
+    given = clock_of(values.type)
+    if column.clock is not None and given not in ("", column.clock):
+        learnt = column.clock or "plain numbers, of a unit that nothing tells"
+        ways = f"frame[{column.name!r}].dt.total_seconds()", "seconds since midnight"
+        remedy = f"give values like those of the training rows, such as {ways[CLOCKS.index(given)]}"
+        raise ValueError(
+            f"{where(first_value(values))}, column {column.name!r}: the values are {given}, but the column was learnt "
+            f"from {learnt}; {remedy}"
+        )
 
 
 def clean(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -228,11 +259,10 @@ def _far_off(name: str, place: str) -> ValueError:
 def _numbers(column: pa.ChunkedArray, *, truths: bool) -> pa.ChunkedArray:
     if pa.types.is_boolean(column.type) and not truths and column.null_count < len(column):
         raise pa.ArrowInvalid("true and false are no numbers here")
-    if pa.types.is_duration(column.type) and column.type.unit in ("s", "ms"):
-        return pc.divide(to_float(column.cast(pa.int64())), 1.0 if column.type.unit == "s" else 1e3)
-    if pa.types.is_time(column.type) or pa.types.is_duration(column.type):
-        unit = pa.duration("us") if pa.types.is_duration(column.type) else pa.time64("us")
-        return pc.divide(to_float(column.cast(unit, safe=False).cast(pa.int64())), 1e6)
+    if clock_of(column.type):
+        column = in_microseconds(column)
+        numbers = column.cast(pa.int32() if column.type.bit_width == 32 else pa.int64())
+        return pc.divide(to_float(numbers), {"s": 1.0, "ms": 1e3, "us": 1e6}[column.type.unit])
     if column.type == TEXT and (numbers := tried(to_float, column)) is not None:
         return numbers
     return to_float(_with_truths(column, "1", "0") if column.type == TEXT and truths else column)

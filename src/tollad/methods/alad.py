@@ -10,7 +10,19 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from tollad.methods.gan import Averaged, Joint, Paired, Spectral, adam, false, joint_for_tables, keras_norm, leaky, true
+from tollad.methods.gan import (
+    Averaged,
+    Joint,
+    Paired,
+    Spectral,
+    adam,
+    false,
+    generator_32,
+    joint_for_tables,
+    keras_norm,
+    leaky,
+    true,
+)
 from tollad.methods.layers import Dropout, build, dense_layers, glorot, normal
 from tollad.methods.neural import Neural, Phase
 
@@ -72,12 +84,7 @@ def _for_images(shape: tuple[int, ...], latent_dim: int) -> _Parts:
         convolution = Spectral(nn.Conv2d(before, after, 4, 2, 1))
         return [convolution, *([keras_norm(after, 2)] if norm else []), leaky()]
 
-    def doubled(before: int, after: int) -> list[nn.Module]:
-        return [nn.ConvTranspose2d(before, after, 4, 2, 1), keras_norm(after, 2), nn.ReLU()]
-
     encoder = [*halved(3, 128), *halved(128, 256), *halved(256, 512), nn.Conv2d(512, latent_dim, 4), nn.Flatten()]
-    generator = [nn.Unflatten(1, (latent_dim, 1, 1)), nn.ConvTranspose2d(latent_dim, 512, 4), keras_norm(512, 2)]
-    generator += [nn.ReLU(), *doubled(512, 256), *doubled(256, 128), nn.ConvTranspose2d(128, 3, 4, 2, 1), nn.Tanh()]
     of_x = [*halved(3, 128, norm=False), *halved(128, 256), *halved(256, 512), nn.Flatten()]
     of_z: list[nn.Module] = []
     for before in (latent_dim, 512):
@@ -89,7 +96,7 @@ def _for_images(shape: tuple[int, ...], latent_dim: int) -> _Parts:
         tall += [nn.ZeroPad2d((1, 2, 1, 2)), Spectral(nn.Conv2d(before, after, 5, 2)), leaky(), Dropout(0.2)]
     return (
         nn.Sequential(*encoder),
-        nn.Sequential(*generator),
+        generator_32(latent_dim),
         Joint(nn.Sequential(*of_x), nn.Sequential(*of_z), head),
         Paired(nn.Sequential(*tall, nn.Flatten()), nn.Linear(16384, 1)),
         _paired((2 * latent_dim, 64, 32), plain=False),

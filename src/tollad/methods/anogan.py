@@ -9,7 +9,7 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from tollad.methods.gan import adam, false, keras_norm, leaky, true
+from tollad.methods.gan import adam, false, generator_32, keras_norm, leaky, true
 from tollad.methods.layers import Drawn, Dropout, build, dense_layers, glorot, normal
 from tollad.methods.neural import Neural, Phase
 from tollad.training.adam import Adam
@@ -44,7 +44,7 @@ class _Networks(nn.Module):
             self.generator, self.features = _generator_28(latent_dim), _features_28()
             self.head = nn.Linear(1024, 1)
         elif shape == (3, 32, 32):
-            self.generator, self.features = _generator_32(latent_dim), _features_32()
+            self.generator, self.features = generator_32(latent_dim), _features_32()
             self.head = nn.Linear(8192, 1)
         else:
             raise ValueError(
@@ -68,14 +68,6 @@ def _features_28() -> nn.Module:
     slope = 0.1
     layers = [nn.Conv2d(1, 64, 4, 2, 1), nn.LeakyReLU(slope), nn.Conv2d(64, 64, 4, 2, 1), keras_norm(64, 2)]
     layers += [nn.LeakyReLU(slope), nn.Flatten(), nn.Linear(3136, 1024), keras_norm(1024), nn.LeakyReLU(slope)]
-    return nn.Sequential(*layers)
-
-
-def _generator_32(latent_dim: int) -> nn.Module:
-    layers: list[nn.Module] = [nn.Unflatten(1, (latent_dim, 1, 1)), nn.ConvTranspose2d(latent_dim, 512, 4)]
-    for before, after in ((512, 256), (256, 128)):
-        layers += [keras_norm(before, 2), nn.ReLU(), nn.ConvTranspose2d(before, after, 4, 2, 1)]
-    layers += [keras_norm(128, 2), nn.ReLU(), nn.ConvTranspose2d(128, 3, 4, 2, 1), nn.Tanh()]
     return nn.Sequential(*layers)
 
 

@@ -197,6 +197,17 @@ class Comparator(ABC):
         return {}
 
 
+@dataclass(kw_only=True, eq=False)
+class OfArrays(Comparator):
+    """A method whose fitted part is a few arrays, `_arrays`, which `_fit` sets."""
+
+    def _fitted(self) -> Mapping[str, NDArray[Any]]:
+        return self._arrays
+
+    def _restore(self, fitted: Mapping[str, NDArray[Any]]) -> None:
+        self._arrays: Arrays = dict(fitted)
+
+
 def _numbers(X: NDArray[Any], what: str) -> NDArray[Any]:
     if np.ma.is_masked(X):
         raise ValueError(f"the rows to {what} have masked values; fill or remove them")

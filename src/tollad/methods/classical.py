@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +11,7 @@ from scipy.special import logsumexp
 from sklearn.ensemble import IsolationForest as Forest
 from sklearn.svm import OneClassSVM
 
-from tollad.methods.base import Comparator, Watched
+from tollad.methods.base import OfArrays, Watched
 
 _Rows = NDArray[np.float64]
 # Number of rows whose distances to all training rows are held at once.
@@ -37,7 +36,7 @@ def product(rows: _Rows, others: _Rows) -> _Rows:
 
 
 @dataclass(kw_only=True, eq=False)
-class OCSVM(Comparator):
+class OCSVM(OfArrays):
     """One-class SVM of Schölkopf et al. (1999) with an RBF kernel; score = rho - sum_i alpha_i k(x_i, x).
 
     Parameters
@@ -71,7 +70,7 @@ class OCSVM(Comparator):
         # Not a parameter of the model, but without it the solver draws from NumPy's global random state.
         model.random_state = self.seed
         model.fit(np.exp(-gamma * squared_distances(flat, flat)))
-        self._arrays: dict[str, NDArray[Any]] = {
+        self._arrays = {
             "vectors": flat[model.support_],
             "alpha": model.dual_coef_[0],
             "rho": -model.intercept_,
@@ -84,15 +83,9 @@ class OCSVM(Comparator):
         scores: _Rows = own["rho"] - (kernel * own["alpha"]).sum(1)
         return scores
 
-    def _fitted(self) -> Mapping[str, NDArray[Any]]:
-        return self._arrays
-
-    def _restore(self, fitted: Mapping[str, NDArray[Any]]) -> None:
-        self._arrays = dict(fitted)
-
 
 @dataclass(kw_only=True, eq=False)
-class KDE(Comparator):
+class KDE(OfArrays):
     """Gaussian kernel density; score = -log p(x).
 
     Parameters
@@ -120,7 +113,7 @@ class KDE(Comparator):
     def _fit(self, rows: _Rows, watched: Watched) -> None:
         flat = rows.reshape(len(rows), -1)
         if self.bandwidth == "mean":
-            self._arrays: dict[str, NDArray[Any]] = {"rows": flat.mean(0, keepdims=True), "bandwidth": np.array(np.inf)}
+            self._arrays = {"rows": flat.mean(0, keepdims=True), "bandwidth": np.array(np.inf)}
             return
         width = self._most_likely(flat) if self.bandwidth == "likelihood" else float(self.bandwidth)
         self._arrays = {"rows": flat, "bandwidth": np.array(width)}
@@ -147,12 +140,6 @@ class KDE(Comparator):
         ]
         return np.concatenate(parts)
 
-    def _fitted(self) -> Mapping[str, NDArray[Any]]:
-        return self._arrays
-
-    def _restore(self, fitted: Mapping[str, NDArray[Any]]) -> None:
-        self._arrays = dict(fitted)
-
 
 def log_density(squared: _Rows, bandwidth: float, d: int) -> _Rows:
     """Return the log of a Gaussian kernel density in d dimensions, (m,), from squared distances to its rows, (m, n)."""
@@ -162,7 +149,7 @@ def log_density(squared: _Rows, bandwidth: float, d: int) -> _Rows:
 
 
 @dataclass(kw_only=True, eq=False)
-class IsolationForest(Comparator):
+class IsolationForest(OfArrays):
     """Isolation Forest of Liu, Ting and Zhou (2008); score = 2^(-mean path length / c(n_rows)).
 
     Parameters
@@ -193,7 +180,7 @@ class IsolationForest(Comparator):
         trees = [tree.tree_ for tree in forest.estimators_]
         most = max(tree.node_count for tree in trees)
         shape = len(trees), most
-        self._arrays: dict[str, NDArray[Any]] = {
+        self._arrays = {
             "left": np.full(shape, -1, np.int32),
             "right": np.full(shape, -1, np.int32),
             "feature": np.zeros(shape, np.int32),
@@ -230,12 +217,6 @@ class IsolationForest(Comparator):
         normal = float(average_path(np.array([own["drawn"]]))[0])
         scores: _Rows = 2 ** (-total / len(own["left"]) / normal) if normal else np.ones(len(flat))
         return scores
-
-    def _fitted(self) -> Mapping[str, NDArray[Any]]:
-        return self._arrays
-
-    def _restore(self, fitted: Mapping[str, NDArray[Any]]) -> None:
-        self._arrays = dict(fitted)
 
 
 def average_path(n: NDArray[Any]) -> _Rows:

@@ -154,9 +154,7 @@ class DeepSVDD(Neural):
 
     def _diagnose(self, rows: NDArray[np.float64]) -> dict[str, float]:
         """Return the effective rank of the latents, near 1 after a collapse, and their mean distance to c."""
-        self._net.eval()
-        with torch.no_grad():
-            z = self._latents(torch.from_numpy(rows.astype(np.float32)))
+        z = self._at_rows(rows, self._parts.autoencoder.encoder)
         distance = (z - self._parts.center).square().sum(1)
         return {"rank": effective_rank(z), "mean_squared_distance": float(distance.mean())}
 

@@ -142,6 +142,14 @@ def joint_for_tables(d: int, latent_dim: int) -> Joint:
     return Joint(of_x, of_z, nn.Sequential(nn.Linear(256, 256), leaky(), Dropout(0.5), nn.Linear(256, 1)))
 
 
+def generator_32(latent_dim: int) -> nn.Sequential:
+    """Return the generator of 32 x 32 colour images of ALAD's authors: (B, latent_dim) -> (B, 3, 32, 32)."""
+    layers: list[nn.Module] = [nn.Unflatten(1, (latent_dim, 1, 1)), nn.ConvTranspose2d(latent_dim, 512, 4)]
+    for before, after in ((512, 256), (256, 128), (128, 3)):
+        layers += [keras_norm(before, 2), nn.ReLU(), nn.ConvTranspose2d(before, after, 4, 2, 1)]
+    return nn.Sequential(*layers, nn.Tanh())
+
+
 def keras_norm(channels: int, dims: int = 1) -> nn.Module:
     """Return a BatchNorm with the constants of TensorFlow's layers."""
     kind = nn.BatchNorm1d if dims == 1 else nn.BatchNorm2d

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tollad.method.terms import latent_l2
 from tollad.methods import geonets
-from tollad.methods.gan import adam, leaky
+from tollad.methods.gan import adam, false, leaky, true
 from tollad.methods.layers import build, dense_layers, normal
 from tollad.methods.neural import Neural, Phase
 
@@ -136,7 +136,7 @@ class GANomaly(Neural):
         """Return the loss of the discriminator."""
         own = self._parts
         real, made = (own.head(own.features(rows)) for rows in (x, x_hat))
-        return (nn.functional.softplus(-real).mean() + nn.functional.softplus(made).mean()) / 2
+        return (true(real) + false(made)) / 2
 
     def _phases(self, rows: Tensor) -> Sequence[Phase]:
         own = self._parts
@@ -179,8 +179,5 @@ class GANomaly(Neural):
 
         If both encoders shrink codes, the score ranks images by contrast.
         """
-        self._net.eval()
-        with torch.no_grad():
-            blocks = torch.from_numpy(rows.astype(np.float32)).split(500)
-            z = torch.cat([self._parts.encoder(self._parts.pad(block)) for block in blocks])
+        z = self._at_rows(rows, lambda x: self._parts.encoder(self._parts.pad(x)))
         return {"mean_absolute_code": float(z.abs().mean())}

@@ -201,9 +201,6 @@ class MemAE(Neural):
 
     def _diagnose(self, rows: NDArray[np.float64]) -> dict[str, float]:
         """Return the share of rows without a weight, and the slots in use: e to the entropy of the mean weights."""
-        self._net.eval()
-        with torch.no_grad():
-            blocks = torch.from_numpy(rows.astype(np.float32)).split(1000)
-            w = torch.cat([self._parts(block)[1] for block in blocks])
+        w = self._at_rows(rows, lambda x: self._parts(x)[1])
         used = float(entropy(w.mean(0, keepdim=True) / w.mean(0).sum().clamp(min=_SMALL)).exp())
         return {"empty_rows": float((w.sum(1) == 0).float().mean()), "slots": used}

@@ -157,12 +157,10 @@ class MEMGAN(Neural):
 
     def _diagnose(self, rows: NDArray[np.float64]) -> dict[str, float]:
         """Return the units in use, e to the entropy of the mean weights, and their mean distance from their mean."""
-        self._net.eval()
         own = self._parts
-        with torch.no_grad():
-            blocks = torch.from_numpy(rows.astype(np.float32)).split(1000)
-            w = torch.cat([own.memory.weights(own.encoder(block)) for block in blocks])
-            spread = _norm(own.memory.slots - own.memory.slots.mean(0)).mean()
+        w = self._at_rows(rows, lambda x: own.memory.weights(own.encoder(x)))
+        slots = own.memory.slots.detach()
+        spread = _norm(slots - slots.mean(0)).mean()
         return {"units": float(entropy(w.mean(0, keepdim=True)).exp()), "spread": float(spread)}
 
 

@@ -148,6 +148,12 @@ class Neural(Comparator):
             self._net = learnt
         return torch.cat(scores).float().double().numpy()
 
+    def _at_rows(self, rows: NDArray[np.float64], function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return a function of scaled rows in evaluation mode, computed in blocks and without gradients."""
+        self._net.eval()
+        with torch.no_grad():
+            return torch.cat([function(block) for block in torch.from_numpy(rows.astype(np.float32)).split(1000)])
+
     # -- files ---------------------------------------------------------------------------------------------------------
     def _fitted(self) -> dict[str, NDArray[Any]]:
         return {name: tensor.numpy() for name, tensor in self._net.state_dict().items()}

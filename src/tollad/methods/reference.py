@@ -5,15 +5,14 @@ They flatten samples of any shape, and nothing in them is random.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from tollad.methods.base import Comparator, Watched
+from tollad.methods.base import OfArrays, Watched
 from tollad.methods.classical import product, squared_distances
 
 _Rows = NDArray[np.float64]
@@ -22,18 +21,7 @@ _BLOCK = 256
 
 
 @dataclass(kw_only=True, eq=False)
-class _Line(Comparator):
-    """The base of the lines, which fit a few arrays only."""
-
-    def _fitted(self) -> Mapping[str, NDArray[Any]]:
-        return self._arrays
-
-    def _restore(self, fitted: Mapping[str, NDArray[Any]]) -> None:
-        self._arrays = dict(fitted)
-
-
-@dataclass(kw_only=True, eq=False)
-class DistanceToMean(_Line):
+class DistanceToMean(OfArrays):
     """Euclidean distance to the mean of the training samples.
 
     Examples
@@ -53,7 +41,7 @@ class DistanceToMean(_Line):
 
 
 @dataclass(kw_only=True, eq=False)
-class PrincipalComponents(_Line):
+class PrincipalComponents(OfArrays):
     """Euclidean error of the reconstruction from the first principal components of the training samples.
 
     Parameters
@@ -92,7 +80,7 @@ class PrincipalComponents(_Line):
 
 
 @dataclass(kw_only=True, eq=False)
-class NearestNeighbours(_Line):
+class NearestNeighbours(OfArrays):
     """Mean Euclidean distance to the nearest training samples.
 
     Parameters

@@ -185,8 +185,5 @@ class VAE(Neural):
 
     def _diagnose(self, rows: NDArray[np.float64]) -> dict[str, float]:
         """Return the number of latents in use: those whose mean has a variance above 0.01 over the rows."""
-        self._net.eval()
-        with torch.no_grad():
-            blocks = torch.from_numpy(rows.astype(np.float32)).split(1000)
-            means = torch.cat([self._parts.encode(block)[0] for block in blocks])
+        means = self._at_rows(rows, lambda x: self._parts.encode(x)[0])
         return {"active_units": float((means.var(0) > 0.01).sum())}

@@ -199,3 +199,13 @@ def test_a_number_that_stands_for_a_missing_one_is_warned_of_by_its_channel(tmp_
     (tmp_path / "t.csv").write_text(text(steps))
     said = done("fit", tmp_path / "t.csv", "-o", tmp_path / "m", "--window", 16, *SMALL, "--steps", 2).stderr
     assert said.count("holds -999") == said.count("column 'b' holds -999 in 2 rows") == 1
+
+
+def test_a_convolution_knows_its_channels_of_true_and_false(tmp_path: Path) -> None:
+    steps = np.column_stack([wave(80)[:, 0], np.arange(80) % 2])
+    (tmp_path / "t.csv").write_text(text(steps).replace(",1.0\n", ",true\n").replace(",0.0\n", ",false\n"))
+    done("fit", tmp_path / "t.csv", "-o", tmp_path / "m", "--window", 16, *SMALL, "--network", "conv1d", "--steps", 2)
+    done("score", tmp_path / "m", tmp_path / "t.csv")
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    (tmp_path / "t.csv").write_text("\n".join([*lines[:5], "4,true,true", *lines[6:]]) + "\n")
+    assert "line 6, column 'a': 'true' is not a number" in refused("score", tmp_path / "m", tmp_path / "t.csv")

@@ -174,3 +174,9 @@ def test_values_in_reasons_cannot_steer_a_terminal():
 )
 def test_large_numbers_are_written_as_people_write_them(seen, expected, words):
     assert compared(seen, expected) == words
+
+
+def test_parts_that_would_be_shown_as_none_are_left_out() -> None:
+    reasons = explained([1.0, 2.0, 3.0], [2.0, 3.0, 4.0], [99.0, 0.6, 0.3], latent=0.1).reasons(0)
+    assert [reason.rpartition("(")[2] for reason in reasons] == ["99 % of the score)", "1 % of the score)"]
+    assert len(explained([1.0, 2.0], [2.0, 3.0], [0.2, 0.1], latent=99.7).reasons(0)) == 1

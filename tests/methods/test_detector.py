@@ -149,3 +149,18 @@ def test_no_altered_file_does_more_than_be_refused(name, tmp_path):
         with contextlib.suppress(ValueError), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             assert np.isfinite(MethodDetector.load(tmp_path / "x").anomaly_score(rows)).all()
+
+
+def test_true_is_no_number_like_those_of_the_fit(tmp_path):
+    rows = np.column_stack([made.rows(60), np.arange(60) % 2])
+    detector = MethodDetector(KDE(scale="standardise"), false_alarm_rate=0.2).fit(rows)
+    detector.save(tmp_path / "m.tollad")
+    last = rows.shape[1] - 1
+    for each in (detector, MethodDetector.load(tmp_path / "m.tollad")):
+        assert each.truths_.tolist() == [False] * last + [True]
+        row = rows[:1].astype(object)
+        row[0, last] = True
+        assert each.anomaly_score(row) == each.anomaly_score(np.array([[*rows[0, :last], 1.0]]))
+        row[0, 0] = True
+        with pytest.raises(ValueError, match="row 0, column 'x1': True is no number like those of the fit"):
+            each.anomaly_score(row)

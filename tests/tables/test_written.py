@@ -155,6 +155,7 @@ def test_names_with_numbers_are_identifiers(form):
 
 def test_few_of_them_are_levels():
     assert fit_columns(pa.table({"x": ["5 kg", "10 kg"] * 5}))[0].kind == "category"
+    assert fit_columns(pa.table({"x": ["0x01", "0x02"] * 50}))[0].kind == "category"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,9 @@ from tollad.tables.frames import to_arrow
 from tollad.tables.schema import Column
 from tollad.warn import printable
 
+# Smaller shares would be shown as 0 %.
+_LEAST_SHARE = 0.005
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -75,7 +78,7 @@ class Explanation:
         -------
         list of str
             Such as ``"age: 3, expected about 41 (62 % of the score)"``. The rest of the 100 % are other columns and the
-            latent part.
+            latent part. Parts of less than half a per cent are left out, but for the largest.
 
         Raises
         ------
@@ -85,7 +88,9 @@ class Explanation:
         if self.parts.ndim != 2:
             raise ValueError("reasons in words are for tables; of images and series look at the parts as a picture")
         columns = np.argsort(-self.parts[row], kind="stable")[:most]
-        return [self._reason(row, int(column)) for column in columns if self.parts[row, column] > 0]
+        parts = self.parts[row, columns]
+        kept = (parts > 0) & ((parts >= _LEAST_SHARE * self.scores[row]) | (parts == parts[0]))
+        return [self._reason(row, int(column)) for column in columns[kept]]
 
     def finding(self, row: int, column: int) -> str:
         """Return the value of a column and what was expected instead: ``"age: 3, expected about 41"``.

@@ -189,8 +189,8 @@ def in_plain_form(table: pa.Table, dialect: Dialect, where: Callable[[int], str]
     """
     if dialect.decimal is None and dialect.date_format is None and not dialect.dates:
         return table
-    for place, name in enumerate(table.column_names):
-        column = table.column(place)
+    columns = table.columns
+    for place, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
         if not pa.types.is_string(column.type):
             continue
         wrong = contradicting(column, dialect)
@@ -199,10 +199,8 @@ def in_plain_form(table: pa.Table, dialect: Dialect, where: Callable[[int], str]
             raise ValueError(f"{where(row)}, column {name!r}: {why_contradicting(column[row].as_py())}; correct it")
         column = _with_points(column, dialect)
         form = dialect.dates.get(name) or dialect.date_format
-        table = table.set_column(
-            place, name, column if form is None else _with_iso_dates(column, form, dialect.missing)
-        )
-    return table
+        columns[place] = column if form is None else _with_iso_dates(column, form, dialect.missing)
+    return pa.table(columns, names=table.column_names)
 
 
 def contradicting(column: pa.ChunkedArray, dialect: Dialect) -> list[int]:

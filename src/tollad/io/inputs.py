@@ -317,8 +317,9 @@ def _array_blocks(expected: Expected, path: str, array: NDArray[Any]) -> Iterato
 
 def check_columns(source: TableSource, names: Sequence[str], ignored: Collection[str | None]) -> None:
     """Raise ValueError for a file that lacks a column of the fit, or has another column that is not in `ignored`."""
-    missing = [name for name in names if name not in source.names]
-    unknown = [name for name in source.names if name not in names and name not in ignored and name not in source.index]
+    there, known = {*source.names}, {*names, *ignored, *source.index}  # of ten thousand columns, perhaps
+    missing = [name for name in names if name not in there]
+    unknown = [name for name in source.names if name not in known]
     if missing:
         beside = f" and has {listed(unknown, most=10)} instead" if unknown else ""
         row = "; if its first line is a row, read it with header=False" if may_lack_header(source) else ""

@@ -244,7 +244,8 @@ def _parse(
         # its line.
         with contextlib.suppress(pa.ArrowInvalid):
             table = read(numeric)
-            if not any(pc.any(pc.is_inf(table[name])).as_py() for name in numeric if name in table.column_names):
+            columns = zip(table.column_names, table.columns, strict=True)
+            if not any(pc.any(pc.is_inf(column)).as_py() for name, column in columns if name in numeric):
                 return table, ragged
         ragged.clear()
     try:

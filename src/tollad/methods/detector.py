@@ -33,7 +33,7 @@ from tollad.tables.schema import Column, encoding
 _KIND: artifact.FileKind = "method model"
 _BRIGHTEST = 255.0
 _MOST = np.finfo(np.float64).max
-_LEARNT = ("columns_", "feature_names_in_", "_numbered_names", "_preparation")
+_LEARNT = ("columns_", "feature_names_in_", "_numbered_names", "_preparation", "truths_")
 
 
 class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
@@ -65,6 +65,9 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
         Shape of a row, (d,), or of an image, (C, H, W).
     notes_ : dict of str to JSON values
         The `notes` that were saved with the model; empty after a fit.
+    truths_ : ndarray of bool, (d,), or None
+        Which columns of a table of numbers held only 0 and 1, for which later rows may have true and false. None for
+        other rows, and in older files.
 
     Examples
     --------
@@ -78,6 +81,7 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
 
     notes_: dict[str, Any]
     source_: Source | None
+    truths_: NDArray[np.bool_] | None
     _preparation: Preparation | None
 
     def __init__(
@@ -168,6 +172,7 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
             "input_shape": list(self.input_shape_),
             "feature_names": None if names is None else [str(name) for name in names],
             "named_by_numbers": hasattr(self, "_numbered_names"),
+            "truths": None if self.truths_ is None else self.truths_.tolist(),
             "offset": self.decision_.offset,
             "threshold_rule": list(self.decision_.rule),
             "notes": dict(self.notes_ if notes is None else notes),
@@ -219,11 +224,13 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
                 self._numbered_names = metadata["feature_names"]
             elif metadata["feature_names"] is not None:
                 self.feature_names_in_ = np.array(metadata["feature_names"], dtype=object)
-            self._preparation = None
+            self._preparation, self.truths_ = None, None
             if len(self.input_shape_) == 1:
                 known = encoding(self.columns_) if hasattr(self, "columns_") else None
                 features = Features.from_arrays(group(tensors, "features."))
                 self._preparation = Preparation(features, tuple(names_of(self)), known, 1, 1)
+                if (truths := metadata.get("truths")) is not None:
+                    self.truths_ = np.array(truths, dtype=np.bool_).reshape(self.input_shape_)
             self._scores(np.zeros((1, *metadata["shape"])))  # parts that do not fit each other raise an error here
         return self
 
@@ -241,6 +248,7 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
                 raise ValueError("columns= names columns of a frame; the rows are images")
             images = _pixels(X)
             self._preparation, self.input_shape_, self.n_features_in_ = None, images.shape[1:], images.shape[1]
+            self.truths_ = None
             return self._in_memory(divide(images, self._split))
         rows, held = self._in_memory(learn_rows(self, X, self._split))
         self._preparation = preparation = Preparation.learn(
@@ -252,6 +260,8 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
             n_members=1,
             arcsinh=False,
         )
+        every = rows if held is None else np.concatenate([rows, held])
+        self.truths_ = None if hasattr(self, "columns_") else (np.isin(every, (0, 1)) | np.isnan(every)).all(axis=0)
         return preparation.views(rows)[0], None if held is None else preparation.views(held)[0]
 
     def _split(self, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:

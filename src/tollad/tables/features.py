@@ -80,10 +80,17 @@ class Features:
 
     @property
     def truths(self) -> NDArray[np.bool_]:
-        """Which columns of a table may have held only 0 and 1 among the training rows: (d,); all if nothing tells."""
+        """Which columns of a table may have held only 0 and 1 among the training rows: (d,); all if nothing tells.
+
+        Of images and series, which channels: (C,); none, (0,), if nothing tells.
+        """
         n_columns = len(self.fill)
-        if not len(self.mean) or not n_columns:
+        if not len(self.mean):
             return np.ones(n_columns, dtype=np.bool_)
+        if not n_columns:
+            mean, scale = self.mean.ravel(), self.scale.ravel()
+            # The scale of a constant channel is 1.
+            return np.isclose(scale**2, mean * (1 - mean), rtol=1e-9, atol=0) | (np.isin(mean, (0, 1)) & (scale == 1))
         mean, scale = self.mean[:n_columns], self.scale[:n_columns]
         # What only 0 and 1 have is this variance. Missing values count as the median, which may be a half.
         binary = np.isclose(scale**2, mean * (1 - mean), rtol=1e-9, atol=0)

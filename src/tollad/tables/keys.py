@@ -209,8 +209,8 @@ def warn_of_key(name: str, numbers: NDArray[Any], remedy: str) -> None:
         what = "row numbers, keys and times since 1970"
         remedy = f"make times of it with pandas.to_datetime(frame[{name!r}], unit={unit!r}), or {remedy}"
     warn(
-        f"column {name!r} holds another whole number in every row, as {what} do: new rows lie outside of "
-        f"what was learnt and become anomalies; {remedy}"
+        f"column {name!r} holds another whole number in every row, as {what} do: if new rows go on with higher or "
+        f"lower ones, these lie outside of what was learnt and become anomalies; {remedy}"
     )
 
 

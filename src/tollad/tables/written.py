@@ -42,6 +42,7 @@ _MONTH_NAMES = (
     "\u043c\u0430\u044f|\u0438\u044e\u043d|\u0438\u044e\u043b|\u0430\u0432\u0433|\u0441\u0435\u043d|"
     "\u043e\u043a\u0442|\u043d\u043e\u044f|\u0434\u0435\u043a"
 )
+_HEXADECIMAL = "hexadecimal numbers"
 # For each form: the words for its values, their pattern, and a remedy, in which "{0}" is the name of the column.
 _TIME = r"[+-]?[0-9]{1,3}:[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?"
 _FORMS = (
@@ -51,7 +52,7 @@ _FORMS = (
     ("numbers", r"[+-]?[0-9]*\.[0-9]*[dD][+-]?[0-9]+", "write 'e' in place of 'D'"),
     ("numbers", r"(?=.*[^\x00-\x7f])[+-]?\d+([.,\u066b]\d+)?", "write them with the digits 0 to 9"),
     (
-        "hexadecimal numbers",
+        _HEXADECIMAL,
         r"0[xX][0-9a-fA-F]+",
         "turn them into decimal ones, as frame[{0!r}].apply(int, base=16) does",
     ),
@@ -214,6 +215,8 @@ def _with_units(name: str, counts: Mapping[str, int]) -> _Found | None:
 
 def _in_other_forms(name: str, counts: Mapping[str, int]) -> _Found | None:
     for what, form, remedy in _FORMS:
+        if what == _HEXADECIMAL and len(counts) <= MAX_LEVELS:
+            continue  # such as flags
         example = next((text for text in counts if re.fullmatch(form, text)), None)
         if example is not None and _prevail(counts, re.compile(f"{form}|{_ANY}").fullmatch):
             grouped_digits = [f"{as_decimal(example, sign)}" for sign in readings(example.strip("()-\u2212\u2013"))]

@@ -7,6 +7,7 @@ import json
 import pickle
 import shlex
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +208,21 @@ def test_a_first_line_of_text_that_looks_like_a_row_is_warned_of(tmp_path: Path)
 
 def test_the_place_of_a_folder_is_no_file_of_rows(fitted: Path, tmp_path: Path) -> None:
     assert "is a folder, which is read as images" in refused_in(tmp_path, "score", fitted / "m.tollad", tmp_path)
+
+
+@pytest.mark.parametrize(("form", "asked"), [("%d.%m.%Y", "%d.%m.%Y"), ("%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M")])
+def test_dates_in_another_form_than_learnt_are_read_as_the_message_says(tmp_path: Path, form: str, asked: str) -> None:
+    days = [datetime(2024, 1, 3 + k % 26, k % 24) for k in range(60)]
+
+    def write(form: str) -> Path:
+        path = tmp_path / "t.csv"
+        path.write_text("size,seen\n" + "".join(f"{k % 7},{day.strftime(form)}\n" for k, day in enumerate(days)))
+        return path
+
+    done("fit", write("%d.%m.%Y %H:%M"), "-o", tmp_path / "m", *QUICK)
+    path = write(form)
+    said = refused_in(tmp_path, "score", tmp_path / "m", path)
+    assert "is not a date like" in said
+    assert f"--date-format {shlex.quote(asked)}, or" in said
+    done("score", tmp_path / "m", path, "--date-format", asked)
+    done("score", tmp_path / "m", write("%Y-%m-%d %H:%M"))

@@ -94,8 +94,12 @@ class Dialect:
         return cls(**{**record, "dates": dict(record.get("dates", {}))})
 
     def changed(self, **given: Any) -> Self:
-        """Return the dialect with the given attributes, except those that are None or empty."""
-        return type(self)(**{**vars(self), **{name: value for name, value in given.items() if value}})
+        """Return the dialect with the given attributes, except those that are None or empty.
+
+        A format of dates holds for all columns, those whose format was learnt among them.
+        """
+        changed = {**vars(self), **{name: value for name, value in given.items() if value}}
+        return type(self)(**changed | ({"dates": {}} if given.get("date_format") else {}))
 
 
 def guess_separator(text: str, default: str) -> str:

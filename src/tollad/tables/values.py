@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tollad.tables.casts import TEXT, to_float, tried
+from tollad.tables.date_forms import forms_of
 from tollad.tables.frames import known_columns
 from tollad.tables.numerals import grouping_signs, readings
 from tollad.tables.schema import CLOCKS, MISSING, Column, Where
@@ -296,7 +297,7 @@ def refusal(
         problem, remedy = f"is {column.type}, but the column is a category of texts", "give texts"
     else:
         problem, remedy = f"is not a {_LIKE[kind]}, but the column is one of {kind}s", "correct it"
-        read = as_read(text) if kind == "number" else []
+        read = as_read(text) if kind == "number" else [f"with {as_dates(name, form)}" for form in forms_of(text)[:2]]
         remedy = f"read it {', or '.join(read)}, or {remedy}" if read else f"{remedy}, or mark it as missing"
     return ValueError(f"{where(row)}, column {name!r}: {value} {problem}; {remedy}")
 

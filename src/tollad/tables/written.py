@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
 
+from tollad.tables.date_forms import forms_of, is_date
 from tollad.tables.keys import ENOUGH
 from tollad.tables.numerals import grouped, readings
 from tollad.tables.schema import MAX_LEVELS
@@ -98,18 +98,6 @@ _FORMS = (
         "split them",
     ),
 )
-_DAYS = (
-    *("%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%b %d %Y", "%d %B %Y", "%B %d, %Y", "%a, %d %b %Y", "%a %d %b %Y"),
-    *("%d-%b-%y", "%d %b %y", "%Y.%m.%d", "%d/%b/%Y", "%G-W%V-%u"),
-    *("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%m/%d/%Y", "%m-%d-%Y", "%Y-%m-%d", "%Y/%m/%d"),
-    *("%Y\u5e74%m\u6708%d\u65e5", "%Y\ub144 %m\uc6d4 %d\uc77c"),
-)
-# Months are dates, not categories: later rows have months that were never seen.
-_MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%b %Y", "%b-%Y", "%B %Y")
-_SHORT = ("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y")
-_TIMES = ("", " %H:%M", " %H:%M:%S", ":%H:%M:%S", ", %H:%M", " %I:%M %p", " %I:%M:%S %p", ", %I:%M %p")
-_ZONES = ("", " %z", "%z")
-_WITH_TIME = ("%a %b %d %H:%M:%S %Y", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%S%z")
 # The format of dates is told by at most this many of them.
 _MOST_DATES = 200
 
@@ -226,30 +214,18 @@ def _in_other_forms(name: str, counts: Mapping[str, int]) -> _Found | None:
 
 
 def _dates(name: str, counts: Mapping[str, int]) -> _Found | None:
-    every = [day + time + zone for day in (*_DAYS, *_SHORT) for time in _TIMES for zone in _ZONES if time or not zone]
-    every += [*_MONTHS, *_WITH_TIME]
     texts = [*counts][:_MOST_DATES]
-    first = [form for form in every if _is_date(texts[0], form)]
+    first = forms_of(texts[0])
     forms = first
     for text in texts:
-        forms = [form for form in forms if _is_date(text, form)]
+        forms = [form for form in forms if is_date(text, form)]
     if forms:
         ways = " or ".join(as_dates(name, form) for form in forms[:2])
         return "dates written", texts[0], f"read them with {ways}"
     if first and not any(re.fullmatch(DATE, text) for text in texts):
-        others = [text for text in texts if not any(_is_date(text, form) for form in first)]
-        second = [form for form in every if _is_date(others[0], form)] if others else []
-        if second and all(any(_is_date(text, form) for form in second) for text in others):
+        others = [text for text in texts if not any(is_date(text, form) for form in first)]
+        second = forms_of(others[0]) if others else []
+        if second and all(any(is_date(text, form) for form in second) for text in others):
             remedy = f"others are like {others[0]!r}, so write all of them alike, as 2024-12-31 17:30:00 is"
             return "dates of several forms, some written", texts[0], remedy
     return None
-
-
-def _is_date(text: str, form: str) -> bool:
-    if form.startswith(_SHORT) and not re.match(r"[0-9]{2}([-./])[0-9]{2}\1[0-9]{2}\b", text):
-        return False  # 1.2.10 is a version
-    try:
-        datetime.strptime(text, form)
-    except ValueError:
-        return False
-    return True

@@ -52,7 +52,7 @@ def images(n: int = 30, side: int = 28, seed: int = 0) -> NDArray[np.uint8]:
     return drawn.astype(np.uint8)
 
 
-def samples(name: str, n: int = 30, seed: int = 0) -> NDArray[Any]:
+def samples(name: str, n: int = 20, seed: int = 0) -> NDArray[Any]:
     """Draw samples that a method takes: rows of a table where it can."""
     return rows(n, seed=seed) if _takes_tables(name) else images(n, seed=seed)
 

@@ -30,10 +30,9 @@ def test_how_many_are_trained_together_can_be_chosen(n_members, expected):
 @pytest.mark.parametrize("n_members", [None, 3])
 @pytest.mark.parametrize("name", ["table2", "table4_splits", "table8"])
 def test_every_run_is_in_one_stack_and_its_members_are_alike(name, n_members):
-    stacks = plan(runs_of(read_table(name).work()), n_members)
-    assert sorted(run.identity for stack in stacks for run in stack) == sorted(
-        run.identity for run in runs_of(read_table(name).work())
-    )
+    runs = runs_of(read_table(name).work())
+    stacks = plan(runs, n_members)
+    assert sorted(map(id, (run for stack in stacks for run in stack))) == sorted(map(id, runs))
     for stack in stacks:
         assert len({run.alike for run in stack}) == 1
 

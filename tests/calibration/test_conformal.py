@@ -66,12 +66,12 @@ class TestThreshold:
                 alarms = p_values(calibration_scores, scores) <= rate
                 np.testing.assert_array_equal(scores > threshold(calibration_scores, rate), alarms)
 
-    @pytest.mark.parametrize("n", [*range(1, 200), 999, 10**6 - 1])
-    def test_rows_needed_are_the_least(self, n):
+    def test_rows_needed_are_the_least(self):
         """That is, 1 / (n + 1) is no more than the rate, and 1 / n is more, as floating-point numbers."""
-        for rate in (1 / (n + 1), np.nextafter(1 / (n + 1), 0), np.nextafter(1 / (n + 1), 1), 1.01 / (n + 1)):
-            needed = rows_needed(rate)
-            assert 1 / (needed + 1) <= rate < 1 / needed
+        for n in [*range(1, 200), 999, 10**6 - 1]:
+            for rate in (1 / (n + 1), np.nextafter(1 / (n + 1), 0), np.nextafter(1 / (n + 1), 1), 1.01 / (n + 1)):
+                needed = rows_needed(rate)
+                assert 1 / (needed + 1) <= rate < 1 / needed
 
     @given(st.floats(1e-12, 1, exclude_max=True))
     def test_rows_needed_for_any_rate(self, rate):

@@ -14,7 +14,7 @@ from commands import QUICK, done, refused_in, scores_of
 from tollad import TollDetector
 from tollad.io.sources import open_table
 
-PEOPLE = ("--steps", "40", "--hidden", "8", "--n-members", "2", "--quiet")
+PEOPLE = ("--steps", "20", "--hidden", "8", "--n-members", "2", "--quiet")
 
 
 def people(n: int = 120, seed: int = 0) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", ["people.csv", "people.parquet"])
 def test_a_frame_and_its_file_give_the_same_model_and_scores(town: Path, tmp_path: Path, name: str) -> None:
-    options = {"steps": 40, "hidden": (8,), "n_members": 2, "random_state": 0}
+    options = {"steps": 20, "hidden": (8,), "n_members": 2, "random_state": 0}
     detector = TollDetector(columns={"code": "category"}, **options).fit(people())
     done("fit", town / name, "-o", tmp_path / "m", "--column", "code=category", *PEOPLE)
     model = TollDetector.load(tmp_path / "m")

@@ -18,7 +18,7 @@ from tollad.cli.main import main
 from tollad.io.rows import with_names
 
 # The default detector is measured by the benchmarks; here a small one shows that the demonstration is right.
-SMALL = partial(TollDetector, network="mlp", hidden=(16,), n_members=1, corruption=None, steps=200)
+SMALL = partial(TollDetector, network="mlp", hidden=(16,), n_members=1, corruption=None, steps=60)
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def test_the_command_prints_it_and_can_be_repeated(tmp_path: Path) -> None:
     again = CliRunner().invoke(main, ["demo", "--out", str(tmp_path), "--json"])
     assert first.exit_code == again.exit_code == 0, first.output + again.output
     result = json.loads(again.stdout)
-    assert "step 200/200  loss" in first.stderr
+    assert "step 60/60  loss" in first.stderr
     lines = first.stdout.splitlines()
     assert lines[0].startswith(f"AUROC {result['auroc']:.3f} ")
     assert lines[1] == f"average precision {result['average_precision']:.3f}"

@@ -61,18 +61,17 @@ def test_a_file_that_is_no_graph(folder):
     assert "is no ONNX file of tollad" in refused("score", folder / "no.onnx", folder / "new.csv")
 
 
-def test_torch_is_not_imported(folder):
-    assert _loaded_by_score(folder / "m.onnx", folder / "new.csv") == "[]"
-
-
-def _loaded_by_score(model: Path, data: Path) -> str:
-    """Return the heavy packages that a command loads."""
+def test_torch_is_not_imported(folder, series):
+    pairs = [(folder / "m.onnx", folder / "new.csv")]
+    pairs += [(home / "s.onnx", home / "new.csv") for home in series.values()]
     code = (
         "import sys; from tollad.cli.main import main\n"
-        f"try: main(['score', {str(model)!r}, {str(data)!r}])\n"
-        "finally: print([name for name in ('torch', 'sklearn', 'scipy') if name in sys.modules], file=sys.stderr)"
+        f"for pair in {[(str(model), str(data)) for model, data in pairs]}:\n"
+        "    main(['score', *pair], standalone_mode=False)\n"
+        "print([name for name in ('torch', 'sklearn', 'scipy') if name in sys.modules], file=sys.stderr)"
     )
-    return subprocess.run([COMMAND[0], "-c", code], capture_output=True, text=True, check=True).stderr.strip()[-2:]
+    done = subprocess.run([COMMAND[0], "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
 
 
 def test_columns_are_told_by_their_names(folder):
@@ -103,33 +102,34 @@ def test_images_are_scored_by_their_graph(tmp_path):
     )
 
 
-@pytest.mark.parametrize("how", [(), ("--causal",), ("--gaps", "split"), ("--group", "g")], ids=lambda how: how[:1])
-def test_a_series_is_scored_by_its_graph_as_by_its_model(how, tmp_path):
-    """Its time stamps, gaps, groups and trimmed alarms, too."""
+SERIES = {"": (), "causal": ("--causal",), "gaps": ("--gaps", "split"), "groups": ("--group", "g")}
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory):
+    """Folders with a series, a model of it and its graph."""
+    return {kind: _series(tmp_path_factory.mktemp("series"), how) for kind, how in SERIES.items()}
+
+
+def _series(home: Path, how: tuple[str, ...]) -> Path:
     rng = np.random.default_rng(0)
     lines = [f"{t},{np.sin(t / 3) + rng.normal() / 9:.6f},{'ab'[t % 2]}\n" for t in range(400)]
     spike = [*lines[:150], "150,9,a\n", *lines[151:220], *lines[222 + 20 * ("split" in how) : 300]]
     for name, part in (("train.csv", lines), ("new.csv", spike)):
-        (tmp_path / name).write_text("t,x,g\n" + "".join(part))
+        (home / name).write_text("t,x,g\n" + "".join(part))
     named = how if "--group" in how else (*how, "--drop", "g")
-    train = (
-        tmp_path / "train.csv",
-        "--time",
-        "t",
-        "--window",
-        "12",
-        "--hidden",
-        "8",
-        "--steps",
-        "9",
-        "--random-state",
-        "0",
-    )
-    done("fit", *train, *named, "-o", tmp_path / "s.tollad", "--quiet")
-    done("export", tmp_path / "s.tollad", "-o", tmp_path / "s.onnx")
-    wanted, found = (rows_of(done("score", tmp_path / f"s.{end}", tmp_path / "new.csv").stdout) for end in ENDINGS)
+    small = ("--window", 12, "--hidden", 8, "--steps", 9, "--random-state", 0, "--quiet")
+    done("fit", home / "train.csv", "--time", "t", *small, *named, "-o", home / "s.tollad")
+    done("export", home / "s.tollad", "-o", home / "s.onnx")
+    return home
+
+
+@pytest.mark.parametrize("kind", SERIES)
+def test_a_series_is_scored_by_its_graph_as_by_its_model(kind, series):
+    """Its time stamps, gaps, groups and trimmed alarms, too."""
+    home = series[kind]
+    wanted, found = (rows_of(done("score", home / f"s.{end}", home / "new.csv").stdout) for end in ENDINGS)
     assert [{**row, "score": ""} for row in found] == [{**row, "score": ""} for row in wanted]
-    assert _loaded_by_score(tmp_path / "s.onnx", tmp_path / "new.csv") == "[]"
     scores = [[float(row["score"] or "nan") for row in rows] for rows in (found, wanted)]
     np.testing.assert_allclose(*scores, rtol=1e-6)
     assert "anomaly" in [row["verdict"] for row in found]

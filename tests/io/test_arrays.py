@@ -19,7 +19,7 @@ from tollad.io.arrays import read_array
 from tollad.io.sources import open_table
 
 ROWS = np.arange(12.0).reshape(4, 3)
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FUZZ = settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def npy(array: np.ndarray, version: tuple[int, int] = (1, 0)) -> bytes:

@@ -20,7 +20,7 @@ csv_like = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(content=csv_like.map(b"".join), chunk_bytes=st.integers(1, 20), n_columns=st.integers(1, 3))
 def test_every_record_is_read_or_rejected(content, chunk_bytes, n_columns):
     content = b",".join([b"x", b"y", b"z"][:n_columns]) + b"\n" + content

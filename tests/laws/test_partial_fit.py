@@ -56,10 +56,10 @@ def test_a_stream_gives_the_same_bits_again(kind):
 
 def test_the_first_block_may_be_fitted():
     first, *rest = np.split(ROWS, N_BLOCKS)
-    detector = TollDetector(random_state=0, steps=10, **SMALL).fit(first)
+    detector = TollDetector(random_state=0, steps=5, **SMALL).fit(first)
     for block in rest:
         detector.partial_fit(block)
-    assert_same_bits(detector, streamed(0, 10, **SMALL), TEST)
+    assert_same_bits(detector, streamed(0, 5, **SMALL), TEST)
 
 
 @pytest.mark.slow
@@ -86,7 +86,7 @@ def test_a_stream_teaches_what_all_rows_teach(kind):
 
 def test_a_stream_that_moves_is_followed():
     """What was normal long ago and never since is forgotten: a stream is no sum of its rows."""
-    detector = streamed(0, **DETECTORS["paper's loss"])
+    detector = streamed(0, 30, **DETECTORS["paper's loss"])
     moved = ROWS + 6.0
     before = detector.anomaly_score(moved).mean()
     for block in np.split(moved, N_BLOCKS):

@@ -159,7 +159,7 @@ def test_the_networks_have_the_weights_of_the_codes(shape, latent_dim, generator
 def test_after_training_the_discriminator_guesses_on_normal_rows():
     rows = np.random.default_rng(0).normal(size=(128, 2))
     recipe = {"latent_dim": 2, "scale": "none", "batch_size": 64, "learning_rate": 1e-3, "n_steps": 1}
-    method = AnoGAN(epochs=100, **recipe).fit(rows)
+    method = AnoGAN(epochs=60, **recipe).fit(rows)
     method._net.eval()
 
     with torch.no_grad():

@@ -11,7 +11,7 @@ ROWS = made.rows()
 
 def latent_size(name, collapse):
     """The mean distance of the latents to what they collapse to."""
-    method = made.method(name, collapse=collapse, epochs=30, learning_rate=1e-2, seed=1).fit(ROWS)
+    method = made.method(name, collapse=collapse, epochs=20, learning_rate=1e-2, seed=1).fit(ROWS)
     x = torch.from_numpy(method._scaling(ROWS)).float()
     method._net.eval()
     with torch.no_grad():

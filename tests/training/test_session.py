@@ -36,7 +36,10 @@ def make(name="mlp", n_members=1, seed=0, corrupt=False, n_rows=20):
     return stack, Batches(rows, 8, range(n_members), corrupt=corrupt)
 
 
-def run(steps=40, learning_rate=0.01, n_members=1, **options):
+STEPS = 20
+
+
+def run(steps=STEPS, learning_rate=0.01, n_members=1, **options):
     stack, batches = make(n_members=n_members)
     return stack, fit(stack, OBJECTIVE, batches, steps=steps, learning_rate=learning_rate, **options)
 
@@ -266,11 +269,11 @@ class TestCheckpoint:
                 raise AssertionError("trained again")
 
         assert fit(
-            again, OBJECTIVE, Refuses(), steps=40, learning_rate=0.01, checkpoint=Checkpoint(tmp_path / "c", "a")
+            again, OBJECTIVE, Refuses(), steps=STEPS, learning_rate=0.01, checkpoint=Checkpoint(tmp_path / "c", "a")
         )
         assert all(torch.equal(again.state()[key], tensor) for key, tensor in stack.state().items())
         assert not again[0].training
-        assert history.step[-1] == 40
+        assert history.step[-1] == STEPS
 
     def test_stopped_early_is_not_trained_again(self, tmp_path):
         options = {"steps": 300, "learning_rate": 0.05, "held_out": HeldOut.of(held_out())}
@@ -305,7 +308,7 @@ class TestInterrupt:
         stack, batches = make()
         pressed = self.PressedAt(batches, 12)
         with pytest.raises(KeyboardInterrupt):
-            fit(stack, OBJECTIVE, pressed, steps=40, learning_rate=0.01, checkpoint=Checkpoint(tmp_path / "c", "a"))
+            fit(stack, OBJECTIVE, pressed, steps=STEPS, learning_rate=0.01, checkpoint=Checkpoint(tmp_path / "c", "a"))
         assert Checkpoint(tmp_path / "c", "a").load()[0]["step"] == 13
         resumed, history = run(checkpoint=Checkpoint(tmp_path / "c", "a"))
         assert history == wanted_history
@@ -321,7 +324,7 @@ class TestInterrupt:
                 stack,
                 OBJECTIVE,
                 self.PressedAt(batches, 3),
-                steps=40,
+                steps=STEPS,
                 learning_rate=0.01,
                 checkpoint=Checkpoint(tmp_path / "d", "a"),
             )
@@ -330,7 +333,7 @@ class TestInterrupt:
     def test_without_a_checkpoint_at_once(self):
         stack, batches = make()
         with pytest.raises(KeyboardInterrupt):
-            fit(stack, OBJECTIVE, self.PressedAt(batches, 3), steps=40, learning_rate=0.01)
+            fit(stack, OBJECTIVE, self.PressedAt(batches, 3), steps=STEPS, learning_rate=0.01)
 
     def test_other_threads_may_use_checkpoints(self, tmp_path):
         """Only the main thread may set a handler."""
@@ -338,7 +341,7 @@ class TestInterrupt:
         thread = threading.Thread(target=lambda: done.append(run(checkpoint=Checkpoint(tmp_path / "c", "a"))))
         thread.start()
         thread.join()
-        assert done[0][1].step[-1] == 40
+        assert done[0][1].step[-1] == STEPS
 
 
 class TestProgress:

@@ -155,7 +155,7 @@ def _measured(
 ) -> dict[_Recipe, _Found]:
     """Return the rows of a method by recipe, cell and seed. The table's own recipe comes first."""
     measured: dict[_Recipe, _Found] = {}
-    for cell in table.cells:
+    for cell in table.cells if found else ():
         for seed in _seeds(table, method, cell):
             items = {budget: table.repetition(method, cell, seed, budget=budget) for budget in method.budgets}
             # If two budgets are equal, a result counts for the published one.

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from tollad.io.inputs import rows_of
 from tollad.io.sources import Block
@@ -291,7 +290,7 @@ def _check_index(X: Any) -> None:
 
 
 def _from_array(X: Any, names: Sequence[str] | None, *, lacks: bool) -> Steps:
-    if issparse(X):
+    if hasattr(X, "toarray"):
         raise TypeError("a series is a dense array, not a sparse one; give X.toarray()")
     try:
         given = np.ma.array(X)

@@ -19,7 +19,7 @@ COMMAND = (sys.executable, "-c", "from tollad.cli.main import main; main()")
 
 
 SMALL = ("--network", "mlp", "--hidden", "8", "--latent-dim", "2", "--n-members", "1", "--corruption", "none")
-QUICK = (*SMALL, "--steps", "30", "--quiet")
+QUICK = (*SMALL, "--steps", "15", "--quiet")
 COLUMNS = ("a", "b", "c")
 CSV = "a,b\n1,2\n3,4\n5,6\n"
 

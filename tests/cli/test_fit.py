@@ -75,7 +75,7 @@ def test_kinds_that_say_nothing_are_usage_errors(fitted: Path, tmp_path: Path, k
 def test_fit_is_the_detector_on_the_normal_rows(fitted: Path, data: np.ndarray[Any, Any]) -> None:
     model = TollDetector.load(fitted / "m.tollad")
     expected = TollDetector(
-        network="mlp", hidden=(8,), latent_dim=2, n_members=1, corruption=None, steps=30, random_state=0
+        network="mlp", hidden=(8,), latent_dim=2, n_members=1, corruption=None, steps=15, random_state=0
     ).fit(with_names(data[:60], COLUMNS))
     assert model.feature_names_in_.tolist() == list(COLUMNS)
     assert model.offset_ == expected.offset_
@@ -94,7 +94,7 @@ def test_fit_sums_up_what_it_did(fitted: Path, tmp_path: Path) -> None:
         "rows_used": 20,
         "shape": [3],
         "kinds": {},
-        "steps": 30,
+        "steps": 15,
         "initial_loss": model.history_.initial_loss[0],
         "loss": model.history_.loss[-1][0],
         "threshold": -model.offset_,

@@ -24,7 +24,7 @@ def test_info_says_what_the_model_is(fitted: Path) -> None:
     assert card["threshold"] == -model.offset_
     assert card["share_above_threshold"] == (model.training_scores_ > -model.offset_).mean() == 0.1
     assert card["history"]["loss"] == model.history_.loss
-    assert card["settings"]["steps"] == 30
+    assert card["settings"]["steps"] == 15
     assert set(card["versions"]) == {"tollad", "torch", "numpy", "scikit-learn", "python"}
     lines = dict(
         line.split(maxsplit=1) for line in done("info", fitted / "m.tollad").stdout.splitlines() if line[0] > " "

@@ -45,7 +45,7 @@ def test_card_says_what_the_file_holds(fitted: Path, tmp_path: Path) -> None:
     assert "data.csv: 60 of 80 rows. Those were taken whose kind is fine or good." in card
     assert "Left out: id." in card
     assert f"The threshold is {-model.offset_:.4g}: 10.0% of the training rows score higher" in card
-    assert "| steps | 30 |" in card
+    assert "| steps | 15 |" in card
     assert hashlib.sha256((fitted / "m.tollad").read_bytes()).hexdigest() in card
     assert "keeps no false-alarm rate" in card
 

@@ -75,7 +75,7 @@ def test_a_full_disk_leaves_no_file(fitted: Path, tmp_path: Path, monkeypatch: p
     (tmp_path / "x.csv").write_text(CSV)
     monkeypatch.setattr(os, "fsync", full)
     for run in (
-        ("fit", tmp_path / "x.csv", "-o", tmp_path / "m", *QUICK),
+        ("fit", tmp_path / "x.csv", "-o", tmp_path / "m", *QUICK, "--steps", 30),
         ("score", fitted / "m.tollad", fitted / "data.csv", "-o", tmp_path / "s.parquet"),
     ):
         assert "the disk is full" in refused_in(tmp_path, *run)

@@ -18,7 +18,7 @@ from tollad import SeriesDetector, TollDetector, iter_scores, metrics
 from tollad.calibration import threshold
 from tollad.series.window import step_scores, windows
 
-SMALL = ("--network", "conv1d", "--hidden", "4", "--latent-dim", "4", "--steps", "20", "--quiet")
+SMALL = ("--network", "conv1d", "--hidden", "4", "--latent-dim", "4", "--steps", "10", "--quiet")
 N = 400
 
 
@@ -78,7 +78,7 @@ def fit(home: Path, *arguments: object) -> Result:
 def test_fit_is_the_detector_on_the_windows(home: Path) -> None:
     model = SeriesDetector.load(home / "m.tollad")
     train = steps(series())
-    expected = TollDetector(network="conv1d", hidden=(4,), latent_dim=4, steps=20, random_state=0)
+    expected = TollDetector(network="conv1d", hidden=(4,), latent_dim=4, steps=10, random_state=0)
     expected.fit(windows(train, 16, 3))
     scores = step_scores(expected.anomaly_score(windows(train, 16, 3)), N, 16, 3)
     np.testing.assert_allclose(model.anomaly_score(train), scores, rtol=1e-6)
@@ -90,7 +90,7 @@ def test_python_fits_the_same_model_as_the_command(home: Path) -> None:
     columns = series()
     del columns["kind"]
     one = SeriesDetector(
-        window=16, stride=3, time="t", network="conv1d", hidden=(4,), latent_dim=4, steps=20, random_state=0
+        window=16, stride=3, time="t", network="conv1d", hidden=(4,), latent_dim=4, steps=10, random_state=0
     ).fit(pa.table(columns))
     other = SeriesDetector.load(home / "m.tollad")
     assert one.threshold_ == other.threshold_
@@ -243,7 +243,7 @@ def test_windows_lie_within_stretches_of_normal_steps(home: Path, tmp_path: Path
     model, train = SeriesDetector.load(tmp_path / "m").model_, steps(series(odd=slice(100, 110)))
     assert model.source.n_used == model.n_steps == 390
     pieces = [windows(train[:100], 16), windows(train[110:], 16)]
-    expected = TollDetector(network="conv1d", hidden=(4,), latent_dim=4, steps=20, random_state=0)
+    expected = TollDetector(network="conv1d", hidden=(4,), latent_dim=4, steps=10, random_state=0)
     expected.fit(np.concatenate(pieces))
     np.testing.assert_allclose(expected.anomaly_score(pieces[0]), model.score_windows(pieces[0]), rtol=1e-6)
     done("calibrate", tmp_path / "m", home / "new.csv", "-o", tmp_path / "m2", "--label", "kind", "--normal", "fine")

@@ -16,7 +16,7 @@ from commands import COMMAND, done, refused, rows_of, tollad
 
 from tollad import SeriesDetector
 
-SMALL = ("--hidden", "8", "--latent-dim", "4", "--n-members", "2", "--steps", "30", "--quiet", "--time", "t")
+SMALL = ("--hidden", "8", "--latent-dim", "4", "--n-members", "2", "--steps", "12", "--quiet", "--time", "t")
 
 
 def wave(n: int, seed: int = 0, odd: slice | None = None) -> np.ndarray[Any, Any]:

@@ -14,7 +14,7 @@ from commands import COMMAND, done, refused, rows_of, tollad
 
 from tollad import SeriesDetector
 
-SMALL = ("--hidden", "8", "--latent-dim", "4", "--n-members", "2", "--steps", "30", "--quiet", "--time", "t")
+SMALL = ("--hidden", "8", "--latent-dim", "4", "--n-members", "2", "--steps", "12", "--quiet", "--time", "t")
 MACHINES = ("m0", "m1")
 
 
@@ -81,7 +81,7 @@ def test_the_command_fits_what_python_fits(home: Path) -> None:
         {"machine": frame["machine"]} | {name: [float(v) for v in frame[name]] for name in ("t", "a", "b")}
     )
     detector = SeriesDetector(
-        window=16, time="t", hidden=(8,), latent_dim=4, n_members=2, steps=30, random_state=0
+        window=16, time="t", hidden=(8,), latent_dim=4, n_members=2, steps=12, random_state=0
     ).fit(typed, group="machine")
     loaded = SeriesDetector.load(home / "m")
     assert detector.threshold_ == loaded.threshold_

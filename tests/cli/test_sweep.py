@@ -11,14 +11,14 @@ from commands import done, refused_in, rows_of, tollad
 from tollad import TollDetector
 
 LABELS = ("--label", "kind", "--normal", "fine", "--normal", "good", "--drop", "id")
-SMALL = ("--seeds", 2, "--steps", 30, "--hidden", 8, *LABELS)
+SMALL = ("--seeds", 2, "--steps", 12, "--hidden", 8, *LABELS)
 
 
 def test_table_picture_and_model(fitted: Path, tmp_path: Path) -> None:
     outputs = ("-o", tmp_path / "t.csv", "--plot", tmp_path / "p.png", "--save", tmp_path / "m")
     swept = ("--beta", "0.5,2", "--latent-dim", "2,3", "--test", fitted / "data.csv")
     result = done("sweep", fitted / "data.csv", *swept, *SMALL, *outputs)
-    assert "8 fits of 2 members, 30 steps each, as 1 stack: about" in result.stderr
+    assert "8 fits of 2 members, 12 steps each, as 1 stack: about" in result.stderr
     lines = result.stdout.splitlines()
     names = "beta latent fits shuffled agreement generalisation auroc average_precision"
     assert lines[0].split() == names.split()

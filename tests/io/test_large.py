@@ -37,8 +37,8 @@ def on_disk(monkeypatch) -> None:
 @pytest.fixture(autouse=True)
 def same_blocks(monkeypatch) -> None:
     """The last bits of a score depend on the rows that are scored together."""
-    monkeypatch.setattr(scoring, "_DENSE_BLOCK", 20)
-    monkeypatch.setattr(stored, "_MULTIPLE", 20)
+    monkeypatch.setattr(scoring, "_DENSE_BLOCK", 5)
+    monkeypatch.setattr(stored, "_MULTIPLE", 5)
 
 
 def people(n: int = 300) -> pd.DataFrame:

@@ -59,6 +59,7 @@ benchmark-tables: $(VENV)/benchmark.stamp
 	$(BIN)/python benchmarks/quality.py "$(ADBENCH)" --out $(RESULTS)/quality.jsonl
 	$(BIN)/python benchmarks/quality.py "$(ADBENCH)" --out $(RESULTS)/quality.jsonl --contamination 0.05
 	$(BIN)/python benchmarks/report.py $(RESULTS)/quality.jsonl --picture docs/images/tables.png
+	$(BIN)/python benchmarks/embeddings.py --out $(RESULTS)/embeddings.jsonl
 
 benchmark-speed: $(VENV)/benchmark.stamp
 	$(BIN)/python benchmarks/speed.py --out $(RESULTS)/speed.jsonl

@@ -125,6 +125,42 @@ class TestStandardise:
         fit(rows).transform(rows)
 
 
+class TestHalfStandardise:
+    """Many columns that may share a unit are divided by the root of their own spread times the mean spread."""
+
+    rows = np.random.default_rng(0).normal(size=(80, 70)) * np.concatenate([np.full(10, 0.02), np.linspace(1, 8, 60)])
+
+    @pytest.mark.parametrize("arcsinh", [False, True])
+    def test_columns_that_vary_more_count_more(self, arcsinh):
+        spread = self.rows.std(0)
+        for view in fit(self.rows, arcsinh=arcsinh).transform(self.rows):
+            np.testing.assert_allclose(view.std(0), np.maximum(np.sqrt(spread / spread.mean()), 0.2))
+            np.testing.assert_allclose(view.mean(0), 0, atol=1e-12)
+
+    @pytest.mark.filterwarnings(f"ignore:.*{CONSTANT}")
+    def test_other_columns_are_standardised(self):
+        binary, constant = (self.rows[:, :1] > 0).astype(float), np.full((80, 1), 7.0)
+        features = fit(np.hstack([self.rows, binary, constant]))
+        (inputs,) = features.transform(np.hstack([self.rows, binary, constant]))
+        np.testing.assert_allclose(inputs[:, -2:].std(0), [1, 0])
+        assert features.truths.tolist() == [False] * 70 + [True, False]
+        assert not np.allclose(inputs[:, :70].std(0), 1)
+
+    def test_missing_values_are_flagged_as_ever(self):
+        gaps = self.rows.copy()
+        gaps[:9, 0] = NAN
+        (inputs,) = fit(gaps).transform(gaps)
+        assert inputs.shape == (80, 71)
+        np.testing.assert_allclose(inputs[:, 70].std(), 1)
+
+    @pytest.mark.parametrize("preprocess", ["auto", "standard"])
+    def test_few_columns_or_other_units_are_standardised(self, preprocess):
+        other = self.rows * np.where(np.arange(70) == 69, 100, 1)
+        for rows in (self.rows[:, :31], other) if preprocess == "auto" else (self.rows,):
+            (inputs,) = fit(rows, preprocess).transform(rows)
+            np.testing.assert_allclose(inputs.std(0), 1)
+
+
 class TestConstantColumns:
     ROWS = np.array([[1.0, 5.0, 2.0], [2.0, 5.0, 2.0], [3.0, 5.0, 2.0]])
 

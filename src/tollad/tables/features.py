@@ -26,6 +26,10 @@ _FLAG_CLIP = 3.0
 # a constant.
 _CONSTANT_CLIP = 10.0
 _CONSTANT_UNIT, _ZERO_UNIT = 1e-6, 1e-12
+# So many columns of numbers are half standardised if none spreads more than so many times as far as their median: they
+# may share a unit, as those of embeddings and pixels do. Their standard deviation is then at least the last number, so
+# that no column is lost where they do not.
+_WIDE, _ALIKE, _LEAST_DEVIATION = 32, 10.0, 0.2
 # Values that differ by at most so many units of their last bit differ by rounding only.
 _ROUNDING = 16
 _NONE = np.empty(0)
@@ -40,6 +44,10 @@ class Features:
     without any value is at the limit in all columns, if every column without a flag was always known. Images and series
     (3-d and 4-d) are standardised by channel.
 
+    The columns of a wide table may be half standardised: divided by the square root of their standard deviation times
+    its mean over these columns, but their standard deviation becomes no less than 0.2. So columns that hardly vary,
+    mostly noise where all share a unit, count less.
+
     There may be a second view of a table: the arcsinh of the standardised columns, standardised again, which
     shortens long tails. Members of a stack take the views in turn.
 
@@ -51,7 +59,8 @@ class Features:
         Numbers of the columns that had missing values among the training rows.
     mean, scale : ndarray of float64
         ``(x - mean) / scale``; (d + k,) for tables, (C, 1, ...) otherwise. Empty when values are taken as they are.
-        The scale of a constant column is a millionth of its size.
+        The scale is the standard deviation, but that of a constant column is a millionth of its size, and that of a
+        half standardised one as above.
     arcsinh_mean, arcsinh_scale : ndarray of float64, (d + k,)
         The same for the second view; empty when there is none.
     limit : ndarray of float64, (d + k,)
@@ -172,7 +181,9 @@ def fit_features(
     X : ndarray, (n, d) or (n, C, ...)
         Finite, but for missing values (NaN) in tables.
     preprocess : {"auto", "standard"} or None
-        None takes values as they are, except missing ones; the others standardise.
+        None takes values as they are, except missing ones; the others standardise. "auto" half standardises 32 columns
+        of numbers or more, without those of 0 and 1, if the standard deviation of none is above ten times their
+        median.
     names : sequence of str
         Names of the d columns of a table, for messages.
     indicator : ndarray of bool, (d,), optional
@@ -250,14 +261,28 @@ def fit_features(
         scale = np.where(constant, np.where(size > 0, unit, _ZERO_UNIT), scale)
         limit = np.where(constant, _CONSTANT_CLIP, _CLIP if n_channels is None else _WINDOW_CLIP)
         limit[X.shape[1] :] = _FLAG_CLIP
-    features = replace(features, mean=mean, scale=scale, limit=limit)
+    deviation = np.ones_like(scale)
+    if preprocess == "auto" and X.ndim == 2 and n_channels is None and indicator is None:
+        deviation = _half_standardised(replace(features, mean=mean, scale=scale), constant)
+    features = replace(features, mean=mean, scale=scale / deviation, limit=limit)
     if not arcsinh or X.ndim > 2:
         return features
     arcsinh_mean, spread = _mean_and_spread(X, lambda block: np.arcsinh(features.transform(block)[0]), axes)
     if n_channels is not None:
         _, _, arcsinh_mean, spread = _alike(n_channels, X.shape[1], arcsinh_mean, arcsinh_mean, arcsinh_mean, spread)
     spread[smoothed] = np.maximum(spread[smoothed], np.arcsinh(np.sqrt(1 / len(X))))
-    return replace(features, arcsinh_mean=arcsinh_mean, arcsinh_scale=np.where(one, 1.0, spread))
+    return replace(features, arcsinh_mean=arcsinh_mean, arcsinh_scale=np.where(one, 1.0, spread / deviation))
+
+
+def _half_standardised(standardised: Features, constant: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the standard deviation that each column and flag is to have, (d + k,): 1 where it is standardised."""
+    deviation = np.ones(len(standardised.scale))
+    n_columns = len(standardised.fill)
+    halved = np.flatnonzero(~constant[:n_columns] & ~standardised.truths)
+    spread = standardised.scale[halved]
+    if len(halved) >= _WIDE and spread.max() <= _ALIKE * np.median(spread):
+        deviation[halved] = np.maximum(np.sqrt(spread / spread.mean()), _LEAST_DEVIATION)
+    return deviation
 
 
 def _alike(

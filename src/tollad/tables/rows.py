@@ -202,7 +202,7 @@ def _validated(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDArra
         # Arrow: scikit-learn finds no names on a record batch, and would make objects of booleans with missing values.
         validate_data(estimator, table, reset=reset, skip_check_array=True)
         return to_codes(table, [Column(name, "number") for name in table.column_names])
-    if np.iscomplexobj(X):
+    if isinstance(X, np.ndarray) and X.dtype.kind == "c":
         raise ValueError("Complex data not supported: give real and imaginary parts as columns of their own")
     # Contiguous, since sums over strided rows round differently.
     rows: NDArray[Any] = validate_data(

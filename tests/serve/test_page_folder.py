@@ -96,8 +96,12 @@ def test_a_table_of_mixed_columns(form, tmp_path, new_page):
         assert_same(found, detector, frame)
         assert [row for row, _ in rows(page)[:2]] == [4, 9]
         assert fact(page, "Anomalies") == str((detector.predict(frame) == -1).sum())
+        for row in [8, 3, 20]:
+            told = page.evaluate("row => engine.reasons('m', data.table, row)", row)
+            assert told == detector.explain(frame).reasons(row, most=5)
         page.locator("tr.row").first.click()
-        assert page.locator(".why").count() == 0  # a graph gives no reasons
+        page.wait_for_selector(".why meter")
+        assert "age: 400, expected about" in page.locator(".why li").nth(1).inner_text()
 
 
 @needs_web

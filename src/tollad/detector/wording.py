@@ -54,7 +54,7 @@ def compared(seen: Any, expected: Any) -> str:
         words = worded(seen, digits), worded(expected, digits)
         if words[0] != words[1]:
             return f"{words[0]}, expected {about}{words[1]}"
-    return f"{words[0]}, as expected"
+    return f"{worded(seen, 9)}, as expected"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Wording:
                 return f"{worded(value)}, {_rarity(column, value)}"
             if value is not None and value not in column.levels:
                 return f"{worded(value)}, seen in no training row, expected {worded(decoded)}"
-            if value == decoded:
+            if value == decoded and value in column.levels:
                 share = np.clip(self.expected[row, outputs[column.levels.index(value)]], 0, 1)
                 return f"{worded(value)}, {_rarity(column, value)}, expected with probability {share:.2f}"
         if column.kind == "date" and value is not None and column.cycles:

@@ -78,7 +78,7 @@ class GraphEngine:
     def said(self, inputs: Inputs) -> dict[str, NDArray[Any]]:
         """Run the graph."""
         session = self._runtime.session
-        names = [output.name for output in session.get_outputs() if output.name != "scores"]
+        names = [name for name in self._runtime.outputs if name != "scores"]
         found = dict(zip(names, session.run(names, dict(inputs)), strict=True))
         said = {"anomaly_score": found["anomaly_score"], "anomaly": found["label"] < 0}
         return said if "p_value" not in found else {**said, "p_value": found["p_value"]}

@@ -17,7 +17,7 @@ from tollad.io.source import Source
 from tollad.series.events import KEPT, KEPT_SO_FAR
 from tollad.serve.page import folder_page
 from tollad.serve.runtime import TIE, Runtime
-from tollad.tables.schema import MISSING, Column
+from tollad.tables.schema import MAX_LEVELS, MISSING, Column
 
 VERSION = "1.30.0"
 """The version of onnxruntime-web that the page is tested with."""
@@ -86,7 +86,7 @@ def write_folder(
         made.mkdir()
         for part in _PARTS:
             shutil.copyfile(source / part, made / part)
-        shutil.copyfile(model, made / "model.onnx")
+        made.joinpath("model.onnx").write_bytes(_always_asked(Path(model).read_bytes()))
         made.joinpath("index.html").write_bytes(document)
         if not target.exists():
             os.replace(made, target)
@@ -127,9 +127,10 @@ def described(runtime: Runtime, name: str) -> dict[str, Any]:
     return {
         **said,
         "columns": [
-            {"name": column.name, "kind": column.kind, "zone": column.zone, "offsets": list(column.offsets)}
-            for column in columns
+            {**column.to_json(), "input": known.get("inputs", {}).get(column.name, column.name)} for column in columns
         ],
+        "flagged": known.get("flagged"),
+        "most_levels": MAX_LEVELS,
         "mixed": runtime.columns is not None,
         "ignored": sorted(ignored),
         "header": source.header,
@@ -139,6 +140,20 @@ def described(runtime: Runtime, name: str) -> dict[str, Any]:
         **{key: known[key] for key in ("window", "time", "trims", "causal") if key in known},
         "kept": KEPT_SO_FAR if known.get("causal") else KEPT,
     }
+
+
+def _always_asked(graph: bytes) -> bytes:
+    """Return a graph whose input ``explained``, if any, must be given: onnxruntime-web takes no optional inputs."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError("a page needs the package onnx: pip install 'tollad[onnx]'") from error
+    proto = onnx.load_from_string(graph)
+    given = [constant for constant in proto.graph.initializer if constant.name != "explained"]
+    del proto.graph.initializer[:]
+    proto.graph.initializer.extend(given)
+    data: bytes = proto.SerializeToString()
+    return data
 
 
 def _check_form(form: str | None) -> None:

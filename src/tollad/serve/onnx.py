@@ -8,7 +8,7 @@ as normal, so that rounding changes neither a label nor a p-value.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,8 @@ try:
     from tollad.serve.graph import Graph
     from tollad.serve.onnx_layers import ByLayers
     from tollad.serve.onnx_nearest import distances
-    from tollad.serve.outputs import add_answers, finished
+    from tollad.serve.onnx_parts import Scored, add_parts, shares_of, summed
+    from tollad.serve.outputs import RESERVED, add_answers, finished
 except ImportError as error:
     raise ImportError("ONNX files need the package onnx: pip install 'tollad[onnx]'") from error
 
@@ -80,22 +81,26 @@ def to_bytes(model: Model) -> bytes:
     """Return the bytes that `write_onnx` writes."""
     record, preparation, scorer = model.record, model.preparation, model.scorer
     network = network_of(model)
-    graph = Graph()
     kept = None if record.columns is None else [column for column in record.columns if column.kind != "drop"]
+    named = {} if kept is None else input_names([column.name for column in kept])
+    graph = Graph(_unused(named.values()))
     inputs: list[ValueInfoProto] = []
     if kept is None:
         inputs.append(helper.make_tensor_value_info("X", TensorProto.DOUBLE, ["n", *record.input_shape]))
         filled = Filled(graph, "X")
         rows = filled.up("X", n_axes=1 + len(record.input_shape))
     else:
-        filled = Filled(graph, kept[0].name)
+        filled = Filled(graph, named[kept[0].name])
         for column in kept:
             kind = TensorProto.STRING if column.kind == "category" else TensorProto.DOUBLE
-            inputs.append(helper.make_tensor_value_info(column.name, kind, ["n"]))
-        rows = _encoded(graph, kept, filled)
+            inputs.append(helper.make_tensor_value_info(named[column.name], kind, ["n"]))
+        rows = _encoded(graph, kept, named, filled)
     views = views_of(graph, preparation.features, rows)
-    score = score_of(graph, scorer, network, views, preparation.features.n_views)
-    outputs = add_answers(graph, model.decision, filled.back(score, "anomaly_score"))
+    scored = score_of(graph, scorer, network, views, preparation.features.n_views)
+    outputs = add_answers(graph, model.decision, filled.back(scored.score, "anomaly_score"))
+    if len(record.input_shape) == 1:
+        inputs.append(helper.make_tensor_value_info("explained", TensorProto.BOOL, []))
+        outputs += add_parts(graph, scorer, scored, preparation.features, filled)
     known = {
         "kind": "table" if len(record.input_shape) == 1 else "arrays",
         "input_shape": list(record.input_shape),
@@ -103,6 +108,8 @@ def to_bytes(model: Model) -> bytes:
         "columns": None if record.columns is None else [column.to_json() for column in record.columns],
         "truths": preparation.features.truths.tolist() if record.columns is None else None,
         "named_by_numbers": record.named_by_numbers,
+        "inputs": {name: given for name, given in named.items() if name != given},
+        "flagged": preparation.features.flagged.tolist(),
         "has_names": record.feature_names is not None or record.columns is not None,
         "threshold": model.decision.threshold,
         "threshold_rule": list(model.decision.rule),
@@ -110,6 +117,23 @@ def to_bytes(model: Model) -> bytes:
         "notes": record.notes,
     }
     return finished(graph, inputs, outputs, known)
+
+
+def input_names(columns: Sequence[str]) -> dict[str, str]:
+    """Return the input of each column: its name, with underscores behind it if the graph has a value of that name."""
+    named: dict[str, str] = {}
+    for column in columns:
+        given = column
+        while given in RESERVED or (given != column and given in columns):
+            given += "_"
+        named[column] = given
+    return named
+
+
+def _unused(names: Iterable[str]) -> str:
+    """Return a prefix that begins none of some names."""
+    longest = max((len(name) - len(name.lstrip("_")) for name in names), default=-1)
+    return "_" * (longest + 1)
 
 
 def network_of(model: Model) -> RowWise | ByLayers:
@@ -139,20 +163,20 @@ class Filled:
         pads = self._graph("Concat", self._zero, *zeros, self._added, *zeros, axis=0)
         return self._graph("Pad", value, pads)
 
-    def back(self, value: str, output: str) -> str:
-        """Remove the appended rows of a value."""
-        return self._graph("Slice", value, self._zero, self._n, output=output)
+    def back(self, value: str, output: str, graph: Graph | None = None) -> str:
+        """Remove the appended rows of a value, by a node of the graph or of another one within it."""
+        return (graph or self._graph)("Slice", value, self._zero, self._n, output=output)
 
 
-def _encoded(graph: Graph, columns: Sequence[Column], filled: Filled) -> str:
-    """Return the columns encoded as numbers, (n, m), like `tollad.tables.encode.encode`."""
+def _encoded(graph: Graph, columns: Sequence[Column], named: Mapping[str, str], filled: Filled) -> str:
+    """Return the columns encoded as numbers, (n, m), like `tollad.tables.encode.encode`; `named` has their inputs."""
     parts: list[str] = []
     last, zero, one = graph.axes(1), graph.constant(0.0), graph.constant(1.0)
     for column in columns:
         if column.kind == "number":
-            parts.append(graph("Unsqueeze", filled.up(column.name), last))
+            parts.append(graph("Unsqueeze", filled.up(named[column.name]), last))
         elif column.kind == "category":
-            codes = filled.up(_codes(graph, column))
+            codes = filled.up(_codes(graph, column, named[column.name]))
             if len(column.levels) > MAX_LEVELS:
                 rarities = graph("Gather", graph.constant(_rarities(column)), codes)
                 parts.append(graph("Unsqueeze", rarities, last))
@@ -160,17 +184,16 @@ def _encoded(graph: Graph, columns: Sequence[Column], filled: Filled) -> str:
                 depth, values = graph.constant(len(column.levels) + 1, np.int64), graph.constant([0, 1], np.float32)
                 parts.append(graph.cast(graph("OneHot", codes, depth, values, axis=1), TensorProto.DOUBLE))
         else:
-            parts += [
-                graph("Unsqueeze", part, last) for part in _date(graph, column, filled.up(column.name), zero, one)
-            ]
+            days = filled.up(named[column.name])
+            parts += [graph("Unsqueeze", part, last) for part in _date(graph, column, days, zero, one)]
     return graph("Concat", *parts, axis=1)
 
 
-def _codes(graph: Graph, column: Column) -> str:
+def _codes(graph: Graph, column: Column, texts: str) -> str:
     """Return the index of the level of each value. A missing value is an empty text."""
     return graph(
         "LabelEncoder",
-        column.name,
+        texts,
         domain="ai.onnx.ml",
         keys_strings=["" if level is None else level for level in column.levels],
         values_int64s=list(range(len(column.levels))),
@@ -242,8 +265,8 @@ def _by_channel(graph: Graph, features: Features, rows: str) -> str:
     return graph("Max", graph("Min", scaled, graph.constant(50.0)), graph.constant(-50.0))
 
 
-def score_of(graph: Graph, scorer: Scorer, network: RowWise | ByLayers, views: Sequence[str], n_views: int) -> str:
-    """Return the anomaly score of each row, (n,), like `Scorer`."""
+def score_of(graph: Graph, scorer: Scorer, network: RowWise | ByLayers, views: Sequence[str], n_views: int) -> Scored:
+    """Return the anomaly score of each row, (n,), like `Scorer`, and what it is made of."""
     n_members = len(network)
     first = graph.axes(0)
     if isinstance(network, ByLayers):  # such networks take rows in their own precision
@@ -256,24 +279,19 @@ def score_of(graph: Graph, scorer: Scorer, network: RowWise | ByLayers, views: S
         z, x_hat = network.outputs(graph, [views[m % n_views] for m in range(n_members)])
     if scorer.center is not None:
         z = graph("Sub", z, graph.constant(scorer.center.cpu().double().unsqueeze(-2).numpy()))
-    total = None
     difference = graph("Sub", x_hat, x)
-    for name, weights in scorer.objective.weights.items():
-        value = _term(graph, name, z if name.startswith("latent_") else difference)
-        value = graph("Mul", value, graph.constant(np.reshape(weights, (-1, 1))))
-        total = value if total is None else graph("Add", total, value)
-    assert total is not None
-    means = scorer.member_means
-    share = np.ones(1) if n_members == 1 else 1 / (n_members * np.where(means > 0, means, 1.0))
-    score = graph("ReduceSum", graph("Mul", total, graph.constant(share[:, None])), first, keepdims=0)
+    total = summed(graph, scorer.objective.weights, difference, z)
+    share = graph.constant(shares_of(scorer)[:, None])
+    score = graph("ReduceSum", graph("Mul", total, share), first, keepdims=0)
+    rows, nearest = "", None
     if scorer.nearest is not None:
         rows = x if n_members == n_views else graph("Concat", *stacked, axis=0)
         nearest = distances(graph, scorer.nearest, views, rows)
-        weighted = graph("Mul", nearest, graph.constant(scorer.nearest.weights[:, None]))
+        weighted = graph("Mul", nearest[0], graph.constant(scorer.nearest.weights[:, None]))
         score = graph("Add", score, graph("ReduceSum", weighted, first, keepdims=0))
     most = graph.constant(np.finfo(np.float64).max)
     score = graph("Where", graph("IsNaN", score), most, score)
-    return graph("Min", score, most)
+    return Scored(graph("Min", score, most), x_hat, difference, rows, nearest)
 
 
 def _outputs(graph: Graph, network: RowWise, x: str) -> tuple[str, str]:
@@ -316,12 +334,3 @@ def _linear(graph: Graph, layer: Linear, x: str) -> str:
 def _tensor(graph: Graph, tensor: torch.Tensor) -> str:
     array = tensor.detach().cpu().numpy()
     return graph.constant(array, array.dtype)
-
-
-def _term(graph: Graph, name: str, values: str) -> str:
-    """Return a term of differences or latents, (M, n, k), for each sample: (M, n)."""
-    kind = name.removeprefix("latent_")
-    if kind == "linf":
-        return graph("ReduceMax", graph("Abs", values), axes=[2], keepdims=0)
-    operator = {"l2": "ReduceL2", "l1": "ReduceL1", "squared_l2": "ReduceSumSquare"}[kind]
-    return graph(operator, values, axes=[2], keepdims=0)

@@ -159,7 +159,7 @@ def _head(graph: Graph, head: Any, rows: str) -> tuple[str, str | None]:
     given = graph("Mul", given, graph.constant(math.sqrt(len(head.whitening.mean))))
     model = head.detector.as_model()
     network, features = network_of(model), model.preparation.features
-    return score_of(graph, model.scorer, network, views_of(graph, features, given), features.n_views), None
+    return score_of(graph, model.scorer, network, views_of(graph, features, given), features.n_views).score, None
 
 
 def _whitened(graph: Graph, whitening: Whitening, rows: str) -> str:

@@ -56,7 +56,8 @@ def to_bytes(model: SeriesModel) -> bytes:
     filled = Filled(graph, rows)
     features = of_windows.preparation.features
     views = views_of(graph, features, filled.up(rows, n_axes=1 + len(row_shape)))
-    scores = filled.back(score_of(graph, of_windows.scorer, network, views, features.n_views), "window_scores")
+    scored = score_of(graph, of_windows.scorer, network, views, features.n_views)
+    scores = filled.back(scored.score, "window_scores")
     if model.causal:
         early = graph.constant(np.full(model.window - 1, np.nan))
         score = graph("Concat", early, scores, axis=0, output="anomaly_score")

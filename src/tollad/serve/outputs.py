@@ -17,6 +17,9 @@ from tollad.calibration import Decision
 from tollad.serve.graph import Graph
 from tollad.serve.runtime import DIGEST, FORMAT, NO_DIGEST, TIE
 
+RESERVED = ("", "label", "scores", "anomaly_score", "p_value", "parts", "expected", "threshold", "explained")
+"""Names that no column of a graph may have: its outputs, and its optional inputs."""
+
 _OPSET, _ML_OPSET = 17, 3
 # From this many calibration scores, the place of a score is found in two steps.
 _MANY = 4096

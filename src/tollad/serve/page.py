@@ -11,7 +11,7 @@ from typing import Any
 
 # First the scripts that talk to the model, which differ; then those that show results, which are the same.
 _OF_SERVER = ("text.js", "server.js")
-_OF_FOLDER = ("text.js", "values.js", "pixels.js", "graph.js")
+_OF_FOLDER = ("text.js", "values.js", "pixels.js", "reasons.js", "graph.js")
 _SHOWN = ("whole.js", "page.js")
 
 

@@ -189,7 +189,7 @@ class Runtime:
             listed = [X] if isinstance(X, Mapping) else X
             plain = plain_inputs(listed, self.columns) if isinstance(listed, (list, tuple)) and listed else None
             if plain is not None:
-                return plain
+                return self._as_inputs(plain)
         X = as_rows(X)
         table = to_arrow(X)
         if self.columns is None:
@@ -210,7 +210,12 @@ class Runtime:
                 inputs[column.name] = np.asarray(values.to_numpy(), dtype=np.float64)
             else:
                 inputs[column.name] = np.asarray(days_of(values), dtype=np.float64)
-        return inputs
+        return self._as_inputs(inputs)
+
+    def _as_inputs(self, columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return columns by the names of their inputs, which differ where the graph has other values of these names."""
+        other = self.known.get("inputs")
+        return {other.get(name, name): values for name, values in columns.items()} if other else columns
 
     def score(self, X: ArrayLike, *, threshold: float | None = None) -> dict[str, NDArray[Any]]:
         """Score rows.
@@ -232,11 +237,13 @@ class Runtime:
         inputs = self.feed(X)
         if threshold is not None:
             inputs["threshold"] = np.asarray(threshold, dtype=np.float64)
-        return dict(zip(self._outputs, self.session.run(None, inputs), strict=True))
+        return dict(zip(self.outputs, self.session.run(self.outputs, inputs), strict=True))
 
     @cached_property
-    def _outputs(self) -> list[str]:
-        return [output.name for output in self.session.get_outputs()]
+    def outputs(self) -> list[str]:
+        """Names of the outputs with one value, or one map, a row."""
+        names = [output.name for output in self.session.get_outputs()]
+        return [name for name in names if name not in ("parts", "expected")]
 
     def _ordered(self, table: Any) -> Any:
         """Return the columns of a table of numbers in the order of the fit."""

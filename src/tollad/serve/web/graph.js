@@ -1,5 +1,7 @@
 // The engine of the page of a folder: onnxruntime-web computes what the graph beside the page says.
 const IDLE = "What is scored here stays on this computer.", N_ROWS = 2048, KNOWN = JSON.parse(document.getElementById("known").textContent);
+// The outputs that tell why, if asked for.
+const EXPLAINED = ["parts", "expected"];
 let session = null;
 
 const decoded = bytes => {
@@ -16,7 +18,7 @@ const decoded = bytes => {
 async function answersOf(n, inputs, n_once = N_ROWS) {
   const parts = {};
   for (let begin = 0; begin < n; begin += n_once) {
-    const answers = await session.run(inputs(begin, Math.min(n, begin + n_once)));
+    const answers = await session.run(inputs(begin, Math.min(n, begin + n_once)), session.outputNames.filter(name => !EXPLAINED.includes(name)));
     for (const [name, { data }] of Object.entries(answers)) (parts[name] ??= []).push(Array.from(data, Number));
     await new Promise(resolve => setTimeout(resolve));
   }
@@ -32,13 +34,20 @@ function matrixOf(vectors, begin, end) {
   return { X: new ort.Tensor("float64", values, [end - begin, columns.length]) };
 }
 
-const tensorsOf = (vectors, begin, end) => Object.fromEntries(Object.entries(vectors).map(([name, vector]) =>
-  [name, new ort.Tensor(Array.isArray(vector) ? "string" : "float64", vector.slice(begin, end), [end - begin])]));
+const kept = () => KNOWN.columns.filter(({ kind }) => kind !== "drop");
+
+const tensorsOf = (vectors, begin, end) => Object.fromEntries(kept().map(({ name, input, kind }) =>
+  [input, new ort.Tensor(kind === "category" ? "string" : "float64", vectors[name].slice(begin, end), [end - begin])]));
+
+// Inputs of rows. Graphs of older versions cannot be asked for reasons.
+const rowsOf = (vectors, begin, end, asked = false) => ({
+  ...(KNOWN.mixed ? tensorsOf : matrixOf)(vectors, begin, end), ...(KNOWN.flagged && { explained: new ort.Tensor("bool", [asked], []) }),
+});
 
 const SCORE = {
   table: async file => {
-    const { vectors, ...table } = readRows(decoded(await bytesOf(file)), KNOWN, file.name), n = table.records.length;
-    return { ...await answersOf(n, (begin, end) => (KNOWN.mixed ? tensorsOf : matrixOf)(vectors, begin, end)), table };
+    const table = readRows(decoded(await bytesOf(file)), KNOWN, file.name);
+    return { ...await answersOf(table.records.length, (begin, end) => rowsOf(table.vectors, begin, end)), table };
   },
   series: async file => {
     const { vectors, ...table } = readRows(decoded(await bytesOf(file)), KNOWN, file.name), n = table.records.length;
@@ -102,8 +111,13 @@ const engine = {
     session = await ort.InferenceSession.create("model.onnx", { executionProviders: ["wasm"], logSeverityLevel: 3 }).catch(error => {
       throw new Error(`the model cannot be loaded (${error.message})`);
     });
-    return { [KNOWN.name]: { kind: KNOWN.kind, columns: KNOWN.columns.filter(({ kind }) => kind !== "drop"), types: KNOWN.types } };
+    return { [KNOWN.name]: { kind: KNOWN.kind, columns: kept(), types: KNOWN.types } };
   },
 
   score: (name, file, kind) => SCORE[kind](file),
+
+  reasons: KNOWN.flagged && (async (name, { vectors }, row) => {
+    const { parts, expected, anomaly_score: score } = await session.run(rowsOf(vectors, row, row + 1, true), [...EXPLAINED, "anomaly_score"]);
+    return reasonsIn(KNOWN.columns.map(column => vectors[column.name]?.[row]), [...parts.data], [...expected.data], score.data[0], 5);
+  }),
 };

@@ -1,0 +1,167 @@
+"""What the score of a row is made of in a graph: the terms of members, and their parts by column if asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, ValueInfoProto, helper
+
+from tollad.detector.scorer import Scorer
+from tollad.serve.graph import Graph
+from tollad.tables.features import Features
+
+_TINY = float(np.finfo(np.float64).tiny)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Names of values of a graph.
+
+    Attributes
+    ----------
+    score : str
+        (n,)
+    x_hat : str
+        Reconstructions, (M, n, d).
+    difference : str
+        What they differ by from the inputs, (M, n, d).
+    rows : str
+        The rows in each view, (V, n, d); empty without `nearest`.
+    nearest : tuple of str or None
+        Distances to the nearest kept row, (V, n), and its number, (V, n, 1).
+    """
+
+    score: str
+    x_hat: str
+    difference: str
+    rows: str
+    nearest: tuple[str, str] | None
+
+
+class Back(Protocol):
+    """What removes appended rows, see `tollad.serve.onnx.Filled`."""
+
+    def back(self, value: str, output: str, graph: Graph) -> str: ...
+
+
+def shares_of(scorer: Scorer) -> NDArray[np.float64]:
+    """Return the factor of each member in the score, (M,)."""
+    means = scorer.member_means
+    return np.ones(1) if len(means) == 1 else 1 / (len(means) * np.where(means > 0, means, 1.0))
+
+
+def summed(graph: Graph, weights: Mapping[str, Any], difference: str, z: str | None) -> str:
+    """Return the weighted sum of the terms of differences and, if given, latents, (M, n, k): (M, n)."""
+    total = None
+    for name, weight in weights.items():
+        of = z if name.startswith("latent_") else difference
+        if of is not None:
+            value = graph("Mul", _term(graph, name, of), graph.constant(np.reshape(weight, (-1, 1))))
+            total = value if total is None else graph("Add", total, value)
+    assert total is not None
+    return total
+
+
+def _term(graph: Graph, name: str, values: str) -> str:
+    """Return a term of differences or latents, (M, n, k), for each sample: (M, n)."""
+    kind = name.removeprefix("latent_")
+    if kind == "linf":
+        return graph("ReduceMax", graph("Abs", values), axes=[2], keepdims=0)
+    operator = {"l2": "ReduceL2", "l1": "ReduceL1", "squared_l2": "ReduceSumSquare"}[kind]
+    return graph(operator, values, axes=[2], keepdims=0)
+
+
+def add_parts(graph: Graph, scorer: Scorer, scored: Scored, features: Features, filled: Back) -> list[ValueInfoProto]:
+    """Add the parts of the score by network input, and what the network expected, and return these outputs.
+
+    They are in a branch of the graph, which costs nothing unless the input ``explained`` is true; else both are empty.
+
+    Parameters
+    ----------
+    graph : Graph
+    scorer : Scorer
+        Of a table.
+    scored : Scored
+    features : Features
+    filled : Filled
+        What removes appended rows.
+
+    Returns
+    -------
+    list of ValueInfoProto
+        ``parts``, (n, m), as `tollad.detector.scorer.Passed` has them, and ``expected``, (n, k), as
+        `Preparation.reconstructed`.
+    """
+    names = ("parts", "expected")
+    some, none = Graph(f"{scored.score}_some_"), Graph(f"{scored.score}_none_")
+    first = some.axes(0)
+    error = summed(some, scorer.objective.weights, scored.difference, None)
+    parts = _split(some, scored.difference, some("Mul", error, some.constant(shares_of(scorer)[:, None])))
+    if scored.nearest is not None and scorer.nearest is not None:
+        distances, number = scored.nearest
+        width = scorer.nearest.views.shape[-1]
+        kept = some("Gather", some.constant(scorer.nearest.views.reshape(-1, width)), number, axis=0)
+        apart = some("Sub", some("Unsqueeze", scored.rows, some.axes(2)), kept)
+        weighted = some("Mul", distances, some.constant(scorer.nearest.weights[:, None]))
+        parts = some("Add", parts, _split(some, some("Squeeze", apart, some.axes(2)), weighted))
+    expected = _in_own_units(some, features, scored.x_hat, len(scorer.member_means), first)
+    results = [
+        filled.back(of, f"{scored.score}_{name}", some) for of, name in zip((parts, expected), names, strict=True)
+    ]
+    nothing = [none("Identity", none.constant(np.empty((0, 0)))) for _ in names]
+    then, otherwise = (
+        helper.make_graph(
+            branch.nodes,
+            "branch",
+            [],
+            [helper.make_tensor_value_info(of, TensorProto.DOUBLE, None) for of in found],
+            branch.initializers,
+        )
+        for branch, found in ((some, results), (none, nothing))
+    )
+    asked = graph.constant(False, np.bool_, name="explained")
+    graph.nodes.append(helper.make_node("If", [asked], names, then_branch=then, else_branch=otherwise))
+    return [helper.make_tensor_value_info(name, TensorProto.DOUBLE, [None, None]) for name in names]
+
+
+def _split(graph: Graph, difference: str, error: str) -> str:
+    """Divide errors, (M, n), among inputs by their squared differences, (M, n, d), and sum over members: (n, d)."""
+    squares = graph("Mul", difference, difference)
+    total = graph("ReduceSum", squares, graph.axes(2), keepdims=1)
+    shares = graph("Div", squares, graph("Max", total, graph.constant(_TINY)))
+    return graph("ReduceSum", graph("Mul", shares, graph("Unsqueeze", error, graph.axes(2))), graph.axes(0), keepdims=0)
+
+
+def _in_own_units(graph: Graph, features: Features, x_hat: str, n_members: int, first: str) -> str:
+    """Return the mean of the members' reconstructions, (M, n, d), like `Features.inverse`: (n, k)."""
+    view = np.arange(n_members) % features.n_views
+    sums = []
+    for of_view in range(min(features.n_views, n_members)):
+        values = (
+            x_hat
+            if features.n_views == 1
+            else graph("Gather", x_hat, graph.constant(np.flatnonzero(view == of_view), np.int64), axis=0)
+        )
+        sums.append(graph("ReduceSum", values if of_view == 0 else _sinh(graph, features, values), first, keepdims=0))
+    total = sums[0] if len(sums) == 1 else graph("Add", *sums)
+    values = graph("Mul", total, graph.constant(1 / n_members))
+    if len(features.mean):
+        values = graph("Add", graph("Mul", values, graph.constant(features.scale)), graph.constant(features.mean))
+    if not len(features.flagged):
+        return values
+    return graph("Slice", values, graph.axes(0), graph.constant([len(features.fill)], np.int64), graph.axes(1))
+
+
+def _sinh(graph: Graph, features: Features, values: str) -> str:
+    """Return the inverse of the second view. ONNX runtimes lack sinh in double precision."""
+    most = np.arcsinh(np.maximum(features.limit, 50.0) if len(features.limit) else np.full(len(features.mean), 50.0))
+    long = graph(
+        "Add", graph("Mul", values, graph.constant(features.arcsinh_scale)), graph.constant(features.arcsinh_mean)
+    )
+    long = graph("Max", graph("Min", long, graph.constant(most)), graph.constant(-most))
+    twice = graph("Sub", graph("Exp", long), graph("Exp", graph("Neg", long)))
+    return graph("Mul", twice, graph.constant(0.5))

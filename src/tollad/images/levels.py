@@ -25,7 +25,7 @@ from tollad.images.heads import HEADS, Floats, Head, Whitening
 N_FOLDS = 5
 # Images whose positions are scored together; the last block is padded, so that no image depends on others.
 _BLOCK = 4
-_HIGHEST = 0.02
+HIGHEST = 0.02
 _TINY = 1e-12
 # The most features of a position, and the most rows for the covariance of all positions.
 _MOST_CHANNELS, _MOST_ROWS = 256, 20_000
@@ -136,7 +136,7 @@ class Places:
         # Another whitening of the same covariance: a triangular one gives triangular factors.
         whitening = np.linalg.cholesky(spread @ spread.T)
         mean = maps.mean(0, dtype=np.float64).astype(np.float32)
-        side = _side(height, across)
+        side = side_of(height, across)
         factors = []
         for top in range(0, height, side):
             for left in range(0, across, side):
@@ -148,7 +148,7 @@ class Places:
     def __call__(self, places: Mapping[str, NDArray[Any]]) -> Floats:
         """Return distances divided by `units`: (n, h, w, c) by level -> (n, h, w)."""
         height, across, width = self.mean.shape
-        side = _side(height, across)
+        side = side_of(height, across)
         grid = -(-height // side), -(-across // side)
         n = len(places[self.levels[0]])
         distances = np.empty((n, height, across))
@@ -222,7 +222,7 @@ def _factor(whitened: Floats, whitening: NDArray[np.floating[Any]]) -> NDArray[n
     return (whitening @ inverse.T[::-1, ::-1] / math.sqrt(width)).astype(np.float32)
 
 
-def _side(height: int, across: int) -> int:
+def side_of(height: int, across: int) -> int:
     """Return the side of a neighbourhood in positions, so that there are at most 16 x 16 neighbourhoods."""
     return max(2, -(-max(height, across) // 16))
 
@@ -257,7 +257,7 @@ def enlarged(maps: Floats, size: tuple[int, ...]) -> Floats:
 def highest(maps: Floats) -> Floats:
     """Return the mean of the highest 2 % of each map, at least one value: (n, h, w) -> (n,)."""
     values = np.sort(maps.reshape(len(maps), -1), axis=1)
-    most = max(1, round(_HIGHEST * values.shape[1]))
+    most = max(1, round(HIGHEST * values.shape[1]))
     result: Floats = values[:, -most:].mean(1)
     return result
 

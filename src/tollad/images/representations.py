@@ -7,7 +7,7 @@ such a function, decorate it with `represents`, and add its name to ``__all__``:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,10 @@ __all__ = ["efficientnet_lite2", "efficientnet_lite2_fine", "gradients", "pixels
 # Images in a batch of a network. It is always full, so that features of an image never depend on others.
 _BLOCK = 4
 # Blocks, from 0, of strides 8, 16, 16, 32 and 32, with 816 channels together. Deeper ones localise defects less.
-_BLOCKS = (6, 10, 14, 19, 20)
-_WITH_PLACES = (6, 10, 14)
+BLOCKS = (6, 10, 14, 19, 20)
+WITH_PLACES = (6, 10, 14)
 # Smaller images are enlarged, and are only scored as a whole.
-_SMALL, _LEAST_SHOWN, _MOST_SHOWN = 64, 128, 256
+SMALL, _LEAST_SHOWN, _MOST_SHOWN = 64, 128, 256
 # Sides to which efficientnet_lite2_fine enlarges images below 64 pixels, and all others.
 _FINE_KINDS, _FINE_PLACES = 192, 256
 
@@ -158,7 +158,7 @@ def efficientnet_lite2(images: NDArray[np.float32]) -> Seen:
     ImportError
         Without the extra `vision`.
     """
-    return _by_network(images, min(max(min(images.shape[2:]), _LEAST_SHOWN), _MOST_SHOWN), near=3)
+    return _by_network(images, *shown_and_near("efficientnet_lite2", images.shape[2:]))
 
 
 @represents(head="ledoit_wolf", least_side=16, weights=lambda: backbones.load_efficientnet_lite2()[1])
@@ -168,7 +168,21 @@ def efficientnet_lite2_fine(images: NDArray[np.float32]) -> Seen:
     The shorter side of images below 64 pixels is resized to 192, that of all others to 256. Positions are averaged over
     5 x 5. Parameters, levels and errors as in `efficientnet_lite2`.
     """
-    return _by_network(images, _FINE_KINDS if min(images.shape[2:]) < _SMALL else _FINE_PLACES, near=5)
+    return _by_network(images, *shown_and_near("efficientnet_lite2_fine", images.shape[2:]))
+
+
+def shown_and_near(name: str, size: Sequence[int]) -> tuple[int, int]:
+    """Return what `_by_network` takes for images of a size, (H, W), by the representation of this name."""
+    shorter = min(size)
+    if name == "efficientnet_lite2":
+        return min(max(shorter, _LEAST_SHOWN), _MOST_SHOWN), 3
+    return (_FINE_KINDS if shorter < SMALL else _FINE_PLACES), 5
+
+
+def size_shown(size: Sequence[int], shown: int) -> tuple[int, int]:
+    """Return the size, (H, W), of images whose shorter side is resized to `shown` pixels."""
+    height, width = (max(1, round(side * shown / min(size))) for side in size)
+    return height, width
 
 
 def _by_network(images: NDArray[np.float32], shown: int, near: int) -> Seen:
@@ -177,12 +191,12 @@ def _by_network(images: NDArray[np.float32], shown: int, near: int) -> Seen:
     Each feature of a position is averaged over `near` x `near` positions.
     """
     network, _ = backbones.load_efficientnet_lite2()
-    is_small = min(images.shape[2:]) < _SMALL
+    is_small = min(images.shape[2:]) < SMALL
     kinds, textures = [], []
-    places: list[list[NDArray[np.float32]]] = [[] for _ in _WITH_PLACES]
+    places: list[list[NDArray[np.float32]]] = [[] for _ in WITH_PLACES]
     for block, n in _blocks(images):
         with torch.inference_mode():
-            pooled, outputs = network(_resized(block, shown), _BLOCKS)
+            pooled, outputs = network(_resized(block, shown), BLOCKS)
             moments = [part(output) for output in outputs for part in (_means, _deviations)]
             kinds.append(_of_length_1(pooled)[:n])
             textures.append(_of_length_1(torch.cat(moments, 1))[:n])
@@ -194,7 +208,7 @@ def _by_network(images: NDArray[np.float32], shown: int, near: int) -> Seen:
     if is_small:
         return Seen({**whole, "kind": np.concatenate(kinds)}, {})
     return Seen(
-        whole, {f"block {number}": np.concatenate(kept) for number, kept in zip(_WITH_PLACES, places, strict=True)}
+        whole, {f"block {number}": np.concatenate(kept) for number, kept in zip(WITH_PLACES, places, strict=True)}
     )
 
 
@@ -289,7 +303,7 @@ def choose(shape: tuple[int, int, int]) -> tuple[str, str]:
     channels, *sides = shape
     if min(sides) < _KNOWN["gradients"].least_side:
         return "pixels", "images this small are best taken as they are"
-    if channels == 1 and min(sides) < _SMALL:
+    if channels == 1 and min(sides) < SMALL:
         return "gradients", "small grey images are best seen by their gradients: under a millisecond each"
     if backbones.has_efficientnet_lite2():
         if min(sides) < _LEAST_SHOWN:
@@ -321,10 +335,9 @@ def _blocks(images: NDArray[np.float32]) -> Any:
 
 def _resized(images: Tensor, shown: int) -> Tensor:
     """Return images with three channels, resized to a shorter side of `shown` pixels."""
-    height, width = images.shape[2:]
-    shorter = min(height, width)
+    shorter = min(images.shape[2:])
     if shown != shorter:
-        size = [max(1, round(side * shown / shorter)) for side in (height, width)]
+        size = [*size_shown(images.shape[2:], shown)]
         images = functional.interpolate(images, size=size, mode="bilinear", antialias=shown < shorter)
     return images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 

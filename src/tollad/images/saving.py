@@ -70,19 +70,17 @@ class ImageSaving(BaseEstimator):
         save_state(path, metadata, self.scorer_, self.decision_, overwrite=overwrite)
 
     def to_onnx(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
-        """Write the fitted detector as one ONNX graph, with the map if its head has one.
+        """Write the fitted detector as one ONNX graph, with its representation and its maps.
 
-        Parameters and errors as in `tollad.TollDetector.to_onnx`; only the representation "gradients" can be exported.
+        Parameters and errors as in `tollad.TollDetector.to_onnx`; representations of your own cannot be exported.
         """
         check_is_fitted(self)
         # Imported by name, since `serve` imports `images` and only this method needs the reverse.
         room = importlib.import_module("tollad.serve.onnx_images")
-        scorer = self.scorer_
         fitted = room.FittedImages(
             self.representation_,
             self.input_shape_,
-            scorer.wholes,
-            scorer.map_unit,
+            self.scorer_,
             self.decision_,
             self.notes_,
             self.source_,

@@ -26,10 +26,11 @@ from tollad.training.rowwise import BatchNorm, LayerNorm, Linear, RowWise
 try:
     from onnx import TensorProto, ValueInfoProto, helper
 
+    from tollad.serve import onnx_backbone
     from tollad.serve.graph import Graph
     from tollad.serve.onnx_layers import ByLayers
     from tollad.serve.onnx_nearest import distances
-    from tollad.serve.onnx_parts import Scored, add_parts, shares_of, summed
+    from tollad.serve.onnx_parts import Scored, add_parts, parts_of, shares_of, summed
     from tollad.serve.outputs import RESERVED, add_answers, finished
 except ImportError as error:
     raise ImportError("ONNX files need the package onnx: pip install 'tollad[onnx]'") from error
@@ -43,6 +44,8 @@ __all__ = [
     "finished",
     "helper",
     "network_of",
+    "onnx_backbone",
+    "parts_of",
     "score_of",
     "to_bytes",
     "views_of",
@@ -163,7 +166,7 @@ class Filled:
         pads = self._graph("Concat", self._zero, *zeros, self._added, *zeros, axis=0)
         return self._graph("Pad", value, pads)
 
-    def back(self, value: str, output: str, graph: Graph | None = None) -> str:
+    def back(self, value: str, output: str | None = None, graph: Graph | None = None) -> str:
         """Remove the appended rows of a value, by a node of the graph or of another one within it."""
         return (graph or self._graph)("Slice", value, self._zero, self._n, output=output)
 

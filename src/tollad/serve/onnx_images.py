@@ -1,4 +1,4 @@
-"""A fitted detector of images as one ONNX graph: gradients, distance from good images, and anomaly map."""
+"""A fitted detector of images as one ONNX graph: features, distances from good images, and anomaly map."""
 
 from __future__ import annotations
 
@@ -12,12 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.calibration import Decision
-from tollad.images import gradients
+from tollad.images import gradients, representations
 from tollad.images.heads import N_NEIGHBOURS, CollapseHead, LedoitWolfHead, NearestHead, Whitening
-from tollad.images.levels import Whole, enlarged
+from tollad.images.scorer import ImageScorer
 from tollad.io.files import atomic_write
 from tollad.io.source import Source
-from tollad.serve.onnx import Filled, Graph, TensorProto, add_answers, finished, helper, network_of, score_of, views_of
+from tollad.serve.onnx import (
+    Filled,
+    Graph,
+    TensorProto,
+    add_answers,
+    finished,
+    helper,
+    network_of,
+    onnx_backbone,
+    parts_of,
+    score_of,
+    views_of,
+)
 
 _TINY = 1e-12
 _ALL_AXES = (1, 2, 3)
@@ -30,10 +42,8 @@ class FittedImages:
     Attributes
     ----------
     representation : str
-        Only "gradients" can be exported.
     input_shape : tuple of int, (C, H, W)
-    wholes : sequence of Whole
-    map_unit : float
+    scorer : ImageScorer
     decision : Decision
     notes : dict of JSON values
     source : Source or None
@@ -42,8 +52,7 @@ class FittedImages:
 
     representation: str
     input_shape: tuple[int, int, int]
-    wholes: Sequence[Whole]
-    map_unit: float
+    scorer: ImageScorer
     decision: Decision
     notes: Mapping[str, Any]
     source: Source | None
@@ -52,8 +61,8 @@ class FittedImages:
 def write_images(fitted: FittedImages, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
     """Write a detector of images as an ONNX file.
 
-    The graph takes images, (n, C, H, W), float32 from 0 to 1. It has the outputs of the graph of a table and, unless
-    the head is an autoencoder, ``anomaly_map``, (n, H, W).
+    The graph takes images, (n, C, H, W), float32 from 0 to 1. It has the outputs of the graph of a table and, where the
+    detector has maps, ``anomaly_map``, (n, H, W).
 
     Parameters
     ----------
@@ -64,13 +73,14 @@ def write_images(fitted: FittedImages, path: str | os.PathLike[str], *, overwrit
     Raises
     ------
     ValueError
-        For another representation than gradients. Nothing is written then.
+        For a representation of the user. Nothing is written then.
     OSError
         If the file cannot be written.
     """
-    if fitted.representation != "gradients":
+    if fitted.representation not in representations.__all__:
         raise ValueError(
-            f"the representation {fitted.representation!r} of images cannot be exported; fit with 'gradients'"
+            f"the representation {fitted.representation!r} of images cannot be exported; fit with one of "
+            f"{', '.join(representations.__all__)}"
         )
     data = to_bytes(fitted)
     with atomic_write(path, overwrite=overwrite) as file:
@@ -79,20 +89,28 @@ def write_images(fitted: FittedImages, path: str | os.PathLike[str], *, overwrit
 
 def to_bytes(fitted: FittedImages) -> bytes:
     """Return the bytes that `write_images` writes."""
-    graph = Graph()
+    graph, scorer = Graph(), fitted.scorer
     inputs = [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", *fitted.input_shape])]
     filled = Filled(graph, "X")
-    rows = _gradients(graph, filled.up("X", n_axes=4), fitted.input_shape)
-    (level,) = fitted.wholes
-    score, parts = _head(graph, level.head, rows)
-    score = graph("Div", score, graph.constant(level.unit))
-    # The mean over the levels, of which there is only one, has this lower bound.
-    score = graph("Max", score, graph.constant(_TINY))
-    outputs = add_answers(graph, fitted.decision, filled.back(score, "anomaly_score"))
-    if parts is not None:
+    whole, places = _seen(graph, fitted, filled)
+    by_level, parts, distances = [], "", ""
+    for level in scorer.wholes:
+        score, parts = _head(graph, level.head, whole[level.name])
+        by_level.append(filled.back(graph("Div", score, graph.constant(level.unit))))
+        parts = graph("Div", parts, graph.constant(level.unit * scorer.map_unit))
+    if scorer.places is not None:
+        distances = onnx_backbone.distances_of(graph, scorer.places, places)
+        if scorer.judges_places:
+            most = onnx_backbone.highest(graph, distances, scorer.places.units.shape)
+            by_level.append(graph("Div", most, graph.constant(scorer.map_unit)))
+    outputs = add_answers(graph, fitted.decision, _joined(graph, by_level))
+    if scorer.has_maps:
         size = fitted.input_shape[1:]
-        maps = _enlarged(graph, parts, level.unit * fitted.map_unit, size)
-        filled.back(maps, "anomaly_map")
+        if scorer.places is not None:
+            maps = onnx_backbone.enlarged(graph, distances, scorer.places.units.shape, size)
+        else:
+            maps = filled.back(_of_parts(graph, parts, fitted))
+        graph("Identity", maps, output="anomaly_map")
         outputs.append(helper.make_tensor_value_info("anomaly_map", TensorProto.DOUBLE, ["n", *size]))
     known = {
         "kind": "images",
@@ -103,6 +121,28 @@ def to_bytes(fitted: FittedImages) -> bytes:
         "notes": dict(fitted.notes),
     }
     return finished(graph, inputs, outputs, known)
+
+
+def _seen(graph: Graph, fitted: FittedImages, filled: Filled) -> tuple[dict[str, str], dict[str, onnx_backbone.Maps]]:
+    """Return features of the whole image by level, with rows appended, and features of positions by level."""
+    name, shape = fitted.representation, fitted.input_shape
+    if name == "pixels":
+        return {name: filled.up("X", n_axes=4)}, {}
+    if name == "gradients":
+        return {name: _gradients(graph, filled.up("X", n_axes=4), shape)}, {}
+    # Such a network takes long, so no image is appended to those that are given.
+    whole, places = onnx_backbone.features_of(graph, "X", shape, name)
+    return {level: filled.up(rows, n_axes=2) for level, rows in whole.items()}, places
+
+
+def _joined(graph: Graph, by_level: Sequence[str]) -> str:
+    """Return the geometric mean over the levels, like `tollad.images.scorer.joined`."""
+    least = graph.constant(_TINY)
+    if len(by_level) == 1:
+        return graph("Max", by_level[0], least, output="anomaly_score")
+    columns = graph("Concat", *(graph("Unsqueeze", score, graph.axes(1)) for score in by_level), axis=1)
+    logarithms = graph("Log", graph("Max", columns, least))
+    return graph("Exp", graph("ReduceMean", logarithms, axes=[1], keepdims=0), output="anomaly_score")
 
 
 def _gradients(graph: Graph, images: str, shape: tuple[int, int, int]) -> str:
@@ -145,21 +185,22 @@ def _difference(graph: Graph, bordered: str, along: int, other: int) -> str:
     return graph("Sub", after, before)
 
 
-def _head(graph: Graph, head: Any, rows: str) -> tuple[str, str | None]:
-    """Return the score of each row, (n,), and the share of each number in it, (n, d), or None."""
+def _head(graph: Graph, head: Any, rows: str) -> tuple[str, str]:
+    """Return the score of each row, (n,), and the share of each number in it, (n, d)."""
     values = graph.cast(rows, TensorProto.DOUBLE)
     if isinstance(head, LedoitWolfHead):
-        score, parts = _shares(graph, _whitened(graph, head.whitening, values), axis=1)
-        return score, parts
+        return _shares(graph, _whitened(graph, head.whitening, values), axis=1)
     if isinstance(head, NearestHead):
         return _nearest(graph, head, _whitened(graph, head.whitening, values))
     assert isinstance(head, CollapseHead)
-    assert head.whitening is not None
-    given = _whitened(graph, head.whitening, values)
-    given = graph("Mul", given, graph.constant(math.sqrt(len(head.whitening.mean))))
+    if head.whitening is not None:
+        values = _whitened(graph, head.whitening, values)
+        values = graph("Mul", values, graph.constant(math.sqrt(len(head.whitening.mean))))
     model = head.detector.as_model()
-    network, features = network_of(model), model.preparation.features
-    return score_of(graph, model.scorer, network, views_of(graph, features, given), features.n_views).score, None
+    features = model.preparation.features
+    views = views_of(graph, features, values)
+    scored = score_of(graph, model.scorer, network_of(model), views, features.n_views)
+    return scored.score, parts_of(graph, model.scorer, scored)
 
 
 def _whitened(graph: Graph, whitening: Whitening, rows: str) -> str:
@@ -197,13 +238,11 @@ def _nearest(graph: Graph, head: NearestHead, rows: str) -> tuple[str, str]:
     return graph("ReduceMean", lengths, axes=[1], keepdims=0), graph("ReduceMean", parts, axes=[1], keepdims=0)
 
 
-def _enlarged(graph: Graph, parts: str, unit: float, size: tuple[int, int]) -> str:
-    """Return the parts, (n, 512), as a map in units of good images, (n, H, W)."""
-    n_cells = gradients.N_CELLS
-    cells = graph("Reshape", parts, graph.constant([-1, n_cells, n_cells, gradients.N_ORIENTATIONS], np.int64))
-    maps = graph("Div", graph("ReduceSum", cells, graph.axes(3), keepdims=0), graph.constant(unit))
-    each = np.eye(n_cells)
-    # Linear enlargement, as a matrix product from the left and one from the right.
-    left = enlarged(each[:, :, None], (size[0], 1))[:, :, 0].T
-    right = enlarged(each[:, None, :], (1, size[1]))[:, 0, :]
-    return graph("MatMul", graph("MatMul", graph.constant(left), maps), graph.constant(right))
+def _of_parts(graph: Graph, parts: str, fitted: FittedImages) -> str:
+    """Return the parts of scores by feature, (n, d), as maps, (n, H, W)."""
+    size, grid = fitted.input_shape[1:], fitted.scorer.looks.cells
+    if grid is None:
+        pixels = graph("Reshape", parts, graph.constant([-1, *fitted.input_shape], np.int64))
+        return graph("ReduceSum", pixels, graph.axes(1), keepdims=0)
+    cells = graph("Reshape", parts, graph.constant([-1, *grid], np.int64))
+    return onnx_backbone.enlarged(graph, graph("ReduceSum", cells, graph.axes(3), keepdims=0), grid[:2], size)

@@ -98,17 +98,8 @@ def add_parts(graph: Graph, scorer: Scorer, scored: Scored, features: Features, 
     """
     names = ("parts", "expected")
     some, none = Graph(f"{scored.score}_some_"), Graph(f"{scored.score}_none_")
-    first = some.axes(0)
-    error = summed(some, scorer.objective.weights, scored.difference, None)
-    parts = _split(some, scored.difference, some("Mul", error, some.constant(shares_of(scorer)[:, None])))
-    if scored.nearest is not None and scorer.nearest is not None:
-        distances, number = scored.nearest
-        width = scorer.nearest.views.shape[-1]
-        kept = some("Gather", some.constant(scorer.nearest.views.reshape(-1, width)), number, axis=0)
-        apart = some("Sub", some("Unsqueeze", scored.rows, some.axes(2)), kept)
-        weighted = some("Mul", distances, some.constant(scorer.nearest.weights[:, None]))
-        parts = some("Add", parts, _split(some, some("Squeeze", apart, some.axes(2)), weighted))
-    expected = _in_own_units(some, features, scored.x_hat, len(scorer.member_means), first)
+    parts = parts_of(some, scorer, scored)
+    expected = _in_own_units(some, features, scored.x_hat, len(scorer.member_means))
     results = [
         filled.back(of, f"{scored.score}_{name}", some) for of, name in zip((parts, expected), names, strict=True)
     ]
@@ -128,6 +119,20 @@ def add_parts(graph: Graph, scorer: Scorer, scored: Scored, features: Features, 
     return [helper.make_tensor_value_info(name, TensorProto.DOUBLE, [None, None]) for name in names]
 
 
+def parts_of(graph: Graph, scorer: Scorer, scored: Scored) -> str:
+    """Return the part of each network input in the score, as `tollad.detector.scorer.Passed` has them: (n, d)."""
+    error = summed(graph, scorer.objective.weights, scored.difference, None)
+    parts = _split(graph, scored.difference, graph("Mul", error, graph.constant(shares_of(scorer)[:, None])))
+    if scored.nearest is None or scorer.nearest is None:
+        return parts
+    distances, number = scored.nearest
+    width = scorer.nearest.views.shape[-1]
+    kept = graph("Gather", graph.constant(scorer.nearest.views.reshape(-1, width)), number, axis=0)
+    apart = graph("Sub", graph("Unsqueeze", scored.rows, graph.axes(2)), kept)
+    weighted = graph("Mul", distances, graph.constant(scorer.nearest.weights[:, None]))
+    return graph("Add", parts, _split(graph, graph("Squeeze", apart, graph.axes(2)), weighted))
+
+
 def _split(graph: Graph, difference: str, error: str) -> str:
     """Divide errors, (M, n), among inputs by their squared differences, (M, n, d), and sum over members: (n, d)."""
     squares = graph("Mul", difference, difference)
@@ -136,7 +141,7 @@ def _split(graph: Graph, difference: str, error: str) -> str:
     return graph("ReduceSum", graph("Mul", shares, graph("Unsqueeze", error, graph.axes(2))), graph.axes(0), keepdims=0)
 
 
-def _in_own_units(graph: Graph, features: Features, x_hat: str, n_members: int, first: str) -> str:
+def _in_own_units(graph: Graph, features: Features, x_hat: str, n_members: int) -> str:
     """Return the mean of the members' reconstructions, (M, n, d), like `Features.inverse`: (n, k)."""
     view = np.arange(n_members) % features.n_views
     sums = []
@@ -146,7 +151,9 @@ def _in_own_units(graph: Graph, features: Features, x_hat: str, n_members: int, 
             if features.n_views == 1
             else graph("Gather", x_hat, graph.constant(np.flatnonzero(view == of_view), np.int64), axis=0)
         )
-        sums.append(graph("ReduceSum", values if of_view == 0 else _sinh(graph, features, values), first, keepdims=0))
+        sums.append(
+            graph("ReduceSum", values if of_view == 0 else _sinh(graph, features, values), graph.axes(0), keepdims=0)
+        )
     total = sums[0] if len(sums) == 1 else graph("Add", *sums)
     values = graph("Mul", total, graph.constant(1 / n_members))
     if len(features.mean):

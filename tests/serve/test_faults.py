@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -17,6 +18,8 @@ from served import app_of, limits, listening
 pytest.importorskip("prometheus_client")
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
+
+from tollad.cli.serve import _listening
 
 pytestmark = pytest.mark.filterwarnings(FEW_STEPS)
 BODY = json.dumps({"rows": table(3).tolist()}).encode()
@@ -112,3 +115,22 @@ def test_a_model_that_is_replaced_while_requests_run(path, tmp_path):
         which = thresholds.index(answer["threshold"])
         np.testing.assert_allclose(answer["anomaly_score"], wanted[which], rtol=1e-6)
     assert last["threshold"] == thresholds[1]
+
+
+def test_the_end_of_an_answer_does_not_wait_for_its_beginning_to_be_acknowledged():
+    """Clients acknowledge the head of an answer after 40 ms, unless its body comes at once."""
+    found = []
+
+    def accepted(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        found.append(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    async def ask(bound: socket.socket) -> None:
+        async with await asyncio.start_server(accepted, sock=bound.dup()):
+            reader, writer = await asyncio.open_connection(*bound.getsockname())
+            await reader.read()
+            writer.close()
+
+    with _listening("127.0.0.1", 0) as bound:
+        asyncio.run(ask(bound))
+    assert found == [1]

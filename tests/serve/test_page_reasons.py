@@ -63,6 +63,8 @@ def mixed(n, seed):
     rng = np.random.default_rng(seed)
     frame = people(n, seed)
     frame["at"] = pd.Timestamp("2023-02-03 07:30") + pd.to_timedelta(rng.integers(0, 9000, n), unit="h")
+    frame["took"] = pd.to_timedelta(rng.integers(20, 400, n), unit="s")
+    frame["open"] = [(pd.Timestamp(0) + pd.Timedelta(hours=hour)).time() for hour in rng.integers(6, 20, n)]
     frame["code"] = [f"K{number}" for number in rng.integers(0, 60, n)]
     return frame
 

@@ -69,7 +69,12 @@ def features_of(
     if min(height, width) < SMALL:
         last = _convolved(graph, network.head, x).value
         return {**whole, "kind": _of_length_1(graph, graph("ReduceMean", last, axes=[2, 3], keepdims=0))}, {}
-    around: dict[str, Any] = {"kernel_shape": [near, near], "pads": [near // 2] * 4, "strides": [1, 1], "count_include_pad": 0}
+    around: dict[str, Any] = {
+        "kernel_shape": [near, near],
+        "pads": [near // 2] * 4,
+        "strides": [1, 1],
+        "count_include_pad": 0,
+    }
     places = {}
     for number, output in zip(WITH_PLACES, outputs, strict=False):
         mean = graph("AveragePool", output.value, **around)

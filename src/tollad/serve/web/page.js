@@ -125,11 +125,12 @@ const isHigh = score => score - Math.abs(score) * (data.tie ?? 0) > threshold;
 
 function count() {
   const n = data.anomaly_score.length, high = data.anomaly_score.filter(isHigh).length;
-  const facts = [["Rows", n.toLocaleString("en")], ["Anomalies", high.toLocaleString("en"), "high"], ["Share", `${(100 * high / n).toFixed(1)} %`]];
+  const many = { table: "Rows", series: "Steps", images: "Images" }[models[data.name].kind];
+  const facts = [[many, n.toLocaleString("en")], ["Anomalies", high.toLocaleString("en"), "high"], ["Share", `${(100 * high / n).toFixed(1)} %`]];
   at("counts").replaceChildren(...facts.map(([name, value, kind = ""]) =>
     make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value, className: kind }))));
   at("slide").value = 1000 * data.axis.place(threshold);
-  at("slide").setAttribute("aria-valuetext", `${short(threshold)}: ${high} of ${n} rows are anomalies`);
+  at("slide").setAttribute("aria-valuetext", `${short(threshold)}: ${high} of ${n} ${many.toLowerCase()} are anomalies`);
   if (document.activeElement !== at("exact")) at("exact").value = Number(threshold.toPrecision(6));
   for (const row of at("rows").querySelectorAll(".row")) row.classList.toggle("high", isHigh(data.anomaly_score[row.dataset.row]));
 }

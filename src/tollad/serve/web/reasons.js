@@ -1,5 +1,7 @@
 // What is unusual about a row in words, as `Explanation.reasons` has them.
 const WEEKDAYS = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"], LENGTHS = { hour: 1, weekday: 7, "day of year": 365.2425 };
+// Smaller shares would be shown as 0 %.
+const LEAST_SHARE = 0.005;
 
 // A number with some significant digits, as Python rounds it: exactly, and halves to even digits.
 function general(value, digits) {
@@ -33,7 +35,16 @@ function compared(seen, expected) {
 
 const isRare = ({ levels }) => levels.length > KNOWN.most_levels;
 const WIDTHS = { drop: () => 0, number: () => 1, category: column => isRare(column) ? 1 : column.levels.length + 1, date: ({ cycles }) => 2 + 2 * cycles.length };
-const FINDINGS = { number: (_, value, [expected]) => compared(value, expected), category: ofCategory, date: ofDate };
+const FINDINGS = { number: (column, value, [expected]) => (column.clock ? clocks : compared)(value, expected, column.clock), category: ofCategory, date: ofDate };
+
+// Times of day, or durations, in seconds.
+function clocks(seen, expected, clock) {
+  if (clock === "durations") return compared(seen, expected).replace(/^(?!missing)[^,]+|about .*/g, "$& s");
+  const [one, other] = [seen, expected].map(time => Number.isNaN(time) ? "missing" : timeOfDay(time));
+  return one === other ? `${one}, as expected` : `${one}, expected about ${other}`;
+}
+
+const timeOfDay = seconds => new Date(1000 * Math.round(Math.min(86399, Math.max(0, seconds)))).toISOString().slice(11, 19);
 
 function rarity({ levels, counts }, value) {
   const n = counts.reduce((one, other) => one + other, 0), count = counts[levels.indexOf(value)] ?? 0;
@@ -81,8 +92,9 @@ function reasonsIn(values, parts, expected, score, most) {
   const owners = KNOWN.columns.flatMap((column, number) => new Array(WIDTHS[column.kind](column)).fill(number)), n = owners.length;
   const sums = KNOWN.columns.map(() => 0), of = (list, number) => list.slice(owners.indexOf(number), owners.lastIndexOf(number) + 1);
   parts.forEach((part, input) => { sums[owners[input < n ? input : KNOWN.flagged[input - n]]] += part; });
-  const order = [...sums.keys()].sort((one, other) => sums[other] - sums[one]).filter(number => sums[number] > 0).slice(0, most);
-  return order.map(number => {
+  const order = [...sums.keys()].sort((one, other) => sums[other] - sums[one]).slice(0, most), largest = sums[order[0]];
+  const kept = number => sums[number] > 0 && (sums[number] >= LEAST_SHARE * score || sums[number] === largest);
+  return order.filter(kept).map(number => {
     const column = KNOWN.columns[number], finding = FINDINGS[column.kind](column, values[number], of(expected, number), of(parts, number));
     return `${column.name}: ${finding} (${(100 * sums[number] / score).toFixed(0)} % of the score)`;
   });

@@ -22,7 +22,7 @@ BETAS = parse_table(
     table_text(
         'none = { beta = 0 }\nsome = { beta = 1 }\n"much, of it" = { beta = 10 }',
         '[[methods]]\nname = "Toll"\nrun = {}',
-        **RUN,
+        **RUN | {"steps": 10},
     ),
 )
 

@@ -34,7 +34,13 @@ def axes(monkeypatch):
     return lambda: figures[-1].axes
 
 
-@pytest.mark.parametrize("columns", [1, 3, 6])
+@pytest.fixture
+def unsaved(monkeypatch):
+    """No picture is written, which takes long: only the axes are looked at."""
+    monkeypatch.setattr(plots, "save_figure", lambda *_, **__: None)
+
+
+@pytest.mark.parametrize("columns", [1, 6])
 def test_a_panel_a_column_and_one_for_the_score(axes, tmp_path, columns):
     plots.scored_series(**scored(columns=columns), path=tmp_path / "p.png")
     assert len(axes()) == 2 * (min(columns, 4) + 1)
@@ -63,6 +69,7 @@ def many(n: int, columns: int = 1) -> dict:
     return given
 
 
+@pytest.mark.usefixtures("unsaved")
 def test_alarms_are_numbered_and_where_there_is_no_room_the_highest(axes, tmp_path):
     plots.scored_series(**many(5), path=tmp_path / "p.png")
     assert sorted(text.get_text() for text in axes()[0].texts) == ["1", "2", "3", "4", "5"]
@@ -73,6 +80,7 @@ def test_alarms_are_numbered_and_where_there_is_no_room_the_highest(axes, tmp_pa
     assert numbers[-1] == 200
 
 
+@pytest.mark.usefixtures("unsaved")
 def test_an_alarm_is_shaded_most_in_the_column_that_caused_it(axes, tmp_path):
     causes = ["column 1", "column 5", None]
     plots.scored_series(**many(3, columns=6), path=tmp_path / "p.png", causes=causes)
@@ -84,12 +92,14 @@ def test_an_alarm_is_shaded_most_in_the_column_that_caused_it(axes, tmp_path):
                          for name in ("column 0", "column 1", "column 2", "column 5", "score")]  # fmt: skip
 
 
+@pytest.mark.usefixtures("unsaved")
 def test_without_odd_steps_there_is_no_close_up(axes, tmp_path):
     plots.scored_series(**scored() | {"threshold": 9.0}, path=tmp_path / "p.png")
     assert len(axes()) == 2
     assert axes()[0].get_title(loc="left") == "0 alarms, 0 % of the time steps"
 
 
+@pytest.mark.usefixtures("unsaved")
 def test_no_peak_of_a_long_series_is_lost(axes, tmp_path):
     given = scored(100_000)
     given["series"][77_777] = 99
@@ -99,6 +109,7 @@ def test_no_peak_of_a_long_series_is_lost(axes, tmp_path):
     assert line.max() == 99
 
 
+@pytest.mark.usefixtures("unsaved")
 @pytest.mark.parametrize("n", [300, 20_000])
 def test_lines_break_where_steps_are_missing(axes, tmp_path, n):
     given = scored(n)
@@ -122,6 +133,7 @@ def test_dates_and_names_are_those_given(axes, tmp_path):
     assert "2024" in axes()[-2].xaxis.get_major_formatter().get_offset() + str(axes()[-2].get_xticklabels())
 
 
+@pytest.mark.usefixtures("unsaved")
 @pytest.mark.parametrize("seconds", [1, 1800, 30 * 86400])
 def test_dates_do_not_overlap(axes, tmp_path, seconds):
     time = np.datetime64("2014-09-01T13:34:39") + seconds * np.arange(2000)

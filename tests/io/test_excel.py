@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from commands import done, refused, rows_of
 
+from tollad.io.dialect import Dialect
 from tollad.io.sources import open_table, read_table
 from tollad.tables.encode import encode
 from tollad.tables.schema import Column
@@ -162,3 +163,19 @@ def test_a_workbook_of_an_old_excel_or_with_a_password_is_said_to_be_one(tmp_pat
     (tmp_path / "data.xlsx").write_bytes(b"\xd0\xcf\x11\xe0" * 200)
     with pytest.raises(ValueError, match=r"is a workbook of an old Excel or one with a password; save it as \.xlsx"):
         read(tmp_path / "data.xlsx")
+
+
+def test_numbers_stay_numbers_where_text_has_decimal_commas(tmp_path):
+    """A German sheet holds numbers as such, and beside them some that were exported as text."""
+    path = write(
+        tmp_path / "data.xlsx",
+        ["n", "text", "span"],
+        [1234.5, "1.234,5", datetime.time(0, 0, 1, 500000)],
+        [2, "2", None],
+    )
+    block = read_table(open_table(path, dialect=Dialect(decimal=",")))
+    assert block.select(["n", "text", "span"]).to_pydict() == {
+        "n": ["1234.5", "2"],
+        "text": ["1234.5", "2"],
+        "span": ["1.5", None],
+    }

@@ -10,6 +10,7 @@ import pytest
 from commands import done, rows_of
 
 from tollad.io import records
+from tollad.io.dialect import Dialect
 from tollad.io.sources import open_table, read_table
 
 
@@ -80,3 +81,10 @@ def test_commands(tmp_path):
     assert rows_of((tmp_path / "s.csv").read_text()) == scores
     listed = rows_of((tmp_path / "s.skipped.csv").read_text())
     assert [(row["row"], row["line"]) for row in listed] == [("61", "61"), ("62", "62")]
+
+
+def test_numbers_stay_numbers_where_text_has_decimal_commas(tmp_path):
+    """A model that was fitted on text with decimal commas may get requests with numbers."""
+    path = write(tmp_path / "data.jsonl", '{"a": 1234.5, "b": "1.234,5"}\n{"a": 1.5e-7, "b": "2"}\n')
+    block = read_table(open_table(path, dialect=Dialect(decimal=",")))
+    assert block.select(["a", "b"]).to_pydict() == {"a": ["1234.5", "1.5e-7"], "b": ["1234.5", "2"]}

@@ -11,6 +11,7 @@ import pytest
 from commands import done, refused
 
 from tollad.io.dialect import Dialect
+from tollad.io.records import _NO_TABLES
 from tollad.io.sources import open_table, read_table
 
 TEXT = "a,b\n1,2\n3,4\n"
@@ -34,6 +35,7 @@ def read(path: Path, content: bytes | str, **options) -> dict[str, list[str | No
         ("d.csv", TEXT.encode("utf-16-be"), "encoding='utf-16-be'"),
         ("d.csv.gz", TEXT, "the gzip data are damaged, or none though the name ends in .gz; rename it"),
         ("d.csv", "Sales of 2024\n\na,b\n1,2\n", "line 3.*if the first line, 'Sales of 2024', is a title, remove what"),
+        ("d.csv", ",\n,\na,b\n1,2\n", "the first line holds no names; remove it if it is empty"),
         ("d.csv", "a,b\n1,2,\n3,4,\n", "line 2.*the line ends with a separator that the first line lacks"),
         ("d.zip", b"PK", "unpack it first, or compress it by gzip"),
         ("d.xls", b"", "save it as .xlsx or as CSV"),
@@ -167,3 +169,34 @@ def test_any_sign_separates_if_it_is_named(tmp_path, separator):
 )
 def test_one_column_whose_values_hold_signs_stays_one(tmp_path, text):
     assert len(read(tmp_path / "d.csv", text)) == 1
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *(
+            "% ",
+            "%\n",
+            "-- x ",
+            "--\n",
+            "- ",
+            "-",
+            "|-",
+            "+-",
+            "| --- ",
+            "a=1 ",
+            'a="x" ',
+            'a="',
+            "1 1:2 ",
+            "a: ",
+            "- a: ",
+        ),
+        *(" ", "\n", "[", "{", "a\n|-----", "a\n------", "a\n| -", "a\n- :", "---\n", "a: b\n", "copy "),
+    ],
+)
+def test_no_beginning_takes_long(part):
+    """Some patterns could match in many ways, and would have taken years for such texts."""
+    for text in (part * 20_000, part + part[-1] * 60_000, part + part[-2:] * 30_000):
+        for end in ("", "x", "!\n"):
+            for pattern, _ in _NO_TABLES:
+                pattern.match((text + end).encode())

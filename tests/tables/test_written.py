@@ -164,6 +164,10 @@ def test_few_of_them_are_levels():
         ("{0}.234,50-", "sign before the number, and read them with pandas.read_csv(decimal=',', thousands='.')"),
         ("({0},234.5)", "in place of the parentheses, and read them with pandas.read_csv(thousands=',')"),
         ("\u2212{0} 234,5", "sign '-' for minus, and read them with pandas.read_csv(decimal=',', thousands=' ')"),
+        ("CHF {0}'234.-", "holds amounts without cents, written like"),
+        ("{0}.234,-- \u20ac", "amounts without cents"),
+        ("{1}\u00b0{1}'{1}.5\"N", "turn them into decimal degrees"),
+        ("{0}.5 {1}.25", "several numbers in a value"),
         ("{1}. Januar 2024", "dates with the name of a month, written like '2. Januar 2024'; write months as numbers"),
         ("{1} f\xe9vr. 2024", "dates with the name of a month"),
         ("{1} de enero de 2024", "dates with the name of a month"),
@@ -183,3 +187,11 @@ def test_words_that_begin_like_months_stay_words():
     words = [f"{k} {word} {k % 90 + 10}" for k in range(10, 30) for word in ("Blumen", "Steine")]
     with pytest.raises(ValueError, match="as an identifier does"):
         fit_columns(pa.table({"x": words}))
+
+
+@pytest.mark.parametrize("form", ["1, 234, ", "1,234,", "1.5 ", "9", "1:30 ", "[1, "])
+def test_no_pattern_tries_all_ways(form):
+    """A number could once be cut in many ways, so that a list of many took longer than anybody waits."""
+    table = pa.table({"x": [form * 40 + f"x{k}" for k in range(60)]})
+    with pytest.raises(ValueError, match="as an identifier does"):
+        fit_columns(table)

@@ -46,10 +46,10 @@ def compared(seen: Any, expected: Any) -> str:
 
     Examples
     --------
-    >>> compared(3.0, 41.234567), compared(1000.01, 1000.02), compared("Lima", "Bonn")
-    ('3, expected about 41.23', '1000.01, expected about 1000.02', 'Lima, expected Bonn')
+    >>> compared(3.0, 41.234567), compared(1000.01, 1000.02), compared("Lima", "Bonn"), compared("Lima", None)
+    ('3, expected about 41.23', '1000.01, expected about 1000.02', 'Lima, expected Bonn', 'Lima, expected missing')
     """
-    about = "" if isinstance(expected, str) else "about "
+    about = "" if expected is None or isinstance(expected, str) else "about "
     for digits in (4, 6, 9, 17):
         words = worded(seen, digits), worded(expected, digits)
         if words[0] != words[1]:

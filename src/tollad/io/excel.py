@@ -34,6 +34,7 @@ def excel_parts(
     sheet: str | None = None,
     reject: Reject | None = None,
     max_gib: float = MAX_GIB,
+    decimal: str | None = None,
 ) -> Iterator[Piece]:
     """Yield successive pieces of a sheet as columns of text. Their line numbers are the row numbers that Excel shows.
 
@@ -53,6 +54,8 @@ def excel_parts(
         Called for each row with too many values, which is then left out. By default such a row is an error.
     max_gib : float
         Limit of the unpacked size of the workbook, in GiB.
+    decimal : str, optional
+        The sign before decimals in cells of text, which numbers then get, too. By default it is a point.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def excel_parts(
     lines: list[int] = []
     numbers: list[int] = []
     n_before = 0
-    for line, row in _rows(path, sheet, max_gib):
+    for line, row in _rows(path, sheet, max_gib, decimal or "."):
         if not names:
             names = distinct_names(path, [value or "" for value in row]) if header else numbered(len(row))
             if header:
@@ -102,7 +105,7 @@ def _part(names: Sequence[str], rows: list[list[str | None]], lines: list[int], 
     return Piece(pa.table(columns, names=list(names)), np.array(lines), np.array(numbers))
 
 
-def _rows(path: str, sheet: str | None, max_gib: float) -> Iterator[tuple[int, list[str | None]]]:
+def _rows(path: str, sheet: str | None, max_gib: float, decimal: str) -> Iterator[tuple[int, list[str | None]]]:
     """Yield number and values of the rows that hold a value, without the empty cells at their ends."""
     try:
         import openpyxl
@@ -135,7 +138,7 @@ def _rows(path: str, sheet: str | None, max_gib: float) -> Iterator[tuple[int, l
         try:
             worksheet.reset_dimensions()  # the size that a sheet states is often wrong
             for line, cells in enumerate(itertools.islice(worksheet.iter_rows(values_only=True), _MOST_ROWS), 1):
-                row = [_as_text(value) for value in cells]
+                row = [_as_text(value, decimal) for value in cells]
                 while row and row[-1] is None:
                     row.pop()
                 if row:
@@ -173,7 +176,7 @@ def _look_at_cells(path: str, file: BinaryIO, member: str) -> None:
         )
 
 
-def _as_text(value: Any) -> str | None:
+def _as_text(value: Any, decimal: str) -> str | None:
     if value is None or isinstance(value, str):
         return value or None
     if isinstance(value, bool):
@@ -183,5 +186,5 @@ def _as_text(value: Any) -> str | None:
     if isinstance(value, datetime.time):
         value = datetime.datetime.combine(datetime.date.min, value) - datetime.datetime.min
     if isinstance(value, datetime.timedelta):
-        return str(value.total_seconds())
-    return str(value)
+        value = value.total_seconds()
+    return str(value).replace(".", decimal)

@@ -17,7 +17,7 @@ from tollad.io.text import Piece, Reject, distinct_names
 from tollad.warn import listed
 
 
-def json_parts(path: str, block_rows: int, reject: Reject | None = None) -> Iterator[Piece]:
+def json_parts(path: str, block_rows: int, reject: Reject | None = None, decimal: str | None = None) -> Iterator[Piece]:
     """Yield successive pieces of a file of JSON lines as columns of text.
 
     Numbers keep their digits, and true and false become these words. A null, or a key that a line lacks, is a missing
@@ -30,6 +30,8 @@ def json_parts(path: str, block_rows: int, reject: Reject | None = None) -> Iter
         The most rows of a piece. The keys of the first one are the columns.
     reject : callable, optional
         Called for each line that cannot be read, which is then left out. By default such a line is an error.
+    decimal : str, optional
+        The sign before decimals in texts, which numbers then get, too. By default it is a point.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def json_parts(path: str, block_rows: int, reject: Reject | None = None) -> Iter
             if not text.strip():
                 continue
             try:
-                record = _record(text)
+                record = _record(text, decimal or ".")
                 unknown = [name for name in record if names and name not in names]
                 if unknown:
                     known = listed(names, most=10)
@@ -77,9 +79,12 @@ def json_parts(path: str, block_rows: int, reject: Reject | None = None) -> Iter
         raise ValueError(f"{path}: is empty")
 
 
-def _record(text: bytes) -> dict[str, str | None]:
+def _record(text: bytes, decimal: str) -> dict[str, str | None]:
+    def written(number: str) -> str:
+        return number.replace(".", decimal)
+
     try:
-        record = json.loads(text, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_distinct)
+        record = json.loads(text, parse_int=str, parse_float=written, parse_constant=str, object_pairs_hook=_distinct)
     except UnicodeDecodeError:
         raise ValueError("is no UTF-8 text") from None
     except json.JSONDecodeError as error:

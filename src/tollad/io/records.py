@@ -36,6 +36,18 @@ _LOOKS_LIKE = {
     ),
 }
 _BREAK = rb"[ \t]*[\r\n]"
+# A value with or without quotes.
+_PART = rb"(\"[^\"\r\n]*\"|[^\"\s]\S*|)"
+
+
+def _lines_of(mark: bytes) -> bytes:
+    """Return the pattern of any number of blank lines and of comments after a mark.
+
+    Like all patterns below, it matches in one way only: a hostile text is told from others in linear time.
+    """
+    return rb"(?:[ \t]*(?:" + mark + rb"[^\r\n]*)?[\r\n])*[ \t]*"
+
+
 # Beginnings of texts that are no tables.
 _NO_TABLES = (
     (re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE), "looks like a web page or XML; give a table"),
@@ -45,7 +57,7 @@ _NO_TABLES = (
         "looks like JSON; write one object a line, to a file whose name ends in .jsonl",
     ),
     (
-        re.compile(rb"(\s*%[^\r\n]*)*\s*@relation\b", re.IGNORECASE),
+        re.compile(_lines_of(rb"%") + rb"@relation\b", re.IGNORECASE),
         "looks like ARFF; read it with scipy.io.arff.loadarff, and save the rows as a table",
     ),
     (
@@ -53,25 +65,28 @@ _NO_TABLES = (
         "looks like LIBSVM text; read it with sklearn.datasets.load_svmlight_file, and save the rows as a table",
     ),
     (
-        re.compile(rb"\s*(--[^\r\n]*\s+)*((insert +into|create +table|drop +table) +\w|copy +\S+ *\()", re.IGNORECASE),
+        re.compile(
+            _lines_of(rb"--") + rb"((insert +into|create +table|drop +table) +\w|copy +\w\S* +\()", re.IGNORECASE
+        ),
         "looks like SQL; export the table as CSV",
     ),
-    (re.compile(rb"(---" + _BREAK + rb"+)?(- )?[\w ]+: [^\r\n]*\s+(- |  )[\w ]+: "), "looks like YAML; give a table"),
     (
-        re.compile(rb"\w+=(\"[^\"]*\"|\S*)([ \t]+\w+=(\"[^\"]*\"|\S*))+" + _BREAK),
+        re.compile(rb"(---[\r\n]{1,2})?(- )?[\w ]+: [^\r\n]*[\r\n]{1,2}(- |  )[\w ]+: "),
+        "looks like YAML; give a table",
+    ),
+    (
+        re.compile(rb"\w+=" + _PART + rb"([ \t]+\w+=" + _PART + rb")+" + _BREAK),
         "looks like pairs key=value; write one JSON object a line, to a file whose name ends in .jsonl",
     ),
     (
+        # A first line that is drawn, or a second one of three dashes or more, and a bar or a crossing.
         re.compile(
-            rb"\s*[+|]?[-=+|:]{3,}"
-            + _BREAK
-            + rb"|[^\r\n]+[\r\n]+[ \t]*(\|?[ :]*-{3,}[-: ]*\||-{3,}\+)[-+|: ]*"
-            + _BREAK
+            rb"\s*[+|]?[-=+|:]{3,}" + _BREAK + rb"|[^\r\n]+(\r\n|\r|\n)(?=[^\r\n]*---)(?=[^\r\n]*[|+])[-+|: \t]+[\r\n]"
         ),
         "has drawn lines, as a report has; take them away, and the bars at both ends of the rows",
     ),
     (
-        re.compile(rb"\s*%[^,;|\t\r\n]*[\r\n]+%"),
+        re.compile(rb"\s*%[^,;|\t\r\n]*[\r\n]{1,2}%"),
         "begins with comments after '%'; write '#' in its place, or remove them",
     ),
 )

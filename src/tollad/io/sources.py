@@ -233,9 +233,9 @@ def open_table(
     elif ending in _PARQUET:
         parts = partial(parquet_parts, path, block_rows)
     elif ending in _EXCEL:
-        parts = partial(excel_parts, path, header, block_rows, key, reject, max_gib)
+        parts = partial(excel_parts, path, header, block_rows, key, reject, max_gib, dialect.decimal)
     elif ending in _JSON:
-        parts = partial(json_parts, path, block_rows, reject)
+        parts = partial(json_parts, path, block_rows, reject, dialect.decimal)
     else:
         parts = partial(text_parts, path, label, _SEPARATORS[ending], header, numeric, reject, spooled, dialect)
 

@@ -277,6 +277,8 @@ def distinct_names(label: str, names: Sequence[str]) -> list[str]:
     if trimmed.count("") > 1 and any(trimmed):
         trimmed = [name or f"Unnamed: {place}" for place, name in enumerate(trimmed)]
     twice = [name for name, count in Counter(trimmed).items() if count > 1]
+    if len(trimmed) > 1 and not any(trimmed):
+        raise ValueError(f"{label}: the first line holds no names; remove it if it is empty")
     if twice or not trimmed:
         problem = f"has several columns called {' and '.join(map(repr, twice))}" if twice else "has no columns"
         row = ", or read it with header=False if its first line is a row" if like_values(trimmed) else ""

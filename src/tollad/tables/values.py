@@ -23,8 +23,9 @@ from tollad.tables.times import days_of, local_times, wall_times, zoned
 
 FIRST_DAY, LAST_DAY = -719_162, 2_932_896  # the years 1 to 9999, which a calendar can show
 
-# Patterns of the texts that are read as numbers and as dates.
-NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+# Patterns of the texts that are read as numbers and as dates. A number is matched in one way only, so that a pattern of
+# many numbers does not try all ways.
+NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
 DATE = (
     r"[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}"
     r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?))?)?"

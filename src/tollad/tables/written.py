@@ -43,9 +43,20 @@ _MONTH_NAMES = (
     "\u043e\u043a\u0442|\u043d\u043e\u044f|\u0434\u0435\u043a"
 )
 _HEXADECIMAL = "hexadecimal numbers"
+_DECIMAL = r"[+-]?[0-9]*\.[0-9]+"
 # For each form: the words for its values, their pattern, and a remedy, in which "{0}" is the name of the column.
 _TIME = r"[+-]?[0-9]{1,3}:[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?"
 _FORMS = (
+    (
+        "amounts without cents",
+        rf"(?:(?:{_CURRENCY}) ?)?{_ANY}[.,][-\u2013]{{1,2}}(?: ?(?:{_CURRENCY}))?",
+        "make them plain numbers by taking away the dash, the sign before it and the currency",
+    ),
+    (
+        "degrees, minutes and seconds",
+        r"[+-]?[0-9]{1,3}\u00b0 ?[0-9.]+['\u2032] ?([0-9.]+(\"|''|\u2033))? ?[NSEWO]?",
+        "turn them into decimal degrees",
+    ),
     ("numbers", rf"\({_ANY}\)", "write a minus sign in place of the parentheses"),
     ("numbers", rf"[\u2212\u2013]{_ANY}", "write the plain sign '-' for minus"),
     ("numbers", rf"{_ANY}-", "write the minus sign before the number"),
@@ -94,7 +105,8 @@ _FORMS = (
     ),
     (
         "several numbers in a value",
-        rf"\[ *{NUMBER}([,; ] *{NUMBER})+ *\]|{NUMBER}(, +{NUMBER})+|{NUMBER} ?(\u00b1|\+/-) ?{NUMBER}",
+        rf"\[ *{NUMBER}([,; ] *{NUMBER})+ *\]|{NUMBER}((, +|; *){NUMBER})+"
+        rf"|{_DECIMAL}( {_DECIMAL})+|{NUMBER} ?(\u00b1|\+/-) ?{NUMBER}",
         "split them",
     ),
 )

@@ -212,6 +212,7 @@ def torch_archive() -> bytes:
         (safetensors.numpy.save({"a": np.zeros(3)}), "safetensors file, but not one that tollad wrote"),
         (safetensors.numpy.save({}, {"tollad": "1"}), "safetensors file, but not one that tollad wrote"),
         (safetensors.numpy.save({}, {"a": "b" * (0x480 - 30)}), "safetensors file, but not one that tollad wrote"),
+        (b"\x08\x08\x12\x06tollad" + bytes(99), "is an ONNX file, not a tollad model file; give the model"),
         (b"\x89PNG\r\n\x1a\n" + bytes(99), "is not a tollad model file; give"),
         (b"\x93NUMPY\x01\x00v\x00" + bytes(99), "is not a tollad model file; give"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -97,6 +98,17 @@ class TestRefused:
         assert "holds parts of this model, asked otherwise" in refused_in(home / "out", *asked(home, "--explain", 1))
         train("table", random_state=1).save(home / "m.tollad")
         assert "holds parts of another model; give a new folder" in refused_in(home / "out", *asked(home))
+
+    @pytest.mark.parametrize("text", ["", "nope", "[]", '"\\xff"'])
+    def test_a_record_that_tells_nothing(self, home, text):
+        (home / "out").mkdir()
+        (home / "out" / "parts.json").write_text(text)
+        assert "parts.json: tells of no parts of scores; give a new folder" in refused_in(home, *asked(home))
+
+    @pytest.mark.parametrize("name", ["m.tollad", "m.tollad/out"])
+    def test_a_folder_that_cannot_be_made(self, home, name):
+        arguments = ("score", home / "m.tollad", home / "in" / "*.csv", "-o", f"{home / name}/")
+        assert re.search(r"cannot make the folder .*m.tollad.*; choose another name", refused_in(home, *arguments))
 
     def test_a_folder_of_something_else(self, home):
         (home / "out").mkdir()

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import numpy as np
 import pytest
+from commands import refused
 from detectors import FEW_STEPS, table, train
 from served import app_of, limits, listening
 
@@ -134,3 +135,10 @@ def test_the_end_of_an_answer_does_not_wait_for_its_beginning_to_be_acknowledged
     with _listening("127.0.0.1", 0) as bound:
         asyncio.run(ask(bound))
     assert found == [1]
+
+
+def test_an_address_that_is_not_of_this_machine(path, tmp_path):
+    (tmp_path / "token").write_text("secret")
+    how = ("serve", path, "--host", "192.0.2.1", "--token-file", tmp_path / "token")
+    assert "cannot listen on 192.0.2.1:8000: " in (said := refused(*how))
+    assert said.endswith("; choose another --host\n")

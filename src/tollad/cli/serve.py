@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import signal
 import socket
@@ -93,7 +94,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
             listening.bind((host, port))
             listening.listen()
         except OSError as error:
-            raise OSError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+            other = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
+            raise OSError(f"cannot listen on {host}:{port}: {error.strerror}; choose another {other}") from None
         yield listening
 
 

@@ -233,6 +233,8 @@ def _describe_foreign(data: bytes, size: int) -> str:
             "is a pickle or a PyTorch or zip archive, not a tollad model file; tollad never unpickles, since a pickle "
             "can run any code: give a file saved by tollad"
         )
+    if re.match(rb"\x08[\x01-\x20]\x12", data):
+        return "is an ONNX file, not a tollad model file; give the model that it was exported from"
     if not re.search(rb"[\x00-\x08\x0e-\x1f\x7f]", data[:1024]):
         return "is not a tollad model file, it looks like text; give a file saved by tollad"
     if data[8:9] in (b"", b"{"):

@@ -180,7 +180,10 @@ def _parts_of(files: Sequence[str], folder: str) -> dict[str, str]:
 
 def _begin(folder: str, record: Mapping[str, Any]) -> None:
     """Make the folder, or check that its parts were made in the same way."""
-    os.makedirs(folder, exist_ok=True)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"cannot make the folder {folder}: {error.strerror}; choose another name") from None
     path = os.path.join(folder, RECORD)
     if not os.path.exists(path):
         others = [name for name in os.listdir(folder) if not name.startswith(".")]
@@ -191,8 +194,13 @@ def _begin(folder: str, record: Mapping[str, Any]) -> None:
         with atomic_write(path) as file:
             file.write(json.dumps(record, indent=1).encode())
         return
-    with open(path, encoding="utf-8") as text:
-        found = json.load(text)
+    try:
+        with open(path, encoding="utf-8") as text:
+            found = json.load(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: tells of no parts of scores; give a new folder, or remove this one")
     if found != record:
         which = "another model" if found.get("model") != record["model"] else "this model, asked otherwise"
         raise ValueError(f"{folder}: holds parts of {which}; give a new folder, or remove this one")

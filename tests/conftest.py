@@ -8,9 +8,10 @@ os.environ["SCIPY_ARRAY_API"] = "1"  # scipy reads it once, when it is imported;
 # Small products do not pay for a second thread, and one thread gives the same bits everywhere.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import gc
 import inspect
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -27,6 +28,17 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 hypothesis.settings.load_profile("tollad")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What collection makes stays until the end: the garbage collector need not look at it again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -80,7 +80,7 @@ def test_what_is_not_there_is_one_sentence(arguments, message):
 @pytest.mark.usefixtures("data")
 def test_no_gpu_is_one_sentence():
     line = refused("run", "table1", "--device", "cuda")
-    assert line == "Error: device 'cuda' is not on this machine, or not in this torch; use device='auto'"
+    assert line == "Error: device 'cuda' is not on this machine, or not in this torch; use --device auto"
 
 
 def test_a_missing_data_set_says_how_to_get_it(data):

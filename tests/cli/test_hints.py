@@ -18,6 +18,8 @@ from tollad.cli.hints import in_options
         ("or into colour ones with colour=True", "or into colour ones with --colour"),
         ("aspect='pad' says how", "--aspect pad says how"),
         ("use precision='float32' here", "use --precision float32 here"),
+        ("use device='auto'", "use --device auto"),
+        (r"as in separator='\x01', or", r"as in --sep $'\x01', or"),
         ("no argument is named here", "no argument is named here"),
         ("columns={'a': 'drop', 'b c': 'category'}", "--column a=drop --column 'b c=category'"),
         ("read them with decimal=',', or", "read them with --decimal ',', or"),

@@ -84,6 +84,7 @@ _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"\bmax_gib=(\d+)"), r"--max-gib \1"),
     (re.compile(r"\b(separator|encoding|date_format|decimal)=('[^']*'|\"[^\"]*\")"), _text),
     (re.compile(r"\bprecision='(\w+)'"), r"--precision \1"),
+    (re.compile(r"\bdevice='(\w+)'"), r"--device \1"),
     (re.compile(r"\bgaps='(\w+)'"), r"--gaps \1"),
     (re.compile(r"\btime_zone='([\w/]+)'"), r"--time-zone \1"),
     (re.compile(r"\bsize=\(height, width\)"), "--size HEIGHTxWIDTH"),

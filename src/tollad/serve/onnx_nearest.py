@@ -29,8 +29,8 @@ _SAME = 1e-12
 _MARGIN = (1 + EQUALLY_NEAR) ** 2 - 1
 
 
-def distances(graph: Graph, nearest: Nearest, views: Sequence[str], rows: str) -> tuple[str, str]:
-    """Return the distances to the nearest kept row, with their factors, and its number, like `Nearest.find`.
+def distances(graph: Graph, nearest: Nearest, views: Sequence[str], rows: str) -> tuple[str, str, str]:
+    """Return the distances to the nearest kept row, with their factors, and which it is, like `Nearest.find`.
 
     Parameters
     ----------
@@ -47,6 +47,8 @@ def distances(graph: Graph, nearest: Nearest, views: Sequence[str], rows: str) -
         (n_views, n)
     number : str
         Of the kept row among those of all views, (n_views, n, 1).
+    kept : str
+        The kept rows of all views, (n_views k, d).
     """
     _, n_kept, width = nearest.views.shape
     precision = np.float64 if width <= _NARROW else np.float32
@@ -71,7 +73,7 @@ def distances(graph: Graph, nearest: Nearest, views: Sequence[str], rows: str) -
         graph("Gather", graph.constant(of_kept[:, nearest.first].ravel()), number, axis=0)
         for of_kept in (nearest.factors, nearest.reaches)
     )
-    return graph("Squeeze", graph("Mul", graph("Max", graph("Sqrt", least), reaches), factors), last), number
+    return graph("Squeeze", graph("Mul", graph("Max", graph("Sqrt", least), reaches), factors), last), number, kept
 
 
 def _candidates(graph: Graph, nearest: Nearest, view: int, rows: str, precision: type[np.floating[Any]]) -> str:

@@ -32,14 +32,14 @@ class Scored:
     rows : str
         The rows in each view, (V, n, d); empty without `nearest`.
     nearest : tuple of str or None
-        Distances to the nearest kept row, (V, n), and its number, (V, n, 1).
+        What `tollad.serve.onnx_nearest.distances` returns.
     """
 
     score: str
     x_hat: str
     difference: str
     rows: str
-    nearest: tuple[str, str] | None
+    nearest: tuple[str, str, str] | None
 
 
 class Back(Protocol):
@@ -125,10 +125,8 @@ def parts_of(graph: Graph, scorer: Scorer, scored: Scored) -> str:
     parts = _split(graph, scored.difference, graph("Mul", error, graph.constant(shares_of(scorer)[:, None])))
     if scored.nearest is None or scorer.nearest is None:
         return parts
-    distances, number = scored.nearest
-    width = scorer.nearest.views.shape[-1]
-    kept = graph("Gather", graph.constant(scorer.nearest.views.reshape(-1, width)), number, axis=0)
-    apart = graph("Sub", graph("Unsqueeze", scored.rows, graph.axes(2)), kept)
+    distances, number, kept = scored.nearest
+    apart = graph("Sub", graph("Unsqueeze", scored.rows, graph.axes(2)), graph("Gather", kept, number, axis=0))
     weighted = graph("Mul", distances, graph.constant(scorer.nearest.weights[:, None]))
     return graph("Add", parts, _split(graph, graph("Squeeze", apart, graph.axes(2)), weighted))
 

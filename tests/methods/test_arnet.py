@@ -72,6 +72,16 @@ def test_an_image_that_every_turn_leaves_has_four_equal_errors():
     torch.testing.assert_close(errors, errors[:, :1].expand(1, 4), rtol=1e-4, atol=1e-6)
 
 
+def test_a_tanh_keeps_what_is_restored_between_minus_1_and_1():
+    images = 50 * torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    bounded, free = (ARNet(width=4, tanh=tanh)._build((1, 16, 16)).train() for tanh in (True, False))
+    for net in (bounded, free):
+        with torch.no_grad():
+            net.last.weight *= 9
+
+    assert bounded(images).abs().max() <= 1 < free(images).abs().max()
+
+
 @pytest.mark.slow
 def test_it_learns_to_restore():
     short, long = (ARNet(width=4, batch_size=4, epochs=n).fit(IMAGES).diagnose(IMAGES)["mean_error"] for n in (0, 40))

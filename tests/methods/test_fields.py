@@ -20,6 +20,11 @@ from tollad.methods import fields
         ("DAGMM", {"hidden": (8, 0)}, r"hidden must be a tuple of integers from 1 up, not \(8, 0\)"),
         ("KDE", {"bandwidth": "wide"}, "bandwidth must be one of likelihood, mean or finite and not negative"),
         ("MemAE", {"threshold": -0.1}, "threshold must be finite and not negative or None, not -0.1"),
+        ("DeepSVDD", {"nu": 2.0}, "nu must be above 0 and at most 1, not 2.0"),
+        ("OCSVM", {"nu": 0}, "nu must be above 0 and at most 1, not 0"),
+        ("KDE", {"bandwidth": 0.0}, "bandwidth must be above 0, not 0.0"),
+        ("ALAD", {"decay": 1.0}, "decay must be from 0 to below 1, not 1.0"),
+        ("AnoGAN", {"feature_weight": 1.5}, "feature_weight must be from 0 to 1, not 1.5"),
         ("VAE", {"score_by": "luck"}, "score_by must be one of elbo, reconstruction, kl, not 'luck'"),
     ],
 )

@@ -31,3 +31,8 @@ def test_the_reference_lines_are_there():
 def test_an_unknown_method_is_told_the_known_ones():
     with pytest.raises(ValueError, match=r"no method 'svm'; did you mean OCSVM\? The known ones are .*DeepSVDD, .*KDE"):
         methods.find("svm")
+
+
+def test_lists_of_several_lengths_are_refused_in_words():
+    with pytest.raises(ValueError, match="to fit, give rows of one length, not lists of several lengths"):
+        methods.make("DistanceToMean").fit([[1.0, 2.0], [3.0]])

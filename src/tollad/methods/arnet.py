@@ -38,7 +38,7 @@ class _UNet(nn.Module):
     step: Tensor
     typical: Tensor
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, tanh: bool) -> None:
         super().__init__()
         widths = [width, 2 * width, 4 * width, 8 * width, 8 * width]
         self.first = _double(1, width)
@@ -46,6 +46,7 @@ class _UNet(nn.Module):
         outs = [4 * width, 2 * width, width, width]
         self.up = nn.ModuleList(_double(2 * skip, after) for skip, after in zip(widths[-2::-1], outs, strict=True))
         self.last = nn.Conv2d(width, channels, 3, padding=1, bias=False)
+        self.bound: nn.Module = nn.Tanh() if tanh else nn.Identity()
         self.register_buffer("step", torch.zeros(()))
         self.register_buffer("typical", torch.zeros(_TURNS, dtype=torch.float64))
 
@@ -62,7 +63,7 @@ class _UNet(nn.Module):
                 x, (missing[1] // 2, missing[1] - missing[1] // 2, missing[0] // 2, missing[0] - missing[0] // 2)
             )
             x = up(torch.cat([skip, x], 1))
-        return self.last(x)
+        return self.bound(self.last(x))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -74,13 +75,16 @@ class ARNet(Neural):
     training images.
 
     NOTE[DIFF] The network and the constants are those of a port, with its author's corrections (pixels from 0 to 1,
-    tensors turned and not pictures). The last layer has no tanh, as in the paper's drawing. It is unknown whether the
-    published values are those of the last epoch; here nothing is chosen by labels.
+    tensors turned and not pictures). The last layer ends in the port's tanh, which the paper's drawing lacks: without
+    it steps of 0.1 overshoot at first, the more the wider the network is, and at a width of 16 its output stayed 0 from
+    then on. It is unknown whether the published values are those of the last epoch; here labels choose nothing.
 
     Parameters
     ----------
     width : int
         Channels of the first layers.
+    tanh : bool
+        Whether the last layer ends in tanh.
     flip : bool
         Whether to flip half of the images from left to right.
     epochs, batch_size : int
@@ -97,6 +101,7 @@ class ARNet(Neural):
 
     scale: str = "unit"
     width: int = 64
+    tanh: bool = True
     flip: bool = False
     epochs: int = 125
     batch_size: int = 32
@@ -110,7 +115,7 @@ class ARNet(Neural):
             raise ValueError(
                 f"{self.title} takes square images of {least} x {least} or more, not rows of shape {shape}"
             )
-        return build(lambda: _UNet(shape[0], self.width), self.seed)
+        return build(lambda: _UNet(shape[0], self.width, self.tanh), self.seed)
 
     @property
     def _parts(self) -> _UNet:

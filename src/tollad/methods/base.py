@@ -211,7 +211,10 @@ class OfArrays(Comparator):
 def _numbers(X: NDArray[Any], what: str) -> NDArray[Any]:
     if np.ma.is_masked(X):
         raise ValueError(f"the rows to {what} have masked values; fill or remove them")
-    rows = np.asarray(X)
+    try:
+        rows = np.asarray(X)
+    except ValueError as error:
+        raise ValueError(f"to {what}, give rows of one length, not lists of several lengths") from error
     if rows.ndim not in (2, 4) or not rows.size or rows.dtype.kind not in "fiub":
         raise ValueError(
             f"to {what}, give numbers of shape (n, columns) or (n, channels, height, width), each from 1 up, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -14,12 +14,19 @@ _AT_LEAST_ONE = frozenset(
     {"batch_size", "critic_width", "latent_dim", "map_dim", "n", "n_components", "n_fit", "n_maps", "n_rows"}
     | {"n_slots", "n_starts", "n_trees", "n_units", "side", "steps", "widen", "width"}
 )
+# Numbers that not every value suits.
+_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "bandwidth": ("above 0", lambda value: value > 0),
+    "decay": ("from 0 to below 1", lambda value: value < 1),
+    "feature_weight": ("from 0 to 1", lambda value: value <= 1),
+    "nu": ("above 0 and at most 1", lambda value: 0 < value <= 1),
+}
 
 
 def check(method: Any) -> None:
     """Raise ValueError for the first field of a method that has another type or is out of range.
 
-    Numbers are finite and not negative; counts of networks and batches are 1 or more.
+    Numbers are finite and not negative, shares at most 1; counts of networks and batches are 1 or more.
     """
     kind: type = type(method)
     for name, kinds, least in _declared(kind):
@@ -27,6 +34,10 @@ def check(method: Any) -> None:
         if not any(_is(value, each, least) for each in kinds):
             wanted = " or ".join(_described(each, least) for each in kinds)
             raise ValueError(f"{name} must be {wanted}, not {value!r:.60}")
+        if name in _RANGES and not isinstance(value, str):
+            wanted, suits = _RANGES[name]
+            if not suits(value):
+                raise ValueError(f"{name} must be {wanted}, not {value!r:.60}")
 
 
 def holds_several(method: type, name: str) -> bool:

@@ -156,7 +156,7 @@ def test_evaluate_by_another_false_alarm_rate(home: Path) -> None:
 def test_a_false_alarm_rate_is_by_held_out_steps(home: Path, tmp_path: Path) -> None:
     said = fit(home, home / "train.csv", "-o", tmp_path / "m", "--false-alarm-rate", "0.1")
     model = SeriesDetector.load(tmp_path / "m")
-    assert model.model_.n_steps == len(model.calibration_scores_) == 400
+    assert model.model_.n_time_steps == len(model.calibration_scores_) == 400
     assert model.threshold_ == threshold(model.calibration_scores_, 0.1)
     assert "about 10% of new normal time steps score higher" in said.stdout
 
@@ -187,7 +187,7 @@ def test_windows_lie_within_stretches_of_normal_steps(home: Path, tmp_path: Path
     done("fit", labelled, "-o", tmp_path / "m", "--window", 16, "--time", "t", "--label", "kind", "--normal", "fine",
          *SMALL)  # fmt: skip
     model, train = SeriesDetector.load(tmp_path / "m").model_, steps(series(odd=slice(100, 110)))
-    assert model.source.n_used == model.n_steps == 390
+    assert model.source.n_used == model.n_time_steps == 390
     pieces = [windows(train[:100], 16), windows(train[110:], 16)]
     expected = TollDetector(network="conv1d", hidden=(4,), latent_dim=4, steps=10, random_state=0)
     expected.fit(np.concatenate(pieces))

@@ -216,7 +216,7 @@ def test_normal_steps_alone_are_learnt_from() -> None:
     odd = wave(400, odd=slice(100, 110))
     normal = np.ones(400, np.bool_)
     normal[100:110] = False
-    assert SeriesDetector(**SMALL).fit(odd, normal=normal).model_.n_steps == 390
+    assert SeriesDetector(**SMALL).fit(odd, normal=normal).model_.n_time_steps == 390
 
 
 @pytest.mark.parametrize(

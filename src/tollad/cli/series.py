@@ -63,7 +63,7 @@ def fit(
         raise KeyboardInterrupt(f"Interrupted{kept}") from None
     n_read = sum(file.source.n_read for file in files)
     name = ", ".join(file.source.name for file in files)
-    source = replace(first.source, name=name, n_read=n_read, n_used=detector.model_.n_steps)
+    source = replace(first.source, name=name, n_read=n_read, n_used=detector.model_.n_time_steps)
     detector.save(model, source=source, overwrite=force)
     shown = card.read_card(model)
     inner = detector.model_.detector
@@ -71,7 +71,7 @@ def fit(
     result = {
         "model": model,
         "rows_read": source.n_read,
-        "rows_used": detector.model_.n_steps,
+        "rows_used": detector.model_.n_time_steps,
         "window": detector.model_.window,
         "stride": detector.model_.stride,
         "shape": list(inner.input_shape_),

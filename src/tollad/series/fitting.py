@@ -140,10 +140,10 @@ def learn(
         for piece in stretches:
             stand_ins.add(piece[:, number])
         warn_of_stand_in(name, stand_ins, is_named=False)
-    n_steps = sum(map(len, stretches))
+    n_time_steps = sum(map(len, stretches))
     if allowed is not None:
-        _check_false_alarms(allowed, steps.clock, n_steps)
-    stride = choose_stride(n_steps, window) if settings.stride == "auto" else settings.stride
+        _check_false_alarms(allowed, steps.clock, n_time_steps)
+    stride = choose_stride(n_time_steps, window) if settings.stride == "auto" else settings.stride
     check_window(window, stride)
     fitted = SeriesModel(
         detector=fit(stretches, window, stride, True),
@@ -156,7 +156,7 @@ def learn(
         share=None,
         decision=Decision(0.0, ("anomaly_score", 0.0), np.empty(0)),
         folds=[],
-        n_steps=n_steps,
+        n_time_steps=n_time_steps,
         gaps=settings.gaps,
         group=group,
         groups=[name for part in parts for name in part.steps.groups],
@@ -178,10 +178,10 @@ def learn(
     return fitted
 
 
-def _check_false_alarms(allowed: FalseAlarms, clock: Clock, n_steps: int) -> None:
+def _check_false_alarms(allowed: FalseAlarms, clock: Clock, n_time_steps: int) -> None:
     """Raise ValueError, before anything is trained, for a rate that no threshold on so many steps can keep."""
     if allowed.unit == "step":
-        check_n_rows(allowed.value, n_steps)
+        check_n_rows(allowed.value, n_time_steps)
     if allowed.unit == "day" and (clock.kind != "date" or not clock.usual):
         raise ValueError("false stretches per day need time stamps that are dates; give their column as time")
 

@@ -48,7 +48,7 @@ class SeriesModel:
         Of time steps. Its training scores are those of held-out steps, fold by fold, in order of time.
     folds : list of int
         Number of these scores in each fold.
-    n_steps : int
+    n_time_steps : int
         Number of time steps learnt from.
     gaps : {"split", "interpolate", "fail"} or None
         What to do where steps or values are missing.
@@ -74,7 +74,7 @@ class SeriesModel:
     share: float | None
     decision: Decision
     folds: list[int]
-    n_steps: int
+    n_time_steps: int
     gaps: Gaps | None = None
     group: str | None = None
     groups: list[str] = field(default_factory=list)
@@ -223,7 +223,7 @@ def held_out_scores(
     if pieces:
         return pieces, sizes
     warn(
-        f"the series has {model.n_steps:,} time steps, too few to hold some out for windows of {model.window}; "
+        f"the series has {model.n_time_steps:,} time steps, too few to hold some out for windows of {model.window}; "
         "the threshold rests on steps that were trained on, and more of new normal steps lie above it"
     )
     pieces = model.known_scores([piece for stretches in series for piece in stretches])

@@ -49,7 +49,7 @@ def save(
         "causal": model.causal,
         "trims": model.trims,
         "share": model.share,
-        "n_steps": model.n_steps,
+        "n_steps": model.n_time_steps,
         "gaps": model.gaps,
         "group": model.group,
         "groups": model.groups,
@@ -99,6 +99,7 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
             decision=Decision(record["offset"], (rule, value), training, calibration),
             notes=detector.notes_,
             source=detector.source_,
+            n_time_steps=record["n_steps"],
             **{name: record[name] for name in _PLAIN},
             # The first files of this version lack both.
             **{name: record[name] for name in ("gaps", "group", "groups") if name in record},
@@ -106,7 +107,7 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
         return model, record["parameters"]
 
 
-_PLAIN = ("columns", "window", "stride", "causal", "trims", "share", "folds", "n_steps")
+_PLAIN = ("columns", "window", "stride", "causal", "trims", "share", "folds")
 
 
 def _of_first_version(detector: TollDetector, record: Mapping[str, Any]) -> tuple[SeriesModel, dict[str, Any]]:
@@ -124,7 +125,7 @@ def _of_first_version(detector: TollDetector, record: Mapping[str, Any]) -> tupl
         share=None,
         decision=Decision(detector.offset_, detector.threshold_rule_, scores, calibration),
         folds=[len(scores)],
-        n_steps=len(scores),
+        n_time_steps=len(scores),
         notes=detector.notes_,
         source=detector.source_,
     )

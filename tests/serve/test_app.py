@@ -152,6 +152,8 @@ class TestRefused:
             (b'{"rows": [[1, 2, 3, 4, "x"]]}', "row 0, value 4: 'x' is no number"),
             (b'{"rows": [[1, 2, 3, 4, [5]]]}', "is no number"),
             (b'{"rows": [[1, 2, 3, 4, 1e999]]}', "the body is no JSON"),
+            (b'{"rows": [[1, 2, 3, 4, NaN]]}', "JSON has no NaN, and a missing value is null"),
+            (b'{"rows": [[1, 2, 3, 4, -Infinity]]}', "JSON has no Infinity"),
             (b'{"columns": {"x1": [1]}}', "the columns must be x1, x2"),
             (b'{"columns": {"x1": [1], "x2": [1, 2]}}', "as many values"),
         ],

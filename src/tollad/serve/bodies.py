@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -272,7 +273,9 @@ def from_json(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise ValueError(f"the body is no JSON: {error}") from None
+        found = re.match("NaN|Infinity", error.doc[error.pos :])
+        remedy = f"; JSON has no {found[0]}, and a missing value is null" if found else ""
+        raise ValueError(f"the body is no JSON: {error}{remedy}") from None
 
 
 def _numbers(name: str, values: Sequence[Any]) -> NDArray[np.float64]:

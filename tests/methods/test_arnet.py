@@ -82,6 +82,17 @@ def test_a_tanh_keeps_what_is_restored_between_minus_1_and_1():
     assert bounded(images).abs().max() <= 1 < free(images).abs().max()
 
 
+def test_a_file_from_before_the_tanh_scores_as_before():
+    method = ARNet(**SMALL, tanh=False).fit(IMAGES)
+    described, arrays = method.parts()
+    del described["parameters"]["tanh"]
+
+    again = ARNet.of_parts(described, arrays)
+
+    assert not again.tanh
+    np.testing.assert_array_equal(again.anomaly_score(IMAGES), method.anomaly_score(IMAGES))
+
+
 @pytest.mark.slow
 def test_it_learns_to_restore():
     short, long = (ARNet(width=4, batch_size=4, epochs=n).fit(IMAGES).diagnose(IMAGES)["mean_error"] for n in (0, 40))

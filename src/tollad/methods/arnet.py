@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -108,6 +108,11 @@ class ARNet(Neural):
     learning_rate: float = 0.1
 
     title: ClassVar[str] = "ARNet"
+
+    @classmethod
+    def of_parts(cls, described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+        # Files from before this parameter hold networks that end without a tanh.
+        return super().of_parts({**described, "parameters": {"tanh": False, **described["parameters"]}}, arrays)
 
     def _build(self, shape: tuple[int, ...]) -> nn.Module:
         least = 2**_HALVINGS

@@ -120,7 +120,7 @@ def test_what_is_told_on_the_side_never_ends_the_work(tmp_path: Path, reader: st
     os.close(write)
     assert result.returncode == 0
     assert str(tmp_path / "m") in result.stdout
-    assert TollDetector.load(tmp_path / "m").n_steps_ == 15
+    assert TollDetector.load(tmp_path / "m").n_steps_ == 30
 
 
 @pytest.mark.slow

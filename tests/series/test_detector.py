@@ -151,17 +151,20 @@ def test_a_causal_alarm_ends_when_scores_fall_from_their_peak() -> None:
         np.testing.assert_array_equal(np.concatenate(alarms), expected)
 
 
-def test_a_causal_alarm_goes_on_after_a_restart() -> None:
-    model = trained(causal=True).model_
+@pytest.mark.parametrize("adapt", [False, True])
+def test_a_causal_alarm_goes_on_after_a_restart(adapt: bool) -> None:
+    model = trained(causal=True, adapt=adapt).model_
     new = wave(120, seed=1)
     new[60:70] += 4
-    whole = Stream(model).push(new).alarms
-    assert whole[60:].any()
-    for cut in range(58, 90, 3):
+    whole = Stream(model).push(new)
+    assert whole.alarms[60:].any()
+    for cut in range(58, 82):
         first, second = Stream(model), Stream(model)
-        alarms = first.push(new[:cut]).alarms
+        before = first.push(new[:cut])
         second.restore(*first.state())
-        np.testing.assert_array_equal(np.concatenate([alarms, second.push(new[cut:]).alarms]), whole)
+        after = second.push(new[cut:])
+        np.testing.assert_array_equal(np.concatenate([before.alarms, after.alarms]), whole.alarms)
+        np.testing.assert_array_equal(np.concatenate([before.thresholds, after.thresholds]), whole.thresholds)
 
 
 def test_contamination_is_a_share_of_future_steps() -> None:

@@ -76,8 +76,7 @@ class Scorer:
     _weights: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
-        means = self.member_means
-        weights = np.ones(1) if len(means) == 1 else 1 / (len(means) * np.where(means > 0, means, 1.0))
+        weights = self.member_weights
         if self.nearest is not None:
             weights = np.concatenate([weights, self.nearest.weights])
         object.__setattr__(self, "_network", scoring.scoring_copy(self.stack, doubled=self.doubled))
@@ -124,6 +123,12 @@ class Scorer:
         if nearest is not None and other.nearest is not None:
             nearest = replace(nearest, means=other.nearest.means)
         return replace(self, member_means=other.member_means, nearest=nearest)
+
+    @property
+    def member_weights(self) -> NDArray[np.float64]:
+        """Factor of each member in the score: (M,)."""
+        means = self.member_means
+        return np.ones(1) if len(means) == 1 else 1 / (len(means) * np.where(means > 0, means, 1.0))
 
     @property
     def in_double(self) -> bool:

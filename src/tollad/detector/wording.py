@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -125,7 +124,8 @@ def _clocks(clock: str, seen: float | None, expected: float) -> str:
     ('90 s, expected about 41.23 s', '01:01:01, expected about 22:13:20', 'missing, expected about 5 s')
     """
     if clock == CLOCKS[0]:
-        return re.sub(r"(^(?!missing)[^,]+|about .*)", r"\1 s", compared(seen, expected))
+        was, should = compared(seen, expected).split(", ")
+        return f"{was}{'' if seen is None else ' s'}, {should}{'' if should == 'as expected' else ' s'}"
     words = ["missing" if time is None else _time_of_day(time) for time in (seen, expected)]
     return f"{words[0]}, expected about {words[1]}" if words[0] != words[1] else f"{words[0]}, as expected"
 

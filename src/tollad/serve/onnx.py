@@ -30,7 +30,7 @@ try:
     from tollad.serve.graph import Graph
     from tollad.serve.onnx_layers import ByLayers
     from tollad.serve.onnx_nearest import distances
-    from tollad.serve.onnx_parts import Scored, add_parts, parts_of, shares_of, summed
+    from tollad.serve.onnx_parts import Scored, add_parts, parts_of, summed
     from tollad.serve.outputs import RESERVED, add_answers, finished
 except ImportError as error:
     raise ImportError("ONNX files need the package onnx: pip install 'tollad[onnx]'") from error
@@ -284,7 +284,7 @@ def score_of(graph: Graph, scorer: Scorer, network: RowWise | ByLayers, views: S
         z = graph("Sub", z, graph.constant(scorer.center.cpu().double().unsqueeze(-2).numpy()))
     difference = graph("Sub", x_hat, x)
     total = summed(graph, scorer.objective.weights, difference, z)
-    share = graph.constant(shares_of(scorer)[:, None])
+    share = graph.constant(scorer.member_weights[:, None])
     score = graph("ReduceSum", graph("Mul", total, share), first, keepdims=0)
     rows, nearest = "", None
     if scorer.nearest is not None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import TensorProto, ValueInfoProto, helper
 
 from tollad.detector.scorer import Scorer
@@ -46,12 +45,6 @@ class Back(Protocol):
     """What removes appended rows, see `tollad.serve.onnx.Filled`."""
 
     def back(self, value: str, output: str, graph: Graph) -> str: ...
-
-
-def shares_of(scorer: Scorer) -> NDArray[np.float64]:
-    """Return the factor of each member in the score, (M,)."""
-    means = scorer.member_means
-    return np.ones(1) if len(means) == 1 else 1 / (len(means) * np.where(means > 0, means, 1.0))
 
 
 def summed(graph: Graph, weights: Mapping[str, Any], difference: str, z: str | None) -> str:
@@ -122,7 +115,7 @@ def add_parts(graph: Graph, scorer: Scorer, scored: Scored, features: Features, 
 def parts_of(graph: Graph, scorer: Scorer, scored: Scored) -> str:
     """Return the part of each network input in the score, as `tollad.detector.scorer.Passed` has them: (n, d)."""
     error = summed(graph, scorer.objective.weights, scored.difference, None)
-    parts = _split(graph, scored.difference, graph("Mul", error, graph.constant(shares_of(scorer)[:, None])))
+    parts = _split(graph, scored.difference, graph("Mul", error, graph.constant(scorer.member_weights[:, None])))
     if scored.nearest is None or scorer.nearest is None:
         return parts
     distances, number, kept = scored.nearest
@@ -163,7 +156,7 @@ def _in_own_units(graph: Graph, features: Features, x_hat: str, n_members: int) 
 
 def _sinh(graph: Graph, features: Features, values: str) -> str:
     """Return the inverse of the second view. ONNX runtimes lack sinh in double precision."""
-    most = np.arcsinh(np.maximum(features.limit, 50.0) if len(features.limit) else np.full(len(features.mean), 50.0))
+    most = np.broadcast_to(features.most_arcsinh, features.mean.shape)
     long = graph(
         "Add", graph("Mul", values, graph.constant(features.arcsinh_scale)), graph.constant(features.arcsinh_mean)
     )

@@ -88,6 +88,11 @@ class Features:
         return 2 if len(self.arcsinh_mean) else 1
 
     @property
+    def most_arcsinh(self) -> NDArray[np.float64]:
+        """Size to which reconstructions in the second view are clipped, lest sinh overflow: (d + k,) or a scalar."""
+        return np.arcsinh(np.maximum(self.limit, _CLIP) if len(self.limit) else np.array(_CLIP))
+
+    @property
     def truths(self) -> NDArray[np.bool_]:
         """Which columns of a table may have held only 0 and 1 among the training rows: (d,); all if nothing tells.
 
@@ -135,8 +140,7 @@ class Features:
         """Return `inputs` of a network in a `view`, or reconstructions, in the units of the rows, without flags."""
         values = inputs
         if view == 1:
-            # Reconstructions may exceed all inputs, and sinh would overflow.
-            most = np.arcsinh(np.maximum(self.limit, _CLIP) if len(self.limit) else _CLIP)
+            most = self.most_arcsinh
             values = np.sinh(np.clip(inputs * self.arcsinh_scale + self.arcsinh_mean, -most, most))
         if len(self.mean):
             values = values * self.scale + self.mean

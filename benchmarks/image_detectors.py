@@ -14,7 +14,7 @@ measures alone.
 
 Peers: 16 principal components (their reconstruction error), the mean distance to the 5 nearest training images, the
 Mahalanobis distance of Ledoit and Wolf, each on pixels (at most 32 x 32); and with the same pre-trained network two of
-the kind of PatchCore (nearest of a coreset of places) and of PaDiM (a Gaussian for each place). A method whose result
+the kind of PatchCore (nearest of a coreset of positions) and of PaDiM (a Gaussian for each position). A method whose result
 no seed changes is measured with the first one, but on textures, which each seed draws anew.
 """
 
@@ -47,7 +47,7 @@ from tollad.io.maps import read_mask
 Floats = NDArray[np.float64]
 Scores = tuple[Floats, Floats | None]
 TILES = {"tiles": 192, "tiles_256": 256}
-_MOST_PLACES = 2000
+_MOST_POSITIONS = 2000
 _PART = 500, 1000
 
 
@@ -123,18 +123,18 @@ def ledoit_wolf(case: Case, seed: int) -> dict[str, Scores]:
 
 
 def like_patchcore(case: Case, seed: int) -> dict[str, Scores]:
-    """Distance of each place to the nearest of 2,000 random places of good images; the highest of an image."""
-    good, new = _places(case.train), _places(case.test)
+    """Distance of each position to the nearest of 2,000 random positions of good images; the highest of an image."""
+    good, new = _positions(case.train), _positions(case.test)
     rows = good.reshape(-1, good.shape[3])
-    kept = np.random.default_rng(seed).permutation(len(rows))[:_MOST_PLACES]
+    kept = np.random.default_rng(seed).permutation(len(rows))[:_MOST_POSITIONS]
     model = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(rows[kept])
     maps = model.kneighbors(new.reshape(-1, new.shape[3]))[0].reshape(new.shape[:3])
     return {"like_patchcore": (maps.max((1, 2)), _enlarged(maps, case.test.shape[2:]))}
 
 
 def like_padim(case: Case, seed: int) -> dict[str, Scores]:
-    """Mahalanobis distance of each place from the good ones at that place, by 100 channels; the highest of an image."""
-    good, new = _places(case.train), _places(case.test)
+    """Mahalanobis distance of each position from the good ones at that place, by 100 channels; the highest of an image."""
+    good, new = _positions(case.train), _positions(case.test)
     chosen = np.random.default_rng(seed).permutation(good.shape[3])[:100]
     maps = np.empty(new.shape[:3])
     for y in range(good.shape[1]):
@@ -177,10 +177,10 @@ def _flat(images: NDArray[Any]) -> Floats:
     return x.flatten(1).double().numpy()
 
 
-def _places(images: NDArray[np.float32]) -> NDArray[np.float32]:
+def _positions(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Blocks 6, 10 and 14 side by side on the grid of the first: (n, h, w, 256)."""
-    seen = representations.of("efficientnet_lite2").look(images).places
-    maps = [torch.tensor(places).permute(0, 3, 1, 2) for places in seen.values()]
+    seen = representations.of("efficientnet_lite2").look(images).positions
+    maps = [torch.tensor(positions).permute(0, 3, 1, 2) for positions in seen.values()]
     joined = [torch.nn.functional.interpolate(m, size=maps[0].shape[2:], mode="bilinear") for m in maps]
     return torch.cat(joined, 1).permute(0, 2, 3, 1).numpy()
 

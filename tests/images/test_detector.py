@@ -271,9 +271,9 @@ class TestBackbone:
         assert names == ["efficientnet_lite2_fine"] * 3 + ["efficientnet_lite2"] * 2
 
     @pytest.mark.parametrize(("name", "grid"), [("efficientnet_lite2", 16), ("efficientnet_lite2_fine", 32)])
-    def test_places_of_the_finer_look_lie_closer(self, name, grid):
+    def test_positions_of_the_finer_look_lie_closer(self, name, grid):
         seen = representations.of(name).look(stripes(2, across=False, seed=0, side=64)[:, None].astype(np.float32))
-        assert [maps.shape[1] for maps in seen.places.values()] == [grid, grid // 2, grid // 2]
+        assert [maps.shape[1] for maps in seen.positions.values()] == [grid, grid // 2, grid // 2]
 
     def test_small_colour_images_have_no_map(self):
         images = np.repeat(stripes(6, across=False, seed=0)[:, None], 3, 1)

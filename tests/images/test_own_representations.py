@@ -51,8 +51,8 @@ class TestOnnxFile:
 
     def test_sees_what_the_network_gives(self, network):
         seen = representations.of(str(network)).look(images(6))
-        assert seen.places["places"].shape == (6, 6, 6, 3)
-        np.testing.assert_allclose(seen.whole["texture"][:, :3], seen.places["places"].mean((1, 2)), rtol=1e-4)
+        assert seen.positions["places"].shape == (6, 6, 6, 3)
+        np.testing.assert_allclose(seen.whole["texture"][:, :3], seen.positions["places"].mean((1, 2)), rtol=1e-4)
 
     def test_finds_where(self, network):
         detector = ImageDetector(str(network), random_state=0).fit(images(40))

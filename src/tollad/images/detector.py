@@ -27,7 +27,7 @@ from tollad.io.pixels import floats_of
 
 _LEAST_IMAGES = 5
 # Positions are learnt from at most this many good images, to bound memory.
-_MOST_WITH_PLACES = 300
+_MOST_WITH_POSITIONS = 300
 _BLOCK = 64
 
 
@@ -269,19 +269,19 @@ class ImageDetector(DecisionMixin, ImageSaving, OutlierMixin, BaseEstimator):
         self, looks: Representation, images: NDArray[np.float32] | ImageSource, chosen: NDArray[np.intp]
     ) -> tuple[ImageScorer, Floats]:
         """Fit all levels, and return the scores of the images that they were fitted on, in their order."""
-        most = min(len(chosen), _MOST_WITH_PLACES)
-        with_places = np.zeros(len(chosen), np.bool_)
-        with_places[np.random.default_rng([self._seed, 2]).permutation(len(chosen))[:most]] = True
+        most = min(len(chosen), _MOST_WITH_POSITIONS)
+        with_positions = np.zeros(len(chosen), np.bool_)
+        with_positions[np.random.default_rng([self._seed, 2]).permutation(len(chosen))[:most]] = True
         blocks = []
         for start in range(0, len(chosen), _BLOCK):
             seen = looks.look(_taken(images, chosen[start : start + _BLOCK]))
-            kept = with_places[start : start + _BLOCK]
-            blocks.append(Seen(seen.whole, {name: maps[kept] for name, maps in seen.places.items()}))
+            kept = with_positions[start : start + _BLOCK]
+            blocks.append(Seen(seen.whole, {name: maps[kept] for name, maps in seen.positions.items()}))
         return ImageScorer.fit(
             looks,
             self.input_shape_[1:],
             gathered(blocks),
-            with_places,
+            with_positions,
             levels=self.levels,
             head=self.head_,
             fit=fit_head(self.head_, self._seed, self.collapse or {}),

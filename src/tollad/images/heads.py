@@ -177,8 +177,8 @@ class NearestHead:
             # Rounding hardly matters for which rows are nearest. Their distances are computed row by row.
             products = (block.astype(np.float32) @ self.rows.T)[: len(rows[chosen])]
             most = min(N_NEIGHBOURS, len(self.rows))
-            places = np.argpartition(squares - 2 * products, most - 1, axis=1)[:, :most]
-            found.append(whitened[chosen, None] - self.rows[np.sort(places, axis=1)])
+            nearest = np.argpartition(squares - 2 * products, most - 1, axis=1)[:, :most]
+            found.append(whitened[chosen, None] - self.rows[np.sort(nearest, axis=1)])
         return found
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -94,7 +94,7 @@ def fit_whole(name: str, kind: str, rows: NDArray[Any], fit: Callable[[NDArray[A
 
 
 @dataclass(frozen=True)
-class Places:
+class Positions:
     """Mahalanobis distances of the features of each position from those of good images at the same position.
 
     After Defard et al. ("PaDiM", 2021), with two changes. A neighbourhood of 2 x 2 positions or more shares a
@@ -103,7 +103,7 @@ class Places:
 
     Attributes
     ----------
-    levels : tuple of str
+    names : tuple of str
         Names of the feature maps that are concatenated, on the finest of their grids.
     channels : ndarray of int64, (c,)
         Which of their features are used: all, or 256 random ones.
@@ -116,20 +116,20 @@ class Places:
         be brighter in every map, such as those near an edge.
     """
 
-    levels: tuple[str, ...]
+    names: tuple[str, ...]
     channels: NDArray[np.int64]
     mean: NDArray[np.float32]
     factors: NDArray[np.float32]
     units: NDArray[np.float32]
 
     @classmethod
-    def fit(cls, places: Mapping[str, NDArray[Any]]) -> Self:
-        """Fit to good images, (n, h, w, c) by level, with units of 1."""
-        width = sum(maps.shape[3] for maps in places.values())
+    def fit(cls, positions: Mapping[str, NDArray[Any]]) -> Self:
+        """Fit to good images, (n, h, w, c) by name, with units of 1."""
+        width = sum(maps.shape[3] for maps in positions.values())
         channels = np.arange(width)
         if width > _MOST_CHANNELS:
             channels = np.sort(np.random.default_rng(0).permutation(width)[:_MOST_CHANNELS])
-        maps = _laid_over(places, tuple(places), channels)
+        maps = _laid_over(positions, tuple(positions), channels)
         _, height, across, width = maps.shape
         rows = maps.reshape(-1, width)
         spread = Whitening.fit(rows[:: max(1, len(rows) // _MOST_ROWS)]).matrix()
@@ -143,18 +143,18 @@ class Places:
                 near = np.s_[top : top + side, left : left + side]
                 offsets = (maps[(slice(None), *near)] - mean[near]).reshape(-1, width).astype(np.float64)
                 factors.append(_factor(offsets @ whitening, whitening))
-        return cls(tuple(places), channels, mean, np.stack(factors), np.ones((height, across), np.float32))
+        return cls(tuple(positions), channels, mean, np.stack(factors), np.ones((height, across), np.float32))
 
-    def __call__(self, places: Mapping[str, NDArray[Any]]) -> Floats:
-        """Return distances divided by `units`: (n, h, w, c) by level -> (n, h, w)."""
+    def __call__(self, positions: Mapping[str, NDArray[Any]]) -> Floats:
+        """Return distances divided by `units`: (n, h, w, c) by name -> (n, h, w)."""
         height, across, width = self.mean.shape
         side = side_of(height, across)
         grid = -(-height // side), -(-across // side)
-        n = len(places[self.levels[0]])
+        n = len(positions[self.names[0]])
         distances = np.empty((n, height, across))
         for start in range(0, n, _BLOCK):
-            some = {name: places[name][start : start + _BLOCK] for name in self.levels}
-            maps = _laid_over(some, self.levels, self.channels)
+            some = {name: positions[name][start : start + _BLOCK] for name in self.names}
+            maps = _laid_over(some, self.names, self.channels)
             padded = np.zeros((_BLOCK, grid[0] * side, grid[1] * side, width), np.float32)
             padded[: len(maps), :height, :across] = maps - self.mean
             near = padded.reshape(_BLOCK, grid[0], side, grid[1], side, width).transpose(1, 3, 0, 2, 4, 5)
@@ -170,37 +170,37 @@ class Places:
         return {"channels": self.channels, "mean": self.mean, "factors": packed, "units": self.units}
 
     @classmethod
-    def from_arrays(cls, levels: tuple[str, ...], unit: float, arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def from_arrays(cls, names: tuple[str, ...], unit: float, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Return the level of the arrays of a model file; older files have one unit for all positions."""
         mean, packed = arrays["mean"], arrays["factors"]
         width = mean.shape[2]
         factors = np.zeros((len(packed), width, width), np.float32)
         factors[:, *np.tril_indices(width)] = packed
         units = arrays["units"] if "units" in arrays else np.full(mean.shape[:2], unit)
-        return cls(levels, arrays["channels"], mean, factors, units)
+        return cls(names, arrays["channels"], mean, factors, units)
 
 
-def fit_places(places: Mapping[str, NDArray[Any]]) -> tuple[Places, float, Floats]:
+def fit_positions(positions: Mapping[str, NDArray[Any]]) -> tuple[Positions, float, Floats]:
     """Fit the level of positions on good images.
 
     Parameters
     ----------
-    places : mapping of str to ndarray, (n, h, w, c)
+    positions : mapping of str to ndarray, (n, h, w, c)
 
     Returns
     -------
-    level : Places
+    level : Positions
     unit : float
         Median of the scores of held-out images.
     scores : ndarray of float64, (n,)
         The score of each image by a level that was not fitted on it, divided by `unit`.
     """
-    fitted = Places.fit(places)
-    n = len(next(iter(places.values())))
+    fitted = Positions.fit(positions)
+    n = len(next(iter(positions.values())))
     maps = np.empty((n, *fitted.units.shape))
     for held in folds(n):
-        fold = Places.fit({name: one[~held] for name, one in places.items()})
-        maps[held] = fold({name: one[held] for name, one in places.items()})
+        fold = Positions.fit({name: one[~held] for name, one in positions.items()})
+        maps[held] = fold({name: one[held] for name, one in positions.items()})
     smoothed = gaussian_filter(maps.mean(0), _SMOOTHED * max(fitted.units.shape), mode="nearest")
     units = np.maximum(_TINY, smoothed).astype(np.float32)
     scores = highest(maps / units)
@@ -228,13 +228,13 @@ def side_of(height: int, across: int) -> int:
 
 
 def _laid_over(
-    places: Mapping[str, NDArray[Any]], levels: tuple[str, ...], channels: NDArray[np.int64]
+    positions: Mapping[str, NDArray[Any]], names: tuple[str, ...], channels: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Concatenate feature maps on the finest of their grids: (n, h, w, c) by level -> (n, h, w, len(channels))."""
-    size = max((places[name].shape[1:3] for name in levels), key=lambda sides: sides[0] * sides[1])
+    """Concatenate feature maps on the finest of their grids: (n, h, w, c) by name -> (n, h, w, len(channels))."""
+    size = max((positions[name].shape[1:3] for name in names), key=lambda sides: sides[0] * sides[1])
     parts = []
-    for name in levels:
-        maps = places[name]
+    for name in names:
+        maps = positions[name]
         if maps.shape[1:3] != size:
             grown = torch.tensor(maps).permute(0, 3, 1, 2)
             grown = functional.interpolate(grown, size=list(size), mode="bilinear", align_corners=False)

@@ -28,11 +28,11 @@ __all__ = ["efficientnet_lite2", "efficientnet_lite2_fine", "gradients", "pixels
 _BLOCK = 4
 # Blocks, from 0, of strides 8, 16, 16, 32 and 32, with 816 channels together. Deeper ones localise defects less.
 BLOCKS = (6, 10, 14, 19, 20)
-WITH_PLACES = (6, 10, 14)
+WITH_POSITIONS = (6, 10, 14)
 # Smaller images are enlarged, and are only scored as a whole.
 SMALL, _LEAST_SHOWN, _MOST_SHOWN = 64, 128, 256
 # Sides to which efficientnet_lite2_fine enlarges images below 64 pixels, and all others.
-_FINE_KINDS, _FINE_PLACES = 192, 256
+_FINE_KINDS, _FINE_POSITIONS = 192, 256
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class Seen:
     ----------
     whole : dict of str to ndarray, (n, d) or (n, C, H, W)
         Features of each image as a whole, by level.
-    places : dict of str to ndarray, (n, h, w, c)
-        Features of positions in each image, by level; levels may have different grids.
+    positions : dict of str to ndarray, (n, h, w, c)
+        Features of positions in each image, by the name of the map; maps may have different grids.
     """
 
     whole: dict[str, NDArray[Any]]
-    places: dict[str, NDArray[Any]]
+    positions: dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def shown_and_near(name: str, size: Sequence[int]) -> tuple[int, int]:
     shorter = min(size)
     if name == "efficientnet_lite2":
         return min(max(shorter, _LEAST_SHOWN), _MOST_SHOWN), 3
-    return (_FINE_KINDS if shorter < SMALL else _FINE_PLACES), 5
+    return (_FINE_KINDS if shorter < SMALL else _FINE_POSITIONS), 5
 
 
 def size_shown(size: Sequence[int], shown: int) -> tuple[int, int]:
@@ -193,7 +193,7 @@ def _by_network(images: NDArray[np.float32], shown: int, near: int) -> Seen:
     network, _ = backbones.load_efficientnet_lite2()
     is_small = min(images.shape[2:]) < SMALL
     kinds, textures = [], []
-    places: list[list[NDArray[np.float32]]] = [[] for _ in WITH_PLACES]
+    positions: list[list[NDArray[np.float32]]] = [[] for _ in WITH_POSITIONS]
     for block, n in _blocks(images):
         with torch.inference_mode():
             pooled, outputs = network(_resized(block, shown), BLOCKS)
@@ -201,14 +201,14 @@ def _by_network(images: NDArray[np.float32], shown: int, near: int) -> Seen:
             kinds.append(_of_length_1(pooled)[:n])
             textures.append(_of_length_1(torch.cat(moments, 1))[:n])
             if not is_small:
-                for kept, output in zip(places, outputs, strict=False):
+                for kept, output in zip(positions, outputs, strict=False):
                     mean = functional.avg_pool2d(output, near, 1, near // 2, count_include_pad=False)
                     kept.append(_of_length_1(mean)[:n].permute(0, 2, 3, 1).numpy().copy())
     whole = {"texture": np.concatenate(textures)}
     if is_small:
         return Seen({**whole, "kind": np.concatenate(kinds)}, {})
     return Seen(
-        whole, {f"block {number}": np.concatenate(kept) for number, kept in zip(WITH_PLACES, places, strict=True)}
+        whole, {f"block {number}": np.concatenate(kept) for number, kept in zip(WITH_POSITIONS, positions, strict=True)}
     )
 
 
@@ -273,6 +273,7 @@ def _of_outputs(name: str, run: Callable[[Tensor], Any], weights: Callable[[], s
         if seen.ndim == 2:
             return Seen({"whole": seen.numpy()}, {})
         moments = torch.cat([_means(seen), _deviations(seen)], 1)
+        # Model files hold the name of the map.
         return Seen({"texture": moments.numpy()}, {"places": seen.permute(0, 2, 3, 1).numpy().copy()})
 
     return Representation(name, look, "ledoit_wolf", weights=weights)

@@ -139,8 +139,8 @@ class ImageSaving(BaseEstimator):
         self.representation_, self.head_, self.choice_ = looks.name, metadata["head"], metadata["choice"]
         channels, height, width = metadata["input_shape"]
         self.input_shape_, self.notes_, self.source_ = (channels, height, width), *notes_and_source(metadata)
-        judges = saved.places is not None and parameters["levels"] != "image"
-        self.scorer_ = ImageScorer(looks, (height, width), saved.wholes, saved.places, judges, saved.map_unit)
+        judges = saved.positions is not None and parameters["levels"] != "image"
+        self.scorer_ = ImageScorer(looks, (height, width), saved.wholes, saved.positions, judges, saved.map_unit)
         if not saved.is_sealed:
             with artifact.understood(path):
                 _try(self.scorer_, self.input_shape_)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.images.heads import Floats, Head
-from tollad.images.levels import Places, Whole, enlarged, fit_places, fit_whole, highest
+from tollad.images.levels import Positions, Whole, enlarged, fit_positions, fit_whole, highest
 from tollad.images.representations import Representation, Seen
 
 POSITIONS = "positions"
@@ -30,9 +30,9 @@ class ImageScorer:
         Size of images and of maps.
     wholes : tuple of Whole
         Levels of the whole image.
-    places : Places or None
-        The level of positions, for maps, and for scores if `judges_places`.
-    judges_places : bool
+    positions : Positions or None
+        The level of positions, for maps, and for scores if `judges_positions`.
+    judges_positions : bool
     map_unit : float
         Unit of the maps, or of the scores by positions.
     """
@@ -40,8 +40,8 @@ class ImageScorer:
     looks: Representation
     size: tuple[int, int]
     wholes: tuple[Whole, ...]
-    places: Places | None
-    judges_places: bool
+    positions: Positions | None
+    judges_positions: bool
     map_unit: float
 
     @classmethod
@@ -50,7 +50,7 @@ class ImageScorer:
         looks: Representation,
         size: tuple[int, int],
         seen: Seen,
-        with_places: NDArray[np.bool_],
+        with_positions: NDArray[np.bool_],
         *,
         levels: str,
         head: str,
@@ -64,7 +64,7 @@ class ImageScorer:
             As the attributes.
         seen : Seen
             Features of n images, and of the positions in some of them.
-        with_places : ndarray of bool, (n,)
+        with_positions : ndarray of bool, (n,)
             The images with positions.
         levels : {"both", "image", "positions"}
         head : str
@@ -75,20 +75,20 @@ class ImageScorer:
         Returns
         -------
         scorer : ImageScorer
-        scores : ndarray of float64, (n,) or (with_places.sum(),)
+        scores : ndarray of float64, (n,) or (with_positions.sum(),)
             Scores of the images by levels that were not fitted on them. If positions are scored, only for images with
             them.
         """
-        judges = bool(seen.places) and levels != "image"
-        whole = {} if levels == POSITIONS and seen.places else seen.whole
+        judges = bool(seen.positions) and levels != "image"
+        whole = {} if levels == POSITIONS and seen.positions else seen.whole
         fitted = [fit_whole(name, head, rows, fit) for name, rows in whole.items()]
         scores = [scores for _, scores in fitted]
         scorer = cls(looks, size, tuple(level for level, _ in fitted), None, judges, 1.0)
-        if seen.places:
-            places, unit, of_places = fit_places(seen.places)
-            scorer = replace(scorer, places=places, map_unit=unit)
+        if seen.positions:
+            positions, unit, of_positions = fit_positions(seen.positions)
+            scorer = replace(scorer, positions=positions, map_unit=unit)
             if judges:
-                scores = [*(one[with_places] for one in scores), of_places]
+                scores = [*(one[with_positions] for one in scores), of_positions]
         elif scorer.has_maps:
             first = Seen({name: rows[:_OF_UNIT] for name, rows in whole.items()}, {})
             scorer = replace(scorer, map_unit=max(_TINY, float(scorer.maps(first).mean())))
@@ -97,15 +97,15 @@ class ImageScorer:
     @property
     def levels(self) -> tuple[str, ...]:
         """Names of the levels whose geometric mean is the score."""
-        return (*(level.name for level in self.wholes), *([POSITIONS] if self.judges_places else []))
+        return (*(level.name for level in self.wholes), *([POSITIONS] if self.judges_positions else []))
 
     @property
     def has_maps(self) -> bool:
-        return self.places is not None or self.looks.cells is not None or self.looks.name == "pixels"
+        return self.positions is not None or self.looks.cells is not None or self.looks.name == "pixels"
 
     def by_level(self, seen: Seen) -> Floats:
         """Return the scores by level, each divided by its unit: (n, n_levels)."""
-        return self._by_level(seen, self._distances(seen) if self.judges_places else None)
+        return self._by_level(seen, self._distances(seen) if self.judges_positions else None)
 
     def maps(self, seen: Seen) -> Floats:
         """Return anomaly maps: (n, H, W), >= 0."""
@@ -117,11 +117,11 @@ class ImageScorer:
         return self._by_level(seen, distances), self._maps(seen, distances) if self.has_maps else None
 
     def _distances(self, seen: Seen) -> Floats | None:
-        return None if self.places is None else self.places(seen.places)
+        return None if self.positions is None else self.positions(seen.positions)
 
     def _by_level(self, seen: Seen, distances: Floats | None) -> Floats:
         columns = [level.score(seen.whole[level.name]) for level in self.wholes]
-        if distances is not None and self.judges_places:
+        if distances is not None and self.judges_positions:
             columns.append(highest(distances) / self.map_unit)
         return np.stack(columns, 1)
 
@@ -146,5 +146,5 @@ def gathered(blocks: list[Seen]) -> Seen:
     first = blocks[0]
     return Seen(
         {name: np.concatenate([block.whole[name] for block in blocks]) for name in first.whole},
-        {name: np.concatenate([block.places[name] for block in blocks]) for name in first.places},
+        {name: np.concatenate([block.positions[name] for block in blocks]) for name in first.positions},
     )

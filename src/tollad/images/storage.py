@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tollad.calibration import Decision
 from tollad.images.checks import check_parameters
 from tollad.images.heads import HEADS
-from tollad.images.levels import Places, Whole
+from tollad.images.levels import Positions, Whole
 from tollad.images.scorer import ImageScorer
 from tollad.io import artifact
 from tollad.io.artifact import group
@@ -35,15 +35,15 @@ def save_state(
     tensors: dict[str, NDArray[Any]] = {"training_scores": decision.training_scores}
     if decision.calibration_scores is not None:
         tensors["calibration_scores"] = decision.calibration_scores
-    wholes, places = scorer.wholes, scorer.places
+    wholes, positions = scorer.wholes, scorer.positions
     for number, whole in enumerate(wholes):
         tensors |= {f"whole.{number}.{name}": array for name, array in whole.head.arrays().items()}
-    if places is not None:
-        tensors |= {f"places.{name}": array for name, array in places.arrays().items()}
+    if positions is not None:
+        tensors |= {f"places.{name}": array for name, array in positions.arrays().items()}
     described = {
         **metadata,
         "wholes": [[level.name, level.kind, level.unit] for level in wholes],
-        "places": None if places is None else [list(places.levels), 1.0],
+        "places": None if positions is None else [list(positions.names), 1.0],
         "map_unit": scorer.map_unit,
         "offset": decision.offset,
         "rule": list(decision.rule),
@@ -77,7 +77,7 @@ class Saved:
     """The content of a model file: parts of the scorer, the decision, and whether a seal holds them together."""
 
     wholes: tuple[Whole, ...]
-    places: Places | None
+    positions: Positions | None
     map_unit: float
     decision: Decision
     is_sealed: bool
@@ -104,13 +104,13 @@ def load_state(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Saved]:
             Whole(name, kind, HEADS[kind].from_arrays(group(tensors, f"whole.{number}.")), unit)
             for number, (name, kind, unit) in enumerate(metadata["wholes"])
         )
-        places = None
+        positions = None
         if metadata["places"] is not None:
-            levels, unit = metadata["places"]
-            places = Places.from_arrays(tuple(levels), unit, group(tensors, "places."))
+            names, unit = metadata["places"]
+            positions = Positions.from_arrays(tuple(names), unit, group(tensors, "places."))
         rule, value = metadata["rule"]
         decision = Decision(
             metadata["offset"], (rule, value), tensors["training_scores"], tensors.get("calibration_scores")
         )
         decision.check()
-        return metadata, Saved(wholes, places, metadata["map_unit"], decision, seal is not None)
+        return metadata, Saved(wholes, positions, metadata["map_unit"], decision, seal is not None)

@@ -12,8 +12,8 @@ from onnx import TensorProto
 from torch.nn import functional
 
 from tollad.images import backbones
-from tollad.images.levels import HIGHEST, Places, side_of
-from tollad.images.representations import BLOCKS, SMALL, WITH_PLACES, shown_and_near, size_shown
+from tollad.images.levels import HIGHEST, Positions, side_of
+from tollad.images.representations import BLOCKS, SMALL, WITH_POSITIONS, shown_and_near, size_shown
 from tollad.serve.graph import Graph
 
 _SINGLE = np.float32
@@ -46,8 +46,8 @@ def features_of(
     -------
     whole : dict of str to str
         Features of the whole image by level, (n, d).
-    places : dict of str to Maps
-        Features of positions by level; none for small images.
+    positions : dict of str to Maps
+        Features of positions by the name of the map; none for small images.
     """
     channels, height, width = shape
     shown, near = shown_and_near(name, (height, width))
@@ -75,20 +75,20 @@ def features_of(
         "strides": [1, 1],
         "count_include_pad": 0,
     }
-    places = {}
-    for number, output in zip(WITH_PLACES, outputs, strict=False):
+    positions = {}
+    for number, output in zip(WITH_POSITIONS, outputs, strict=False):
         mean = graph("AveragePool", output.value, **around)
-        places[f"block {number}"] = Maps(_of_length_1(graph, mean), output.size)
-    return whole, places
+        positions[f"block {number}"] = Maps(_of_length_1(graph, mean), output.size)
+    return whole, positions
 
 
-def distances_of(graph: Graph, level: Places, places: dict[str, Maps]) -> str:
-    """Return the distances of positions in their units, like `Places`: (n, c, h, w) by level to (n, h, w)."""
+def distances_of(graph: Graph, level: Positions, positions: dict[str, Maps]) -> str:
+    """Return the distances of positions in their units, like `Positions`: (n, c, h, w) by level to (n, h, w)."""
     height, across, width = level.mean.shape
     side = side_of(height, across)
     down, right = -(-height // side), -(-across // side)
     # With 256 channels together, none is left out.
-    maps = graph("Concat", *(_laid_over(graph, places[name], (height, across)) for name in level.levels), axis=1)
+    maps = graph("Concat", *(_laid_over(graph, positions[name], (height, across)) for name in level.names), axis=1)
     offsets = graph("Sub", graph("Transpose", maps, perm=[0, 2, 3, 1]), graph.constant(level.mean, _SINGLE))
     border = [0, 0, 0, 0, 0, down * side - height, right * side - across, 0]
     offsets = graph("Pad", offsets, graph.constant(border, np.int64))
@@ -167,11 +167,11 @@ def _of_length_1(graph: Graph, values: str) -> str:
     return graph("Div", values, graph("Max", length, graph.constant(_TINY, _SINGLE)))
 
 
-def _factors(graph: Graph, level: Places) -> str:
+def _factors(graph: Graph, level: Positions) -> str:
     """Return the triangular factors, (g, c, c). The file holds their lower halves; onnxruntime unpacks them once."""
     _, width, _ = level.factors.shape
     rows, columns = np.tril_indices(width)
-    places = np.full((width, width), len(rows))
-    places[rows, columns] = np.arange(len(rows))
+    entries = np.full((width, width), len(rows))
+    entries[rows, columns] = np.arange(len(rows))
     packed = np.pad(level.factors[:, rows, columns], ((0, 0), (0, 1)))
-    return graph("Gather", graph.constant(packed, _SINGLE), graph.constant(places, np.int64), axis=1)
+    return graph("Gather", graph.constant(packed, _SINGLE), graph.constant(entries, np.int64), axis=1)

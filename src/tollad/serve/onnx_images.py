@@ -92,22 +92,22 @@ def to_bytes(fitted: FittedImages) -> bytes:
     graph, scorer = Graph(), fitted.scorer
     inputs = [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", *fitted.input_shape])]
     filled = Filled(graph, "X")
-    whole, places = _seen(graph, fitted, filled)
+    whole, positions = _seen(graph, fitted, filled)
     by_level, parts, distances = [], "", ""
     for level in scorer.wholes:
         score, parts = _head(graph, level.head, whole[level.name])
         by_level.append(filled.back(graph("Div", score, graph.constant(level.unit))))
         parts = graph("Div", parts, graph.constant(level.unit * scorer.map_unit))
-    if scorer.places is not None:
-        distances = onnx_backbone.distances_of(graph, scorer.places, places)
-        if scorer.judges_places:
-            most = onnx_backbone.highest(graph, distances, scorer.places.units.shape)
+    if scorer.positions is not None:
+        distances = onnx_backbone.distances_of(graph, scorer.positions, positions)
+        if scorer.judges_positions:
+            most = onnx_backbone.highest(graph, distances, scorer.positions.units.shape)
             by_level.append(graph("Div", most, graph.constant(scorer.map_unit)))
     outputs = add_answers(graph, fitted.decision, _joined(graph, by_level))
     if scorer.has_maps:
         size = fitted.input_shape[1:]
-        if scorer.places is not None:
-            maps = onnx_backbone.enlarged(graph, distances, scorer.places.units.shape, size)
+        if scorer.positions is not None:
+            maps = onnx_backbone.enlarged(graph, distances, scorer.positions.units.shape, size)
         else:
             maps = filled.back(_of_parts(graph, parts, fitted))
         graph("Identity", maps, output="anomaly_map")
@@ -131,8 +131,8 @@ def _seen(graph: Graph, fitted: FittedImages, filled: Filled) -> tuple[dict[str,
     if name == "gradients":
         return {name: _gradients(graph, filled.up("X", n_axes=4), shape)}, {}
     # Such a network takes long, so no image is appended to those that are given.
-    whole, places = onnx_backbone.features_of(graph, "X", shape, name)
-    return {level: filled.up(rows, n_axes=2) for level, rows in whole.items()}, places
+    whole, positions = onnx_backbone.features_of(graph, "X", shape, name)
+    return {level: filled.up(rows, n_axes=2) for level, rows in whole.items()}, positions
 
 
 def _joined(graph: Graph, by_level: Sequence[str]) -> str:
@@ -230,9 +230,9 @@ def _nearest(graph: Graph, head: NearestHead, rows: str) -> tuple[str, str]:
     graph.nodes.append(
         helper.make_node("TopK", [graph("Sub", squares, doubled), n_nearest], ["near", "at"], axis=1, largest=0)
     )
-    # Sorted by place and not by distance, so that they are added in the same order whatever rows come along.
-    graph.nodes.append(helper.make_node("TopK", ["at", n_nearest], ["places", "order"], axis=1, largest=0))
-    others = graph.cast(graph("Gather", good, "places", axis=0), TensorProto.DOUBLE)
+    # Sorted by row and not by distance, so that sums have the same order whatever rows come along.
+    graph.nodes.append(helper.make_node("TopK", ["at", n_nearest], ["neighbours", "order"], axis=1, largest=0))
+    others = graph.cast(graph("Gather", good, "neighbours", axis=0), TensorProto.DOUBLE)
     offsets = graph("Sub", graph("Unsqueeze", rows, graph.axes(1)), others)
     lengths, parts = _shares(graph, offsets, axis=2)
     return graph("ReduceMean", lengths, axes=[1], keepdims=0), graph("ReduceMean", parts, axes=[1], keepdims=0)

@@ -14,8 +14,8 @@ measures alone.
 
 Peers: 16 principal components (their reconstruction error), the mean distance to the 5 nearest training images, the
 Mahalanobis distance of Ledoit and Wolf, each on pixels (at most 32 x 32); and with the same pre-trained network two of
-the kind of PatchCore (nearest of a coreset of positions) and of PaDiM (a Gaussian for each position). A method whose result
-no seed changes is measured with the first one, but on textures, which each seed draws anew.
+the kind of PatchCore (nearest of a coreset of positions) and of PaDiM (a Gaussian for each position). A method whose
+result no seed changes is measured with the first one, but on textures, which each seed draws anew.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def like_patchcore(case: Case, seed: int) -> dict[str, Scores]:
 
 
 def like_padim(case: Case, seed: int) -> dict[str, Scores]:
-    """Mahalanobis distance of each position from the good ones at that place, by 100 channels; the highest of an image."""
+    """Mahalanobis distance of each position from good images at it, by 100 channels; the highest of an image."""
     good, new = _positions(case.train), _positions(case.test)
     chosen = np.random.default_rng(seed).permutation(good.shape[3])[:100]
     maps = np.empty(new.shape[:3])

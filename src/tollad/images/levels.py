@@ -23,7 +23,7 @@ from torch.nn import functional
 from tollad.images.heads import HEADS, Floats, Head, Whitening
 
 N_FOLDS = 5
-# Images whose positions are scored together; the last block is padded, so that no image depends on others.
+# Images whose positions are scored together, to bound memory.
 _BLOCK = 4
 HIGHEST = 0.02
 _TINY = 1e-12
@@ -155,12 +155,14 @@ class Positions:
         for start in range(0, n, _BLOCK):
             some = {name: positions[name][start : start + _BLOCK] for name in self.names}
             maps = _laid_over(some, self.names, self.channels)
-            padded = np.zeros((_BLOCK, grid[0] * side, grid[1] * side, width), np.float32)
-            padded[: len(maps), :height, :across] = maps - self.mean
-            near = padded.reshape(_BLOCK, grid[0], side, grid[1], side, width).transpose(1, 3, 0, 2, 4, 5)
-            squares = np.square(near.reshape(-1, _BLOCK * side**2, width) @ self.factors).sum(2, dtype=np.float64)
-            whole = squares.reshape(*grid, _BLOCK, side, side).transpose(2, 0, 3, 1, 4).reshape(padded.shape[:3])
-            distances[start : start + len(maps)] = np.sqrt(whole[: len(maps), :height, :across])
+            padded = np.zeros((len(maps), grid[0] * side, grid[1] * side, width), np.float32)
+            padded[:, :height, :across] = maps - self.mean
+            near = padded.reshape(-1, grid[0], side, grid[1], side, width).transpose(1, 3, 0, 2, 4, 5)
+            # One product for each image: in a product of several, the last bits of a row depend on its index.
+            products = near.reshape(len(self.factors), -1, side**2, width) @ self.factors[:, None]
+            squares = np.square(products).sum(3, dtype=np.float64)
+            whole = squares.reshape(*grid, -1, side, side).transpose(2, 0, 3, 1, 4).reshape(padded.shape[:3])
+            distances[start : start + len(maps)] = np.sqrt(whole[:, :height, :across])
         return distances / self.units
 
     def arrays(self) -> dict[str, NDArray[Any]]:

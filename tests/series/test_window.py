@@ -27,14 +27,14 @@ def values(cut: np.ndarray) -> np.ndarray:
 
 @given(cuts())
 def test_windows_are_stretches_of_the_series(cut):
-    n_steps, window, stride = cut
-    series = np.random.default_rng(0).normal(size=(n_steps, 2))
+    n_time_steps, window, stride = cut
+    series = np.random.default_rng(0).normal(size=(n_time_steps, 2))
     starts, found = window_starts(*cut), windows(series, window, stride)
     assert found.shape == (len(starts), 2, window)
     for start, one in zip(starts, found, strict=True):
         np.testing.assert_array_equal(one, series[start : start + window].T)
     assert starts[0] == 0
-    assert starts[-1] == n_steps - window
+    assert starts[-1] == n_time_steps - window
     assert set(np.diff(starts)[:-1]) <= {stride}
     assert (np.diff(starts) <= stride).all()
 
@@ -62,12 +62,12 @@ def test_a_step_has_the_mean_score_of_the_windows_that_cover_it(cut, seed):
 
 @given(cuts(), st.lists(st.integers(1, 40), max_size=6))
 def test_block_by_block_is_as_at_once(cut, ends):
-    n_steps, window, stride = cut
-    series = np.random.default_rng(1).normal(size=(n_steps, 2))
+    n_time_steps, window, stride = cut
+    series = np.random.default_rng(1).normal(size=(n_time_steps, 2))
     blocks = [block for block in np.split(series, sorted(ends)) if len(block)]
     found = list(score_steps(iter(blocks), values, window, stride))
     assert len(found) == len(blocks) + 1
-    expected = step_scores(values(windows(series, window, stride)), n_steps, window, stride)
+    expected = step_scores(values(windows(series, window, stride)), n_time_steps, window, stride)
     np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-12)
 
 

@@ -156,15 +156,15 @@ class SeriesModel:
         UserWarning
             If there are so few held-out steps that the rate allows no stretch among them.
         """
-        n_steps = sum(map(len, pieces))
-        most = allowed.value * n_steps / 1000
+        n_time_steps = sum(map(len, pieces))
+        most = allowed.value * n_time_steps / 1000
         if allowed.unit == "day":
             assert self.clock.usual is not None  # checked before the fit
-            most = allowed.value * n_steps * self.clock.usual
+            most = allowed.value * n_time_steps * self.clock.usual
         if most < 1:
             warn(
-                f"{allowed.value:g} false stretches per {allowed.unit} are fewer than one in the {n_steps:,} steps "
-                "held out, so the threshold is their highest score; give a longer series"
+                f"{allowed.value:g} false stretches per {allowed.unit} are fewer than one in the {n_time_steps:,} "
+                "steps held out, so the threshold is their highest score; give a longer series"
             )
         threshold = stretch_threshold(pieces, most)
         return replace(self, decision=self.decision.with_threshold(anomaly_score=threshold))
@@ -172,12 +172,12 @@ class SeriesModel:
     def warn_if_few(self, rate: float) -> None:
         """Warn if there are few calibration steps for a rate: steps within one window are hardly independent."""
         scores = self.decision.calibration_scores
-        n_steps, needed = 0 if scores is None else len(scores), rows_needed(rate) * self.window
-        if n_steps < needed:
+        n_time_steps, needed = 0 if scores is None else len(scores), rows_needed(rate) * self.window
+        if n_time_steps < needed:
             warn(
-                f"the false-alarm rate of {rate:g} is a rough guess: {n_steps:,} calibration steps are only "
-                f"{n_steps / self.window:.3g} windows side by side; calibrate on a normal series of {needed:,} steps "
-                "or more"
+                f"the false-alarm rate of {rate:g} is a rough guess: {n_time_steps:,} calibration steps are only "
+                f"{n_time_steps / self.window:.3g} windows side by side; calibrate on a normal series of {needed:,} "
+                "steps or more"
             )
 
 

@@ -65,12 +65,12 @@ def windows(series: ArrayLike, window: int, stride: int = 1) -> NDArray[Any]:
     return cut
 
 
-def window_starts(n_steps: int, window: int, stride: int = 1) -> NDArray[np.int64]:
+def window_starts(n_time_steps: int, window: int, stride: int = 1) -> NDArray[np.int64]:
     """Return the step, counted from 0, at which each window of a series begins: (n,), ascending.
 
     Parameters
     ----------
-    n_steps : int
+    n_time_steps : int
         T, the length of the series.
     window, stride : int
         As in `windows`.
@@ -86,9 +86,9 @@ def window_starts(n_steps: int, window: int, stride: int = 1) -> NDArray[np.int6
     array([0, 4, 6])
     """
     check_window(window, stride)
-    last = n_steps - window
+    last = n_time_steps - window
     if last < 0:
-        raise ValueError(f"the series has {n_steps} steps, fewer than a window of {window}; give a shorter window")
+        raise ValueError(f"the series has {n_time_steps} steps, fewer than a window of {window}; give a shorter window")
     starts = np.arange(0, last + 1, stride, dtype=np.int64)
     return starts if starts[-1] == last else np.append(starts, last)
 
@@ -119,14 +119,14 @@ def check_window(window: int, stride: int) -> None:
         )
 
 
-def step_scores(window_scores: ArrayLike, n_steps: int, window: int, stride: int = 1) -> NDArray[np.float64]:
+def step_scores(window_scores: ArrayLike, n_time_steps: int, window: int, stride: int = 1) -> NDArray[np.float64]:
     """Return the score of each time step: the mean score of the windows that cover it.
 
     Parameters
     ----------
     window_scores : array-like of float, (n,)
         Scores of ``windows(series, window, stride)``.
-    n_steps : int
+    n_time_steps : int
         T, the length of the series.
     window, stride : int
         As in `windows`.
@@ -142,16 +142,16 @@ def step_scores(window_scores: ArrayLike, n_steps: int, window: int, stride: int
 
     Examples
     --------
-    >>> step_scores([1.0, 4.0], n_steps=4, window=3).tolist()
+    >>> step_scores([1.0, 4.0], n_time_steps=4, window=3).tolist()
     [1.0, 2.5, 2.5, 4.0]
     """
-    starts, scores = window_starts(n_steps, window, stride), np.asarray(window_scores, dtype=np.float64)
+    starts, scores = window_starts(n_time_steps, window, stride), np.asarray(window_scores, dtype=np.float64)
     if scores.shape != starts.shape:
         raise ValueError(
-            f"window_scores has shape {scores.shape}; a series of {n_steps} steps has {len(starts)} windows of "
+            f"window_scores has shape {scores.shape}; a series of {n_time_steps} steps has {len(starts)} windows of "
             f"{window} with stride {stride}"
         )
-    return _means(starts, scores, window, 0, n_steps)
+    return _means(starts, scores, window, 0, n_time_steps)
 
 
 def score_steps(
@@ -337,6 +337,6 @@ def period_of(series: NDArray[np.float64]) -> int | None:
     return int(peaks[correlation[peaks] >= 0.9 * highest][0]) if highest >= _LEAST_CORRELATION else None
 
 
-def choose_stride(n_steps: int, window: int) -> int:
+def choose_stride(n_time_steps: int, window: int) -> int:
     """Choose the stride: a sixteenth of a window, or more if that gives over 20,000 windows."""
-    return min(max(1, window // _COVERS, n_steps // _MOST_WINDOWS), max(1, window // 4))
+    return min(max(1, window // _COVERS, n_time_steps // _MOST_WINDOWS), max(1, window // 4))

@@ -91,7 +91,7 @@ class _WholeScores:
 
     def finish(self) -> NDArray[np.float64]:
         """Return the scores of all steps; NaN for those of a stretch shorter than a window."""
-        n_steps = sum(map(len, self._steps))
-        if n_steps < self._runtime.known["window"]:
-            return np.full(n_steps, np.nan)
+        n_time_steps = sum(map(len, self._steps))
+        if n_time_steps < self._runtime.known["window"]:
+            return np.full(n_time_steps, np.nan)
         return self._runtime.anomaly_score(np.concatenate(self._steps))

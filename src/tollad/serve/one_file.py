@@ -55,15 +55,15 @@ class SeriesAnswers:
         RefusedError
             For more than `most` time steps.
         """
-        log, blocks, n_steps = EventLog(n_reasons), [], 0
+        log, blocks, n_time_steps = EventLog(n_reasons), [], 0
         ((kind, body),) = files
         name = f"body{FILES[kind]}"
         with written({name: body}) as folder, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             for block in score_series(self.detector.model_, os.path.join(folder, name), events=log):
                 blocks.append(block)
-                n_steps += len(block.scores)
-                if n_steps > most:
+                n_time_steps += len(block.scores)
+                if n_time_steps > most:
                     raise RefusedError(413, f"the series has more than {most:,} time steps; send fewer at once")
         scores, alarms = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("scores", "alarms"))
         said: dict[str, Any] = dict(judged(self.detector, scores, alarms))

@@ -46,8 +46,8 @@ def to_bytes(model: SeriesModel) -> bytes:
     graph = Graph()
     n_channels = len(model.columns)
     inputs = [helper.make_tensor_value_info("X", TensorProto.DOUBLE, ["n", n_channels])]
-    n_steps = graph("Gather", graph("Shape", "X"), graph.constant(0, np.int64))
-    starts = _starts(graph, model, n_steps)
+    n_time_steps = graph("Gather", graph("Shape", "X"), graph.constant(0, np.int64))
+    starts = _starts(graph, model, n_time_steps)
     # The steps of each window, (number of windows, window).
     steps = graph("Add", graph("Unsqueeze", starts, graph.axes(1)), graph.constant(np.arange(model.window), np.int64))
     cut = graph("Transpose", graph("Gather", "X", steps, axis=0), perm=[0, 2, 1])
@@ -62,7 +62,7 @@ def to_bytes(model: SeriesModel) -> bytes:
         early = graph.constant(np.full(model.window - 1, np.nan))
         score = graph("Concat", early, scores, axis=0, output="anomaly_score")
     else:
-        score = _means(graph, steps, scores, n_steps)
+        score = _means(graph, steps, scores, n_time_steps)
     outputs = add_answers(graph, model.decision, score)
     known = {
         "kind": "series",
@@ -83,18 +83,18 @@ def to_bytes(model: SeriesModel) -> bytes:
     return finished(graph, inputs, outputs, known)
 
 
-def _starts(graph: Graph, model: SeriesModel, n_steps: str) -> str:
+def _starts(graph: Graph, model: SeriesModel, n_time_steps: str) -> str:
     """Return the first steps of the windows: one for each stride, and the last so that it ends with the series."""
-    last = graph("Sub", n_steps, graph.constant(model.window, np.int64))
+    last = graph("Sub", n_time_steps, graph.constant(model.window, np.int64))
     stride = graph.constant(1 if model.causal else model.stride, np.int64)
     regular = graph("Range", graph.constant(0, np.int64), last, stride)
     return graph("Concat", regular, graph("Unsqueeze", last, graph.axes(0)), axis=0)
 
 
-def _means(graph: Graph, steps: str, scores: str, n_steps: str) -> str:
+def _means(graph: Graph, steps: str, scores: str, n_time_steps: str) -> str:
     """Return the mean score of the windows that cover each step, (T,)."""
     every = graph.constant([-1], np.int64)
-    zeros = graph("Expand", graph.constant(0.0), graph("Unsqueeze", n_steps, graph.axes(0)))
+    zeros = graph("Expand", graph.constant(0.0), graph("Unsqueeze", n_time_steps, graph.axes(0)))
     places = graph("Reshape", steps, every)
     shape = graph("Shape", steps)
     sums = []

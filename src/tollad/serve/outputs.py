@@ -21,7 +21,7 @@ RESERVED = ("", "label", "scores", "anomaly_score", "p_value", "parts", "expecte
 """Names that no column of a graph may have: its outputs, and its optional inputs."""
 
 _OPSET, _ML_OPSET = 17, 3
-# From this many calibration scores, the place of a score is found in two steps.
+# Up to this many calibration scores, the rank of a score is found in two stages, above in three.
 _MANY = 4096
 
 
@@ -67,14 +67,14 @@ def add_answers(graph: Graph, decision: Decision, score: str) -> list[ValueInfoP
 def _p_value(graph: Graph, calibration: NDArray[np.float64], score: str) -> None:
     """Add ``(1 + #{calibration scores >= score}) / (m + 1)``, found by narrowing: few nodes, few numbers a row."""
     m = len(calibration)
-    n_steps = 2 if m <= _MANY else 3
-    width = math.ceil(m ** (1 / n_steps))
-    values = graph.constant(np.append(calibration, np.full(width**n_steps + width ** (n_steps - 1) - m, np.inf)))
+    n_stages = 2 if m <= _MANY else 3
+    width = math.ceil(m ** (1 / n_stages))
+    values = graph.constant(np.append(calibration, np.full(width**n_stages + width ** (n_stages - 1) - m, np.inf)))
     last = graph.axes(1)
     column = graph("Unsqueeze", score, last)
     below = graph.constant([[0]], np.int64)
-    for step in reversed(range(n_steps)):
-        stride = width**step
+    for stage in reversed(range(n_stages)):
+        stride = width**stage
         ends = graph("Add", below, graph.constant(stride * np.arange(1, width + 1) - 1, np.int64))
         is_below = graph.cast(graph("Less", graph("Gather", values, ends), column), TensorProto.INT64)
         further = graph("ReduceSum", is_below, last, keepdims=1)

@@ -82,6 +82,15 @@ def test_what_is_kept_is_bounded():
     np.testing.assert_array_equal(level({"a": maps})[1], level({"a": maps[1:]})[0])
 
 
+@pytest.mark.parametrize("width", [40, 120])
+def test_an_image_does_not_depend_on_its_batch(width):
+    level = Positions.fit({"a": good(9, 12, 12, width)})
+    maps = good(7, 12, 12, width)
+    distances = level({"a": maps})
+    for some in (slice(1, 2), slice(2, 7), slice(None, None, -1)):
+        np.testing.assert_array_equal(level({"a": maps[some]}), distances[some])
+
+
 def test_positions_that_never_vary_give_finite_distances():
     same = np.ones((9, 4, 4, 3))
     assert np.isfinite(Positions.fit({"a": same})({"a": same + 1})).all()

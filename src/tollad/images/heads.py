@@ -8,8 +8,9 @@ parts by feature.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf_shrinkage
 
 from tollad.detector.estimator import TollDetector
+from tollad.training.product import Product
 
 Floats = NDArray[np.float64]
 
@@ -25,8 +27,8 @@ N_NEIGHBOURS = 5
 # Ridge of the whitening for nearest neighbours, in units of the mean variance.
 _RIDGE = 1.0
 _MOST_NEIGHBOURS = 10_000
-# Rows of one matrix product; the last block is padded, so that the result of a row never depends on others.
-_BLOCK = 16
+# Rows whose offsets to their neighbours are held at once.
+_BLOCK = 256
 _LEAST_VARIANCE = 1e-12
 
 
@@ -92,14 +94,17 @@ class Whitening:
         directions = vectors.T[kept].astype(np.float32).astype(np.float64)
         return cls(mean, directions, gains[kept] - gains[0], np.array(gains[0]))
 
-    def __call__(self, rows: NDArray[Any], size: int = _BLOCK) -> Floats:
-        """Return whitened rows, computed `size` rows at a time: (n, d) -> (n, d)."""
-        whitened = np.empty(rows.shape, np.float64)
-        for chosen, block in _blocks(rows, size):
-            centred = block - self.mean
-            along = (centred @ self.directions.T) * self.gains
-            whitened[chosen] = (self.rest * centred + along @ self.directions)[: len(rows[chosen])]
+    def __call__(self, rows: NDArray[Any]) -> Floats:
+        """Return whitened rows: (n, d) -> (n, d)."""
+        centred = rows - self.mean
+        onto, back = self._products
+        whitened: Floats = self.rest * centred + back(onto(centred) * self.gains)
         return whitened
+
+    @cached_property
+    def _products(self) -> tuple[Product, Product]:
+        """Products with the directions: of rows, and of lengths along the directions."""
+        return Product(self.directions.T), Product(self.directions)
 
     def matrix(self) -> Floats:
         """Return the whitening as a matrix: (d, d)."""
@@ -107,7 +112,8 @@ class Whitening:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays for the model file."""
-        return {**vars(self), "directions": self.directions.astype(np.float32)}
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**arrays, "directions": self.directions.astype(np.float32)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
@@ -171,14 +177,13 @@ class NearestHead:
     def _offsets(self, rows: NDArray[Any]) -> list[Floats]:
         """Yield the differences of each row to its nearest good rows, block by block: (b, 5, d)."""
         whitened = self.whitening(rows)
-        squares = np.square(self.rows, dtype=np.float64).sum(1)
-        found = []
-        for chosen, block in _blocks(whitened, _BLOCK):
-            # Rounding hardly matters for which rows are nearest. Their distances are computed row by row.
-            products = (block.astype(np.float32) @ self.rows.T)[: len(rows[chosen])]
-            most = min(N_NEIGHBOURS, len(self.rows))
-            nearest = np.argpartition(squares - 2 * products, most - 1, axis=1)[:, :most]
-            found.append(whitened[chosen, None] - self.rows[np.sort(nearest, axis=1)])
+        squares, most = np.square(self.rows, dtype=np.float64).sum(1), min(N_NEIGHBOURS, len(self.rows))
+        times_good, found = Product(self.rows.T), []
+        for start in range(0, len(rows), _BLOCK):
+            block = whitened[start : start + _BLOCK]
+            # In single precision, the nearest are found. Their distances are computed in double precision.
+            nearest = np.argpartition(squares - 2 * times_good(block), most - 1, axis=1)[:, :most]
+            found.append(block[:, None] - self.rows[np.sort(nearest, axis=1)])
         return found
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -239,15 +244,6 @@ class CollapseHead:
 
 
 HEADS: dict[str, Any] = {"ledoit_wolf": LedoitWolfHead, "nearest": NearestHead, "collapse": CollapseHead}
-
-
-def _blocks(rows: NDArray[Any], size: int) -> Iterator[tuple[slice, Floats]]:
-    """Cut rows, (n, d), into blocks of the same size, the last one padded with zeros."""
-    for start in range(0, len(rows), size):
-        chosen = slice(start, min(start + size, len(rows)))
-        block = np.zeros((size, *rows.shape[1:]))
-        block[: len(rows[chosen])] = rows[chosen]
-        yield chosen, block
 
 
 def _length(rows: Floats) -> Floats:

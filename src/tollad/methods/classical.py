@@ -12,6 +12,7 @@ from sklearn.ensemble import IsolationForest as Forest
 from sklearn.svm import OneClassSVM
 
 from tollad.methods.base import OfArrays, Watched
+from tollad.training.product import Product
 
 _Rows = NDArray[np.float64]
 # Number of rows whose distances to all training rows are held at once.
@@ -19,20 +20,17 @@ _BLOCK = 256
 _FOLDS = 5
 
 
-def squared_distances(rows: _Rows, others: _Rows) -> _Rows:
-    """Return the squared Euclidean distances of rows (n, d) to others (m, d): (n, m)."""
-    found: _Rows = np.einsum("nd,nd->n", rows, rows)[:, None] + np.einsum("md,md->m", others, others)
-    found -= 2 * product(rows, others)
-    return found.clip(0)
+class SquaredDistances:
+    """Squared Euclidean distances to rows: (m, d). Those of a row never depend on the rows it comes with."""
 
+    def __init__(self, others: _Rows) -> None:
+        self._squares, self._products = np.einsum("md,md->m", others, others), Product(others.T)
 
-def product(rows: _Rows, others: _Rows) -> _Rows:
-    """Return rows times others, in blocks of one size: in a product of another size, a row may round differently."""
-    padded = np.zeros((-len(rows) % _BLOCK + len(rows), rows.shape[1]))
-    padded[: len(rows)] = rows
-    blocks = [padded[start : start + _BLOCK] @ others.T for start in range(0, len(padded), _BLOCK)]
-    product: _Rows = np.concatenate(blocks)[: len(rows)]
-    return product
+    def __call__(self, rows: _Rows) -> _Rows:
+        """Return the distances of rows, (n, d): (n, m)."""
+        found: _Rows = np.einsum("nd,nd->n", rows, rows)[:, None] + self._squares
+        found -= 2 * self._products(rows)
+        return found.clip(0)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -69,7 +67,7 @@ class OCSVM(OfArrays):
         model = OneClassSVM(kernel="precomputed", nu=self.nu)
         # Not a parameter of the model, but without it the solver draws from NumPy's global random state.
         model.random_state = self.seed
-        model.fit(np.exp(-gamma * squared_distances(flat, flat)))
+        model.fit(np.exp(-gamma * SquaredDistances(flat)(flat)))
         self._arrays = {
             "vectors": flat[model.support_],
             "alpha": model.dual_coef_[0],
@@ -79,7 +77,7 @@ class OCSVM(OfArrays):
 
     def _score(self, rows: _Rows) -> _Rows:
         own = self._arrays
-        kernel = np.exp(-own["gamma"] * squared_distances(rows.reshape(len(rows), -1), own["vectors"]))
+        kernel = np.exp(-own["gamma"] * SquaredDistances(own["vectors"])(rows.reshape(len(rows), -1)))
         scores: _Rows = own["rho"] - (kernel * own["alpha"]).sum(1)
         return scores
 
@@ -125,7 +123,7 @@ class KDE(OfArrays):
         totals = np.zeros(len(self.bandwidths))
         for fold in range(_FOLDS):
             kept, left_out = flat[folds != fold], flat[folds == fold]
-            distances = squared_distances(left_out, kept)
+            distances = SquaredDistances(kept)(left_out)
             totals += [log_density(distances, width, flat.shape[1]).sum() for width in self.bandwidths]
         return self.bandwidths[int(totals.argmax())]
 
@@ -134,9 +132,9 @@ class KDE(OfArrays):
         if np.isinf(own["bandwidth"]):
             distance: _Rows = np.sqrt(np.square(flat - own["rows"]).sum(1))
             return distance
+        distances, width = SquaredDistances(own["rows"]), float(own["bandwidth"])
         parts = [
-            -log_density(squared_distances(flat[i : i + _BLOCK], own["rows"]), float(own["bandwidth"]), flat.shape[1])
-            for i in range(0, len(flat), _BLOCK)
+            -log_density(distances(flat[i : i + _BLOCK]), width, flat.shape[1]) for i in range(0, len(flat), _BLOCK)
         ]
         return np.concatenate(parts)
 

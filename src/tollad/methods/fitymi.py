@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tollad.method.terms import latent_l2, latent_squared_l2
 from tollad.methods import fakes
 from tollad.methods.base import Watched
-from tollad.methods.classical import squared_distances
+from tollad.methods.classical import SquaredDistances
 from tollad.methods.layers import build
 from tollad.methods.neural import Neural, Phase, effective_rank
 from tollad.methods.trunks import BACKBONES, look, trunk
@@ -218,10 +218,10 @@ def spread(f: Tensor) -> Tensor:
 
 def neighbours(features: _Rows, bank: _Rows) -> _Rows:
     """Return the sum of the squared distances of features (n, dim) to the nearest two of the bank, (n,)."""
-    found = []
+    distances, found = SquaredDistances(bank), []
     for start in range(0, len(features), _CHUNK):
-        distances = squared_distances(features[start : start + _CHUNK], bank)
-        found.append(np.partition(distances, _NEIGHBOURS - 1, axis=1)[:, :_NEIGHBOURS].sum(1))
+        squared = distances(features[start : start + _CHUNK])
+        found.append(np.partition(squared, _NEIGHBOURS - 1, axis=1)[:, :_NEIGHBOURS].sum(1))
     return np.concatenate(found)
 
 

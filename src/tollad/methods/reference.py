@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from tollad.methods.base import OfArrays, Watched
-from tollad.methods.classical import product, squared_distances
+from tollad.methods.classical import SquaredDistances
+from tollad.training.product import Product
 
 _Rows = NDArray[np.float64]
 # Number of samples whose distances to all training samples are held at once.
@@ -75,7 +76,7 @@ class PrincipalComponents(OfArrays):
 
     def _score(self, rows: _Rows) -> _Rows:
         centred, axes = _flat(rows) - self._arrays["mean"], self._arrays["axes"]
-        error: _Rows = np.linalg.norm(centred - product(product(centred, axes), axes.T), axis=1)
+        error: _Rows = np.linalg.norm(centred - Product(axes)(Product(axes.T)(centred)), axis=1)
         return error
 
 
@@ -104,12 +105,12 @@ class NearestNeighbours(OfArrays):
         self._arrays = {"rows": _flat(rows)}
 
     def _score(self, rows: _Rows) -> _Rows:
-        flat, known = _flat(rows), self._arrays["rows"]
-        blocks = [flat[start : start + _BLOCK] for start in range(0, len(flat), _BLOCK)]
-        return np.concatenate([self._nearest(block, known) for block in blocks])
+        flat, distances = _flat(rows), SquaredDistances(self._arrays["rows"])
+        blocks = [distances(flat[start : start + _BLOCK]) for start in range(0, len(flat), _BLOCK)]
+        return np.concatenate([self._mean_of_nearest(block) for block in blocks])
 
-    def _nearest(self, block: _Rows, known: _Rows) -> _Rows:
-        nearest = np.partition(squared_distances(block, known), self.n - 1, axis=1)[:, : self.n]
+    def _mean_of_nearest(self, squared: _Rows) -> _Rows:
+        nearest = np.partition(squared, self.n - 1, axis=1)[:, : self.n]
         return np.sqrt(np.sort(nearest, axis=1)).mean(1)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tollad.training.product import Product
+
 _Rows = NDArray[np.float64]
 _Constants = dict[str, NDArray[np.float64]]
 _IMAGE_VALUES = 255.0
@@ -85,6 +87,10 @@ def _affine(rows: _Rows, constants: Mapping[str, _Rows]) -> _Rows:
     return scaled
 
 
+def _onto_axes(rows: _Rows, constants: Mapping[str, _Rows]) -> _Rows:
+    return Product(constants["axes"].T)(rows.reshape(len(rows), -1) - constants["mean"])
+
+
 _STEPS: dict[str, tuple[Callable[[_Rows], _Constants], Callable[[_Rows, Mapping[str, _Rows]], _Rows]]] = {
     "none": (_none, lambda rows, _: rows),
     "standardise": (_fit_standardise, _affine),
@@ -92,7 +98,7 @@ _STEPS: dict[str, tuple[Callable[[_Rows], _Constants], Callable[[_Rows, Mapping[
     "unit": (_none, lambda rows, _: rows / _IMAGE_VALUES),
     "signed": (_none, lambda rows, _: rows / (_IMAGE_VALUES / 2) - 1),
     "contrast": (_fit_contrast, lambda rows, constants: _affine(contrast(rows), constants)),
-    "pca": (_fit_pca, lambda rows, constants: (rows.reshape(len(rows), -1) - constants["mean"]) @ constants["axes"].T),
+    "pca": (_fit_pca, _onto_axes),
 }
 STEPS = tuple(_STEPS)
 """The names of the steps."""

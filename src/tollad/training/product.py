@@ -33,7 +33,7 @@ class Product:
     """
 
     def __init__(self, matrix: NDArray[np.floating[Any]]) -> None:
-        weight = torch.from_numpy(np.ascontiguousarray(matrix.T))[None]
+        weight = torch.from_numpy(np.array(matrix.T, order="C"))[None]
         self._dtype, self._width = matrix.dtype, matrix.shape[1]
         self._linear = Linear(weight, weight.new_zeros(1, self._width))
         self._blocks = FixedBlocks(partial(_alone, self._linear), len(matrix), weight.device, weight.dtype)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tollad.io.sources import Block, open_table, read_table
+from tollad.io.blocks import Block
+from tollad.io.sources import open_table, read_table
 from tollad.tables.encode import encode
 from tollad.tables.schema import Column
 

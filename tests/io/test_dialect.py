@@ -9,17 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from commands import done, refused, rows_of
+from reading import write
 
 from tollad.io.dialect import Dialect, guess_separator, learn_dates
 from tollad.io.sources import open_table, read_table
 from tollad.io.training import read_training_rows
 from tollad.tables.encode import encode
 from tollad.tables.schema import Column
-
-
-def write(path: Path, content: str | bytes) -> Path:
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
 
 
 def read(path: Path, header: bool = True, **dialect) -> pa.Table:

@@ -8,15 +8,11 @@ from unittest import mock
 
 import pytest
 from commands import done, rows_of
+from reading import write
 
 from tollad.io import records
 from tollad.io.dialect import Dialect
 from tollad.io.sources import open_table, read_table
-
-
-def write(path: Path, content: str | bytes) -> Path:
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
 
 
 def read(path: Path, **options) -> dict[str, list[str | None]]:

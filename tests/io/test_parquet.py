@@ -9,7 +9,8 @@ import pytest
 from pyarrow import parquet
 from reading import fails, numbers, to_numbers, write
 
-from tollad.io.sources import column_as_strings, open_table, read_table
+from tollad.io.blocks import column_as_strings
+from tollad.io.sources import open_table, read_table
 from tollad.io.training import read_training_rows
 from tollad.tables import large as stored
 from tollad.tables.frames import to_arrow

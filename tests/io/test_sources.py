@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import doctest
 import gzip
 import io
 import sys
@@ -20,8 +19,9 @@ from hypothesis.extra import numpy as hnp
 from reading import fails, numbers, to_numbers, write
 
 from tollad.io import records as textfile
-from tollad.io import sources
-from tollad.io.sources import column_as_strings, open_table, read_table, resolve_column
+from tollad.io.blocks import column_as_strings
+from tollad.io.sources import open_table, read_table
+from tollad.tables.schema import MISSING
 
 FUZZ = settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -47,7 +47,7 @@ def test_csv_with_everything_a_spreadsheet_does(tmp_path):
     assert [block.where(i) for i in range(4)] == [f"{path}, line {n}" for n in (2, 5, 6, 7)]
 
 
-@pytest.mark.parametrize("word", [*sources.MISSING, "  ", " ? ", "nan "])
+@pytest.mark.parametrize("word", [*MISSING, "  ", " ? ", "nan "])
 def test_words_for_missing_values(tmp_path, word):
     assert np.isnan(numbers(write(tmp_path / "data.csv", f"a,b\n{word},1\n2,{word}\n"))).tolist() == [[1, 0], [0, 1]]
 
@@ -227,7 +227,7 @@ def test_tables_come_back_whatever_the_blocks(rows, chunk_bytes, block_rows, zip
     names = [f"column {j}" for j in range(len(rows[0]))]
     text = io.StringIO(newline="")
     csv.writer(text).writerows([names, *rows])
-    expected = [[None if c is None or str(c).strip() in sources.MISSING else str(c) for c in row] for row in rows]
+    expected = [[None if c is None or str(c).strip() in MISSING else str(c) for c in row] for row in rows]
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(textfile, "_CHUNK_BYTES", chunk_bytes):
         content = text.getvalue().encode()
         path = write(Path(folder, "data.csv"), gzip.compress(content, mtime=0) if zipped else content)
@@ -277,23 +277,3 @@ def test_any_bytes_give_a_table_or_a_value_error(content, header, chunk_bytes):
 
 
 # Columns
-
-
-def test_resolve_column():
-    names = ["age", "-1", "income"]
-    assert resolve_column("f.csv", names, "income") == "income"
-    assert resolve_column("f.csv", names, "-1") == "-1"
-    assert resolve_column("f.csv", names, "-3") == "age"
-    for wanted, words in [("incone", "did you mean 'income'"), ("-4", "it has 'age'"), ("zzz", "it has 'age'")]:
-        with pytest.raises(ValueError, match=rf"f\.csv: has no column '{wanted}'; .*{words}"):
-            resolve_column("f.csv", names, wanted)
-
-
-def test_unknown_column_of_a_block(tmp_path):
-    block = read_table(open_table(write(tmp_path / "data.csv", "age,b\n1,2\n")))
-    with pytest.raises(ValueError, match=r"data\.csv: has no column 'agee'; did you mean 'age'"):
-        column_as_strings(block, "agee")
-
-
-def test_examples_in_docstrings():
-    assert doctest.testmod(sources).failed == 0

@@ -19,11 +19,11 @@ from columns import DAY, encode_one, fails, fit_one, names, table, tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tollad.io import sources
+from tollad.io.sources import open_table, read_table
 from tollad.tables.decode import typed
 from tollad.tables.encode import encode
 from tollad.tables.frames import to_arrow
-from tollad.tables.schema import AS_WRITTEN, MAX_LEVELS, Column, describe, encoding
+from tollad.tables.schema import AS_WRITTEN, MAX_LEVELS, MISSING, Column, describe, encoding
 from tollad.tables.survey import fit_columns
 
 
@@ -37,7 +37,7 @@ def test_frames_tables_and_text_are_encoded_alike(tmp_path_factory: pytest.TempP
         "pandas of Arrow": original.to_pandas(types_mapper=pd.ArrowDtype),
         "polars": pl.from_arrow(original),
         "batch": original.combine_chunks().to_batches()[0],
-        "csv": sources.read_table(sources.open_table(path)).table,
+        "csv": read_table(open_table(path)).table,
         "dictionary": original.set_column(4, "text", original["text"].dictionary_encode()),
     }
     columns = fit_columns(original)
@@ -113,7 +113,7 @@ def test_numbers(values, numbers):
     np.testing.assert_array_equal(encode(table(x=values), [column])[:, 0], numbers)
 
 
-@pytest.mark.parametrize("word", [*sources.MISSING, "  ", " ? "])
+@pytest.mark.parametrize("word", [*MISSING, "  ", " ? "])
 def test_words_for_missing_values(word):
     assert fit_one(["1", word]).kind == "number"
     assert fit_one(["2020-01-01", word]).kind == "date"
@@ -258,7 +258,7 @@ def test_a_file_of_text_is_read_as_the_frame_that_wrote_it(tmp_path: Path):
     )
     path = tmp_path / "rows.csv"
     frame.to_csv(path, index=False)
-    block = sources.read_table(sources.open_table(path))
+    block = read_table(open_table(path))
     columns = fit_columns(block.table, where=block.where)
     assert (columns[0].zone, columns[0].offsets) == (AS_WRITTEN, (60, 60))
     assert replace(columns[0], zone="Europe/Berlin", offsets=()) == fit_columns(to_arrow(frame))[0]

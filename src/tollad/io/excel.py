@@ -17,6 +17,9 @@ from tollad.io.arrays import DAMAGED, MAX_GIB, check_archive, damaged
 from tollad.io.text import Piece, Reject, distinct_names, numbered
 from tollad.warn import warn
 
+EXCEL = (".xlsx", ".xlsm")
+"""Endings of the files that are read here."""
+
 # Excel allows no more rows in a sheet. A file with more is damaged.
 _MOST_ROWS = 1 << 20
 _OLD = b"\xd0\xcf\x11\xe0"  # of the container of .xls, and of encrypted .xlsx

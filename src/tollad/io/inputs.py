@@ -13,19 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.io.arrays import MAX_GIB, check_unchanged, fingerprint, read_array
+from tollad.io.blocks import Block, column_as_strings, resolve_column
 from tollad.io.dialect import Dialect, contradicting, why_contradicting
 from tollad.io.images import ImageSource, is_images, open_images
 from tollad.io.labels import check_normal, matches, unmatched
 from tollad.io.rows import RowBlock, TableOrArray, concat_rows, filter_rows, rows_in_block
 from tollad.io.source import Expected
-from tollad.io.sources import (
-    Block,
-    TableSource,
-    column_as_strings,
-    may_lack_header,
-    open_table,
-    resolve_column,
-)
+from tollad.io.sources import TableSource, may_lack_header, open_table
 from tollad.tables.decode import typed
 from tollad.tables.encode import encode
 from tollad.tables.frames import is_nameless

@@ -9,8 +9,8 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
+from tollad.io.blocks import Block, column_as_strings
 from tollad.io.dialect import NUMBER_IN_TEXT
-from tollad.io.sources import Block, column_as_strings
 
 _MOST_LISTED = 10
 

@@ -17,8 +17,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tollad.io.arrays import check_unchanged, fingerprint
+from tollad.io.blocks import Block
 from tollad.io.records import standard_input
-from tollad.io.sources import Block, TableSource
+from tollad.io.sources import TableSource
 from tollad.tables import large as stored
 from tollad.tables.encode import to_codes
 from tollad.tables.large import LargeRows, RowFile, in_blocks, order_statistics, temporary_space

@@ -6,39 +6,35 @@ kind (`tollad.tables.survey`), and an error can name the line of a value.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePath
 from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from tollad.io.arrays import MAX_GIB, array_parts, check_exists, read_array
-from tollad.io.dialect import Dialect, in_plain_form, learn_dates
-from tollad.io.excel import excel_parts
+from tollad.io.blocks import Block
+from tollad.io.dialect import Dialect, learn_dates
+from tollad.io.excel import EXCEL, excel_parts
 from tollad.io.jsonlines import json_parts
+from tollad.io.missing import MissingValues
 from tollad.io.parquet import parquet_parts
 from tollad.io.text import Piece, Reject, like_values, text_parts
 from tollad.tables.frames import category_names, index_names
-from tollad.tables.schema import MISSING, Column
+from tollad.tables.schema import Column
 from tollad.tables.values import READABLE
 from tollad.warn import warn
 
 BLOCK_ROWS = 16384
 
-_PLAIN = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]*))?", re.ASCII)
-
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": ",", ".data": ","}
 _JSON = (".jsonl", ".ndjson")
-_EXCEL = (".xlsx", ".xlsm")
 _PARQUET = (".parquet", ".pq")
 _ARRAYS = (".npy", ".npz")
 # Remedies for files of other kinds, by their endings.
@@ -52,56 +48,6 @@ _OTHER = {
     ),
     "": "let its name say what it is, as table.csv does",
 }
-
-
-@dataclass(frozen=True)
-class Block:
-    """Successive rows of a table.
-
-    Attributes
-    ----------
-    path : str
-        Name of the file in messages.
-    names : tuple of str
-        Column names, distinct.
-    first_row : int
-        Number of the block's first row in the file, from 0.
-    table : pyarrow.Table
-        The columns. Those of a text file are strings, with their spaces. Missing values are null.
-    lines : ndarray of int64, shape (n_rows,), or None
-        The line of the file on which each row begins, from 1. None for files without lines.
-    numbers : ndarray of int64, shape (n_rows,), or None
-        Number of each row in the file, from 0, if rows were left out; None if the rows follow `first_row` without gaps.
-    dialect : Dialect
-        How the text is written.
-    """
-
-    path: str
-    names: tuple[str, ...]
-    first_row: int
-    table: pa.Table
-    lines: NDArray[np.int64] | None
-    numbers: NDArray[np.int64] | None = None
-    dialect: Dialect = field(default_factory=Dialect)
-
-    def __len__(self) -> int:
-        return int(self.table.num_rows)
-
-    def where(self, row: int) -> str:
-        """Return the place of a row of the block: ``'data.csv, line 7'`` or ``'data.parquet, row 6'``, from 1."""
-        if self.lines is None:
-            return f"{self.path}, row {self.first_row + row + 1}"
-        return f"{self.path}, {'row' if self.path.lower().endswith(_EXCEL) else 'line'} {self.lines[row]}"
-
-    def select(self, names: Sequence[str]) -> pa.Table:
-        """Return some columns with decimal points and dates like 2024-12-31; ValueError as in `in_plain_form`."""
-        return in_plain_form(self.table.select(names), self.dialect, self.where)
-
-    def column(self, name: str) -> pa.ChunkedArray:
-        """Return the column of that name; ValueError if there is none."""
-        if name not in self.names:
-            raise ValueError(_no_such_column(self.path, self.names, name))
-        return self.table.column(name)
 
 
 @dataclass(frozen=True)
@@ -150,13 +96,9 @@ class TableSource:
 
     def __iter__(self) -> Iterator[Block]:
         first_row = 0
-        missing = pa.array([*MISSING, *self.dialect.missing], pa.string())
-        missing_numbers = [word for word in self.dialect.missing if _PLAIN.fullmatch(word)]
+        missing = MissingValues(self.dialect.missing)
         for part in self._parts():
-            table = pa.table(
-                [_with_nulls(column, missing, missing_numbers) for column in part.table.columns],
-                names=part.table.column_names,
-            )
+            table = pa.table([missing.as_nulls(column) for column in part.table.columns], names=part.table.column_names)
             for start in range(0, table.num_rows, self.block_rows):
                 chosen = slice(start, start + self.block_rows)
                 rows = table.slice(start, self.block_rows)
@@ -211,6 +153,7 @@ def open_table(
     Examples
     --------
     >>> import pathlib, tempfile
+    >>> from tollad.io.blocks import column_as_strings
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "people.csv")
     ...     _ = path.write_text("age,city\\n31,Bonn\\n?,Oslo\\n")
@@ -225,14 +168,14 @@ def open_table(
     ending = ".csv" if path == "-" else _ending(path)
     dialect = Dialect() if dialect is None else replace(dialect, dates={**dialect.dates})
     numeric: set[str] = set()
-    if key is not None and ending not in (*_ARRAYS, *_EXCEL):
+    if key is not None and ending not in (*_ARRAYS, *EXCEL):
         raise ValueError(f"{label}: holds no arrays with names, so the key {key!r} means nothing; leave it out")
     parts: Callable[[], Iterator[Piece]]
     if ending in _ARRAYS:
         parts = partial(array_parts, path, read_array(path, key, max_gib=max_gib), block_rows)
     elif ending in _PARQUET:
         parts = partial(parquet_parts, path, block_rows)
-    elif ending in _EXCEL:
+    elif ending in EXCEL:
         parts = partial(excel_parts, path, header, block_rows, key, reject, max_gib, dialect.decimal)
     elif ending in _JSON:
         parts = partial(json_parts, path, block_rows, reject, dialect.decimal)
@@ -294,62 +237,18 @@ def read_table(source: TableSource) -> Block:
     return Block(source.path, source.names, 0, table, np.concatenate(lines) if lines else None, dialect=source.dialect)
 
 
-def column_as_strings(block: Block, name: str) -> list[str | None]:
-    """Return the values of a column as text, None where missing: for labels and identifiers.
-
-    Raises
-    ------
-    ValueError
-        If there is no such column, or its values (lists, raw bytes, ...) have no text.
-    """
-    column = block.column(name)
-    try:
-        texts: list[str | None] = column.cast(pa.string()).to_pylist()
-    except (pa.ArrowException, UnicodeDecodeError):
-        raise ValueError(f"{block.path}, column {name!r}: values of type {column.type} have no text") from None
-    return texts
-
-
-def resolve_column(path: str, names: Sequence[str], wanted: str) -> str:
-    """Return the column that a user calls `wanted`: by its name, or by a negative number that counts from the end.
-
-    Raises
-    ------
-    ValueError
-        If there is none; the message begins with `path` and lists similar names.
-
-    Examples
-    --------
-    >>> resolve_column("data.csv", ["x1", "x2", "x3"], "-1")
-    'x3'
-    """
-    if wanted in names:
-        return wanted
-    if re.fullmatch("-[1-9][0-9]{0,8}", wanted) and -int(wanted) <= len(names):
-        return names[int(wanted)]
-    raise ValueError(_no_such_column(path, names, wanted))
-
-
 def _ending(path: str) -> str:
     """Return the ending of an existing file in lower case, without .gz."""
     check_exists(path)
     name = path.lower()
     ending = PurePath(name.removesuffix(".gz")).suffix
-    if ending in (*_SEPARATORS, *_JSON) or (ending in (*_EXCEL, *_PARQUET, *_ARRAYS) and not name.endswith(".gz")):
+    if ending in (*_SEPARATORS, *_JSON) or (ending in (*EXCEL, *_PARQUET, *_ARRAYS) and not name.endswith(".gz")):
         return ending
-    text, binary = ", ".join((*_SEPARATORS, *_JSON)), ", ".join((*_EXCEL, *_PARQUET, *_ARRAYS))
+    text, binary = ", ".join((*_SEPARATORS, *_JSON)), ", ".join((*EXCEL, *_PARQUET, *_ARRAYS))
     remedy = f"{_OTHER[ending]}; " if ending in _OTHER else ""
     raise ValueError(
         f"{path}: unknown kind of file; {remedy}known endings are {text} (each also with .gz) and {binary}"
     )
-
-
-def _no_such_column(path: str, names: Sequence[str], wanted: str) -> str:
-    similar = difflib.get_close_matches(wanted, names)
-    if similar:
-        return f"{path}: has no column {wanted!r}; did you mean {' or '.join(map(repr, similar))}?"
-    known = ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")
-    return f"{path}: has no column {wanted!r}; it has {known}"
 
 
 def _begun(
@@ -366,36 +265,3 @@ def _begun(
         return anew()
 
     return read
-
-
-def _with_nulls(column: pa.ChunkedArray, words: pa.Array, numbers: Sequence[str]) -> pa.ChunkedArray:
-    """Return a column in which all missing values are null and text has the type string.
-
-    `numbers` are those of the words that are numbers: -999 stands for -999.0, too, also in columns of numbers.
-    """
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
-        column = column.cast(pa.string())
-    kinds = pa.types
-    if kinds.is_string(column.type):
-        text = pc.ascii_trim_whitespace(column)
-        missing = pc.is_in(text, words)
-        if numbers:
-            missing = pc.or_(missing, pc.match_substring_regex(text, f"^({'|'.join(map(_spellings, numbers))})$"))
-    elif numbers and (kinds.is_floating(column.type) or kinds.is_integer(column.type) or kinds.is_decimal(column.type)):
-        values = column.cast(pa.float64(), safe=False)
-        missing = pc.or_(pc.is_nan(values), pc.is_in(values, pa.array([*map(float, numbers)])))
-    elif kinds.is_floating(column.type):
-        missing = pc.is_nan(column)
-    else:
-        return column
-    return pc.if_else(missing, pa.scalar(None, column.type), column)
-
-
-def _spellings(number: str) -> str:
-    """Return the pattern of the ways to write a plain number: 5 is also 05 and 5.00."""
-    sign, whole, decimals = _PLAIN.fullmatch(number).groups()  # type: ignore[union-attr]
-    decimals = (decimals or "").rstrip("0")
-    rest = rf"\.{decimals}0*" if decimals else r"(\.0*)?"
-    return f"{'-' if sign == '-' else '[+]?'}0*{whole.lstrip('0')}{rest}"

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from tollad.io.arrays import MAX_GIB
+from tollad.io.blocks import resolve_column
 from tollad.io.dialect import Dialect
 from tollad.io.images import ImageSource, is_images, open_images
 from tollad.io.inputs import column_of_images, display_name, is_array, read_images_array
@@ -19,14 +20,7 @@ from tollad.io.labels import Labelled, check_normal, labelled, matches, unmatche
 from tollad.io.large import is_large, large_rows, spooled_input
 from tollad.io.pictures import Shaping
 from tollad.io.source import Source
-from tollad.io.sources import (
-    TableSource,
-    open_table,
-    read_table,
-    resolve_column,
-    warn_of_lost_row,
-    warn_of_names_like_a_row,
-)
+from tollad.io.sources import TableSource, open_table, read_table, warn_of_lost_row, warn_of_names_like_a_row
 from tollad.tables.decode import typed
 from tollad.tables.encode import encode
 from tollad.tables.features import column_names

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tollad.io.sources import Block, column_as_strings
+from tollad.io.blocks import Block, column_as_strings
 from tollad.series.gaps import GAP, Gaps
 from tollad.tables.casts import TEXT
 from tollad.tables.encode import encode

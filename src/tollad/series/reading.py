@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from tollad.io.blocks import Block, resolve_column
 from tollad.io.dialect import Dialect
 from tollad.io.inputs import check_columns, readable, rows_of, without_rows
 from tollad.io.labels import labelled
 from tollad.io.records import standard_input
 from tollad.io.source import Source
-from tollad.io.sources import Block, TableSource, open_table, read_table, resolve_column, warn_of_lost_row
+from tollad.io.sources import TableSource, open_table, read_table, warn_of_lost_row
 from tollad.io.text import Reject
 from tollad.series.clock import Clock
 from tollad.series.gaps import Gaps

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.detector.results import Scored
+from tollad.io.blocks import Block, column_as_strings, resolve_column
 from tollad.io.dialect import Dialect
 from tollad.io.inputs import rows_of
-from tollad.io.sources import Block, column_as_strings, resolve_column
 from tollad.io.text import Reject
 from tollad.series.events import Event, Judged
 from tollad.series.pipeline import Pipeline, check_ended

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from tollad.io.blocks import Block
 from tollad.io.inputs import rows_of
-from tollad.io.sources import Block
 from tollad.series.clock import Clock, no_missing
 from tollad.series.gaps import GapFiller, Gaps, MissingCounts
 from tollad.series.measures import runs

@@ -77,9 +77,8 @@ class GraphEngine:
 
     def said(self, inputs: Inputs) -> dict[str, NDArray[Any]]:
         """Run the graph."""
-        session = self._runtime.session
         names = [name for name in self._runtime.outputs if name != "scores"]
-        found = dict(zip(names, session.run(names, dict(inputs)), strict=True))
+        found = dict(zip(names, self._runtime.run(names, inputs), strict=True))
         said = {"anomaly_score": found["anomaly_score"], "anomaly": found["label"] < 0}
         return said if "p_value" not in found else {**said, "p_value": found["p_value"]}
 

@@ -9,28 +9,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from tollad.detector.model import Model
 from tollad.detector.scorer import Scorer
 from tollad.io.files import atomic_write
 from tollad.tables.features import Features
 from tollad.tables.schema import CYCLES, MAX_LEVELS, Column
-from tollad.training.rowwise import BatchNorm, LayerNorm, Linear, RowWise
+from tollad.training.rowwise import RowWise
 
 try:
     from onnx import TensorProto, ValueInfoProto, helper
 
     from tollad.serve import onnx_backbone
     from tollad.serve.graph import Graph
+    from tollad.serve.onnx_dense import Dense
     from tollad.serve.onnx_layers import ByLayers
     from tollad.serve.onnx_nearest import distances
-    from tollad.serve.onnx_parts import Scored, add_parts, parts_of, summed
+    from tollad.serve.onnx_parts import Scored, add_parts, parts_of, terms_of
     from tollad.serve.outputs import RESERVED, add_answers, finished
 except ImportError as error:
     raise ImportError("ONNX files need the package onnx: pip install 'tollad[onnx]'") from error
@@ -52,9 +50,11 @@ __all__ = [
     "write_onnx",
 ]
 
-# Rows are padded to a multiple of the first, narrow products to the second. Without that, special kernels run for the
-# remainder and round differently, so the bits of a row would depend on its batch.
-_ROWS, _WIDTH = 8, 16
+# Rows are padded to a multiple. Without that, special kernels run for the remainder and round differently, so the bits
+# of a row would depend on its batch.
+_ROWS = 4
+# Standardised values are clipped to this size, if nothing else is known.
+_WIDEST = 50.0
 
 
 def write_onnx(model: Model, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
@@ -139,7 +139,7 @@ def _unused(names: Iterable[str]) -> str:
     return "_" * (longest + 1)
 
 
-def network_of(model: Model) -> RowWise | ByLayers:
+def network_of(model: Model) -> Dense | ByLayers:
     """Return the scoring form of the stack; ValueError for a term that no graph holds."""
     known = {"l2", "l1", "squared_l2", "latent_l2", "latent_l1", "latent_linf", "latent_squared_l2"}
     for term in model.scorer.objective.weights:
@@ -147,7 +147,7 @@ def network_of(model: Model) -> RowWise | ByLayers:
             raise ValueError(f"the term {term!r} cannot be exported; the known ones are {', '.join(sorted(known))}")
     stack = model.scorer.stack.to(device="cpu")
     if stack.is_dense:
-        return RowWise(stack)
+        return Dense(RowWise(stack))
     return ByLayers(stack, model.preparation.input_shape(model.record.input_shape))
 
 
@@ -155,16 +155,17 @@ class Filled:
     """Pads rows to a multiple, and removes the padding again."""
 
     def __init__(self, graph: Graph, rows: str) -> None:
-        self._graph = graph
-        self._zero, multiple = graph.axes(0), graph.constant([_ROWS], np.int64)
-        self._n = graph("Gather", graph("Shape", rows), self._zero)
-        self._added = graph("Mod", graph("Sub", multiple, graph("Mod", self._n, multiple)), multiple)
+        self._graph, self._pads = graph, dict[int, str]()
+        self._zero, self._multiple = graph.axes(0), graph.constant([_ROWS], np.int64)
+        self._n = graph("Shape", rows, start=0, end=1)
 
     def up(self, value: str, *, n_axes: int = 1) -> str:
         """Append rows of zeros to a value, (n, ...)."""
-        zeros = [self._zero] * (n_axes - 1)
-        pads = self._graph("Concat", self._zero, *zeros, self._added, *zeros, axis=0)
-        return self._graph("Pad", value, pads)
+        if n_axes not in self._pads:
+            # Where rows are appended, -n modulo the multiple; 0 elsewhere.
+            signs = self._graph.constant([0] * n_axes + [-1] + [0] * (n_axes - 1), np.int64)
+            self._pads[n_axes] = self._graph("Mod", self._graph("Mul", self._n, signs), self._multiple)
+        return self._graph("Pad", value, self._pads[n_axes])
 
     def back(self, value: str, output: str | None = None, graph: Graph | None = None) -> str:
         """Remove the appended rows of a value, by a node of the graph or of another one within it."""
@@ -238,26 +239,36 @@ def views_of(graph: Graph, features: Features, rows: str) -> list[str]:
         values = graph("Concat", values, graph("Where", flags, one, zero), axis=1)
     if not len(features.mean):
         return [values]
-    n_inputs = len(features.mean)
-    bounds = features.limit if len(features.limit) else np.full(n_inputs, 50.0)
-    limit = graph.constant(bounds)
+    bounds = features.limit if len(features.limit) else np.full(len(features.mean), _WIDEST)
     scaled = graph("Div", graph("Sub", values, graph.constant(features.mean)), graph.constant(features.scale))
-    scaled = graph("Max", graph("Min", scaled, limit), graph.constant(-bounds))
+    scaled = _clipped(graph, scaled, bounds)
     if len(features.flagged) < len(features.fill) and len(features.limit):
         n_missing = graph("ReduceSum", graph("Where", missing, one, zero), graph.axes(1), keepdims=1)
         nothing = graph("GreaterOrEqual", n_missing, graph.constant(float(len(features.fill))))
-        scaled = graph("Where", nothing, limit, scaled)
+        scaled = graph("Where", nothing, graph.constant(bounds), scaled)
     if features.n_views == 1:
         return [scaled]
-    size = graph("Abs", scaled)
-    root = graph("Sqrt", graph("Add", graph("Mul", size, size), one))
-    # ONNX runtimes lack arcsinh in double precision.
-    short = graph("Mul", graph("Sign", scaled), graph("Log", graph("Add", size, root)))
-    short = graph(
-        "Div", graph("Sub", short, graph.constant(features.arcsinh_mean)), graph.constant(features.arcsinh_scale)
-    )
-    within = np.where(bounds < 50.0, bounds, np.finfo(np.float64).max)
-    return [scaled, graph("Max", graph("Min", short, graph.constant(within)), graph.constant(-within))]
+    short = graph("Sub", _arcsinh(graph, scaled, bounds.max()), graph.constant(features.arcsinh_mean))
+    short = graph("Div", short, graph.constant(features.arcsinh_scale))
+    if (bounds < _WIDEST).any():
+        short = _clipped(graph, short, np.where(bounds < _WIDEST, bounds, np.finfo(np.float64).max))
+    return [scaled, short]
+
+
+def _clipped(graph: Graph, values: str, bounds: NDArray[np.float64]) -> str:
+    """Return the values of each column within its bound, (n, d)."""
+    if (bounds == bounds[0]).all():
+        return graph("Clip", values, graph.constant(-bounds[0]), graph.constant(bounds[0]))
+    return graph("Max", graph("Min", values, graph.constant(bounds)), graph.constant(-bounds))
+
+
+def _arcsinh(graph: Graph, values: str, most: float) -> str:
+    """Return the arcsinh, which ONNX runtimes lack in double precision, of values of at most a size."""
+    root = graph("Sqrt", graph("Add", graph("Mul", values, values), graph.constant(1.0)))
+    if most <= _WIDEST:  # the difference of a negative value and the root keeps 12 digits
+        return graph("Log", graph("Add", values, root))
+    size = graph("Abs", values)
+    return graph("Mul", graph("Sign", values), graph("Log", graph("Add", size, root)))
 
 
 def _by_channel(graph: Graph, features: Features, rows: str) -> str:
@@ -265,75 +276,42 @@ def _by_channel(graph: Graph, features: Features, rows: str) -> str:
     if not len(features.mean):
         return rows
     scaled = graph("Div", graph("Sub", rows, graph.constant(features.mean)), graph.constant(features.scale))
-    return graph("Max", graph("Min", scaled, graph.constant(50.0)), graph.constant(-50.0))
+    return graph("Clip", scaled, graph.constant(-_WIDEST), graph.constant(_WIDEST))
 
 
-def score_of(graph: Graph, scorer: Scorer, network: RowWise | ByLayers, views: Sequence[str], n_views: int) -> Scored:
+def score_of(graph: Graph, scorer: Scorer, network: Dense | ByLayers, views: Sequence[str], n_views: int) -> Scored:
     """Return the anomaly score of each row, (n,), like `Scorer`, and what it is made of."""
     n_members = len(network)
-    first = graph.axes(0)
+    in_kind = [graph.cast(view, network.kind) for view in views] if network.kind != TensorProto.DOUBLE else [*views]
     if isinstance(network, ByLayers):  # such networks take rows in their own precision
-        views = [graph.cast(graph.cast(view, network.kind), TensorProto.DOUBLE) for view in views]
-    stacked = [graph("Unsqueeze", view, first) for view in views]
-    x = stacked[0] if n_views == 1 else graph("Concat", *(stacked[m % n_views] for m in range(n_members)), axis=0)
-    if isinstance(network, RowWise):
-        z, x_hat = _outputs(graph, network, x)
-    else:
-        z, x_hat = network.outputs(graph, [views[m % n_views] for m in range(n_members)])
+        views = [graph.cast(view, TensorProto.DOUBLE) for view in in_kind]
+    view_of = [member % n_views for member in range(n_members)]
+    x = _stacked(graph, [views[view] for view in view_of], network.width)
+    outputs = zip(*network.outputs(graph, [in_kind[view] for view in view_of]), strict=True)
+    widths = (network.latent_dim, network.width)
+    z, x_hat = (
+        _stacked(graph, of_members, width, network.kind) for of_members, width in zip(outputs, widths, strict=True)
+    )
     if scorer.center is not None:
-        z = graph("Sub", z, graph.constant(scorer.center.cpu().double().unsqueeze(-2).numpy()))
+        z = graph("Sub", z, graph.constant(scorer.center.cpu().double().unsqueeze(1).numpy()))
     difference = graph("Sub", x_hat, x)
-    total = summed(graph, scorer.objective.weights, difference, z)
-    share = graph.constant(scorer.member_weights[:, None])
-    score = graph("ReduceSum", graph("Mul", total, share), first, keepdims=0)
-    rows, nearest = "", None
+    terms = terms_of(graph, scorer, difference, z)
+    summands, factors, rows, nearest = [value for value, _ in terms], [factor for _, factor in terms], "", None
     if scorer.nearest is not None:
-        rows = x if n_members == n_views else graph("Concat", *stacked, axis=0)
-        nearest = distances(graph, scorer.nearest, views, rows)
-        weighted = graph("Mul", nearest[0], graph.constant(scorer.nearest.weights[:, None]))
-        score = graph("Add", score, graph("ReduceSum", weighted, first, keepdims=0))
-    most = graph.constant(np.finfo(np.float64).max)
-    score = graph("Where", graph("IsNaN", score), most, score)
-    return Scored(graph("Min", score, most), x_hat, difference, rows, nearest)
+        rows = x if view_of == [*range(n_views)] else _stacked(graph, views, network.width)
+        nearest = distances(graph, scorer.nearest, rows)
+        summands.append(nearest[0])
+        factors.append(np.ones(n_views))
+    joined = graph("Concat", *summands, axis=0) if len(summands) > 1 else summands[0]
+    weighted = graph("Mul", joined, graph.constant(np.concatenate(factors)[:, None, None]))
+    score, most = graph("ReduceSum", weighted, graph.axes(0, 2), keepdims=0), graph.constant(np.finfo(np.float64).max)
+    # NaN is in no order to any number.
+    return Scored(graph("Where", graph("LessOrEqual", score, most), score, most), x_hat, difference, rows, nearest)
 
 
-def _outputs(graph: Graph, network: RowWise, x: str) -> tuple[str, str]:
-    """Return the latents and reconstructions of a dense stack, (M, n, latent_dim) and (M, n, d)."""
-    values, outputs = x, []
-    in_single = network.precision != torch.float64
-    if in_single:
-        values = graph.cast(values, TensorProto.FLOAT)
-    for part in network.parts:
-        for layer in part:
-            values = _layer(graph, layer, values)
-        outputs.append(graph.cast(values, TensorProto.DOUBLE) if in_single else values)
-    z, x_hat = outputs
-    return z, x_hat
-
-
-def _layer(graph: Graph, layer: Any, x: str) -> str:
-    if isinstance(layer, Linear):
-        return _linear(graph, layer, x)
-    if isinstance(layer, LayerNorm):
-        ones = graph.constant(np.ones(layer.weight.shape[-1]), layer.weight.numpy().dtype)
-        x = graph("LayerNormalization", x, ones, axis=-1, epsilon=layer.eps)
-        return graph("Add", graph("Mul", x, _tensor(graph, layer.weight)), _tensor(graph, layer.bias))
-    if isinstance(layer, BatchNorm):
-        x = graph("Mul", graph("Sub", x, _tensor(graph, layer.mean)), _tensor(graph, layer.scale))
-        return graph("Add", x, _tensor(graph, layer.bias))
-    return graph("Relu", x)
-
-
-def _linear(graph: Graph, layer: Linear, x: str) -> str:
-    n_outputs = layer.weight.shape[2]
-    added = max(_WIDTH - n_outputs, 0)
-    weight, bias = (_tensor(graph, functional.pad(part, (0, added))) for part in (layer.weight, layer.bias))
-    y = graph("Add", graph("MatMul", x, weight), bias)
-    if not added:
-        return y
-    return graph("Slice", y, graph.axes(0), graph.constant([n_outputs], np.int64), graph.axes(2))
-
-
-def _tensor(graph: Graph, tensor: torch.Tensor) -> str:
-    array = tensor.detach().cpu().numpy()
-    return graph.constant(array, array.dtype)
+def _stacked(graph: Graph, rows: Sequence[str], width: int, kind: int = TensorProto.DOUBLE) -> str:
+    """Return values of a type, (n, width) each, as one in double precision, (number of values, n, width)."""
+    joined = graph("Concat", *rows, axis=0) if len(rows) > 1 else rows[0]
+    if kind != TensorProto.DOUBLE:
+        joined = graph.cast(joined, TensorProto.DOUBLE)
+    return graph("Reshape", joined, graph.constant([len(rows), -1, width], np.int64))

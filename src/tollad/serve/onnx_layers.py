@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,33 +40,44 @@ class ByLayers:
         """Type of the layers, of `onnx.TensorProto`."""
         return int(TensorProto.DOUBLE if self.stack.dtype == torch.float64 else TensorProto.FLOAT)
 
-    def outputs(self, graph: Graph, views: Sequence[str]) -> tuple[str, str]:
-        """Return the latents, (M, n, latent_dim), and the flat reconstructions, (M, n, d), in double precision.
+    @property
+    def latent_dim(self) -> int:
+        """Values of a latent."""
+        sample = torch.zeros(len(self), 1, *self.shape, dtype=self.stack.dtype, device=self.stack.device)
+        with torch.no_grad():
+            return int(self.stack.eval()(sample)[1].shape[-1])
+
+    @property
+    def width(self) -> int:
+        """Values of a flat row."""
+        return math.prod(self.shape)
+
+    def outputs(self, graph: Graph, views: Sequence[str]) -> list[tuple[str, str]]:
+        """Return the flat latents, (n, latent_dim), and the flat reconstructions, (n, d), of each member.
 
         Parameters
         ----------
         graph : Graph
         views : sequence of str
-            The flat rows of each member, (n, d).
+            The flat rows of each member, (n, d), of the type of the layers.
 
         Raises
         ------
         ValueError
             For a layer that this module does not know; the message names it.
         """
-        found: tuple[list[str], list[str]] = ([], [])
+        found = []
         for member, view in enumerate(views):
             network = self.stack[member]
             if type(network) is not Autoencoder:
                 raise _unknown(network)
             sample = torch.zeros(1, *self.shape, dtype=self.stack.dtype, device=self.stack.device)
-            values = _shaped(graph, graph.cast(view, self.kind), sample)
-            for part, outputs in zip((network.encoder, network.decoder), found, strict=True):
+            values, flat = _shaped(graph, view, sample), []
+            for part in (network.encoder, network.decoder):
                 values, sample = _layers(graph, part, values, sample)
-                flat = _shaped(graph, values, sample.flatten(1))
-                outputs.append(graph("Unsqueeze", graph.cast(flat, TensorProto.DOUBLE), graph.axes(0)))
-        z, x_hat = (graph("Concat", *outputs, axis=0) for outputs in found)
-        return z, x_hat
+                flat.append(_shaped(graph, values, sample.flatten(1)))
+            found.append((flat[0], flat[1]))
+        return found
 
 
 def _unknown(layer: nn.Module) -> ValueError:

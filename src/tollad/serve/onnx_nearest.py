@@ -8,7 +8,6 @@ otherwise costs nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,26 +24,26 @@ _LEAST_IN_BLOCKS, _KEPT_IN_BLOCK = 512, 16
 _NARROW = 2
 # Within this share of the largest norm a row equals a kept row up to rounding.
 _SAME = 1e-12
-# Squares that differ by less than this share are equal. It is added: onnxruntime drops a factor that is 1 in float32.
+# Squares that differ by less than this share are equal.
 _MARGIN = (1 + EQUALLY_NEAR) ** 2 - 1
+# Rounding is taken to be at least this share: onnxruntime drops a factor that is 1 in float32.
+_LEAST_SHARE = 1e-6
 
 
-def distances(graph: Graph, nearest: Nearest, views: Sequence[str], rows: str) -> tuple[str, str, str]:
-    """Return the distances to the nearest kept row, with their factors, and which it is, like `Nearest.find`.
+def distances(graph: Graph, nearest: Nearest, rows: str) -> tuple[str, str, str]:
+    """Return the weighted distances to the nearest kept row, and which it is, like `Nearest.find`.
 
     Parameters
     ----------
     graph : Graph
     nearest : Nearest
-    views : sequence of str
-        The flat rows in each view, (n, d).
     rows : str
-        The same in one value, (n_views, n, d).
+        The flat rows in each view, in double precision, (n_views, n, d).
 
     Returns
     -------
     distances : str
-        (n_views, n)
+        With their factors and weights, (n_views, n, 1).
     number : str
         Of the kept row among those of all views, (n_views, n, 1).
     kept : str
@@ -52,71 +51,65 @@ def distances(graph: Graph, nearest: Nearest, views: Sequence[str], rows: str) -
     """
     _, n_kept, width = nearest.views.shape
     precision = np.float64 if width <= _NARROW else np.float32
-    # View by view: onnxruntime packs the constant factor of a product of matrices, but not of a stack of them.
-    each = [_candidates(graph, nearest, view, of_view, precision) for view, of_view in enumerate(views)]
-    first, last = graph.axes(0), graph.axes(2)
-    found = graph("Concat", *(graph("Unsqueeze", some, first) for some in each), axis=0)
+    found = _candidates(graph, nearest, rows, precision)
     kept = graph.constant(nearest.views.reshape(-1, width))
     others = graph("Gather", kept, found, axis=0)
-    squares = _squares(graph, graph("Unsqueeze", rows, last), others)
-    number, least = _nearest_of(graph, nearest, squares, found)
+    squares = _squares(graph, graph("Unsqueeze", rows, graph.axes(2)), others)
+    number, least = _nearest_of(graph, nearest, squares, found, min(_N_CANDIDATES, n_kept))
     if n_kept > _N_CANDIDATES:
         # As in `Nearest`, the order of two rows is not known if their squares differ by less than
         # slack (||x|| + largest)^2, and ||x|| is at most the largest norm and the distance.
         slack = 4 * math.sqrt(width + 5) * float(np.finfo(precision).eps)
-        largest = np.square(nearest.views).sum(2).max(1)[:, None, None]
-        bound = graph("Add", graph("Mul", least, graph.constant(2 * slack)), graph.constant(8 * slack * largest))
+        bound = graph.constant(8 * slack * np.square(nearest.views).sum(2).max())
         farthest = graph("Gather", squares, graph.constant([_N_CANDIDATES - 1], np.int64), axis=2)
-        beyond = graph("Sub", graph("Sub", farthest, least), bound)
-        number, least = _compared_with_all(graph, nearest, kept, rows, beyond, (number, least))
+        beyond = graph("Sub", farthest, graph("Mul", least, graph.constant(1 + max(2 * slack, _LEAST_SHARE))))
+        number, least = _compared_with_all(graph, nearest, kept, rows, (beyond, bound), (number, least))
     factors, reaches = (
         graph("Gather", graph.constant(of_kept[:, nearest.first].ravel()), number, axis=0)
-        for of_kept in (nearest.factors, nearest.reaches)
+        for of_kept in (nearest.factors * nearest.weights[:, None], nearest.reaches)
     )
-    return graph("Squeeze", graph("Mul", graph("Max", graph("Sqrt", least), reaches), factors), last), number, kept
+    return graph("Mul", graph("Max", graph("Sqrt", least), reaches), factors), number, kept
 
 
-def _candidates(graph: Graph, nearest: Nearest, view: int, rows: str, precision: type[np.floating[Any]]) -> str:
-    """Return the numbers of the kept rows that are nearest to rows of a view, up to rounding: (n, d) to (n, k).
+def _candidates(graph: Graph, nearest: Nearest, rows: str, precision: type[np.floating[Any]]) -> str:
+    """Return the numbers of the kept rows that are nearest to rows, up to rounding: (V, n, d) to (V, n, k).
 
     The kept rows of all views are numbered one after another.
     """
-    kept = nearest.views[view]
-    n_kept, k = len(kept), min(_N_CANDIDATES, len(kept))
+    n_views, n_kept, _ = nearest.views.shape
     in_blocks = n_kept >= _LEAST_IN_BLOCKS
     # Kept rows that fill the last block are infinitely far.
     n_more = -n_kept % _KEPT_IN_BLOCK if in_blocks else 0
-    half = np.pad(np.square(kept).sum(1) / 2, (0, n_more), constant_values=np.inf)
-    weight = np.concatenate([np.pad(kept, ((0, n_more), (0, 0))).T, -half[None]])
+    half = np.pad(np.square(nearest.views).sum(2) / 2, ((0, 0), (0, n_more)), constant_values=np.inf)
+    kept = np.pad(nearest.views, ((0, 0), (0, n_more), (0, 0)))
+    weight = np.concatenate([kept.swapaxes(1, 2), -half[:, None]], axis=1)
     if precision == np.float32:
         rows = graph.cast(rows, TensorProto.FLOAT)
-    with_one = graph("Pad", rows, graph.constant([0, 0, 0, 1], np.int64), graph.constant(1.0, precision))
+    with_one = graph("Pad", rows, graph.constant([0, 0, 0, 0, 0, 1], np.int64), graph.constant(1.0, precision))
     products = graph("MatMul", with_one, graph.constant(weight, precision))
-    # Where single precision overflows, even a row that fills the last block may be found.
-    numbers = view * n_kept + np.minimum(np.arange(n_kept + n_more), n_kept - 1)
+    k = graph.constant([min(_N_CANDIDATES, n_kept)], np.int64)
     if not in_blocks:
-        return graph("Gather", graph.constant(numbers, np.int64), _largest(graph, products, k))
-    # The k largest lie in the k blocks with the largest maxima.
-    n_blocks = (n_kept + n_more) // _KEPT_IN_BLOCK
-    blocks = graph("Reshape", products, graph.constant([-1, n_blocks, _KEPT_IN_BLOCK], np.int64))
-    block = _largest(graph, graph("ReduceMax", blocks, axes=[2], keepdims=1), k, axis=1)
-    within = graph("Flatten", graph("GatherND", blocks, block, batch_dims=1))
-    by_block = graph.constant(numbers.reshape(n_blocks, _KEPT_IN_BLOCK), np.int64)
-    return graph(
-        "GatherElements", graph("Flatten", graph("Gather", by_block, block)), _largest(graph, within, k), axis=1
-    )
-
-
-def _largest(graph: Graph, values: str, k: int, axis: int = -1) -> str:
-    """Return the places of the k largest values along an axis, the largest first."""
-    return graph.both("TopK", values, graph.constant([k], np.int64), axis=axis)[1]
+        number = graph.both("TopK", products, k, axis=2)[1]
+    else:
+        # The k largest lie in the k blocks with the largest maxima.
+        n_blocks = (n_kept + n_more) // _KEPT_IN_BLOCK
+        # Where single precision overflows, even a row that fills the last block may be found.
+        numbers = np.minimum(np.arange(n_kept + n_more), n_kept - 1).reshape(n_blocks, _KEPT_IN_BLOCK)
+        blocks = graph("Reshape", products, graph.constant([n_views, -1, n_blocks, _KEPT_IN_BLOCK], np.int64))
+        block = graph.both("TopK", graph("ReduceMax", blocks, axes=[3], keepdims=1), k, axis=2)[1]
+        flat = graph.constant([n_views, -1, _N_CANDIDATES * _KEPT_IN_BLOCK], np.int64)
+        within = graph("Reshape", graph("GatherND", blocks, block, batch_dims=2), flat)
+        named = graph("Reshape", graph("Gather", graph.constant(numbers, np.int64), block), flat)
+        number = graph("GatherElements", named, graph.both("TopK", within, k, axis=2)[1], axis=2)
+    first = n_kept * np.arange(n_views)[:, None, None]
+    return graph("Add", number, graph.constant(first, np.int64)) if n_views > 1 else number
 
 
 def _squares(graph: Graph, rows: str, others: str) -> str:
     return graph("ReduceSumSquare", graph("Sub", rows, others), axes=[-1], keepdims=0)
 
 
-def _nearest_of(graph: Graph, nearest: Nearest, squares: str, numbers: str) -> tuple[str, str]:
+def _nearest_of(graph: Graph, nearest: Nearest, squares: str, numbers: str, k: int) -> tuple[str, str]:
     """Return the number of the nearest of some kept rows and its squared distance.
 
     Parameters
@@ -124,51 +117,53 @@ def _nearest_of(graph: Graph, nearest: Nearest, squares: str, numbers: str) -> t
     graph : Graph
     nearest : Nearest
     squares : str
-        Squared distances, (V, ..., k).
+        Squared distances, (n_views, ..., k).
     numbers : str
-        The numbers of the kept rows among those of all views, (V, ..., k).
+        The numbers of the kept rows among those of all views, (n_views, ..., k).
+    k : int
 
     Returns
     -------
     number, square : str
-        (V, ..., 1)
+        (n_views, ..., 1)
     """
     n_views, n_kept, _ = nearest.views.shape
     if n_kept > 1:
         # A row that equals a row drawn once is taken for that row, which is not its own neighbour.
-        alone = graph("Gather", graph.constant(np.tile(nearest.alone, n_views), np.bool_), numbers, axis=0)
-        same = graph.constant(_SAME**2 * np.square(nearest.views).sum(2).max())
-        itself = graph("And", graph("LessOrEqual", squares, same), alone)
-        squares = graph("Where", itself, graph.constant(np.finfo(np.float64).max), squares)
+        same = np.where(nearest.alone, _SAME**2 * np.square(nearest.views).sum(2).max(), -1.0)
+        itself = graph("Gather", graph.constant(np.tile(same, n_views)), numbers, axis=0)
+        most = graph.constant(np.finfo(np.float64).max)
+        squares = graph("Where", graph("LessOrEqual", squares, itself), most, squares)
     least = graph("ReduceMin", squares, axes=[-1], keepdims=1)
-    most = graph("Add", least, graph("Mul", least, graph.constant(_MARGIN)))
     last = graph.constant(n_views * n_kept - 1, np.int64)
-    first = graph("Where", graph("LessOrEqual", squares, most), numbers, last)
+    # Of several equal factors: onnxruntime drops a single one that is 1 in float32.
+    as_near = graph("Mul", least, graph.constant(np.full(k, 1 + _MARGIN)))
+    first = graph("Where", graph("LessOrEqual", squares, as_near), numbers, last)
     return graph("ReduceMin", first, axes=[-1], keepdims=1), least
 
 
 def _compared_with_all(
-    graph: Graph, nearest: Nearest, kept: str, rows: str, beyond: str, found: tuple[str, str]
+    graph: Graph, nearest: Nearest, kept: str, rows: str, beyond: tuple[str, str], found: tuple[str, str]
 ) -> tuple[str, str]:
-    """Return what was found, but where other rows may be as near, in `beyond`, (V, n, 1), compare all kept rows.
+    """Return what was found, but compare a row with all kept rows unless its values are beyond a bound.
 
-    Row by row, since the differences of many rows would fill the memory.
+    Row by row, since the differences of many rows would fill the memory. The values are (V, n, 1), the bound is one
+    number.
     """
     n_views, n_kept, width = nearest.views.shape
-    zero = graph.constant(0.0)
-    is_clear = graph("Greater", graph("ReduceMin", beyond, keepdims=0), zero)
+    is_clear = graph("Greater", graph("ReduceMin", beyond[0], keepdims=0), beyond[1])
 
     some, body = Graph(f"{is_clear}_all_"), Graph(f"{is_clear}_row_")
     by_view = some("Reshape", kept, some.constant([n_views, n_kept, width], np.int64))
     squares = _squares(body, body("Unsqueeze", "row", body.axes(1)), by_view)
     numbers = body.constant(np.arange(n_views * n_kept).reshape(n_views, n_kept), np.int64)
-    of_row = _nearest_of(body, nearest, squares, numbers)
+    of_row = _nearest_of(body, nearest, squares, numbers, n_kept)
     kinds = [TensorProto.INT64, TensorProto.DOUBLE]
     outputs = [helper.make_tensor_value_info(*of, [n_views, 1]) for of in zip(of_row, kinds, strict=True)]
     row = helper.make_tensor_value_info("row", TensorProto.DOUBLE, [n_views, None])
     one = helper.make_graph(body.nodes, "row", [row], outputs, body.initializers)
 
-    clear = some.cast(some("Greater", beyond, zero), TensorProto.INT32)
+    clear = some.cast(some("Greater", *beyond), TensorProto.INT32)
     unclear = some("Not", some.cast(some("ReduceMin", clear, axes=[0, 2], keepdims=0), TensorProto.BOOL))
     place = some("Squeeze", some("NonZero", unclear), some.axes(0))
     by_row = some.both(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import TensorProto, ValueInfoProto, helper
 
 from tollad.detector.scorer import Scorer
@@ -47,25 +47,24 @@ class Back(Protocol):
     def back(self, value: str, output: str, graph: Graph) -> str: ...
 
 
-def summed(graph: Graph, weights: Mapping[str, Any], difference: str, z: str | None) -> str:
-    """Return the weighted sum of the terms of differences and, if given, latents, (M, n, k): (M, n)."""
-    total = None
-    for name, weight in weights.items():
-        of = z if name.startswith("latent_") else difference
-        if of is not None:
-            value = graph("Mul", _term(graph, name, of), graph.constant(np.reshape(weight, (-1, 1))))
-            total = value if total is None else graph("Add", total, value)
-    assert total is not None
-    return total
+def terms_of(graph: Graph, scorer: Scorer, difference: str, z: str | None) -> list[tuple[str, NDArray[np.float64]]]:
+    """Return the terms of differences and, if given, latents, (M, n, k), as (M, n, 1), each with its weights, (M,)."""
+    weights, share = scorer.objective.weights, scorer.member_weights
+    of = {name: z if name.startswith("latent_") else difference for name in weights}
+    return [
+        (_term(graph, name, values), np.broadcast_to(np.reshape(weights[name], -1), len(share)) * share)
+        for name, values in of.items()
+        if values is not None
+    ]
 
 
 def _term(graph: Graph, name: str, values: str) -> str:
-    """Return a term of differences or latents, (M, n, k), for each sample: (M, n)."""
+    """Return a term of differences or latents, (M, n, k), for each sample: (M, n, 1)."""
     kind = name.removeprefix("latent_")
     if kind == "linf":
-        return graph("ReduceMax", graph("Abs", values), axes=[2], keepdims=0)
+        return graph("ReduceMax", graph("Abs", values), axes=[2], keepdims=1)
     operator = {"l2": "ReduceL2", "l1": "ReduceL1", "squared_l2": "ReduceSumSquare"}[kind]
-    return graph(operator, values, axes=[2], keepdims=0)
+    return graph(operator, values, axes=[2], keepdims=1)
 
 
 def add_parts(graph: Graph, scorer: Scorer, scored: Scored, features: Features, filled: Back) -> list[ValueInfoProto]:
@@ -114,22 +113,22 @@ def add_parts(graph: Graph, scorer: Scorer, scored: Scored, features: Features, 
 
 def parts_of(graph: Graph, scorer: Scorer, scored: Scored) -> str:
     """Return the part of each network input in the score, as `tollad.detector.scorer.Passed` has them: (n, d)."""
-    error = summed(graph, scorer.objective.weights, scored.difference, None)
-    parts = _split(graph, scored.difference, graph("Mul", error, graph.constant(scorer.member_weights[:, None])))
-    if scored.nearest is None or scorer.nearest is None:
+    terms = terms_of(graph, scorer, scored.difference, None)
+    weighted = [graph("Mul", value, graph.constant(factors[:, None, None])) for value, factors in terms]
+    parts = _split(graph, scored.difference, weighted[0] if len(weighted) == 1 else graph("Sum", *weighted))
+    if scored.nearest is None:
         return parts
     distances, number, kept = scored.nearest
-    apart = graph("Sub", graph("Unsqueeze", scored.rows, graph.axes(2)), graph("Gather", kept, number, axis=0))
-    weighted = graph("Mul", distances, graph.constant(scorer.nearest.weights[:, None]))
-    return graph("Add", parts, _split(graph, graph("Squeeze", apart, graph.axes(2)), weighted))
+    nearest = graph("Squeeze", graph("Gather", kept, number, axis=0), graph.axes(2))
+    return graph("Add", parts, _split(graph, graph("Sub", scored.rows, nearest), distances))
 
 
 def _split(graph: Graph, difference: str, error: str) -> str:
-    """Divide errors, (M, n), among inputs by their squared differences, (M, n, d), and sum over members: (n, d)."""
+    """Divide errors, (M, n, 1), among inputs by their squared differences, (M, n, d), and sum over members: (n, d)."""
     squares = graph("Mul", difference, difference)
     total = graph("ReduceSum", squares, graph.axes(2), keepdims=1)
     shares = graph("Div", squares, graph("Max", total, graph.constant(_TINY)))
-    return graph("ReduceSum", graph("Mul", shares, graph("Unsqueeze", error, graph.axes(2))), graph.axes(0), keepdims=0)
+    return graph("ReduceSum", graph("Mul", shares, error), graph.axes(0), keepdims=0)
 
 
 def _in_own_units(graph: Graph, features: Features, x_hat: str, n_members: int) -> str:

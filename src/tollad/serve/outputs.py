@@ -21,8 +21,8 @@ RESERVED = ("", "label", "scores", "anomaly_score", "p_value", "parts", "expecte
 """Names that no column of a graph may have: its outputs, and its optional inputs."""
 
 _OPSET, _ML_OPSET = 17, 3
-# Up to this many calibration scores, the rank of a score is found in two stages, above in three.
-_MANY = 4096
+# Up to so many calibration scores, the rank of a score is found in one, two or three stages.
+_MOST = (512, 65_536, math.inf)
 
 
 def finished(
@@ -67,17 +67,23 @@ def add_answers(graph: Graph, decision: Decision, score: str) -> list[ValueInfoP
 def _p_value(graph: Graph, calibration: NDArray[np.float64], score: str) -> None:
     """Add ``(1 + #{calibration scores >= score}) / (m + 1)``, found by narrowing: few nodes, few numbers a row."""
     m = len(calibration)
-    n_stages = 2 if m <= _MANY else 3
+    n_stages = next(number for number, most in enumerate(_MOST, 1) if m <= most)
     width = math.ceil(m ** (1 / n_stages))
-    values = graph.constant(np.append(calibration, np.full(width**n_stages + width ** (n_stages - 1) - m, np.inf)))
+    values = np.append(calibration, np.full(width**n_stages + width ** (n_stages - 1) - m, np.inf))
     last = graph.axes(1)
-    column = graph("Unsqueeze", score, last)
-    below = graph.constant([[0]], np.int64)
+    column, below = graph("Unsqueeze", score, last), ""
     for stage in reversed(range(n_stages)):
         stride = width**stage
-        ends = graph("Add", below, graph.constant(stride * np.arange(1, width + 1) - 1, np.int64))
-        is_below = graph.cast(graph("Less", graph("Gather", values, ends), column), TensorProto.INT64)
-        further = graph("ReduceSum", is_below, last, keepdims=1)
-        below = graph("Add", below, graph("Mul", further, graph.constant(stride, np.int64)))
-    n_above = graph("Sub", graph.constant(m + 1.0), graph.cast(graph("Squeeze", below, last), TensorProto.DOUBLE))
-    graph("Div", n_above, graph.constant(m + 1.0), output="p_value")
+        ends = stride * np.arange(1, width + 1) - 1
+        others = (
+            graph("Gather", graph.constant(values), graph("Add", below, graph.constant(ends, np.int64)))
+            if below
+            else graph.constant(values[ends])
+        )
+        is_below = graph.cast(graph("Less", others, column), TensorProto.FLOAT)  # floats are added faster
+        further = graph.cast(graph("ReduceSum", is_below, last, keepdims=1), TensorProto.INT64)
+        if stride > 1:
+            further = graph("Mul", further, graph.constant(stride, np.int64))
+        below = graph("Add", below, further) if below else further
+    by_place = graph.constant((m + 1.0 - np.arange(m + 1)) / (m + 1.0))
+    graph("Gather", by_place, graph("Squeeze", below, last), output="p_value")

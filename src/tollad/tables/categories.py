@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 from tollad.tables.keys import ENOUGH
+from tollad.tables.refusals import option
 from tollad.tables.schema import Column, category_column
-from tollad.tables.values import option
 from tollad.warn import warn
 
 # If a larger share of the texts is distinct, the column is taken for an identifier.

@@ -18,6 +18,7 @@ from tollad.tables.keys import (
     warn_of_key,
     warn_of_rounding,
 )
+from tollad.tables.refusals import option
 from tollad.tables.stand_ins import (
     NUMBERS,
     StandIns,
@@ -26,7 +27,6 @@ from tollad.tables.stand_ins import (
     warn_of_stand_in,
     warn_of_totals,
 )
-from tollad.tables.values import option
 
 
 def warn_of_numbers(rows: pa.Table | NDArray[Any], names: Sequence[str]) -> None:

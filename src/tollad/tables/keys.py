@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tollad.tables.casts import TEXT
-from tollad.tables.values import as_dates, option
+from tollad.tables.refusals import as_dates, option
 from tollad.warn import warn
 
 # Fewer values than this may look like a key by chance.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -30,26 +29,25 @@ from tollad.tables.keys import (
     warn_of_left_out_key,
     warn_of_rounding,
 )
-from tollad.tables.schema import AS_WRITTEN, MAX_LEVELS, Column, Where, date_column
+from tollad.tables.refusals import as_missing, option, slip
+from tollad.tables.schema import MAX_LEVELS, Column, Where, date_column
 from tollad.tables.stand_ins import DAYS, NUMBERS, StandIns, Total, warn_of_stand_in, warn_of_stand_in_day
-from tollad.tables.times import days_of, has_zone, offsets, zone_of_type
+from tollad.tables.times import days_of
 from tollad.tables.values import (
     DATE,
     FIRST_DAY,
     LAST_DAY,
     NUMBER,
     READABLE,
-    as_missing,
     clean,
     clock_of,
     first_value,
     natural_kind,
-    option,
     read_values,
-    slip,
     texts_of,
 )
 from tollad.tables.written import refused_as_written
+from tollad.tables.zones import Zones
 from tollad.warn import warn
 
 # If this share of `ENOUGH` or more values is of one kind, the others are taken for slips.
@@ -108,21 +106,17 @@ class Survey:
         self._by_type = False  # whether the type of the values, and not the user, asks for a category
         self._natural = ""
         self._counts: Counter[str | None] = Counter()
-        self._numbers: list[NDArray[np.float64]] | None = []  # None: they cannot be keys
-        self._sample = KeySample()  # of a large file
+        self._numbers: list[NDArray[np.float64]] | None = []  # None once they cannot be keys
+        self._sample = KeySample()  # in place of all numbers of a large file
         self._named_key = names_key(name)
         self._padded = ""  # a number that may be a code, as 01234 and 123e45
-        self._n_rows = 0
         self._rounded = False
         self._stand_ins, self._stand_in_days = StandIns(NUMBERS), StandIns(DAYS)
         self._total = Total()
         self._truth: tuple[str, str] | None = None  # the place and the text of the first true or false
         self._clock = ""  # what the type says that the numbers are, see `Column`
         self._is_binary = True  # whether all numbers so far are 0 or 1
-        self._zone = ""
-        self._offsets: list[float] = []  # the lowest and the highest, in minutes
-        # By whether it has a zone: place of the first such time.
-        self._first_zoned: dict[bool, tuple[int, str]] = {}
+        self._zones = Zones()
         self._refusals: dict[str, ValueError] = {}
         self._slips: dict[str, tuple[str, str]] = {}  # by kind: the first text of another, with its place
 
@@ -141,9 +135,8 @@ class Survey:
 
         `where` maps the number of a value, from 0, to the words for its place.
         """
-        missing = np.ones(len(values), dtype=np.bool_)
         if self._asked == "drop":
-            return missing
+            return np.ones(len(values), dtype=np.bool_)
         if self._asked is None and has_category_type(values.type):
             self._asked, self._counting, self._by_type = "category", True, True
         try:
@@ -151,12 +144,11 @@ class Survey:
         except ValueError as error:
             self._refusals.setdefault("type", error)
         if "type" in self._refusals:
-            return ~missing
-        self._n_rows += len(values)
+            return np.zeros(len(values), dtype=np.bool_)
         if pa.types.is_null(values.type):
             self._counts[None] += len(values)
             self._numbers = None
-            return missing
+            return np.ones(len(values), dtype=np.bool_)
         self._natural = natural_kind(values)
         if values.type == TEXT and self._asked is None:
             self._look(values, where)
@@ -172,25 +164,31 @@ class Survey:
             except ValueError as error:
                 self._refusals[kind] = error
             else:
-                if kind == "date":
-                    self._look_at_zones(values, where)
-                    days = days_of(read.drop_null())
-                    self._stand_in_days.add(np.floor(days))
-                    if self._days is not None:
-                        self._days.append(days)
-                if kind == "number":
-                    self._clock = clock_of(values.type)
-                    numbers = read.to_numpy()
-                    if self._numbers is not None:
-                        self._keep_numbers(numbers)
-                    self._rounded = self._rounded or are_rounded(values, read)
-                    self._padded = self._padded or _first_padded(values)
-                    self._look_for_truths(values, numbers, where)
-                    self._stand_ins.add(numbers[~np.isnan(numbers)])
-                    self._total.add(numbers)
-                if kind == "date" and self._asked is None:
-                    self._refuse_sentinels(values, read, where)
+                add = self._add_numbers if kind == "number" else self._add_dates
+                add(values, read, where)
         return values.is_null().to_numpy()
+
+    def _add_numbers(self, values: pa.ChunkedArray, read: pa.ChunkedArray, where: Where) -> None:
+        """Take the next numbers, as given and as read."""
+        self._clock = clock_of(values.type)
+        numbers = read.to_numpy()
+        if self._numbers is not None:
+            self._keep_numbers(numbers)
+        self._rounded = self._rounded or are_rounded(values, read)
+        self._padded = self._padded or _first_padded(values)
+        self._look_for_truths(values, numbers, where)
+        self._stand_ins.add(numbers[~np.isnan(numbers)])
+        self._total.add(numbers)
+
+    def _add_dates(self, values: pa.ChunkedArray, read: pa.ChunkedArray, where: Where) -> None:
+        """Take the next times, as given and as read."""
+        self._zones.add(values, where)
+        days = days_of(read.drop_null())
+        self._stand_in_days.add(np.floor(days))
+        if self._days is not None:
+            self._days.append(days)
+        if self._asked is None:
+            self._refuse_sentinels(values, read, where)
 
     def column(self) -> Column:
         """Return the column, after its last value; ValueError as in `fit_columns`."""
@@ -217,7 +215,7 @@ class Survey:
             raise self._refusals[kind]
         if kind == "number":
             return self._number()
-        column = self._zoned(Column(self.name, "date"))
+        column = self._zones.column(self.name)
         if self._asked is None:
             warn_of_stand_in_day(self.name, self._stand_in_days)
         if self._days is None:
@@ -225,34 +223,6 @@ class Survey:
         days = np.sort(np.concatenate(self._days))
         first, median, last = days[[0, (len(days) - 1) // 2, -1]].tolist()
         return date_column(column, first, median, last, hours=bool((days % 1).any()))
-
-    def _look_at_zones(self, values: pa.ChunkedArray, where: Where) -> None:
-        """Note the places of the first time with a zone and the first without, and the range of offsets from UTC."""
-        with_zone, before = has_zone(values), self._n_rows - len(values)
-        for zoned in {True, False} - self._first_zoned.keys():
-            row = pc.index(with_zone, zoned).as_py()
-            if row >= 0:
-                self._first_zoned[zoned] = before + row, where(row)
-        self._zone = self._zone or zone_of_type(values)
-        if True in self._first_zoned:
-            minutes = [*self._offsets, *offsets(values.filter(with_zone.fill_null(False)))]
-            self._offsets = [min(minutes), max(minutes)] if minutes else []
-
-    def _zoned(self, column: Column) -> Column:
-        """Return a date with its zone; ValueError if some times have one and others have none."""
-        if len(self._first_zoned) == 2:
-            zoned, (_, where) = max(self._first_zoned.items(), key=lambda item: item[1][0])
-            has, others = ("a", "none") if zoned else ("no", "one")
-            raise ValueError(
-                f"{where}, column {self.name!r}: the time has {has} time zone, but times above have {others}; "
-                "give all of them with a zone, or all without"
-            )
-        if self._zone or not any(self._first_zoned):
-            return replace(column, zone=self._zone)
-        lowest, highest = map(round, self._offsets)
-        if lowest == highest == 0:
-            return replace(column, zone="UTC")
-        return replace(column, zone=AS_WRITTEN, offsets=(lowest, highest))
 
     def _refuse_sentinels(self, values: pa.ChunkedArray, times: pa.ChunkedArray, where: Where) -> None:
         """Note the first date of the years 1 and 9999, which programs write for "no date"."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.tables.values import option
+from tollad.tables.refusals import option
 from tollad.warn import listed, warn
 
 # Of fewer values, one may lie far from the others by chance.

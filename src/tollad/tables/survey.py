@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from tollad.tables.frames import columns_by_name
 from tollad.tables.one_column import Survey
+from tollad.tables.refusals import SlipError
 from tollad.tables.schema import Column, Where, check_kinds
 from tollad.tables.stand_ins import warn_of_empty_rows, warn_of_totals
-from tollad.tables.values import SlipError
 
 # Columns that a message about one row names.
 _MOST_NAMED = 3

@@ -1,10 +1,9 @@
-"""Values of one column: read as numbers, timestamps or text, or refused with their place and a remedy."""
+"""Values of one column, read as numbers, timestamps or text."""
 
 from __future__ import annotations
 
 import contextlib
 import re
-import reprlib
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import partial
@@ -15,9 +14,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tollad.tables.casts import TEXT, to_float, tried
-from tollad.tables.date_forms import forms_of
 from tollad.tables.frames import known_columns
-from tollad.tables.numerals import grouping_signs, readings
+from tollad.tables.refusals import option, refusal, way_to_mark
 from tollad.tables.schema import CLOCKS, MISSING, Column, Where
 from tollad.tables.times import days_of, local_times, wall_times, zoned
 
@@ -31,9 +29,6 @@ DATE = (
     r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?))?)?"
 )
 READABLE = {"number": rf"^({NUMBER}|[+-]?(?i:inf|infinity)|(?i:true|false))$", "date": rf"^{DATE}$"}
-# Longer texts, and more of them, are not repeated in advice.
-_SHORT, _MOST_WORDS = 60, 8
-_LIKE = {"number": "number like 1234.5", "date": "date like 2024-12-31 or 2024-12-31 17:30:00"}
 
 
 def unreadable(table: pa.Table, columns: Sequence[Column]) -> dict[int, str]:
@@ -239,10 +234,9 @@ def read_values(
         raise refusal(name, column, row, kind, where, choose=choose) from None
     if kind == "number" and pc.any(pc.is_inf(values)).as_py():
         row = pc.index(pc.is_inf(values), True).as_py()
-        text = column[row].as_py()
-        missing = f" with {as_missing([text])}" if column.type == TEXT and choose and len(text) <= _SHORT else ""
+        way = way_to_mark([column[row].as_py()]) if column.type == TEXT and choose else ""
         raise ValueError(
-            f"{where(row)}, column {name!r}: the value is infinite; correct it, or mark it as missing{missing}"
+            f"{where(row)}, column {name!r}: the value is infinite; correct it, or mark it as missing{way}"
         )
     if kind == "date":
         days = days_of(values)
@@ -285,101 +279,3 @@ def _with_truths(text: pa.ChunkedArray, true: str, false: str) -> pa.ChunkedArra
 def first_value(column: pa.ChunkedArray) -> int:
     """Return the row of the first value that is not missing."""
     return pc.index(column.is_valid(), True).as_py()
-
-
-def refusal(
-    name: str, column: pa.ChunkedArray, row: int, kind: str, where: Where, *, choose: bool = False
-) -> ValueError:
-    text = column[row : row + 1].cast(TEXT)[0].as_py()
-    if choose:
-        return slip(f"{where(row)}, column {name!r}", name, [text], kind)
-    value = reprlib.repr(text)
-    if kind == "category":
-        problem, remedy = f"is {column.type}, but the column is a category of texts", "give texts"
-    else:
-        problem, remedy = f"is not a {_LIKE[kind]}, but the column is one of {kind}s", "correct it"
-        read = as_read(text) if kind == "number" else [f"with {as_dates(name, form)}" for form in forms_of(text)[:2]]
-        remedy = f"read it {', or '.join(read)}, or {remedy}" if read else f"{remedy}, or mark it as missing"
-    return ValueError(f"{where(row)}, column {name!r}: {value} {problem}; {remedy}")
-
-
-class SlipError(ValueError):
-    """A column of numbers or dates holds some texts that are none.
-
-    Attributes
-    ----------
-    place : str
-        Of the first of them, without the column.
-    column : str
-    texts : sequence of str
-        The different texts; the first of them is the one at that place.
-    """
-
-    def __init__(self, message: str, place: str, column: str, texts: Sequence[str]) -> None:
-        super().__init__(message)
-        self.place, self.column, self.texts = place, column, texts
-
-
-def slip(at: str, name: str, texts: Sequence[str], kind: str) -> SlipError:
-    """Return the error for a column of numbers or dates with some texts that are none.
-
-    Parameters
-    ----------
-    at : str
-        The place of the first text, and the column.
-    name : str
-    texts : sequence of str
-        The different texts; the first of them is the one at that place.
-    kind : {"number", "date"}
-    """
-    first, others = texts[0], texts[1:]
-    problem = f"{reprlib.repr(first)} is not a {_LIKE[kind]}, but most values of the column are {kind}s"
-    what = "it" if not others else "them"
-    if others:
-        problem += f"; nor is {reprlib.repr(others[0])}" if len(others) == 1 else f"; nor are {len(others)} other texts"
-    read = as_read(first) if kind == "number" else []
-    if read:
-        remedies = [*(f"read it {way}" for way in read), f"correct {what}"]
-    else:
-        shown = len(texts) <= _MOST_WORDS and all(len(text) <= _SHORT for text in texts)
-        with_words = f" with {as_missing(texts)}" if shown else ""
-        remedies = [f"correct {what}", f"mark {what} as missing{with_words}"]
-    remedies += [
-        f"make the column a category with {option(name, 'category')}",
-        f"leave it out with {option(name, 'drop')}",
-    ]
-    place = at.removesuffix(f", column {name!r}")
-    return SlipError(f"{at}: {problem}; {', or '.join(remedies)}", place, name, texts)
-
-
-def as_read(text: str) -> list[str]:
-    """Say how a text that is no plain number can be read as one: a list of no, one or two ways.
-
-    Examples
-    --------
-    >>> as_read("1,234")
-    ["as 1234 with pandas.read_csv(thousands=',')", "as 1.234 with pandas.read_csv(decimal=',')"]
-    """
-    return [f"as {number} with {as_decimal(text, decimal)}" for decimal, number in readings(text).items()]
-
-
-def as_decimal(text: str, decimal: str) -> str:
-    """Say how to read a file whose numbers have a decimal sign and group digits as in `text`."""
-    groups = re.findall(grouping_signs(decimal), text)
-    given = [f"decimal={decimal!r}"] * (decimal != ".") + [f"thousands={group!r}" for group in groups[:1]]
-    return f"pandas.read_csv({', '.join(given)})"
-
-
-def as_dates(name: str, form: str) -> str:
-    """Say how to read dates that are written in a format."""
-    return f"pandas.to_datetime(frame[{name!r}], format={form!r})"
-
-
-def as_missing(words: Sequence[str]) -> str:
-    """Say how to read words of a file as missing values."""
-    return f"pandas.read_csv(na_values={[*words]!r})"
-
-
-def option(name: str, kind: str) -> str:
-    """Say how to choose the kind of a column."""
-    return f"columns={{{name!r}: {kind!r}}}"

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from tollad.tables.date_forms import forms_of, is_date
 from tollad.tables.keys import ENOUGH
 from tollad.tables.numerals import grouped, readings
+from tollad.tables.refusals import as_dates, as_decimal, option
 from tollad.tables.schema import MAX_LEVELS
-from tollad.tables.values import DATE, NUMBER, as_dates, as_decimal, option
+from tollad.tables.values import DATE, NUMBER
 
 # Share of the values that must have the same form.
 _SHARE = 0.95
@@ -44,8 +45,8 @@ _MONTH_NAMES = (
 )
 _HEXADECIMAL = "hexadecimal numbers"
 _DECIMAL = r"[+-]?[0-9]*\.[0-9]+"
-# For each form: the words for its values, their pattern, and a remedy, in which "{0}" is the name of the column.
 _TIME = r"[+-]?[0-9]{1,3}:[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?"
+# For each form: the words for its values, their pattern, and a remedy, in which "{0}" is the name of the column.
 _FORMS = (
     (
         "amounts without cents",
@@ -155,7 +156,7 @@ _Found = tuple[str, str, str]
 
 
 def _prevail(counts: Mapping[str, int], holds: Callable[[str], object]) -> bool:
-    """Whether a condition holds for nearly all values."""
+    """Return whether a condition holds for nearly all values."""
     return sum(count for text, count in counts.items() if holds(text)) >= _SHARE * sum(counts.values())
 
 
@@ -171,7 +172,8 @@ def _grouped(name: str, counts: Mapping[str, int]) -> _Found | None:
     return None
 
 
-def _with_units(name: str, counts: Mapping[str, int]) -> _Found | None:
+def _by_unit(counts: Mapping[str, int]) -> dict[tuple[str, str], list[str]]:
+    """Return the texts of numbers with the same signs before and after them, by these two signs."""
     patterns = [_WITH_UNIT] + [_WITH_SIGN] * (len(counts) > MAX_LEVELS)
     shapes: dict[tuple[str, str], list[str]] = {}
     with_decimals = set()
@@ -183,11 +185,15 @@ def _with_units(name: str, counts: Mapping[str, int]) -> _Found | None:
             shapes.setdefault(signs, []).append(text)
             if re.search(r"[.,]", found["number"]):
                 with_decimals.add(signs)
-    shapes = {
+    return {
         signs: texts
         for signs, texts in shapes.items()
         if signs in with_decimals or not (len(signs[1]) == 1 and signs[1].isalpha())
     }
+
+
+def _with_units(name: str, counts: Mapping[str, int]) -> _Found | None:
+    shapes = _by_unit(counts)
     n_values = {shape: sum(counts[text] for text in texts) for shape, texts in shapes.items()}
     shape = max((shape for shape in n_values if any(shape)), key=n_values.__getitem__, default=None)
     if shape is None:
@@ -219,7 +225,7 @@ def _in_other_forms(name: str, counts: Mapping[str, int]) -> _Found | None:
             continue  # such as flags
         example = next((text for text in counts if re.fullmatch(form, text)), None)
         if example is not None and _prevail(counts, re.compile(f"{form}|{_ANY}").fullmatch):
-            grouped_digits = [f"{as_decimal(example, sign)}" for sign in readings(example.strip("()-\u2212\u2013"))]
+            grouped_digits = [as_decimal(example, sign) for sign in readings(example.strip("()-\u2212\u2013"))]
             then = f", and read them with {' or '.join(grouped_digits)}" if grouped_digits else ""
             return f"{what}, written", example, remedy.format(name) + then
     return None
@@ -228,9 +234,7 @@ def _in_other_forms(name: str, counts: Mapping[str, int]) -> _Found | None:
 def _dates(name: str, counts: Mapping[str, int]) -> _Found | None:
     texts = [*counts][:_MOST_DATES]
     first = forms_of(texts[0])
-    forms = first
-    for text in texts:
-        forms = [form for form in forms if is_date(text, form)]
+    forms = [form for form in first if all(is_date(text, form) for text in texts)]
     if forms:
         ways = " or ".join(as_dates(name, form) for form in forms[:2])
         return "dates written", texts[0], f"read them with {ways}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,3 +87,11 @@ def table_text(cells: str, methods: str, *, title: str = "A table", notes: tuple
     head = [f'title = "{title}"', 'metric = "auroc"', "seeds = 3", f"notes = {json.dumps(notes)}"]
     shared = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
     return "\n".join([*head, "[run]", *shared, "[cells]", cells, methods])
+
+
+def adbench_table(path: Path, n_normal: int = 30, n_anomalies: int = 5, **changed: Any) -> str:
+    """Write a table of ADBench, whose rows (2k, 2k + 1) tell their number, and return its path."""
+    labels = np.r_[np.zeros(n_normal, int), np.ones(n_anomalies, int)]
+    arrays = {"X": np.arange(len(labels) * 2.0).reshape(-1, 2), "y": labels, **changed}
+    np.savez(path, **arrays)
+    return str(path)

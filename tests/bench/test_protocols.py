@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from bench.synthetic import adbench_table
 from numpy.random import RandomState
 from sklearn.model_selection import train_test_split
 
@@ -192,93 +190,6 @@ class TestArrhythmia:
         assert np.allclose(z.std(0), 1)
 
 
-class TestRandomHalf:
-    def table(self, path, n_normal=30, n_anomalies=5, **changed):
-        labels = np.r_[np.zeros(n_normal, int), np.ones(n_anomalies, int)]
-        arrays = {"X": np.arange(len(labels) * 2.0).reshape(-1, 2), "y": labels, **changed}
-        np.savez(path, **arrays)
-        return str(path)
-
-    @given(n_normal=st.integers(2, 40), n_anomalies=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
-    def test_rows(self, tmp_path, n_normal, n_anomalies, seed):
-        task = make_task("random_half", self.table(tmp_path / "a.npz", n_normal, n_anomalies), seed=seed)
-        train, test = task.train[:, 0] / 2, task.test[:, 0] / 2
-        assert sorted([*train, *test]) == list(range(n_normal + n_anomalies))
-        assert len(train) == n_normal // 2
-        assert max(train) < n_normal
-        assert np.array_equal(task.test_labels, test >= n_normal)
-        assert task.name == f"random_half/a/{seed}"
-        assert (task.metric, task.cut, task.validation) == ("auroc", None, None)
-
-    def test_at_most_ten_thousand_train(self, tmp_path):
-        task = make_task("random_half", self.table(tmp_path / "a.npz", 20_010))
-        assert (len(task.train), len(task.test)) == (10_000, 10_015)
-
-    def test_seeds_differ(self, tmp_path):
-        path = self.table(tmp_path / "a.npz")
-        halves = {tuple(make_task("random_half", path, seed=seed).train[:, 0]) for seed in range(5)}
-        assert len(halves) == 5
-
-    def test_constant_columns_stay_finite(self, tmp_path):
-        task = make_task("random_half", self.table(tmp_path / "a.npz", X=np.full((35, 2), 3.0)))
-        assert not task.preprocessing(task.test).any()
-
-    def test_labels_may_be_a_column(self, tmp_path):
-        labels = np.r_[np.zeros(30), np.ones(5)][:, None]
-        assert make_task("random_half", self.table(tmp_path / "a.npz", y=labels)).test_labels.sum() == 5
-
-    @pytest.mark.parametrize(
-        "changed",
-        [
-            {"y": np.zeros(34)},
-            {"y": np.full(35, 2)},
-            {"X": np.zeros(35)},
-            {"X": np.full((35, 2), "a")},
-            {"X": np.array([None] * 35)},
-            {"X": np.full((35, 2), 1j)},
-            {"X": np.zeros((35, 0))},
-        ],
-    )
-    def test_no_such_table(self, tmp_path, changed):
-        path = self.table(tmp_path / "a.npz", **changed)
-        with pytest.raises(ValueError, match=r"a\.npz is not an NPZ file with arrays X, real numbers \(n, d\), and y"):
-            make_task("random_half", path)
-
-    def test_no_npz(self, tmp_path):
-        path = tmp_path / "a.npz"
-        for content in (b"", b"PK\x03\x04", b"text"):
-            path.write_bytes(content)
-            with pytest.raises(ValueError, match="is not an NPZ file"):
-                make_task("random_half", str(path))
-        np.savez(path, X=np.zeros((3, 2)))
-        with pytest.raises(ValueError, match="is not an NPZ file"):
-            make_task("random_half", str(path))
-        with pytest.raises(FileNotFoundError, match=r"there is no file .*absent; give the path of an NPZ file"):
-            make_task("random_half", str(tmp_path / "absent"))
-
-    @settings(max_examples=300)
-    @given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
-    def test_damaged_npz(self, tmp_path_factory, place, byte):
-        """Read as it is or refused, whatever part of the archive is hit."""
-        path = tmp_path_factory.mktemp("damaged") / "a.npz"
-        np.savez_compressed(path, X=np.arange(70.0).reshape(35, 2), y=np.arange(35) > 30)
-        content = bytearray(path.read_bytes())
-        content[int(place * len(content))] = byte
-        path.write_bytes(content)
-        with contextlib.suppress(ValueError):
-            assert make_task("random_half", str(path)).test.shape[1] == 2
-
-    def test_missing_values(self, tmp_path):
-        path = self.table(tmp_path / "a.npz", X=np.full((35, 2), np.nan))
-        with pytest.raises(ValueError, match="missing or infinite"):
-            make_task("random_half", path)
-
-    def test_too_small(self, tmp_path):
-        for sizes, words in (((1, 5), "1 normal rows and 5 anomalies"), ((5, 0), "5 normal rows and 0 anomalies")):
-            with pytest.raises(ValueError, match=words):
-                make_task("random_half", self.table(tmp_path / "a.npz", *sizes))
-
-
 class TestChoices:
     def test_all_protocols(self):
         known = ["one_class", "official_split", "random_split", "alad", "alad_half", "goad", "random_half"]
@@ -310,7 +221,7 @@ class TestChoices:
             make_task(protocol, dataset, normal=normal, seed=seed or 0)
 
     def test_arrays_are_read_only(self, fake_sets, tmp_path):
-        table = TestRandomHalf().table(tmp_path / "a.npz")
+        table = adbench_table(tmp_path / "a.npz")
         for protocol in PROTOCOLS:
             chosen = {"one_class": ("cifar10", 2), "random_half": (table, None)}.get(protocol, ("arrhythmia", None))
             task = make_task(protocol, chosen[0], normal=chosen[1])

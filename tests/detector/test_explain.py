@@ -15,8 +15,7 @@ from detectors import make, table
 from tollad import TollDetector
 from tollad.detector.explain import Explanation, sum_groups
 from tollad.detector.scorer import split_error
-from tollad.detector.wording import Wording, compared
-from tollad.tables.schema import Column
+from tollad.detector.wording import compared
 
 
 def explained(seen: list[object], expected: list[object], parts: list[float], latent: float = 1.0) -> Explanation:
@@ -182,10 +181,3 @@ def test_parts_that_would_be_shown_as_none_are_left_out() -> None:
     reasons = explained([1.0, 2.0, 3.0], [2.0, 3.0, 4.0], [99.0, 0.6, 0.3], latent=0.1).reasons(0)
     assert [reason.rpartition("(")[2] for reason in reasons] == ["99 % of the score)", "1 % of the score)"]
     assert len(explained([1.0, 2.0], [2.0, 3.0], [0.2, 0.1], latent=99.7).reasons(0)) == 1
-
-
-def test_a_missing_text_that_was_never_missing_may_be_as_expected():
-    columns = [Column("city", "category", ("Bonn",), (9,))]
-    nothing, outputs = np.array([[None]], dtype=object), np.array([[0.0, 1.0]])
-    wording = Wording(columns, outputs, outputs, outputs, nothing, nothing)
-    assert wording(0, 0) == "missing, as expected"

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings(FEW_STEPS)
 # JSON has no NaN.
 COMPARED = "pairs => pairs.map(pair => compared(...pair.map(value => value === 'NaN' ? NaN : value)))"
 ASKED = """([values, parts, expected, score]) =>
-  reasonsIn(values.map(value => value === "NaN" ? NaN : value), parts, expected, score, 5)"""
+  reasonsIn(values.map(value => value === "NaN" ? NaN : value), parts, expected, score, 11)"""
 
 
 @pytest.fixture
@@ -66,6 +66,10 @@ def mixed(n, seed):
     frame["took"] = pd.to_timedelta(rng.integers(20, 400, n), unit="s")
     frame["open"] = [(pd.Timestamp(0) + pd.Timedelta(hours=hour)).time() for hour in rng.integers(6, 20, n)]
     frame["code"] = [f"K{number}" for number in rng.integers(0, 60, n)]
+    frame["rare"] = np.where(rng.random(n) < 0.2, rng.normal(5, 1, n), NAN)
+    frame["note"] = np.where(rng.random(n) < 0.2, "x, y", None)
+    frame["late"] = frame["at"].where(rng.random(n) < 0.2)
+    frame["bit"] = rng.random(n) < 0.1
     return frame
 
 
@@ -98,4 +102,4 @@ def test_reasons_are_those_of_the_product(kind, opened, tmp_path):
         values = ["NaN" if column[row] != column[row] else column[row] for column in columns]
         values = [value if isinstance(value, str) else float(value) for value in values]
         said = page.evaluate(ASKED, [values, *(output[row].tolist() for output in outputs)])
-        assert said == explanation.reasons(row, most=5)
+        assert said == explanation.reasons(row, most=11)

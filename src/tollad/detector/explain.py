@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from tollad.detector.preparation import Preparation
 from tollad.detector.scorer import Passed
+from tollad.detector.usual import Usual, truths_in_words
 from tollad.detector.wording import Wording, compared
 from tollad.tables.decode import decode, values_of
-from tollad.tables.frames import to_arrow
-from tollad.tables.schema import Column
+from tollad.tables.frames import as_rows, to_arrow
+from tollad.tables.schema import Column, number_columns
 from tollad.warn import printable
 
 # Smaller shares would be shown as 0 %.
@@ -131,10 +132,12 @@ def explanation(
     expected: NDArray[Any] = preparation.reconstructed(passed.x_hat, rows)
     if rows.ndim == 2:
         parts = sum_groups(parts, preparation.origin.tolist(), len(names))
-    if columns is not None:
-        seen, decoded = values_of(to_arrow(given), columns), decode(expected, columns)
-        by_output = passed.parts[:, : rows.shape[1]]
-        wording, expected = Wording(columns, rows, expected, by_output, seen, decoded), decoded
+        usual, in_words = Usual.of(preparation, columns), truths_in_words(given, names)
+        reconstructed = expected
+        if columns is not None:
+            seen, expected = values_of(to_arrow(as_rows(given)), columns), decode(expected, columns)
+        kinds = number_columns(names, None) if columns is None else columns
+        wording = Wording(kinds, rows, reconstructed, passed.parts, seen, expected, usual, in_words)
     return Explanation(names, passed.scores, parts.reshape(seen.shape), passed.latent, seen, expected, wording)
 
 

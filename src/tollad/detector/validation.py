@@ -47,6 +47,7 @@ def check_kept_columns(columns: Sequence[Column], n_columns: int) -> None:
             and isinstance(column.zone, str | None)
             and all(type(minutes) is int for minutes in column.offsets)
             and isinstance(column.truths, bool)
+            and isinstance(column.words, bool)
             and column.clock in (None, "", *CLOCKS)
         )
         if not known:

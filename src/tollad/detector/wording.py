@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tollad.detector.usual import Usual
 from tollad.tables.schema import CLOCKS, CYCLES, MAX_LEVELS, Column, Encoding, encoding
 from tollad.warn import printable
 
@@ -29,15 +30,23 @@ def worded(value: Any, digits: int = 4) -> str:
     >>> worded(47_104.2), worded(0.000123456), worded(1.5e20), worded(None)
     ('47100', '0.0001235', '1.5e+20', 'missing')
     """
-    is_number = isinstance(value, Real) and not isinstance(value, bool)  # NumPy's among them
-    if value is None or (is_number and np.isnan(value)):
+    if is_missing(value):
         return "missing"
-    if is_number:
+    if _is_number(value):
         short = f"{float(value):.{digits}g}"
         # People read 47100 more easily than 4.71e+04.
         return f"{float(short):.{max(digits, 15)}g}" if "e+" in short and abs(float(value)) < _PLAIN_BELOW else short
     text = printable(str(value).removesuffix(" 00:00:00"))  # a date without a time of day
     return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 3] + "..."
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a value is None or NaN."""
+    return value is None or (_is_number(value) and bool(np.isnan(value)))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)  # NumPy's among them
 
 
 def compared(seen: Any, expected: Any) -> str:
@@ -65,35 +74,62 @@ class Wording:
     columns : sequence of Column, (k,)
     seen, expected : ndarray of float64, (n, m)
         The encoded rows, and their reconstructions.
-    parts : ndarray of float64, (n, m)
-        Part of each encoded column in the score.
-    values, decoded : ndarray of object, (n, k)
+    parts : ndarray of float64, (n, m) or (n, m + number of flags)
+        Part of each encoded column in the score, and of each flag of a missing value.
+    values, decoded : ndarray, (n, k)
         The rows as values, and the decoded reconstructions.
+    usual : Usual
+        What the training rows had in each column.
+    in_words : frozenset of str
+        The columns that were given as true and false.
     """
 
     columns: Sequence[Column]
     seen: NDArray[np.float64]
     expected: NDArray[np.float64]
     parts: NDArray[np.float64]
-    values: NDArray[np.object_]
-    decoded: NDArray[np.object_]
+    values: NDArray[Any]
+    decoded: NDArray[Any]
+    usual: Usual
+    in_words: frozenset[str] = frozenset()
 
     def __call__(self, row: int, number: int) -> str:
         """Return the words for one column of one row."""
         column, value, decoded = self.columns[number], self.values[row, number], self.decoded[row, number]
         outputs = np.flatnonzero(self._layout.origin == number)
+        missing = is_missing(value)
+        gap = self.usual.gap(number, missing=missing)
+        if missing:
+            return gap or compared(value, decoded)
+        words = self._unlike(row, number, outputs, value, decoded)
+        if not gap:
+            return words
+        if column.kind == "category":
+            return f"{worded(value)}, {gap}"
+        # The value itself is of interest only if it is odd among the few that there are.
+        flag, (shown, _, others) = self.usual.flags[number], words.partition(", ")
+        own = self.parts[row, outputs[outputs != flag]].sum()
+        is_odd = own > self.parts[row, flag] and others != "as expected"
+        return f"{shown}, {gap}; {others}" if is_odd else f"{shown}, {gap}"
+
+    def _unlike(self, row: int, number: int, outputs: NDArray[np.intp], value: Any, decoded: Any) -> str:
+        """Return the words for a value that is not missing, without whether others are."""
+        column = self.columns[number]
         if column.kind == "category":
             if len(column.levels) > MAX_LEVELS:
                 return f"{worded(value)}, {_rarity(column, value)}"
-            if value is not None and value not in column.levels:
+            if value not in column.levels:
                 return f"{worded(value)}, seen in no training row, expected {worded(decoded)}"
-            if value == decoded and value in column.levels:
+            if value == decoded:
                 share = np.clip(self.expected[row, outputs[column.levels.index(value)]], 0, 1)
                 return f"{worded(value)}, {_rarity(column, value)}, expected with probability {share:.2f}"
-        if column.kind == "date" and value is not None and column.cycles:
+        if column.kind == "date" and column.cycles:
             return self._date(row, column, outputs, value, decoded)
         if column.clock:
             return _clocks(column.clock, value, decoded)
+        if column.kind == "number":
+            in_words = column.words or column.name in self.in_words
+            return self.usual.truth(number, value, decoded, in_words=in_words) or compared(value, decoded)
         return compared(value, decoded)
 
     @cached_property

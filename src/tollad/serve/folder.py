@@ -130,6 +130,7 @@ def described(runtime: Runtime, name: str) -> dict[str, Any]:
             {**column.to_json(), "input": known.get("inputs", {}).get(column.name, column.name)} for column in columns
         ],
         "flagged": known.get("flagged"),
+        "usual": known.get("usual"),
         "most_levels": MAX_LEVELS,
         "mixed": runtime.columns is not None,
         "ignored": sorted(ignored),

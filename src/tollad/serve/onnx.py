@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tollad.detector.model import Model
 from tollad.detector.scorer import Scorer
+from tollad.detector.usual import Usual
 from tollad.io.files import atomic_write
 from tollad.tables.features import Features
 from tollad.tables.schema import CYCLES, MAX_LEVELS, Column
@@ -113,6 +114,7 @@ def to_bytes(model: Model) -> bytes:
         "named_by_numbers": record.named_by_numbers,
         "inputs": {name: given for name, given in named.items() if name != given},
         "flagged": preparation.features.flagged.tolist(),
+        "usual": Usual.of(preparation, record.columns).to_json() if len(record.input_shape) == 1 else None,
         "has_names": record.feature_names is not None or record.columns is not None,
         "threshold": model.decision.threshold,
         "threshold_rule": list(model.decision.rule),

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tollad.tables.casts import TEXT, to_float, to_timestamp, tried
+from tollad.tables.casts import NUMBER, TEXT, to_float, to_timestamp, tried
 from tollad.tables.categories import fit_category
 from tollad.tables.frames import has_category_type, is_nameless
 from tollad.tables.keys import (
@@ -37,7 +37,6 @@ from tollad.tables.values import (
     DATE,
     FIRST_DAY,
     LAST_DAY,
-    NUMBER,
     READABLE,
     clean,
     clock_of,
@@ -114,6 +113,7 @@ class Survey:
         self._stand_ins, self._stand_in_days = StandIns(NUMBERS), StandIns(DAYS)
         self._total = Total()
         self._truth: tuple[str, str] | None = None  # the place and the text of the first true or false
+        self._words = False  # whether some value was true or false
         self._clock = ""  # what the type says that the numbers are, see `Column`
         self._is_binary = True  # whether all numbers so far are 0 or 1
         self._zones = Zones()
@@ -246,11 +246,12 @@ class Survey:
             self._numbers = [*(self._numbers or []), numbers] if are_whole(numbers) else None
 
     def _look_for_truths(self, values: pa.ChunkedArray, numbers: NDArray[np.float64], where: Where) -> None:
-        """Note the first true or false among texts, and whether some number is neither 0 nor 1."""
+        """Note the first true or false, and whether some number is neither 0 nor 1."""
+        self._words = self._words or pa.types.is_boolean(values.type)
         if self._truth is None and values.type == TEXT:
             row = pc.index(pc.match_substring_regex(values, "^(?i:true|false)$"), True).as_py()
             if row >= 0:
-                self._truth = f"{where(row)}, column {self.name!r}", values[row].as_py()
+                self._truth, self._words = (f"{where(row)}, column {self.name!r}", values[row].as_py()), True
         if self._is_binary:
             self._is_binary = bool(np.isin(numbers[~np.isnan(numbers)], (0, 1)).all())
 
@@ -284,7 +285,7 @@ class Survey:
                 )
         if self._asked is None and not self._padded:
             warn_of_stand_in(self.name, known)
-        return Column(self.name, "number", truths=self._is_binary, clock=self._clock)
+        return Column(self.name, "number", truths=self._is_binary, clock=self._clock, words=self._words)
 
     def _kind(self) -> str:
         if self._asked is not None:

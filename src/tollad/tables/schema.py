@@ -62,6 +62,8 @@ class Column:
     clock : {"", "durations", "times of day"} or None
         For a number: what the training values were, by their type; "" if they were plain numbers. None in older models,
         and where no type tells.
+    words : bool
+        For a number: whether the training values were true and false, which then are shown so.
     cycles : tuple of {"hour", "weekday", "day of year"}
         For a date: the hour if some time is not midnight, the weekday if the values span a week, and the day of the
         year if they span a year.
@@ -86,6 +88,7 @@ class Column:
     offsets: tuple[int, ...] = ()
     truths: bool = True
     clock: str | None = None
+    words: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the constants as JSON values."""

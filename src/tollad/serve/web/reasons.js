@@ -35,7 +35,32 @@ function compared(seen, expected) {
 
 const isRare = ({ levels }) => levels.length > KNOWN.most_levels;
 const WIDTHS = { drop: () => 0, number: () => 1, category: column => isRare(column) ? 1 : column.levels.length + 1, date: ({ cycles }) => 2 + 2 * cycles.length };
-const FINDINGS = { number: (column, value, [expected]) => (column.clock ? clocks : compared)(value, expected, column.clock), category: ofCategory, date: ofDate };
+const FINDINGS = { number: ofNumber, category: ofCategory, date: ofDate };
+
+const percent = share => share > 0.995 && share < 1 ? "over 99 %" : share > 0 && share < 0.005 ? "under 1 %" : `${Math.floor(100 * share + 0.5)} %`;
+const manyRows = share => share >= 1 ? "all training rows" : `${percent(share)} of the training rows`;
+
+// What is unusual about a value, with whether others are missing; `flag` has the part of its flag, and how much of it is among `parts`.
+function found(column, number, value, expected, parts, flag) {
+  const missing = value === "" || Number.isNaN(value), share = KNOWN.usual?.missing[number] ?? NaN;
+  if (missing && share > 0.5) return `missing, as in ${percent(share)} of the training rows`;
+  if (missing && share <= 0.5) return `missing, where ${manyRows(1 - share)} have a value`;
+  const words = FINDINGS[column.kind](column, value, expected, parts, KNOWN.usual?.true[number] ?? NaN);
+  if (missing || !(share > 0.5)) return words;
+  const gap = `present, where ${manyRows(share)} have none`, [seen, ...rest] = words.split(", "), others = rest.join(", ");
+  if (column.kind === "category") return `${worded(value)}, ${gap}`;
+  const own = parts.reduce((one, other) => one + other, 0) - flag.within;
+  return own > flag.part && others !== "as expected" ? `${seen}, ${gap}; ${others}` : `${seen}, ${gap}`;
+}
+
+// A number, a time of day or a duration, or a truth value; `ones` is the share of training rows that have 1, NaN for other numbers.
+function ofNumber(column, value, [expected], parts, ones) {
+  if (column.clock) return clocks(value, expected, column.clock);
+  if (Number.isNaN(ones) || (value !== 0 && value !== 1)) return compared(value, expected);
+  const words = column.words ? ["false", "true"] : ["0", "1"], [seen, other] = [words[value], words[1 - value]], share = value ? ones : 1 - ones;
+  if (1 - share > 2 / 3) return `${seen}, where ${other} is usual: ${manyRows(1 - share)}`;
+  return `${seen}, as in ${percent(share)} of the training rows${(expected >= 0.5) === Boolean(value) ? "" : `, but ${other} is expected here`}`;
+}
 
 // Times of day, or durations, in seconds.
 function clocks(seen, expected, clock) {
@@ -95,7 +120,8 @@ function reasonsIn(values, parts, expected, score, most) {
   const order = [...sums.keys()].sort((one, other) => sums[other] - sums[one]).slice(0, most), largest = sums[order[0]];
   const kept = number => sums[number] > 0 && (sums[number] >= LEAST_SHARE * score || sums[number] === largest);
   return order.filter(kept).map(number => {
-    const column = KNOWN.columns[number], finding = FINDINGS[column.kind](column, values[number], of(expected, number), of(parts, number));
+    const column = KNOWN.columns[number], flag = KNOWN.usual?.flags[number] ?? -1, part = parts[flag] ?? 0;
+    const finding = found(column, number, values[number], of(expected, number), of(parts, number), { part, within: flag < n ? part : 0 });
     return `${column.name}: ${finding} (${(100 * sums[number] / score).toFixed(0)} % of the score)`;
   });
 }

@@ -11,6 +11,7 @@ import pytest
 from commands import done, refused
 
 from tollad.io.dialect import Dialect
+from tollad.io.inputs import check_columns
 from tollad.io.records import _NO_TABLES
 from tollad.io.sources import open_table, read_table
 
@@ -37,6 +38,8 @@ def read(path: Path, content: bytes | str, **options) -> dict[str, list[str | No
         ("d.csv", "Sales of 2024\n\na,b\n1,2\n", "line 3.*if the first line, 'Sales of 2024', is a title, remove what"),
         ("d.csv", ",\n,\na,b\n1,2\n", "the first line holds no names; remove it if it is empty"),
         ("d.csv", "a,b\n1,2,\n3,4,\n", "line 2.*the line ends with a separator that the first line lacks"),
+        ("d.csv", "a;b\n1;2;\n3;4;\n", "line 2.*found 3; the line ends with a separator that the first line lacks"),
+        ("d.tsv", "a\tb\n1\t2\t \t\n", "line 2.*the line ends with separators that the first line lacks"),
         ("d.zip", b"PK", "unpack it first, or compress it by gzip"),
         ("d.xls", b"", "save it as .xlsx or as CSV"),
         ("d.json", "[]", "write one object a line, as jq -c"),
@@ -200,3 +203,13 @@ def test_no_beginning_takes_long(part):
         for end in ("", "x", "!\n"):
             for pattern, _ in _NO_TABLES:
                 pattern.match((text + end).encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "what"), [("a,b,\n1,2,\n", "the first line ends with a separator"), (",a,b\n0,1,2\n", "the index of a")]
+)
+def test_a_column_without_a_name_is_told_by_its_place(tmp_path, text, what):
+    path = tmp_path / "new.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"new.csv: has columns that the model was not fitted on: '' .*{what}"):
+        check_columns(open_table(path), ["a", "b"], ())

@@ -279,3 +279,20 @@ def test_a_new_level_that_a_person_takes_for_a_known_one_is_warned_of(learnt, gi
     column = Column("city", "category", ("Bonn", learnt), (2, 1))
     with pytest.warns(UserWarning, match=re.escape(f"holds {given!r}, which no training row has, though")):
         assert encode(pa.table({"city": [given, "Rome"]}), [column]).tolist() == [[0, 0, 1]] * 2
+
+
+@pytest.mark.parametrize("levels", [("Bonn", "05", "7.50"), ("05", "7.50", *map(str, range(100, 150)))])
+@pytest.mark.parametrize("given", [[5, 7.5], [Decimal("5.00"), Decimal("7.5")]])
+def test_a_number_is_the_level_of_its_value(levels, given):
+    """As text and as a number: pandas makes 5 of the codes 05 of a file, and 5.0 if some are missing."""
+    column = Column("code", "category", levels, (3,) * len(levels))
+    expected = encode(pa.table({"code": ["05", "7.50"]}), [column])
+    assert encode(pa.table({"code": given}), [column]).tolist() == expected.tolist()
+    twice = Column("code", "category", ("5", "05"), (3, 3))
+    assert encode(pa.table({"code": [5.0]}), [twice]).tolist() == [[1, 0, 0]]
+
+
+def test_a_new_spelling_of_one_of_many_levels_is_warned_of():
+    column = Column("shop", "category", tuple(map(str, range(40))), (3,) * 40)
+    with pytest.warns(UserWarning, match=r"holds '5\.0', which no training row has, though some have '5'"):
+        encode(pa.table({"shop": ["5.0"]}), [column])

@@ -99,6 +99,16 @@ def test_totals_are_told_over_blocks():
     assert not total.is_last()
 
 
+@pytest.mark.parametrize(
+    "values",
+    [2.0 ** np.arange(40), np.cumsum(1.5 * 3.0 ** np.arange(30)), [0] * 30 + [1, 2, 0, 3], [0] * 30 + [5, 5.0001]],
+)
+def test_numbers_that_grow_or_are_mostly_zero_are_no_totals(values):
+    total = Total()
+    total.add(np.array(values, dtype=np.float64))
+    assert not total.is_last()
+
+
 def test_rows_without_any_value_are_warned_of():
     words = "2 rows have no value at all, but are learnt as normal"
     with pytest.warns(UserWarning, match=words):

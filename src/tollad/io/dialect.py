@@ -118,12 +118,16 @@ def guess_separator(text: str, default: str) -> str:
     ';'
     >>> guess_separator("a,b\n1;5,2\n", default=",")
     ','
+    >>> guess_separator("a;b\n1;2;\n3;4;\n", default=",")  # read as separated in this way, its ends can be refused
+    ';'
     """
-    records = [line for line in re.sub('"[^"]*"', '""', text).splitlines() if line.strip()][:_GUESSED_BY]
+    records = [line for line in re.sub('"[^"]*"', '""', text).splitlines() if line.strip()][:_GUESSED_BY] or [""]
     steady = []
     for separator in dict.fromkeys([default, ",", ";", "\t", "|"]):
-        counts = {record.count(separator) for record in records}
-        if len(counts) == 1 and counts != {0}:
+        first, *others = dict.fromkeys(record.count(separator) for record in records)
+        # The rows may end with separators that the names lack.
+        ends = separator * (others[0] - first) if len(others) == 1 else ""
+        if first and (not others or (ends and all(record.rstrip(" ").endswith(ends) for record in records[1:]))):
             steady.append(separator)
     if steady[:1] == [","] and ";" in steady:
         # If each value has a decimal comma and there are no names, semicolons separate if everything between them is a

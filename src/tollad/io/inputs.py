@@ -321,8 +321,16 @@ def check_columns(source: TableSource, names: Sequence[str], ignored: Collection
             f"{source.path}: lacks columns that the model was fitted on: {listed(missing, most=10)}{beside}{row}"
         )
     if unknown:
-        index = " (one without a name is mostly the index of a frame: write it with index=False)"
+        nameless = [name for name in unknown if is_nameless(name)]
+        what = ""
+        if nameless and [*source.names[-len(nameless) :]] == nameless:
+            what = (
+                " (the first line ends with a separator, which makes a column without a name: take it away from all "
+                "lines)"
+            )
+        elif nameless:
+            what = " (one without a name is mostly the index of a frame: write it with index=False)"
         raise ValueError(
-            f"{source.path}: has columns that the model was not fitted on: {listed(unknown, most=10)}"
-            f"{index if any(map(is_nameless, unknown)) else ''}; remove them, name them in beside=, or fit again"
+            f"{source.path}: has columns that the model was not fitted on: {listed(unknown, most=10)}{what}; remove "
+            "them, name them in beside=, or fit again"
         )

@@ -261,8 +261,12 @@ def _remedy(record: str, names: Sequence[str] | None, separator: str) -> str:
     """Return a remedy for a record with too many or too few values."""
     if names is not None and len(names) == 1 and separator in record:
         return f"if the first line, {names[0]!r}, is a title, remove what stands above the names of the columns"
-    if names is not None and record.count(separator) == len(names) and record.rstrip("\r\n").endswith(separator):
-        return "the line ends with a separator that the first line lacks: let both have it, or none"
+    n_more = 0 if names is None else record.count(separator) + 1 - len(names)
+    if n_more > 0 and re.search(rf"(?:{re.escape(separator)} *){{{n_more}}}[\r\n]*\Z", record):
+        return (
+            f"the line ends with {'a separator' if n_more == 1 else 'separators'} that the first line lacks: let all "
+            "lines end with as many, or none"
+        )
     if names is not None and record.count(separator) == len(names) and re.match(r'"?1"?[^\w.]', record):
         return "R gives names to rows, which the first line lacks: write the table with row.names=FALSE"
     return "correct the line, and put quotes around values that hold the separator"

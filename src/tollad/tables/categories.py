@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import unicodedata
 from collections.abc import Iterable, Mapping
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tollad.tables.casts import NUMBER, TEXT, to_float
 from tollad.tables.keys import ENOUGH
 from tollad.tables.refusals import option
 from tollad.tables.schema import Column, category_column
@@ -74,20 +77,25 @@ def _as_seen(level: str) -> str:
     return " ".join(level.casefold().split())
 
 
-def warn_of_known_levels(column: Column, unknown: Iterable[str]) -> None:
-    """Warn of a level that no training row has, though one has it in another case, or as a number."""
-    known = {_as_read(level): level for level in column.levels if level is not None}
-    for level in unknown:
-        if (other := known.get(_as_read(level))) is not None:
-            warn(
-                f"column {column.name!r} holds {level!r}, which no training row has, though some have {other!r}; it "
-                "counts as never seen, so write both alike if they are the same"
-            )
-            return
+def warn_of_known_levels(column: Column, unknown: pa.Array) -> None:
+    """Warn of a level that no training row has, though one has it in another case, or as a number.
+
+    `unknown` are different texts, without null.
+    """
+    known = pa.array(column.levels, TEXT).drop_null()
+    places = pc.index_in(_as_read(unknown), value_set=_as_read(known))
+    if places.null_count < len(unknown):
+        first = pc.index(places.is_valid(), True).as_py()
+        level, other = unknown[first].as_py(), known[places[first].as_py()].as_py()
+        warn(
+            f"column {column.name!r} holds {level!r}, which no training row has, though some have {other!r}; it "
+            "counts as never seen, so write both alike if they are the same"
+        )
 
 
-def _as_read(level: str) -> str:
-    """Return a level as a person reads it: a number in one form, or what `_as_seen` returns."""
-    with contextlib.suppress(ValueError):
-        return repr(float(level))
-    return _as_seen(level)
+def _as_read(levels: pa.Array) -> pa.Array:
+    """Return levels as a person reads them: numbers in one form, others as `_as_seen` does."""
+    bare = pc.replace_substring_regex(levels, r"\p{Cf}+", "")
+    seen = pc.utf8_trim_whitespace(pc.utf8_lower(pc.replace_substring_regex(bare, r"[\s\pZ]+", " ")))
+    are_numbers = pc.match_substring_regex(seen, f"^{NUMBER}$")
+    return pc.replace_with_mask(seen, are_numbers, to_float(seen.filter(are_numbers)).cast(TEXT))

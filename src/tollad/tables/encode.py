@@ -142,8 +142,8 @@ def _code(column: Column, values: pa.ChunkedArray) -> NDArray[np.float64]:
     if column.kind == "category":
         # Levels of older models are not normalised. `index_in` treats null as a level like any other.
         found = pc.index_in(values, value_set=composed(pa.array(column.levels, TEXT)))
-        if found.null_count and len(column.levels) <= MAX_LEVELS:
-            warn_of_known_levels(column, values.filter(found.is_null()).drop_null().unique().to_pylist())
+        if found.null_count:
+            warn_of_known_levels(column, values.filter(found.is_null()).drop_null().unique())
         return found.fill_null(len(column.levels)).to_numpy()
     return values.to_numpy() if column.kind == "number" else days_of(values)
 

@@ -13,6 +13,8 @@ from tollad.warn import listed, warn
 
 # Of fewer values, one may lie far from the others by chance.
 _ENOUGH = 20
+# A sum of fewer numbers may be equal to the next one by chance.
+_LEAST_ADDED = 10
 
 _NINES = [10.0**k - 1 for k in range(3, 10)]
 _LIMITS = [-(2.0**15), 2.0**15 - 1, 2.0**16 - 1, -(2.0**31), 2.0**31 - 1, 2.0**32 - 1]
@@ -135,7 +137,8 @@ class Total:
     """
 
     def __init__(self) -> None:
-        self._n, self._sum, self._most, self._last = 0, 0.0, 0.0, np.nan
+        self._n, self._sum, self._most, self._last, self._before = 0, 0.0, 0.0, np.nan, np.nan
+        self._n_added = 0  # without zeros
 
     def add(self, values: NDArray[np.float64]) -> None:
         """Take the next values, NaN where missing."""
@@ -146,10 +149,20 @@ class Total:
         if len(before):
             with np.errstate(over="ignore", invalid="ignore"):
                 self._n, self._sum = self._n + len(before), self._sum + float(before.sum())
-            self._most = max(self._most, float(np.abs(before).max()))
+            self._n_added += int(np.count_nonzero(before))
+            self._most, self._before = max(self._most, float(np.abs(before).max())), float(before[-1])
 
     def is_last(self) -> bool:
-        """Return whether the last number is the sum of the others, as written with few digits, and none is as large."""
-        if self._n < _ENOUGH or not abs(self._last) > self._most:
+        """Return whether the last number is the sum of the others, as written with few digits, and none is as large.
+
+        The sum of a few numbers, where most are 0, may be equal by chance. Of numbers that double, as 1, 2, 4 and 8 do,
+        each is about the sum of those above it.
+        """
+        if self._n < _ENOUGH or self._n_added < _LEAST_ADDED or not abs(self._last) > self._most:
             return False
-        return abs(self._last - self._sum) <= 1e-4 * abs(self._last)
+        doubles = _is_sum(self._before, self._sum - self._before)
+        return _is_sum(self._last, self._sum) and not doubles
+
+
+def _is_sum(number: float, total: float) -> bool:
+    return abs(number - total) <= 1e-4 * abs(number)

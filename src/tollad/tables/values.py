@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tollad.tables.casts import TEXT, to_float, tried
+from tollad.tables.casts import NUMBER, TEXT, spelt_as, to_float, tried
 from tollad.tables.frames import known_columns
 from tollad.tables.refusals import option, refusal, way_to_mark
 from tollad.tables.schema import CLOCKS, MISSING, Column, Where
@@ -21,9 +21,7 @@ from tollad.tables.times import days_of, local_times, wall_times, zoned
 
 FIRST_DAY, LAST_DAY = -719_162, 2_932_896  # the years 1 to 9999, which a calendar can show
 
-# Patterns of the texts that are read as numbers and as dates. A number is matched in one way only, so that a pattern of
-# many numbers does not try all ways.
-NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
+# Pattern of the texts that are read as dates.
 DATE = (
     r"[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}"
     r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?))?)?"
@@ -115,7 +113,9 @@ def read_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.Chunked
         like = "^(true|false)$"
     if has_kind and not any(re.match(like, level or "") for level in column.levels):
         raise refusal(column.name, values, first_value(values), "category", where)
-    return texts_of(column.name, values)
+    texts = texts_of(column.name, values)
+    are_numbers = natural_kind(values) == "number" and not pa.types.is_boolean(values.type)
+    return spelt_as(column.levels, texts) if are_numbers else texts
 
 
 def typed_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.ChunkedArray:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from tollad.tables.casts import NUMBER
 from tollad.tables.date_forms import forms_of, is_date
 from tollad.tables.keys import ENOUGH
 from tollad.tables.numerals import grouped, readings
 from tollad.tables.refusals import as_dates, as_decimal, option
 from tollad.tables.schema import MAX_LEVELS
-from tollad.tables.values import DATE, NUMBER
+from tollad.tables.values import DATE
 
 # Share of the values that must have the same form.
 _SHARE = 0.95

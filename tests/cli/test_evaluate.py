@@ -41,6 +41,7 @@ def test_evaluate_measures_what_the_detector_says(fitted: Path, tmp_path: Path, 
         "n_anomalies": 20,
         "n_false_alarms": int(alarms[:60].sum()),
         "n_found": int(alarms[60:].sum()),
+        "rows_skipped": 0,
     }
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
     lines = done(*run).stdout.splitlines()

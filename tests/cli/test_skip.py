@@ -1,9 +1,10 @@
-"""``tollad score --on-error skip``, and streams that are torn or left."""
+"""``--on-error skip`` of ``tollad score`` and ``evaluate``, and streams that are torn or left."""
 
 from __future__ import annotations
 
 import csv
 import gzip
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -183,6 +184,24 @@ def test_options_that_do_not_go_together(home, options, words):
     result = tollad("score", home / "m.tollad", home / "good.csv", *options)
     assert result.exit_code == 2
     assert words in result.stderr
+
+
+def test_evaluate_leaves_bad_rows_out(home, good, tmp_path):
+    """The measures are those of the good rows."""
+    labelled = [f"{line},{'good' if number < 200 else 'bad'}" for number, line in enumerate(good)]
+    (tmp_path / "good.csv").write_text("\n".join(["a,b,c,kind", *labelled]) + "\n")
+    (tmp_path / "bad.csv").write_text(
+        "\n".join(["a,b,c,kind", *labelled[:9], "1,oops,3,good", *labelled[9:], "1"]) + "\n"
+    )
+    known = ("--label", "kind", "--normal", "good", "--json")
+    skip = ("--on-error", "skip", "--skipped", tmp_path / "bad.skipped.csv")
+    expected = json.loads(done("evaluate", home / "m.tollad", tmp_path / "good.csv", *known).stdout)
+    result = done("evaluate", home / "m.tollad", tmp_path / "bad.csv", *known, *skip)
+    assert json.loads(result.stdout) == {**expected, "rows_skipped": 2}
+    assert "2 rows could not be read" in result.stderr
+    assert {row["line"] for row in read(tmp_path / "bad.skipped.csv")} == {"11", "303"}
+    refused = tollad("evaluate", home / "m.tollad", tmp_path / "bad.csv", *known[:4], "--on-error", "skip")
+    assert (refused.exit_code, "needs --skipped FILE" in refused.stderr) == (2, True)
 
 
 def test_a_list_is_not_replaced_unasked(home, tmp_path):

@@ -211,7 +211,7 @@ def test_typed_rows_are_the_same_rows(original: pa.Table):
         rows = typed(table_, columns)
         assert rows.column_names == original.column_names
         assert [str(type_) for type_ in rows.schema.types] == [
-            *["double"] * 4, "large_string", *["timestamp[us]"] * 2
+            *["double"] * 3, "bool", "large_string", *["timestamp[us]"] * 2
         ]  # fmt: skip
         assert fit_columns(rows) == columns
         np.testing.assert_array_equal(encode(rows, columns), encode(original, columns))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
 import click
 
 from tollad.cli.shared import (
+    check_skipped,
     device_option,
     force_option,
     input_options,
     json_option,
     normal_option,
     print_result,
+    skip_options,
+    tell_of_skipped,
     threshold_options,
 )
 
@@ -35,6 +39,7 @@ from tollad.cli.shared import (
     metavar="DIR",
     help="Of a folder of images: masks of the defects, LABEL/NAME.png, white on black; measures the maps, too.",
 )
+@skip_options("What to do at a row that cannot be read", ", which needs it.")
 @input_options
 @device_option
 @threshold_options
@@ -48,6 +53,8 @@ def evaluate(
     windows: str | None,
     plot: str | None,
     masks: str | None,
+    on_error: str,
+    skipped: str | None,
     header: bool | None,
     key: str | None,
     written: dict[str, Any],
@@ -67,16 +74,20 @@ def evaluate(
         raise click.UsageError("give either --label and --normal, or --windows.")
     if label is not None and not normal:
         raise click.UsageError("--normal is missing: the values of --label that mean normal.")
+    check_skipped(on_error, skipped)
+    if on_error == "skip" and skipped is None:
+        raise click.UsageError("--on-error skip needs --skipped FILE for its list.")
     from tollad import metrics, plots
     from tollad.calibration import overlap
     from tollad.cli import images
     from tollad.detector.results import labels_and_scores, score_blocks
     from tollad.io.outputs import check_different_files, check_output
+    from tollad.io.skipped import SkippedRows
     from tollad.series.detector import SeriesDetector
     from tollad.serve.answers import load
     from tollad.warn import warn
 
-    check_different_files(plot, read=(model, data))
+    check_different_files(plot, skipped, read=(model, data))
     if plot is not None:
         plots.picture_format(plot)
         check_output(plot, overwrite=force)
@@ -95,6 +106,7 @@ def evaluate(
             label=label,
             normal=normal,
             windows=windows,
+            skipped=skipped,
             plot=plot,
             force=force,
             as_json=as_json,
@@ -107,8 +119,15 @@ def evaluate(
     if masks is not None and (not hasattr(detector, "anomaly_map") or not os.path.isdir(data)):
         raise click.UsageError("--masks is for folders of images and models with another representation than pixels.")
     threshold = -detector.offset_
-    blocks = score_blocks(detector, data, header=header, key=key, column=label, written=written, max_gib=max_gib)
-    labels, scores = labels_and_scores(blocks, data, label, normal)
+    if skipped is not None and len(detector.input_shape_) > 1:
+        raise click.UsageError("--on-error skip is for rows of tables and of series.")
+    with contextlib.ExitStack() as stack:
+        bad = None if skipped is None else stack.enter_context(SkippedRows(skipped, overwrite=force))
+        blocks = score_blocks(
+            detector, data, header=header, key=key, column=label, reject=bad, written=written, max_gib=max_gib
+        )
+        labels, scores = labels_and_scores(blocks, data, label, normal)
+    tell_of_skipped(bad)
     alarms, anomalous = scores > threshold, labels == 1
     if overlap(scores[~anomalous], detector.training_scores_):
         warn(
@@ -123,6 +142,7 @@ def evaluate(
         "n_anomalies": int(anomalous.sum()),
         "n_false_alarms": int((alarms & ~anomalous).sum()),
         "n_found": int((alarms & anomalous).sum()),
+        "rows_skipped": 0 if bad is None else bad.n,
     }
     if hasattr(detector, "anomaly_map"):
         result |= images.measured_by_kind(detector, data, label, normal, masks)

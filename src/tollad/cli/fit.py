@@ -8,7 +8,16 @@ import click
 
 from tollad.cli import methods
 from tollad.cli.options import DETECTOR_OPTIONS, IMAGE_OPTIONS, METHOD_OPTIONS, SERIES_OPTIONS
-from tollad.cli.shared import check_label, force_option, input_options, json_option, normal_option, print_result
+from tollad.cli.shared import (
+    check_label,
+    check_skipped,
+    force_option,
+    input_options,
+    json_option,
+    normal_option,
+    print_result,
+    skip_options,
+)
 
 if TYPE_CHECKING:
     from tollad.io.pictures import Aspect
@@ -22,15 +31,9 @@ _OF_SERIES = [str(option.name) for option in SERIES_OPTIONS]
 @click.option("--label", metavar="COL", help="Column that says which rows are normal; it is no feature.")
 @normal_option
 @click.option("--drop", multiple=True, metavar="COL", help="A column that is no feature; may repeat.")
-@click.option(
-    "--on-error",
-    type=click.Choice(["fail", "skip"]),
-    default="fail",
-    show_default=True,
-    help="Of a series: what to do at a row that cannot be read or comes too late: stop, or leave it out and list it.",
-)
-@click.option(
-    "--skipped", metavar="FILE", help="The list of --on-error skip.  [default: MODEL with the ending .skipped.csv]"
+@skip_options(
+    "Of a series: what to do at a row that cannot be read or comes too late",
+    ".  [default: MODEL with the ending .skipped.csv]",
 )
 @input_options
 @click.option("--checkpoint", metavar="FILE", help="Keep the state of the training; the same command goes on from it.")
@@ -91,8 +94,7 @@ def fit(
     own = {name: parameters.pop(name) for name in _OF_SERIES if name in parameters}
     if window is None and (len(train) > 1 or _of_series()):
         raise click.UsageError(f"{_of_series() or 'several files'} are for series; give --window, too.")
-    if skipped is not None and on_error == "fail":
-        raise click.UsageError("--skipped is the list of --on-error skip.")
+    check_skipped(on_error, skipped)
     if method is not None:
         methods.check_options(window, representation)
     elif changed or budget != "published":

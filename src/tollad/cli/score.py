@@ -10,6 +10,7 @@ import click
 
 from tollad.cli.shared import (
     Counted,
+    check_skipped,
     device_option,
     force_option,
     input_options,
@@ -17,6 +18,7 @@ from tollad.cli.shared import (
     json_option,
     print_result,
     ray_option,
+    skip_options,
     tell_of_skipped,
     threshold_options,
 )
@@ -80,16 +82,7 @@ _MOST_IMAGES_DRAWN = 6
 @click.option(
     "--maps", metavar="DIR", help="Write a map for each image: NAME.heat.png to look at, NAME.map.png in 16 bits."
 )
-@click.option(
-    "--on-error",
-    type=click.Choice(["fail", "skip"]),
-    default="fail",
-    show_default=True,
-    help="What to do at a row that cannot be read: stop, or leave it out and list it.",
-)
-@click.option(
-    "--skipped", metavar="FILE", help="The list of --on-error skip.  [default: OUT with the ending .skipped.csv]"
-)
+@skip_options("What to do at a row that cannot be read", ".  [default: OUT with the ending .skipped.csv]")
 @input_options
 @device_option
 @threshold_options
@@ -176,8 +169,7 @@ def score(
     path = None if output == "-" else output
     if as_json and path is None:
         raise click.UsageError("--json needs -o OUT; otherwise the scores would be printed before the JSON.")
-    if on_error == "fail" and skipped is not None:
-        raise click.UsageError("--skipped is the list of --on-error skip.")
+    check_skipped(on_error, skipped)
     if on_error == "skip" and skipped is None:
         if path is None:
             raise click.UsageError("--on-error skip needs --skipped FILE for its list, or -o OUT to put it beside.")

@@ -161,12 +161,18 @@ def evaluate(
     label: str | None,
     normal: Sequence[str],
     windows: str | None,
+    skipped: str | None,
     plot: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
     """Measure by time step and by event."""
-    labels, judged = labelled_series(model, data, label=label, normal=normal, windows=windows, **reading)
+    with contextlib.ExitStack() as stack:
+        bad = None if skipped is None else stack.enter_context(SkippedRows(skipped, overwrite=force))
+        labels, judged = labelled_series(
+            model, data, label=label, normal=normal, windows=windows, reject=bad, **reading
+        )
+    tell_of_skipped(bad)
     known = np.isfinite(judged.scores)
     labels, scores, alarms = labels[known], judged.scores[known], judged.alarms[known]
     by_event, at_one = event_measures(labels, alarms), at_false_stretches(labels, scores)
@@ -181,6 +187,7 @@ def evaluate(
         "n_anomalies": int(anomalous.sum()),
         "n_false_alarms": int((alarms & ~anomalous).sum()),
         "n_found": int((alarms & anomalous).sum()),
+        "rows_skipped": 0 if bad is None else bad.n,
         "events": {name: _finite(value) for name, value in asdict(by_event).items()},
         "events_hit_at_one_false_stretch_per_1000": at_one.n_hit,
         "vus_pr": vus_pr(labels, scores, model.window),

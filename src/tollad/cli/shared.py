@@ -103,6 +103,36 @@ _THRESHOLD_OPTIONS = (
 )
 
 
+def skip_options(what: str, default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return what adds the options to leave out rows that cannot be read, `on_error` and `skipped`.
+
+    `what` tells when, and `default` is shown as the name of the list.
+    """
+    options = (
+        click.option(
+            "--on-error",
+            type=click.Choice(["fail", "skip"]),
+            default="fail",
+            show_default=True,
+            help=f"{what}: stop, or leave it out and list it.",
+        ),
+        click.option("--skipped", metavar="FILE", help=f"The list of --on-error skip{default}"),
+    )
+
+    def added(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return added
+
+
+def check_skipped(on_error: str, skipped: str | None) -> None:
+    """Raise a usage error for a list of skipped rows where none are skipped."""
+    if on_error == "fail" and skipped is not None:
+        raise click.UsageError("--skipped is the list of --on-error skip.")
+
+
 def threshold_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that set the threshold for one call. The command gets them as `moved`, a dict of at most one."""
 

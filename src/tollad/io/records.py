@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.io.dialect import Recoded
+from tollad.io.encodings import encoding_hint
 
 _CHUNK_BYTES = 1 << 22
 # Comments, names and the separator are recognised from this many bytes at the start of a file.
@@ -215,7 +216,7 @@ def record_chunks(
     head = text[:8]
     while text:
         if b"\0" in text:
-            raise ValueError(f"{label}: is no text; {guess(head)}")
+            raise ValueError(f"{label}: is no text; {guess(head, text)}")
         masked, unclosed = mask_quoted_breaks(text, separator)
         # A carriage return at the very end may be the first half of a CR LF.
         end = max(masked.rfind(b"\n"), masked.rfind(b"\r", 0, -1)) + 1
@@ -229,7 +230,7 @@ def record_chunks(
                 text[:end].decode()
             except UnicodeDecodeError as error:
                 line += _count_breaks(text, error.start)
-                raise ValueError(f"{label}, line {line}: is no UTF-8 text; {guess(head)}") from None
+                raise ValueError(f"{label}, line {line}: is no UTF-8 text; {guess(head, text)}") from None
         opened = line + _count_breaks(text, unclosed or 0)
         if end:
             yield line, text[:end], masked[:end], ""
@@ -266,13 +267,13 @@ def _read(stream: ByteStream, label: str, size: int, *, skip: bool) -> bytes:
         raise ValueError(f"{label}: cannot be decoded ({error}); name the encoding it has") from None
 
 
-def guess(head: bytes) -> str:
-    """Return a guess at a file that is no text, from its beginning, or a remedy."""
-    other = "save it as UTF-8 text, or name its encoding, as in encoding='cp1252'"
+def guess(head: bytes, text: bytes) -> str:
+    """Return a guess at a file that is no UTF-8 text, from its beginning and some of its text, or a remedy."""
     for order, zeros in (("le", head[1::2]), ("be", head[::2])):
         if len(zeros) > 1 and not any(zeros):
             return f"it looks like UTF-16; name its encoding, as in encoding='utf-16-{order}'"
-    return next((kind for magic, kind in _LOOKS_LIKE.items() if head.startswith(magic)), other)
+    known = next((kind for magic, kind in _LOOKS_LIKE.items() if head.startswith(magic)), None)
+    return known or encoding_hint(text[:_BEGIN_BYTES])
 
 
 def mask_quoted_breaks(text: bytes, separator: str) -> tuple[bytes, int | None]:

@@ -153,7 +153,7 @@ def _names(
     line_break = LINE_BREAK.search(masked, start)
     end = line_break.end() if line_break else len(text)
     if undecodable(text[start:end], masked[start:end]):
-        raise ValueError(f"{label}, line {lines[0]}: is no UTF-8 text; {guess(text[:8])}")
+        raise ValueError(f"{label}, line {lines[0]}: is no UTF-8 text; {guess(text[:8], text)}")
     names = _parse(text[start:end] + b"\n", label, dialect, lines, None)[0].column_names
     if len(names) == 1:
         _check_separator(text[start:end].decode(), label, dialect.separator or ",")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tollad.detector.results import labels_and_scores
 from tollad.io.dialect import Dialect
+from tollad.io.text import Reject
 from tollad.series.clock import Clock
 from tollad.series.events import Judged
 from tollad.series.model import SeriesModel
@@ -33,12 +34,13 @@ def labelled_series(
     normal: Sequence[str] = (),
     windows: str | None = None,
     dialect: Dialect | None = None,
+    reject: Reject | None = None,
 ) -> tuple[NDArray[np.int64], Judged]:
     """Score the time steps of a labelled file.
 
     Parameters
     ----------
-    model, path, header, key, dialect
+    model, path, header, key, dialect, reject
         As in `score_series`.
     label : str, optional
         The column of the labels.
@@ -65,7 +67,7 @@ def labelled_series(
         If the model was fitted on windows of this series.
     """
     recorder, watched = Recorder(), _RecordingModel.of(model)
-    scored = score_series(watched, path, header=header, key=key, column=label, dialect=dialect)
+    scored = score_series(watched, path, header=header, key=key, column=label, dialect=dialect, reject=reject)
     blocks = watched.with_warning(recorder.watch(scored), path)
     if windows is None:
         assert label is not None

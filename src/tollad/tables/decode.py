@@ -50,11 +50,12 @@ def typed(table: pa.Table, columns: Sequence[Column], *, where: Where = "row {}"
 def values_of(table: pa.Table, columns: Sequence[Column]) -> NDArray[np.object_]:
     """Return the values of a table after `typed`: (n, number of columns), None where missing or dropped.
 
-    Durations and times of day are in seconds.
+    Durations and times of day are in seconds, and true and false are 1 and 0.
     """
     values = np.full((table.num_rows, len(columns)), None, dtype=object)
     for number, column in enumerate(typed(table, columns).columns):
-        values[:, number] = (read_as(columns[number], column, str) if clock_of(column.type) else column).to_pylist()
+        is_number = clock_of(column.type) or pa.types.is_boolean(column.type)
+        values[:, number] = (read_as(columns[number], column, str) if is_number else column).to_pylist()
     return values
 
 

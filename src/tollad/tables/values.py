@@ -119,10 +119,12 @@ def read_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.Chunked
 
 
 def typed_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.ChunkedArray:
-    """Return values as `read_as` does, but times with the zone of their column, and durations as such."""
+    """Return values as `read_as` does, but times with the zone of their column; durations and truth values stay."""
     read = read_as(column, values, where)
     if column.clock and clock_of(values.type):
         return in_microseconds(values)
+    if column.words:
+        return pc.equal(read, 1.0)
     is_zoned = column.kind == "date" and column.zone and not pa.types.is_null(values.type)
     return zoned(column, clean(column.name, values)) if is_zoned else read
 

@@ -1,0 +1,126 @@
+"""Guess the encoding of text that is no UTF-8, so that a message can name it: the letters it shows must fit."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+# Encodings of one byte a character, each with the most frequent letters of its script.
+_COMMON = {
+    "cp1251": "оеаинтсрвлі",
+    "koi8-r": "оеаинтсрвл",
+    "cp866": "оеаинтсрвл",
+    "cp1253": "αοιετσνηρκάίόή",
+    "cp1255": "יוהלאתרבמש",
+    "cp1256": "اليمنترودبة",
+    "cp874": "านรกอเงมยลท",
+}
+# The common letters of a language are more than half of its text; those of a wrong guess are about a third.
+_LEAST_COMMON, _LEAD = 0.45, 0.05
+# Fewer characters tell nothing about a script of thousands, or of one byte each.
+_LEAST = 6
+_KANA, _HANGUL, _HAN = ("\u3040", "\u30ff"), ("\uac00", "\ud7a3"), ("\u4e00", "\u9fff")
+# First bytes of the more frequent half of the Chinese characters.
+_FREQUENT = {"gb18030": (0xB0, 0xD7), "big5": (0xA4, 0xC6)}
+_LAST_JAPANESE = 0xCF
+# Within a word stand small letters, or an apostrophe or hyphen.
+_BETWEEN = re.compile("(?<=[A-Za-z])[^\0-\x7f]+(?=[a-z])")
+_PARTS_OF_WORDS = "\u2019\u00b4\u00b7\u2013\u00ad"
+
+
+def encoding_hint(text: bytes) -> str:
+    """Return what to do with text that is no UTF-8, from its beginning: with the encoding that its letters fit, if any.
+
+    Examples
+    --------
+    >>> encoding_hint("M\u00fcller".encode("cp1252"))
+    "save it as UTF-8 text, or name its encoding, as in encoding='cp1252'"
+    >>> encoding_hint(", ".join(["Москва", "Казань", "Самара"]).encode("koi8-r"))
+    "save it as UTF-8 text, or name its encoding, as in encoding='koi8-r'"
+    """
+    lines = [line for line in re.split(rb"[\r\n]+", text) if not line.isascii()]
+    lines = lines[:-1] or lines  # the last one may be cut within a character
+    if sum(_decoded(line, "utf-8") is not None for line in lines) > len(lines) / 2:
+        return "the lines around it are UTF-8 text, so correct this one"
+    foreign = b"\n".join(lines)
+    save = "save it as UTF-8 text, or name its encoding"
+    found = _with_syllables(foreign) or _one_byte(foreign) or _chinese(foreign) or _latin(foreign)
+    if not found:
+        return f"{save}, which cannot be told from its bytes"
+    if len(found) == 2:
+        return f"{save}, encoding={found[0]!r} if it is Western European, encoding={found[1]!r} if Central European"
+    return f"{save}, as in encoding={found[0]!r}"
+
+
+def _decoded(text: bytes, encoding: str) -> str | None:
+    try:
+        return text.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+
+
+def _share(text: str, letters: tuple[str, str]) -> float:
+    return sum(letters[0] <= character <= letters[1] for character in text) / len(text)
+
+
+def _foreign(text: bytes, encoding: str) -> str:
+    """Return the characters beyond ASCII; "" if they are too few or the text has another encoding."""
+    shown = re.sub("[\0-\x7f]", "", _decoded(text, encoding) or "")
+    return shown if len(shown) >= _LEAST else ""
+
+
+def _with_syllables(text: bytes) -> list[str]:
+    """Return the encoding of Japanese or Korean text; none for other text."""
+    for encoding in ("shift_jis", "euc_jp", "euc_kr"):
+        if shown := _foreign(text, encoding):
+            kana = _share(shown, _KANA)
+            if _share(shown, _HANGUL) > 0.95 or (kana > 0.15 and kana + _share(shown, _HAN) > 0.9):
+                return [encoding]
+    return []
+
+
+def _chinese(text: bytes) -> list[str]:
+    """Return the encoding of Chinese text; none for other text."""
+    for encoding, (low, high) in _FREQUENT.items():
+        if shown := _foreign(text, encoding):
+            code = "gb2312" if encoding == "gb18030" else encoding
+            first = [character.encode(code, "replace")[0] for character in shown]
+            if sum(low <= byte <= high for byte in first) > 0.8 * len(shown) and _share(shown, _HAN) > 0.8:
+                # Japanese has no frequent character beyond 0xCF in its own code, which is made alike.
+                return [encoding] if encoding == "big5" or max(first) > _LAST_JAPANESE else []
+    return []
+
+
+def _one_byte(text: bytes) -> list[str]:
+    """Return the encoding of text in Cyrillic, Greek, Hebrew, Arabic or Thai letters; none for other text."""
+    runs = re.findall(rb"[\x80-\xff]+", text)
+    if sum(map(len, runs)) < max(_LEAST, 3 * len(runs)):
+        return []
+    shares = []
+    for encoding, common in _COMMON.items():
+        words = re.findall("[^\0-\x7f]+", _decoded(text, encoding) or "")
+        shown = "".join(words)
+        if sum(map(str.isalpha, shown)) > 0.7 * len(shown):
+            # A capital letter after a small one is the sign of a wrong guess: codes differ in where capitals are.
+            swapped = sum(a.islower() and b.isupper() for word in words for a, b in itertools.pairwise(word))
+            share = sum(character in common for character in shown.lower()) - swapped
+            shares.append((share / len(shown), encoding))
+    (best, encoding), *others = sorted(shares, reverse=True) or [(0.0, "")]
+    if best < _LEAST_COMMON or (others and others[0][0] > best - _LEAD):
+        return []
+    return [encoding]
+
+
+def _latin(text: bytes) -> list[str]:
+    """Return the encoding of text in Latin letters, or two of them if both fit; none if no encoding fits."""
+    n_foreign, n_letters = (len(re.findall(letters, text)) for letters in (rb"[\x80-\xff]", rb"[A-Za-z]"))
+    if n_foreign > n_letters and re.search(rb"[\x80-\xff]{2}", text):
+        return []
+    fits = {}
+    for encoding in ("cp1252", "cp1250"):
+        shown = _decoded(text, encoding)
+        if shown is not None and all(c.islower() or c in _PARTS_OF_WORDS for c in "".join(_BETWEEN.findall(shown))):
+            fits[encoding] = shown
+    if "cp1252" in fits and fits.get("cp1250", fits["cp1252"]) != fits["cp1252"]:
+        return ["cp1252", "cp1250"]
+    return [*fits][:1]

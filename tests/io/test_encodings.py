@@ -1,0 +1,62 @@
+"""Guesses at the encoding of text that is no UTF-8."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tollad.io.encodings import encoding_hint
+from tollad.io.sources import open_table, read_table
+
+RUSSIAN = "Москва,Казань,Самара,Нижний Новгород,Омск"
+CHINESE = "姓名,年龄,城市\n张三,31,北京\n李四,40,上海"
+JAPANESE = "日付,温度,メモ\n東京,2,こんにちは"
+KNOWN = [
+    *((RUSSIAN, encoding) for encoding in ("cp1251", "koi8-r", "cp866")),
+    *((RUSSIAN.upper(), encoding) for encoding in ("cp1251", "koi8-r", "cp866")),
+    (CHINESE, "gb18030"),
+    ("臺北,高雄,臺中,臺南,新竹", "big5"),
+    *((JAPANESE, encoding) for encoding in ("shift_jis", "euc_jp")),
+    ("이름,나이,도시\n김,31,서울", "euc_kr"),
+    ("Αθήνα,Θεσσαλονίκη,Πάτρα,Ηράκλειο", "cp1253"),
+    ("ירושלים,תל אביב,חיפה,ראשון לציון", "cp1255"),
+    ("القاهرة,الرياض,بغداد,دمشق,الجزائر", "cp1256"),
+    ("กรุงเทพ,เชียงใหม่,ภูเก็ต,พัทยา", "cp874"),
+    ("Müller,größe,Köln", "cp1252"),
+    ("21 °C,5 €", "cp1252"),
+    ("Łódź,Kraków,Gdańsk,Wrocław", "cp1250"),
+]
+
+
+@pytest.mark.parametrize(("text", "encoding"), KNOWN)
+def test_an_encoding_is_named_that_reads_the_text(text, encoding):
+    named = re.search("encoding='(.*)'", encoding_hint(text.encode(encoding)))
+    assert text.encode(encoding).decode(named[1]) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [("да,нет", "cp1251"), ("東京,大阪,名古屋,札幌,横浜", "euc_jp"), ("Dvořák,Plzeň,Děčín", "cp852")],
+)
+def test_what_cannot_be_told_is_said_to_be_so(text, encoding):
+    assert encoding_hint(text.encode(encoding)).endswith("which cannot be told from its bytes")
+
+
+def test_where_two_encodings_show_letters_both_are_named():
+    hint = encoding_hint("Plzeň,Dvořák".encode("cp1250"))
+    assert hint.endswith("encoding='cp1252' if it is Western European, encoding='cp1250' if Central European")
+
+
+def test_one_line_among_others_in_utf_8():
+    text = b"\n".join([*["Zürich".encode()] * 9, b"Z\xfcrich", b""])
+    assert encoding_hint(text) == "the lines around it are UTF-8 text, so correct this one"
+
+
+@pytest.mark.parametrize("encoding", ["koi8-r", "gb18030", "shift_jis"])
+def test_the_hint_is_that_of_the_file(tmp_path, encoding):
+    path = tmp_path / "data.csv"
+    text = {"koi8-r": RUSSIAN, "gb18030": CHINESE, "shift_jis": JAPANESE}[encoding]
+    path.write_bytes(f"id\n{text}\n".replace(",", "\n").encode(encoding))
+    with pytest.raises(ValueError, match=f"line 2: is no UTF-8 text; .* as in encoding='{encoding}'"):
+        read_table(open_table(path))

@@ -26,6 +26,7 @@ try:
     from tollad.serve.inference import SERVER, Inference, tensors_of
     from tollad.serve.limits import Gate, Limits, RefusedError
     from tollad.serve.models import Loaded, Served, TableAnswers, Watch, load_models
+    from tollad.serve.one_file import ImageAnswers
     from tollad.serve.page import page
     from tollad.serve.schema import with_models
     from tollad.serve.telemetry import Metrics, Requests, log
@@ -245,7 +246,7 @@ def _described(loaded: Loaded) -> dict[str, Any]:
         "threshold_rule": list(loaded.detector.decision_.rule),
         "p_values": loaded.detector.decision_.calibration_scores is not None,
     }
-    return {**said, "engine": form.engine.name} if isinstance(form, TableAnswers) else said
+    return {**said, "engine": form.engine.name} if isinstance(form, (TableAnswers, ImageAnswers)) else said
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tollad.detector.estimator import TollDetector
+from tollad.images.detector import ImageDetector
 from tollad.serve.answers import judged
 from tollad.serve.runtime import TIE, Runtime
 from tollad.tables.checks import refuse_infinite
@@ -63,11 +64,7 @@ class GraphEngine:
     name = "onnxruntime"
 
     def __init__(self, detector: TollDetector) -> None:
-        with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
-            path = Path(folder, "model.onnx")
-            detector.to_onnx(path)
-            self._runtime = Runtime.load(path)
-        self._detector = detector
+        self._runtime, self._detector = exported(detector), detector
 
     def feed(self, rows: Any) -> Inputs:
         """Return the inputs of the graph."""
@@ -83,6 +80,15 @@ class GraphEngine:
         return said if "p_value" not in found else {**said, "p_value": found["p_value"]}
 
 
+def exported(detector: TollDetector | ImageDetector) -> Runtime:
+    """Return a detector as its graph; ImportError without onnxruntime, ValueError if it cannot be a graph."""
+    importlib.import_module("onnxruntime")  # before anything is written
+    with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
+        path = Path(folder, "model.onnx")
+        detector.to_onnx(path)
+        return Runtime.load(path)
+
+
 def engine_of(detector: TollDetector) -> Engine:
     """Return the engine of a detector: its graph if there is one, onnxruntime is installed and their answers agree.
 
@@ -90,7 +96,6 @@ def engine_of(detector: TollDetector) -> Engine:
     """
     product = DetectorEngine(detector)
     try:
-        importlib.import_module("onnxruntime")
         graph, rows = GraphEngine(detector), specimens(detector)
         wanted, found = (engine.said(engine.feed(rows)) for engine in (product, graph))
     except (ImportError, ValueError):

@@ -18,6 +18,7 @@ from tollad.series.detector import SeriesDetector
 from tollad.series.scoring import EventLog, score_series
 from tollad.serve.answers import judged
 from tollad.serve.bodies import FILES, FORM, written
+from tollad.serve.image_engines import MAP, ImageEngine, image_engine_of
 from tollad.serve.limits import RefusedError
 
 IMAGES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/bmp": ".bmp", "image/tiff": ".tif"}
@@ -76,9 +77,10 @@ class SeriesAnswers:
 class ImageAnswers:
     """Answers for a model of images: a request is one file of an image, or a form of several.
 
-    Parameters
+    Attributes
     ----------
     detector : ImageDetector
+    engine : ImageEngine
     """
 
     kind = "images"
@@ -86,6 +88,7 @@ class ImageAnswers:
 
     def __init__(self, detector: ImageDetector) -> None:
         self.detector = detector
+        self.engine: ImageEngine = image_engine_of(detector)
 
     def columns(self) -> list[dict[str, str]]:
         """Return the columns of a file: none."""
@@ -117,9 +120,8 @@ class ImageAnswers:
                 images = open_images(folder, **vars(shaping)).take(range(len(files)))
             except ImportError as error:
                 raise RefusedError(501, str(error)) from None
-        said: dict[str, Any] = dict(judged(self.detector, self.detector.anomaly_score(images)))
-        maps = self.detector.explain(images).maps if n_reasons else None
-        return said if maps is None else {**said, "anomaly_map": maps.round(4)}
+        said: dict[str, Any] = self.engine.said(images, maps=n_reasons > 0)
+        return said if MAP not in said else {**said, MAP: said[MAP].round(4)}
 
 
 OneFile: TypeAlias = SeriesAnswers | ImageAnswers

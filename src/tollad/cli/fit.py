@@ -15,7 +15,6 @@ from tollad.cli.shared import (
     input_options,
     json_option,
     normal_option,
-    print_result,
     skip_options,
 )
 
@@ -99,10 +98,7 @@ def fit(
         methods.check_options(window, representation)
     elif changed or budget != "published":
         raise click.UsageError("--set and --budget are of --method; give it, too.")
-    from statistics import fmean
-
-    from tollad.cli import card, images
-    from tollad.detector.estimator import TollDetector
+    from tollad.cli import images, rows
     from tollad.io.dialect import Dialect
     from tollad.io.images import is_images
     from tollad.io.outputs import check_different_files, check_output
@@ -149,7 +145,6 @@ def fit(
     (path,) = train
     shaping = Shaping(size, grey, colour, aspect or "stretch")
     training = read_training_rows(path, kinds=kinds, shaping=shaping, max_gib=max_gib, **reading)
-    source = training.source
     if method is not None:
         methods.fit(
             training,
@@ -172,34 +167,7 @@ def fit(
         if not asked:
             images.fit(training, model, representation or "auto", parameters, force=force, as_json=as_json)
             return
-    detector = TollDetector(columns=training.columns, **parameters)
-    try:
-        detector.fit(training.rows, checkpoint=checkpoint)
-    except KeyboardInterrupt:
-        kept = "" if checkpoint is None else f"; the same command goes on from {checkpoint}"
-        raise KeyboardInterrupt(f"Interrupted{kept}") from None
-    detector.save(model, source=source, overwrite=force)
-    history, columns = detector.history_, getattr(detector, "columns_", [])
-    result = {
-        "model": model,
-        "rows_read": source.n_read,
-        "rows_used": source.n_used,
-        "shape": list(detector.input_shape_),
-        "kinds": {column.name: column.kind for column in columns},
-        "steps": detector.n_steps_,
-        "initial_loss": fmean(history.initial_loss),
-        "loss": fmean(history.loss[-1]),
-        "threshold": -detector.offset_,
-    }
-    lines = {
-        "rows": card.describe_rows(source),
-        "columns": card.describe_columns(detector.input_shape_, getattr(detector, "feature_names_in_", None), columns),
-        "steps": f"{detector.n_steps_}",
-        "loss": f"{result['initial_loss']:.4g} at first, {result['loss']:.4g} at last",
-        "threshold": card.describe_threshold(card.read_card(model)),
-        "model": model,
-    }
-    print_result(as_json, result, card.aligned(lines))
+    rows.fit(training, model, parameters, checkpoint=checkpoint, force=force, as_json=as_json)
 
 
 def _of_series() -> str:

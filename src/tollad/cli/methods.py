@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tollad.cli.images import network_options
-from tollad.cli.shared import print_result
+from tollad.cli.shared import print_result, resumable
 
 if TYPE_CHECKING:
     from tollad.io.training import TrainingRows
@@ -79,11 +79,8 @@ def fit(
         contamination=parameters["contamination"],
         false_alarm_rate=parameters["false_alarm_rate"],
     )
-    try:
+    with resumable(checkpoint):
         detector.fit(training.rows, checkpoint=checkpoint)
-    except KeyboardInterrupt:
-        kept = "" if checkpoint is None else f"; the same command goes on from {checkpoint}"
-        raise KeyboardInterrupt(f"Interrupted{kept}") from None
     by = (f"of {dataset}, {budget} budget" if dataset else "its defaults") + (
         "" if not changed else f", but for {', '.join(changed)}"
     )

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from typing import Any
 
 import click
 
 from tollad.cli.shared import (
-    Counted,
     check_skipped,
     device_option,
     force_option,
     input_options,
     jobs_option,
     json_option,
-    print_result,
     ray_option,
     skip_options,
-    tell_of_skipped,
     threshold_options,
 )
-from tollad.warn import printable
-
-_MOST_IMAGES_DRAWN = 6
 
 
 @click.command()
@@ -132,12 +124,19 @@ def score(
     With -o FOLDER/, DATA may be a pattern of many files, such as 'in/*.parquet' or 's3://bucket/*.csv': each gets a
     Parquet file in the folder. The same command goes on where an earlier one ended.
     """
-    from tollad.detector import results
-    from tollad.detector.results import score_blocks
     from tollad.io import skipped as skipping
-    from tollad.io.outputs import check_different_files, check_output, check_table_output, write_tables
+    from tollad.io.outputs import check_different_files, check_output, check_table_output
     from tollad.serve.runtime import is_onnx
 
+    identifier, *beside = identifiers or (None,)
+    reading = {
+        "column": identifier,
+        "beside": beside,
+        "header": header,
+        "key": key,
+        "written": written,
+        "max_gib": max_gib,
+    }
     if output.endswith("/") or jobs is not None or address is not None:
         from tollad.cli import many
 
@@ -149,17 +148,7 @@ def score(
             model,
             data,
             output,
-            {
-                "moved": moved,
-                "column": identifiers[0] if identifiers else None,
-                "beside": identifiers[1:],
-                "header": header,
-                "key": key,
-                "written": written,
-                "max_gib": max_gib,
-                "only_anomalies": only_anomalies,
-                "n_reasons": n_reasons or 0,
-            },
+            {"moved": moved, **reading, "only_anomalies": only_anomalies, "n_reasons": n_reasons or 0},
             jobs=jobs,
             address=address,
             force=force,
@@ -182,22 +171,14 @@ def score(
 
         plots.picture_format(plot)
         check_output(plot, overwrite=force)
-    identifier, *beside = identifiers or (None,)
     if is_onnx(model):
         if any((fdr, drift, n_reasons, events, causal, state, plot, maps, device, moved)) or on_error == "skip":
             raise click.UsageError("An ONNX file gives scores and verdicts; other options need the model file.")
         from tollad.cli import graphs
 
-        of_rows = {
-            "column": identifier,
-            "beside": beside,
-            "header": header,
-            "key": key,
-            "written": written,
-            "max_gib": max_gib,
-        }
-        graphs.score(model, data, path, of_rows, only_anomalies=only_anomalies, force=force, as_json=as_json)
+        graphs.score(model, data, path, reading, only_anomalies=only_anomalies, force=force, as_json=as_json)
         return
+    from tollad.cli import rows
     from tollad.series.detector import SeriesDetector
     from tollad.serve.answers import load
 
@@ -237,70 +218,19 @@ def score(
         raise click.UsageError("--events, --causal and --state are for series, and MODEL is one of rows.")
     if moved:
         detector.set_threshold(**moved)
-    if (fdr is not None or drift) and not hasattr(detector, "calibration_scores_"):
-        raise ValueError(
-            f"{model}: has no calibration rows, which --fdr and --drift need; fit with --false-alarm-rate, "
-            "or give it some with: tollad calibrate"
-        )
-    if on_error == "skip" and len(detector.input_shape_) > 1 and not os.path.isdir(data):
-        raise click.UsageError(
-            "--on-error skip is for rows of tables and for folders of images; arrays and IDX files are read whole or "
-            "not at all."
-        )
-    if (n_reasons or plot is not None) and not hasattr(detector, "explain"):
-        raise click.UsageError("--explain and --plot show the reasons for scores; a model of fit --method gives none.")
-    is_of_images = hasattr(detector, "anomaly_map")
-    if n_reasons and is_of_images:
-        raise click.UsageError("--explain is for rows of tables; draw images with --plot or --maps.")
-    if maps is not None and not is_of_images:
-        raise click.UsageError("--maps needs a model of images with another representation than pixels.")
-    if maps is not None and identifier not in (None, "file"):
-        raise click.UsageError("--maps names its files by the images; leave out --id.")
-    are_images = len(detector.input_shape_) == 3
-    highest = results.MostAnomalous(_MOST_IMAGES_DRAWN if are_images else 1)
-    with contextlib.ExitStack() as stack:
-        bad = None
-        if skipped is not None:
-            bad = stack.enter_context(skipping.SkippedRows(skipped, overwrite=force))
-        blocks = score_blocks(
-            detector,
-            data,
-            header=header,
-            key=key,
-            column=identifier,
-            beside=beside,
-            reject=bad,
-            written=written,
-            max_gib=max_gib,
-        )
-        if drift:
-            blocks = results.watch_drift(blocks, detector.calibration_scores_)
-        if maps is not None:
-            from tollad.cli import images
-
-            blocks = images.with_maps(detector, blocks, maps, overwrite=force)
-        if plot is not None:
-            blocks = highest.watch(blocks)
-        tables = results.result_tables(
-            detector, blocks, only_anomalies=only_anomalies, fdr=fdr, n_reasons=n_reasons or 0
-        )
-        counted = Counted()
-        write_tables(path, counted.watch(tables) if as_json else tables, overwrite=force)
-    if as_json:
-        n_skipped = 0 if bad is None else bad.n
-        result = {"output": path, **counted.result, "rows_skipped": n_skipped, "threshold": -detector.offset_}
-        print_result(True, result, "")
-    tell_of_skipped(bad, "image" if are_images else "row")
-    if plot is not None:
-        explanation, (_, row, _) = detector.explain(highest.rows), highest.found[0]
-        title = f"row {row + 1} of {printable(data)}"
-        if is_of_images:
-            names = [value or f"image {row + 1}" for _, row, value in highest.found]
-            plots.image_maps(highest.rows, explanation.maps, explanation.scores, names, plot, overwrite=force)
-        elif are_images:
-            names = [value or f"row {row + 1}" for _, row, value in highest.found]
-            plots.part_maps(explanation, names, plot, overwrite=force)
-        elif len(detector.input_shape_) > 1:
-            plots.part_map(explanation, 0, plot, title=title, overwrite=force)
-        else:
-            plots.reason_bars(explanation, 0, plot, title=title, most=n_reasons or 10, overwrite=force)
+    rows.score(
+        detector,
+        model,
+        data,
+        path,
+        reading=reading,
+        only_anomalies=only_anomalies,
+        fdr=fdr,
+        drift=drift,
+        n_reasons=n_reasons or 0,
+        plot=plot,
+        maps=maps,
+        skipped=skipped,
+        force=force,
+        as_json=as_json,
+    )

@@ -13,7 +13,7 @@ import numpy as np
 
 from tollad import metrics, plots
 from tollad.cli import card
-from tollad.cli.shared import Counted, print_result, tell_of_skipped
+from tollad.cli.shared import Counted, print_result, resumable, tell_of_skipped
 from tollad.detector.results import result_tables
 from tollad.io.outputs import check_output, write_tables
 from tollad.io.skipped import SkippedRows
@@ -56,11 +56,8 @@ def fit(
     first = files[0]
     check_alike(files)
     detector = SeriesDetector(**given | {"time": first.part.steps.clock.column})
-    try:
+    with resumable(checkpoint):
         detector.fit_parts([file.part for file in files], checkpoint=checkpoint, group=first.group)
-    except KeyboardInterrupt:
-        kept = "" if checkpoint is None else f"; the same command goes on from {checkpoint}"
-        raise KeyboardInterrupt(f"Interrupted{kept}") from None
     n_read = sum(file.source.n_read for file in files)
     name = ", ".join(file.source.name for file in files)
     source = replace(first.source, name=name, n_read=n_read, n_used=detector.model_.n_time_steps)

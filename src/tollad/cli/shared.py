@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -169,6 +170,16 @@ def check_label(label: str | None, normal: tuple[str, ...]) -> None:
     """Raise a usage error for a label column without its normal values, or the reverse."""
     if (label is None) != (not normal):
         raise click.UsageError("--label and --normal belong together: a column, and its values that mean normal.")
+
+
+@contextlib.contextmanager
+def resumable(checkpoint: str | None) -> Iterator[None]:
+    """Say on Ctrl-C that the same command goes on from the checkpoint, if there is one."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = "" if checkpoint is None else f"; the same command goes on from {checkpoint}"
+        raise KeyboardInterrupt(f"Interrupted{kept}") from None
 
 
 class Counted:

@@ -18,6 +18,7 @@ from tollad.cli.shared import (
     normal_option,
     print_result,
     ray_option,
+    resumable,
 )
 from tollad.warn import tell
 
@@ -147,22 +148,18 @@ def sweep(
         key=key,
         dialect=Dialect().changed(**written),
     )
-    try:
-        with calling(jobs, address) as each:
-            found = fit_all(
-                training.rows,
-                betas=betas,
-                latent_dims=latent_dims,
-                seeds=range(seeds),
-                say=tell,
-                each=each,
-                checkpoint=checkpoint,
-                columns=training.columns,
-                **parameters,
-            )
-    except KeyboardInterrupt:
-        kept = "" if checkpoint is None else f"; the same command goes on from {checkpoint}"
-        raise KeyboardInterrupt(f"Interrupted{kept}") from None
+    with resumable(checkpoint), calling(jobs, address) as each:
+        found = fit_all(
+            training.rows,
+            betas=betas,
+            latent_dims=latent_dims,
+            seeds=range(seeds),
+            say=tell,
+            each=each,
+            checkpoint=checkpoint,
+            columns=training.columns,
+            **parameters,
+        )
     if test is not None:
         for one in found:
             one.detector.source_ = training.source

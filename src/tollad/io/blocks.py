@@ -48,6 +48,10 @@ class Block:
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
+    def row_numbers(self) -> NDArray[np.int64]:
+        """Return the number of each row in the file, from 0: (n_rows,)."""
+        return np.arange(self.first_row, self.first_row + len(self)) if self.numbers is None else self.numbers
+
     def where(self, row: int) -> str:
         """Return the place of a row of the block: ``'data.csv, line 7'`` or ``'data.parquet, row 6'``, from 1."""
         if self.lines is None:

@@ -144,7 +144,7 @@ def guess_separator(text: str, default: str) -> str:
 
 
 def _is_matrix(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether rows have one length and, except for the first row, hold numbers only."""
+    """Return whether rows have one length and, except for the first row, hold numbers only."""
     return (
         len(rows[0]) > 1
         and len({len(row) for row in rows}) == 1

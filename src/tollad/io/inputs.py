@@ -163,7 +163,7 @@ def without_rows(block: Block, bad: Mapping[int, str], reject: Reject) -> Block:
     """Return a block without the rows of `bad`, which gives the reason for each, in ascending order."""
     if not bad:
         return block
-    numbers = np.arange(block.first_row, block.first_row + len(block)) if block.numbers is None else block.numbers
+    numbers = block.row_numbers()
     rejected = zip(*(column.to_pylist() for column in block.table.take(list(bad)).columns), strict=True)
     for (row, problem), texts in zip(bad.items(), rejected, strict=True):
         text = io.StringIO()
@@ -175,9 +175,8 @@ def without_rows(block: Block, bad: Mapping[int, str], reject: Reject) -> Block:
 
 def rows_of(block: Block, rows: NDArray[np.int64]) -> Block:
     """Return a block of some rows of a block."""
-    numbers = np.arange(block.first_row, block.first_row + len(block)) if block.numbers is None else block.numbers
     lines = None if block.lines is None else block.lines[rows]
-    return replace(block, table=block.table.take(rows), lines=lines, numbers=numbers[rows])
+    return replace(block, table=block.table.take(rows), lines=lines, numbers=block.row_numbers()[rows])
 
 
 def read_rows(

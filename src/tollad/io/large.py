@@ -78,9 +78,9 @@ def is_large(path: str, spooled: BinaryIO | None = None) -> bool:
     if spooled is None:
         size, zipped = os.path.getsize(path), path.lower().endswith(".gz")
     else:
-        place = spooled.tell()
+        read_so_far = spooled.tell()
         size, _, zipped = spooled.seek(0, os.SEEK_END), spooled.seek(0), spooled.read(2) == b"\x1f\x8b"
-        spooled.seek(place)  # part of it may have been read
+        spooled.seek(read_so_far)
     return size * (_EXPANSION_OF_GZIP if zipped else _EXPANSION) > stored.IN_MEMORY_BYTES
 
 
@@ -169,15 +169,15 @@ def _kept(block: Block, names: Sequence[str], keep: Keep) -> tuple[pa.Table, Whe
 def _with_dates(columns: Sequence[Column], file: RowFile) -> list[Column]:
     """Return the columns with the constants of dates, from all dates on disk."""
     kept = [column for column in columns if column.kind != "drop"]
-    places = [number for number, column in enumerate(kept) if column.kind == "date"]
-    if not places:
+    dates = [number for number, column in enumerate(kept) if column.kind == "date"]
+    if not dates:
         return [*columns]
-    days = LargeRows(file, changes=[lambda rows: np.ascontiguousarray(rows[:, places])])
+    days = LargeRows(file, changes=[lambda rows: np.ascontiguousarray(rows[:, dates])])
     last = np.sum([np.isfinite(block).sum(0) for block in in_blocks(days)], axis=0) - 1
     hours = np.any([(block % 1 > 0).any(0) for block in in_blocks(days)], axis=0)
     ranked = order_statistics(days, np.stack([np.zeros_like(last), last // 2, last])).T.tolist()
     dated = {
-        kept[place].name: date_column(kept[place], *constants, hours=bool(has_hours))
-        for place, constants, has_hours in zip(places, ranked, hours, strict=True)
+        kept[number].name: date_column(kept[number], *constants, hours=bool(has_hours))
+        for number, constants, has_hours in zip(dates, ranked, hours, strict=True)
     }
     return [dated.get(column.name, column) for column in columns]

@@ -121,7 +121,7 @@ def score_series(
             pipeline = pipelines[group]
             times = pipeline.clock.check(part, model.gaps)
             values = numbers(part, model.columns, lacks=lacks, truths=getattr(model, "truths", None))
-            rows = row_numbers(part)
+            rows = part.row_numbers()
             names = [resolve_column(source.path, part.names, name) for name in asked]
             texts = {name: column_as_strings(part, name) for name in names}
             waiting.add(rows, values, texts)
@@ -137,12 +137,6 @@ def score_series(
     yield from waiting.settle(rest)
     if events is not None:
         events.take(pipelines.values())
-
-
-def row_numbers(block: Block) -> NDArray[np.int64]:
-    """Return the number of each row of a block in its file, from 0: (m,)."""
-    first = block.first_row
-    return np.arange(first, first + len(block)) if block.numbers is None else block.numbers
 
 
 def _tell_of_new(model: SeriesModel, group: str | None, part: Block, seen: Sequence[str | None]) -> None:

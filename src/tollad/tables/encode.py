@@ -103,14 +103,14 @@ def recount(
     Returns
     -------
     columns : list of Column
-    places : dict of int to ndarray of int64, (number of old levels + 1,)
+    indices : dict of int to ndarray of int64, (number of old levels + 1,)
         For `recode`. For each category, by the index of its column among the k: the new index of each old level.
 
     Examples
     --------
     >>> columns = [Column("city", "category", ("Bonn", "Oslo"), (2, 1))]
-    >>> recounted, places = recount(columns, [np.array([[1.0]])])
-    >>> recounted[0].levels, recode(np.array([[0.0], [1.0], [2.0]]), places).tolist()
+    >>> recounted, indices = recount(columns, [np.array([[1.0]])])
+    >>> recounted[0].levels, recode(np.array([[0.0], [1.0], [2.0]]), indices).tolist()
     (('Oslo',), [[1.0], [0.0], [1.0]])
     """
     kept = [column for column in columns if column.kind != "drop"]
@@ -118,22 +118,22 @@ def recount(
     for block in blocks:
         for j, counted in counts.items():
             counted += np.bincount(block[:, j].astype(np.int64), minlength=len(counted))
-    new, places = [*kept], {}
+    new, indices = [*kept], {}
     for j, counted in counts.items():
         column = kept[j]
         present = {level: int(n) for level, n in zip(column.levels, counted, strict=True) if n}
         new[j] = category_column(column.name, present)
-        place = {level: number for number, level in enumerate(new[j].levels)}
-        places[j] = np.array([*(place.get(level, len(place)) for level in column.levels), len(place)])
+        index = {level: number for number, level in enumerate(new[j].levels)}
+        indices[j] = np.array([*(index.get(level, len(index)) for level in column.levels), len(index)])
     by_name = {column.name: column for column in new}
-    return [by_name.get(column.name, column) for column in columns], places
+    return [by_name.get(column.name, column) for column in columns], indices
 
 
-def recode(codes: NDArray[np.float64], places: Mapping[int, NDArray[np.int64]]) -> NDArray[np.float64]:
+def recode(codes: NDArray[np.float64], indices: Mapping[int, NDArray[np.int64]]) -> NDArray[np.float64]:
     """Change codes to the new indices that `recount` returned."""
     changed = codes.copy()
-    for j, place in places.items():
-        changed[:, j] = place[codes[:, j].astype(np.int64)]
+    for j, index in indices.items():
+        changed[:, j] = index[codes[:, j].astype(np.int64)]
     return changed
 
 
@@ -160,8 +160,8 @@ def _fill(out: NDArray[np.float64], column: Column, codes: NDArray[np.float64]) 
     out[:, 0] = codes - column.median
     for j, cycle in enumerate(column.cycles):
         # Weekday and day of the year are constant within a day.
-        place = codes if cycle == "hour" else np.floor(codes)
-        angle = 2 * np.pi * np.mod(place / CYCLES[cycle], 1)
+        days = codes if cycle == "hour" else np.floor(codes)
+        angle = 2 * np.pi * np.mod(days / CYCLES[cycle], 1)
         out[:, 1 + 2 * j], out[:, 2 + 2 * j] = np.sin(angle), np.cos(angle)
     out[missing] = 0
     out[:, -1] = missing

@@ -101,7 +101,7 @@ def to_arrow(X: Any) -> pa.Table | None:
 
 
 def has_category_type(kind: pa.DataType) -> bool:
-    """Whether the type is one of categories, as pandas and polars have, whatever the values are."""
+    """Return whether the type is one of categories, as pandas and polars have, whatever the values are."""
     return pa.types.is_dictionary(kind) and not pa.types.is_temporal(kind.value_type)
 
 
@@ -151,7 +151,7 @@ def is_nameless(name: str) -> bool:
 
 
 def all_numbers(table: pa.Table) -> bool:
-    """Whether every column is of a numeric or boolean type, so that nothing has to be decided."""
+    """Return whether every column is of a numeric or boolean type, so that nothing has to be decided."""
     types = pa.types
     return all(types.is_integer(t) or types.is_floating(t) or types.is_boolean(t) for t in table.schema.types)
 

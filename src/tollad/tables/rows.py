@@ -116,10 +116,10 @@ def _learn_columns(
     trained, held_out = parts
     if held_out is None:
         return [*columns], (_changed(trained, partial(encode_codes, columns=columns)), None)
-    learnt, places = recount(columns, in_blocks(trained))
+    learnt, indices = recount(columns, in_blocks(trained))
 
     def encoded(codes: NDArray[Any]) -> NDArray[Any]:
-        return encode_codes(recode(codes, places), learnt)
+        return encode_codes(recode(codes, indices), learnt)
 
     return learnt, (_changed(trained, encoded), _changed(held_out, encoded))
 
@@ -220,7 +220,7 @@ def _refuse(estimator: BaseEstimator, rows: Rows) -> None:
 
 
 def _is_plain(estimator: BaseEstimator, X: NDArray[Any]) -> bool:
-    """Whether rows clearly need no conversion.
+    """Return whether rows clearly need no conversion.
 
     Then scikit-learn's checks, which take longer than scoring one row, are skipped.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import numpy as np
@@ -96,3 +97,13 @@ def test_update_takes_a_row_by_name() -> None:
     for _, row in frame.iloc[:8].iterrows():
         found = detector.update(row[["b", "a"]])
     np.testing.assert_allclose(found.scores, detector.anomaly_score(frame.iloc[:8])[-1:], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [(pd.to_timedelta(range(9), unit="m"), "durations"), ([dt.time(0, minute) for minute in range(9)], "times of day")],
+)
+def test_durations_and_times_of_day_are_said_to_be_in_seconds(values: Any, what: str) -> None:
+    with pytest.warns(UserWarning, match=f"column 'b' holds {what}, which are read in seconds"):
+        steps = as_steps(pd.DataFrame({"a": np.arange(9.0), "b": values}))
+    assert steps.values[:, 1].tolist() == [60.0 * minute for minute in range(9)]

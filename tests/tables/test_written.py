@@ -153,6 +153,12 @@ def test_names_with_numbers_are_identifiers(form):
         fit_columns(pa.table({"x": [form.format(k) for k in range(60)]}))
 
 
+@pytest.mark.parametrize("form", ["LHR {}", "{}E", "W{}"])
+def test_codes_with_letters_are_no_amounts_and_no_degrees(form):
+    values = [form.format(k % 30) for k in range(60)]
+    assert len(fit_columns(pa.table({"x": [*values, *(f"A{value}" for value in values[:9])]}))[0].levels) > 30
+
+
 def test_few_of_them_are_levels():
     assert fit_columns(pa.table({"x": ["5 kg", "10 kg"] * 5}))[0].kind == "category"
     assert fit_columns(pa.table({"x": ["0x01", "0x02"] * 50}))[0].kind == "category"
@@ -175,11 +181,22 @@ def test_few_of_them_are_levels():
         ("{1}-Dez-24", "dates with the name of a month"),
         ("2024\u5e743\u6708{1}\u65e5", "pandas.to_datetime(frame['x'], format='%Y\u5e74%m\u6708%d\u65e5')"),
         ("\u4ee4\u548c6\u5e743\u6708{1}\u65e5", "holds dates, written like"),
+        ("{0}/7", "pairs of numbers, written like '1/7'; split them into two columns, or make one number of each"),
+        ("{0}'{1}\"", "pairs of numbers"),
+        ("$({0}.5)", "holds amounts, written like '$(1.5)'; make them plain numbers by taking away the currency"),
+        ("{0}.5 {2}R", "make them plain numbers, with a minus sign for one of the two sides"),
+        ("N {0}.25", "take away the letter, with a minus sign for south and west"),
+        ("{0}.5\u00d710^3", "write 'e' in place of the sign and the 10"),
+        ("{0}h {1}m", "turn them into seconds, as pandas.to_timedelta(frame['x'])"),
+        ("({0}, {1})", "several numbers in a value"),
+        ("{0}.5,{1}.25", "several numbers in a value"),
+        ("2024-{0:03}", "pandas.to_datetime(frame['x'], format='%Y-%j')"),
+        ("2024-01-{1:02} 1300", "pandas.to_datetime(frame['x'], format='%Y-%m-%d %H%M')"),
     ],
 )  # fmt: skip
 def test_forms_of_other_countries(form, words):
     with pytest.raises(ValueError, match="column 'x' holds") as caught:
-        fit_columns(pa.table({"x": [form.format(k, 1 + k % 28) for k in range(1, 61)]}))
+        fit_columns(pa.table({"x": [form.format(k, 1 + k % 28, "CD"[k % 2]) for k in range(1, 61)]}))
     assert words in str(caught.value)
 
 

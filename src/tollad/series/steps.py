@@ -21,6 +21,7 @@ from tollad.tables.encode import encode
 from tollad.tables.features import column_names
 from tollad.tables.frames import to_arrow
 from tollad.tables.schema import number_columns
+from tollad.tables.values import clock_of
 from tollad.warn import listed, warn
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -220,6 +221,9 @@ def numbers(
     `truths` says which channels take true and false for 1 and 0, (C,); by default those that hold no other numbers.
     """
     rows = block.select(list(names))
+    for name, column in zip(names, rows.columns, strict=True):
+        if clock := clock_of(column.type):
+            warn(f"column {name!r} holds {clock}, which are read in seconds; give numbers if the unit is another one")
     with no_missing(remedy):
         steps = encode(rows, number_columns(names, truths, clock=None), where=block.where)
         if truths is None and any(map(_holds_truths, rows.columns)):

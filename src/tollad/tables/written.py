@@ -15,7 +15,8 @@ from tollad.tables.values import DATE
 
 # Share of the values that must have the same form.
 _SHARE = 0.95
-_CURRENCY = r"(?:[A-Z]{1,2})?\$|[\u20a0-\u20cf\u00a3\u00a5\u00a2]|[A-Z]{3}|Rs\.?|kr\.?"
+_SYMBOL = r"(?:(?:[A-Z]{1,2})?\$|[\u20a0-\u20cf\u00a3\u00a5\u00a2])"
+_CURRENCY = rf"{_SYMBOL}|[A-Z]{{3}}|Rs\.?|kr\.?"
 # A unit follows a space, or is per cent, a currency, or letters. A single letter is a unit only where some number has
 # decimals: "12A" may be the name of a thing.
 _WITH_UNIT = re.compile(
@@ -44,7 +45,7 @@ _MONTH_NAMES = (
     "\u043c\u0430\u044f|\u0438\u044e\u043d|\u0438\u044e\u043b|\u0430\u0432\u0433|\u0441\u0435\u043d|"
     "\u043e\u043a\u0442|\u043d\u043e\u044f|\u0434\u0435\u043a"
 )
-_HEXADECIMAL = "hexadecimal numbers"
+_HEXADECIMAL, _DEGREES, _PAIRS = "hexadecimal numbers", "degrees", "pairs of numbers"
 _DECIMAL = r"[+-]?[0-9]*\.[0-9]+"
 _TIME = r"[+-]?[0-9]{1,3}:[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?"
 # For each form: the words for its values, their pattern, and a remedy, in which "{0}" is the name of the column.
@@ -55,6 +56,17 @@ _FORMS = (
         "make them plain numbers by taking away the dash, the sign before it and the currency",
     ),
     (
+        "amounts",
+        rf"{_SYMBOL} ?\(?{_ANY}\)?",
+        "make them plain numbers by taking away the currency, with a minus sign in place of parentheses",
+    ),
+    ("amounts", rf"{_ANY} ?(?i:dr|cr)\.?", "make them plain numbers, with a minus sign for one of the two sides"),
+    (
+        _DEGREES,
+        rf"[NSEWO] ?{NUMBER}\u00b0?|{NUMBER}\u00b0? ?[NSEWO]",
+        "take away the letter, with a minus sign for south and west",
+    ),
+    (
         "degrees, minutes and seconds",
         r"[+-]?[0-9]{1,3}\u00b0 ?[0-9.]+['\u2032] ?([0-9.]+(\"|''|\u2033))? ?[NSEWO]?",
         "turn them into decimal degrees",
@@ -63,6 +75,7 @@ _FORMS = (
     ("numbers", rf"[\u2212\u2013]{_ANY}", "write the plain sign '-' for minus"),
     ("numbers", rf"{_ANY}-", "write the minus sign before the number"),
     ("numbers", r"[+-]?[0-9]*\.[0-9]*[dD][+-]?[0-9]+", "write 'e' in place of 'D'"),
+    ("numbers", rf"{NUMBER} ?[x\u00d7*\u00b7] ?10\^?[-+\u2212]?[0-9]+", "write 'e' in place of the sign and the 10"),
     ("numbers", r"(?=.*[^\x00-\x7f])[+-]?\d+([.,\u066b]\d+)?", "write them with the digits 0 to 9"),
     (
         _HEXADECIMAL,
@@ -76,7 +89,8 @@ _FORMS = (
     ),
     (
         "durations",
-        rf"-?[0-9]+ days?,?( {_TIME})?|P(?=[0-9T])([0-9.]+[YMWD])*(T([0-9.]+[HMS])+)?",
+        rf"-?[0-9]+ days?,?( {_TIME})?|(?:[0-9.]+ ?(?:d|hrs?|h|min|m|sec|s) ?){{2,}}"
+        r"|P(?=[0-9T])([0-9.]+[YMWD])*(T([0-9.]+[HMS])+)?",
         "turn them into seconds, as pandas.to_timedelta(frame[{0!r}]).dt.total_seconds() does",
     ),
     (
@@ -107,9 +121,14 @@ _FORMS = (
     ),
     (
         "several numbers in a value",
-        rf"\[ *{NUMBER}([,; ] *{NUMBER})+ *\]|{NUMBER}((, +|; *){NUMBER})+"
-        rf"|{_DECIMAL}( {_DECIMAL})+|{NUMBER} ?(\u00b1|\+/-) ?{NUMBER}",
+        rf"[\[(] *{NUMBER}([,; ] *{NUMBER})+ *[\])]|{NUMBER}((, +|; *){NUMBER})+"
+        rf"|{_DECIMAL}([ ,]{_DECIMAL})+|{NUMBER} ?(\u00b1|\+/-) ?{NUMBER}",
         "split them",
+    ),
+    (
+        _PAIRS,
+        rf"([0-9]+ )?{NUMBER} ?[/:] ?{NUMBER}|[0-9]+(?:'|\u2032|ft) ?[0-9.]+(?:\"|\u2033|in)",
+        "split them into two columns, or make one number of each",
     ),
 )
 # The format of dates is told by at most this many of them.
@@ -222,8 +241,8 @@ def _with_units(name: str, counts: Mapping[str, int]) -> _Found | None:
 
 def _in_other_forms(name: str, counts: Mapping[str, int]) -> _Found | None:
     for what, form, remedy in _FORMS:
-        if what == _HEXADECIMAL and len(counts) <= MAX_LEVELS:
-            continue  # such as flags
+        if what in (_HEXADECIMAL, _DEGREES, _PAIRS) and len(counts) <= MAX_LEVELS:
+            continue  # such as flags, 1/2 and 2/2, or 4E and 5E
         example = next((text for text in counts if re.fullmatch(form, text)), None)
         if example is not None and _prevail(counts, re.compile(f"{form}|{_ANY}").fullmatch):
             grouped_digits = [as_decimal(example, sign) for sign in readings(example.strip("()-\u2212\u2013"))]

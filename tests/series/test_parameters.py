@@ -33,7 +33,17 @@ def test_each_of_the_series_is_an_option(parameter) -> None:
     assert option.help.startswith(parameter.help)
 
 
-@pytest.mark.parametrize(("name", "value"), [("gaps", "fill"), ("causal", "yes"), ("window", 0), ("stride", -1)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("gaps", "fill"),
+        ("causal", "yes"),
+        ("window", 0),
+        ("stride", -1),
+        ("false_alarm_rate", [1]),
+        ("latent_dim", 10**9),
+    ],
+)
 def test_what_is_not_allowed_is_refused(name: str, value: object) -> None:
     with pytest.raises((TypeError, ValueError), match=name):
         SeriesDetector(**{name: value}).fit([[0.0]] * 100)

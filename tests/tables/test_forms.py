@@ -102,6 +102,10 @@ def test_small_integers():
     [
         ("rows.csv", TypeError, "the rows are the path 'rows.csv'; read the file first"),
         (Path("rows.csv"), TypeError, "the rows are the path 'rows.csv'; read the file first"),
+        ((row for row in ROWS), TypeError, "the rows are of type generator; give an array, a list of rows, or a frame"),
+        ({1, 2}, TypeError, "the rows are of type set"),
+        (None, TypeError, "the rows are of type NoneType"),
+        ([[1.0, 2.0], [3.0]], ValueError, "row 1 has 1 values, and row 0 has 2; give rows of one length"),
         (FRAME.to_dict("list"), TypeError, "a dict is one row, but its values for 'a', 'b', 'c', 'k' are lists"),
         (
             FRAME.set_axis(["a", "a", "b", "k"], axis=1),

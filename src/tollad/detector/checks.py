@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeAlias
 
+MOST_WIDE = 1_000_000
+"""The most units of a layer."""
+
 Check: TypeAlias = Callable[[str, Any], None]
 """``(name, value) -> None``; raises TypeError or ValueError."""
 
@@ -114,7 +117,7 @@ def hidden(name: str, value: Any) -> None:
     if not isinstance(value, Sequence):
         raise TypeError(f"{name} must be a sequence of widths or 'auto', not {value!r}")
     for width in value:
-        integer(1)(f"each width of {name}", width)
+        integer(1, most=MOST_WIDE)(f"each width of {name}", width)
 
 
 def network(name: str, value: Any) -> None:

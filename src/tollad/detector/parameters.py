@@ -68,7 +68,7 @@ PARAMETERS = (
         meaning="""
         Length of the latent. "auto" is 128 for the default network of tables, 64 for convolutions, and for "mlp" 16, or
         half the columns when they are fewer than 32.""",
-        check=checks.integer(1, auto=True),
+        check=checks.integer(1, auto=True, most=checks.MOST_WIDE),
         option="integer",
         metavar="N",
         help="Length of the latent.",

@@ -8,6 +8,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -102,13 +103,13 @@ class FalseAlarms:
     unit: str
 
     @classmethod
-    def parse(cls, rate: float | str) -> FalseAlarms:
+    def parse(cls, rate: Any) -> FalseAlarms:
         """Read a number, which is a share of the steps, or text such as "2 per day" or "1 per 1000 steps".
 
         Raises
         ------
-        ValueError
-            For any other text, or a value out of range.
+        TypeError, ValueError
+            For anything else, other text, or a value out of range.
 
         Examples
         --------
@@ -124,7 +125,9 @@ class FalseAlarms:
                     f"'2 per day' or '1 per 1000 steps', not {rate!r}"
                 )
             return cls(value, found[2])
-        if isinstance(rate, bool) or not 0 < rate < 1:
+        if isinstance(rate, bool) or not isinstance(rate, Real):
+            raise TypeError(f"false_alarm_rate must be a number or a text such as '2 per day', not {rate!r}")
+        if not 0 < float(rate) < 1:
             raise ValueError(f"false_alarm_rate must lie between 0 and 1, both excluded, not {rate!r}")
         return cls(float(rate), "step")
 

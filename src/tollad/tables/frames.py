@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ def as_rows(X: Any) -> Any:
     Raises
     ------
     TypeError
-        For a lazy frame of polars, a path, and a dict of columns.
+        For a lazy frame of polars, a path, a dict of columns, a generator, a set, and None.
 
     Examples
     --------
@@ -50,6 +50,8 @@ def as_rows(X: Any) -> Any:
         return (tensor.float() if tensor.is_floating_point() and tensor.element_size() == 2 else tensor).numpy()
     if isinstance(X, pa.RecordBatchReader):
         return X.read_all()
+    if X is None or isinstance(X, (Iterator, Set)):
+        raise TypeError(f"the rows are of type {type(X).__name__}; give an array, a list of rows, or a frame")
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         dense = {name: kind.subtype for name, kind in X.dtypes.items() if hasattr(kind, "fill_value")}
         X = X.astype(dense) if dense else X

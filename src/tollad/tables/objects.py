@@ -15,11 +15,18 @@ _TRUTHS = (bool, np.bool_)
 def with_objects(rows: Any) -> Any:
     """Return a list of lists that holds texts, true or false as an array of objects.
 
-    NumPy would make texts of all values, and 1 and 0 of true and false. Other rows are returned as they are.
+    NumPy would make texts of all values, and 1 and 0 of true and false. Other rows are returned as they are. ValueError
+    for lists of different lengths.
     """
     if not isinstance(rows, (list, tuple)) or not all(isinstance(row, (list, tuple)) for row in rows):
         return rows
-    if len({*map(len, rows)}) != 1 or not any(isinstance(value, (str, *_TRUTHS)) for row in rows for value in row):
+    lengths = [*map(len, rows)]
+    other = next((row for row, length in enumerate(lengths) if length != lengths[0]), None)
+    if other is not None:
+        raise ValueError(
+            f"row {other} has {lengths[other]} values, and row 0 has {lengths[0]}; give rows of one length"
+        )
+    if not any(isinstance(value, (str, *_TRUTHS)) for row in rows for value in row):
         return rows
     return np.array(rows, dtype=object)
 

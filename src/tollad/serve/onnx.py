@@ -104,7 +104,7 @@ def to_bytes(model: Model) -> bytes:
     outputs = add_answers(graph, model.decision, filled.back(scored.score, "anomaly_score"))
     if len(record.input_shape) == 1:
         inputs.append(helper.make_tensor_value_info("explained", TensorProto.BOOL, []))
-        outputs += add_parts(graph, scorer, scored, preparation.features, filled)
+        outputs += add_parts(graph, scorer, scored, preparation, filled)
     known = {
         "kind": "table" if len(record.input_shape) == 1 else "arrays",
         "input_shape": list(record.input_shape),

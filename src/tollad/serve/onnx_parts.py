@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, ValueInfoProto, helper
 
+from tollad.detector.preparation import Preparation
 from tollad.detector.scorer import Scorer
 from tollad.serve.graph import Graph
+from tollad.serve.runtime import EXPLAINED
 from tollad.tables.features import Features
 
 _TINY = float(np.finfo(np.float64).tiny)
@@ -67,10 +69,12 @@ def _term(graph: Graph, name: str, values: str) -> str:
     return graph(operator, values, axes=[2], keepdims=1)
 
 
-def add_parts(graph: Graph, scorer: Scorer, scored: Scored, features: Features, filled: Back) -> list[ValueInfoProto]:
-    """Add the parts of the score by network input, and what the network expected, and return these outputs.
+def add_parts(
+    graph: Graph, scorer: Scorer, scored: Scored, preparation: Preparation, filled: Back
+) -> list[ValueInfoProto]:
+    """Add the parts of the score by network input and by column, and what the network expected; return these outputs.
 
-    They are in a branch of the graph, which costs nothing unless the input ``explained`` is true; else both are empty.
+    They are in a branch of the graph, which costs nothing unless the input ``explained`` is true; else all are empty.
 
     Parameters
     ----------
@@ -78,24 +82,25 @@ def add_parts(graph: Graph, scorer: Scorer, scored: Scored, features: Features, 
     scorer : Scorer
         Of a table.
     scored : Scored
-    features : Features
+    preparation : Preparation
     filled : Filled
         What removes appended rows.
 
     Returns
     -------
     list of ValueInfoProto
-        ``parts``, (n, m), as `tollad.detector.scorer.Passed` has them, and ``expected``, (n, k), as
-        `Preparation.reconstructed`.
+        ``parts``, (n, m), as `tollad.detector.scorer.Passed` has them; ``expected``, (n, k), as
+        `Preparation.reconstructed`; ``column_parts``, (n, c), as `TollDetector.explain` has them.
     """
-    names = ("parts", "expected")
     some, none = Graph(f"{scored.score}_some_"), Graph(f"{scored.score}_none_")
     parts = parts_of(some, scorer, scored)
-    expected = _in_own_units(some, features, scored.x_hat, len(scorer.member_means))
-    results = [
-        filled.back(of, f"{scored.score}_{name}", some) for of, name in zip((parts, expected), names, strict=True)
-    ]
-    nothing = [none("Identity", none.constant(np.empty((0, 0)))) for _ in names]
+    expected = _in_own_units(some, preparation.features, scored.x_hat, len(scorer.member_means))
+    origin = preparation.origin
+    owned = (origin[:, None] == np.arange(len(preparation.names))).astype(np.float64)
+    by_column = some("MatMul", parts, some.constant(owned))
+    told = zip((parts, expected, by_column), EXPLAINED, strict=True)
+    results = [filled.back(of, f"{scored.score}_{name}", some) for of, name in told]
+    nothing = [none("Identity", none.constant(np.empty((0, 0)))) for _ in EXPLAINED]
     then, otherwise = (
         helper.make_graph(
             branch.nodes,
@@ -107,8 +112,8 @@ def add_parts(graph: Graph, scorer: Scorer, scored: Scored, features: Features, 
         for branch, found in ((some, results), (none, nothing))
     )
     asked = graph.constant(False, np.bool_, name="explained")
-    graph.nodes.append(helper.make_node("If", [asked], names, then_branch=then, else_branch=otherwise))
-    return [helper.make_tensor_value_info(name, TensorProto.DOUBLE, [None, None]) for name in names]
+    graph.nodes.append(helper.make_node("If", [asked], EXPLAINED, then_branch=then, else_branch=otherwise))
+    return [helper.make_tensor_value_info(name, TensorProto.DOUBLE, [None, None]) for name in EXPLAINED]
 
 
 def parts_of(graph: Graph, scorer: Scorer, scored: Scored) -> str:

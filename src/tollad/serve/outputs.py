@@ -15,9 +15,9 @@ from onnx import TensorProto, ValueInfoProto, checker, helper
 from tollad import __version__
 from tollad.calibration import Decision
 from tollad.serve.graph import Graph
-from tollad.serve.runtime import DIGEST, FORMAT, NO_DIGEST, TIE
+from tollad.serve.runtime import DIGEST, EXPLAINED, FORMAT, NO_DIGEST, TIE
 
-RESERVED = ("", "label", "scores", "anomaly_score", "p_value", "parts", "expected", "threshold", "explained")
+RESERVED = ("", "label", "scores", "anomaly_score", "p_value", *EXPLAINED, "threshold", "explained")
 """Names that no column of a graph may have: its outputs, and its optional inputs."""
 
 _OPSET, _ML_OPSET = 17, 3

@@ -31,6 +31,8 @@ NO_DIGEST = "0" * 64
 _START = b"\x08\x08\x12\x06tollad"
 # Rows that a graph takes at once, by kind: enough to keep the processor busy, and few enough for its cache.
 _BLOCK_ROWS = {"table": 2048, "arrays": 256, "images": 64}
+EXPLAINED = ("parts", "expected", "column_parts")
+"""Outputs that are empty unless the input ``explained`` is true."""
 TIE = 1e-6
 """Scores that differ by less than this share of their size are ties."""
 
@@ -260,7 +262,7 @@ class Runtime:
     def outputs(self) -> list[str]:
         """Names of the outputs with one value, or one map, a row."""
         names = [output.name for output in self.session.get_outputs()]
-        return [name for name in names if name not in ("parts", "expected")]
+        return [name for name in names if name not in EXPLAINED]
 
     def _ordered(self, table: Any) -> Any:
         """Return the columns of a table of numbers in the order of the fit."""

@@ -61,6 +61,7 @@ KINDS = {
     "table": (table(), {"hidden": (8,)}),
     "table with gaps": (np.where(np.random.default_rng(1).random((60, 5)) < 0.1, NAN, table()), {"hidden": (8,)}),
     "one column": (table(d=1), {"hidden": (8,)}),
+    "embeddings": (table(d=40), {"hidden": (8,)}),
     "paper's loss": (table(), {"corruption": None, "hidden": (8,)}),
     "mlp": (table(), {"network": "mlp", "hidden": (8,), "n_members": 3}),
     "linear": (table(), {"network": "mlp", "hidden": (), "latent_dim": 2}),

@@ -30,7 +30,7 @@ def fitted():
     return {
         "people": (calibrated, people(50, seed=1)),
         **{kind: (train(kind), table(50, seed=1)) for kind in ("mlp", "mean")},
-        **{kind: (train(kind), KINDS[kind][0]) for kind in ("series", "images", "table with gaps")},
+        **{kind: (train(kind), KINDS[kind][0]) for kind in ("series", "images", "table with gaps", "embeddings")},
         "steps": (SeriesDetector(window=8, steps=20, random_state=0).fit(STEPS), 2 * STEPS[:100]),
         "pictures": (ImageDetector(representation="gradients", random_state=0).fit(PICTURES), PICTURES[:5] ** 2),
     }

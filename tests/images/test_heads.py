@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.covariance import LedoitWolf as Reference
 
-from tollad.images.heads import HEADS, Whitening
+from tollad.images.heads import HEADS
 
 ROWS = np.random.default_rng(0).normal(size=(80, 6)) @ np.random.default_rng(1).normal(size=(6, 6)) + 3
 
@@ -16,15 +16,6 @@ def fitted(kind: str):
 def test_ledoit_wolf_is_the_distance_of_mahalanobis():
     expected = np.sqrt(Reference().fit(ROWS).mahalanobis(ROWS) / 6)
     np.testing.assert_allclose(fitted("ledoit_wolf").score(ROWS), expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize("n", [5, 80])
-def test_whitening_with_fewer_rows_than_numbers(n):
-    rows = np.random.default_rng(2).normal(size=(n, 20))
-    whitening = Whitening.fit(rows)
-    reference = Reference().fit(rows)
-    np.testing.assert_allclose(np.square(whitening(rows)).sum(1) * 20, reference.mahalanobis(rows), rtol=1e-5)
-    np.testing.assert_allclose((rows - rows.mean(0)) @ whitening.matrix(), whitening(rows), atol=1e-9)
 
 
 def test_rows_that_are_all_alike_give_finite_scores():

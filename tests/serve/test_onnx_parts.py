@@ -24,7 +24,9 @@ def told(detector: TollDetector, rows: object, folder) -> list[np.ndarray]:
     return runtime.session.run([*EXPLAINED, "anomaly_score"], asked)
 
 
-@pytest.mark.parametrize("kind", ["table", "table with gaps", "mlp", "raw", "mean", "double", "nearest of some"])
+@pytest.mark.parametrize(
+    "kind", ["table", "table with gaps", "embeddings", "mlp", "raw", "mean", "double", "nearest of some"]
+)
 @pytest.mark.parametrize("n", [1, 9])
 def test_numbers(kind, n, tmp_path):
     detector, rows = train(kind), KINDS[kind][0][5 : 5 + n] + 0.3

@@ -18,6 +18,7 @@ from tollad.detector.nearest import Nearest
 from tollad.detector.preparation import Preparation
 from tollad.detector.scorer import Scorer
 from tollad.detector.settings import Settings
+from tollad.detector.whitening import Whitening
 from tollad.io import artifact
 from tollad.io.artifact import group
 from tollad.io.source import Source, notes_and_source
@@ -101,6 +102,8 @@ class Model:
         }
         tensors = {f"stack.{name}": tensor.cpu().numpy() for name, tensor in scorer.stack.state().items()}
         tensors |= {f"features.{name}": array for name, array in self.preparation.features.arrays().items()}
+        if self.preparation.whitening is not None:
+            tensors |= {f"whitening.{name}": array for name, array in self.preparation.whitening.arrays().items()}
         tensors |= {"training_scores": decision.training_scores, "member_means": scorer.member_means}
         if decision.calibration_scores is not None:
             tensors["calibration_scores"] = decision.calibration_scores
@@ -191,12 +194,17 @@ class Model:
         decision.check()
         features = Features.from_arrays(group(arrays, "features."))
         validation.check_features(features, shape, shape[0] if columns is None else len(columns.names))
+        whitening = None
+        if constants := group(arrays, "whitening."):
+            validation.check_whitening(constants, features)
+            whitening = Whitening.from_arrays(constants)
         preparation = Preparation(
             features,
             tuple(_names(record)),
             columns,
             traits_of(network if settings.network == "custom" else settings.network).n_axes,
             settings.n_members,
+            whitening,
         )
         validation.check_weights(weights, means, center, settings, preparation.input_shape(shape))
         named = find_saved_device(path, record.parameters["device"]) if device is None else device

@@ -195,8 +195,10 @@ PARAMETERS = (
         values='{"auto", "standard"} or None',
         meaning="""
         "standard" subtracts the mean and divides by the standard deviation of the training rows, by column for tables
-        and by channel otherwise, and clips at 50. "auto" does the same, but half standardises 32 columns of numbers or
-        more that spread alike, as those of embeddings and pixels do: it divides by the square root of the standard
+        and by channel otherwise, and clips at 50. "auto" does the same but for tables of 32 columns of numbers or more
+        that may share a unit, as those of embeddings and pixels do. Fewer than 5 rows a column are whitened (up to
+        2,048 columns, none of which spreads above 100 times as far as their median), by the covariance of Ledoit and
+        Wolf. Of more rows, columns that spread alike are half standardised: divided by the square root of the standard
         deviation times its mean over these columns. None takes values as they are. Missing values in tables are always
         replaced by the training median and flagged in a column of their own.""",
         check=checks.choice(("auto", "standard", None)),

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tollad.detector.whitening import Whitening
 from tollad.method.traits import Traits
-from tollad.tables.features import Features, Preprocess, fit_features
+from tollad.tables.features import Features, Preprocess, are_few_in_one_unit, fit_features
 from tollad.tables.large import LargeRows, Rows, as_large, in_blocks
 from tollad.tables.schema import Encoding
 
@@ -34,6 +35,9 @@ class Preparation:
         Number of axes of a row in the network, see `tollad.method.traits.Traits`.
     n_members : int
         Number of members in the stack; they take the views of the features in turn.
+    whitening : Whitening or None
+        What is done to inputs after the features, for few rows of many columns of one unit. It is symmetric, so a
+        whitened number counts as one of its column.
     """
 
     features: Features
@@ -41,6 +45,7 @@ class Preparation:
     encoding: Encoding | None
     n_axes: int | None
     n_members: int
+    whitening: Whitening | None = None
 
     @classmethod
     def learn(
@@ -58,10 +63,19 @@ class Preparation:
         """Learn the preparation from training rows, see `tollad.tables.features.fit_features`."""
         shaped = with_channels(rows, traits.n_axes)
         columns, indicator = (names, None) if encoding is None else (encoding.names, encoding.indicator)
+        numbers = preprocess == "auto" and encoding is None and n_channels is None
+        few = numbers and are_few_in_one_unit(shaped)
         features = fit_features(
-            shaped, preprocess, columns, indicator=indicator, arcsinh=arcsinh, n_channels=n_channels
+            shaped,
+            preprocess,
+            columns,
+            indicator=indicator,
+            arcsinh=arcsinh,
+            n_channels=n_channels,
+            in_one_unit=few,
         )
-        return cls(features, tuple(names), encoding, traits.n_axes, n_members)
+        whitening = _fit_whitening(features, shaped) if few else None
+        return cls(features, tuple(names), encoding, traits.n_axes, n_members, whitening)
 
     @property
     def views_of_members(self) -> list[int]:
@@ -72,6 +86,8 @@ class Preparation:
     def views(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """Return each view of rows in the shape that the network takes: (n, ...) to (n_views, n, *shape)."""
         views = self.features.transform(add_channels(rows, self.n_axes))
+        if self.whitening is not None:
+            views = self.whitening(views[0])[None]
         return views.reshape(*views.shape[:2], -1) if self.n_axes == 1 else views
 
     def __call__(self, rows: NDArray[Any]) -> NDArray[np.float64]:
@@ -87,6 +103,8 @@ class Preparation:
     def reconstructed(self, x_hat: NDArray[np.float64], rows: NDArray[Any]) -> NDArray[np.float64]:
         """Return the mean of the members' reconstructions, (M, n, *shape), in the shape and units of the rows."""
         shape = add_channels(rows, self.n_axes).shape if rows.ndim > 2 else x_hat.shape[1:]
+        if self.whitening is not None:
+            x_hat = np.stack([self.whitening.inverse(outputs) for outputs in x_hat])
         members = [
             self.features.inverse(outputs.reshape(shape), view)
             for outputs, view in zip(x_hat, self.views_of_members, strict=True)
@@ -105,6 +123,12 @@ class Preparation:
         seen = as_large(rows, given)
         if any(np.isnan(block).any() for block in in_blocks(seen)):
             self.features.warn_unflagged(seen, self.names if self.encoding is None else self.encoding.names)
+
+
+def _fit_whitening(features: Features, rows: Rows) -> Whitening:
+    """Fit a whitening, of standard deviation about 1, to the only view of rows."""
+    view = np.concatenate([features.transform(block)[0] for block in in_blocks(rows)])
+    return Whitening.fit(view).scaled(np.sqrt(view.shape[1]))
 
 
 def with_channels(rows: Rows, n_axes: int | None) -> Rows:

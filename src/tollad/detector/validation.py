@@ -95,6 +95,22 @@ def check_features(features: Features, row_shape: tuple[int, ...], n_columns: in
         raise ValueError("a second view without the first")
 
 
+def check_whitening(constants: Arrays, features: Features) -> None:
+    """Raise ValueError unless the constants are those of a whitening of the only view of a table."""
+    wanted = {"mean": np.float64, "directions": np.float32, "gains": np.float64, "rest": np.float64}
+    if constants.keys() != wanted.keys():
+        raise ValueError("a whitening without its constants")
+    mean, directions, gains, rest = (constants[name] for name in wanted)
+    for name, dtype in wanted.items():
+        if constants[name].dtype != dtype or not np.isfinite(constants[name]).all():
+            raise ValueError(f"whitening.{name} holds no finite numbers of its kind")
+    width = len(features.mean)
+    if features.n_views != 1 or mean.shape != (width,) or gains.ndim != 1 or len(gains) > width or rest.shape != ():
+        raise ValueError("a whitening of other columns than those of the rows")
+    if directions.shape != (len(gains), width) or rest <= 0 or (gains + rest <= 0).any():
+        raise ValueError("a whitening of other columns than those of the rows")
+
+
 def check_weights(
     weights: Arrays, means: NDArray[Any], center: NDArray[Any] | None, settings: Settings, input_shape: tuple[int, ...]
 ) -> None:

@@ -20,7 +20,8 @@ from scipy.ndimage import gaussian_filter
 from sklearn.covariance import ledoit_wolf_shrinkage
 from torch.nn import functional
 
-from tollad.images.heads import HEADS, Floats, Head, Whitening
+from tollad.detector.whitening import Whitening
+from tollad.images.heads import HEADS, Floats, Head
 
 N_FOLDS = 5
 # Images whose positions are scored together, to bound memory.

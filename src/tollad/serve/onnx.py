@@ -30,6 +30,7 @@ try:
     from tollad.serve.onnx_layers import ByLayers
     from tollad.serve.onnx_nearest import distances
     from tollad.serve.onnx_parts import Scored, add_parts, parts_of, terms_of
+    from tollad.serve.onnx_whitening import whitened
     from tollad.serve.outputs import RESERVED, add_answers, finished
 except ImportError as error:
     raise ImportError("ONNX files need the package onnx: pip install 'tollad[onnx]'") from error
@@ -100,6 +101,8 @@ def to_bytes(model: Model) -> bytes:
             inputs.append(helper.make_tensor_value_info(named[column.name], kind, ["n"]))
         rows = _encoded(graph, kept, named, filled)
     views = views_of(graph, preparation.features, rows)
+    if preparation.whitening is not None:
+        views = [whitened(graph, preparation.whitening, views[0])]
     scored = score_of(graph, scorer, network, views, preparation.features.n_views)
     outputs = add_answers(graph, model.decision, filled.back(scored.score, "anomaly_score"))
     if len(record.input_shape) == 1:

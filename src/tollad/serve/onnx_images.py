@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tollad.calibration import Decision
 from tollad.images import gradients, representations
-from tollad.images.heads import N_NEIGHBOURS, CollapseHead, LedoitWolfHead, NearestHead, Whitening
+from tollad.images.heads import N_NEIGHBOURS, CollapseHead, LedoitWolfHead, NearestHead
 from tollad.images.scorer import ImageScorer
 from tollad.io.files import atomic_write
 from tollad.io.source import Source
@@ -30,6 +30,7 @@ from tollad.serve.onnx import (
     score_of,
     views_of,
 )
+from tollad.serve.onnx_whitening import whitened
 
 _TINY = 1e-12
 _ALL_AXES = (1, 2, 3)
@@ -189,27 +190,18 @@ def _head(graph: Graph, head: Any, rows: str) -> tuple[str, str]:
     """Return the score of each row, (n,), and the share of each number in it, (n, d)."""
     values = graph.cast(rows, TensorProto.DOUBLE)
     if isinstance(head, LedoitWolfHead):
-        return _shares(graph, _whitened(graph, head.whitening, values), axis=1)
+        return _shares(graph, whitened(graph, head.whitening, values), axis=1)
     if isinstance(head, NearestHead):
-        return _nearest(graph, head, _whitened(graph, head.whitening, values))
+        return _nearest(graph, head, whitened(graph, head.whitening, values))
     assert isinstance(head, CollapseHead)
     if head.whitening is not None:
-        values = _whitened(graph, head.whitening, values)
+        values = whitened(graph, head.whitening, values)
         values = graph("Mul", values, graph.constant(math.sqrt(len(head.whitening.mean))))
     model = head.detector.as_model()
     features = model.preparation.features
     views = views_of(graph, features, values)
     scored = score_of(graph, model.scorer, network_of(model), views, features.n_views)
     return scored.score, parts_of(graph, model.scorer, scored)
-
-
-def _whitened(graph: Graph, whitening: Whitening, rows: str) -> str:
-    centred = graph("Sub", rows, graph.constant(whitening.mean))
-    # The file holds the directions in single precision, as the model file does.
-    directions = graph.cast(graph.constant(whitening.directions, np.float32), TensorProto.DOUBLE)
-    along = graph("MatMul", centred, graph("Transpose", directions, perm=[1, 0]))
-    along = graph("MatMul", graph("Mul", along, graph.constant(whitening.gains)), directions)
-    return graph("Add", graph("Mul", centred, graph.constant(whitening.rest)), along)
 
 
 def _shares(graph: Graph, rows: str, *, axis: int) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from onnx import TensorProto, ValueInfoProto, helper
 from tollad.detector.preparation import Preparation
 from tollad.detector.scorer import Scorer
 from tollad.serve.graph import Graph
+from tollad.serve.onnx_whitening import unwhitened
 from tollad.serve.runtime import EXPLAINED
 from tollad.tables.features import Features
 
@@ -94,7 +95,7 @@ def add_parts(
     """
     some, none = Graph(f"{scored.score}_some_"), Graph(f"{scored.score}_none_")
     parts = parts_of(some, scorer, scored)
-    expected = _in_own_units(some, preparation.features, scored.x_hat, len(scorer.member_means))
+    expected = _in_own_units(some, preparation, scored.x_hat)
     origin = preparation.origin
     owned = (origin[:, None] == np.arange(len(preparation.names))).astype(np.float64)
     by_column = some("MatMul", parts, some.constant(owned))
@@ -136,9 +137,10 @@ def _split(graph: Graph, difference: str, error: str) -> str:
     return graph("ReduceSum", graph("Mul", shares, error), graph.axes(0), keepdims=0)
 
 
-def _in_own_units(graph: Graph, features: Features, x_hat: str, n_members: int) -> str:
-    """Return the mean of the members' reconstructions, (M, n, d), like `Features.inverse`: (n, k)."""
-    view = np.arange(n_members) % features.n_views
+def _in_own_units(graph: Graph, preparation: Preparation, x_hat: str) -> str:
+    """Return the mean of the members' reconstructions, (M, n, d), like `Preparation.reconstructed`: (n, k)."""
+    features, n_members = preparation.features, preparation.n_members
+    view = np.array(preparation.views_of_members)
     sums = []
     for of_view in range(min(features.n_views, n_members)):
         values = (
@@ -151,6 +153,8 @@ def _in_own_units(graph: Graph, features: Features, x_hat: str, n_members: int) 
         )
     total = sums[0] if len(sums) == 1 else graph("Add", *sums)
     values = graph("Mul", total, graph.constant(1 / n_members))
+    if preparation.whitening is not None:
+        values = unwhitened(graph, preparation.whitening, values)
     if len(features.mean):
         values = graph("Add", graph("Mul", values, graph.constant(features.scale)), graph.constant(features.mean))
     if not len(features.flagged):

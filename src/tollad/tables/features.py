@@ -30,6 +30,8 @@ _CONSTANT_UNIT, _ZERO_UNIT = 1e-6, 1e-12
 # may share a unit, as those of embeddings and pixels do. Their standard deviation is then at least the last number, so
 # that no column is lost where they do not.
 _WIDE, _ALIKE, _LEAST_DEVIATION = 32, 10.0, 0.2
+# Fewer rows a column, of no more columns, are whitened. Their columns may then spread farther beyond their median.
+_FEW_A_COLUMN, _MOST_WHITENED, _NEARLY_ALIKE = 5, 2048, 100.0
 # Values that differ by at most so many units of their last bit differ by rounding only.
 _ROUNDING = 16
 _NONE = np.empty(0)
@@ -46,7 +48,7 @@ class Features:
 
     The columns of a wide table may be half standardised: divided by the square root of their standard deviation times
     its mean over these columns, but their standard deviation becomes no less than 0.2. So columns that hardly vary,
-    mostly noise where all share a unit, count less.
+    mostly noise where all share a unit, count less. Or all may be divided by one number, see `fit_features`.
 
     There may be a second view of a table: the arcsinh of the standardised columns, standardised again, which
     shortens long tails. Members of a stack take the views in turn.
@@ -177,6 +179,7 @@ def fit_features(
     indicator: NDArray[np.bool_] | None = None,
     arcsinh: bool = False,
     n_channels: int | None = None,
+    in_one_unit: bool = False,
 ) -> Features:
     """Learn the constants from training rows.
 
@@ -198,6 +201,9 @@ def fit_features(
     n_channels : int, optional
         If given, rows are windows of a series with this many channels, one channel after the other. All columns of a
         channel get the same constants, and values are clipped later.
+    in_one_unit : bool, default False
+        Whether all columns of numbers are divided by the same number, the root of their mean variance, as those are
+        that `are_few_in_one_unit` finds. There is no second view then.
 
     Raises
     ------
@@ -267,9 +273,9 @@ def fit_features(
         limit[X.shape[1] :] = _FLAG_CLIP
     deviation = np.ones_like(scale)
     if preprocess == "auto" and X.ndim == 2 and n_channels is None and indicator is None:
-        deviation = _half_standardised(replace(features, mean=mean, scale=scale), constant)
+        deviation = _deviations(replace(features, mean=mean, scale=scale), constant, in_one_unit)
     features = replace(features, mean=mean, scale=scale / deviation, limit=limit)
-    if not arcsinh or X.ndim > 2:
+    if not arcsinh or X.ndim > 2 or in_one_unit:
         return features
     arcsinh_mean, spread = _mean_and_spread(X, lambda block: np.arcsinh(features.transform(block)[0]), axes)
     if n_channels is not None:
@@ -278,14 +284,40 @@ def fit_features(
     return replace(features, arcsinh_mean=arcsinh_mean, arcsinh_scale=np.where(one, 1.0, spread / deviation))
 
 
-def _half_standardised(standardised: Features, constant: NDArray[np.bool_]) -> NDArray[np.float64]:
+def are_few_in_one_unit(X: Rows) -> bool:
+    """Return whether rows are to be whitened: few, of many columns of numbers that seem to share a unit.
+
+    That is fewer than 5 rows a column, in memory, of 32 to 2,048 columns that vary, without those of 0 and 1, if the
+    standard deviation of none is above 100 times their median. Of so few rows, the covariance tells more than which
+    rows are near.
+    """
+    if X.ndim != 2 or not _WIDE <= X.shape[1] <= _MOST_WHITENED or len(X) >= _FEW_A_COLUMN * X.shape[1]:
+        return False
+    rows = np.concatenate([*in_blocks(X)]).astype(np.float64)
+    numbers = ~(np.isnan(rows) | np.isin(rows, (0, 1))).all(0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = np.nanstd(rows[:, numbers], axis=0)
+    return _share_a_unit(spread[spread > 0], _NEARLY_ALIKE)
+
+
+def _share_a_unit(spread: NDArray[np.float64], most: float) -> bool:
+    """Return whether there are 32 standard deviations or more, none of them above `most` times their median."""
+    return len(spread) >= _WIDE and bool(spread.max() <= most * np.median(spread))
+
+
+def _deviations(standardised: Features, constant: NDArray[np.bool_], in_one_unit: bool) -> NDArray[np.float64]:
     """Return the standard deviation that each column and flag is to have, (d + k,): 1 where it is standardised."""
     deviation = np.ones(len(standardised.scale))
     n_columns = len(standardised.fill)
-    halved = np.flatnonzero(~constant[:n_columns] & ~standardised.truths)
-    spread = standardised.scale[halved]
-    if len(halved) >= _WIDE and spread.max() <= _ALIKE * np.median(spread):
-        deviation[halved] = np.maximum(np.sqrt(spread / spread.mean()), _LEAST_DEVIATION)
+    constant = constant[:n_columns]
+    numbers = np.flatnonzero(~constant & ~standardised.truths)
+    spread = standardised.scale[numbers]
+    if in_one_unit:
+        # The unit of constant columns is known, too: that of the others.
+        alike = np.flatnonzero(constant | ~standardised.truths)
+        deviation[alike] = standardised.scale[alike] / np.sqrt(np.square(spread).mean())
+    elif _share_a_unit(spread, _ALIKE):
+        deviation[numbers] = np.maximum(np.sqrt(spread / spread.mean()), _LEAST_DEVIATION)
     return deviation
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from tollad import ImageDetector
 from tollad.images import backbones, levels, representations
+from tollad.images.positions import NearestPositions
 from tollad.io import artifact
 
 needs_weights = pytest.mark.skipif(not backbones.has_efficientnet_lite2(), reason="the extra vision is not installed")
@@ -144,6 +145,16 @@ def test_levels(levels, names, tmp_path):
     assert detector.anomaly_map(stripes(2, across=False, seed=1)).shape == (2, 28, 28)
     detector.save(tmp_path / "m")
     assert ImageDetector.load(tmp_path / "m", representation=Blurred()).levels_ == names
+
+
+def test_positions_of_textures_are_saved_too(tmp_path):
+    grain = np.random.default_rng(0).random((33, 28, 28))
+    detector = ImageDetector(Blurred(), random_state=0).fit(grain[:30])
+    assert isinstance(detector.scorer_.positions, NearestPositions)
+    assert detector.anomaly_map(grain[30:]).shape == (3, 28, 28)
+    detector.save(tmp_path / "m")
+    again = ImageDetector.load(tmp_path / "m", representation=Blurred())
+    np.testing.assert_array_equal(again.anomaly_score(grain[30:31]), detector.anomaly_score(grain[30:])[:1])
 
 
 class TestBadInput:

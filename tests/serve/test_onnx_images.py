@@ -13,6 +13,7 @@ from torch import nn
 
 from tollad import ImageDetector
 from tollad.images import backbones, representations
+from tollad.images.positions import NearestPositions
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -21,7 +22,7 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from tollad.serve.graph import Graph
-from tollad.serve.onnx_backbone import features_of
+from tollad.serve.onnx_backbone import Maps, distances_of, features_of
 from tollad.serve.outputs import finished
 from tollad.serve.runtime import TIE, Runtime
 
@@ -113,6 +114,23 @@ def test_features_of_the_pre_trained_network(shape):
     assert not found
 
 
+def test_positions_of_textures():
+    rng, graph = np.random.default_rng(0), Graph()
+    drawn = {"fine": rng.normal(size=(30, 17, 16, 5)), "coarse": rng.normal(size=(30, 9, 8, 3))}
+    level, _ = NearestPositions.fit(drawn)
+    new = {name: maps[:4].astype(np.float32) + 0.3 for name, maps in drawn.items()}
+    graph("Identity", distances_of(graph, level, {n: Maps(n, maps.shape[1:3]) for n, maps in new.items()}), output="d")
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, maps.shape[3], *maps.shape[1:3]])
+        for name, maps in new.items()
+    ]
+    outputs = [helper.make_tensor_value_info("d", TensorProto.DOUBLE, [None, 9, 8])]
+    graph.constant(0.0, name="threshold")
+    session = onnxruntime.InferenceSession(finished(graph, inputs, outputs, {}))
+    (found,) = session.run(["d"], {name: maps.transpose(0, 3, 1, 2) for name, maps in new.items()})
+    np.testing.assert_allclose(found, level(new), rtol=1e-4)
+
+
 @pytest.mark.slow
 @needs_weights
 @pytest.mark.parametrize(
@@ -126,7 +144,7 @@ def test_features_of_the_pre_trained_network(shape):
 def test_the_pre_trained_network_is_in_the_graph(name, shape, how, tmp_path):
     """Its convolutions run in single precision, by kernels that add in another order than torch's."""
     images = pictures(11, shape, 0).astype(np.float32)
-    detector = ImageDetector(name, random_state=0, **how).fit(images[:8])
+    detector = ImageDetector(name, random_state=0, **how).fit(images[:7])
     runtime, others = exported(detector, tmp_path), images[7:]
     others[1, :, 2:8, 2:8] = 1
     answers = runtime.score(others)

@@ -1,22 +1,21 @@
 """Levels: scores of the whole image (for other kinds of objects) and of positions in it (for defects), and their join.
 
 No labels are used. The scores of a level are divided by their median over good images that it was not fitted on, in
-five folds. So are distances of positions, by their mean at each position. The score of an image is the geometric mean
-over levels.
+five folds. So are distances of positions, by their mean at each position, see `tollad.images.positions`. The score of
+an image is the geometric mean over levels.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import lapack
-from scipy.ndimage import gaussian_filter
 from sklearn.covariance import ledoit_wolf_shrinkage
 from torch.nn import functional
 
@@ -30,8 +29,6 @@ HIGHEST = 0.02
 _TINY = 1e-12
 # The most features of a position, and the most rows for the covariance of all positions.
 _MOST_CHANNELS, _MOST_ROWS = 256, 20_000
-# Standard deviation, as a share of the grid, of the Gaussian that smooths the mean distance by position.
-_SMOOTHED = 1 / 16
 # The least variance of a feature in a neighbourhood, as a share of that over all positions.
 _LEAST_SHARE = 1e-3
 
@@ -126,14 +123,11 @@ class Positions:
     @classmethod
     def fit(cls, positions: Mapping[str, NDArray[Any]]) -> Self:
         """Fit to good images, (n, h, w, c) by name, with units of 1."""
-        width = sum(maps.shape[3] for maps in positions.values())
-        channels = np.arange(width)
-        if width > _MOST_CHANNELS:
-            channels = np.sort(np.random.default_rng(0).permutation(width)[:_MOST_CHANNELS])
-        maps = _laid_over(positions, tuple(positions), channels)
+        channels = used_channels(positions)
+        maps = laid_over(positions, tuple(positions), channels)
         _, height, across, width = maps.shape
         rows = maps.reshape(-1, width)
-        spread = Whitening.fit(rows[:: max(1, len(rows) // _MOST_ROWS)]).matrix()
+        spread = whitening_of(rows).matrix()
         # Another whitening of the same covariance: a triangular one gives triangular factors.
         whitening = np.linalg.cholesky(spread @ spread.T)
         mean = maps.mean(0, dtype=np.float64).astype(np.float32)
@@ -155,7 +149,7 @@ class Positions:
         distances = np.empty((n, height, across))
         for start in range(0, n, _BLOCK):
             some = {name: positions[name][start : start + _BLOCK] for name in self.names}
-            maps = _laid_over(some, self.names, self.channels)
+            maps = laid_over(some, self.names, self.channels)
             padded = np.zeros((len(maps), grid[0] * side, grid[1] * side, width), np.float32)
             padded[:, :height, :across] = maps - self.mean
             near = padded.reshape(-1, grid[0], side, grid[1], side, width).transpose(1, 3, 0, 2, 4, 5)
@@ -183,34 +177,6 @@ class Positions:
         return cls(names, arrays["channels"], mean, factors, units)
 
 
-def fit_positions(positions: Mapping[str, NDArray[Any]]) -> tuple[Positions, float, Floats]:
-    """Fit the level of positions on good images.
-
-    Parameters
-    ----------
-    positions : mapping of str to ndarray, (n, h, w, c)
-
-    Returns
-    -------
-    level : Positions
-    unit : float
-        Median of the scores of held-out images.
-    scores : ndarray of float64, (n,)
-        The score of each image by a level that was not fitted on it, divided by `unit`.
-    """
-    fitted = Positions.fit(positions)
-    n = len(next(iter(positions.values())))
-    maps = np.empty((n, *fitted.units.shape))
-    for held in folds(n):
-        fold = Positions.fit({name: one[~held] for name, one in positions.items()})
-        maps[held] = fold({name: one[held] for name, one in positions.items()})
-    smoothed = gaussian_filter(maps.mean(0), _SMOOTHED * max(fitted.units.shape), mode="nearest")
-    units = np.maximum(_TINY, smoothed).astype(np.float32)
-    scores = highest(maps / units)
-    unit = max(_TINY, float(np.median(scores)))
-    return replace(fitted, units=units), unit, scores / unit
-
-
 def _factor(whitened: Floats, whitening: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Return F such that ``||x @ F||^2`` is the squared distance of a difference x, from whitened ones, (m, c).
 
@@ -230,22 +196,44 @@ def side_of(height: int, across: int) -> int:
     return max(2, -(-max(height, across) // 16))
 
 
-def _laid_over(
-    positions: Mapping[str, NDArray[Any]], names: tuple[str, ...], channels: NDArray[np.int64]
+def laid_over(
+    positions: Mapping[str, NDArray[Any]],
+    names: tuple[str, ...],
+    channels: NDArray[np.int64],
+    size: tuple[int, int] | None = None,
 ) -> NDArray[np.float32]:
-    """Concatenate feature maps on the finest of their grids: (n, h, w, c) by name -> (n, h, w, len(channels))."""
-    size = max((positions[name].shape[1:3] for name in names), key=lambda sides: sides[0] * sides[1])
+    """Concatenate feature maps on one grid, by default their finest: (n, h, w, c) by name -> (n, *size, c)."""
+    size = finest(positions, names) if size is None else size
     parts = []
     for name in names:
         maps = positions[name]
         if maps.shape[1:3] != size:
-            grown = torch.tensor(maps).permute(0, 3, 1, 2)
-            grown = functional.interpolate(grown, size=list(size), mode="bilinear", align_corners=False)
-            maps = grown.permute(0, 2, 3, 1).numpy()
+            moved = torch.tensor(maps).permute(0, 3, 1, 2)
+            moved = functional.interpolate(moved, size=list(size), mode="bilinear", align_corners=False)
+            maps = moved.permute(0, 2, 3, 1).numpy()
         parts.append(maps)
     joined = parts[0] if len(parts) == 1 else np.concatenate(parts, 3)
     used = joined if len(channels) == joined.shape[3] else joined[..., channels]
     return np.ascontiguousarray(used, np.float32)
+
+
+def finest(positions: Mapping[str, NDArray[Any]], names: tuple[str, ...]) -> tuple[int, int]:
+    """Return the size of the finest grid of feature maps, (n, h, w, c) by name."""
+    height, across = max((positions[name].shape[1:3] for name in names), key=lambda sides: sides[0] * sides[1])
+    return height, across
+
+
+def used_channels(positions: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """Return the features of a position that are used: all, or 256 random ones."""
+    width = sum(maps.shape[3] for maps in positions.values())
+    if width <= _MOST_CHANNELS:
+        return np.arange(width)
+    return np.sort(np.random.default_rng(0).permutation(width)[:_MOST_CHANNELS])
+
+
+def whitening_of(rows: NDArray[Any]) -> Whitening:
+    """Return the whitening of features of positions, (m, c), from 20,000 to 40,000 of them if there are more."""
+    return Whitening.fit(rows[:: max(1, len(rows) // _MOST_ROWS)])
 
 
 def enlarged(maps: Floats, size: tuple[int, ...]) -> Floats:

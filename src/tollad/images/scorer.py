@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.images.heads import Floats, Head
-from tollad.images.levels import Positions, Whole, enlarged, fit_positions, fit_whole, highest
+from tollad.images.levels import Positions, Whole, enlarged, fit_whole, highest
+from tollad.images.positions import NearestPositions, fit_positions
 from tollad.images.representations import Representation, Seen
 
 POSITIONS = "positions"
@@ -30,7 +31,7 @@ class ImageScorer:
         Size of images and of maps.
     wholes : tuple of Whole
         Levels of the whole image.
-    positions : Positions or None
+    positions : Positions, NearestPositions or None
         The level of positions, for maps, and for scores if `judges_positions`.
     judges_positions : bool
     map_unit : float
@@ -40,7 +41,7 @@ class ImageScorer:
     looks: Representation
     size: tuple[int, int]
     wholes: tuple[Whole, ...]
-    positions: Positions | None
+    positions: Positions | NearestPositions | None
     judges_positions: bool
     map_unit: float
 

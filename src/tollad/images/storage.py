@@ -14,6 +14,7 @@ from tollad.calibration import Decision
 from tollad.images.checks import check_parameters
 from tollad.images.heads import HEADS
 from tollad.images.levels import Positions, Whole
+from tollad.images.positions import NearestPositions, from_arrays
 from tollad.images.scorer import ImageScorer
 from tollad.io import artifact
 from tollad.io.artifact import group
@@ -77,7 +78,7 @@ class Saved:
     """The content of a model file: parts of the scorer, the decision, and whether a seal holds them together."""
 
     wholes: tuple[Whole, ...]
-    positions: Positions | None
+    positions: Positions | NearestPositions | None
     map_unit: float
     decision: Decision
     is_sealed: bool
@@ -107,7 +108,7 @@ def load_state(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Saved]:
         positions = None
         if metadata["places"] is not None:
             names, unit = metadata["places"]
-            positions = Positions.from_arrays(tuple(names), unit, group(tensors, "places."))
+            positions = from_arrays(tuple(names), unit, group(tensors, "places."))
         rule, value = metadata["rule"]
         decision = Decision(
             metadata["offset"], (rule, value), tensors["training_scores"], tensors.get("calibration_scores")

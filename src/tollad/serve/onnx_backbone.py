@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from tollad.images import backbones
 from tollad.images.levels import HIGHEST, Positions, side_of
+from tollad.images.positions import NearestPositions
 from tollad.images.representations import BLOCKS, SMALL, WITH_POSITIONS, shown_and_near, size_shown
 from tollad.serve.graph import Graph
 
@@ -82,14 +83,36 @@ def features_of(
     return whole, positions
 
 
-def distances_of(graph: Graph, level: Positions, positions: dict[str, Maps]) -> str:
-    """Return the distances of positions in their units, like `Positions`: (n, c, h, w) by level to (n, h, w)."""
-    height, across, width = level.mean.shape
-    side = side_of(height, across)
-    down, right = -(-height // side), -(-across // side)
+def distances_of(graph: Graph, level: Positions | NearestPositions, positions: dict[str, Maps]) -> str:
+    """Return the distances of positions in their units, like the level: (n, c, h, w) by name to (n, h, w)."""
+    height, across = level.units.shape
     # With 256 channels together, none is left out.
     maps = graph("Concat", *(_laid_over(graph, positions[name], (height, across)) for name in level.names), axis=1)
     offsets = graph("Sub", graph("Transpose", maps, perm=[0, 2, 3, 1]), graph.constant(level.mean, _SINGLE))
+    squares = (
+        _nearest(graph, level, offsets) if isinstance(level, NearestPositions) else _squares(graph, level, offsets)
+    )
+    return graph("Div", graph("Sqrt", squares), graph.constant(level.units))
+
+
+def _nearest(graph: Graph, level: NearestPositions, offsets: str) -> str:
+    """Return the squared distances of features less their mean, (n, h, w, c), to the nearest row: (n, h, w)."""
+    rows = graph.constant(level.rows, _SINGLE)
+    whitened = graph("MatMul", offsets, graph.constant(level.whitening, _SINGLE))
+    products = graph("MatMul", whitened, graph("Transpose", rows, perm=[1, 0]))
+    doubled = graph("Add", products, products)
+    at = graph(
+        "ArgMin", graph("Sub", graph.constant(np.square(level.rows).sum(1), _SINGLE), doubled), axis=3, keepdims=0
+    )
+    apart = graph.cast(graph("Sub", whitened, graph("Gather", rows, at, axis=0)), TensorProto.DOUBLE)
+    return graph("ReduceSum", graph("Mul", apart, apart), graph.axes(3), keepdims=0)
+
+
+def _squares(graph: Graph, level: Positions, offsets: str) -> str:
+    """Return the squared distances of features less their mean, (n, h, w, c): (n, h, w)."""
+    height, across, width = level.mean.shape
+    side = side_of(height, across)
+    down, right = -(-height // side), -(-across // side)
     border = [0, 0, 0, 0, 0, down * side - height, right * side - across, 0]
     offsets = graph("Pad", offsets, graph.constant(border, np.int64))
     cut = graph("Reshape", offsets, graph.constant([-1, down, side, right, side, width], np.int64))
@@ -102,12 +125,11 @@ def distances_of(graph: Graph, level: Positions, positions: dict[str, Maps]) -> 
     whole = graph("Transpose", whole, perm=[2, 0, 3, 1, 4])
     whole = graph("Reshape", whole, graph.constant([-1, down * side, right * side], np.int64))
     ends = graph.constant([height, across], np.int64)
-    whole = graph("Slice", whole, graph.axes(0, 0), ends, graph.axes(1, 2))
-    return graph("Div", graph("Sqrt", whole), graph.constant(level.units))
+    return graph("Slice", whole, graph.axes(0, 0), ends, graph.axes(1, 2))
 
 
 def _laid_over(graph: Graph, maps: Maps, to: tuple[int, int]) -> str:
-    return maps.value if maps.size == to else enlarged(graph, maps.value, maps.size, to, _SINGLE)
+    return maps.value if maps.size == to else _resized(graph, maps.value, (maps.size, to), _SINGLE, antialias=False)
 
 
 def highest(graph: Graph, maps: str, size: tuple[int, int]) -> str:
@@ -120,16 +142,30 @@ def highest(graph: Graph, maps: str, size: tuple[int, int]) -> str:
 def enlarged(
     graph: Graph, maps: str, size: tuple[int, int], to: tuple[int, int], kind: type[np.floating[Any]] = np.float64
 ) -> str:
-    """Return maps or images linearly resized, as torch does it: (..., h, w) to (..., H, W)."""
-    left, right = (_linear(*pair).astype(kind) for pair in zip(size, to, strict=True))
+    """Return maps or images linearly resized, as torch does it: (..., h, w) to (..., H, W).
+
+    Several values are averaged if they become fewer.
+    """
+    return _resized(graph, maps, (size, to), kind, antialias=True)
+
+
+def _resized(
+    graph: Graph,
+    maps: str,
+    sizes: tuple[tuple[int, int], tuple[int, int]],
+    kind: type[np.floating[Any]],
+    *,
+    antialias: bool,
+) -> str:
+    left, right = (_linear(*pair, antialias=antialias).astype(kind) for pair in zip(*sizes, strict=True))
     return graph("MatMul", graph("MatMul", graph.constant(left, kind), maps), graph.constant(right.T, kind))
 
 
-def _linear(n: int, to: int) -> NDArray[np.float64]:
-    """Return the matrix that resizes an axis linearly, (to, n); several values are averaged if it becomes shorter."""
+def _linear(n: int, to: int, *, antialias: bool) -> NDArray[np.float64]:
+    """Return the matrix that resizes an axis linearly, (to, n)."""
     each = torch.eye(n, dtype=torch.float64)[None, None]
     matrix: NDArray[np.float64] = functional.interpolate(
-        each, size=[to, n], mode="bilinear", align_corners=False, antialias=to < n
+        each, size=[to, n], mode="bilinear", align_corners=False, antialias=antialias and to < n
     )[0, 0].numpy()
     return matrix
 

@@ -39,6 +39,13 @@ def test_info_says_what_the_model_is(fitted: Path) -> None:
     assert (lines["beta"], lines["hidden"], lines["preprocess"]) == ("1.0", "8", "auto")
 
 
+def test_info_says_that_rows_are_whitened(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 40))
+    TollDetector(steps=40, hidden=(4,), random_state=0).fit(rows).save(tmp_path / "m.tollad")
+    shown = done("info", tmp_path / "m.tollad").stdout
+    assert "auto, which whitened the rows" in shown
+
+
 def test_info_counts_the_rows_that_predict_calls_anomalous(fitted: Path, tmp_path: Path) -> None:
     """A row exactly at the threshold is none."""
     model = TollDetector.load(fitted / "m.tollad")

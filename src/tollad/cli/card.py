@@ -55,6 +55,7 @@ def _read(path: str, metadata: dict[str, Any], tensors: Mapping[str, NDArray[Any
         "n_calibration_rows": len(calibration),
         "share_above_threshold": float((scores > threshold).mean()),
         "n_weights": sum(tensor.size for name, tensor in tensors.items() if name.startswith("stack.")),
+        "whitened": "whitening.mean" in tensors,
     }
 
 
@@ -65,6 +66,8 @@ def format_card(card: Mapping[str, Any]) -> str:
     losses = [float(np.mean(members)) for members in history["loss"]]
     chosen = {**card["parameters"], **card["settings"]}
     del chosen["columns"]
+    if card["whitened"]:
+        chosen["preprocess"] += ", which whitened the rows"
     columns = [Column.from_json(column) for column in card["columns"] or ()]
     shown = describe_columns(card["input_shape"], card["feature_names"], columns)
     if card["series"]:

@@ -8,7 +8,8 @@ tested on the rest. The defaults were chosen on every second file by sorted name
 on the "other half". Each line of the result is one method on one series; what is there is not measured again.
 
 All methods of windows get the same windows (64 steps, or a sixth of the training part), and a step gets the mean score
-of the windows that cover it; their own threshold is the 99 % quantile of the scores of the training steps.
+of the windows that cover it; the nearest window is measured with 256 steps, too, the length of the long windows of
+tollad. Their own threshold is the 99 % quantile of the scores of the training steps.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 CONTAMINATION = 0.01
+# Steps of the windows, and of the long windows beside them.
+WINDOW, LONG = 64, 256
 # What scores windows, and the scores of those trained on.
 Fitted = tuple[Callable[[Floats], Floats], Floats]
 
@@ -78,37 +81,30 @@ class Answer:
     alarms: NDArray[np.bool_]
 
 
-def tollad_answers(series: Series) -> dict[str, Answer]:
-    return of_detector(series, {"tollad": None, "tollad, adapt": CONTAMINATION}, causal=False)
+def of_detector(name: str, *, causal: bool, adapt: bool) -> Callable[[Series], dict[str, Answer]]:
+    """Return the detector of the product, with a fixed threshold or one that aims at a share of alarms."""
 
+    def answers(series: Series) -> dict[str, Answer]:
+        from tollad import SeriesDetector
 
-def causal_answers(series: Series) -> dict[str, Answer]:
-    return of_detector(series, {"tollad, causal": None, "tollad, causal and adapt": CONTAMINATION}, causal=True)
-
-
-def of_detector(series: Series, shares: dict[str, float | None], *, causal: bool) -> dict[str, Answer]:
-    """Return the answers of one fit, with a fixed threshold or one that aims at a share of alarms."""
-    from tollad import SeriesDetector
-
-    detector = SeriesDetector(causal=causal, contamination=CONTAMINATION, random_state=0)
-    detector.fit(series.values[: series.n_trained])
-    fitted, found = detector.model_, {}
-    # The tested steps follow those trained on, which the first windows reach back to.
-    before = fitted.window - 1
-    for name, share in shares.items():
-        detector.model_ = replace(fitted, share=share)
+        detector = SeriesDetector(causal=causal, adapt=adapt, contamination=CONTAMINATION, random_state=0)
+        detector.fit(series.values[: series.n_trained])
+        # The tested steps follow those trained on, which the first windows reach back to.
+        context = detector.model_.context
+        before = (detector.model_.window if context is None else context.window) - 1
         judged = detector.judge(series.values[series.n_trained - before :])
-        found[name] = Answer(judged.scores[before:], judged.alarms[before:])
-    return found
+        return {name: Answer(judged.scores[before:], judged.alarms[before:])}
+
+    return answers
 
 
-def of_windows(name: str, fit: Callable[[Floats], Fitted]) -> Callable[[Series], dict[str, Answer]]:
-    """Return a method that scores flat windows."""
+def of_windows(name: str, fit: Callable[[Floats], Fitted], most: int = WINDOW) -> Callable[[Series], dict[str, Answer]]:
+    """Return a method that scores flat windows of `most` steps, or a sixth of the training part."""
 
     def answers(series: Series) -> dict[str, Answer]:
         from tollad.series import step_scores, windows
 
-        window = min(64, series.n_trained // 6)
+        window = min(most, series.n_trained // 6)
         stride = max(1, window // 16)
         mean, scale = moments(series)
         values = (series.values - mean) / scale
@@ -173,7 +169,7 @@ def ecod(rows: Floats) -> Fitted:
 
 
 def moving_z(series: Series) -> dict[str, Answer]:
-    window = min(64, series.n_trained // 6)
+    window = min(WINDOW, series.n_trained // 6)
     before = np.lib.stride_tricks.sliding_window_view(series.values, window, axis=0)[:-1]
     _, scale = moments(series)
     spread = np.maximum(before.std(-1), 1e-6 * scale)
@@ -197,7 +193,7 @@ def matrix_profile(series: Series) -> dict[str, Answer]:
 
     from tollad.series import step_scores
 
-    window = min(64, series.n_trained // 6)
+    window = min(WINDOW, series.n_trained // 6)
     trained, tested = series.values[: series.n_trained], series.values[series.n_trained - window + 1 :]
 
     def profile(steps: Floats, others: Floats | None) -> Floats:
@@ -219,8 +215,10 @@ def noise(series: Series) -> dict[str, Answer]:
 
 
 METHODS: dict[tuple[str, ...], Callable[[Series], dict[str, Answer]]] = {
-    ("tollad", "tollad, adapt"): tollad_answers,
+    ("tollad",): of_detector("tollad", causal=False, adapt=False),
+    ("tollad, adapt",): of_detector("tollad, adapt", causal=False, adapt=True),
     ("nearest windows",): of_windows("nearest windows", nearest),
+    ("nearest windows of 256",): of_windows("nearest windows of 256", nearest, LONG),
     ("LOF",): of_windows("LOF", lof),
     ("Isolation Forest",): of_windows("Isolation Forest", isolation_forest),
     ("PCA (Mahalanobis)",): of_windows("PCA (Mahalanobis)", mahalanobis),
@@ -229,7 +227,8 @@ METHODS: dict[tuple[str, ...], Callable[[Series], dict[str, Answer]]] = {
     ("seasonal naive",): seasonal_naive,
     ("random noise",): noise,
     ("matrix profile",): matrix_profile,
-    ("tollad, causal", "tollad, causal and adapt"): causal_answers,
+    ("tollad, causal",): of_detector("tollad, causal", causal=True, adapt=False),
+    ("tollad, causal and adapt",): of_detector("tollad, causal and adapt", causal=True, adapt=True),
 }
 
 

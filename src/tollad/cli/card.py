@@ -116,7 +116,9 @@ def describe_columns(
 def describe_series(series: Mapping[str, Any]) -> str:
     """Say which channels, window and stride a model of series has."""
     time = f"; time: {printable(series['time']['column'])}" if series["time"] else ""
-    cut = f"windows of {series['window']} steps, a new one every {series['stride']}{time}"
+    context = series.get("context")
+    long = f", and long ones of {context['window']}" if context else ""
+    cut = f"windows of {series['window']} steps, a new one every {series['stride']}{long}{time}"
     if group := series.get("group"):
         cut += f"; {len(series['groups'])} groups: {printable(group)}"
     asked = series.get("parameters", {})

@@ -40,7 +40,8 @@ class SeriesDetector(StepDecisionMixin, SeriesSaving, OutlierMixin, BaseEstimato
     """Anomaly detection in a time series by targeted collapse.
 
     A `TollDetector` learns windows of the series. The score of a time step is the mean score of the windows that cover
-    it, or with `causal` the score of the window that ends with it. The threshold is placed by scores of held-out steps.
+    it, joined with the distance of long windows to the nearest ones of the fit; or with `causal` the score of the
+    window that ends with it. The threshold is placed by scores of held-out steps.
 
     Parameters
     ----------

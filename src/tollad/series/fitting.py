@@ -16,6 +16,7 @@ from tollad.calibration.checks import check_share
 from tollad.calibration.conformal import check_n_rows
 from tollad.detector.estimator import TollDetector
 from tollad.series.clock import Clock
+from tollad.series.context import Context
 from tollad.series.gaps import Gaps
 from tollad.series.model import SeriesModel, as_samples, held_out_scores
 from tollad.series.steps import Steps, long_enough
@@ -145,8 +146,9 @@ def learn(
         _check_false_alarms(allowed, steps.clock, n_time_steps)
     stride = choose_stride(n_time_steps, window) if settings.stride == "auto" else settings.stride
     check_window(window, stride)
+    detector = fit(stretches, window, stride, True)
     fitted = SeriesModel(
-        detector=fit(stretches, window, stride, True),
+        detector=detector,
         columns=steps.names,
         clock=steps.clock.anew(),
         window=int(window),
@@ -160,6 +162,8 @@ def learn(
         gaps=settings.gaps,
         group=group,
         groups=[name for part in parts for name in part.steps.groups],
+        # Scores of long windows rise so slowly before a peak that a threshold that follows would rise with them.
+        context=None if settings.causal or settings.adapt else Context.learn(stretches, detector, int(window)),
     )
     pieces, sizes = held_out_scores(fitted, series, lambda trained: fit(trained, fitted.window, fitted.stride, False))
     scores = np.concatenate(pieces)

@@ -18,6 +18,7 @@ from tollad.io.dialect import Dialect
 from tollad.io.source import Source
 from tollad.method.networks import traits_of
 from tollad.series.clock import Clock
+from tollad.series.context import Context, JointScores, joined
 from tollad.series.gaps import Gaps
 from tollad.series.thresholds import FalseAlarms, fold_threshold, folds, stretch_threshold
 from tollad.series.window import LastScores, MeanScores
@@ -60,6 +61,9 @@ class SeriesModel:
         Notes of the user. They have no effect.
     source : Source or None
         How the file of the fit was read.
+    context : Context or None
+        Long windows, whose distance is half of a step's score. None if causal or fitted with an adaptive threshold,
+        without kept windows, and in files from before there was a context.
     windows : Model or None
         Scores windows in place of the detector, see `held_out_scores`.
     """
@@ -80,6 +84,7 @@ class SeriesModel:
     groups: list[str] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
     source: Source | None = None
+    context: Context | None = None
     windows: Model | None = None
 
     @property
@@ -109,11 +114,12 @@ class SeriesModel:
         rows = cut.reshape(len(cut), *parts.record.input_shape)
         return parts.scorer.scores(rows, parts.preparation)
 
-    def scorer(self) -> MeanScores | LastScores:
+    def scorer(self) -> MeanScores | JointScores | LastScores:
         """Return an object that scores successive time steps."""
         if self.causal:
             return LastScores(self.score_windows, self.window)
-        return MeanScores(self.score_windows, self.window, self.stride)
+        by_windows = MeanScores(self.score_windows, self.window, self.stride)
+        return by_windows if self.context is None else JointScores(by_windows, self.context)
 
     def score_steps(self, values: Floats) -> Floats:
         """Return the scores of all time steps of a series, (T, C): (T,), NaN where there is no full window."""
@@ -210,14 +216,18 @@ def held_out_scores(
     pieces: list[Floats] = []
     sizes: list[int] = []
     units = model.detector.as_model().scorer
-    for trained, held_out in folds(series, model.window):
+    by_context = series if model.context is None else model.context.held_out(series)
+    both = zip(folds(series, model.window), folds(by_context, model.window), strict=True)
+    for (trained, held_out), (_, contexts) in both:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the fit of all steps warned of it already
             windows = fit(trained).as_model()
         # A detector divides by its mean score over its own training windows. In a fold these are fewer and learnt more
         # closely, so that mean is lower: with it, scores and threshold would be too high for the model.
         windows = replace(windows, scorer=windows.scorer.in_units_of(units))
-        found = replace(model, windows=windows).known_scores(held_out)
+        found = replace(model, windows=windows, context=None).known_scores(held_out)
+        if model.context is not None:
+            found = [joined(scores, context) for scores, context in zip(found, contexts, strict=True)]
         pieces += found
         sizes.append(sum(map(len, found)))
     if pieces:

@@ -130,7 +130,8 @@ _OTHERWISE: dict[str, dict[str, Any]] = {
     "neighbors": {
         "meaning": """
         As in `TollDetector`, for windows; "auto" is 2,000, or as many as take 16 MB, and 0 for "conv1d". The distance
-        is not divided by the density of windows.""",
+        is not divided by the density of windows. Unless `causal` or `adapt`, as many long windows are kept: of
+        four windows, at most a sixth of the series. Half of a step's score is their distance.""",
     },
     "neighbor_weight": {"default": 0.5},
 }

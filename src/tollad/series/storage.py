@@ -13,6 +13,7 @@ from tollad.detector.estimator import TollDetector
 from tollad.io import artifact
 from tollad.io.source import Source
 from tollad.series.clock import Clock
+from tollad.series.context import Context
 from tollad.series.model import SeriesModel
 
 
@@ -57,6 +58,9 @@ def save(
         "offset": model.decision.offset,
         "threshold_rule": list(model.decision.rule),
     }
+    if model.context is not None:
+        metadata["series"]["context"], arrays = model.context.saved()
+        tensors |= {f"series.context.{name}": array for name, array in arrays.items()}
     tensors["series.training_scores"] = model.decision.training_scores
     if model.decision.calibration_scores is not None:
         tensors["series.calibration_scores"] = model.decision.calibration_scores
@@ -93,6 +97,7 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
         record = metadata["series"]
         rule, value = record["threshold_rule"]
         training, calibration = tensors["series.training_scores"], tensors.get("series.calibration_scores")
+        of_context = record.get("context")
         model = SeriesModel(
             detector=detector,
             clock=Clock.from_json(record["time"]),
@@ -100,6 +105,9 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
             notes=detector.notes_,
             source=detector.source_,
             n_time_steps=record["n_steps"],
+            context=None
+            if of_context is None
+            else Context.of_saved(of_context, artifact.group(tensors, "series.context."), detector.settings_),
             **{name: record[name] for name in _PLAIN},
             # The first files of this version lack both.
             **{name: record[name] for name in ("gaps", "group", "groups") if name in record},

@@ -151,7 +151,7 @@ def step_scores(window_scores: ArrayLike, n_time_steps: int, window: int, stride
             f"window_scores has shape {scores.shape}; a series of {n_time_steps} steps has {len(starts)} windows of "
             f"{window} with stride {stride}"
         )
-    return _means(starts, scores, window, 0, n_time_steps)
+    return mean_scores(starts, scores, window, 0, n_time_steps)
 
 
 def score_steps(
@@ -200,11 +200,13 @@ class MeanScores:
         Windows, (n, C, window), to their scores, (n,).
     window, stride : int
         As in `windows`.
+    usual : float, optional
+        At both ends of a series, where few windows cover a step, the score of those that are lacking.
     """
 
-    def __init__(self, score: Score, window: int, stride: int = 1) -> None:
+    def __init__(self, score: Score, window: int, stride: int = 1, usual: float | None = None) -> None:
         check_window(window, stride)
-        self._score, self._window, self._stride = score, window, stride
+        self._score, self._window, self._stride, self._usual = score, window, stride, usual
         self._kept: NDArray[Any] = np.empty((0, 0))  # steps that later windows may cover
         self._first_kept = self._n_seen = self._n_done = self._next_start = 0
         # of the windows that cover unscored steps
@@ -242,7 +244,8 @@ class MeanScores:
 
     def _means(self, end: int) -> NDArray[np.float64]:
         begin, self._n_done = self._n_done, end
-        return _means(self._starts, self._scores, self._window, begin, end)
+        lacking = None if self._usual is None else (self._usual, self._window // self._stride)
+        return mean_scores(self._starts, self._scores, self._window, begin, end, lacking)
 
 
 class LastScores:
@@ -284,10 +287,19 @@ def score_windows(score: Score, steps: NDArray[Any], starts: NDArray[np.int64], 
     return np.concatenate([score(np.ascontiguousarray(every[part])) for part in parts])
 
 
-def _means(
-    starts: NDArray[np.int64], scores: NDArray[np.float64], window: int, first: int, end: int
+def mean_scores(
+    starts: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    window: int,
+    first: int,
+    end: int,
+    lacking: tuple[float, int] | None = None,
 ) -> NDArray[np.float64]:
-    """Return the mean scores of the windows that cover the steps from `first` to before `end`."""
+    """Return the mean scores of the windows that cover the steps from `first` to before `end`.
+
+    At both ends of a series few windows cover a step. With `lacking`, a score and a number of windows, those that are
+    fewer are filled up to this number with that score.
+    """
     steps = np.arange(first, end)
     begin, stop = np.searchsorted(starts, steps - window, side="right"), np.searchsorted(starts, steps, side="right")
     sums = np.zeros(len(steps))
@@ -295,7 +307,11 @@ def _means(
     for k in range(int((stop - begin).max(initial=0))):
         covers = begin + k < stop
         sums[covers] += scores[(begin + k)[covers]]
-    return sums / (stop - begin)
+    n = stop - begin
+    if lacking is not None:
+        n_lacking = np.maximum(lacking[1] - n, 0)
+        sums, n = sums + n_lacking * lacking[0], n + n_lacking
+    return sums / n
 
 
 def choose_window(stretches: Sequence[NDArray[np.float64]]) -> int:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import numpy as np
 
 from tollad.io.files import atomic_write
+from tollad.series.context import Context
 from tollad.series.model import SeriesModel
 from tollad.serve.onnx import Filled, Graph, TensorProto, add_answers, finished, helper, network_of, score_of, views_of
+from tollad.serve.onnx_nearest import distances
 
 
 def write_series(model: SeriesModel, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
@@ -47,9 +50,7 @@ def to_bytes(model: SeriesModel) -> bytes:
     n_channels = len(model.columns)
     inputs = [helper.make_tensor_value_info("X", TensorProto.DOUBLE, ["n", n_channels])]
     n_time_steps = graph("Gather", graph("Shape", "X"), graph.constant(0, np.int64))
-    starts = _starts(graph, model, n_time_steps)
-    # The steps of each window, (number of windows, window).
-    steps = graph("Add", graph("Unsqueeze", starts, graph.axes(1)), graph.constant(np.arange(model.window), np.int64))
+    steps = _steps(graph, model.window, 1 if model.causal else model.stride, n_time_steps)
     cut = graph("Transpose", graph("Gather", "X", steps, axis=0), perm=[0, 2, 1])
     row_shape = of_windows.record.input_shape
     rows = graph("Reshape", cut, graph.constant([-1, *row_shape], np.int64))
@@ -63,6 +64,9 @@ def to_bytes(model: SeriesModel) -> bytes:
         score = graph("Concat", early, scores, axis=0, output="anomaly_score")
     else:
         score = _means(graph, steps, scores, n_time_steps)
+        if model.context is not None:
+            score = _with_context(graph, model.context, score, n_time_steps)
+        score = graph("Identity", score, output="anomaly_score")
     outputs = add_answers(graph, model.decision, score)
     known = {
         "kind": "series",
@@ -83,16 +87,36 @@ def to_bytes(model: SeriesModel) -> bytes:
     return finished(graph, inputs, outputs, known)
 
 
-def _starts(graph: Graph, model: SeriesModel, n_time_steps: str) -> str:
-    """Return the first steps of the windows: one for each stride, and the last so that it ends with the series."""
-    last = graph("Sub", n_time_steps, graph.constant(model.window, np.int64))
-    stride = graph.constant(1 if model.causal else model.stride, np.int64)
-    regular = graph("Range", graph.constant(0, np.int64), last, stride)
-    return graph("Concat", regular, graph("Unsqueeze", last, graph.axes(0)), axis=0)
+def _steps(graph: Graph, window: int, stride: int, n_time_steps: str) -> str:
+    """Return the steps of each window, (number of windows, window): one each stride, the last ends with the series."""
+    last = graph("Sub", n_time_steps, graph.constant(window, np.int64))
+    regular = graph("Range", graph.constant(0, np.int64), last, graph.constant(stride, np.int64))
+    starts = graph("Concat", regular, graph("Unsqueeze", last, graph.axes(0)), axis=0)
+    return graph("Add", graph("Unsqueeze", starts, graph.axes(1)), graph.constant(np.arange(window), np.int64))
 
 
-def _means(graph: Graph, steps: str, scores: str, n_time_steps: str) -> str:
-    """Return the mean score of the windows that cover each step, (T,)."""
+def _with_context(graph: Graph, context: Context, score: str, n_time_steps: str) -> str:
+    """Return the root mean square of the score by windows, (T,), and that by long windows, like `JointScores`."""
+    window = graph.constant(context.window, np.int64)
+    # In a series that is shorter than a long window, its last step fills that up, and the result is not used.
+    steps = _steps(graph, context.window, context.stride, graph("Max", n_time_steps, window))
+    steps = graph("Min", steps, graph("Sub", n_time_steps, graph.constant(1, np.int64)))
+    cut = graph("Transpose", graph("Gather", "X", steps, axis=0), perm=[0, 2, 1])
+    rows = views_of(graph, context.features, graph("Flatten", cut))[0]
+    found, _, _ = distances(graph, context.nearest, graph("Unsqueeze", rows, graph.axes(0)))
+    scores = graph("Mul", graph("Squeeze", found, graph.axes(0, 2)), graph.constant(context.scale))
+    lacking = context.usual, context.window // context.stride
+    both = score, _means(graph, steps, scores, n_time_steps, lacking)
+    # The larger one outside of the root, lest its square overflow.
+    larger = graph("Max", *both, graph.constant(np.finfo(np.float64).tiny))
+    ratio = graph("Div", graph("Min", *both), larger)
+    root = graph("Sqrt", graph("Add", graph("Mul", ratio, ratio), graph.constant(1.0)))
+    joint = graph("Mul", graph("Mul", larger, root), graph.constant(math.sqrt(0.5)))
+    return graph("Where", graph("GreaterOrEqual", n_time_steps, window), joint, score)
+
+
+def _means(graph: Graph, steps: str, scores: str, n_time_steps: str, lacking: tuple[float, int] | None = None) -> str:
+    """Return the mean score of the windows that cover each step, (T,), like `tollad.series.window.mean_scores`."""
     every = graph.constant([-1], np.int64)
     zeros = graph("Expand", graph.constant(0.0), graph("Unsqueeze", n_time_steps, graph.axes(0)))
     places = graph("Reshape", steps, every)
@@ -101,4 +125,7 @@ def _means(graph: Graph, steps: str, scores: str, n_time_steps: str) -> str:
     for values in (graph("Unsqueeze", scores, graph.axes(1)), graph.constant(1.0)):
         spread = graph("Reshape", graph("Expand", values, shape), every)
         sums.append(graph("ScatterElements", zeros, places, spread, axis=0, reduction="add"))
-    return graph("Div", *sums, output="anomaly_score")
+    if lacking is not None:
+        few = graph("Max", graph("Sub", graph.constant(float(lacking[1])), sums[1]), graph.constant(0.0))
+        sums = [graph("Add", sums[0], graph("Mul", few, graph.constant(lacking[0]))), graph("Add", sums[1], few)]
+    return graph("Div", *sums)

@@ -48,10 +48,12 @@ class TestRefused:
         Image.new("LAB", (4, 4)).save(tmp_path / "x.tif")
         assert "x.tif: holds pixels of an unknown kind (LAB); convert it to an 8- or 16-bit PNG" in refused(tmp_path)
 
-    @pytest.mark.parametrize("value", [1.5, -0.1, np.nan])
-    def test_floats_out_of_range(self, tmp_path: Path, value: float) -> None:
+    @pytest.mark.parametrize(
+        ("value", "words"), [(1.5, "from 0.5 to 1.5"), (-0.1, "from -0.1 to 0.5"), (np.nan, "that are no numbers (NaN")]
+    )
+    def test_floats_out_of_range(self, tmp_path: Path, value: float, words: str) -> None:
         Image.fromarray(np.array([[0.5, value]], np.float32)).save(tmp_path / "x.tif")
-        assert "x.tif: holds values from " in refused(tmp_path)
+        assert f"x.tif: holds values {words}" in refused(tmp_path)
         assert "not from 0 to 1; scale it" in refused(tmp_path, size=(4, 4))
 
     def test_several_pages(self, tmp_path: Path) -> None:

@@ -203,7 +203,9 @@ def pixels_of(image: Image, *, in_colour: bool) -> NDArray[np.float32]:
     if image.mode in _GREY_16 or image.mode == _FLOAT:
         most = 1 if image.mode == _FLOAT else 65535
         values = np.asarray(image)
-        if not (values.min() >= 0 and values.max() <= most):  # NaN compares as neither
+        if not np.isfinite(values).all():
+            raise OutOfRangeError(f"holds values that are no numbers (NaN or infinity), not from 0 to {most}")
+        if not (values.min() >= 0 and values.max() <= most):
             raise OutOfRangeError(f"holds values from {values.min():g} to {values.max():g}, not from 0 to {most}")
         return np.repeat(scaled(values[None], most), 3 if in_colour else 1, axis=0)
     if image.has_transparency_data:

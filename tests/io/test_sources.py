@@ -105,7 +105,7 @@ def test_old_line_ends_and_no_last_line_end(tmp_path):
         ("1,2,2\n1,2,3\n", ["several columns called '2'", "or read it with header=False if its first line is a row"]),
         ('a,b\n1,2\n3,"4\n5,6\n', ["line 3", "quotes that never close"]),
         (b"a,b\n1,2\nM\xfcller,3\n", ["line 3", "UTF-8"]),
-        (b"a,b\n1,\0\n", ["is no text"]),
+        (b"a,b\n1,\0\n", ["line 2", "holds a null byte, as no text does; remove it"]),
         (b"PAR1\x15\0\x15", ["looks like a Parquet file"]),
         (b"\x89PNG\r\n\x1a\n\0\0", ["looks like a PNG image"]),
         (b"PK\x03\x04\x14\0", ["ZIP archive"]),

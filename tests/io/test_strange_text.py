@@ -38,6 +38,12 @@ def read(path: Path, content: bytes | str, **options) -> dict[str, list[str | No
         ("d.csv", "Sales of 2024\n\na,b\n1,2\n", "line 3.*if the first line, 'Sales of 2024', is a title, remove what"),
         ("d.csv", ",\n,\na,b\n1,2\n", "the first line holds no names; remove it if it is empty"),
         ("d.csv", "a,b\n1,2,\n3,4,\n", "line 2.*the line ends with a separator that the first line lacks"),
+        ("d.csv", "a,b\n1,2\n   \n", "line 3: .*; the line holds spaces only; remove it"),
+        ("d.csv", "a,b\n1,2\n# end\n", "line 3: .*; the line is a comment, and these may only stand above the names"),
+        ("d.csv", "a,b\n1,2\n(1 row)\n", "line 3: .*; remove the line if it is a note and no row"),
+        ("d.csv", "a,b\n1,2\n\x1a", "line 3: .*; the line holds the sign that ends a file in DOS"),
+        ("d.csv", "a,b\n1,2\n3,\0\n", "line 3: holds a null byte, as no text does; remove it"),
+        ("d.csv", "<table><tr>\n", "looks like a web page or XML"),
         ("d.csv", "a;b\n1;2;\n3;4;\n", "line 2.*found 3; the line ends with a separator that the first line lacks"),
         ("d.tsv", "a\tb\n1\t2\t \t\n", "line 2.*the line ends with separators that the first line lacks"),
         ("d.zip", b"PK", "unpack it first, or compress it by gzip"),
@@ -213,3 +219,7 @@ def test_a_column_without_a_name_is_told_by_its_place(tmp_path, text, what):
     path.write_text(text)
     with pytest.raises(ValueError, match=f"new.csv: has columns that the model was not fitted on: '' .*{what}"):
         check_columns(open_table(path), ["a", "b"], ())
+
+
+def test_byte_order_marks_of_joined_files_are_no_values(tmp_path):
+    assert read(tmp_path / "d.csv", "\ufeffa,b\n1,2\n\ufeff3,4\n") == {"a": ["1", "3"], "b": ["2", "4"]}

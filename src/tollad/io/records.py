@@ -51,7 +51,7 @@ def _lines_of(mark: bytes) -> bytes:
 
 # Beginnings of texts that are no tables.
 _NO_TABLES = (
-    (re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE), "looks like a web page or XML; give a table"),
+    (re.compile(rb"\s*<(!doctype|html|table|\?xml)", re.IGNORECASE), "looks like a web page or XML; give a table"),
     (re.compile(rb"version https://git-lfs"), "is a pointer of Git LFS; fetch the file itself with: git lfs pull"),
     (
         re.compile(rb'\s*(\[\s*)?\{\s*"'),
@@ -215,7 +215,13 @@ def record_chunks(
     more = text = _read(stream, label, _CHUNK_BYTES, skip=skip)
     head = text[:8]
     while text:
+        # Where files were joined, their byte order marks stand before the first value of a line.
+        text = text.replace(b"\n\xef\xbb\xbf", b"\n")
         if b"\0" in text:
+            place = text.index(b"\0")
+            if not head.startswith((b"\0", *_LOOKS_LIKE)) and head[1:2] != b"\0" and _is_plain(text):
+                line += _count_breaks(text, place)
+                raise ValueError(f"{label}, line {line}: holds a null byte, as no text does; remove it")
             raise ValueError(f"{label}: is no text; {guess(head, text)}")
         masked, unclosed = mask_quoted_breaks(text, separator)
         # A carriage return at the very end may be the first half of a CR LF.
@@ -244,6 +250,17 @@ def record_chunks(
             line += _count_breaks(text, end)
             text = text[end:]
         text += more
+
+
+def _is_plain(text: bytes) -> bool:
+    """Return whether a text is UTF-8, but for null bytes, without other signs that only steer machines."""
+    if re.search(rb"[\x01-\x08\x0e-\x1f\x7f]", text):
+        return False
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _count_breaks(text: bytes, end: int) -> int:

@@ -259,6 +259,8 @@ def _parse(
 
 def _remedy(record: str, names: Sequence[str] | None, separator: str) -> str:
     """Return a remedy for a record with too many or too few values."""
+    if names is not None and len(names) > 1 and separator not in record:
+        return _no_row(record.strip())
     if names is not None and len(names) == 1 and separator in record:
         return f"if the first line, {names[0]!r}, is a title, remove what stands above the names of the columns"
     n_more = 0 if names is None else record.count(separator) + 1 - len(names)
@@ -270,6 +272,15 @@ def _remedy(record: str, names: Sequence[str] | None, separator: str) -> str:
     if names is not None and record.count(separator) == len(names) and re.match(r'"?1"?[^\w.]', record):
         return "R gives names to rows, which the first line lacks: write the table with row.names=FALSE"
     return "correct the line, and put quotes around values that hold the separator"
+
+
+def _no_row(record: str) -> str:
+    """Return what a line without a separator is, and what to do."""
+    if record.startswith("#"):
+        return "the line is a comment, and these may only stand above the names; remove it"
+    if record in ("", "\x1a"):
+        return f"the line holds {'the sign that ends a file in DOS' if record else 'spaces only'}; remove it"
+    return "remove the line if it is a note and no row, or correct it"
 
 
 def distinct_names(label: str, names: Sequence[str]) -> list[str]:

@@ -221,7 +221,7 @@ def _with_units(name: str, counts: Mapping[str, int]) -> _Found | None:
     enough = _SHARE * sum(counts.values())
     if n_values[shape] >= enough:
         example = shapes[shape][0]
-        away = [part for part in shape if part]
+        away = [*dict.fromkeys(part for part in shape if part)]
         shown = [repr(part) for part in away]
         if re.search(r"\d,\d{3}(?!\d)", example):
             away.append(",")

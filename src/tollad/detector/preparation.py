@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from tollad.detector.whitening import Whitening
 from tollad.method.traits import Traits
-from tollad.tables.features import Features, Preprocess, are_few_in_one_unit, fit_features
+from tollad.tables.features import Features, Preprocess, fit_features
 from tollad.tables.large import LargeRows, Rows, as_large, in_blocks
 from tollad.tables.schema import Encoding
+from tollad.tables.units import are_few_in_one_unit
 
 
 @dataclass(frozen=True, eq=False)

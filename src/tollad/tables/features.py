@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tollad.tables.checks import refuse_missing
 from tollad.tables.large import LargeRows, Rows, in_blocks, order_statistics
+from tollad.tables.units import deviations
 from tollad.warn import listed, warn
 
 Preprocess: TypeAlias = Literal["auto", "standard"] | None
@@ -26,12 +27,6 @@ _FLAG_CLIP = 3.0
 # a constant.
 _CONSTANT_CLIP = 10.0
 _CONSTANT_UNIT, _ZERO_UNIT = 1e-6, 1e-12
-# So many columns of numbers are half standardised if none spreads more than so many times as far as their median: they
-# may share a unit, as those of embeddings and pixels do. Their standard deviation is then at least the last number, so
-# that no column is lost where they do not.
-_WIDE, _ALIKE, _LEAST_DEVIATION = 32, 10.0, 0.2
-# Fewer rows a column, of no more columns, are whitened. Their columns may then spread farther beyond their median.
-_FEW_A_COLUMN, _MOST_WHITENED, _NEARLY_ALIKE = 5, 2048, 100.0
 # Values that differ by at most so many units of their last bit differ by rounding only.
 _ROUNDING = 16
 _NONE = np.empty(0)
@@ -203,7 +198,7 @@ def fit_features(
         channel get the same constants, and values are clipped later.
     in_one_unit : bool, default False
         Whether all columns of numbers are divided by the same number, the root of their mean variance, as those are
-        that `are_few_in_one_unit` finds. There is no second view then.
+        that `tollad.tables.units.are_few_in_one_unit` finds. There is no second view then.
 
     Raises
     ------
@@ -273,7 +268,8 @@ def fit_features(
         limit[X.shape[1] :] = _FLAG_CLIP
     deviation = np.ones_like(scale)
     if preprocess == "auto" and X.ndim == 2 and n_channels is None and indicator is None:
-        deviation = _deviations(replace(features, mean=mean, scale=scale), constant, in_one_unit)
+        standardised = replace(features, mean=mean, scale=scale)
+        deviation = deviations(scale, standardised.truths, constant, in_one_unit=in_one_unit)
     features = replace(features, mean=mean, scale=scale / deviation, limit=limit)
     if not arcsinh or X.ndim > 2 or in_one_unit:
         return features
@@ -282,43 +278,6 @@ def fit_features(
         _, _, arcsinh_mean, spread = _alike(n_channels, X.shape[1], arcsinh_mean, arcsinh_mean, arcsinh_mean, spread)
     spread[smoothed] = np.maximum(spread[smoothed], np.arcsinh(np.sqrt(1 / len(X))))
     return replace(features, arcsinh_mean=arcsinh_mean, arcsinh_scale=np.where(one, 1.0, spread / deviation))
-
-
-def are_few_in_one_unit(X: Rows) -> bool:
-    """Return whether rows are to be whitened: few, of many columns of numbers that seem to share a unit.
-
-    That is fewer than 5 rows a column, in memory, of 32 to 2,048 columns that vary, without those of 0 and 1, if the
-    standard deviation of none is above 100 times their median. Of so few rows, the covariance tells more than which
-    rows are near.
-    """
-    if X.ndim != 2 or not _WIDE <= X.shape[1] <= _MOST_WHITENED or len(X) >= _FEW_A_COLUMN * X.shape[1]:
-        return False
-    rows = np.concatenate([*in_blocks(X)]).astype(np.float64)
-    numbers = ~(np.isnan(rows) | np.isin(rows, (0, 1))).all(0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        spread = np.nanstd(rows[:, numbers], axis=0)
-    return _share_a_unit(spread[spread > 0], _NEARLY_ALIKE)
-
-
-def _share_a_unit(spread: NDArray[np.float64], most: float) -> bool:
-    """Return whether there are 32 standard deviations or more, none of them above `most` times their median."""
-    return len(spread) >= _WIDE and bool(spread.max() <= most * np.median(spread))
-
-
-def _deviations(standardised: Features, constant: NDArray[np.bool_], in_one_unit: bool) -> NDArray[np.float64]:
-    """Return the standard deviation that each column and flag is to have, (d + k,): 1 where it is standardised."""
-    deviation = np.ones(len(standardised.scale))
-    n_columns = len(standardised.fill)
-    constant = constant[:n_columns]
-    numbers = np.flatnonzero(~constant & ~standardised.truths)
-    spread = standardised.scale[numbers]
-    if in_one_unit:
-        # The unit of constant columns is known, too: that of the others.
-        alike = np.flatnonzero(constant | ~standardised.truths)
-        deviation[alike] = standardised.scale[alike] / np.sqrt(np.square(spread).mean())
-    elif _share_a_unit(spread, _ALIKE):
-        deviation[numbers] = np.maximum(np.sqrt(spread / spread.mean()), _LEAST_DEVIATION)
-    return deviation
 
 
 def _alike(

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.training.product import Product
-
 _Rows = NDArray[np.float64]
 _Constants = dict[str, NDArray[np.float64]]
 _IMAGE_VALUES = 255.0
@@ -88,6 +86,8 @@ def _affine(rows: _Rows, constants: Mapping[str, _Rows]) -> _Rows:
 
 
 def _onto_axes(rows: _Rows, constants: Mapping[str, _Rows]) -> _Rows:
+    from tollad.training.product import Product  # it loads torch, which data sets do without
+
     return Product(constants["axes"].T)(rows.reshape(len(rows), -1) - constants["mean"])
 
 

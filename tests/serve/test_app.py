@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -14,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import COMMAND, refused
+from commands import COMMAND, done, refused
 from detectors import FEW_STEPS, people, table, train
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -315,6 +316,15 @@ class TestCommand:
     def test_a_detector_of_rows_that_are_images_is_refused(self, tmp_path):
         train("grey images").save(tmp_path / "m.tollad")
         assert "cannot be served; a TollDetector of tables, SeriesDetector" in refused("serve", tmp_path / "m.tollad")
+
+    def test_what_is_loaded_is_never_searched_for_garbage(self, folder, monkeypatch):
+        frozen = []
+        monkeypatch.setattr("tollad.cli.serve._answer", lambda *_: frozen.append(gc.get_freeze_count()))
+        try:
+            done("serve", folder / "numbers.tollad", "--port", "0")
+        finally:
+            gc.unfreeze()
+        assert frozen[0] > 100_000
 
     @pytest.mark.slow
     def test_a_process_answers_and_stops(self, folder):

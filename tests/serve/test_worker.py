@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,7 @@ from tollad import TollDetector
 pytest.importorskip("prometheus_client")
 pytest.importorskip("fastapi")
 
+from tollad.serve import worker as worker_of_rows
 from tollad.serve.engines import DetectorEngine, GraphEngine, engine_of, specimens
 from tollad.serve.limits import RefusedError
 from tollad.serve.models import Served
@@ -101,6 +103,35 @@ class TestWorker:
 
         answer = asyncio.run(worker.answer(model, read))
         assert answer.loaded is old
+
+    def test_small_requests_do_not_wait_for_the_end_of_large_ones(self, models, monkeypatch):
+        loaded, worker, ended = models[0].loaded, Worker(lambda: None), []
+        engine, went = loaded.table.engine, threading.Event()
+        right = type(engine).said
+        monkeypatch.setattr(worker_of_rows, "_MOST_ROWS", 40)
+
+        def waiting(engine, inputs):
+            went.wait(30)  # until all have come
+            return right(engine, inputs)
+
+        monkeypatch.setattr(type(engine), "said", waiting)
+
+        async def answered(n):
+            answer = await worker.answer(SimpleNamespace(loaded=loaded), lambda _: table(n, seed=n))
+            ended.append(n)
+            return answer
+
+        async def all_of_them():
+            jobs = [asyncio.create_task(answered(n)) for n in (100, 3, 90, 5)]
+            await asyncio.sleep(0)  # each is put in line
+            went.set()
+            return await asyncio.gather(*jobs)
+
+        found = asyncio.run(all_of_them())
+        assert ended == [3, 5, 100, 90]
+        for n, answer in zip((100, 3, 90, 5), found, strict=True):
+            wanted = right(engine, engine.feed(table(n, seed=n)))["anomaly_score"]
+            np.testing.assert_array_equal(answer.said["anomaly_score"], wanted)
 
 
 class TestEngine:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from tollad.serve.limits import RefusedError
 from tollad.serve.models import Loaded, Served
 
 _MOST_ROWS = 8192
-"""A batch with this many rows takes no further request."""
+"""A batch with this many rows takes no further request, and one with more is scored in parts of this many."""
 _WRONG = (ValueError, TypeError, NotImplementedError, OverflowError)
 """Errors for rows that the model does not expect."""
 
@@ -53,8 +53,14 @@ class Job:
     future: asyncio.Future[Answer]
 
 
+Begun: TypeAlias = "tuple[Job, Answer | Exception | tuple[Loaded, Inputs]]"
+"""A request with its answer, its error, or its rows."""
+
+
 class Worker:
     """The thread that scores. It starts with the first request.
+
+    Small requests that come while a large one is scored are answered between two of its parts.
 
     Parameters
     ----------
@@ -64,6 +70,7 @@ class Worker:
 
     def __init__(self, tell: Callable[[], None]) -> None:
         self._tell, self._jobs, self._lock = tell, queue.SimpleQueue[Job](), threading.Lock()
+        self._large = deque[Begun]()  # that came while another one was scored
         self._thread: threading.Thread | None = None  # a thread started before a fork would not run after it
 
     async def answer(self, model: Served, read: Callable[[Loaded], Any], n_reasons: int = 0) -> Answer:
@@ -86,15 +93,15 @@ class Worker:
 
     def _run(self) -> None:
         while True:
-            self._answer(self._waiting())
+            self._answer([self._large.popleft()] if self._large else self._waiting(self._jobs.get()))
 
-    def _waiting(self) -> list[tuple[Job, Answer | Exception | tuple[Loaded, Inputs]]]:
-        """Wait for a request. Return it with all others that wait by then, and their rows."""
-        taken, n_rows, job = [], 0, self._jobs.get()
+    def _waiting(self, job: Job) -> list[Begun]:
+        """Return a request with all others that wait by now, and their rows."""
+        taken: list[Begun] = []
+        n_rows = 0
         while True:
-            begun = _begun(job)
-            taken.append((job, begun))
-            n_rows += _n_rows(begun[1]) if isinstance(begun, tuple) else 0
+            taken.append((job, _begun(job)))
+            n_rows += _size(taken[-1])
             try:
                 if n_rows >= _MOST_ROWS:
                     return taken
@@ -102,7 +109,8 @@ class Worker:
             except queue.Empty:
                 return taken
 
-    def _answer(self, taken: Sequence[tuple[Job, Answer | Exception | tuple[Loaded, Inputs]]]) -> None:
+    def _answer(self, taken: Sequence[Begun], *, between: bool = False) -> None:
+        """Answer requests; `between` says that this happens between two parts of a large one."""
         together: dict[Loaded, list[tuple[Job, Inputs]]] = defaultdict(list)
         ended: list[tuple[Job, Answer | Exception]] = []
         for job, begun in taken:
@@ -111,10 +119,19 @@ class Worker:
             else:
                 ended.append((job, begun))
         for loaded, waiting in together.items():
-            ended += _scored(loaded, waiting)
+            ended += _scored(loaded, waiting, None if between else self._answer_small)
             self._tell()
         for job, result in ended:
             job.loop.call_soon_threadsafe(_deliver, job.future, result)
+
+    def _answer_small(self) -> None:
+        """Answer the requests that wait now; large ones wait on."""
+        try:
+            taken = self._waiting(self._jobs.get_nowait())
+        except queue.Empty:
+            return
+        self._large += [one for one in taken if _size(one) > _MOST_ROWS]
+        self._answer([one for one in taken if _size(one) <= _MOST_ROWS], between=True)
 
 
 def _begun(job: Job) -> Answer | Exception | tuple[Loaded, Inputs]:
@@ -146,21 +163,33 @@ def _explained(loaded: Loaded, rows: Any, n_reasons: int) -> Answer:
     return Answer(said, loaded)
 
 
-def _scored(loaded: Loaded, waiting: Sequence[tuple[Job, Inputs]]) -> list[tuple[Job, Answer | Exception]]:
-    """Score the rows of requests together, and return the answer of each."""
+def _size(one: Begun) -> int:
+    return _n_rows(one[1][1]) if isinstance(one[1], tuple) else 0
+
+
+def _scored(
+    loaded: Loaded, waiting: Sequence[tuple[Job, Inputs]], between: Callable[[], None] | None
+) -> list[tuple[Job, Answer | Exception]]:
+    """Score the rows of requests together, and return the answer of each; `between` is called between two parts."""
     given = [inputs for _, inputs in waiting]
     joined = given[0]
     if len(given) > 1:
         joined = {name: np.concatenate([inputs[name] for inputs in given]) for name in joined}
     try:
-        said = loaded.table.engine.said(joined)
+        parts = []
+        for start in range(0, max(1, _n_rows(joined)), _MOST_ROWS):
+            if start and between is not None:
+                between()
+            part = {name: values[start : start + _MOST_ROWS] for name, values in joined.items()}
+            parts.append(loaded.table.engine.said(part))
+        said = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         if loaded.monitor is not None:
             loaded.monitor.update(said["anomaly_score"])
     except Exception as error:  # noqa: BLE001 - as above
         return [(job, error) for job, _ in waiting]
     ends = np.cumsum([_n_rows(inputs) for inputs in given])[:-1]
-    parts = {name: np.split(values, ends) for name, values in said.items()}
-    return [(job, Answer({name: parts[name][at] for name in parts}, loaded)) for at, (job, _) in enumerate(waiting)]
+    split = {name: np.split(values, ends) for name, values in said.items()}
+    return [(job, Answer({name: split[name][at] for name in split}, loaded)) for at, (job, _) in enumerate(waiting)]
 
 
 def _n_rows(inputs: Inputs) -> int:

@@ -36,6 +36,11 @@ def test_help_lists_the_commands_without_loading_anything_heavy() -> None:
     assert [line.split()[0] for line in listed.splitlines()] == list(COMMANDS)
 
 
+def test_python_runs_the_package_as_the_command() -> None:
+    command = [sys.executable, "-m", "tollad", "--help"]
+    assert "Commands:" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def test_an_installation_without_torch_says_what_it_can_do(fitted: Path) -> None:
     code = "import sys; sys.modules['sklearn'] = None; from tollad.cli.main import main; main()"
     command = [sys.executable, "-c", code, "score", str(fitted / "m.tollad"), str(fitted / "data.csv")]

@@ -24,7 +24,6 @@ from tollad.training.rowwise import RowWise
 try:
     from onnx import TensorProto, ValueInfoProto, helper
 
-    from tollad.serve import onnx_backbone
     from tollad.serve.graph import Graph
     from tollad.serve.onnx_dense import Dense
     from tollad.serve.onnx_layers import ByLayers
@@ -44,7 +43,6 @@ __all__ = [
     "finished",
     "helper",
     "network_of",
-    "onnx_backbone",
     "parts_of",
     "score_of",
     "to_bytes",

@@ -25,11 +25,11 @@ from tollad.serve.onnx import (
     finished,
     helper,
     network_of,
-    onnx_backbone,
     parts_of,
     score_of,
     views_of,
 )
+from tollad.serve.onnx_backbone import Maps, distances_of, enlarged, features_of, highest
 from tollad.serve.onnx_whitening import whitened
 
 _TINY = 1e-12
@@ -100,15 +100,15 @@ def to_bytes(fitted: FittedImages) -> bytes:
         by_level.append(filled.back(graph("Div", score, graph.constant(level.unit))))
         parts = graph("Div", parts, graph.constant(level.unit * scorer.map_unit))
     if scorer.positions is not None:
-        distances = onnx_backbone.distances_of(graph, scorer.positions, positions)
+        distances = distances_of(graph, scorer.positions, positions)
         if scorer.judges_positions:
-            most = onnx_backbone.highest(graph, distances, scorer.positions.units.shape)
+            most = highest(graph, distances, scorer.positions.units.shape)
             by_level.append(graph("Div", most, graph.constant(scorer.map_unit)))
     outputs = add_answers(graph, fitted.decision, _joined(graph, by_level))
     if scorer.has_maps:
         size = fitted.input_shape[1:]
         if scorer.positions is not None:
-            maps = onnx_backbone.enlarged(graph, distances, scorer.positions.units.shape, size)
+            maps = enlarged(graph, distances, scorer.positions.units.shape, size)
         else:
             maps = filled.back(_of_parts(graph, parts, fitted))
         graph("Identity", maps, output="anomaly_map")
@@ -124,7 +124,7 @@ def to_bytes(fitted: FittedImages) -> bytes:
     return finished(graph, inputs, outputs, known)
 
 
-def _seen(graph: Graph, fitted: FittedImages, filled: Filled) -> tuple[dict[str, str], dict[str, onnx_backbone.Maps]]:
+def _seen(graph: Graph, fitted: FittedImages, filled: Filled) -> tuple[dict[str, str], dict[str, Maps]]:
     """Return features of the whole image by level, with rows appended, and features of positions by level."""
     name, shape = fitted.representation, fitted.input_shape
     if name == "pixels":
@@ -132,7 +132,7 @@ def _seen(graph: Graph, fitted: FittedImages, filled: Filled) -> tuple[dict[str,
     if name == "gradients":
         return {name: _gradients(graph, filled.up("X", n_axes=4), shape)}, {}
     # Such a network takes long, so no image is appended to those that are given.
-    whole, positions = onnx_backbone.features_of(graph, "X", shape, name)
+    whole, positions = features_of(graph, "X", shape, name)
     return {level: filled.up(rows, n_axes=2) for level, rows in whole.items()}, positions
 
 
@@ -237,4 +237,4 @@ def _of_parts(graph: Graph, parts: str, fitted: FittedImages) -> str:
         pixels = graph("Reshape", parts, graph.constant([-1, *fitted.input_shape], np.int64))
         return graph("ReduceSum", pixels, graph.axes(1), keepdims=0)
     cells = graph("Reshape", parts, graph.constant([-1, *grid], np.int64))
-    return onnx_backbone.enlarged(graph, graph("ReduceSum", cells, graph.axes(3), keepdims=0), grid[:2], size)
+    return enlarged(graph, graph("ReduceSum", cells, graph.axes(3), keepdims=0), grid[:2], size)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tollad.images.detector import ImageDetector
 from tollad.serve.answers import judged
-from tollad.serve.engines import exported
+from tollad.serve.engines import agree, exported
 
 MAP = "anomaly_map"
 # Scores of a graph that differ from those of the model by no more than this share agree: its convolutions add in
@@ -72,10 +72,7 @@ def image_engine_of(detector: ImageDetector) -> ImageEngine:
         wanted, found = (engine.said(images, maps=False) for engine in (product, graph))
     except (ImportError, ValueError):
         return product
-    scores = wanted.pop("anomaly_score")
-    close = np.abs(found.pop("anomaly_score") - scores) <= _CLOSE * np.abs(scores)
-    agree = close.all() and all(np.array_equal(found[name], values) for name, values in wanted.items())
-    return graph if agree else product
+    return graph if agree(wanted, found, _CLOSE) else product
 
 
 def _specimens(shape: tuple[int, ...]) -> NDArray[np.float32]:

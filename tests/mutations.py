@@ -33,14 +33,16 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 def mutate(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], rng: np.random.Generator) -> tuple[str, bytes]:
     """Return what was done, and the content of the file."""
     metadata, tensors = copy.deepcopy(metadata), {name: array.copy() for name, array in tensors.items()}
-    kind = rng.choice(["value", "key", "tensor", "number", "bytes"], p=[0.4, 0.1, 0.2, 0.2, 0.1])
-    what = {"value": _value, "key": _key, "tensor": _tensor, "number": _number, "bytes": _nothing}[kind](
-        metadata, tensors, rng
-    )
-    data = pack(metadata, tensors)
-    if kind == "bytes":
-        return _bytes(data, rng)
-    return f"{kind}: {what}", data
+    if rng.random() < 0.1:
+        return _bytes(pack(metadata, tensors), rng)
+    return change(metadata, tensors, rng), pack(metadata, tensors)
+
+
+def change(metadata: dict[str, Any], tensors: dict[str, NDArray[Any]], rng: np.random.Generator) -> str:
+    """Change one value, key, tensor or number in place; return what was done."""
+    kind = rng.choice(["value", "key", "tensor", "number"], p=[4 / 9, 1 / 9, 2 / 9, 2 / 9])
+    what = {"value": _value, "key": _key, "tensor": _tensor, "number": _number}[kind](metadata, tensors, rng)
+    return f"{kind}: {what}"
 
 
 def _parent(metadata: Any, path: tuple[Any, ...]) -> Any:
@@ -111,10 +113,6 @@ def _number(metadata: Any, tensors: dict[str, NDArray[Any]], rng: np.random.Gene
         else:
             array.reshape(-1)[rng.integers(array.size)] = np.asarray(value).astype(array.dtype)
     return f"{name} = {value}"
-
-
-def _nothing(metadata: Any, tensors: Any, rng: np.random.Generator) -> str:
-    return ""
 
 
 def _bytes(data: bytes, rng: np.random.Generator) -> tuple[str, bytes]:

@@ -12,13 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tollad.calibration.checks import check_number
 from tollad.detector.estimator import TollDetector
 from tollad.detector.nearest import Nearest
 from tollad.detector.preparation import Preparation
 from tollad.detector.settings import Settings
+from tollad.detector.validation import check_features
 from tollad.io.artifact import group
 from tollad.io.packed import JSON
-from tollad.series.window import MeanScores, choose_stride, mean_scores, window_starts, windows
+from tollad.series.window import MeanScores, check_window, choose_stride, mean_scores, window_starts, windows
 from tollad.tables.features import Features, column_names, fit_features
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -159,17 +161,28 @@ class Context:
 
     @classmethod
     def of_saved(cls, plain: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], settings: Settings) -> Self:
-        """Return what was saved; ValueError if the parts do not fit together.
+        """Return what was saved; ValueError or TypeError if the parts are not valid or do not fit together.
 
         `settings` are those of the detector of windows.
         """
+        window, stride, scale, usual, n_seen = (
+            plain[name] for name in ("window", "stride", "scale", "usual", "n_seen")
+        )
+        check_window(window, stride)
         features, rows = Features.from_arrays(group(arrays, "features.")), arrays["rows"]
         width = len(features.fill)
-        if rows.ndim != 2 or not len(rows) or rows.shape[1] != width or width % plain["window"]:
-            raise ValueError("kept long windows of another shape than their constants")
-        settings = replace(settings, neighbor_weight=1.0, n_channels=width // plain["window"])
-        nearest = Nearest.of(rows, plain["n_seen"], settings, _preparation(features), torch.float64)
-        return cls(plain["window"], plain["stride"], features, nearest, plain["scale"], plain["usual"])
+        if rows.dtype != np.float64 or rows.shape[1:] != (width,) or width % window or not np.isfinite(rows).all():
+            raise ValueError("kept long windows of another shape or kind than their constants")
+        check_features(features, (width,), width)
+        if type(n_seen) is not int or not 0 < len(rows) <= n_seen:
+            raise ValueError(f"kept long windows of {n_seen!r:.40}")
+        for name, value in (("scale", scale), ("usual", usual)):
+            check_number(value, name)
+            if value < 0:
+                raise ValueError(f"long windows with a {name} of {value!r}")
+        settings = replace(settings, neighbor_weight=1.0, n_channels=width // window)
+        nearest = Nearest.of(rows, n_seen, settings, _preparation(features), torch.float64)
+        return cls(window, stride, features, nearest, scale, usual)
 
 
 class JointScores:

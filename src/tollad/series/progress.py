@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.io import files, packed
+from tollad.io import artifact, files, packed
 from tollad.series.pipeline import Pipeline
+from tollad.series.validation import check_state
+from tollad.warn import printable
 
 if TYPE_CHECKING:
     from tollad.series.model import SeriesModel
@@ -55,12 +57,18 @@ class Progress:
             raise ValueError(f"{str(error).partition('; ')[0]}; remove this state to begin anew") from None
         if metadata.get("kind") != "series state":
             raise ValueError(f"{name}: is no state of a series; give a file that an earlier call wrote")
-        if metadata["model"] != self._model:
+        if metadata.get("model") != self._model:
             raise ValueError(f"{name}: is the state of another model; give each model a state file of its own")
-        for number, record in enumerate(metadata["series"]):
-            its = {key.partition(".")[2]: value for key, value in tensors.items() if key.startswith(f"{number}.")}
-            pipeline = self.pipelines[record["group"]] = Pipeline(model, n_reasons, record["group"])
-            pipeline.restore(record["stream"], its, record["last"])
+        try:
+            for number, record in enumerate(metadata["series"]):
+                group, its = record["group"], artifact.group(tensors, f"{number}.")
+                check_state(model, group, record["stream"], its, record["last"])
+                self.pipelines[group] = Pipeline(model, n_reasons, group)
+                self.pipelines[group].restore(record["stream"], its, record["last"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{name}: is no state that this tollad knows ({printable(str(error)):.200}); remove it to begin anew"
+            ) from None
 
     def save(self) -> None:
         """Write the state, whole or not at all.

@@ -15,6 +15,7 @@ from tollad.io.source import Source
 from tollad.series.clock import Clock
 from tollad.series.context import Context
 from tollad.series.model import SeriesModel
+from tollad.series.validation import check_model
 
 
 def save(
@@ -93,11 +94,15 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
         if metadata.pop("seal", None) not in (None, artifact.seal(metadata, tensors)):
             raise ValueError("parts that do not belong together")
         if old:
-            return _of_first_version(detector, metadata["notes"]["series"])
+            model, parameters = _of_first_version(detector, metadata["notes"]["series"])
+            check_model(model)
+            return model, parameters
         record = metadata["series"]
         rule, value = record["threshold_rule"]
         training, calibration = tensors["series.training_scores"], tensors.get("series.calibration_scores")
-        of_context = record.get("context")
+        of_context, long = record.get("context"), artifact.group(tensors, "series.context.")
+        if of_context is None and long:
+            raise ValueError("long windows without their length")
         model = SeriesModel(
             detector=detector,
             clock=Clock.from_json(record["time"]),
@@ -105,13 +110,12 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
             notes=detector.notes_,
             source=detector.source_,
             n_time_steps=record["n_steps"],
-            context=None
-            if of_context is None
-            else Context.of_saved(of_context, artifact.group(tensors, "series.context."), detector.settings_),
+            context=None if of_context is None else Context.of_saved(of_context, long, detector.settings_),
             **{name: record[name] for name in _PLAIN},
             # The first files of this version lack both.
             **{name: record[name] for name in ("gaps", "group", "groups") if name in record},
         )
+        check_model(model)
         return model, record["parameters"]
 
 

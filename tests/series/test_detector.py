@@ -16,7 +16,7 @@ from detectors import FEW_STEPS
 from sklearn.base import clone
 
 from tollad import SeriesDetector, TollDetector, iter_scores
-from tollad.series.events import Judge
+from tollad.series.events import Judge, trimmed
 from tollad.series.streaming import Stream
 
 pytestmark = pytest.mark.filterwarnings(FEW_STEPS)
@@ -148,6 +148,26 @@ def test_a_causal_alarm_ends_when_scores_fall_from_their_peak() -> None:
     for cut in range(12):
         judge = Judge(lambda scores: np.full(len(scores), 2.0), trim=True, causal=True)
         alarms = [judge.push(part).alarms for part in (scores[:cut], scores[cut:])]
+        np.testing.assert_array_equal(np.concatenate(alarms), expected)
+
+
+TWO_PEAKS = np.array([1.0, 4.0, 12.0, 11.8, 6.0, 4.0, 4.5, 3.0, 8.0, 9.0, 8.8, 4.0, 5.0, 1.0])
+
+
+def test_two_peaks_above_the_threshold_are_two_alarms_if_the_score_falls_between_them() -> None:
+    # Half of the way from the threshold to the highest peak is 5: 3.0 is that far below both, 4.0 below one only.
+    expected = np.isin(np.arange(14), [2, 3, 8, 9, 10])
+    expected[8] = False  # nine tenths of the way to its own peak are 8.3
+    np.testing.assert_array_equal(trimmed(TWO_PEAKS, np.full(14, 2.0)), expected)
+    assert trimmed(np.array([3.0, 12.0, 8.0, 11.5, 3.0]), np.full(5, 2.0)).tolist() == [False, True, True, True, False]
+
+
+def test_a_second_peak_is_a_causal_alarm_once_the_score_has_risen_by_half() -> None:
+    # From the first to the highest step of each peak, and what stays near it.
+    expected = np.isin(np.arange(14), [1, 2, 3, 8, 9, 10])
+    for cut in range(14):
+        judge = Judge(lambda scores: np.full(len(scores), 2.0), trim=True, causal=True)
+        alarms = [judge.push(part).alarms for part in (TWO_PEAKS[:cut], TWO_PEAKS[cut:])]
         np.testing.assert_array_equal(np.concatenate(alarms), expected)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,6 +22,8 @@ Floats: TypeAlias = NDArray[np.float64]
 KEPT = 0.9
 # In a causal series, by this share of the way to the highest score so far.
 KEPT_SO_FAR = 0.95
+# Two peaks of a stretch are two alarms if the score falls, and rises again, by this share of the way between them.
+APART = 0.5
 # A stretch above the threshold of this length is judged before it ends, to bound memory.
 _LONGEST = 10_000
 
@@ -123,13 +125,13 @@ class Judge:
 
     Attributes
     ----------
-    peak : float
-        With `causal`, the highest score of the stretch above the threshold that goes on; -inf if none does.
+    peak, low : float
+        With `causal`, the highest score so far of the alarm that goes on, and the lowest since; -inf if none does.
     """
 
     def __init__(self, threshold: Callable[[Floats], Floats], *, trim: bool, causal: bool) -> None:
         self._threshold, self._trim, self._causal = threshold, trim, causal
-        self.peak = -np.inf
+        self.peak = self.low = -np.inf
         self._open = Judged(np.empty(0), np.empty(0), np.empty(0, np.bool_))
 
     def push(self, scores: Floats) -> Judged:
@@ -161,18 +163,22 @@ class Judge:
         """Return which steps raise an alarm: those near the highest score so far of their stretch.
 
         The first step above the threshold always does. One anomalous step raises the scores of the whole window after
-        it, so lower scores after the peak are no new alarm.
+        it, so lower scores after the peak are no new alarm, unless they rise again by half of what it was.
         """
         alarms = np.zeros(len(scores), np.bool_)
-        before, self.peak = self.peak, -np.inf
+        peak, low, self.peak, self.low = self.peak, self.low, -np.inf, -np.inf
         for begin, end in runs(scores > thresholds).tolist():
-            within, its = scores[begin:end], thresholds[begin:end]
-            peaks = np.maximum.accumulate(within)
-            if begin == 0:
-                peaks = np.maximum(peaks, before)
-            alarms[begin:end] = within >= its + KEPT_SO_FAR * (peaks - its)
+            if begin:
+                peak = low = -np.inf
+            for step in range(begin, end):
+                score, threshold = float(scores[step]), float(thresholds[step])
+                least = APART * (peak - threshold)
+                if score > peak or min(peak, score) - low >= least:
+                    peak = low = score
+                low = min(low, score)
+                alarms[step] = score >= threshold + KEPT_SO_FAR * (peak - threshold)
             if end == len(scores):
-                self.peak = float(peaks[-1])
+                self.peak, self.low = peak, low
         return alarms
 
 
@@ -180,20 +186,40 @@ def trimmed(scores: Floats, thresholds: Floats) -> NDArray[np.bool_]:
     """Return which steps raise an alarm: the part around the peak of each stretch above the threshold.
 
     One anomalous step raises the scores of all windows that contain it, and so of steps up to a window away. The part
-    reaches from the first to the last step whose score is nine tenths of the way from the threshold to the peak.
+    reaches from the first to the last step whose score is nine tenths of the way from the threshold to the peak. A
+    stretch has several such parts if the score falls between two peaks, and rises again, by half of the way from the
+    threshold to the highest.
 
     Examples
     --------
-    >>> scores = np.array([1.0, 3.0, 5.0, 12.0, 5.0, 3.0, 1.0])
-    >>> trimmed(scores, np.full(7, 2.0)).tolist()
-    [False, False, False, True, False, False, False]
+    >>> scores = np.array([1.0, 3.0, 5.0, 12.0, 5.0, 3.0, 9.0, 8.5, 1.0])
+    >>> trimmed(scores, np.full(9, 2.0)).astype(int).tolist()
+    [0, 0, 0, 1, 0, 0, 1, 1, 0]
     """
     alarms = np.zeros(len(scores), np.bool_)
     for begin, end in runs(scores > thresholds):
-        peak = begin + int(scores[begin:end].argmax())
-        kept = begin + np.flatnonzero(scores[begin:end] >= thresholds[peak] + KEPT * (scores[peak] - thresholds[peak]))
-        alarms[kept[0] : kept[-1] + 1] = True
+        highest = begin + int(scores[begin:end].argmax())
+        for first, stop in _hills(scores[begin:end], APART * (scores[highest] - thresholds[highest])):
+            its = scores[begin + first : begin + stop]
+            peak = begin + first + int(its.argmax())
+            kept = begin + first + np.flatnonzero(its >= thresholds[peak] + KEPT * (scores[peak] - thresholds[peak]))
+            alarms[kept[0] : kept[-1] + 1] = True
     return alarms
+
+
+def _hills(scores: Floats, least: float) -> Iterator[tuple[int, int]]:
+    """Yield the parts of scores, (m,), cut at the lowest step between two peaks that are `least` or more above it."""
+    begin = at = 0
+    top, low = -np.inf, np.inf  # the highest score of a part so far, and the lowest since
+    for step, score in enumerate(scores.tolist()):
+        if min(top, score) - low >= least:
+            yield begin, at
+            begin, top, low = at, score, score
+        elif score > top:
+            top = low = score
+        elif score < low:
+            low, at = score, step
+    yield begin, len(scores)
 
 
 class EventFinder:

@@ -98,7 +98,7 @@ class Stream:
         arrays = {"kept": np.ascontiguousarray(self._scores.kept, np.float64)}
         plain: dict[str, JSON] = {"n_seen": self.n_seen}
         if np.isfinite(self._judge.peak):
-            plain["peak"] = self._judge.peak
+            plain |= {"peak": self._judge.peak, "low": self._judge.low}
         if self._follow is not None:
             arrays["recent"] = np.array(self._follow.recent)
             plain |= self._follow.state()
@@ -110,6 +110,7 @@ class Stream:
         self.n_seen, self._scores.kept = plain["n_seen"], arrays["kept"]
         self._n_whole = self.longest = len(arrays["kept"])
         self._judge.peak = plain.get("peak", -np.inf)
+        self._judge.low = plain.get("low", self._judge.peak)
         if self._follow is not None:
             self._follow = type(self._follow).resumed(arrays["recent"], self._follow.share, plain)
 

@@ -93,7 +93,7 @@ def check_state(
             raise ValueError("time steps of another series")
     if not np.isfinite(kept).all() or (len(kept) and not kept.size) or (len(before) and not before.size):
         raise ValueError("time steps without values")
-    counts, numbers = [plain["n_seen"]], [plain.get("peak", 0.0), 0.0 if last is None else last]
+    counts, numbers = [plain["n_seen"]], [plain.get("peak", 0.0), plain.get("low", 0.0), last or 0.0]
     if model.share is not None:
         counts, numbers = [*counts, plain["n_held"]], [*numbers, plain["level"], plain["at"]]
         recent = finite_scores(arrays["recent"], "recent scores")

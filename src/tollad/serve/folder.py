@@ -14,7 +14,7 @@ from typing import Any
 
 from tollad.io.pictures import Shaping
 from tollad.io.source import Source
-from tollad.series.events import KEPT, KEPT_SO_FAR
+from tollad.series.events import APART, KEPT, KEPT_SO_FAR
 from tollad.serve.page import folder_page
 from tollad.serve.runtime import TIE, Runtime
 from tollad.tables.schema import MAX_LEVELS, MISSING, Column
@@ -140,6 +140,7 @@ def described(runtime: Runtime, name: str) -> dict[str, Any]:
         "missing": list(MISSING),
         **{key: known[key] for key in ("window", "time", "trims", "causal") if key in known},
         "kept": KEPT_SO_FAR if known.get("causal") else KEPT,
+        "apart": APART,
     }
 
 

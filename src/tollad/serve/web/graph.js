@@ -68,22 +68,44 @@ const SCORE = {
   },
 };
 
-// The steps that raise an alarm: of each stretch above the threshold those near its peak, as `tollad.series.events` trims.
+// The steps that raise an alarm: of each stretch above the threshold those near its peaks, as `tollad.series.events` trims.
 function alarmsOf(above, scores) {
   if (!KNOWN.trims) return above;
   const alarms = above.map(() => false);
   const isNear = (step, peak) => scores[step] >= KNOWN.threshold + KNOWN.kept * (peak - KNOWN.threshold);
   for (const { begin, end, score } of runsOf(above, scores)) {
-    let peak = -Infinity, first = begin, last = end;
     if (KNOWN.causal) {
-      for (let step = begin; step <= end; step++) alarms[step] = isNear(step, peak = Math.max(peak, scores[step]));
+      let peak = -Infinity, low = -Infinity;
+      for (let step = begin; step <= end; step++) {
+        const now = scores[step];
+        if (now > peak || Math.min(peak, now) - low >= KNOWN.apart * (peak - KNOWN.threshold)) peak = low = now;
+        low = Math.min(low, now);
+        alarms[step] = isNear(step, peak);
+      }
       continue;
     }
-    while (!isNear(first, score)) first++;
-    while (!isNear(last, score)) last--;
-    alarms.fill(true, first, last + 1);
+    for (let [first, last, peak] of hillsOf(scores, begin, end, KNOWN.apart * (score - KNOWN.threshold))) {
+      while (!isNear(first, peak)) first++;
+      while (!isNear(last, peak)) last--;
+      alarms.fill(true, first, last + 1);
+    }
   }
   return alarms;
+}
+
+// The parts of a stretch, cut at the lowest step between two peaks that are `least` or more above it: the first and last step and the peak of each.
+function hillsOf(scores, begin, end, least) {
+  const hills = [];
+  let first = begin, at = begin, top = -Infinity, low = Infinity;
+  for (let step = begin; step <= end; step++) {
+    const score = scores[step];
+    if (Math.min(top, score) - low >= least) {
+      hills.push([first, at - 1, top]);
+      [first, top, low] = [at, score, score];
+    } else if (score > top) top = low = score;
+    else if (score < low) [low, at] = [score, step];
+  }
+  return [...hills, [first, end, top]];
 }
 
 // Successive steps that raise an alarm.

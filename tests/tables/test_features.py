@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tollad.tables.checks import check_axes, refuse_infinite
-from tollad.tables.features import Features, column_names, fit_features
+from tollad.tables.features import Features, column_names
+from tollad.tables.fit_features import fit_features
 
 NAN = float("nan")
 CONSTANT = "constant among the training rows"

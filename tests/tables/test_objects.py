@@ -14,7 +14,7 @@ from commands import SMALL, done, refused
 
 from tollad import TollDetector
 from tollad.tables.encode import encode
-from tollad.tables.features import fit_features
+from tollad.tables.fit_features import fit_features
 from tollad.tables.objects import numbers_of, with_objects
 from tollad.tables.schema import Column
 from tollad.tables.survey import fit_columns

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from tollad.detector.whitening import Whitening
 from tollad.method.traits import Traits
-from tollad.tables.features import Features, Preprocess, fit_features
+from tollad.tables.features import Features, Preprocess
+from tollad.tables.fit_features import fit_features
 from tollad.tables.large import LargeRows, Rows, as_large, in_blocks
 from tollad.tables.schema import Encoding
 from tollad.tables.units import are_few_in_one_unit
@@ -61,7 +62,7 @@ class Preparation:
         arcsinh: bool,
         n_channels: int | None = None,
     ) -> Preparation:
-        """Learn the preparation from training rows, see `tollad.tables.features.fit_features`."""
+        """Learn the preparation from training rows, see `tollad.tables.fit_features.fit_features`."""
         shaped = with_channels(rows, traits.n_axes)
         columns, indicator = (names, None) if encoding is None else (encoding.names, encoding.indicator)
         numbers = preprocess == "auto" and encoding is None and n_channels is None

@@ -15,8 +15,7 @@ from torch import Tensor
 from tollad.detector.nearest import Nearest
 from tollad.detector.preparation import Preparation
 from tollad.method.objective import Objective
-from tollad.tables.features import mean_of_rows
-from tollad.tables.large import LargeRows, RowFile, Rows, in_blocks
+from tollad.tables.large import LargeRows, RowFile, Rows, in_blocks, mean_of_rows
 from tollad.training import scoring
 from tollad.training.scoring import Network
 from tollad.training.stack import Stack

@@ -21,7 +21,8 @@ from tollad.detector.validation import check_features
 from tollad.io.artifact import group
 from tollad.io.packed import JSON
 from tollad.series.window import MeanScores, check_window, choose_stride, mean_scores, window_starts, windows
-from tollad.tables.features import Features, column_names, fit_features
+from tollad.tables.features import Features, column_names
+from tollad.tables.fit_features import fit_features
 
 Floats: TypeAlias = NDArray[np.float64]
 

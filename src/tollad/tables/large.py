@@ -302,3 +302,24 @@ def _ordered(block: NDArray[Any]) -> NDArray[np.uint64]:
     # All NaN become one, above infinity, and both zeros become one.
     bits = np.ascontiguousarray(np.where(np.isnan(values), np.nan, values) + 0.0).view(np.uint64)
     return np.where(bits < _SIGN, bits | _SIGN, ~bits)
+
+
+def mean_of_rows(X: Rows) -> NDArray[np.float64]:
+    """Return the mean of the rows of a table: (n, d) -> (d,)."""
+    return total_of_rows(X, np.asarray, (0,))[0] / len(X)
+
+
+def total_of_rows(
+    X: Rows, change: Callable[[NDArray[Any]], NDArray[np.float64]], axes: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Return the sum over `axes`, which are kept. For tables, its bits do not depend on the blocks."""
+    total: NDArray[np.float64] | None = None
+    for block in in_blocks(X):
+        values = change(block)
+        if total is None or X.ndim > 2:
+            total = (0.0 if total is None else total) + values.sum(axes, keepdims=True)
+        else:
+            # NumPy adds the rows of a table one after the other, so the sum so far is put before them.
+            total = np.concatenate([total, values]).sum(0, keepdims=True)
+    assert total is not None
+    return total

@@ -20,7 +20,7 @@ from tollad.detector.scorer import Scorer
 from tollad.detector.settings import Settings
 from tollad.detector.whitening import Whitening
 from tollad.io import artifact
-from tollad.io.artifact import group
+from tollad.io.artifact import under_prefix
 from tollad.io.source import Source, notes_and_source
 from tollad.method.networks import traits_of
 from tollad.method.traits import Builder
@@ -181,7 +181,7 @@ class Model:
         if not isinstance(record.notes, dict) or type(record.n_steps) is not int:
             raise TypeError("notes or a number of steps of another kind")
         settings, shape = record.settings, record.input_shape
-        weights, center = group(arrays, "stack."), arrays.get("center")
+        weights, center = under_prefix(arrays, "stack."), arrays.get("center")
         validation.check_row_shape(shape, None if settings.network == "custom" else weights)
         if record.feature_names is not None:
             validation.check_names(record.feature_names, shape[0])
@@ -192,10 +192,10 @@ class Model:
             metadata["offset"], _threshold_rule(metadata), arrays["training_scores"], arrays.get("calibration_scores")
         )
         decision.check()
-        features = Features.from_arrays(group(arrays, "features."))
+        features = Features.from_arrays(under_prefix(arrays, "features."))
         validation.check_features(features, shape, shape[0] if columns is None else len(columns.names))
         whitening = None
-        if constants := group(arrays, "whitening."):
+        if constants := under_prefix(arrays, "whitening."):
             validation.check_whitening(constants, features)
             whitening = Whitening.from_arrays(constants)
         preparation = Preparation(
@@ -220,7 +220,7 @@ class Model:
         at = None if center is None else torch.from_numpy(center).to(place)
         nearest = None
         if settings.neighbors:
-            kept, seen = group(arrays, "nearest."), metadata["n_seen"]
+            kept, seen = under_prefix(arrays, "nearest."), metadata["n_seen"]
             validation.check_nearest(kept, seen, shape if columns is None else (len(columns.names),), features.n_views)
             learnt = (kept["means"], kept["factors"], kept["reaches"])
             nearest = Nearest.of(kept["rows"], seen, settings, preparation, scoring_precision(stack), learnt)

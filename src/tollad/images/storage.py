@@ -17,7 +17,7 @@ from tollad.images.levels import Positions, Whole
 from tollad.images.positions import NearestPositions, from_arrays
 from tollad.images.scorer import ImageScorer
 from tollad.io import artifact
-from tollad.io.artifact import group
+from tollad.io.artifact import under_prefix
 from tollad.io.source import notes_and_source
 
 _KIND: artifact.FileKind = "image model"
@@ -102,13 +102,13 @@ def load_state(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Saved]:
             raise ValueError("parts that do not belong together")
         check_described(metadata)
         wholes = tuple(
-            Whole(name, kind, HEADS[kind].from_arrays(group(tensors, f"whole.{number}.")), unit)
+            Whole(name, kind, HEADS[kind].from_arrays(under_prefix(tensors, f"whole.{number}.")), unit)
             for number, (name, kind, unit) in enumerate(metadata["wholes"])
         )
         positions = None
         if metadata["places"] is not None:
             names, unit = metadata["places"]
-            positions = from_arrays(tuple(names), unit, group(tensors, "places."))
+            positions = from_arrays(tuple(names), unit, under_prefix(tensors, "places."))
         rule, value = metadata["rule"]
         decision = Decision(
             metadata["offset"], (rule, value), tensors["training_scores"], tensors.get("calibration_scores")

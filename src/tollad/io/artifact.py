@@ -117,12 +117,12 @@ def described(path: str | os.PathLike[str]) -> dict[str, Any]:
     return metadata
 
 
-def group(tensors: Mapping[str, T], prefix: str) -> dict[str, T]:
+def under_prefix(tensors: Mapping[str, T], prefix: str) -> dict[str, T]:
     """Return the tensors whose names begin with a prefix, by their names without it.
 
     Examples
     --------
-    >>> group({"stack.weight": 1, "stack.bias": 2, "adam.step": 3}, "stack.")
+    >>> under_prefix({"stack.weight": 1, "stack.bias": 2, "adam.step": 3}, "stack.")
     {'weight': 1, 'bias': 2}
     """
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -20,7 +20,7 @@ from tollad.detector.decisions import DecisionMixin
 from tollad.detector.fitting import all_or_nothing, calibration_split
 from tollad.detector.preparation import Preparation
 from tollad.io import artifact
-from tollad.io.artifact import group
+from tollad.io.artifact import under_prefix
 from tollad.io.pixels import floats_of
 from tollad.io.source import Source, notes_and_source
 from tollad.method.networks import traits_of
@@ -202,7 +202,7 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
         with artifact.understood(path):
             if metadata.pop("seal") != artifact.seal(metadata, tensors):
                 raise ValueError("parts that do not belong together")
-            method = methods.find(metadata["method"]).of_parts(metadata, group(tensors, "method."))
+            method = methods.find(metadata["method"]).of_parts(metadata, under_prefix(tensors, "method."))
             recipe = dataclasses.replace(method)
             self = cls(
                 recipe,
@@ -227,7 +227,7 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
             self._preparation, self.truths_ = None, None
             if len(self.input_shape_) == 1:
                 known = encoding(self.columns_) if hasattr(self, "columns_") else None
-                features = Features.from_arrays(group(tensors, "features."))
+                features = Features.from_arrays(under_prefix(tensors, "features."))
                 self._preparation = Preparation(features, tuple(names_of(self)), known, 1, 1)
                 if (truths := metadata.get("truths")) is not None:
                     self.truths_ = np.array(truths, dtype=np.bool_).reshape(self.input_shape_)

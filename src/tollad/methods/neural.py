@@ -28,7 +28,7 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tollad.io.artifact import group
+from tollad.io.artifact import under_prefix
 from tollad.methods.base import Comparator, Watched
 from tollad.methods.layers import need_two_rows, seed_dropout
 from tollad.training.adam import Adam
@@ -212,9 +212,9 @@ class _Phases:
     def restore(self, metadata: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
         self._number, self._step = metadata["phase"], metadata["step"]
-        self._method._net.load_state_dict(group(tensors, "net."))
+        self._method._net.load_state_dict(under_prefix(tensors, "net."))
         for name, optimizer in self._phases[self._number].optimizers.items():
-            optimizer.load_state(group(tensors, f"{name}."))
+            optimizer.load_state(under_prefix(tensors, f"{name}."))
 
     @property
     def _is_last(self) -> bool:

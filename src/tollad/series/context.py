@@ -18,7 +18,7 @@ from tollad.detector.nearest import Nearest
 from tollad.detector.preparation import Preparation
 from tollad.detector.settings import Settings
 from tollad.detector.validation import check_features
-from tollad.io.artifact import group
+from tollad.io.artifact import under_prefix
 from tollad.io.packed import JSON
 from tollad.series.window import MeanScores, check_window, choose_stride, mean_scores, window_starts, windows
 from tollad.tables.features import Features, column_names
@@ -41,7 +41,7 @@ _LEAST = 0.01
 class Context:
     """Long windows of the fit, and the distance of other long windows to the nearest of them.
 
-    Windows see shapes; a level or a trend that is odd for longer than a window is seen by longer ones.
+    A window shows shapes. A shift or a trend that lasts longer than a window shows only in longer ones.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Context:
 
     @classmethod
     def learn(cls, stretches: Sequence[Floats], detector: TollDetector, window: int) -> Self | None:
-        """Return the context for a detector of windows; None if that keeps no windows, too.
+        """Return the context for a detector of windows; None if the detector keeps no windows either.
 
         Parameters
         ----------
@@ -98,8 +98,8 @@ class Context:
     def held_out(self, series: Sequence[Sequence[Floats]]) -> list[list[Floats]]:
         """Return the scores of the steps of the fit by long windows that are elsewhere in the series.
 
-        Each long window is compared with those that are at least a long window before or after it, or in another
-        stretch. A fold of the series has so many fewer of them that its distances would be larger than later ones.
+        Each long window is compared with those of other stretches and those that begin at least two long windows before
+        or after it. With those of a fold alone, which are far fewer, distances would be larger than those of new steps.
 
         Parameters
         ----------
@@ -170,7 +170,7 @@ class Context:
             plain[name] for name in ("window", "stride", "scale", "usual", "n_seen")
         )
         check_window(window, stride)
-        features, rows = Features.from_arrays(group(arrays, "features.")), arrays["rows"]
+        features, rows = Features.from_arrays(under_prefix(arrays, "features.")), arrays["rows"]
         width = len(features.fill)
         if rows.dtype != np.float64 or rows.shape[1:] != (width,) or width % window or not np.isfinite(rows).all():
             raise ValueError("kept long windows of another shape or kind than their constants")

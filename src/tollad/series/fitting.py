@@ -29,8 +29,8 @@ Floats: TypeAlias = NDArray[np.float64]
 FitWindows: TypeAlias = Callable[[Sequence[Floats], int, int, bool], TollDetector]
 """``(stretches, window, stride, is_last) -> detector`` of their windows. The last fit is the one that is kept."""
 
-# More updates memorise a few hundred windows. On NAB and SKAB they did not improve the results.
-_STEPS = 100
+# More training steps memorise a few hundred windows. On NAB and SKAB they did not improve the results.
+_TRAINING_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def fit_windows(
     if own["network"] == "auto":
         own["network"] = "mlp_layernorm"
     if own["steps"] == "auto" and own["network"] == "mlp_layernorm" and own["corruption"] == "auto":
-        own["steps"] = _STEPS
+        own["steps"] = _TRAINING_STEPS
     rows = np.concatenate([as_samples(windows(piece, window, stride), own["network"]) for piece in stretches])
     if rows.ndim == 2:
         own["n_channels"] = rows.shape[1] // window

@@ -47,7 +47,7 @@ def labelled_series(
     normal : sequence of str
         The labels of normal steps; steps with any other label are anomalous.
     windows : str, optional
-        A file of the anomalies instead of `label`, see `read_windows`.
+        A file of the anomalies instead of `label`, see `read_anomaly_windows`.
 
     Returns
     -------
@@ -59,7 +59,8 @@ def labelled_series(
     Raises
     ------
     ValueError, OSError
-        As `score_series` and `read_windows`; if a label is missing, or all steps are normal or all are anomalous.
+        As `score_series` and `read_anomaly_windows`; if a label is missing, or all steps are normal or all are
+        anomalous.
 
     Warns
     -----
@@ -81,7 +82,7 @@ def labelled_series(
         pass
     _, times = recorder.time(model)
     labels = np.zeros(len(times), np.int64)
-    for begin, end in read_windows(windows, path, model.clock):
+    for begin, end in read_anomaly_windows(windows, path, model.clock):
         labels[(times >= begin) & (times <= end)] = 1
     if labels.all() or not labels.any():
         kind = "anomalous" if labels.all() else "normal"
@@ -118,7 +119,7 @@ class _RecordingModel(SeriesModel):
             )
 
 
-def read_windows(windows: str, path: str, clock: Clock) -> list[tuple[Any, Any]]:
+def read_anomaly_windows(windows: str, path: str, clock: Clock) -> list[tuple[Any, Any]]:
     """Read the first and last time stamp of each anomaly of a series from a JSON file.
 
     Parameters

@@ -64,7 +64,7 @@ class SeriesModel:
     context : Context or None
         Long windows, whose distance is half of a step's score. None if causal or fitted with an adaptive threshold,
         without kept windows, and in files from before there was a context.
-    windows : Model or None
+    window_model : Model or None
         Scores windows in place of the detector, see `held_out_scores`.
     """
 
@@ -85,7 +85,7 @@ class SeriesModel:
     notes: dict[str, Any] = field(default_factory=dict)
     source: Source | None = None
     context: Context | None = None
-    windows: Model | None = None
+    window_model: Model | None = None
 
     @property
     def read_as(self) -> Source:
@@ -105,7 +105,7 @@ class SeriesModel:
 
     @cached_property
     def _windows(self) -> Model:
-        return self.detector.as_model() if self.windows is None else self.windows
+        return self.detector.as_model() if self.window_model is None else self.window_model
 
     def score_windows(self, cut: NDArray[Any]) -> Floats:
         """Return the scores of windows, (n, C, window), of finite numbers: (n,)."""
@@ -225,7 +225,7 @@ def held_out_scores(
         # A detector divides by its mean score over its own training windows. In a fold these are fewer and learnt more
         # closely, so that mean is lower: with it, scores and threshold would be too high for the model.
         windows = replace(windows, scorer=windows.scorer.in_units_of(units))
-        found = replace(model, windows=windows, context=None).known_scores(held_out)
+        found = replace(model, window_model=windows, context=None).known_scores(held_out)
         if model.context is not None:
             found = [joined(scores, context) for scores, context in zip(found, contexts, strict=True)]
         pieces += found

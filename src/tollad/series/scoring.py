@@ -120,7 +120,7 @@ def score_series(
                 pipelines[group] = Pipeline(model, n_reasons, group)
             pipeline = pipelines[group]
             times = pipeline.clock.check(part, model.gaps)
-            values = numbers(part, model.columns, lacks=lacks, truths=getattr(model, "truths", None))
+            values = numbers(part, model.columns, lacks=lacks, truths=model.truths)
             rows = part.row_numbers()
             names = [resolve_column(source.path, part.names, name) for name in asked]
             texts = {name: column_as_strings(part, name) for name in names}
@@ -155,9 +155,8 @@ class _Waiting:
     def __init__(self, n_channels: int) -> None:
         self._rows = np.empty(0, np.int64)
         self._values: Floats = np.empty((0, n_channels))
-        self._texts: dict[
-            str, list[str | None]
-        ] = {}  # by column: that of the names of rows, and other columns of the output
+        # The columns to write beside the scores, as text; the first names the rows.
+        self._texts: dict[str, list[str | None]] = {}
         self._judged = Judged(np.empty(0), np.empty(0), np.empty(0, np.bool_))
         self._settled = np.empty(0, np.bool_)
 

@@ -100,7 +100,7 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
         record = metadata["series"]
         rule, value = record["threshold_rule"]
         training, calibration = tensors["series.training_scores"], tensors.get("series.calibration_scores")
-        of_context, long = record.get("context"), artifact.group(tensors, "series.context.")
+        of_context, long = record.get("context"), artifact.under_prefix(tensors, "series.context.")
         if of_context is None and long:
             raise ValueError("long windows without their length")
         model = SeriesModel(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from tollad.calibration.checks import check_share
+from tollad.calibration.checks import check_rate, check_share
 from tollad.io.packed import JSON
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -127,8 +127,7 @@ class FalseAlarms:
             return cls(value, found[2])
         if isinstance(rate, bool) or not isinstance(rate, Real):
             raise TypeError(f"false_alarm_rate must be a number or a text such as '2 per day', not {rate!r}")
-        if not 0 < float(rate) < 1:
-            raise ValueError(f"false_alarm_rate must lie between 0 and 1, both excluded, not {rate!r}")
+        check_rate(rate, "false_alarm_rate")
         return cls(float(rate), "step")
 
 

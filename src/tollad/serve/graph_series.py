@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -39,42 +38,23 @@ def score_file(
     )
 
 
-@dataclass(frozen=True)
 class _GraphModel:
-    """What a graph knows of its `tollad.series.model.SeriesModel`."""
+    """The part of a `tollad.series.model.SeriesModel` that scoring needs, from the metadata of a graph."""
 
-    runtime: Runtime
     share = None  # a threshold that adapts cannot be exported
+    truths = None  # the graph does not tell: each block decides for itself
 
-    @property
-    def columns(self) -> list[str]:
-        return list(self.runtime.names)
-
-    @property
-    def clock(self) -> Clock:
-        return Clock.from_json(self.runtime.known["clock"])
-
-    @property
-    def decision(self) -> Runtime:
-        return self.runtime
-
-    @property
-    def read_as(self) -> Source:
-        return self.runtime.source_ or Source("", 0, 0)
-
-    @property
-    def dialect(self) -> Dialect:
-        return Dialect.from_json(self.read_as.dialect)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return window, causal, trims, gaps, group or groups."""
-        try:
-            return self.runtime.known[name]
-        except KeyError:
-            raise AttributeError(name) from None
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        known = runtime.known
+        self.columns, self.clock = list(runtime.names), Clock.from_json(known["clock"])
+        self.window, self.causal, self.trims = known["window"], known["causal"], known["trims"]
+        self.gaps, self.group, self.groups = known["gaps"], known["group"], known["groups"]
+        self.decision, self.read_as = runtime, runtime.source_ or Source("", 0, 0)
+        self.dialect = Dialect.from_json(self.read_as.dialect)
 
     def scorer(self) -> _WholeScores:
-        return _WholeScores(self.runtime)
+        return _WholeScores(self._runtime)
 
 
 class _WholeScores:

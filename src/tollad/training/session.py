@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tollad.io.artifact import group
+from tollad.io.artifact import under_prefix
 from tollad.method.objective import Objective
 from tollad.training.adam import StackAdam
 from tollad.training.checkpoint import Checkpoint
@@ -298,12 +298,12 @@ class Session:
         """
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
         self.step, self.stopped, self.notes = metadata["step"], metadata["stopped"], metadata["notes"]
-        history: dict[str, Any] = {name: tensor.tolist() for name, tensor in group(tensors, "history.").items()}
+        history: dict[str, Any] = {name: tensor.tolist() for name, tensor in under_prefix(tensors, "history.").items()}
         self.history = History(**history | {"step": [int(step) for step in history["step"]]})
-        self.stack.load_state(group(tensors, "stack."))
-        _copy(group(tensors, "best."), self._best or {})
-        self._optimizer.load_state(group(tensors, "adam."))
-        _copy(group(tensors, "run."), self._tensors())
+        self.stack.load_state(under_prefix(tensors, "stack."))
+        _copy(under_prefix(tensors, "best."), self._best or {})
+        self._optimizer.load_state(under_prefix(tensors, "adam."))
+        _copy(under_prefix(tensors, "run."), self._tensors())
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {

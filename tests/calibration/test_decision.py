@@ -94,8 +94,8 @@ def test_alarms_need_calibration():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({}, "either contamination or false_alarm_rate or anomaly_score"),
-        ({"contamination": 0.1, "anomaly_score": 1.0}, "either contamination or"),
+        ({}, "exactly one of contamination, false_alarm_rate and anomaly_score"),
+        ({"contamination": 0.1, "anomaly_score": 1.0}, "exactly one of contamination"),
         ({"contamination": 0.6}, "contamination must be a share of the rows, 0 < contamination <= 0.5, not 0.6"),
         ({"contamination": "x"}, "contamination must be"),
         ({"contamination": True}, "contamination must be"),

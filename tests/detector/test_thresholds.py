@@ -65,7 +65,7 @@ class TestShareOfTrainingRows:
         [{}, {"contamination": 0.1, "anomaly_score": 1.0}, {"contamination": 0.1, "false_alarm_rate": 0.1}],
     )
     def test_set_threshold_needs_one(self, fitted, arguments):
-        words = "set_threshold needs either contamination or false_alarm_rate or anomaly_score"
+        words = "a threshold needs exactly one of contamination, false_alarm_rate and anomaly_score"
         with pytest.raises(ValueError, match=words):
             fitted["table"].set_threshold(**arguments)
 

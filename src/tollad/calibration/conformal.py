@@ -18,8 +18,8 @@ from tollad.calibration.checks import Floats, calibration_scores_of, check_rate,
 
 ThresholdRule: TypeAlias = Literal["contamination", "false_alarm_rate", "tail", "anomaly_score"]
 
-# A row with the score of a training row is most likely that row. In tables of few values, some coincide by chance, so
-# more than this share must.
+# A row with the score of a training row is most likely that row. In tables of few values some scores are equal by
+# chance, so only more than this share of equal scores counts.
 _MOST_OVERLAP = 0.5
 
 
@@ -142,15 +142,13 @@ def overlap(calibration_scores: ArrayLike, training_scores: ArrayLike) -> bool:
     >>> overlap([1.0, 2.0, 2.0], training_scores=[1.0, 1.0, 2.0, 2.0])
     False
     """
-    scores, trained = (
-        calibration_scores_of(calibration_scores),
-        np.sort(finite_scores(training_scores, "training_scores")),
-    )
+    scores = calibration_scores_of(calibration_scores)
+    trained = np.sort(finite_scores(training_scores, "training_scores"))
     after = np.searchsorted(trained, scores).clip(0, len(trained) - 1)
     found = _same(scores, trained[after]) | _same(scores, trained[(after - 1).clip(0)])
-    twice = _same(trained[1:], trained[:-1])
-    coinciding = np.append(twice, False) | np.append(False, twice)
-    return bool(found.mean() > _MOST_OVERLAP >= coinciding.mean())
+    equals_next = _same(trained[1:], trained[:-1])
+    shared = np.append(equals_next, False) | np.append(False, equals_next)
+    return bool(found.mean() > _MOST_OVERLAP >= shared.mean())
 
 
 def benjamini_hochberg(p_values: ArrayLike, fdr: float) -> NDArray[np.bool_]:

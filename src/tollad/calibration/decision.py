@@ -177,7 +177,7 @@ class Decision:
         }
         given = [(rule, value) for rule, value in rules.items() if value is not None]
         if len(given) != 1:
-            raise ValueError("set_threshold needs either contamination or false_alarm_rate or anomaly_score")
+            raise ValueError("a threshold needs exactly one of contamination, false_alarm_rate and anomaly_score")
         ((rule, value),) = given
         new = replace(self, offset=self._placed(rule, value), rule=(rule, float(value)))
         if rule == "contamination":
@@ -188,16 +188,16 @@ class Decision:
         """Raise ValueError or TypeError for values that no decision can have. Values from a file may be anything."""
         for name, scores in (("training", self.training_scores), ("calibration", self.calibration_scores)):
             if scores is not None and (scores.dtype != np.float64 or not len(finite_scores(scores, f"{name} scores"))):
-                raise ValueError(f"{name} scores that are none")
+                raise ValueError(f"{name} scores that are no float64 numbers, or not one")
         if self.calibration_scores is not None and (np.diff(self.calibration_scores) < 0).any():
-            raise ValueError("calibration scores that do not ascend")
+            raise ValueError("calibration scores that are not sorted")
         check_number(self.offset, "offset")
         rule, value = self.rule
         if rule not in get_args(ThresholdRule):
             raise ValueError(f"unknown rule {rule!r:.40} of the threshold")
         check_number(value, rule)
         if not math.isclose(self.offset, self._placed(rule, value), rel_tol=1e-6):
-            raise ValueError(f"a threshold that is not where its rule, {rule}, puts it")
+            raise ValueError(f"a threshold that differs from that of its rule, {rule}")
 
     def _placed(self, rule: ThresholdRule, value: float) -> float:
         """Return the offset that a rule sets."""

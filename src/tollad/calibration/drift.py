@@ -205,12 +205,15 @@ def _log_total(waiting: Floats, log_capital: Floats) -> Floats:
     return np.asarray(np.logaddexp(np.log(waiting), at_stake))
 
 
-def _bets(levels: Floats) -> Floats:
-    """Return the probability of each cell under each bet, divided by that without drift: (cells, bets)."""
-    edges = np.concatenate([[-np.inf], stats.norm.ppf(levels), [np.inf]])
+def _bets(probabilities: Floats) -> Floats:
+    """Return the probability of each cell under each bet, divided by that without drift: (cells, bets).
+
+    Cells are cut at the quantiles of these `probabilities`, (cells - 1,).
+    """
+    edges = np.concatenate([[-np.inf], stats.norm.ppf(probabilities), [np.inf]])
     moved = [np.diff(stats.norm.cdf(edges - shift)) for shift in _SHIFTS]
     spread = [np.diff(stats.norm.cdf(edges / factor)) for factor in _FACTORS]
     nominal = np.diff(stats.norm.cdf(edges))
-    top = np.append(np.zeros(len(levels)), 1.0)
+    top = np.append(np.zeros(len(probabilities)), 1.0)
     anomalies = (1 - _ANOMALIES) * nominal + _ANOMALIES * top
     return np.stack([*moved, *spread, anomalies], axis=1) / nominal[:, None]

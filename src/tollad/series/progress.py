@@ -61,7 +61,7 @@ class Progress:
             raise ValueError(f"{name}: is the state of another model; give each model a state file of its own")
         try:
             for number, record in enumerate(metadata["series"]):
-                group, its = record["group"], artifact.group(tensors, f"{number}.")
+                group, its = record["group"], artifact.under_prefix(tensors, f"{number}.")
                 check_state(model, group, record["stream"], its, record["last"])
                 self.pipelines[group] = Pipeline(model, n_reasons, group)
                 self.pipelines[group].restore(record["stream"], its, record["last"])

@@ -12,6 +12,7 @@ from tollad.io.sources import open_table, read_table
 RUSSIAN = "Москва,Казань,Самара,Нижний Новгород,Омск"
 CHINESE = "姓名,年龄,城市\n张三,31,北京\n李四,40,上海"
 JAPANESE = "日付,温度,メモ\n東京,2,こんにちは"
+OLD = ("mac_roman", "cp850")
 KNOWN = [
     *((RUSSIAN, encoding) for encoding in ("cp1251", "koi8-r", "cp866")),
     *((RUSSIAN.upper(), encoding) for encoding in ("cp1251", "koi8-r", "cp866")),
@@ -26,18 +27,29 @@ KNOWN = [
     ("Müller,größe,Köln", "cp1252"),
     ("21 °C,5 €", "cp1252"),
     ("Łódź,Kraków,Gdańsk,Wrocław", "cp1250"),
+    ("Dvořák,Plzeň,Děčín", "cp852"),
+    ("Łódź,Kraków,Gdańsk,Wrocław", "mac_latin2"),
+    ("Beşiktaş,İstanbul,Muğla,Ağr\u0131", "cp1254"),
+    *(
+        (text, encoding)
+        for text in ("Müller,größe,Köln,Ämter", "José,Besançon,été", "Malmö,Åre,Växjö")
+        for encoding in OLD
+    ),
+    ("España,Córdoba,niño,León", "mac_roman"),
+    ("don\u2019t,l\u2019eau", "cp1252"),
 ]
 
 
 @pytest.mark.parametrize(("text", "encoding"), KNOWN)
 def test_an_encoding_is_named_that_reads_the_text(text, encoding):
-    named = re.search("encoding='(.*)'", encoding_hint(text.encode(encoding)))
-    assert text.encode(encoding).decode(named[1]) == text
+    named = re.findall("encoding='([^']*)'", encoding_hint(text.encode(encoding)))
+    assert text in [text.encode(encoding).decode(name) for name in named]
+    assert len(named) < 4
 
 
 @pytest.mark.parametrize(
     ("text", "encoding"),
-    [("да,нет", "cp1251"), ("東京,大阪,名古屋,札幌,横浜", "euc_jp"), ("Dvořák,Plzeň,Děčín", "cp852")],
+    [("да,нет", "cp1251"), ("東京,大阪,名古屋,札幌,横浜", "euc_jp")],
 )
 def test_what_cannot_be_told_is_said_to_be_so(text, encoding):
     assert encoding_hint(text.encode(encoding)).endswith("which cannot be told from its bytes")
@@ -45,7 +57,12 @@ def test_what_cannot_be_told_is_said_to_be_so(text, encoding):
 
 def test_where_two_encodings_show_letters_both_are_named():
     hint = encoding_hint("Plzeň,Dvořák".encode("cp1250"))
-    assert hint.endswith("encoding='cp1252' if it is Western European, encoding='cp1250' if Central European")
+    assert hint.endswith("encoding='cp1252' if it is Western European, encoding='cp1250' if it is Central European")
+
+
+def test_text_of_an_old_mac_is_not_taken_for_that_of_windows():
+    hint = encoding_hint("Besançon,Orléans,élève,forêt".encode("mac_roman"))
+    assert hint.endswith("or name its encoding, as in encoding='mac_roman'")
 
 
 def test_one_line_among_others_in_utf_8():

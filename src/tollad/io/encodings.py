@@ -17,15 +17,41 @@ _COMMON = {
 }
 # The common letters of a language are more than half of its text; those of a wrong guess are about a third.
 _LEAST_COMMON, _LEAD = 0.45, 0.05
+# Of the characters of Latin text, that many stand where those of the right encoding do.
+_LEAST_PLAUSIBLE = 0.8
 # Fewer characters tell nothing about a script of thousands, or of one byte each.
 _LEAST = 6
 _KANA, _HANGUL, _HAN = ("\u3040", "\u30ff"), ("\uac00", "\ud7a3"), ("\u4e00", "\u9fff")
 # First bytes of the more frequent half of the Chinese characters.
 _FREQUENT = {"gb18030": (0xB0, 0xD7), "big5": (0xA4, 0xC6)}
 _LAST_JAPANESE = 0xCF
-# Within a word stand small letters, or an apostrophe or hyphen.
-_BETWEEN = re.compile("(?<=[A-Za-z])[^\0-\x7f]+(?=[a-z])")
-_PARTS_OF_WORDS = "\u2019\u00b4\u00b7\u2013\u00ad"
+# Encodings of Latin letters, the likelier first: the languages they are for, and the letters of these beyond ASCII.
+_LATIN = {
+    "cp1252": (
+        "Western European",
+        "äöüßéèêëàâçñáíóúîïôûùìòãõåæøœ",
+    ),
+    "cp1250": (
+        "Central European",
+        "ąćęłńóśźżčďěňřšťůýžáéíúäöüßôőűăâîşţđľ",
+    ),
+    "cp1254": ("Turkish", "çğıöşüâîûİ"),
+    "mac_roman": ("Western European, of an old Mac", ""),
+    "cp850": ("Western European, of DOS", ""),
+    "cp852": ("Central European, of DOS", ""),
+    "mac_latin2": ("Central European, of an old Mac", ""),
+}
+_SAME_LETTERS = {"mac_roman": "cp1252", "cp850": "cp1252", "cp852": "cp1250", "mac_latin2": "cp1250"}
+# Signs that stand within a word, before or after one, and beside numbers.
+_WITHIN, _BEFORE, _AFTER = (
+    "\u2019\u00b4\u00b7\u2013\u00ad",
+    "\u201e\u201c\u201d\u2018\u00ab\u00a1\u00bf",
+    "\u201d\u201c\u2019\u00bb\u2026",
+)
+_BESIDE_NUMBERS = (
+    "\u20ac\u00a3\u00b0\u00b2\u00b3\u00b5\u00bd\u00bc\u00be\u00b1\u00d7\u00a7\u00ba\u00aa\u2030\u2013\u00a0"
+)
+_STRANGE = 0.3
 
 
 def encoding_hint(text: bytes) -> str:
@@ -47,8 +73,8 @@ def encoding_hint(text: bytes) -> str:
     found = _with_syllables(foreign) or _one_byte(foreign) or _chinese(foreign) or _latin(foreign)
     if not found:
         return f"{save}, which cannot be told from its bytes"
-    if len(found) == 2:
-        return f"{save}, encoding={found[0]!r} if it is Western European, encoding={found[1]!r} if Central European"
+    if len(found) > 1:
+        return f"{save}, {', '.join(f'encoding={name!r} if it is {_LATIN[name][0]}' for name in found)}"
     return f"{save}, as in encoding={found[0]!r}"
 
 
@@ -112,15 +138,42 @@ def _one_byte(text: bytes) -> list[str]:
 
 
 def _latin(text: bytes) -> list[str]:
-    """Return the encoding of text in Latin letters, or two of them if both fit; none if no encoding fits."""
+    """Return the encoding of text in Latin letters, or several if more fit; none if no encoding fits."""
     n_foreign, n_letters = (len(re.findall(letters, text)) for letters in (rb"[\x80-\xff]", rb"[A-Za-z]"))
     if n_foreign > n_letters and re.search(rb"[\x80-\xff]{2}", text):
         return []
-    fits = {}
-    for encoding in ("cp1252", "cp1250"):
+    fits: dict[str, tuple[float, str]] = {}
+    for encoding in _LATIN:
         shown = _decoded(text, encoding)
-        if shown is not None and all(c.islower() or c in _PARTS_OF_WORDS for c in "".join(_BETWEEN.findall(shown))):
-            fits[encoding] = shown
-    if "cp1252" in fits and fits.get("cp1250", fits["cp1252"]) != fits["cp1252"]:
-        return ["cp1252", "cp1250"]
-    return [*fits][:1]
+        if shown is not None and shown not in [other for _, other in fits.values()]:
+            fits[encoding] = _plausible(shown, _LATIN[_SAME_LETTERS.get(encoding, encoding)][1]), shown
+    best = max((share for share, _ in fits.values()), default=0.0)
+    if best < _LEAST_PLAUSIBLE:
+        return []
+    likely = [encoding for encoding, (share, _) in fits.items() if share > best - _LEAD]
+    # Old Macs and DOS are rare: where Western European text fits, they need not be named.
+    return [encoding for encoding in likely if encoding not in _SAME_LETTERS] if "cp1252" in likely else likely
+
+
+def _plausible(text: str, letters: str) -> float:
+    """Return how well the characters beyond ASCII stand in a text of a language with some letters, from 0 to 1."""
+    points = [
+        _fits(text[place - 1 : place] or " ", text[place], text[place + 1 : place + 2] or " ", letters)
+        for place in range(len(text))
+        if not text[place].isascii()
+    ]
+    return sum(points) / len(points)
+
+
+def _fits(before: str, sign: str, after: str, letters: str) -> float:
+    """Return how well a character stands between two others."""
+    if sign.isalpha() and sign not in "\u00aa\u00ba":
+        # A capital letter after a small one, or a small one between capitals, is the sign of a wrong guess.
+        swapped = (sign.isupper() and before.islower()) or (sign.islower() and before.isupper() and after.isupper())
+        strange = _STRANGE if sign.lower() not in letters and sign not in letters else 1.0
+        return 0.0 if swapped else strange
+    if before.isalpha() and after.isalpha():
+        return _STRANGE if sign == "\u2013" and after.islower() else float(sign in _WITHIN)
+    if before.isalpha():
+        return float(sign in _AFTER)
+    return float(sign in _BESIDE_NUMBERS or (sign in _BEFORE and after.isalpha()) or sign in _AFTER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -235,3 +236,21 @@ class TestCommands:
         done("score", tmp_path / "m", path, "-o", tmp_path / "s.csv", "--on-error", "skip")
         listed = rows_of((tmp_path / "s.skipped.csv").read_text())
         assert [(row["line"], row["text"]) for row in listed] == [("7", "1.5,2"), ("8", "x,1")]
+
+
+@pytest.mark.parametrize("form", ["", "foo", "%", "%Q", "%Y %Y", "%-d.%m.%Y", "%d.%m", "%H:%M", "yyyy-mm-dd"])
+def test_what_is_no_format_of_dates_is_refused_where_no_date_needs_it(form):
+    for given in ({"date_format": form}, {"dates": {"when": form}}):
+        with pytest.raises(ValueError, match=f"^{re.escape(repr(form))} is no format of dates with a year; give one"):
+            Dialect().changed(**given)
+
+
+@pytest.mark.parametrize("form", ["%d.%m.%Y", "%m/%Y", "%G-W%V-%u", "%Y-%j", "%y%m%d", "%Y%m%dT%H%M%S%z"])
+def test_formats_of_dates(form):
+    assert Dialect().changed(date_format=form).date_format == form
+
+
+@pytest.mark.parametrize(("name", "said"), [("separator", "no separator"), ("encoding", "no known encoding")])
+def test_nothing_is_no_separator_and_no_encoding(name, said):
+    with pytest.raises(ValueError, match=f"'' is {said}"):
+        Dialect().changed(**{name: ""})

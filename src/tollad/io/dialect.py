@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import pyarrow as pa
@@ -29,6 +29,7 @@ NUMBER_IN_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASC
 _GUESSED_BY = 50
 _DAY_FIRST, _MONTH_FIRST = ("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y"), ("%m/%d/%Y", "%m-%d-%Y")
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+_DATE = datetime(2024, 12, 31, 17, 30, tzinfo=UTC)
 _WRITTEN_DATE = r"^[0-9]{1,2}([-/.])[0-9]{1,2}[-/.][0-9]{4}( [0-9]{1,2}:[0-9]{2}(:[0-9]{2})?( (?i:[ap]m))?)?$"
 
 
@@ -56,7 +57,7 @@ class Dialect:
     Raises
     ------
     ValueError
-        For an unknown separator, decimal sign or encoding.
+        For an unknown separator, decimal sign or encoding, and a format of no dates.
     """
 
     separator: str | None = None
@@ -74,6 +75,8 @@ class Dialect:
             raise ValueError(f"{self.decimal!r} is no decimal sign; it is '.' or ','")
         if self.decimal == "," == self.separator:
             raise ValueError("a comma cannot both separate values and stand before decimals; name another separator")
+        for form in (*([] if self.date_format is None else [self.date_format]), *self.dates.values()):
+            _check_format(form)
         if self.encoding is not None:
             try:
                 b"text".decode(self.encoding)
@@ -94,12 +97,22 @@ class Dialect:
         return cls(**{**record, "dates": dict(record.get("dates", {}))})
 
     def changed(self, **given: Any) -> Self:
-        """Return the dialect with the given attributes, except those that are None or empty.
+        """Return the dialect with the given attributes, except those that are None and no words for missing values.
 
         A format of dates holds for all columns, those whose format was learnt among them.
         """
-        changed = {**vars(self), **{name: value for name, value in given.items() if value}}
-        return type(self)(**changed | ({"dates": {}} if given.get("date_format") else {}))
+        changed = {**vars(self), **{name: value for name, value in given.items() if value not in (None, ())}}
+        return type(self)(**changed | ({"dates": {}} if given.get("date_format") is not None else {}))
+
+
+def _check_format(form: str) -> None:
+    """Raise ValueError for a format that no date can have, or that lacks the year."""
+    try:
+        read = datetime.strptime(_DATE.strftime(form), form)
+    except (ValueError, re.error):  # a directive that is unknown, or that is there twice
+        read = None
+    if read is None or read.year != _DATE.year:
+        raise ValueError(f"{form!r} is no format of dates with a year; give one such as '%d.%m.%Y' or '%Y-%m-%d %H:%M'")
 
 
 def guess_separator(text: str, default: str) -> str:

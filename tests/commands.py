@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from click.testing import CliRunner, Result
 
-from tollad.cli.main import main
+from tollad.cli.main import COMMANDS, main
 
 # The command in a process of its own.
 COMMAND = (sys.executable, "-c", "from tollad.cli.main import main; main()")
@@ -25,7 +25,24 @@ CSV = "a,b\n1,2\n3,4\n5,6\n"
 
 
 def tollad(*arguments: object, given: bytes | None = None) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=given)
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments], input=given)
+    strange = strange_advice(str(arguments[0]) if arguments else "", result.stderr)
+    assert not strange, f"the command has no {strange}: {result.stderr}"
+    return result
+
+
+def strange_advice(command: str, said: str) -> list[str]:
+    """Return the options in messages that the command lacks, and so does a command that the same clause names."""
+    strange = []
+    for line in said.splitlines():
+        if not line.startswith(("Error: ", "Warning: ", "- ")) or "No such option" in line:
+            continue
+        for clause in re.split("[;,] ", line):
+            named = [command, *re.findall(r"\b(?<!at )[a-z]+\b", clause)]
+            options = [option for each in named if each in COMMANDS for option in COMMANDS[each].params]
+            known = {name for option in options for name in (*option.opts, *option.secondary_opts)}
+            strange += [option for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", clause) if option not in known]
+    return strange
 
 
 def done(*arguments: object, given: bytes | None = None) -> Result:

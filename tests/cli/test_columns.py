@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from commands import QUICK, done, refused_in, scores_of
+from commands import QUICK, done, refused_in, rows_of, scores_of
 
 from tollad import TollDetector
 from tollad.io.sources import open_table
+from tollad.tables import large as stored
 
 PEOPLE = ("--steps", "20", "--hidden", "8", "--n-members", "2", "--quiet")
 
@@ -154,3 +155,30 @@ def test_wrong_kinds_are_refused(town: Path, tmp_path: Path, option: str, words:
     frame.to_csv(tmp_path / "people.csv", index=False)
     code = "--column=code=category"
     assert words in refused_in(tmp_path, "fit", tmp_path / "people.csv", "-o", tmp_path / "m", code, option)
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("beside", ["a", "city"])
+def test_true_and_false_keep_their_words_in_reasons(tmp_path, monkeypatch, beside, large):
+    """A table of numbers, true and false needs no kinds of columns, and so the model has none."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=200), "city": rng.choice(["Bonn", "Oslo"], 200)})[[beside]]
+    frame["flag"] = np.where(rng.random(200) < 0.05, "True", "False")
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    if large:
+        monkeypatch.setattr(stored, "IN_MEMORY_BYTES", 0)
+    done("fit", tmp_path / "t.csv", "-o", tmp_path / "m", *QUICK)
+    new = frame.iloc[:3].assign(flag=["true", "1", "2"])
+    new.to_csv(tmp_path / "new.csv", index=False)
+    rows = rows_of(done("score", tmp_path / "m", tmp_path / "new.csv", "--explain", 2).stdout)
+    reasons = [next(text for text in row.values() if text.startswith("flag: ")) for row in rows]
+    assert [text.startswith("flag: true, where false is usual: 9") for text in reasons] == [True, True, False]
+    assert reasons[2].startswith("flag: 2, expected about ")
+    # A 2 is no 0 either.
+    model = TollDetector.load(tmp_path / "m")
+    assert np.array_equal(scores_of_rows(rows), model.anomaly_score(new))
+    assert model.explain(new).finding(0, 1).startswith("flag: true, where false is usual")
+
+
+def scores_of_rows(rows):
+    return [float(row["score"]) for row in rows]

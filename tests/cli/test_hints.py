@@ -32,7 +32,7 @@ from tollad.cli.hints import in_options
         ("with pandas.read_csv(decimal=',', thousands='.')", "with --decimal ','"),
         ("pandas.to_datetime(frame['it\\'s'], format='%d %b %Y')", "--date-format '%d %b %Y'"),
         ("pandas.to_datetime(frame['x'], unit='s')", "pandas.to_datetime(frame['x'], unit='s')"),
-        ("remove them, name them in beside=, or", "remove them, let score write them beside the scores with --id, or"),
+        ("leave them out with drop=['a', 'b c'], or", "leave them out with --drop a --drop 'b c', or"),
         ("with frame['it\\'s'].replace(-999, numpy.nan), or", "with --na -999, or"),
         (r"columns={'a\nb': 'drop'}", r"--column $'a\nb=drop'"),
         ("columns={'a': unquoted}", "columns={'a': unquoted}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 import torch
 from commands import done, refused, rows_of, tollad
 
-from tollad import TollDetector
+from tollad import TollDetector, iter_scores
 
+LABEL = {"score": (), "evaluate": ("--label", "kind", "--normal", "fine")}
 QUICK = ("--steps", "5", "--n-members", "1", "--quiet")
 
 
@@ -80,3 +82,49 @@ def test_devices(home, tmp_path):
     assert result.stderr == (
         f"Warning: {tmp_path / 'm'}: was fitted on cuda, which is not on this machine; it runs on the CPU\n"
     )
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate", "calibrate"])
+def test_columns_that_the_fit_never_saw_are_left_out_as_the_message_says(home, tmp_path, command):
+    frame = pd.read_csv(home / "rows.csv").assign(**{"it's": 1, "b c": 2})
+    frame.loc[:, ["a", "b"]] += 1e-3
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    options = {
+        "score": ("-o", tmp_path / "s.csv"),
+        "evaluate": ("--label", "kind", "--normal", "fine"),
+        "calibrate": ("--label", "kind", "--normal", "fine", "-o", tmp_path / "m2"),
+    }[command]
+    run = (command, home / "m", tmp_path / "new.csv", *options)
+    said = refused(*run)
+    advice = said[said.index("--drop") :].partition(", or")[0]
+    assert shlex.split(advice) == ["--drop", "it's", "--drop", "b c"]
+    done(*run, *shlex.split(advice))
+    run = (*run, "--force") if command != "evaluate" else run
+    assert ("--id" in said) == (command == "score")
+    needed = refused(*run, "--drop", "a")
+    assert "was fitted on 'a', so this cannot be left out" in needed
+    assert "has no column 'nothing'" in refused(*run, "--drop", "nothing")
+
+
+def test_a_file_that_is_scored_in_python_may_have_more_columns(home, tmp_path):
+    pd.read_csv(home / "rows.csv").assign(more=1).to_csv(tmp_path / "new.csv", index=False)
+    model = TollDetector.load(home / "m")
+    with pytest.raises(ValueError, match=r"leave them out with drop=\['more'\], or fit again"):
+        list(iter_scores(model, tmp_path / "new.csv"))
+    found = np.concatenate([*iter_scores(model, tmp_path / "new.csv", drop=["more"])])
+    assert np.array_equal(found, np.concatenate([*iter_scores(model, home / "rows.csv")]))
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate"])
+def test_a_small_rate_is_extrapolated_as_the_message_says(home, tmp_path, command):
+    few = refused(command, home / "m", home / "rows.csv", "--false-alarm-rate", 0.001, *LABEL[command])
+    assert few.endswith("; calibrate on more rows or ask for a rate of 0.027 or more\n")
+    rng = np.random.default_rng(1)
+    pd.DataFrame({"a": rng.normal(size=400), "b": rng.normal(size=400)}).to_csv(tmp_path / "normal.csv", index=False)
+    done("calibrate", home / "m", tmp_path / "normal.csv", "-o", tmp_path / "m")
+    run = [command, tmp_path / "m", home / "rows.csv", "--false-alarm-rate", 0.001, *LABEL[command]]
+    assert "extrapolate: calibrate with --tail" in refused(*run)
+    done(*run, "--tail")
+    without = tollad(command, *run[1:3], *run[5:], "--tail")
+    assert without.exit_code == 2
+    assert "--tail is of --false-alarm-rate" in without.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,14 @@ from commands import CSV, QUICK, done, refused_in, rows_of
 def _outputs(fitted: Path, folder: Path) -> list[tuple[object, ...]]:
     labelled = ("--label", "kind", "--normal", "fine")
     return [
-        ("fit", fitted / "none.csv", "-o", folder / "out.csv"),
+        ("fit", fitted / "none.csv", "-o", folder / "out.tollad"),
         ("score", fitted / "none.tollad", fitted / "none.csv", "-o", folder / "out.csv"),
         ("evaluate", fitted / "none.tollad", fitted / "none.csv", *labelled, "--plot", folder / "out.png"),
     ]
 
 
 def test_outputs_that_cannot_be_written_are_refused_before_any_work(fitted: Path, tmp_path: Path) -> None:
-    for name in ("out.csv", "out.png"):
+    for name in ("out.csv", "out.png", "out.tollad"):
         (tmp_path / name).write_bytes(b"mine")
     for run in _outputs(fitted, tmp_path / "nowhere"):
         assert f"there is no folder {tmp_path / 'nowhere'}" in refused_in(tmp_path, *run)
@@ -79,3 +80,42 @@ def test_a_full_disk_leaves_no_file(fitted: Path, tmp_path: Path, monkeypatch: p
         ("score", fitted / "m.tollad", fitted / "data.csv", "-o", tmp_path / "s.parquet"),
     ):
         assert "the disk is full" in refused_in(tmp_path, *run)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        ("fit", "t.csv", "-o", "OUT.csv"),
+        ("fit", "t.csv", "-o", "m", "--checkpoint", "OUT.parquet"),
+        ("calibrate", "m", "t.csv", "-o", "OUT.PNG"),
+        ("sweep", "t.csv", "--save", "OUT.onnx"),
+        ("sweep", "t.csv", "--checkpoint", "OUT.csv"),
+        ("export", "m", "-o", "OUT.txt"),
+        ("export", "m", "-o", "OUT.tollad"),
+        ("export", "m", "--page", "OUT.html"),
+        ("info", "m", "--card", "OUT.png"),
+        ("score", "m", "t.csv", "--state", "OUT.csv"),
+        ("score", "m", "t.csv", "--maps", "OUT.png"),
+        ("score", "m", "t.csv", "--on-error", "skip", "--skipped", "OUT.jsonl"),
+        ("score", "m", "t.csv", "-o", "OUT.parquet/"),
+        ("evaluate", "m", "t.csv", "--label", "k", "--normal", "n", "--on-error", "skip", "--skipped", "OUT.pdf"),
+        ("demo", "--out", "OUT.csv"),
+        ("paper", "compare", "-o", "OUT.csv"),
+        ("paper", "report", "--format", "csv", "-o", "OUT.md"),
+    ],
+)
+def test_the_ending_of_another_kind_of_file_is_refused_before_any_work(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOLLAD_RESULTS", str(tmp_path))
+    said = refused_in(tmp_path, *run)
+    assert re.match(
+        r"Error: OUT\.\w+/?: is to be (an?|the) .*, but its ending is that of another kind of file; name it OUT", said
+    )
+
+
+@pytest.mark.parametrize("name", ["graph.onnx", "graph", "graph.bin"])
+def test_a_graph_is_called_so(fitted, tmp_path, name):
+    pytest.importorskip("onnx")
+    assert (
+        done("export", fitted / "m.tollad", "-o", tmp_path / name).stdout == f"Wrote the ONNX graph {tmp_path / name}\n"
+    )

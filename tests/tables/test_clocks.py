@@ -91,5 +91,5 @@ def test_reasons_and_files_know_the_unit(tmp_path, monkeypatch, values, shown):
     frame.to_parquet(path)
     assert "d.parquet, row 1, column 'x': the values are " in refused("score", model, path)
     monkeypatch.setattr("tollad.tables.large.IN_MEMORY_BYTES", 0)
-    rows, _ = large.large_rows(open_table(path), ["x", "y"], {}, Labelled(str(path), None, ()))
+    rows, *_ = large.large_rows(open_table(path), ["x", "y"], {}, Labelled(str(path), None, ()))
     assert rows.columns[0] == detector.columns_[0]

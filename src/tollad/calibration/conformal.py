@@ -16,6 +16,11 @@ from scipy import stats
 
 from tollad.calibration.checks import Floats, calibration_scores_of, check_rate, finite_scores
 
+LEAST_TAIL_ROWS = 354
+"""A fit of the tail needs as many rows: the least n with n ** (2 / 3) >= 50."""
+FURTHEST = 10
+"""In units of 1 / (n + 1). Below it the true rate of a tail is off by orders of magnitude (docs/thresholds.md)."""
+
 ThresholdRule: TypeAlias = Literal["contamination", "false_alarm_rate", "tail", "anomaly_score"]
 
 # A row with the score of a training row is most likely that row. In tables of few values some scores are equal by
@@ -91,9 +96,11 @@ def check_n_rows(false_alarm_rate: float, n: int) -> None:
     """Raise ValueError if n calibration rows are fewer than a rate in (0, 1) needs, see `rows_needed`."""
     n_needed = rows_needed(false_alarm_rate)
     if n < n_needed:
+        may = n >= LEAST_TAIL_ROWS and false_alarm_rate * (n + 1) * FURTHEST >= 1
         raise ValueError(
             f"a false alarm rate of {false_alarm_rate} needs {n_needed:,} calibration rows, not {n:,}; "
-            f"calibrate on more rows, ask for a rate of {1 / (n + 1):.3g} or more, or extrapolate with tail=True"
+            f"calibrate on more rows{',' if may else ' or'} ask for a rate of {1 / (n + 1):.3g} or more"
+            f"{', or extrapolate: calibrate with tail=True' if may else ''}"
         )
 
 

@@ -10,13 +10,11 @@ from numpy.typing import ArrayLike
 from scipy import special, stats
 
 from tollad.calibration.checks import Floats, calibration_scores_of, check_rate, finite_scores
-from tollad.calibration.conformal import p_values, rows_needed
+from tollad.calibration.conformal import FURTHEST, LEAST_TAIL_ROWS, p_values, rows_needed
 
 # Below 50 exceedances the standard error of the shape, about (1 + shape) / sqrt(50), is 0.14 and more: Gaussian,
 # exponential and heavy tails cannot be told apart. Above 1,000 the fit reaches rows where the tail is not Pareto yet.
 _LEAST_EXCEEDANCES, _MOST_EXCEEDANCES = 50, 1000
-_LEAST_ROWS = 354  # the least n with n ** (2 / 3) >= 50
-_FURTHEST = 10  # In units of 1 / (n + 1). Below this the true rate is off by orders of magnitude (docs/thresholds.md).
 _N_BOOTSTRAP = 199
 _LEAST_GOODNESS = 0.01
 
@@ -63,7 +61,7 @@ class TailFit:
     @property
     def least_rate(self) -> float:
         """The lowest rate that the fit allows, 1 / (10 (n + 1)); lower ones are refused."""
-        return 1 / (_FURTHEST * (self.n_rows + 1))
+        return 1 / (FURTHEST * (self.n_rows + 1))
 
     def threshold(self, false_alarm_rate: float) -> float:
         """Estimate the score that a normal row exceeds with the given probability.
@@ -130,7 +128,7 @@ class TailFit:
         if rate < self.least_rate:
             raise ValueError(
                 f"a false alarm rate of {rate} is below {self.least_rate:.3g}, the least that {n:,} rows can tell of; "
-                f"calibrate on {rows_needed(_FURTHEST * rate):,} rows or more"
+                f"calibrate on {rows_needed(FURTHEST * rate):,} rows or more"
             )
 
 
@@ -167,8 +165,10 @@ def fit_tail(calibration_scores: ArrayLike) -> TailFit:
     """
     scores = np.sort(calibration_scores_of(calibration_scores))
     n = len(scores)
-    if n < _LEAST_ROWS:
-        raise ValueError(f"a tail fit needs {_LEAST_ROWS} calibration rows, not {n}: fewer leave too few exceedances")
+    if n < LEAST_TAIL_ROWS:
+        raise ValueError(
+            f"a tail fit needs {LEAST_TAIL_ROWS} calibration rows, not {n}: fewer leave too few exceedances"
+        )
     start = scores[n - 1 - min(int(n ** (2 / 3)), _MOST_EXCEEDANCES)]
     excesses = scores[scores > start] - start
     n_different = len(np.unique(excesses))

@@ -7,13 +7,16 @@ from typing import Any
 import click
 
 from tollad.cli.shared import (
+    check_kinds,
     check_label,
     device_option,
+    drop_option,
     force_option,
     input_options,
     json_option,
     normal_option,
     print_result,
+    tail_option,
 )
 
 
@@ -22,11 +25,10 @@ from tollad.cli.shared import (
 @click.argument("normals")
 @click.option("-o", "--output", required=True, metavar="MODEL2", help="The model file to write.")
 @click.option("--false-alarm-rate", "rate", type=float, metavar="X", help="Share of new normal rows to call anomalous.")
-@click.option(
-    "--tail", is_flag=True, help="Extrapolate a rate that the rows are too few for: an estimate, not a promise."
-)
+@tail_option
 @click.option("--label", metavar="COL", help="Column that says which rows are normal.")
 @normal_option
+@drop_option
 @input_options
 @device_option
 @force_option
@@ -39,6 +41,7 @@ def calibrate(
     tail: bool,
     label: str | None,
     normal: tuple[str, ...],
+    drop: tuple[str, ...],
     header: bool | None,
     key: str | None,
     written: dict[str, Any],
@@ -65,8 +68,9 @@ def calibrate(
     from tollad.serve.answers import load
 
     check_different_files(output, read=(normals,))  # the output may be MODEL itself
+    check_kinds(model=output)
     check_output(output, overwrite=force)
-    reading: dict[str, Any] = {"header": header, "key": key, "label": label, "normal": normal}
+    reading: dict[str, Any] = {"header": header, "key": key, "label": label, "normal": normal, "drop": drop}
     detector = load(model, device)
     if isinstance(detector, SeriesDetector):
         dialect = detector.model_.dialect.changed(**written)

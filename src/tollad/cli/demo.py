@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from tollad.cli.shared import json_option, print_result, threads_option
+from tollad.cli.shared import check_kinds, json_option, print_result, threads_option
 
 
 @click.command()
@@ -21,6 +21,7 @@ def demo(out: str, as_json: bool) -> None:
     from tollad.cli.card import aligned
     from tollad.cli.demonstration import run
 
+    check_kinds(folder=out)
     result = asdict(run(out, verbose=1))
     text = (
         "AUROC {auroc:.3f} over {n_normal} benign and {n_anomalies} malignant rows, after {n_trained} benign ones\n"

@@ -9,8 +9,10 @@ from typing import Any
 import click
 
 from tollad.cli.shared import (
+    check_kinds,
     check_skipped,
     device_option,
+    drop_option,
     force_option,
     input_options,
     json_option,
@@ -27,6 +29,7 @@ from tollad.cli.shared import (
 @click.argument("data")
 @click.option("--label", metavar="COL", help="Column that says which rows are normal.")
 @normal_option
+@drop_option
 @click.option(
     "--windows",
     metavar="FILE",
@@ -50,6 +53,7 @@ def evaluate(
     data: str,
     label: str | None,
     normal: tuple[str, ...],
+    drop: tuple[str, ...],
     windows: str | None,
     plot: str | None,
     masks: str | None,
@@ -88,6 +92,7 @@ def evaluate(
     from tollad.warn import warn
 
     check_different_files(plot, skipped, read=(model, data))
+    check_kinds(skipped=skipped)
     if plot is not None:
         plots.picture_format(plot)
         check_output(plot, overwrite=force)
@@ -98,7 +103,7 @@ def evaluate(
         if moved:
             detector.set_threshold(**moved)
         fitted = detector.model_
-        reading = {"header": header, "key": key, "dialect": fitted.dialect.changed(**written)}
+        reading = {"header": header, "key": key, "drop": drop, "dialect": fitted.dialect.changed(**written)}
         series.evaluate(
             fitted,
             data,
@@ -123,9 +128,8 @@ def evaluate(
         raise click.UsageError("--on-error skip is for rows of tables and of series.")
     with contextlib.ExitStack() as stack:
         bad = None if skipped is None else stack.enter_context(SkippedRows(skipped, overwrite=force))
-        blocks = score_blocks(
-            detector, data, header=header, key=key, column=label, reject=bad, written=written, max_gib=max_gib
-        )
+        given: dict[str, Any] = {"header": header, "key": key, "drop": drop, "written": written, "max_gib": max_gib}
+        blocks = score_blocks(detector, data, column=label, reject=bad, **given)
         labels, scores = labels_and_scores(blocks, data, label, normal)
     tell_of_skipped(bad)
     alarms, anomalous = scores > threshold, labels == 1

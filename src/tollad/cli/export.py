@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tollad.cli.shared import force_option
+from tollad.cli.shared import check_kinds, force_option
 from tollad.warn import printable
 
 
@@ -41,6 +41,7 @@ def export(model: str, output: str | None, page: str | None, web: str, force: bo
 
     if output is None and page is None:
         raise click.UsageError("Give -o OUT, --page DIR, or both.")
+    check_kinds(graph=output, folder=page)
     if output is not None:
         if is_onnx(model):
             raise ValueError(f"{model} is an ONNX file already; export a model file")
@@ -65,4 +66,4 @@ def export(model: str, output: str | None, page: str | None, web: str, force: bo
 
             with atomic_write(output, overwrite=force) as file:
                 file.write(Path(graph).read_bytes())
-            click.echo(f"Wrote {printable(output)}")
+            click.echo(f"Wrote the ONNX graph {printable(output)}")

@@ -9,6 +9,7 @@ import click
 from tollad.cli import methods
 from tollad.cli.options import DETECTOR_OPTIONS, IMAGE_OPTIONS, METHOD_OPTIONS, SERIES_OPTIONS
 from tollad.cli.shared import (
+    check_kinds,
     check_label,
     check_skipped,
     force_option,
@@ -109,6 +110,7 @@ def fit(
     if on_error == "skip" and skipped is None:
         skipped = beside(model)
     check_different_files(model, checkpoint, skipped, read=train)
+    check_kinds(model=model, checkpoint=checkpoint, skipped=skipped)
     check_output(model, overwrite=force)
     if checkpoint is not None:
         check_output(checkpoint, overwrite=True)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from tollad.warn import printable
 
 
-def in_options(message: str) -> str:
+def in_options(message: str, known: Collection[str] = ()) -> str:
     """Replace arguments of Python in a message of the library by command-line options.
+
+    `known` are the options of the command that fails; the message adds what only some commands have.
 
     Examples
     --------
@@ -19,10 +21,20 @@ def in_options(message: str) -> str:
     't.csv: the first line is a row; read the file with --no-header'
     >>> in_options("drop it with columns={'the name': 'drop'}")
     "drop it with --column 'the name=drop'"
+    >>> in_options("leave them out with drop=['the id']", known=["--drop", "--id"])
+    "leave them out with --drop 'the id', or write them beside the scores with --id 'the id'"
     """
     for pattern, option in _OPTIONS:
         message = pattern.sub(option, message)
-    return message
+    return _DROP.sub(lambda found: _drop(found, known), message)
+
+
+def _drop(found: re.Match[str], known: Collection[str]) -> str:
+    names = [_quoted(name) for name in ast.literal_eval(found[1])]
+    way = " ".join(f"--drop {name}" for name in names)
+    if "--id" in known:
+        way += f", or write them beside the scores with {' '.join(f'--id {name}' for name in names)}"
+    return way
 
 
 def _columns(found: re.Match[str]) -> str:
@@ -80,7 +92,6 @@ _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"\bcolour=True\b"), "--colour"),
     (re.compile(r"\baspect='(\w+)'"), r"--aspect \1"),
     (re.compile(r"\btail=True\b"), "--tail"),
-    (re.compile(r"\bname them in beside="), "let score write them beside the scores with --id"),
     (re.compile(r"\bmax_gib=(\d+)"), r"--max-gib \1"),
     (re.compile(r"\b(separator|encoding|date_format|decimal)=('[^']*'|\"[^\"]*\")"), _text),
     (re.compile(r"\bprecision='(\w+)'"), r"--precision \1"),
@@ -90,3 +101,4 @@ _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"\bsize=\(height, width\)"), "--size HEIGHTxWIDTH"),
     (re.compile(r"\bcolumns=(\{(?:[^{}'\"]|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")*\})"), _columns),
 )
+_DROP = re.compile(rf"\bdrop=(\[(?:(?:{_QUOTED})(?:, )?)+\])")

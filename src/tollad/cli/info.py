@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tollad.cli.shared import force_option, json_option, print_result
+from tollad.cli.shared import check_kinds, force_option, json_option, print_result
 
 
 @click.command()
@@ -20,6 +20,7 @@ def info(model: str, markdown: str | None, force: bool, as_json: bool) -> None:
     from tollad.io.outputs import check_different_files
 
     check_different_files(markdown, read=(model,))
+    check_kinds(card=markdown)
     shows = {"image model": images, "method model": methods}.get(artifact.described(model).get("kind", ""), card)
     if markdown is not None and shows is methods:
         raise ValueError(f"{model}: is of fit --method, which has no model card in Markdown; leave out --card")

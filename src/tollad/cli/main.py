@@ -60,7 +60,7 @@ class _Commands(click.Group):
             with warnings.catch_warnings(), ended_by_signals(ended):
                 warnings.simplefilter("default", UserWarning)
                 said: set[str] = set()
-                warnings.showwarning = partial(_show_warning, said)
+                warnings.showwarning = partial(_show_warning, ctx, said)
                 return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             if sys.stderr is not None and sys.stderr.isatty():
@@ -73,7 +73,7 @@ class _Commands(click.Group):
             need = str(error) or "the work needs more than there is"
             raise click.ClickException(printable(f"not enough memory: {need}")) from error
         except _USER_ERRORS as error:
-            text = in_options(str(error)) or type(error).__name__
+            text = in_options(str(error), _options_of(ctx)) or type(error).__name__
             lacking = (getattr(error, "name", None) or "").partition(".")[0]
             if isinstance(error, ModuleNotFoundError) and lacking in _LEFT_OUT:
                 text = f"this needs {lacking}, which is not installed; files of `tollad export` can be scored without"
@@ -85,11 +85,17 @@ def _lines(message: str) -> str:
     return "\n".join(map(printable, message.split("\n")))
 
 
-def _show_warning(said: set[str], message: Warning | str, *_where: object, **_how: object) -> None:
+def _options_of(ctx: click.Context) -> set[str]:
+    """Return the options of the command that runs."""
+    command = COMMANDS.get(ctx.invoked_subcommand or "")
+    return set() if command is None else {option for parameter in command.params for option in parameter.opts}
+
+
+def _show_warning(ctx: click.Context, said: set[str], message: Warning | str, *_where: object, **_how: object) -> None:
     """Show a warning once: reader and detector may both warn of the same rows."""
     if str(message) not in said:
         said.add(str(message))
-        tell(f"Warning: {printable(in_options(str(message)))}")
+        tell(f"Warning: {printable(in_options(str(message), _options_of(ctx)))}")
 
 
 COMMANDS = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tollad.cli.shared import print_result
+from tollad.cli.shared import check_kinds, print_result
 
 if TYPE_CHECKING:
     from tollad.calls import Each
@@ -50,6 +50,7 @@ def score(
         raise click.UsageError("--jobs and --ray are for many files: give a folder of their scores, as -o FOLDER/.")
     if force:
         raise click.UsageError("--force replaces files; give another folder, or remove this one.")
+    check_kinds(folder=folder)
     from tollad.io.places import matching
     from tollad.scale.parts import Asked, score_files
     from tollad.serve.runtime import is_onnx

@@ -55,6 +55,12 @@ _RESULTS: dict[str, Any] = {
     "metavar": "DIR",
     "help": "Folder of the results.",
 }
+# What a report is to be, by its form, and the endings that its file may have.
+_REPORTS = {
+    "md": ("a report in Markdown", ".md", ".txt"),
+    "csv": ("a report as CSV", ".csv", ".txt"),
+    "html": ("a report in HTML", ".html", ".htm"),
+}
 _results_option = click.option("--results", "folder", callback=_existing, **_RESULTS)
 _COUNT = click.IntRange(1, 2**31)
 
@@ -222,7 +228,7 @@ def report(table: str | None, form: str, output: str | None, folder: str) -> Non
         return
     markdown = rendering.to_page if table is None else rendering.to_markdown
     writers = {"md": markdown, "csv": rendering.to_csv, "html": rendering.to_html}
-    _write(writers[form](found), output)
+    _write(writers[form](found), output, form)
 
 
 @paper.command()
@@ -234,15 +240,17 @@ def compare(output: str | None, folder: str) -> None:
     from tollad.bench.results import Results
     from tollad.bench.tables import names, read_table
 
-    _write(to_page(map(read_table, names()), list(Results(folder))), output)
+    _write(to_page(map(read_table, names()), list(Results(folder))), output, "md")
 
 
-def _write(text: str, output: str | None) -> None:
+def _write(text: str, output: str | None, form: str) -> None:
     from tollad.io import files
+    from tollad.io.outputs import check_ending
 
     if output is None:
         say(text, end="")
         return
+    check_ending(output, *_REPORTS[form])
     with files.atomic_write(output) as file:
         file.write(text.encode())
 

@@ -7,8 +7,10 @@ from typing import Any
 import click
 
 from tollad.cli.shared import (
+    check_kinds,
     check_skipped,
     device_option,
+    drop_option,
     force_option,
     input_options,
     jobs_option,
@@ -39,6 +41,7 @@ from tollad.cli.shared import (
     metavar="COL",
     help="A column to write beside the scores; it need be no feature; may repeat.",
 )
+@drop_option
 @click.option(
     "--fdr",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -88,6 +91,7 @@ def score(
     address: str | None,
     only_anomalies: bool,
     identifiers: tuple[str, ...],
+    drop: tuple[str, ...],
     fdr: float | None,
     drift: bool,
     n_reasons: int | None,
@@ -132,6 +136,7 @@ def score(
     reading = {
         "column": identifier,
         "beside": beside,
+        "drop": drop,
         "header": header,
         "key": key,
         "written": written,
@@ -164,6 +169,7 @@ def score(
             raise click.UsageError("--on-error skip needs --skipped FILE for its list, or -o OUT to put it beside.")
         skipped = skipping.beside(path)
     check_different_files(path, plot, skipped, events, state, read=(model, data))
+    check_kinds(skipped=skipped, state=state, folder=maps)
     for table in filter(None, (path, events)):
         check_table_output(table, overwrite=force)
     if plot is not None:
@@ -202,7 +208,8 @@ def score(
             detector,
             data,
             path,
-            reading={"header": header, "key": key, "column": identifier, "beside": beside, "dialect": dialect},
+            reading={name: value for name, value in reading.items() if name not in ("written", "max_gib")}
+            | {"dialect": dialect},
             only_anomalies=only_anomalies,
             fdr=fdr,
             n_reasons=n_reasons or 0,

@@ -47,6 +47,16 @@ header_option = click.option(
 key_option = click.option(
     "--key", metavar="NAME", help="Name of the array in an NPZ file, or of the sheet in a workbook, that holds several."
 )
+OUTPUTS = {
+    "model": ("a model", ".tollad"),
+    "graph": ("an ONNX graph", ".onnx"),
+    "checkpoint": ("a checkpoint", ".ckpt"),
+    "state": ("the state of a series", ".state"),
+    "skipped": ("a list of rows as CSV", ".csv", ".txt"),
+    "card": ("a card in Markdown", ".md", ".txt"),
+    "folder": ("a folder",),
+}
+"""For each kind of output: what it is, and the endings that its name may have."""
 _SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
 _DIALECT_OPTIONS = (
     click.option(
@@ -84,6 +94,9 @@ _limit_option = click.option(
 normal_option = click.option(
     "--normal", multiple=True, metavar="VALUE", help="A value of --label that means normal; may repeat."
 )
+drop_option = click.option(
+    "--drop", multiple=True, metavar="COL", help="A column to leave out, which MODEL was not fitted on; may repeat."
+)
 force_option = click.option("--force", is_flag=True, help="Replace files that exist.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -97,11 +110,24 @@ jobs_option = click.option(
 ray_option = click.option(
     "--ray", "address", metavar="ADDRESS", help="Share the work over a Ray cluster: local, auto or HOST:PORT."
 )
+tail_option = click.option(
+    "--tail", is_flag=True, help="Extrapolate a rate that the rows are too few for: an estimate, not a promise."
+)
 _THRESHOLD_OPTIONS = (
     click.option("--threshold", "anomaly_score", type=float, metavar="X", help="Call rows above this score anomalous."),
     click.option("--contamination", type=float, metavar="X", help="Share of the training rows above the threshold."),
     click.option("--false-alarm-rate", type=float, metavar="X", help="Share of new normal rows to call anomalous."),
+    tail_option,
 )
+
+
+def check_kinds(**paths: str | None) -> None:
+    """Raise ValueError for an output, by a key of `OUTPUTS`, whose ending is that of another kind of file."""
+    from tollad.io.outputs import check_ending
+
+    for kind, path in paths.items():
+        if path is not None:
+            check_ending(path, *OUTPUTS[kind])
 
 
 def skip_options(what: str, default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -135,7 +161,7 @@ def check_skipped(on_error: str, skipped: str | None) -> None:
 
 
 def threshold_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that set the threshold for one call. The command gets them as `moved`, a dict of at most one."""
+    """Add the options that set the threshold for one call. The command gets them as `moved`, for `set_threshold`."""
 
     @functools.wraps(command)
     def gathered(**given: Any) -> Any:
@@ -143,6 +169,10 @@ def threshold_options(command: Callable[..., Any]) -> Callable[..., Any]:
         moved = {name: value for name in names if (value := given.pop(name)) is not None}
         if len(moved) > 1:
             raise click.UsageError("--threshold, --contamination and --false-alarm-rate exclude each other.")
+        if given.pop("tail"):
+            if "false_alarm_rate" not in moved:
+                raise click.UsageError("--tail is of --false-alarm-rate; give it, too.")
+            moved["tail"] = True
         return command(moved=moved, **given)
 
     for option in reversed(_THRESHOLD_OPTIONS):

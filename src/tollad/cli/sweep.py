@@ -10,6 +10,7 @@ import click
 from tollad.cli.many import calling
 from tollad.cli.options import DETECTOR_OPTIONS
 from tollad.cli.shared import (
+    check_kinds,
     check_label,
     force_option,
     input_options,
@@ -131,6 +132,7 @@ def sweep(
     from tollad.io.training import read_training_rows
 
     check_different_files(output, plot, model, read=tuple(filter(None, (train, test))))
+    check_kinds(model=model, folder=checkpoint)
     if output is not None:
         check_table_output(output, overwrite=force)
     for path in filter(None, (plot, model)):

@@ -292,7 +292,8 @@ class TollDetector(
         check_is_fitted(self)
         rows = self._rows(X)
         passed = self._scorer.explained(rows, self._preparation)
-        return explanation(passed, X, rows, self._preparation, getattr(self, "columns_", None))
+        words = () if self.source_ is None else self.source_.words
+        return explanation(passed, X, rows, self._preparation, getattr(self, "columns_", None), words)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_scorer")

@@ -112,7 +112,12 @@ class Explanation:
 
 
 def explanation(
-    passed: Passed, given: Any, rows: NDArray[Any], preparation: Preparation, columns: Sequence[Column] | None
+    passed: Passed,
+    given: Any,
+    rows: NDArray[Any],
+    preparation: Preparation,
+    columns: Sequence[Column] | None,
+    words: Sequence[str] = (),
 ) -> Explanation:
     """Return the explanation of some rows.
 
@@ -127,12 +132,14 @@ def explanation(
     preparation : Preparation
     columns : sequence of Column or None
         Those of a frame of mixed columns.
+    words : sequence of str
+        Columns that were true and false in the file of the fit.
     """
     parts, seen, wording, names = passed.parts, rows, None, preparation.names
     expected: NDArray[Any] = preparation.reconstructed(passed.x_hat, rows)
     if rows.ndim == 2:
         parts = sum_groups(parts, preparation.origin.tolist(), len(names))
-        usual, in_words = Usual.of(preparation, columns), truths_in_words(given, names)
+        usual, in_words = Usual.of(preparation, columns), truths_in_words(given, names).union(words)
         reconstructed = expected
         if columns is not None:
             seen, expected = values_of(to_arrow(as_rows(given)), columns), decode(expected, columns)

@@ -75,7 +75,8 @@ def calibration_split(
     if n - n_held_out < n_trained:
         raise ValueError(
             f"false_alarm_rate={false_alarm_rate} needs {needed} calibration rows and {n_trained} to train "
-            f"on, {needed + n_trained} in all; there are {n}"
+            f"on, {needed + n_trained} in all; there are {n}: give more rows, "
+            f"or ask for a rate of {1 / (n // 2 + 1):.3g} or more"
         )
     order = np.random.default_rng([seed, 1]).permutation(n)
     return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])

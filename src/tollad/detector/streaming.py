@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ def iter_scores(
     *,
     header: bool | None = None,
     key: str | None = None,
+    drop: Sequence[str] = (),
     reject: Reject | None = None,
 ) -> Iterator[NDArray[np.float64]]:
     """Score more rows than memory holds.
@@ -35,7 +36,7 @@ def iter_scores(
         A file as ``tollad score`` reads it (CSV, also gzipped, Parquet, NPY, NPZ), "-" for standard input; or blocks of
         rows, each as `TollDetector.anomaly_score` takes them. A single array (such as a `numpy.memmap`) or frame is cut
         into blocks.
-    header, key
+    header, key, drop
         Of a file, as in `tollad.io.inputs.row_blocks`.
     reject : callable, optional
         ``(row number from 0, line or None, reason, text)``: called for each row of a file that cannot be read. Such
@@ -63,14 +64,16 @@ def iter_scores(
     """
     of_series: Any = getattr(detector, "iter_scores", None)
     if of_series is not None:  # the score of a time step depends on the steps around it
-        yield from of_series(source, header=header, key=key)
+        yield from of_series(source, header=header, key=key, drop=drop)
         return
     if isinstance(source, (str, os.PathLike)):
-        for scored in score_blocks(detector, os.fspath(source), header=header, key=key, reject=reject):
+        for scored in score_blocks(detector, os.fspath(source), header=header, key=key, drop=drop, reject=reject):
             yield scored.scores
         return
-    if header is not None or key is not None or reject is not None:
-        raise TypeError("header, key and reject are about files; leave them out when the rows are given as blocks")
+    if header is not None or key is not None or drop or reject is not None:
+        raise TypeError(
+            "header, key, drop and reject are about files; leave them out when the rows are given as blocks"
+        )
     blocks: Iterable[Any] = _cut(source) if hasattr(source, "shape") else source
     for block in blocks:
         if len(np.shape(block)) == 1 and not hasattr(block, "columns"):

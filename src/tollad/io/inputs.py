@@ -30,6 +30,9 @@ from tollad.warn import listed
 if TYPE_CHECKING:
     from tollad.io.text import Reject
 
+# Of more columns, a message gives no option to leave each of them out.
+_MOST_DROPPED = 10
+
 
 def row_blocks(
     expected: Expected,
@@ -39,6 +42,7 @@ def row_blocks(
     key: str | None,
     column: str | None = None,
     beside: Sequence[str] = (),
+    drop: Sequence[str] = (),
     reject: Reject | None = None,
     dialect: Dialect | None = None,
     max_gib: float = MAX_GIB,
@@ -60,6 +64,8 @@ def row_blocks(
         the default is `file`.
     beside : sequence of str
         More such columns.
+    drop : sequence of str
+        Columns of the file to leave out, which the model was not fitted on.
     reject : callable, optional
         As in `tollad.io.sources.open_table` and `tollad.io.images.open_images`. Rows of a table with a value that does
         not fit the kind of its column are left out, too.
@@ -80,9 +86,11 @@ def row_blocks(
         column. With `reject`, only if no row of the file, or none of its first block, can be read.
     """
     if is_images(path):
+        if drop:
+            raise ValueError(f"{path}: holds images, which have no columns to drop; leave these out")
         yield from _image_blocks(expected, path, column, beside, reject)
         return
-    array = read_images_array(path, key, max_gib, has_columns=column is not None)
+    array = read_images_array(path, key, max_gib, has_columns=column is not None or bool(drop))
     if array is not None:
         yield from _array_blocks(expected, path, array)
         return
@@ -104,7 +112,9 @@ def row_blocks(
     beside = [resolve_column(source.path, source.names, name) for name in beside]
     columns, names = expected.columns, expected.names
     dropped = {known.name for known in columns} - {*names}
-    check_columns(source, names, {column, *beside, *expected.ignored, *dropped})
+    check_columns(source, names, {column, *beside, *expected.ignored, *dropped}, drop)
+    # True and false may be 2 in a new row, which then is that number.
+    columns = tuple(replace(known, words=False) for known in columns)
     understand = typed if expected.named else encode
     source.numeric.update(
         known.name for known in columns if known.kind == "number" and known.name not in (column, *beside)
@@ -187,6 +197,7 @@ def read_rows(
     key: str | None,
     label: str | None,
     normal: Sequence[str],
+    drop: Sequence[str] = (),
     dialect: Dialect | None = None,
     max_gib: float = MAX_GIB,
 ) -> TableOrArray:
@@ -198,7 +209,7 @@ def read_rows(
         As in `row_blocks`.
     label, normal
         As in `tollad.io.training.read_training_rows`.
-    dialect, max_gib
+    drop, dialect, max_gib
         As in `row_blocks`.
 
     Raises
@@ -208,7 +219,10 @@ def read_rows(
     """
     parts: list[TableOrArray] = []
     seen: dict[str | None, None] = {}
-    for block in row_blocks(expected, path, header=header, key=key, column=label, dialect=dialect, max_gib=max_gib):
+    blocks = row_blocks(
+        expected, path, header=header, key=key, column=label, drop=drop, dialect=dialect, max_gib=max_gib
+    )
+    for block in blocks:
         seen |= dict.fromkeys(block.values)
         parts.append(block.rows if label is None else filter_rows(block.rows, matches(block.values, normal)))
     if label is not None:
@@ -308,9 +322,20 @@ def _array_blocks(expected: Expected, path: str, array: NDArray[Any]) -> Iterato
         yield RowBlock(start, array[start : start + size], None, [])
 
 
-def check_columns(source: TableSource, names: Sequence[str], ignored: Collection[str | None]) -> None:
-    """Raise ValueError for a file that lacks a column of the fit, or has another column that is not in `ignored`."""
-    there, known = {*source.names}, {*names, *ignored, *source.index}  # of ten thousand columns, perhaps
+def check_columns(
+    source: TableSource, names: Sequence[str], ignored: Collection[str | None], drop: Sequence[str] = ()
+) -> None:
+    """Raise ValueError for a file that lacks a column of the fit, or has another that is not in `ignored` or `drop`.
+
+    Columns of the fit cannot be in `drop`.
+    """
+    left_out = {resolve_column(source.path, source.names, name) for name in drop}
+    if needed := [name for name in names if name in left_out]:
+        raise ValueError(
+            f"{source.path}: the model was fitted on {listed(needed, most=10)}, so this cannot be left out; leave it in"
+            ", or fit again without it"
+        )
+    there, known = {*source.names}, {*names, *ignored, *left_out, *source.index}  # of ten thousand columns, perhaps
     missing = [name for name in names if name not in there]
     unknown = [name for name in source.names if name not in known]
     if missing:
@@ -329,7 +354,8 @@ def check_columns(source: TableSource, names: Sequence[str], ignored: Collection
             )
         elif nameless:
             what = " (one without a name is mostly the index of a frame: write it with index=False)"
+        way = f"leave them out with drop={unknown}" if len(unknown) <= _MOST_DROPPED else "remove them"
         raise ValueError(
-            f"{source.path}: has columns that the model was not fitted on: {listed(unknown, most=10)}{what}; remove "
-            "them, name them in beside=, or fit again"
+            f"{source.path}: has columns that the model was not fitted on: {listed(unknown, most=10)}{what}; {way}, "
+            "or fit again"
         )

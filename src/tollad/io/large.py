@@ -86,7 +86,7 @@ def is_large(path: str, spooled: BinaryIO | None = None) -> bool:
 
 def large_rows(
     source: TableSource, names: Sequence[str], asked: Mapping[str, str], keep: Keep, *, named: bool = True
-) -> tuple[LargeRows, int]:
+) -> tuple[LargeRows, int, list[Column]]:
     """Write the rows of a table to disk for a fit, read as by `fit_columns` and `to_codes` of `tollad.tables`.
 
     Only a block of rows and the levels of categories are in memory.
@@ -108,6 +108,7 @@ def large_rows(
     rows : LargeRows
     n_read : int
         Number of rows of the table, kept or not.
+    columns : list of Column
 
     Raises
     ------
@@ -127,8 +128,8 @@ def large_rows(
     check_unchanged(source.path, before if len(file) == n_kept else (-1, -1))
     columns = _with_dates(columns, file)
     if not asked and all(column.kind == "number" and not column.clock for column in columns):
-        return LargeRows(file, names=names if named else None), n_read
-    return LargeRows(file, names=names, columns=columns), n_read
+        return LargeRows(file, names=names if named else None), n_read, columns
+    return LargeRows(file, names=names, columns=columns), n_read, columns
 
 
 def _survey(

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import BinaryIO
@@ -17,11 +18,47 @@ import pyarrow.compute as pc
 from tollad.io import files
 from tollad.io.streams import output_bytes, standard_output
 
+# Endings of the files that are read or written, and of their relatives.
+_OF_FILES = re.compile(
+    r"\.(csv|tsv|tab|txt|data|jsonl|ndjson|json|parquet|pq|feather|arrow|xlsx|xls|ods|npy|npz|gz|zip|bz2|xz|zst|png|jpg"
+    r"|jpeg|gif|webp|bmp|tif|tiff|pdf|svg|eps|ps|md|html|htm|xml|yaml|yml|toml|tollad|onnx|pt|pth|pkl|pickle|joblib|h5"
+    r"|safetensors|py|ipynb|log)"
+)
+
 
 def check_output(path: str, *, overwrite: bool) -> None:
     """Raise, before any work is done, the OSError that `tollad.io.files.atomic_write` would raise after it."""
     with contextlib.suppress(InterruptedError), files.atomic_write(path, overwrite=overwrite):
         raise InterruptedError("nothing is to be written yet")
+
+
+def check_ending(path: str, what: str, *endings: str) -> None:
+    """Raise ValueError if the ending of an output is that of another kind of file.
+
+    Parameters
+    ----------
+    path : str
+        A file, or a folder.
+    what : str
+        What it is to be, such as "a model".
+    endings : str
+        Its own endings, the usual one first. With none it is a folder.
+
+    Examples
+    --------
+    >>> check_ending("flowers.tollad", "a model", ".tollad")
+    >>> check_ending("flowers.csv", "a model", ".tollad")
+    Traceback (most recent call last):
+    ValueError: flowers.csv: is to be a model, but its ending is that of another kind of file; name it flowers.tollad, \
+for example
+    """
+    name = PurePath(path)
+    ending = name.suffix.lower()
+    if _OF_FILES.fullmatch(ending) and ending not in endings:
+        raise ValueError(
+            f"{path}: is to be {what}, but its ending is that of another kind of file; name it "
+            f"{name.with_suffix(endings[0] if endings else '')}, for example"
+        )
 
 
 def check_different_files(*paths: str | None, read: Sequence[str] = ()) -> None:

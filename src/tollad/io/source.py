@@ -31,6 +31,8 @@ class Source:
         Columns that are no features.
     images : dict or None
         How images are brought into one form, see `tollad.io.pictures.Shaping.to_json`.
+    words : tuple of str
+        Columns of true and false.
     dialect : dict
         How the text of the file was written, see `tollad.io.dialect.Dialect.to_json`.
     """
@@ -43,6 +45,7 @@ class Source:
     normal: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     images: dict[str, Any] | None = None
+    words: tuple[str, ...] = ()
     dialect: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -52,8 +55,9 @@ class Source:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
         """Return the source from a record of `to_json`; ValueError or TypeError if it is not valid."""
-        self = cls(**{**record, "normal": tuple(record["normal"]), "drop": tuple(record["drop"])})
-        texts = (self.name, *self.normal, *self.drop, *([] if self.label is None else [self.label]))
+        lists = {name: tuple(record[name]) for name in ("normal", "drop", "words") if name in record}
+        self = cls(**{**record, **lists})
+        texts = (self.name, *self.normal, *self.drop, *self.words, *([] if self.label is None else [self.label]))
         if not all(isinstance(text, str) for text in texts) or not isinstance(self.header, bool):
             raise TypeError("the record of the source holds other values than text")
         if not all(type(n) is int and n >= 0 for n in (self.n_read, self.n_used)):

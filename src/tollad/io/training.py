@@ -24,6 +24,7 @@ from tollad.io.sources import TableSource, open_table, read_table, warn_of_lost_
 from tollad.tables.decode import typed
 from tollad.tables.encode import encode
 from tollad.tables.features import column_names
+from tollad.tables.schema import Column
 from tollad.tables.survey import fit_columns
 
 if TYPE_CHECKING:
@@ -133,10 +134,10 @@ def _read_training_table(
     guessed = [name for name in names if name not in asked]
     if large:
         source.learn_dates(guessed)
-        rows, n_read = large_rows(source, names, asked, Labelled(source.path, label, normal), named=named)
+        rows, n_read, columns = large_rows(source, names, asked, Labelled(source.path, label, normal), named=named)
         if record.header:
             warn_of_names_like_a_row(source, rows.columns or ())
-        record = replace(record, n_read=n_read, n_used=len(rows), label=label, drop=tuple(drop))
+        record = replace(record, n_read=n_read, n_used=len(rows), label=label, drop=tuple(drop), words=_words(columns))
         return TrainingRows(rows, asked or None, replace(record, dialect=source.dialect.to_json()))
     block = read_table(source)
     kept = labelled(block, label, normal)
@@ -150,12 +151,16 @@ def _read_training_table(
     if record.header:
         warn_of_names_like_a_row(source, columns)
     record = replace(record, n_read=len(block), n_used=len(table), label=label, drop=tuple(drop))
-    record = replace(record, dialect=source.dialect.to_json())
+    record = replace(record, dialect=source.dialect.to_json(), words=_words(columns))
     if not named:
         return TrainingRows(encode(table, columns, where=where), None, record)
     by_type = source.categories - asked.keys()
     asked |= {column.name: column.kind for column in columns if column.kind == "drop" or column.name in by_type}
     return TrainingRows(typed(table, columns, where=where), asked or None, record)
+
+
+def _words(columns: Sequence[Column]) -> tuple[str, ...]:
+    return tuple(column.name for column in columns if column.words)
 
 
 def _training_images(source: ImageSource, label: str | None, normal: Sequence[str], record: Source) -> TrainingRows:

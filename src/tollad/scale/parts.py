@@ -38,7 +38,7 @@ class Asked:
     ----------
     moved : dict
         Arguments of `set_threshold`. If empty, the threshold of the model stays.
-    column, beside, header, key
+    column, beside, drop, header, key
         As in `tollad.io.inputs.row_blocks`.
     written : dict
         How text differs from that of the fit, see `tollad.io.dialect.Dialect`.
@@ -50,6 +50,7 @@ class Asked:
     moved: Mapping[str, float]
     column: str | None = None
     beside: Sequence[str] = ()
+    drop: Sequence[str] = ()
     header: bool | None = None
     key: str | None = None
     written: Mapping[str, Any] | None = None
@@ -149,7 +150,8 @@ def _score(data: bytes, asked: Asked, path: str, part: str) -> tuple[int, int, l
 
 
 def _blocks(detector: Detector, path: str, asked: Asked) -> Any:
-    reading: dict[str, Any] = {"header": asked.header, "key": asked.key, "column": asked.column, "beside": asked.beside}
+    names = ("header", "key", "column", "beside", "drop")
+    reading: dict[str, Any] = {name: getattr(asked, name) for name in names}
     if isinstance(detector, SeriesDetector):
         model = detector.model_
         return score_series(model, path, **reading, dialect=model.dialect.changed(**(asked.written or {})))

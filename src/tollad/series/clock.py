@@ -200,9 +200,9 @@ class Clock:
             row, self._told = int(found[0]), True
             said = f"{self._place(block, row)} comes {steps[row] / self.usual:.3g} usual steps after the row before; "
             if gaps == "fail":
-                raise ValueError(f"{said}fill the gap, or use gaps='split' or gaps='interpolate'")
+                raise ValueError(f"{said}fill the gap, or fit with gaps='split' or gaps='interpolate'")
             warnings.warn(
-                f"{said}windows across it mix steps that are far apart; fill it, or use gaps='split' "
+                f"{said}windows across it mix steps that are far apart; fill it, or fit with gaps='split' "
                 "or gaps='interpolate'",
                 stacklevel=2,
             )

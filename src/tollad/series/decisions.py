@@ -109,6 +109,7 @@ class StepDecisionMixin:
         contamination: float | None = None,
         false_alarm_rate: float | None = None,
         anomaly_score: float | None = None,
+        tail: bool = False,
     ) -> Self:
         """Move the threshold without training. Give one of the three.
 
@@ -120,6 +121,8 @@ class StepDecisionMixin:
             As the parameter of this name, but only a share of the steps; a number of false stretches needs a fit.
         anomaly_score : float, optional
             Steps with a higher score are anomalous.
+        tail : bool, default False
+            Whether to extrapolate a `false_alarm_rate` that the steps are too few for, see `calibrate`.
 
         Raises
         ------
@@ -132,10 +135,10 @@ class StepDecisionMixin:
             If there are few held-out steps for the rate.
         """
         check_is_fitted(self)
-        self.model_ = self.model_.with_threshold(contamination, false_alarm_rate, anomaly_score)
+        self.model_ = self.model_.with_threshold(contamination, false_alarm_rate, anomaly_score, tail=tail)
         if contamination is not None:
             self.contamination = contamination
-        if false_alarm_rate is not None:
+        if false_alarm_rate is not None and not tail:
             self.false_alarm_rate = false_alarm_rate
         return self
 

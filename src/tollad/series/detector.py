@@ -310,6 +310,7 @@ class SeriesDetector(StepDecisionMixin, SeriesSaving, OutlierMixin, BaseEstimato
         *,
         header: bool | None = None,
         key: str | None = None,
+        drop: Sequence[str] = (),
     ) -> Iterator[Floats]:
         """Score more time steps than memory holds.
 
@@ -317,7 +318,7 @@ class SeriesDetector(StepDecisionMixin, SeriesSaving, OutlierMixin, BaseEstimato
         ----------
         source : path or iterable of array-like
             A file as ``tollad score`` reads it, or blocks of successive steps, each (m,) or (m, C).
-        header, key
+        header, key, drop
             Of a file, as in `tollad.iter_scores`.
 
         Yields
@@ -328,7 +329,7 @@ class SeriesDetector(StepDecisionMixin, SeriesSaving, OutlierMixin, BaseEstimato
         """
         check_is_fitted(self)
         if isinstance(source, (str, os.PathLike)):
-            for scored in score_series(self.model_, os.fspath(source), header=header, key=key):
+            for scored in score_series(self.model_, os.fspath(source), header=header, key=key, drop=drop):
                 yield scored.scores
             return
         pipeline, n = Pipeline(self.model_), 0

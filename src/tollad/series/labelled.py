@@ -33,6 +33,7 @@ def labelled_series(
     label: str | None = None,
     normal: Sequence[str] = (),
     windows: str | None = None,
+    drop: Sequence[str] = (),
     dialect: Dialect | None = None,
     reject: Reject | None = None,
 ) -> tuple[NDArray[np.int64], Judged]:
@@ -40,7 +41,7 @@ def labelled_series(
 
     Parameters
     ----------
-    model, path, header, key, dialect, reject
+    model, path, header, key, drop, dialect, reject
         As in `score_series`.
     label : str, optional
         The column of the labels.
@@ -68,7 +69,8 @@ def labelled_series(
         If the model was fitted on windows of this series.
     """
     recorder, watched = Recorder(), _RecordingModel.of(model)
-    scored = score_series(watched, path, header=header, key=key, column=label, dialect=dialect, reject=reject)
+    reading: dict[str, Any] = {"header": header, "key": key, "drop": drop, "dialect": dialect, "reject": reject}
+    scored = score_series(watched, path, column=label, **reading)
     blocks = watched.with_warning(recorder.watch(scored), path)
     if windows is None:
         assert label is not None

@@ -138,17 +138,22 @@ class SeriesModel:
         return replace(self, decision=decision)
 
     def with_threshold(
-        self, contamination: float | None, false_alarm_rate: float | None, anomaly_score: float | None
+        self,
+        contamination: float | None,
+        false_alarm_rate: float | None,
+        anomaly_score: float | None,
+        *,
+        tail: bool = False,
     ) -> SeriesModel:
         """Return the model with another threshold, see `SeriesDetector.set_threshold`."""
-        if contamination is not None and false_alarm_rate is None and anomaly_score is None:
+        if contamination is not None and false_alarm_rate is None and anomaly_score is None and not tail:
             moved = self.with_contamination(contamination)
         else:
             decision = self.decision.with_threshold(
-                contamination=contamination, false_alarm_rate=false_alarm_rate, anomaly_score=anomaly_score
+                contamination=contamination, false_alarm_rate=false_alarm_rate, anomaly_score=anomaly_score, tail=tail
             )
             moved = replace(self, decision=decision)
-        if false_alarm_rate is not None:
+        if false_alarm_rate is not None and not tail:
             moved.warn_if_few(false_alarm_rate)
         # An adaptive threshold gets a new share to aim at, or becomes a fixed one.
         share = false_alarm_rate if contamination is None else contamination

@@ -203,6 +203,7 @@ def normal_part(
     key: str | None = None,
     label: str | None = None,
     normal: Sequence[str] = (),
+    drop: Sequence[str] = (),
     dialect: Dialect | None = None,
 ) -> TrainingSteps:
     """Return the time steps of a file, and which of them are labelled normal; by default all.
@@ -212,7 +213,7 @@ def normal_part(
     ValueError, OSError
         If the file cannot be read or is not like that of the fit.
     """
-    source = open_like_fit(model, path, header, key, [] if label is None else [label], dialect)
+    source = open_like_fit(model, path, header, key, [] if label is None else [label], dialect, drop=drop)
     block = read_table(source)
     kept = labelled(block, None if label is None else resolve_column(source.path, source.names, label), normal)
     time, clock = model.clock.column, model.clock.anew()
@@ -234,8 +235,9 @@ class LiveTable:
         dialect: Dialect | None,
         reject: Reject | None = None,
         asked: Sequence[str] = (),
+        drop: Sequence[str] = (),
     ) -> None:
-        self._model, self._dialect, self._reject, self._asked = model, dialect, reject, asked
+        self._model, self._dialect, self._reject, self._asked, self._drop = model, dialect, reject, asked, drop
         self._header = model.read_as.header if header is None else header
         self._given = cast(io.BufferedReader, standard_input())
         self._first = self._given.readline() if self._header else b""
@@ -263,7 +265,9 @@ class LiveTable:
 
         reject = None if self._reject is None else moved_reject
         try:
-            source = open_like_fit(self._model, "-", self._header, None, self._asked, self._dialect, given, reject)
+            source = open_like_fit(
+                self._model, "-", self._header, None, self._asked, self._dialect, given, reject, self._drop
+            )
             for block in source:
                 assert block.lines is not None
                 numbers = None if block.numbers is None else block.numbers + moved
@@ -282,10 +286,11 @@ def open_like_fit(
     dialect: Dialect | None,
     spooled: BinaryIO | None = None,
     reject: Reject | None = None,
+    drop: Sequence[str] = (),
 ) -> TableSource:
     """Open a file with the columns of the fit. Columns left out at the fit, and those `asked` for, may be there, too.
 
-    `asked` has names, or negative numbers that count from the last column.
+    `asked`, and `drop` for columns to leave out, have names, or negative numbers that count from the last column.
     """
     known, clock = model.read_as, model.clock
     header = known.header if header is None else header
@@ -294,5 +299,5 @@ def open_like_fit(
     others = [resolve_column(source.path, source.names, name) for name in asked]
     time = [] if clock.column is None else [clock.column]
     group = [] if model.group is None else [model.group]
-    check_columns(source, [*model.columns, *time, *group], {*others, known.label, *known.drop})
+    check_columns(source, [*model.columns, *time, *group], {*others, known.label, *known.drop}, drop)
     return source

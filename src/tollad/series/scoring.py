@@ -45,6 +45,7 @@ def score_series(
     key: str | None = None,
     column: str | None = None,
     beside: Sequence[str] = (),
+    drop: Sequence[str] = (),
     dialect: Dialect | None = None,
     events: EventLog | None = None,
     progress: Progress | None = None,
@@ -58,7 +59,7 @@ def score_series(
     Parameters
     ----------
     model : SeriesModel
-    path, header, key, column, beside, dialect
+    path, header, key, column, beside, drop, dialect
         As in `tollad.io.inputs.row_blocks`; by default `column` is that of the time stamps, if there is one.
     events : EventLog, optional
         Collects the events.
@@ -87,9 +88,9 @@ def score_series(
     column = model.clock.column if column is None else column
     asked = [*([] if column is None else [column]), *beside]
     source = (
-        LiveTable(model, header, dialect, reject, asked)
+        LiveTable(model, header, dialect, reject, asked, drop)
         if path == "-" and model.causal
-        else open_like_fit(model, path, header, key, asked, dialect, reject=reject)
+        else open_like_fit(model, path, header, key, asked, dialect, drop=drop, reject=reject)
     )
     n_reasons = None if events is None else events.n_reasons
     pipelines: dict[str | None, Pipeline] = {} if progress is None else progress.pipelines

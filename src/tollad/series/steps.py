@@ -234,7 +234,7 @@ def numbers(
         row, column = np.argwhere(missing)[0]
         raise ValueError(
             f"{block.where(int(row))}, column {names[column]!r}: the value is missing, and a series needs one at each "
-            "step; fill it, or use gaps='split' or gaps='interpolate'"
+            "step; fill it, or fit with gaps='split' or gaps='interpolate'"
         )
     return steps
 

@@ -120,7 +120,9 @@ def described(runtime: Runtime, name: str) -> dict[str, Any]:
         raise ValueError("a model of several series in one file cannot be shown without a server; serve the model")
     if known.get("gaps") in ("split", "interpolate"):
         raise ValueError("a model that bridges gaps in a series cannot be shown without a server; serve the model")
-    columns = runtime.columns or tuple(Column(column, "number") for column in runtime.names)
+    columns = runtime.columns or tuple(
+        Column(column, "number", words=column in source.words) for column in runtime.names
+    )
     dialect = source.dialect
     for form in (dialect.get("date_format"), *dialect.get("dates", {}).values()):
         _check_form(form)

@@ -23,6 +23,7 @@ def score_file(
     key: str | None,
     column: str | None,
     beside: Sequence[str],
+    drop: Sequence[str],
     written: Mapping[str, Any],
 ) -> Iterator[ScoredSteps]:
     """Score the time steps of a file. Each stretch without gaps is kept in memory until it ends.
@@ -34,7 +35,7 @@ def score_file(
     dialect = model.dialect.changed(**written)
     # It has all attributes of a model that scoring uses.
     yield from score_series(
-        cast(Any, model), path, header=header, key=key, column=column, beside=beside, dialect=dialect
+        cast(Any, model), path, header=header, key=key, column=column, beside=beside, drop=drop, dialect=dialect
     )
 
 

@@ -123,7 +123,7 @@ def typed_as(column: Column, values: pa.ChunkedArray, where: Where) -> pa.Chunke
     read = read_as(column, values, where)
     if column.clock and clock_of(values.type):
         return in_microseconds(values)
-    if column.words:
+    if column.words and pc.all(pc.is_in(read.drop_null(), value_set=pa.array([0.0, 1.0]))).as_py() is not False:
         return pc.equal(read, 1.0)
     is_zoned = column.kind == "date" and column.zone and not pa.types.is_null(values.type)
     return zoned(column, clean(column.name, values)) if is_zoned else read

@@ -16,13 +16,13 @@ from tollad.io.inputs import rows_of
 from tollad.io.text import Reject
 from tollad.series.events import Event, Judged
 from tollad.series.pipeline import Pipeline, check_ended
-from tollad.series.progress import Progress
 from tollad.series.reading import LiveTable, in_order, open_like_fit, rows_by_group
 from tollad.series.steps import Floats, numbers
 from tollad.warn import listed, warn
 
 if TYPE_CHECKING:
     from tollad.series.model import SeriesModel
+    from tollad.series.progress import Progress  # imports SciPy, which scoring by a graph does without
 
 
 @dataclass(frozen=True)

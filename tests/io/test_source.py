@@ -9,7 +9,9 @@ from commands import done
 from tollad import SeriesDetector, TollDetector
 from tollad.io.source import Source, notes_and_source
 
-RECORD = Source("d.csv", 9, 8, False, "kind", ("good",), ("id",), {"size": [4, 5], "grey": True}, {"separator": ";"})
+RECORD = Source(
+    "d.csv", 9, 8, False, "kind", ("good",), ("id",), {"size": [4, 5], "grey": True}, ("a",), {"separator": ";"}
+)
 
 
 def test_there_and_back():

@@ -48,9 +48,7 @@ _WITHIN, _BEFORE, _AFTER = (
     "\u201e\u201c\u201d\u2018\u00ab\u00a1\u00bf",
     "\u201d\u201c\u2019\u00bb\u2026",
 )
-_BESIDE_NUMBERS = (
-    "\u20ac\u00a3\u00b0\u00b2\u00b3\u00b5\u00bd\u00bc\u00be\u00b1\u00d7\u00a7\u00ba\u00aa\u2030\u2013\u00a0"
-)
+_BESIDE_NUMBERS = "\u20ac\u00a3\u00b0\u00b2\u00b3\u00b5\u00bd\u00bc\u00be\u00b1\u00d7\u00a7\u00ba\u00aa\u2030\u2013"
 _STRANGE = 0.3
 
 
@@ -176,4 +174,6 @@ def _fits(before: str, sign: str, after: str, letters: str) -> float:
         return _STRANGE if sign == "\u2013" and after.islower() else float(sign in _WITHIN)
     if before.isalpha():
         return float(sign in _AFTER)
+    if sign == "\u00a0":  # between a number and its unit, or digits
+        return float(before.isdigit() and after.isalnum())
     return float(sign in _BESIDE_NUMBERS or (sign in _BEFORE and after.isalpha()) or sign in _AFTER)

@@ -20,6 +20,7 @@ from detectors import (
     train,
 )
 from sklearn.base import clone
+from torch import nn
 
 from tollad import TollDetector
 
@@ -122,6 +123,23 @@ class TestCopies:
         cloned = clone(fitted[kind])
         assert not hasattr(cloned, "stack_")
         assert_same_bits(cloned.fit(KINDS[kind][0]), fitted[kind], KINDS[kind][0])
+
+    def test_modules_that_keep_a_tensor_while_scoring_can_be_trained_on(self):
+        """Tensors of torch's inference mode cannot."""
+
+        class Scaled(nn.Linear):
+            def forward(self, x):
+                if not self.training:
+                    self.scale = torch.ones(2)
+                return super().forward(x) * getattr(self, "scale", 1.0)
+
+        with torch.random.fork_rng():
+            modules = Scaled(5, 2), nn.Linear(2, 5)
+        detector = TollDetector(network=modules, steps=5, random_state=0).fit(table())
+        detector.anomaly_score(table())
+        encoder = detector.stack_[0].encoder.train()
+        encoder(torch.ones(1, 5)).sum().backward()
+        assert encoder.weight.grad is not None
 
     def test_modules_of_the_user_are_not_trained(self):
         network = own_network()

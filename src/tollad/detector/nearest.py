@@ -39,12 +39,15 @@ class _Searched:
 
     weight: Tensor  # (n_views, d + 1, k): r, and below it -||r||^2 / 2, which a 1 appended to x adds at no cost
     radius: Floats  # (n_views,), the largest norm of a row
+    # Rounding may swap two products that differ by less than this times the square of the norm of x plus the radius.
+    rounding: np.float32
 
     @classmethod
     def of(cls, views: Floats) -> _Searched:
         squares = np.square(views).sum(2)
         weight = np.concatenate([views.swapaxes(1, 2), squares[:, None] / -2], 1, dtype=np.float32)
-        return cls(torch.from_numpy(weight), np.sqrt(squares.max(1)))
+        rounding = 2 * math.sqrt(views.shape[2] + 5) * np.finfo(np.float32).eps
+        return cls(torch.from_numpy(weight), np.sqrt(squares.max(1)), rounding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,12 +224,13 @@ class Nearest:
         nearest : ndarray of float64, (n_views, n, ...)
         """
         x = x[: len(self.views)]
-        flat = x.flatten(2).double().cpu().numpy()
+        # For one row, calls cost more than products. So no call is made that would change nothing.
+        flat = (x if x.ndim == 3 else x.flatten(2)).double().cpu().numpy()
         view = np.arange(len(flat))[:, None]
         with np.errstate(over="ignore", invalid="ignore"):  # values that are not standardised may be too large
             size = max(1, _MOST_PRODUCTS // self.views.shape[1])
             parts = [self._index(flat[:, start : start + size]) for start in range(0, flat.shape[1], size)]
-            index = np.concatenate(parts, 1)
+            index = parts[0] if len(parts) == 1 else np.concatenate(parts, 1)
             nearest, place = self.views[view, index], self.first[index]
             distances = np.maximum(_distance(flat, nearest), self.reaches[view, place]) * self.factors[view, place]
             return distances, nearest.reshape(x.shape)
@@ -234,30 +238,33 @@ class Nearest:
     def _index(self, x: Floats) -> Indices:
         """Return the index of the nearest kept row for each row in each view: (n_views, n, d) to (n_views, n)."""
         n_views, n_rows, width = x.shape
-        queries = np.concatenate([x, np.ones((n_views, n_rows, 1))], 2, dtype=np.float32)
-        products = torch.bmm(torch.from_numpy(queries), self._searched.weight).flatten(0, 1).numpy()
+        queries = np.ones((n_views, n_rows, width + 1), np.float32)
+        queries[:, :, :-1] = x
+        products = torch.bmm(torch.from_numpy(queries), self._searched.weight).numpy().reshape(n_views * n_rows, -1)
         view, rows = np.repeat(np.arange(n_views), n_rows), x.reshape(-1, width)
         index = self._best(view, rows, products)
-        (itself,) = np.nonzero(self.alone[index])
-        itself = itself[(rows[itself] == self.views[view[itself], index[itself]]).all(1)]
+        (itself,) = np.nonzero(self.alone[index] & (rows[:, 0] == self.views[view, index, 0]))
+        if len(itself):
+            itself = itself[(rows[itself] == self.views[view[itself], index[itself]]).all(1)]
         if len(itself):
             products[itself, index[itself]] = -np.inf
             index[itself] = self._best(view[itself], rows[itself], products[itself])
         return index.reshape(n_views, n_rows)
 
     def _best(self, view: Indices, x: Floats, products: NDArray[np.float32]) -> Indices:
-        """Return the index of the largest exact product of each row, (m, d); the given ones, (m, k), are rounded."""
+        """Return the index of the largest exact product of each row, (m, d).
+
+        The given products, (m, k), are rounded. They are overwritten: the largest of a row may become minus infinity.
+        """
         at, index = np.arange(len(x)), products.argmax(1)
         best = products[at, index]
         products[at, index] = -np.inf
         second = products.max(1)
-        products[at, index] = best
-        # Rounding may swap two products that differ by less than this.
         reach = np.sqrt(np.square(x).sum(1)) + self._searched.radius[view]
-        slack = 2 * math.sqrt(x.shape[1] + 5) * np.finfo(np.float32).eps * reach**2
-        least = best - slack
+        least = best - self._searched.rounding * np.square(reach)
         (unclear,) = np.nonzero(~(second < least))
         if len(unclear):
+            products[unclear, index[unclear]] = best[unclear]
             candidates = ~(products[unclear] < least[unclear, None])
             index[unclear] = self._decided(view[unclear], x[unclear], candidates)
         return index

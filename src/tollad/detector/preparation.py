@@ -95,7 +95,7 @@ class Preparation:
     def __call__(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """Return what each member takes: (n, ...) to (M, n, *shape), or (1, n, *shape) if all take the same."""
         views = self.views(rows)
-        return views if len(views) == 1 else views[self.views_of_members]
+        return views if len(views) in (1, self.n_members) else views[self.views_of_members]
 
     def input_shape(self, row_shape: Sequence[int]) -> tuple[int, ...]:
         """Return the shape that the network takes for rows of one shape."""

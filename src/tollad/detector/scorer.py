@@ -17,6 +17,7 @@ from tollad.detector.preparation import Preparation
 from tollad.method.objective import Objective
 from tollad.tables.large import LargeRows, RowFile, Rows, in_blocks, mean_of_rows
 from tollad.training import scoring
+from tollad.training.rowwise import RowWise
 from tollad.training.scoring import Network
 from tollad.training.stack import Stack
 
@@ -175,11 +176,13 @@ class Scorer:
     def _terms(self, rows: NDArray[Any], preparation: Preparation) -> NDArray[np.float64]:
         """Return the summands of the score before weighting, (n, M or more): scores of the members, then distances."""
         blocks = []
-        for x, x_hat, z in self.run(rows, preparation):
-            terms = self.objective(x, x_hat, z, center=self.center).double().cpu().numpy()
-            if self.nearest is not None:
-                terms = np.concatenate([terms, self.nearest.find(x)[0]])
-            blocks.append(np.ascontiguousarray(terms.T))
+        # Each call costs less than without gradients only. Modules of the user may keep tensors for a later training.
+        with torch.inference_mode(isinstance(self._network, RowWise)):
+            for x, x_hat, z in self.run(rows, preparation):
+                terms = self.objective(x, x_hat, z, center=self.center).double().cpu().numpy()
+                if self.nearest is not None:
+                    terms = np.concatenate([terms, self.nearest.find(x)[0]])
+                blocks.append(np.ascontiguousarray(terms.T))
         return np.concatenate(blocks)
 
     def _all_terms(self, rows: Rows, preparation: Preparation) -> Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import shutil
 import tempfile
@@ -219,7 +220,7 @@ Rows: TypeAlias = NDArray[Any] | LargeRows
 
 def in_blocks(rows: Rows) -> Iterator[NDArray[Any]]:
     """Yield rows block by block, so that a copy takes little memory, even of rows in memory."""
-    size = max(1, _BLOCK_VALUES // int(np.prod(rows.shape[1:])))
+    size = max(1, _BLOCK_VALUES // math.prod(rows.shape[1:]))
     size -= size % _MULTIPLE if size > _MULTIPLE else 0
     for start in range(0, len(rows), size):
         yield rows[start : start + size]

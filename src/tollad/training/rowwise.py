@@ -7,7 +7,6 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from tollad.training.stack import Stack
 
@@ -143,7 +142,7 @@ def _outputs(
             x = layer(x)
         outputs.append(x)
     z, x_hat = (
-        output.to(RowWise.dtype) if len(output) == n_members else output.to(RowWise.dtype).expand(n_members, -1, -1)
+        output.to(RowWise.dtype) if output.size(0) == n_members else output.to(RowWise.dtype).expand(n_members, -1, -1)
         for output in outputs
     )
     return x_hat, z
@@ -205,13 +204,13 @@ class Linear:
     """``x W^T + b`` of all members, (M, n_outputs, n_inputs) and (M, n_outputs), for blocks of fixed sizes."""
 
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype | None = None) -> None:
-        n_members, self._n_outputs, self.n_inputs = weight.shape
+        self._n_members, self._n_outputs, self.n_inputs = weight.shape
         inner = max(_LEAST_INNER, _rounded_up(self.n_inputs))
         outer = _rounded_up(self._n_outputs)
-        self._added = inner - self.n_inputs
-        self._weight = weight.new_zeros(n_members, inner, outer, dtype=dtype)
+        self._added, self._is_widened = inner - self.n_inputs, outer > self._n_outputs
+        self._weight = weight.new_zeros(self._n_members, inner, outer, dtype=dtype)
         self._weight[:, : self.n_inputs, : self._n_outputs] = weight.transpose(1, 2)
-        self._bias = bias.new_zeros(n_members, 1, outer, dtype=dtype)
+        self._bias = bias.new_zeros(self._n_members, 1, outer, dtype=dtype)
         self._bias[:, 0, : self._n_outputs] = bias
 
     @property
@@ -228,10 +227,10 @@ class Linear:
         # For one row, calls cost more than products. So no call is made that would change nothing.
         if self._added:
             x = torch.constant_pad_nd(x, (0, self._added))
-        if len(x) < len(self._weight):
-            x = x.expand(len(self._weight), -1, -1)
+        if x.size(0) < self._n_members:
+            x = x.expand(self._n_members, -1, -1)
         y = torch.baddbmm(self._bias, x, self._weight)
-        return y if y.shape[-1] == self._n_outputs else y.narrow(-1, 0, self._n_outputs)
+        return y.narrow(-1, 0, self._n_outputs) if self._is_widened else y
 
 
 def _rounded_up(width: int) -> int:
@@ -246,7 +245,7 @@ class LayerNorm:
         self.weight, self.bias = weight.unsqueeze(1), bias.unsqueeze(1)
 
     def __call__(self, x: Tensor) -> Tensor:
-        normalised = functional.layer_norm(x, self._shape, eps=self.eps)
+        normalised, _, _ = torch.native_layer_norm(x, self._shape, None, None, self.eps)
         return torch.addcmul(self.bias, normalised, self.weight)
 
 

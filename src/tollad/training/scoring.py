@@ -88,25 +88,29 @@ def run(
             # A copy, since the rows may be read-only or the caller's own; for one row torch.tensor takes twice as long.
             prepared = torch.from_numpy(np.array(prepared))
         x = prepared.to(stack.device, stack.dtype)
+        n_rows = x.shape[1]
+        # For one row, calls cost more than products. So no call is made that would change nothing.
         outputs: list[tuple[Tensor, Tensor]] = []
         # The work after the network costs as much for one small block as for many, so blocks of dense networks are
         # joined.
         begin, most = 0, _VALUES // (n_members * x.shape[2:].numel()) if isinstance(stack, RowWise) else 0
         for first, n, size in _blocks(stack, x, block_rows):
-            part = x[:, first : first + n]
+            part = x if n == n_rows else x[:, first : first + n]
             if n < size:
                 part = torch.constant_pad_nd(part, (0, 0) * (part.ndim - 2) + (0, size - n))
-            part = part.expand(n_members, *part.shape[1:])
+            if part.size(0) < n_members:
+                part = part.expand(n_members, *part.shape[1:])
             mixed = torch.autocast(stack.device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
-            with torch.no_grad(), mixed:
+            with torch.no_grad() if torch.is_grad_enabled() else nullcontext(), mixed:
                 x_hat, z = stack(part)
-            outputs.append((x_hat[:, :n], z[:, :n]))
+            outputs.append((x_hat[:, :n], z[:, :n]) if n < size else (x_hat, z))
             end = first + n
-            if end - begin >= most or end == x.shape[1]:
+            if end - begin >= most or end == n_rows:
                 x_hat, z = (
                     outputs[0] if len(outputs) == 1 else (torch.cat(part, 1) for part in zip(*outputs, strict=True))
                 )
-                yield x[:, begin:end].expand(x_hat.shape), x_hat, z
+                part = x if end - begin == n_rows else x[:, begin:end]
+                yield part if part.size(0) == n_members else part.expand(x_hat.shape), x_hat, z
                 begin, outputs = end, []
 
 

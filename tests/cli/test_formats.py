@@ -158,7 +158,7 @@ def test_arrays_that_are_no_numbers_or_not_named_are_refused(tmp_path: Path) -> 
     assert "none.npz: holds no arrays; save one in it" in refused_in(
         tmp_path, "fit", tmp_path / "none.npz", "-o", tmp_path / "m"
     )
-    assert "several arrays; choose one by its key: 'x', 'y'" in refused_in(
+    assert "several arrays; choose one, as in --key x, of 'x', 'y'" in refused_in(
         tmp_path, "fit", tmp_path / "two.npz", "-o", tmp_path / "m"
     )
 

@@ -69,7 +69,7 @@ def test_arrays_come_back(tmp_path, order, dtype, version, method):
         (header("(4, 3)", "[('a', '<f8')]") + bytes(96), "save real numbers"),
         (b"\x93NUMPY\x07\x00" + bytes(100), "damaged"),
         (b"", "damaged"),
-        (b"PK\x03\x04", "damaged"),
+        (b"PK\x03\x04", "no NPY file; it looks like a ZIP archive"),
         (npy(np.zeros(3)), "needs rows and columns"),
         (npy(np.zeros((0, 3))), "empty array"),
     ],
@@ -118,7 +118,7 @@ def test_a_size_that_cannot_be(tmp_path):
 def test_members_that_are_no_arrays(tmp_path):
     refused(archive(tmp_path / "a.npz", b"text", "a.txt"), "holds no arrays")
     np.savez(tmp_path / "b.npz", one=ROWS, two=ROWS)
-    refused(tmp_path / "b.npz", "holds several arrays; choose one by its key: 'one', 'two'")
+    refused(tmp_path / "b.npz", "holds several arrays; choose one, as in key='one', of 'one', 'two'")
     refused(tmp_path / "b.npz", "holds no array 'three'", key="three")
 
 
@@ -191,14 +191,14 @@ def test_mistakes_with_array_files(tmp_path):
     fails(path, "no array 'valid'", "'train', 'test'", key="valid")
     assert numbers(path, key="test").tolist() == [[0, 0]]
     content = path.read_bytes()
-    for damaged in (content[:-30], b"", b"a,b\n1,2\n"):
+    for damaged in (content[:-30], b"", b"\x80,b\n1,2\n"):
         fails(write(path, damaged), "no NPZ file, or damaged or cut short")
     fails(write(path, content.replace(struct.pack("<d", 1.0), struct.pack("<d", 2.0))), "NPZ", "damaged", key="train")
     path = tmp_path / "data.npy"
     np.save(path, np.ones((2, 2)))
     fails(path, "key 'train'", key="train")
     content = path.read_bytes()
-    for damaged in (content[:-1], content[:20], b"", b"a,b\n1,2\n"):
+    for damaged in (content[:-1], content[:20], b"", b"\x80,b\n1,2\n"):
         fails(write(path, damaged), "no NPY file, or damaged or cut short")
     with pytest.raises(ValueError, match=r"data\.csv: arrays"):
         read_array(write(tmp_path / "data.csv", "1,2"))

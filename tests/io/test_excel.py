@@ -83,7 +83,7 @@ def test_blocks(tmp_path):
         ([], "is empty"),
         ([["a", "b"]], "no rows"),
         ([["a", "a"], [1, 2]], "several columns called 'a'"),
-        ([["a", "b"], [1, 2, 3]], "row 2: expected 2 values, found 3; correct the row"),
+        ([["a", "b"], [1, 2, 3]], "row 2: expected 2 values, found 3; no column has a name above '3'"),
     ],
 )
 def test_mistakes(tmp_path, rows, words):
@@ -95,13 +95,17 @@ def test_one_of_several_sheets(tmp_path):
     path = write(tmp_path / "data.xlsx", ["a"], [1], title="one", two=[["b"], [2]])
     assert read(path, key="two") == {"b": ["2"]}
     for key, words in ((None, "several sheets"), ("three", "no sheet 'three'")):
-        with pytest.raises(ValueError, match=rf"data\.xlsx: holds {words}; choose one by its key: 'one', 'two'"):
+        with pytest.raises(
+            ValueError, match=rf"data\.xlsx: holds {words}; choose one, as in key='one', of 'one', 'two'"
+        ):
             read(path, key=key)
 
 
 def test_what_is_no_workbook(tmp_path):
     (tmp_path / "data.xlsx").write_bytes(b"a,b\n1,2\n")
-    with pytest.raises(ValueError, match=r"data\.xlsx: is no Excel file, or damaged or cut short"):
+    with pytest.raises(
+        ValueError, match=r"data\.xlsx: is no Excel file; it looks like text; let its name end in \.csv"
+    ):
         read(tmp_path / "data.xlsx")
     with zipfile.ZipFile(tmp_path / "data.xlsx", "w") as archive:
         archive.writestr("x.npy", b"")
@@ -179,3 +183,35 @@ def test_numbers_stay_numbers_where_text_has_decimal_commas(tmp_path):
         "text": ["1234.5", "2"],
         "span": ["1.5", None],
     }
+
+
+def test_empty_sheets_need_no_choice(tmp_path):
+    """Old workbooks begin with three sheets, of which two stay empty."""
+    path = write(tmp_path / "data.xlsx", Sheet2=[["a"], [1]], Sheet3=[[" "]])
+    assert read(path) == {"a": ["1"]}
+    with pytest.raises(ValueError, match="is empty"):
+        read(write(tmp_path / "none.xlsx", Sheet2=[]))
+
+
+def test_cells_of_spaces_are_empty(tmp_path):
+    path = write(tmp_path / "data.xlsx", ["a", "b"], [1, " "], [2, "x", None, None, "  "], [], [None, " "])
+    assert read(path) == {"a": ["1", "2"], "b": [None, "x"]}
+
+
+def test_a_value_beside_the_table_is_named(tmp_path):
+    path = write(tmp_path / "data.xlsx", ["a", "b"], [1, 2], [3, 4, None, "see below"])
+    with pytest.raises(ValueError, match="row 3: expected 2 values, found 4; no column has a name above 'see below'"):
+        read(path)
+
+
+@pytest.mark.parametrize("what", ["row", "column"])
+def test_hidden_rows_and_columns_are_warned_of(tmp_path, what):
+    book = openpyxl.Workbook()
+    for row in (["a", "b"], [1, 2], [3, 4]):
+        book.active.append(row)
+    (book.active.row_dimensions[2] if what == "row" else book.active.column_dimensions["B"]).hidden = True
+    book.save(tmp_path / "data.xlsx")
+    with pytest.warns(
+        UserWarning, match=f"some {what}s are hidden in Excel, as by a filter, and are read like all others"
+    ):
+        assert read(tmp_path / "data.xlsx") == {"a": ["1", "3"], "b": ["2", "4"]}

@@ -63,7 +63,7 @@ def test_mistakes_in_parquet_files(tmp_path):
         with pytest.raises(ValueError, match=rf"data\.parquet, column '{name}'.*no text"):
             column_as_strings(block, name)
     content = path.read_bytes()
-    for damaged in (content[:-20], content[10:], b"a,b\n1,2\n", b""):
+    for damaged in (content[:-20], content[10:], b"\x80,b\n1,2\n", b""):
         fails(write(path, damaged), "no Parquet file, or damaged or cut short")
     parquet.write_table(pa.table({"a": pa.array([], pa.int64())}), path)
     fails(path, "no rows")

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from commands import done, refused
+from commands import QUICK, done, refused
 
 from tollad.io.dialect import Dialect
 from tollad.io.inputs import check_columns
@@ -223,3 +223,40 @@ def test_a_column_without_a_name_is_told_by_its_place(tmp_path, text, what):
 
 def test_byte_order_marks_of_joined_files_are_no_values(tmp_path):
     assert read(tmp_path / "d.csv", "\ufeffa,b\n1,2\n\ufeff3,4\n") == {"a": ["1", "3"], "b": ["2", "4"]}
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".xlsx", ".npy", ".npz", ".jsonl"])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a,b\n1,2\n", "text; let its name end in .csv"),
+        (b"PAR1" + b"\x15\x80" * 9, "a Parquet file"),
+        (b"PK\x03\x04" + b"\x80\0" * 9, "a ZIP archive"),
+        (b"\x93NUMPY\x01\x00" + b"\x80" * 9, "an NPY file"),
+        (b"ARROW1\0\0\x80", "an Arrow file"),
+    ],
+)
+def test_a_file_with_the_ending_of_another_is_called_what_it_is(tmp_path, ending, content, words):
+    path = tmp_path / f"data{ending}"
+    path.write_bytes(content)
+    own = {".parquet": "Parquet", ".xlsx": "ZIP", ".npy": "NPY", ".npz": "ZIP", ".jsonl": "text"}[ending]
+    if ending == ".xlsx":
+        pytest.importorskip("openpyxl")
+    with pytest.raises(ValueError, match="is no .* file" if ending != ".jsonl" else "line 1: ") as refused:
+        read_table(open_table(path))
+    assert (f"looks like {words}" in str(refused.value)) == (own not in words)
+
+
+def test_a_separator_after_the_names_alone(tmp_path):
+    with pytest.raises(ValueError, match="found 2; the first line ends with a separator that the line lacks"):
+        read(tmp_path / "t.csv", "a,b,\n1,2\n3,4\n")
+
+
+def test_a_name_that_looks_the_same_is_said_to(tmp_path):
+    table = "caf\u00e9,b\n" + "".join(f"{i},{i * i % 7}\n" for i in range(20))
+    (tmp_path / "t.csv").write_text(table, encoding="utf-8")
+    done("fit", tmp_path / "t.csv", "-o", tmp_path / "m", "--drop", "b", *QUICK)
+    for name in ("cafe\u0301", "caf\u00e9\u200b"):
+        (tmp_path / "n.csv").write_text(table.replace("caf\u00e9", name), encoding="utf-8")
+        said = refused("score", tmp_path / "m", tmp_path / "n.csv")
+        assert "instead, which is there in other characters that look the same, so write its name as at the fit" in said

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import decimal
+import re
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
 from columns import fit_one
+from commands import QUICK, done
 from detectors import make, table
 
 from tollad.detector.results import expected_by
@@ -113,11 +117,25 @@ class TestLongWholeNumbers:
 
     def test_are_said_to_be_rounded(self):
         rows = frame(code=self.LONG)
-        for fit in (make().fit, lambda X: fit_columns(to_arrow(X)), lambda X: fit_columns(to_arrow(X.astype(str)))):
+        decimals = [decimal.Decimal(int(value)) for value in self.LONG]
+        for fit in (
+            make().fit,
+            lambda X: fit_columns(to_arrow(X)),
+            lambda X: fit_columns(to_arrow(X.astype(str))),
+            lambda X: fit_columns(to_arrow(X.assign(code=decimals))),
+        ):
             with pytest.warns(
                 UserWarning, match=r"column 'code' holds whole numbers beyond 2\*\*53, which are rounded"
             ):
                 fit(rows)
+
+    def test_become_a_category_as_the_warning_says(self, tmp_path):
+        frame(code=self.LONG).to_csv(tmp_path / "t.csv", index=False)
+        said = done("fit", tmp_path / "t.csv", "-o", tmp_path / "m", *QUICK).stderr
+        advice = re.search("if they are codes, make it a category with (--column code=category)", said)[1].split()
+        shown = done("fit", tmp_path / "t.csv", "-o", tmp_path / "m", "--force", *advice, *QUICK)
+        assert "code: category, 3 levels one-hot" in shown.stdout
+        assert "2**53" not in shown.stderr
 
     def test_large_measurements_are_not(self):
         fit_columns(pa.table({"x": ["1e300", "2.5"] * 12, "y": [1e300, 2.5] * 12}))

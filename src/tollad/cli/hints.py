@@ -93,7 +93,7 @@ _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"\baspect='(\w+)'"), r"--aspect \1"),
     (re.compile(r"\btail=True\b"), "--tail"),
     (re.compile(r"\bmax_gib=(\d+)"), r"--max-gib \1"),
-    (re.compile(r"\b(separator|encoding|date_format|decimal)=('[^']*'|\"[^\"]*\")"), _text),
+    (re.compile(r"\b(separator|encoding|date_format|decimal|key)=('[^']*'|\"[^\"]*\")"), _text),
     (re.compile(r"\bprecision='(\w+)'"), r"--precision \1"),
     (re.compile(r"\bdevice='(\w+)'"), r"--device \1"),
     (re.compile(r"\bgaps='(\w+)'"), r"--gaps \1"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -83,12 +84,21 @@ _DIALECT_OPTIONS = (
         "--date-format", metavar="FORMAT", help="Of dates in text, such as %d.%m.%Y.  [default: by their values at fit]"
     ),
 )
+
+
+def _limit(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    if math.isnan(value):
+        raise click.BadParameter("nan is no number of GiB.")
+    return value
+
+
 _limit_option = click.option(
     "--max-gib",
     type=click.FloatRange(0, min_open=True),
     default=1.0,
     show_default=True,
     metavar="X",
+    callback=_limit,
     help="What a compressed array or workbook may be unpacked to, in GiB.",
 )
 normal_option = click.option(

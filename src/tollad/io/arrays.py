@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -9,13 +10,14 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tollad.io.records import looks_like
 from tollad.io.text import Piece, numbered
 
 MAX_GIB = 1.0
@@ -41,6 +43,8 @@ DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
 )
+
+_LOOKED_AT = 1 << 12
 
 
 class _Header(NamedTuple):
@@ -140,6 +144,10 @@ def array_parts(path: str, array: NDArray[Any], block_rows: int) -> Iterator[Pie
 
 def damaged(path: str, kind: str, reason: object) -> ValueError:
     """Return the error for a file whose content does not fit its name."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        other = looks_like(file.read(_LOOKED_AT), kind)
+        if other:
+            return ValueError(f"{path}: is no {kind} file; {other}")
     return ValueError(f"{path}: is no {kind} file, or damaged or cut short ({' '.join(str(reason).split())})")
 
 
@@ -194,8 +202,13 @@ def _chosen(path: str, members: list[zipfile.ZipInfo], key: str | None) -> zipfi
         return by_name[key]
     if not by_name:
         raise ValueError(f"{path}: holds no arrays; save one in it")
-    problem = "holds several arrays" if key is None else f"holds no array {key!r}"
-    raise ValueError(f"{path}: {problem}; choose one by its key: {', '.join(map(repr, by_name))}")
+    raise choose_key(path, "array", key, [*by_name])
+
+
+def choose_key(path: str, what: str, key: str | None, there: Sequence[str]) -> ValueError:
+    """Return the error for an array, or a sheet, that has to be chosen or is not there."""
+    problem = f"holds several {what}s" if key is None else f"holds no {what} {key!r}"
+    return ValueError(f"{path}: {problem}; choose one, as in key={there[0]!r}, of {', '.join(map(repr, there))}")
 
 
 def _filled(stream: IO[bytes], n_bytes: int) -> NDArray[np.uint8]:

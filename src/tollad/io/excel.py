@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from tollad.io.arrays import DAMAGED, MAX_GIB, check_archive, damaged
+from tollad.io.arrays import DAMAGED, MAX_GIB, check_archive, choose_key, damaged
 from tollad.io.text import Piece, Reject, distinct_names, numbered
 from tollad.warn import warn
 
@@ -24,9 +24,11 @@ EXCEL = (".xlsx", ".xlsm")
 _MOST_ROWS = 1 << 20
 _OLD = b"\xd0\xcf\x11\xe0"  # of the container of .xls, and of encrypted .xlsx
 _READ_AT_ONCE, _LONGEST_CELL = 1 << 20, 1 << 14
-# Patterns in the XML of a sheet: merged cells, and a formula without a saved value. A formula whose value is an empty
+# Patterns in the XML of a sheet: merged cells, hidden rows or columns, and
+# a formula without a saved value. A formula whose value is an empty
 # text has the type "str".
 _MERGED = re.compile(rb'<mergeCell ref="([A-Z0-9:]+)"')
+_HIDDEN = re.compile(rb'<(row|col) (?:[^>]* )?hidden="(?:1|true)"')
 _UNSAVED = re.compile(rb'<c r="([A-Z]+[0-9]+)"(?:(?! t="str")[^>])*><f(?:/>|[^>]*>[^<]*</f>)(?:<v ?/>|<v></v>|</c>)')
 
 
@@ -71,7 +73,7 @@ def excel_parts(
     Warns
     -----
     UserWarning
-        For merged cells, of which only the first has the value.
+        For merged cells, of which only the first has the value, and for hidden rows or columns, which are read.
     """
     names: list[str] = []
     rows: list[list[str | None]] = []
@@ -86,8 +88,12 @@ def excel_parts(
         if len(row) > len(names):
             problem = f"expected {len(names)} values, found {len(row)}"
             if reject is None:
-                title = f", or remove what stands above the names of the columns, such as {names[0]!r}"
-                raise ValueError(f"{path}, row {line}: {problem}; correct the row{title * (len(names) == 1)}")
+                remedy = f"no column has a name above {row[-1]!r:.60}, so name it, or remove this value"
+                if len(names) == 1:
+                    remedy = (
+                        f"correct the row, or remove what stands above the names of the columns, such as {names[0]!r}"
+                    )
+                raise ValueError(f"{path}, row {line}: {problem}; {remedy}")
             reject(n_before, line, problem, ",".join(value or "" for value in row))
         else:
             rows.append(row + [None] * (len(names) - len(row)))
@@ -133,9 +139,10 @@ def _rows(path: str, sheet: str | None, max_gib: float, decimal: str) -> Iterato
         except (*DAMAGED, OSError) as error:
             raise damaged(path, "Excel", error) from error
         shown = [worksheet for worksheet in workbook.worksheets if worksheet.sheet_state == "visible"]
+        if sheet is None and len(shown) > 1:
+            shown = [worksheet for worksheet in shown if _holds_value(path, worksheet)] or shown[:1]
         if sheet not in titles if sheet is not None else len(shown) != 1:
-            problem = "holds several sheets" if sheet is None else f"holds no sheet {sheet!r}"
-            raise ValueError(f"{path}: {problem}; choose one by its key: {', '.join(map(repr, titles))}")
+            raise choose_key(path, "sheet", sheet, titles)
         worksheet = shown[0] if sheet is None else workbook.worksheets[titles.index(sheet)]
         _look_at_cells(path, file, worksheet._worksheet_path)
         try:
@@ -150,20 +157,34 @@ def _rows(path: str, sheet: str | None, max_gib: float, decimal: str) -> Iterato
             raise damaged(path, "Excel", error) from error
 
 
+def _holds_value(path: str, worksheet: Any) -> bool:
+    """Return whether a sheet has a cell with a value."""
+    try:
+        worksheet.reset_dimensions()
+        rows = itertools.islice(worksheet.iter_rows(values_only=True), _MOST_ROWS)
+        return any(_as_text(value, ".") is not None for row in rows for value in row)
+    except (*DAMAGED, OSError) as error:
+        raise damaged(path, "Excel", error) from error
+
+
 def _begins_like_old_excel(path: str) -> bool:
     with open(path, "rb") as file:
         return file.read(len(_OLD)) == _OLD
 
 
 def _look_at_cells(path: str, file: BinaryIO, member: str) -> None:
-    """Warn of merged cells of a sheet, and raise ValueError for a formula without a value: openpyxl reports neither."""
-    merged = unsaved = None
+    """Warn of merged cells and hidden rows of a sheet, and raise ValueError for a formula without a value.
+
+    openpyxl reports none of them.
+    """
+    merged = unsaved = hidden = None
     rest = b""
     try:
         with zipfile.ZipFile(file) as archive, archive.open(member.removeprefix("/")) as stream:
             while unsaved is None and (chunk := stream.read(_READ_AT_ONCE)):
                 rest += chunk
                 unsaved, merged = _UNSAVED.search(rest), merged or _MERGED.search(rest)
+                hidden = hidden or _HIDDEN.search(rest)
                 rest = rest[-_LONGEST_CELL:]
     except (*DAMAGED, OSError) as error:
         raise damaged(path, "Excel", error) from error
@@ -177,11 +198,14 @@ def _look_at_cells(path: str, file: BinaryIO, member: str) -> None:
             f"{path}: cells {merged[1].decode()} are merged, so that only the first of them has a value and the others "
             "are missing; unmerge the cells of the table, and give each its value"
         )
+    if hidden:
+        what = "columns" if hidden[1] == b"col" else "rows"
+        warn(f"{path}: some {what} are hidden in Excel, as by a filter, and are read like all others")
 
 
 def _as_text(value: Any, decimal: str) -> str | None:
     if value is None or isinstance(value, str):
-        return value or None
+        return value if value and not value.isspace() else None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime.datetime):

@@ -22,7 +22,7 @@ from tollad.io.source import Expected
 from tollad.io.sources import TableSource, may_lack_header, open_table
 from tollad.tables.decode import typed
 from tollad.tables.encode import encode
-from tollad.tables.frames import is_nameless
+from tollad.tables.frames import is_nameless, look_alike
 from tollad.tables.schema import Column
 from tollad.tables.values import unreadable
 from tollad.warn import listed
@@ -340,6 +340,7 @@ def check_columns(
     unknown = [name for name in source.names if name not in known]
     if missing:
         beside = f" and has {listed(unknown, most=10)} instead" if unknown else ""
+        beside += look_alike(missing, unknown)
         row = "; if its first line is a row, read it with header=False" if may_lack_header(source) else ""
         raise ValueError(
             f"{source.path}: lacks columns that the model was fitted on: {listed(missing, most=10)}{beside}{row}"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tollad.io.records import byte_stream, whole_lines
+from tollad.io.records import byte_stream, looks_like, whole_lines
 from tollad.io.text import Piece, Reject, distinct_names
 from tollad.warn import listed
 
@@ -61,7 +61,9 @@ def json_parts(path: str, block_rows: int, reject: Reject | None = None, decimal
                     raise ValueError(f"the key {unknown[0]!r} is not among those of the first lines: {known}")
             except ValueError as error:
                 if reject is None:
-                    raise ValueError(f"{path}, line {line}: {error}; correct the line") from None
+                    other = looks_like(text, "JSON") if line == 1 else ""
+                    remedy = other if other and "looks like text" not in other else "correct the line"
+                    raise ValueError(f"{path}, line {line}: {error}; {remedy}") from None
                 reject(n_before, line, str(error), text.decode(errors="backslashreplace").rstrip("\r\n"))
             else:
                 records.append(record)

@@ -284,6 +284,17 @@ def _read(stream: ByteStream, label: str, size: int, *, skip: bool) -> bytes:
         raise ValueError(f"{label}: cannot be decoded ({error}); name the encoding it has") from None
 
 
+def looks_like(head: bytes, kind: str) -> str:
+    """Return what a file that is no `kind` looks like, from its beginning; "" if nothing tells."""
+    own = {"Parquet": b"PAR1", "NPY": b"\x93NUMPY", "NPZ": b"PK", "Excel": b"PK"}.get(kind, b"")
+    if own and head.startswith(own):
+        return ""
+    known = next((what for magic, what in _LOOKS_LIKE.items() if head.startswith(magic)), "")
+    if not known and head and _is_plain(head.rpartition(b"\n")[0] or head) and b"\0" not in head:
+        known = "it looks like text; let its name end in .csv or in .jsonl"
+    return known
+
+
 def guess(head: bytes, text: bytes) -> str:
     """Return a guess at a file that is no UTF-8 text, from its beginning and some of its text, or a remedy."""
     for order, zeros in (("le", head[1::2]), ("be", head[::2])):

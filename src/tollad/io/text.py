@@ -34,6 +34,7 @@ from tollad.io.records import (
     undecodable,
     with_tabs,
 )
+from tollad.tables.frames import is_nameless
 from tollad.tables.schema import MISSING
 
 # Other separators are looked for in this many bytes at the start of a file.
@@ -263,6 +264,8 @@ def _remedy(record: str, names: Sequence[str] | None, separator: str) -> str:
         return _no_row(record.strip())
     if names is not None and len(names) == 1 and separator in record:
         return f"if the first line, {names[0]!r}, is a title, remove what stands above the names of the columns"
+    if names is not None and is_nameless(names[-1]) and record.count(separator) == len(names) - 2:
+        return "the first line ends with a separator that the line lacks: let all lines end with as many, or none"
     n_more = 0 if names is None else record.count(separator) + 1 - len(names)
     if n_more > 0 and re.search(rf"(?:{re.escape(separator)} *){{{n_more}}}[\r\n]*\Z", record):
         return (

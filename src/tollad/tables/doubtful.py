@@ -56,7 +56,8 @@ def warn_of_numbers(rows: pa.Table | NDArray[Any], names: Sequence[str]) -> None
         elif looks_like_key(values):
             warn_of_key(name, values, remedy + keep)
         if values.dtype.kind in "iu" and (np.abs(floats) > 2.0**53).any():
-            warn_of_rounding(name, remedy)
+            codes = f", or make it a category with {option(name, 'category')}, if they are codes" if keep else ""
+            warn_of_rounding(name, remedy + codes)
         warn_of_stand_in(name, stand_ins, is_named=bool(keep))
     warn_of_totals(totals)
     if len(names) > 1 and not empty.all():  # that is refused elsewhere

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
@@ -179,10 +180,30 @@ def known_columns(table: pa.Table, columns: Sequence[Column]) -> dict[str, pa.Ch
     unknown = sorted(by_name.keys() - {column.name for column in columns}, key=table.column_names.index)
     if lacking or unknown:
         problem = "lacks columns that the model was" if lacking else "has columns that the model was not"
+        also = look_alike(lacking, unknown)
         raise ValueError(
-            f"the table {problem} fitted on: {listed(lacking or unknown, most=10)}; give the columns of the fit"
+            f"the table {problem} fitted on: {listed(lacking or unknown, most=10)}{also}; give the columns of the fit"
         )
     return by_name
+
+
+def look_alike(lacking: Sequence[str], unknown: Sequence[str]) -> str:
+    """Return words for a column that is there under a name that only looks the same; "" if there is none.
+
+    Examples
+    --------
+    >>> look_alike(["\u00e9"], ["e\u0301"]), look_alike(["e"], ["\u00e9"])
+    (', which is there in other characters that look the same, so write its name as at the fit', '')
+    """
+    seen = {_as_seen(name) for name in unknown}
+    if any(_as_seen(name) in seen for name in lacking):
+        return ", which is there in other characters that look the same, so write its name as at the fit"
+    return ""
+
+
+def _as_seen(name: str) -> str:
+    bare = "".join(character for character in name if unicodedata.category(character) != "Cf")
+    return " ".join(unicodedata.normalize("NFKC", bare).split())
 
 
 def _to_array(name: str, series: Any) -> Any:

@@ -276,7 +276,7 @@ def warn_of_rounding(name: str, remedy: str) -> None:
     """Warn of whole numbers for which `are_rounded` is true."""
     warn(
         f"column {name!r} holds whole numbers beyond 2**53, which are rounded to the nearest of 53 bits, so that "
-        f"different ones become equal; {remedy}, or give them as text if they are codes"
+        f"different ones become equal; {remedy}"
     )
 
 
@@ -287,4 +287,4 @@ def are_rounded(column: pa.ChunkedArray, numbers: pa.ChunkedArray) -> bool:
         return False
     if column.type == TEXT:
         return bool(pc.any(pc.match_substring_regex(column.filter(beyond), "^[+-]?[0-9]+$")).as_py())
-    return bool(pa.types.is_integer(column.type))
+    return bool(pa.types.is_integer(column.type) or pa.types.is_decimal(column.type))

@@ -140,7 +140,7 @@ class Survey:
         if self._asked is None and has_category_type(values.type):
             self._asked, self._counting, self._by_type = "category", True, True
         try:
-            values = clean(self.name, values)
+            values = clean(self.name, values, choose=True)
         except ValueError as error:
             self._refusals.setdefault("type", error)
         if "type" in self._refusals:
@@ -261,7 +261,12 @@ class Survey:
             at, text = self._truth
             raise slip(at, self.name, [text], "number")
         if self._rounded:
-            warn_of_rounding(self.name, f"leave it out with {option(self.name, 'drop')}")
+            category = option(self.name, "category")
+            warn_of_rounding(
+                self.name,
+                f"if they are codes, make it a category with {category}, or leave it out with "
+                f"{option(self.name, 'drop')}",
+            )
         known = self._stand_ins
         if self._asked is None and are_excel_days(self.name, known.n, known.low, known.high):
             warn_of_excel_days(self.name, known.low)

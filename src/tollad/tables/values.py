@@ -156,8 +156,11 @@ def _check_clock(column: Column, values: pa.ChunkedArray, where: Where) -> None:
         )
 
 
-def clean(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column with one type for all text, and null for missing values; of type null if all are missing."""
+def clean(name: str, column: pa.ChunkedArray, *, choose: bool = False) -> pa.ChunkedArray:
+    """Return a column with one type for all text, and null for missing values; of type null if all are missing.
+
+    `choose` says that the user may still choose its kind.
+    """
     if pa.types.is_dictionary(column.type):
         # Arrow cannot unpack every dictionary. Those that it cannot unpack stay unknown types.
         with contextlib.suppress(pa.ArrowNotImplementedError):
@@ -175,9 +178,10 @@ def clean(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if not natural_kind(column):
         kind = _named(column.type)
         way = f"frame[{name!r}]{'.dt.to_timestamp()' if 'period' in kind else '.astype(str)'}"
+        drop = f", or drop the column with {option(name, 'drop')}" if choose else ""
         raise ValueError(
             f"column {name!r} holds values of type {kind}, which are no numbers, text or dates; "
-            f"turn them into one of these, as {way} does, or drop the column with {option(name, 'drop')}"
+            f"turn them into one of these, as {way} does{drop}"
         )
     _check_zone(name, column.type)
     return column

@@ -30,6 +30,13 @@ def test_positions_of_textures_are_interchangeable_and_those_of_objects_are_not(
     assert isinstance(fit_positions({"fine": aligned})[0], Positions)
 
 
+@pytest.mark.parametrize(("n", "share", "is_texture"), [(30, 0.04, False), (100, 0.04, False), (300, 0.006, True)])
+def test_the_number_of_good_images_does_not_decide_whether_positions_are_interchangeable(n, share, is_texture):
+    # Means of 2 x 2 positions, as they are compared, have a variance of 1/4.
+    pattern = np.sqrt(share / 4) * RNG.normal(size=(16, 16, 6)).repeat(2, 0).repeat(2, 1)
+    assert are_interchangeable({"fine": texture(n, 32) + pattern * np.arange(1, 7)}) is is_texture
+
+
 def test_a_distance_is_that_to_the_nearest_good_position_of_other_images():
     good = texture(9, 8)
     level, distances = NearestPositions.fit({"a": good})

@@ -89,6 +89,20 @@ def test_score_writes_maps(home: Path, tmp_path: Path) -> None:
     assert (tmp_path / "p.png").exists()
 
 
+def test_maps_do_not_lie_among_the_images(home: Path, tmp_path: Path) -> None:
+    for folder in ("photos", "photos/maps"):
+        args = ("score", home / "m.tollad", home / "photos", "-o", tmp_path / "s.csv", "--maps", home / folder)
+        result = tollad(*args)
+        assert result.exit_code == 2
+        assert "lies in the folder of images" in result.stderr
+        assert not list((home / "photos").rglob("*.map.png"))
+
+
+def test_a_single_image_is_told_where_it_belongs(home: Path) -> None:
+    message = refused("score", home / "m.tollad", home / "photos" / "square" / "03.png")
+    assert "03.png: unknown kind of file; give the folder that the image lies in" in message
+
+
 def test_calibrate(home: Path, tmp_path: Path) -> None:
     out = tmp_path / "c.tollad"
     done("calibrate", home / "m.tollad", home / "photos", *GOOD, "-o", out, "--false-alarm-rate", "0.1")
@@ -112,6 +126,15 @@ class TestMasks:
             save(tmp_path / "square" / f"{number:02}.png", np.full((28, 28), number, np.uint8))
         result = done("evaluate", home / "m.tollad", home / "photos", *GOOD, "--masks", tmp_path)
         assert "00.png: shows no defect; its image counts as a whole, and not among the pixels" in result.stderr
+
+    def test_none_with_a_defect(self, home: Path, tmp_path: Path) -> None:
+        for number in range(6):
+            save(tmp_path / "square" / f"{number:02}.png", np.zeros((28, 28), np.uint8))
+        result = tollad("evaluate", home / "m.tollad", home / "photos", *GOOD, "--masks", tmp_path)
+        assert result.stderr.splitlines()[-1].startswith(f"Error: {tmp_path}: no mask shows a defect")
+
+    def test_in_no_folder(self, home: Path, tmp_path: Path) -> None:
+        assert "none: is no folder; masks lie in one" in self.evaluate(home, tmp_path / "none")
 
 
 def test_too_few_images(tmp_path: Path) -> None:

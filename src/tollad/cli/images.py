@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -70,6 +71,10 @@ def measured_by_kind(
     from tollad.io.maps import read_mask
     from tollad.io.pictures import Shaping
 
+    if masks is not None and not os.path.isdir(masks):
+        raise NotADirectoryError(
+            f"{masks}: is no folder; masks lie in one, by the kind of defect, as {masks}/KIND/NAME.png"
+        )
     blocks = list(score_blocks(detector, path, header=None, key=None, column=label))
     kinds = np.array([str(value) for block in blocks for value in block.values])
     scores = np.concatenate([block.scores for block in blocks])
@@ -93,9 +98,12 @@ def measured_by_kind(
         truth[number] = read_mask(masks, f"{path}/{names[number]}", names[number], shape, shaping.aspect)
     maps = np.concatenate([detector.anomaly_map(block.rows) for block in blocks]).astype(np.float32)
     marked = is_normal | truth.any((1, 2))
+    if not truth.any():
+        raise ValueError(f"{masks}: no mask shows a defect; draw the defects in white on black")
     for kind, measures in found["by_kind"].items():
         chosen = marked & (is_normal | (kinds == kind))
-        measures |= _of_maps(truth[chosen], maps[chosen])
+        if truth[chosen].any():
+            measures |= _of_maps(truth[chosen], maps[chosen])
     return {**found, **_of_maps(truth[marked], maps[marked])}
 
 

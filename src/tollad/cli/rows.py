@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -160,6 +161,8 @@ def _check_options(
         raise click.UsageError("--maps needs a model of images with another representation than pixels.")
     if maps is not None and identifier not in (None, "file"):
         raise click.UsageError("--maps names its files by the images; leave out --id.")
+    if maps is not None and os.path.isdir(data) and Path(maps).resolve().is_relative_to(Path(data).resolve()):
+        raise click.UsageError(f"--maps {maps} lies in the folder of images, where maps would be read as images, too.")
 
 
 def _draw(detector: Any, highest: MostAnomalous, data: str, plot: str, *, n_reasons: int, overwrite: bool) -> None:

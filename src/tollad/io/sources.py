@@ -25,6 +25,7 @@ from tollad.io.excel import EXCEL, excel_parts
 from tollad.io.jsonlines import json_parts
 from tollad.io.missing import MissingValues
 from tollad.io.parquet import parquet_parts
+from tollad.io.pictures import ENDINGS as IMAGE_ENDINGS
 from tollad.io.text import Piece, Reject, like_values, text_parts
 from tollad.tables.frames import category_names, index_names
 from tollad.tables.schema import Column
@@ -46,6 +47,7 @@ _OTHER = {
         (".feather", ".arrow", ".orc", ".h5", ".hdf5", ".sav", ".dta", ".sas7bdat", ".pkl", ".pickle"),
         "read it with pandas, and save it as Parquet",
     ),
+    **dict.fromkeys(IMAGE_ENDINGS, "give the folder that the image lies in"),
     "": "let its name say what it is, as table.csv does",
 }
 

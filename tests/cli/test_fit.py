@@ -169,6 +169,7 @@ def test_at_most_ten_labels_are_listed(tmp_path: Path) -> None:
         (("--latent-dim", "0"), "latent_dim must be an integer >= 1"),
         (("--contamination", "0"), "contamination must be a share"),
         (("--contamination", "0.7"), "contamination must be a share"),
+        (("--contamination", "auto"), "give --false-alarm-rate 0.05 where the share of anomalies is unknown"),
         (("--norm", "l3"), "the known ones are 'l1', 'l2', 'linf'"),
         (("--network", "mpl"), "the known ones are auto, "),
         (("--random-state", "-1"), "random_state must be"),

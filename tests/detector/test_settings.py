@@ -85,7 +85,7 @@ class TestCheck:
             ("beta", "1", "beta must be a finite number >= 0, not '1'"),
             ("beta", True, "beta must be a finite number >= 0, not True"),
             ("beta", [1, 2], r"beta must be a finite number >= 0, not \[1, 2\]"),
-            ("contamination", "auto", "not 'auto': give false_alarm_rate where the share of anomalies is unknown"),
+            ("contamination", "auto", "not 'auto': give false_alarm_rate=0.05 where the share of anomalies is unknown"),
             ("contamination", "5%", "contamination must be a share of the rows"),
             ("learning_rate", None, "learning_rate must be a finite number > 0, not None"),
             ("steps", 1e3, "steps must be an integer >= 1 or 'auto', not 1000.0"),

@@ -92,6 +92,7 @@ _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"\bcolour=True\b"), "--colour"),
     (re.compile(r"\baspect='(\w+)'"), r"--aspect \1"),
     (re.compile(r"\btail=True\b"), "--tail"),
+    (re.compile(r"\bfalse_alarm_rate=([0-9.e-]+)"), r"--false-alarm-rate \1"),
     (re.compile(r"\bmax_gib=(\d+)"), r"--max-gib \1"),
     (re.compile(r"\b(separator|encoding|date_format|decimal|key)=('[^']*'|\"[^\"]*\")"), _text),
     (re.compile(r"\bprecision='(\w+)'"), r"--precision \1"),

@@ -34,6 +34,10 @@ def _rate(text: str) -> Any:
     return _number(float, text)
 
 
+def _share(text: str) -> Any:
+    return text if text == "auto" else _number(float, text)  # the message of the detector says what to give instead
+
+
 def _window(text: str) -> int | str:
     if text == "auto":
         return text
@@ -66,6 +70,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "integer": partial(_number, int),
     "widths": _widths,
     "rate": _rate,
+    "share": _share,
     "window": _window,
 }
 # Other defaults than in Python: at the command line a fit has a fixed seed and shows its progress.

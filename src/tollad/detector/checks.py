@@ -103,7 +103,7 @@ def contamination(name: str, value: Any) -> None:
     wanted = "a share of the rows, 0 < contamination <= 0.5"
     if isinstance(value, str) and value == "auto":
         raise TypeError(
-            f"{name} must be {wanted}, not 'auto': give false_alarm_rate where the share of anomalies is unknown"
+            f"{name} must be {wanted}, not 'auto': give false_alarm_rate=0.05 where the share of anomalies is unknown"
         )
     number(wanted, above=0, most=0.5)(name, value)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from tollad.detector.checks import Check
 
-OptionType: TypeAlias = Literal["text", "number", "integer", "widths", "rate", "kinds", "flag", "window"]
+OptionType: TypeAlias = Literal["text", "number", "integer", "widths", "rate", "share", "kinds", "flag", "window"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Parameter:
         Its meaning, for the docstring.
     check : callable
         ``(name, value) -> None``, raising TypeError or ValueError with one sentence.
-    option : {"text", "number", "integer", "widths", "rate", "kinds", "flag", "window"}
+    option : {"text", "number", "integer", "widths", "rate", "share", "kinds", "flag", "window"}
         How the command line reads it from text.
     help : str
         Its meaning, for the help of the command line.

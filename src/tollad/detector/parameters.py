@@ -239,7 +239,7 @@ PARAMETERS = (
         Share of the training rows that `predict` calls anomalous; it places `offset_`. The network was fitted to these
         rows, so a larger share of new normal rows lies above the threshold: on small tables much larger.""",
         check=checks.contamination,
-        option="number",
+        option="share",
         metavar="X",
         help="Share of the training rows to call anomalous, at most 0.5.",
     ),

@@ -52,7 +52,7 @@ TARGETS = {
     ("score", "PyOD, its default batch of 32"): ">= 10",
     ("members", "10 members"): "<= 6",
 }
-ONE_ROW_TARGET = "<= 0.5 ms"
+ONE_ROW_TARGET = "<= 0.4 ms"
 _STATUS = Path("/proc/self/status")
 
 
@@ -147,8 +147,9 @@ def score_cases(X: NDArray[np.float32]) -> Cases:
 
 
 def one_row_cases(X: NDArray[np.float32]) -> Cases:
-    row, times = X[:1].copy(), 100
+    row, times = X[-1:].copy(), 100
     ours, theirs = tollad().fit(X), pyod().fit(X)
+    # Most rows that are scored are new. One that was trained on is also looked up among the kept rows.
     default = TollDetector(random_state=0, device="cpu", steps=50).fit(X[:2000])
 
     def repeated(score: Callable[[NDArray[np.float32]], object]) -> Callable[[], None]:
@@ -182,6 +183,7 @@ def default_fit_cases(X: NDArray[np.float32]) -> Cases:
     return {
         "tollad": lambda: TollDetector(random_state=0, device="cpu").fit(few),
         "PyOD's autoencoder": lambda: AutoEncoder(random_state=0, verbose=0).fit(few),
+        "Isolation Forest": lambda: IsolationForest(random_state=0).fit(few),
     }
 
 

@@ -278,7 +278,7 @@ class TestReload:
         rows = table(3, seed=4)
 
         def scores():
-            client.app.state.models["m"].look()
+            client.app.state.models["m"].reload_if_changed()
             return client.post("/score", json={"rows": rows.tolist()}).json()["anomaly_score"]
 
         np.testing.assert_allclose(scores(), first.anomaly_score(rows), rtol=1e-6)

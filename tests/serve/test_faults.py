@@ -71,9 +71,9 @@ def test_too_many_requests_are_turned_away_and_the_others_answered(path, monkeyp
     app = app_of(path, limits=limits(n_waiting=3))
     model, go = app.state.models["m"], threading.Event()
     engine, rows = model.loaded.table.engine, table(3)
-    wanted = engine.said(engine.feed(rows))["anomaly_score"].tolist()
-    right = type(engine).said
-    monkeypatch.setattr(type(engine), "said", lambda engine, inputs: (go.wait(30), right(engine, inputs))[1])
+    wanted = engine.answers(engine.feed(rows))["anomaly_score"].tolist()
+    right = type(engine).answers
+    monkeypatch.setattr(type(engine), "answers", lambda engine, inputs: (go.wait(30), right(engine, inputs))[1])
     with listening(app) as port, ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(scored, port) for _ in range(8)]
         while sum(one.done() for one in asked) < 5:
@@ -105,7 +105,7 @@ def test_a_model_that_is_replaced_while_requests_run(path, tmp_path):
         whole, model = other.read_bytes(), app.state.models["m"]
         for data in (whole[: len(whole) // 2], whole, first_bytes := served.read_bytes(), whole):
             served.write_bytes(data)
-            model.look()
+            model.reload_if_changed()
             time.sleep(0.1)
         ended.set()
         for one in asking:

@@ -39,26 +39,26 @@ def test_the_graph_answers_as_the_detector_does(representation, side, how):
     detector = ImageDetector(representation, random_state=0, false_alarm_rate=0.2, **how).fit(pictures(20, 0, side))
     engine, images = image_engine_of(detector), pictures(5, 1, side)
     assert engine.name == "onnxruntime"
-    said, wanted = (one.said(images, maps=True) for one in (engine, ImageDetectorEngine(detector)))
+    said, wanted = (one.answers(images, maps=True) for one in (engine, ImageDetectorEngine(detector)))
     assert said.keys() == wanted.keys()
     for name, values in wanted.items():
         share = 0 if name in ("anomaly", "p_value") else 1e-5
         np.testing.assert_allclose(said[name], values, rtol=0, atol=share * values.max())
     for number in range(5):
-        alone = engine.said(images[number : number + 1], maps=True)
+        alone = engine.answers(images[number : number + 1], maps=True)
         for name, values in said.items():
             np.testing.assert_array_equal(alone[name][0], values[number])
 
 
 def test_a_graph_that_differs_is_not_used(monkeypatch):
     detector = ImageDetector("gradients", random_state=0).fit(pictures(12, 0))
-    right = ImageGraphEngine.said
+    right = ImageGraphEngine.answers
 
     def changed(engine, images, *, maps):
         said = right(engine, images, maps=maps)
         return {**said, "anomaly_score": said["anomaly_score"] * 1.001}
 
-    monkeypatch.setattr(ImageGraphEngine, "said", changed)
+    monkeypatch.setattr(ImageGraphEngine, "answers", changed)
     assert image_engine_of(detector).name == "torch"
 
 

@@ -245,11 +245,17 @@ class TestRefused:
 
 def test_says_who_wrote_it(tmp_path):
     runtime = exported(train("mlp"), tmp_path)
-    assert (runtime.known["format"], runtime.known["threshold_rule"][0]) == (1, "contamination")
+    assert (runtime.metadata["format"], runtime.metadata["threshold_rule"][0]) == (1, "contamination")
     data = (tmp_path / "m.onnx").read_bytes()
     digest = runtime.session.get_modelmeta().custom_metadata_map["tollad.sha256"]
     assert hashlib.sha256(data.replace(digest.encode(), b"0" * 64)).hexdigest() == digest
     assert is_onnx(tmp_path / "m.onnx")
+
+
+def test_threads_change_no_score(tmp_path):
+    runtime, rows = exported(train("mlp"), tmp_path), np.random.default_rng(0).normal(size=(500, 5))
+    threaded = Runtime.load(tmp_path / "m.onnx", n_threads=2)
+    np.testing.assert_array_equal(threaded.anomaly_score(rows), runtime.anomaly_score(rows))
 
 
 def test_scores_without_torch_and_scikit_learn(tmp_path):

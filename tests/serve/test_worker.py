@@ -72,10 +72,10 @@ class TestWorker:
         together, n_batches = answered_together(requests)
         assert n_batches <= len(sizes)
         for answer, (model, rows, _) in zip(together, requests, strict=True):
-            alone = model.loaded.table.engine.said(model.loaded.table.engine.feed(rows))
-            assert [*answer.said] == [*alone]
+            alone = model.loaded.table.engine.answers(model.loaded.table.engine.feed(rows))
+            assert [*answer.values] == [*alone]
             for name, values in alone.items():
-                np.testing.assert_array_equal(answer.said[name], values)
+                np.testing.assert_array_equal(answer.values[name], values)
 
     def test_a_request_that_is_refused_leaves_the_others(self, models):
         model, rows = models[0], table(3)
@@ -90,8 +90,8 @@ class TestWorker:
         found, _ = answered_together(requests)
         assert [getattr(one, "status", None) for one in found] == [None, 422, 413, 422, None, None]
         assert isinstance(found[4], KeyError)
-        np.testing.assert_array_equal(found[0].said["anomaly"], found[5].said["anomaly"])
-        assert len(found[5].said["reasons"]) == 3
+        np.testing.assert_array_equal(found[0].values["anomaly"], found[5].values["anomaly"])
+        assert len(found[5].values["reasons"]) == 3
 
     def test_a_request_ends_with_the_model_it_began_with(self, models):
         """A model that is replaced while a request is read answers none of its rows."""
@@ -107,14 +107,14 @@ class TestWorker:
     def test_small_requests_do_not_wait_for_the_end_of_large_ones(self, models, monkeypatch):
         loaded, worker, ended = models[0].loaded, Worker(lambda: None), []
         engine, went = loaded.table.engine, threading.Event()
-        right = type(engine).said
+        right = type(engine).answers
         monkeypatch.setattr(worker_of_rows, "_MOST_ROWS", 40)
 
         def waiting(engine, inputs):
             went.wait(30)  # until all have come
             return right(engine, inputs)
 
-        monkeypatch.setattr(type(engine), "said", waiting)
+        monkeypatch.setattr(type(engine), "answers", waiting)
 
         async def answered(n):
             answer = await worker.answer(SimpleNamespace(loaded=loaded), lambda _: table(n, seed=n))
@@ -131,7 +131,7 @@ class TestWorker:
         assert ended == [3, 5, 100, 90]
         for n, answer in zip((100, 3, 90, 5), found, strict=True):
             wanted = right(engine, engine.feed(table(n, seed=n)))["anomaly_score"]
-            np.testing.assert_array_equal(answer.said["anomaly_score"], wanted)
+            np.testing.assert_array_equal(answer.values["anomaly_score"], wanted)
 
 
 class TestEngine:
@@ -141,16 +141,16 @@ class TestEngine:
         detector = TollDetector(steps=12, hidden=(8,), random_state=0, false_alarm_rate=0.2).fit(rows)
         engine = engine_of(detector)
         assert engine.name == "onnxruntime"
-        said = engine.said(engine.feed(rows))
+        said = engine.answers(engine.feed(rows))
         np.testing.assert_allclose(said["anomaly_score"], detector.anomaly_score(rows), rtol=1e-6)
         np.testing.assert_array_equal(said["anomaly"], detector.predict(rows) == -1)
-        right = GraphEngine.said
+        right = GraphEngine.answers
 
         def wrong(graph, inputs):
             said = right(graph, inputs)
             return {**said, "anomaly": ~said["anomaly"]}
 
-        monkeypatch.setattr(GraphEngine, "said", wrong)
+        monkeypatch.setattr(GraphEngine, "answers", wrong)
         assert engine_of(detector).name == "torch"
 
     def test_what_has_no_graph_is_scored_by_the_product(self):

@@ -82,7 +82,7 @@ def _answer(app: Any, listening: socket.socket) -> None:
     import uvicorn
 
     if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, lambda *_: app.state.watch.look())
+        signal.signal(signal.SIGHUP, lambda *_: app.state.watch.check_now())
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=30)
     uvicorn.Server(config).run(sockets=[listening])
 

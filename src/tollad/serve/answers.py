@@ -80,23 +80,23 @@ def answers(detector: Detector, samples: Any) -> dict[str, NDArray[Any]]:
     --------
     >>> import numpy as np
     >>> rows = np.random.default_rng(0).normal(size=(50, 2))
-    >>> said = answers(TollDetector(steps=20, random_state=0).fit(rows), rows)
-    >>> sorted(said), said["anomaly"].sum()
+    >>> found = answers(TollDetector(steps=20, random_state=0).fit(rows), rows)
+    >>> sorted(found), found["anomaly"].sum()
     (['anomaly', 'anomaly_score'], np.int64(5))
     """
     if isinstance(detector, SeriesDetector):
-        found = detector.judge(samples)
-        return judged(detector, found.scores, found.alarms)
-    return judged(detector, detector.anomaly_score(samples))
+        judged = detector.judge(samples)
+        return answers_of_scores(detector, judged.scores, judged.alarms)
+    return answers_of_scores(detector, detector.anomaly_score(samples))
 
 
-def judged(
+def answers_of_scores(
     detector: Detector, scores: NDArray[np.float64], alarms: NDArray[np.bool_] | None = None
 ) -> dict[str, NDArray[Any]]:
     """Return the results of `answers` for known scores; for a series, with known `alarms`."""
-    said = {"anomaly_score": scores, "anomaly": scores > -detector.offset_ if alarms is None else alarms}
+    found = {"anomaly_score": scores, "anomaly": scores > -detector.offset_ if alarms is None else alarms}
     if detector.decision_.calibration_scores is not None:
         known = np.isfinite(scores)  # a causal series has no scores before the end of its first window
-        said["p_value"] = np.full(len(known), np.nan)
-        said["p_value"][known] = detector.decision_.p_values(scores[known])
-    return said
+        found["p_value"] = np.full(len(known), np.nan)
+        found["p_value"][known] = detector.decision_.p_values(scores[known])
+    return found

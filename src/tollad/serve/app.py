@@ -22,7 +22,7 @@ try:
     from starlette.routing import Route
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from tollad.serve.bodies import check_packed, files_of, kind_of
+    from tollad.serve.bodies import check_packed, content_type_of, files_of
     from tollad.serve.inference import SERVER, Inference, tensors_of
     from tollad.serve.limits import Gate, Limits, RefusedError
     from tollad.serve.models import Loaded, Served, TableAnswers, Watch, load_models
@@ -64,7 +64,7 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         for model in models.values():  # a process that replaces another was forked with the models of the start
-            model.look()
+            model.reload_if_changed()
         watch.start()
         yield
         watch.stop()
@@ -76,14 +76,14 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
     async def answered(request: Request, *, explained: bool) -> Response:
         model = _found(models, request.path_params.get("name"))
         header = request.headers.get("content-type", "")
-        _check_kind(model.loaded, kind_of(header))
+        _check_content_type(model.loaded, content_type_of(header))
         n_reasons = _n_reasons(request) if explained else 0
         gate.check_room()
         body = await gate.body(request)
         with gate.inside():
             answer = await worker.answer(model, partial(_read, header, body, gate.limits.n_rows, n_reasons), n_reasons)
         _count(metrics, model.name, answer)
-        return json_response({**answer.said, "threshold": answer.loaded.threshold})
+        return json_response({**answer.values, "threshold": answer.loaded.threshold})
 
     # Not as routes of FastAPI, which spends more time on a request than scoring its row takes.
     for at, (name, explained) in product(("", "/models/{name}"), (("score", False), ("explain", True))):
@@ -102,7 +102,7 @@ def make_app(paths: Sequence[str], *, token: str | None = None, limits: Limits |
                 400 if refused.status == 422 else refused.status, str(refused), refused.headers
             ) from None
         _count(metrics, model.name, answer)
-        return json_response(asked.answer(model.name, answer.said, answer.loaded.threshold))
+        return json_response(asked.answer(model.name, answer.values, answer.loaded.threshold))
 
     app.add_route("/v2/models/{name}/infer", infer, methods=["POST"])
 
@@ -212,41 +212,43 @@ def _n_reasons(request: Request) -> int:
     return int(wanted)
 
 
-def _check_kind(loaded: Loaded, kind: str) -> None:
-    if kind not in loaded.form.types:
-        raise RefusedError(415, f"the content type must be one of {', '.join(loaded.form.types)}")
+def _check_content_type(loaded: Loaded, content_type: str) -> None:
+    if content_type not in loaded.answers.types:
+        raise RefusedError(415, f"the content type must be one of {', '.join(loaded.answers.types)}")
 
 
 def _read(header: str, body: bytes, most: int, n_reasons: int, loaded: Loaded) -> Any:
     """Return the rows of a body; for a model of series or images, their answer."""
-    kind = kind_of(header)
-    _check_kind(loaded, kind)
-    check_packed(kind, body, most)
-    if isinstance(loaded.form, TableAnswers):
-        return loaded.form.reader.rows(kind, body, most)
-    return Answer(loaded.form.said(files_of(header, body, most), most, n_reasons), loaded)
+    content_type = content_type_of(header)
+    _check_content_type(loaded, content_type)
+    check_packed(content_type, body, most)
+    if isinstance(loaded.answers, TableAnswers):
+        return loaded.answers.reader.rows(content_type, body, most)
+    return Answer(loaded.answers.of_files(files_of(header, body, most), most, n_reasons), loaded)
 
 
 def _count(metrics: Metrics, name: str, answer: Answer) -> None:
     """Count the answer of a request in the metrics."""
     monitor = answer.loaded.monitor
-    metrics.rows.labels(name).inc(len(answer.said["anomaly_score"]))
-    metrics.anomalies.labels(name).inc(int(np.sum(answer.said["anomaly"])))
+    metrics.rows.labels(name).inc(len(answer.values["anomaly_score"]))
+    metrics.anomalies.labels(name).inc(int(np.sum(answer.values["anomaly"])))
     if monitor is not None:
         metrics.drift.labels(name).set(monitor.drift is not None)
 
 
 def _described(loaded: Loaded) -> dict[str, Any]:
-    form = loaded.form
-    said = {
-        "kind": form.kind,
-        "types": list(form.types),
-        "columns": form.columns(),
+    answers = loaded.answers
+    described: dict[str, Any] = {
+        "kind": answers.kind,
+        "types": list(answers.types),
+        "columns": answers.columns(),
         "threshold": loaded.threshold,
         "threshold_rule": list(loaded.detector.decision_.rule),
         "p_values": loaded.detector.decision_.calibration_scores is not None,
     }
-    return {**said, "engine": form.engine.name} if isinstance(form, (TableAnswers, ImageAnswers)) else said
+    if isinstance(answers, (TableAnswers, ImageAnswers)):
+        described["engine"] = answers.engine.name
+    return described
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

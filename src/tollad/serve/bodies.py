@@ -64,12 +64,12 @@ class Reader:
         every = names_of(detector) if columns is None else [column.name for column in columns if column.kind != "drop"]
         self.names = [*every]
 
-    def rows(self, kind: str, body: bytes, most: int) -> Any:
+    def rows(self, content_type: str, body: bytes, most: int) -> Any:
         """Return the rows of a body.
 
         Parameters
         ----------
-        kind : str
+        content_type : str
             One of `TYPES`.
         body : bytes
         most : int
@@ -86,18 +86,18 @@ class Reader:
         RefusedError
             For a body with more rows.
         """
-        rows = self._rows(kind, body, most)
+        rows = self._rows(content_type, body, most)
         if len(rows) > most:
             raise too_many(len(rows), most)
         return rows
 
-    def _rows(self, kind: str, body: bytes, most: int) -> Any:
-        if kind == JSON:
+    def _rows(self, content_type: str, body: bytes, most: int) -> Any:
+        if content_type == JSON:
             return self._of_json(from_json(body))
-        if kind == ARROW:
+        if content_type == ARROW:
             return self._in_order(_from_arrow(body, most))
         # Read as the command line reads files: with the separator, decimals and dates of the fit.
-        name = f"body{FILES[kind]}"
+        name = f"body{FILES[content_type]}"
         with written({name: body}) as folder:
             path = os.path.join(folder, name)
             blocks = [block.rows for block in row_blocks(expected_by(self._detector), path, header=None, key=None)]
@@ -142,7 +142,7 @@ class Reader:
         if self._has_names:
             return table.select(self.names)
         columns = [_numbers(name, table[name].to_pylist()) for name in self.names]
-        if any(pa.types.is_boolean(kind) for kind in table.schema.types):
+        if any(pa.types.is_boolean(one) for one in table.schema.types):
             self._refuse_truths(np.array([table[name].to_pylist() for name in self.names], dtype=object).T)
         return np.column_stack(columns)
 
@@ -150,7 +150,7 @@ class Reader:
         types = {*map(type, chain.from_iterable(rows))}
         if not types <= NUMBERS:
             for number, row in enumerate(rows):
-                place = first_of_another_kind(row, NUMBERS)
+                place = first_of_another_type(row, NUMBERS)
                 if place is not None:
                     raise ValueError(f"row {number}, value {place}: {row[place]!r:.60} is no number")
         matrix = floats(rows)
@@ -176,14 +176,14 @@ def written(files: Mapping[str, bytes]) -> Iterator[str]:
             raise ValueError(str(error).replace(f"{folder}{os.sep}", "").replace(folder, "the body")) from None
 
 
-def check_packed(kind: str, body: bytes, most: int) -> None:
+def check_packed(content_type: str, body: bytes, most: int) -> None:
     """Refuse a Parquet file whose header states too many rows or bytes, before it is unpacked.
 
     Raises
     ------
     RefusedError
     """
-    if kind != PARQUET:
+    if content_type != PARQUET:
         return
     from pyarrow import parquet  # slow to import: it brings clients of cloud storage
 
@@ -215,9 +215,9 @@ def files_of(header: str, body: bytes, most: int) -> list[tuple[str, bytes]]:
     RefusedError
         For a form with more files.
     """
-    kind, parameters = parse_options_header(header)
-    if kind != FORM.encode():
-        return [(kind_of(header), body)]
+    given, parameters = parse_options_header(header)
+    if given != FORM.encode():
+        return [(content_type_of(header), body)]
     found: list[tuple[str, bytes]] = []
     is_whole = []
 
@@ -225,7 +225,7 @@ def files_of(header: str, body: bytes, most: int) -> list[tuple[str, bytes]]:
         if len(found) == most:
             raise RefusedError(413, f"the form has more than {most:,} files; send fewer at once")
         file.file_object.seek(0)
-        found.append((kind_of(file.content_type or ""), file.file_object.read()))
+        found.append((content_type_of(file.content_type or ""), file.file_object.read()))
 
     def refuse(_: Any) -> None:
         raise ValueError("the form holds a field that is no file")
@@ -248,7 +248,7 @@ def files_of(header: str, body: bytes, most: int) -> list[tuple[str, bytes]]:
     return found
 
 
-def kind_of(header: str) -> str:
+def content_type_of(header: str) -> str:
     """Return a content type without its parameters."""
     return header.partition(";")[0].strip().lower()
 
@@ -279,7 +279,7 @@ def from_json(body: bytes) -> Any:
 
 
 def _numbers(name: str, values: Sequence[Any]) -> NDArray[np.float64]:
-    number = first_of_another_kind(values, NUMBERS)
+    number = first_of_another_type(values, NUMBERS)
     if number is not None:
         raise ValueError(f"row {number}, column {name!r}: {values[number]!r:.60} is no number")
     return floats(values)
@@ -294,7 +294,7 @@ def floats(values: Sequence[Any]) -> NDArray[np.float64]:
 
 
 def _array(name: str, values: Sequence[Any]) -> pa.Array:
-    number = first_of_another_kind(values, _VALUES)
+    number = first_of_another_type(values, _VALUES)
     if number is not None:
         raise ValueError(f"row {number}, column {name!r:.60}: {values[number]!r:.60} is no number, text or truth value")
     try:
@@ -303,8 +303,8 @@ def _array(name: str, values: Sequence[Any]) -> pa.Array:
         raise ValueError(f"column {name!r:.60} mixes kinds of values; make them all numbers or all text") from None
 
 
-def first_of_another_kind(values: Sequence[Any], kinds: set[type]) -> int | None:
+def first_of_another_type(values: Sequence[Any], types: set[type]) -> int | None:
     """Return the index of the first value of another type than these; None if there is none."""
-    if {*map(type, values)} <= kinds:
+    if {*map(type, values)} <= types:
         return None
-    return next(place for place, value in enumerate(values) if type(value) not in kinds)
+    return next(place for place, value in enumerate(values) if type(value) not in types)

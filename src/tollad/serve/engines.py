@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tollad.detector.estimator import TollDetector
 from tollad.images.detector import ImageDetector
-from tollad.serve.answers import judged
+from tollad.serve.answers import answers_of_scores
 from tollad.serve.runtime import TIE, Runtime
 from tollad.tables.checks import refuse_infinite
 from tollad.tables.features import names_of
@@ -34,9 +34,9 @@ class Engine(Protocol):
     name: str
 
     def feed(self, rows: Any) -> Inputs:
-        """Return rows as inputs for `said`; ValueError or TypeError for rows that the model does not expect."""
+        """Return rows as inputs for `answers`; ValueError or TypeError for rows that the model does not expect."""
 
-    def said(self, inputs: Inputs) -> dict[str, NDArray[Any]]:
+    def answers(self, inputs: Inputs) -> dict[str, NDArray[Any]]:
         """Return the answers of each row, as `tollad.serve.answers.answers` does."""
 
 
@@ -52,10 +52,10 @@ class DetectorEngine:
         """Return the rows as a matrix of numbers."""
         return {"X": _matrix(self._detector, rows)}
 
-    def said(self, inputs: Inputs) -> dict[str, NDArray[Any]]:
+    def answers(self, inputs: Inputs) -> dict[str, NDArray[Any]]:
         """Score the matrix."""
         model = self._model
-        return judged(self._detector, model.scorer.scores(inputs["X"], model.preparation))
+        return answers_of_scores(self._detector, model.scorer.scores(inputs["X"], model.preparation))
 
 
 class GraphEngine:
@@ -72,12 +72,12 @@ class GraphEngine:
             return self._runtime.feed(rows)
         return {"X": _matrix(self._detector, rows)}
 
-    def said(self, inputs: Inputs) -> dict[str, NDArray[Any]]:
+    def answers(self, inputs: Inputs) -> dict[str, NDArray[Any]]:
         """Run the graph."""
         names = [name for name in self._runtime.outputs if name != "scores"]
         found = dict(zip(names, self._runtime.run(names, inputs), strict=True))
-        said = {"anomaly_score": found["anomaly_score"], "anomaly": found["label"] < 0}
-        return said if "p_value" not in found else {**said, "p_value": found["p_value"]}
+        both = {"anomaly_score": found["anomaly_score"], "anomaly": found["label"] < 0}
+        return both if "p_value" not in found else {**both, "p_value": found["p_value"]}
 
 
 def exported(detector: TollDetector | ImageDetector) -> Runtime:
@@ -97,7 +97,7 @@ def engine_of(detector: TollDetector) -> Engine:
     product = DetectorEngine(detector)
     try:
         graph, rows = GraphEngine(detector), specimens(detector)
-        wanted, found = (engine.said(engine.feed(rows)) for engine in (product, graph))
+        wanted, found = (engine.answers(engine.feed(rows)) for engine in (product, graph))
     except (ImportError, ValueError):
         return product
     return graph if agree(wanted, found, TIE) else product

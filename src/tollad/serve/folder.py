@@ -25,7 +25,7 @@ VERSION = "1.30.0"
 _SCRIPT = "ort.wasm.min.js"
 _PARTS = (_SCRIPT, "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 _IMAGES = ["image/png", "image/jpeg", "image/webp", "image/bmp"]
-_FORMS = "YymdHIMSfpBbAa%"
+_DATE_CODES = "YymdHIMSfpBbAa%"
 # Python's names of encodings, and the names that browsers have for them.
 _ENCODINGS = {
     **{f"cp125{n}": f"windows-125{n}" for n in range(9)},
@@ -104,35 +104,37 @@ def described(runtime: Runtime, name: str) -> dict[str, Any]:
         For models that the page cannot serve: arrays, several series in a file, gaps in time, and encodings and
         formats of dates that browsers lack.
     """
-    known = runtime.known
-    said = {"name": name, "kind": runtime.kind, "threshold": runtime.threshold, "tie": TIE, "types": []}
+    metadata = runtime.metadata
+    common = {"name": name, "kind": runtime.kind, "threshold": runtime.threshold, "tie": TIE, "types": []}
     source = runtime.source_ or Source("", 0, 0)
     if runtime.kind == "images":
         channels, *size = runtime.input_shape_
         # The fit was on arrays, so images are brought to their size.
         shaping = Shaping((size[0], size[1]), grey=channels == 1, colour=channels == 3)
         shaping = shaping if source.images is None else Shaping.from_json(source.images)
-        return {**said, "types": _IMAGES, "input_shape": [channels, *size], "images": asdict(shaping), "columns": []}
+        shown = {"types": _IMAGES, "input_shape": [channels, *size], "images": asdict(shaping), "columns": []}
+        return {**common, **shown}
     if runtime.kind == "arrays":
         raise ValueError("a model of arrays cannot be shown without a server, for browsers read no array files")
-    ignored = {*source.drop, source.label, known.get("time")} - {None}
-    if known.get("group") is not None:
+    ignored = {*source.drop, source.label, metadata.get("time")} - {None}
+    if metadata.get("group") is not None:
         raise ValueError("a model of several series in one file cannot be shown without a server; serve the model")
-    if known.get("gaps") in ("split", "interpolate"):
+    if metadata.get("gaps") in ("split", "interpolate"):
         raise ValueError("a model that bridges gaps in a series cannot be shown without a server; serve the model")
     columns = runtime.columns or tuple(
         Column(column, "number", words=column in source.words) for column in runtime.names
     )
     dialect = source.dialect
-    for form in (dialect.get("date_format"), *dialect.get("dates", {}).values()):
-        _check_form(form)
+    for date_format in (dialect.get("date_format"), *dialect.get("dates", {}).values()):
+        _check_date_format(date_format)
     return {
-        **said,
+        **common,
         "columns": [
-            {**column.to_json(), "input": known.get("inputs", {}).get(column.name, column.name)} for column in columns
+            {**column.to_json(), "input": metadata.get("inputs", {}).get(column.name, column.name)}
+            for column in columns
         ],
-        "flagged": known.get("flagged"),
-        "usual": known.get("usual"),
+        "flagged": metadata.get("flagged"),
+        "usual": metadata.get("usual"),
         "most_levels": MAX_LEVELS,
         "mixed": runtime.columns is not None,
         "ignored": sorted(ignored),
@@ -140,8 +142,8 @@ def described(runtime: Runtime, name: str) -> dict[str, Any]:
         "dialect": {key: value for key, value in dialect.items() if key != "encoding"},
         "encoding": _encoding(dialect.get("encoding")),
         "missing": list(MISSING),
-        **{key: known[key] for key in ("window", "time", "trims", "causal") if key in known},
-        "kept": KEPT_SO_FAR if known.get("causal") else KEPT,
+        **{key: metadata[key] for key in ("window", "time", "trims", "causal") if key in metadata},
+        "kept": KEPT_SO_FAR if metadata.get("causal") else KEPT,
         "apart": APART,
     }
 
@@ -160,11 +162,12 @@ def _always_asked(graph: bytes) -> bytes:
     return data
 
 
-def _check_form(form: str | None) -> None:
-    unknown = [part for part in re.findall("%(.)", form or "") if part not in _FORMS]
+def _check_date_format(date_format: str | None) -> None:
+    unknown = [part for part in re.findall("%(.)", date_format or "") if part not in _DATE_CODES]
     if unknown:
         raise ValueError(
-            f"dates written as {form!r} cannot be read by a page without a server, for %{unknown[0]}; serve the model"
+            f"dates written as {date_format!r} cannot be read by a page without a server, for %{unknown[0]}; "
+            "serve the model"
         )
 
 

@@ -47,10 +47,10 @@ class _GraphModel:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        known = runtime.known
-        self.columns, self.clock = list(runtime.names), Clock.from_json(known["clock"])
-        self.window, self.causal, self.trims = known["window"], known["causal"], known["trims"]
-        self.gaps, self.group, self.groups = known["gaps"], known["group"], known["groups"]
+        metadata = runtime.metadata
+        self.columns, self.clock = list(runtime.names), Clock.from_json(metadata["clock"])
+        self.window, self.causal, self.trims = metadata["window"], metadata["causal"], metadata["trims"]
+        self.gaps, self.group, self.groups = metadata["gaps"], metadata["group"], metadata["groups"]
         self.decision, self.read_as = runtime, runtime.source_ or Source("", 0, 0)
         self.dialect = Dialect.from_json(self.read_as.dialect)
 
@@ -73,6 +73,6 @@ class _WholeScores:
     def finish(self) -> NDArray[np.float64]:
         """Return the scores of all steps; NaN for those of a stretch shorter than a window."""
         n_time_steps = sum(map(len, self._steps))
-        if n_time_steps < self._runtime.known["window"]:
+        if n_time_steps < self._runtime.metadata["window"]:
             return np.full(n_time_steps, np.nan)
         return self._runtime.anomaly_score(np.concatenate(self._steps))

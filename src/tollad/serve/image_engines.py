@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tollad.images.detector import ImageDetector
-from tollad.serve.answers import judged
+from tollad.serve.answers import answers_of_scores
 from tollad.serve.engines import agree, exported
 
 MAP = "anomaly_map"
@@ -23,7 +23,7 @@ class ImageEngine(Protocol):
 
     name: str
 
-    def said(self, images: NDArray[Any], *, maps: bool) -> dict[str, NDArray[Any]]:
+    def answers(self, images: NDArray[Any], *, maps: bool) -> dict[str, NDArray[Any]]:
         """Return the answers of each image, as `tollad.serve.answers.answers` does, if asked for with its map."""
 
 
@@ -35,13 +35,13 @@ class ImageDetectorEngine:
     def __init__(self, detector: ImageDetector) -> None:
         self._detector = detector
 
-    def said(self, images: NDArray[Any], *, maps: bool) -> dict[str, NDArray[Any]]:
+    def answers(self, images: NDArray[Any], *, maps: bool) -> dict[str, NDArray[Any]]:
         """Score the images."""
         if not maps:
-            return judged(self._detector, self._detector.anomaly_score(images))
+            return answers_of_scores(self._detector, self._detector.anomaly_score(images))
         explanation = self._detector.explain(images)
-        said = judged(self._detector, explanation.scores)
-        return said if explanation.maps is None else {**said, MAP: explanation.maps}
+        found = answers_of_scores(self._detector, explanation.scores)
+        return found if explanation.maps is None else {**found, MAP: explanation.maps}
 
 
 class ImageGraphEngine:
@@ -52,7 +52,7 @@ class ImageGraphEngine:
     def __init__(self, detector: ImageDetector) -> None:
         self._runtime = exported(detector)
 
-    def said(self, images: NDArray[Any], *, maps: bool) -> dict[str, NDArray[Any]]:
+    def answers(self, images: NDArray[Any], *, maps: bool) -> dict[str, NDArray[Any]]:
         """Run the graph."""
         names = [name for name in self._runtime.outputs if name != "scores" and (maps or name != MAP)]
         found = self._runtime.feed(images)["X"]
@@ -69,7 +69,7 @@ def image_engine_of(detector: ImageDetector) -> ImageEngine:
     product, images = ImageDetectorEngine(detector), _specimens(detector.input_shape_)
     try:
         graph = ImageGraphEngine(detector)
-        wanted, found = (engine.said(images, maps=False) for engine in (product, graph))
+        wanted, found = (engine.answers(images, maps=False) for engine in (product, graph))
     except (ImportError, ValueError):
         return product
     return graph if agree(wanted, found, _CLOSE) else product

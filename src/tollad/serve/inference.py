@@ -13,11 +13,11 @@ from typing import Any
 
 from tollad import __version__
 from tollad.detector.estimator import TollDetector
-from tollad.serve.bodies import NUMBERS, first_of_another_kind, floats, from_json
+from tollad.serve.bodies import NUMBERS, first_of_another_type, floats, from_json
 from tollad.serve.limits import RefusedError, too_many
 from tollad.serve.models import Loaded
 
-_INTEGERS = {f"{kind}{bits}" for kind in ("INT", "UINT") for bits in (8, 16, 32, 64)}
+_INTEGERS = {f"{sign}{bits}" for sign in ("INT", "UINT") for bits in (8, 16, 32, 64)}
 _NUMBERS = {"FP64", "FP32", "FP16", "BOOL", *_INTEGERS}
 _OUTPUTS = {"anomaly_score": "FP64", "anomaly": "BOOL", "p_value": "FP64"}
 SERVER = {"name": "tollad", "version": __version__, "extensions": []}
@@ -37,13 +37,13 @@ def tensors_of(name: str, loaded: Loaded) -> dict[str, Any]:
     detector, names = loaded.table.detector, loaded.table.reader.names
     inputs = inputs_of(detector, names)
     calibrated = detector.decision_.calibration_scores is not None
-    outputs = {output: kind for output, kind in _OUTPUTS.items() if calibrated or output != "p_value"}
+    outputs = {output: datatype for output, datatype in _OUTPUTS.items() if calibrated or output != "p_value"}
     return {
         "name": name,
         "versions": ["1"],
         "platform": "tollad",
-        "inputs": [{"name": each, "datatype": kind, "shape": shape} for each, (kind, shape) in inputs.items()],
-        "outputs": [{"name": each, "datatype": kind, "shape": [-1]} for each, kind in outputs.items()],
+        "inputs": [{"name": each, "datatype": datatype, "shape": shape} for each, (datatype, shape) in inputs.items()],
+        "outputs": [{"name": each, "datatype": datatype, "shape": [-1]} for each, datatype in outputs.items()],
     }
 
 
@@ -89,20 +89,20 @@ class Inference:
             raise too_many(n_rows, most, "the inputs have")
         return reader.of_columns(given) if hasattr(detector, "columns_") else given["X"]
 
-    def answer(self, name: str, said: Mapping[str, Any], threshold: float) -> dict[str, Any]:
+    def answer(self, name: str, values: Mapping[str, Any], threshold: float) -> dict[str, Any]:
         """Return the answer of a model to the request whose rows were read."""
         wanted = self._asked.get("outputs")
-        names: list[Any] = [*said]
+        names: list[Any] = [*values]
         if isinstance(wanted, list) and wanted:
             names = [output.get("name") if isinstance(output, Mapping) else None for output in wanted]
-            if not all(isinstance(output, str) and output in said for output in names):
-                raise RefusedError(400, f"the outputs are {', '.join(said)}")
+            if not all(isinstance(output, str) and output in values for output in names):
+                raise RefusedError(400, f"the outputs are {', '.join(values)}")
         answer = {
             "model_name": name,
             "model_version": "1",
             "parameters": {"threshold": threshold},
             "outputs": [
-                {"name": each, "datatype": _OUTPUTS[each], "shape": [len(said[each])], "data": said[each]}
+                {"name": each, "datatype": _OUTPUTS[each], "shape": [len(values[each])], "data": values[each]}
                 for each in names
             ],
         }
@@ -110,11 +110,11 @@ class Inference:
         return {**answer, "id": identity} if isinstance(identity, str) else answer
 
 
-def _values(tensor: Mapping[str, Any], name: str, kind: str, expected: list[int]) -> Any:
+def _values(tensor: Mapping[str, Any], name: str, datatype: str, expected: list[int]) -> Any:
     """Return the values of a tensor: an array for a matrix, a list for a column."""
     shape, data, given = tensor.get("shape"), tensor.get("data"), tensor.get("datatype")
-    if given not in (_NUMBERS if kind == "FP64" else {"BYTES"}):
-        raise ValueError(f"input {name!r:.60}: the datatype must be {kind}")
+    if given not in (_NUMBERS if datatype == "FP64" else {"BYTES"}):
+        raise ValueError(f"input {name!r:.60}: the datatype must be {datatype}")
     if (
         not isinstance(shape, list)
         or not all(type(side) is int and side > 0 for side in shape)
@@ -133,8 +133,8 @@ def _values(tensor: Mapping[str, Any], name: str, kind: str, expected: list[int]
             f"input {name!r:.60}: the shape {shape} wants {math.prod(shape)} values; there are {len(data)}"
         )
     texts: set[type] = {str, type(None)}
-    types, word = (NUMBERS, "number") if kind == "FP64" else (texts, "text")
-    place = first_of_another_kind(data, types)
+    types, word = (NUMBERS, "number") if datatype == "FP64" else (texts, "text")
+    place = first_of_another_type(data, types)
     if place is not None:
         raise ValueError(f"input {name!r:.60}, value {place}: {data[place]!r:.60} is no {word}")
     return floats(data).reshape(shape) if len(shape) == 2 else data

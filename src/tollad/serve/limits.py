@@ -51,14 +51,14 @@ def too_many(n: int, most: int, where: str = "the body has") -> RefusedError:
 
 @dataclass
 class Gate:
-    """Limits the number of requests at once, and reads their bodies."""
+    """Checks the token of requests, limits how many are at work at once, and reads their bodies."""
 
     limits: Limits
     token: str | None = None
     _n_inside: int = field(default=0, init=False)
 
     def check_token(self, request: Request) -> None:
-        """Refuse a request without the right token. The time does not tell how much of a wrong one is right."""
+        """Refuse a request without the right token. The comparison takes the same time for any wrong one."""
         if self.token is None:
             return
         given = request.headers.get("authorization", "")

@@ -144,8 +144,8 @@ def signature(detector: Detector) -> ModelSignature:
         columns: list[ColSpec | TensorSpec] = [ColSpec(AnyType(), name) for name in names]
         return ModelSignature(Schema(columns), Schema(outputs))
     shape = (detector.n_features_in_,) if isinstance(detector, SeriesDetector) else detector.input_shape_
-    kind = np.dtype(np.float32 if len(shape) == 3 else np.float64)
-    return ModelSignature(Schema([TensorSpec(kind, (-1, *shape))]), Schema(outputs))
+    dtype = np.dtype(np.float32 if len(shape) == 3 else np.float64)
+    return ModelSignature(Schema([TensorSpec(dtype, (-1, *shape))]), Schema(outputs))
 
 
 def _names(detector: Detector) -> list[str] | None:

@@ -18,7 +18,7 @@ from tollad.serve.engines import Engine, engine_of
 from tollad.serve.limits import RefusedError
 from tollad.serve.one_file import ImageAnswers, OneFile, SeriesAnswers
 
-LOOK_EVERY = 1.0
+CHECK_EVERY = 1.0
 """Seconds between two checks of the files."""
 
 
@@ -50,20 +50,20 @@ class Loaded:
 
     def __init__(self, path: str) -> None:
         self.detector = detector = load(path)
-        self.form: TableAnswers | OneFile
+        self.answers: TableAnswers | OneFile
         if isinstance(detector, SeriesDetector):
-            self.form = SeriesAnswers(detector)
+            self.answers = SeriesAnswers(detector)
         elif isinstance(detector, ImageDetector):
-            self.form = ImageAnswers(detector)
+            self.answers = ImageAnswers(detector)
         elif isinstance(detector, TollDetector) and len(detector.input_shape_) == 1:
-            self.form = TableAnswers(detector)
+            self.answers = TableAnswers(detector)
         else:
             of = " of images or windows" if isinstance(detector, TollDetector) else ""
             raise ValueError(
                 f"{path}: a {type(detector).__name__}{of} cannot be served; a TollDetector of tables, SeriesDetector "
                 "and ImageDetector can"
             )
-        calibration = detector.decision_.calibration_scores if isinstance(self.form, TableAnswers) else None
+        calibration = detector.decision_.calibration_scores if isinstance(self.answers, TableAnswers) else None
         self.monitor = None if calibration is None else DriftMonitor(calibration)
 
     @property
@@ -74,9 +74,9 @@ class Loaded:
     @property
     def table(self) -> TableAnswers:
         """The answers for a table; RefusedError for a model of series or images."""
-        if not isinstance(self.form, TableAnswers):
-            raise RefusedError(400, f"this is a model of {self.form.kind}, and tensors are for models of tables")
-        return self.form
+        if not isinstance(self.answers, TableAnswers):
+            raise RefusedError(400, f"this is a model of {self.answers.kind}, and tensors are for models of tables")
+        return self.answers
 
 
 class Served:
@@ -110,7 +110,7 @@ class Served:
         self._stamp = self._stamp_now()
         self.loaded = Loaded(path)
 
-    def look(self) -> None:
+    def reload_if_changed(self) -> None:
         """Load the file again if it has changed since the last check."""
         with self._lock:
             try:
@@ -153,8 +153,8 @@ class Watch:
         """Start the thread."""
         threading.Thread(target=self._run, name="tollad-watch", daemon=True).start()
 
-    def look(self) -> None:
-        """Look now."""
+    def check_now(self) -> None:
+        """Check the files without waiting for the next second."""
         self._wake.set()
 
     def stop(self) -> None:
@@ -164,7 +164,7 @@ class Watch:
 
     def _run(self) -> None:
         while not self._ended:
-            self._wake.wait(LOOK_EVERY)
+            self._wake.wait(CHECK_EVERY)
             self._wake.clear()
             for model in self._models.values():
-                model.look()
+                model.reload_if_changed()

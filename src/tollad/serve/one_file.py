@@ -16,7 +16,7 @@ from tollad.io.images import open_images
 from tollad.io.pictures import Shaping
 from tollad.series.detector import SeriesDetector
 from tollad.series.scoring import EventLog, score_series
-from tollad.serve.answers import judged
+from tollad.serve.answers import answers_of_scores
 from tollad.serve.bodies import FILES, FORM, written
 from tollad.serve.image_engines import MAP, ImageEngine, image_engine_of
 from tollad.serve.limits import RefusedError
@@ -46,7 +46,7 @@ class SeriesAnswers:
         named = [{"name": name, "kind": kind} for kind, name in others.items() if name is not None]
         return [*named, *({"name": name, "kind": "number"} for name in model.columns)]
 
-    def said(self, files: Sequence[tuple[str, bytes]], most: int, n_reasons: int) -> dict[str, Any]:
+    def of_files(self, files: Sequence[tuple[str, bytes]], most: int, n_reasons: int) -> dict[str, Any]:
         """Return the answer for each time step, and the events; with reasons in words if any are wanted.
 
         Raises
@@ -57,8 +57,8 @@ class SeriesAnswers:
             For more than `most` time steps.
         """
         log, blocks, n_time_steps = EventLog(n_reasons), [], 0
-        ((kind, body),) = files
-        name = f"body{FILES[kind]}"
+        ((content_type, body),) = files
+        name = f"body{FILES[content_type]}"
         with written({name: body}) as folder, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             for block in score_series(self.detector.model_, os.path.join(folder, name), events=log):
@@ -67,11 +67,11 @@ class SeriesAnswers:
                 if n_time_steps > most:
                     raise RefusedError(413, f"the series has more than {most:,} time steps; send fewer at once")
         scores, alarms = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("scores", "alarms"))
-        said: dict[str, Any] = dict(judged(self.detector, scores, alarms))
+        found: dict[str, Any] = dict(answers_of_scores(self.detector, scores, alarms))
         if any(block.values for block in blocks):
-            said["time"] = [value for block in blocks for value in block.values]
-        said["events"] = [asdict(event) for event in log.events]
-        return said if not caught else {**said, "warnings": [str(one.message) for one in caught]}
+            found["time"] = [value for block in blocks for value in block.values]
+        found["events"] = [asdict(event) for event in log.events]
+        return found if not caught else {**found, "warnings": [str(one.message) for one in caught]}
 
 
 class ImageAnswers:
@@ -94,7 +94,7 @@ class ImageAnswers:
         """Return the columns of a file: none."""
         return []
 
-    def said(self, files: Sequence[tuple[str, bytes]], most: int, n_reasons: int) -> dict[str, Any]:
+    def of_files(self, files: Sequence[tuple[str, bytes]], most: int, n_reasons: int) -> dict[str, Any]:
         """Return the answer for each image, after bringing it to the size of the fit.
 
         The maps, (n, H, W), are added if reasons are wanted and the model has maps.
@@ -110,18 +110,18 @@ class ImageAnswers:
         shaping = expected_by(self.detector).images
         if shaping is None:  # the fit was on arrays
             shaping = Shaping((size[0], size[1]), grey=channels == 1, colour=channels == 3)
-        other = [kind for kind, _ in files if kind not in IMAGES]
-        if other:
+        if any(content_type not in IMAGES for content_type, _ in files):
             raise RefusedError(415, f"the content type of each file must be one of {', '.join(IMAGES)}")
         names = ["body" if len(files) == 1 else f"file {number:06}" for number in range(1, len(files) + 1)]
-        bodies = {f"{name}{IMAGES[kind]}": body for name, (kind, body) in zip(names, files, strict=True)}
+        endings = [IMAGES[content_type] for content_type, _ in files]
+        bodies = {f"{name}{end}": body for name, end, (_, body) in zip(names, endings, files, strict=True)}
         with written(bodies) as folder:
             try:
                 images = open_images(folder, **vars(shaping)).take(range(len(files)))
             except ImportError as error:
                 raise RefusedError(501, str(error)) from None
-        said: dict[str, Any] = self.engine.said(images, maps=n_reasons > 0)
-        return said if MAP not in said else {**said, MAP: said[MAP].round(4)}
+        found: dict[str, Any] = self.engine.answers(images, maps=n_reasons > 0)
+        return found if MAP not in found else {**found, MAP: found[MAP].round(4)}
 
 
 OneFile: TypeAlias = SeriesAnswers | ImageAnswers

@@ -24,11 +24,11 @@ from tollad.training.rowwise import RowWise
 try:
     from onnx import TensorProto, ValueInfoProto, helper
 
-    from tollad.serve.graph import Graph
-    from tollad.serve.onnx_dense import Dense
-    from tollad.serve.onnx_layers import ByLayers
+    from tollad.serve.graph import Graph, Padding
+    from tollad.serve.onnx_dense import DenseWriter
+    from tollad.serve.onnx_layers import LayerWriter
     from tollad.serve.onnx_nearest import distances
-    from tollad.serve.onnx_parts import Scored, add_parts, parts_of, terms_of
+    from tollad.serve.onnx_parts import ScoreValues, add_parts, parts_of, terms_of
     from tollad.serve.onnx_whitening import whitened
     from tollad.serve.outputs import RESERVED, add_answers, finished
 except ImportError as error:
@@ -36,8 +36,8 @@ except ImportError as error:
 
 # The graphs of images and series import these from here, where the error for a missing extra is raised.
 __all__ = [
-    "Filled",
     "Graph",
+    "Padding",
     "TensorProto",
     "add_answers",
     "finished",
@@ -50,9 +50,6 @@ __all__ = [
     "write_onnx",
 ]
 
-# Rows are padded to a multiple. Without that, special kernels run for the remainder and round differently, so the bits
-# of a row would depend on its batch.
-_ROWS = 4
 # Standardised values are clipped to this size, if nothing else is known.
 _WIDEST = 50.0
 
@@ -90,23 +87,23 @@ def to_bytes(model: Model) -> bytes:
     inputs: list[ValueInfoProto] = []
     if kept is None:
         inputs.append(helper.make_tensor_value_info("X", TensorProto.DOUBLE, ["n", *record.input_shape]))
-        filled = Filled(graph, "X")
-        rows = filled.up("X", n_axes=1 + len(record.input_shape))
+        padding = Padding(graph, "X")
+        rows = padding.pad("X", n_axes=1 + len(record.input_shape))
     else:
-        filled = Filled(graph, named[kept[0].name])
+        padding = Padding(graph, named[kept[0].name])
         for column in kept:
-            kind = TensorProto.STRING if column.kind == "category" else TensorProto.DOUBLE
-            inputs.append(helper.make_tensor_value_info(named[column.name], kind, ["n"]))
-        rows = _encoded(graph, kept, named, filled)
+            data_type = TensorProto.STRING if column.kind == "category" else TensorProto.DOUBLE
+            inputs.append(helper.make_tensor_value_info(named[column.name], data_type, ["n"]))
+        rows = _encoded(graph, kept, named, padding)
     views = views_of(graph, preparation.features, rows)
     if preparation.whitening is not None:
         views = [whitened(graph, preparation.whitening, views[0])]
     scored = score_of(graph, scorer, network, views, preparation.features.n_views)
-    outputs = add_answers(graph, model.decision, filled.back(scored.score, "anomaly_score"))
+    outputs = add_answers(graph, model.decision, padding.unpad(scored.score, "anomaly_score"))
     if len(record.input_shape) == 1:
         inputs.append(helper.make_tensor_value_info("explained", TensorProto.BOOL, []))
-        outputs += add_parts(graph, scorer, scored, preparation, filled)
-    known = {
+        outputs += add_parts(graph, scorer, scored, preparation, padding)
+    metadata = {
         "kind": "table" if len(record.input_shape) == 1 else "arrays",
         "input_shape": list(record.input_shape),
         "names": list(preparation.names),
@@ -122,7 +119,7 @@ def to_bytes(model: Model) -> bytes:
         "source": None if record.source is None else record.source.to_json(),
         "notes": record.notes,
     }
-    return finished(graph, inputs, outputs, known)
+    return finished(graph, inputs, outputs, metadata)
 
 
 def input_names(columns: Sequence[str]) -> dict[str, str]:
@@ -142,48 +139,27 @@ def _unused(names: Iterable[str]) -> str:
     return "_" * (longest + 1)
 
 
-def network_of(model: Model) -> Dense | ByLayers:
-    """Return the scoring form of the stack; ValueError for a term that no graph holds."""
+def network_of(model: Model) -> DenseWriter | LayerWriter:
+    """Return what writes the networks of the stack; ValueError for a term that no graph holds."""
     known = {"l2", "l1", "squared_l2", "latent_l2", "latent_l1", "latent_linf", "latent_squared_l2"}
     for term in model.scorer.objective.weights:
         if term not in known:
             raise ValueError(f"the term {term!r} cannot be exported; the known ones are {', '.join(sorted(known))}")
     stack = model.scorer.stack.to(device="cpu")
     if stack.is_dense:
-        return Dense(RowWise(stack))
-    return ByLayers(stack, model.preparation.input_shape(model.record.input_shape))
+        return DenseWriter(RowWise(stack))
+    return LayerWriter(stack, model.preparation.input_shape(model.record.input_shape))
 
 
-class Filled:
-    """Pads rows to a multiple, and removes the padding again."""
-
-    def __init__(self, graph: Graph, rows: str) -> None:
-        self._graph, self._pads = graph, dict[int, str]()
-        self._zero, self._multiple = graph.axes(0), graph.constant([_ROWS], np.int64)
-        self._n = graph("Shape", rows, start=0, end=1)
-
-    def up(self, value: str, *, n_axes: int = 1) -> str:
-        """Append rows of zeros to a value, (n, ...)."""
-        if n_axes not in self._pads:
-            # Where rows are appended, -n modulo the multiple; 0 elsewhere.
-            signs = self._graph.constant([0] * n_axes + [-1] + [0] * (n_axes - 1), np.int64)
-            self._pads[n_axes] = self._graph("Mod", self._graph("Mul", self._n, signs), self._multiple)
-        return self._graph("Pad", value, self._pads[n_axes])
-
-    def back(self, value: str, output: str | None = None, graph: Graph | None = None) -> str:
-        """Remove the appended rows of a value, by a node of the graph or of another one within it."""
-        return (graph or self._graph)("Slice", value, self._zero, self._n, output=output)
-
-
-def _encoded(graph: Graph, columns: Sequence[Column], named: Mapping[str, str], filled: Filled) -> str:
+def _encoded(graph: Graph, columns: Sequence[Column], named: Mapping[str, str], padding: Padding) -> str:
     """Return the columns encoded as numbers, (n, m), like `tollad.tables.encode.encode`; `named` has their inputs."""
     parts: list[str] = []
     last, zero, one = graph.axes(1), graph.constant(0.0), graph.constant(1.0)
     for column in columns:
         if column.kind == "number":
-            parts.append(graph("Unsqueeze", filled.up(named[column.name]), last))
+            parts.append(graph("Unsqueeze", padding.pad(named[column.name]), last))
         elif column.kind == "category":
-            codes = filled.up(_codes(graph, column, named[column.name]))
+            codes = padding.pad(_codes(graph, column, named[column.name]))
             if len(column.levels) > MAX_LEVELS:
                 rarities = graph("Gather", graph.constant(_rarities(column)), codes)
                 parts.append(graph("Unsqueeze", rarities, last))
@@ -191,7 +167,7 @@ def _encoded(graph: Graph, columns: Sequence[Column], named: Mapping[str, str], 
                 depth, values = graph.constant(len(column.levels) + 1, np.int64), graph.constant([0, 1], np.float32)
                 parts.append(graph.cast(graph("OneHot", codes, depth, values, axis=1), TensorProto.DOUBLE))
         else:
-            days = filled.up(named[column.name])
+            days = padding.pad(named[column.name])
             parts += [graph("Unsqueeze", part, last) for part in _date(graph, column, days, zero, one)]
     return graph("Concat", *parts, axis=1)
 
@@ -282,18 +258,21 @@ def _by_channel(graph: Graph, features: Features, rows: str) -> str:
     return graph("Clip", scaled, graph.constant(-_WIDEST), graph.constant(_WIDEST))
 
 
-def score_of(graph: Graph, scorer: Scorer, network: Dense | ByLayers, views: Sequence[str], n_views: int) -> Scored:
+def score_of(
+    graph: Graph, scorer: Scorer, network: DenseWriter | LayerWriter, views: Sequence[str], n_views: int
+) -> ScoreValues:
     """Return the anomaly score of each row, (n,), like `Scorer`, and what it is made of."""
     n_members = len(network)
-    in_kind = [graph.cast(view, network.kind) for view in views] if network.kind != TensorProto.DOUBLE else [*views]
-    if isinstance(network, ByLayers):  # such networks take rows in their own precision
-        views = [graph.cast(view, TensorProto.DOUBLE) for view in in_kind]
+    is_double = network.data_type == TensorProto.DOUBLE
+    inputs = [*views] if is_double else [graph.cast(view, network.data_type) for view in views]
+    if isinstance(network, LayerWriter):  # such networks take rows in their own precision
+        views = [graph.cast(view, TensorProto.DOUBLE) for view in inputs]
     view_of = [member % n_views for member in range(n_members)]
     x = _stacked(graph, [views[view] for view in view_of], network.width)
-    outputs = zip(*network.outputs(graph, [in_kind[view] for view in view_of]), strict=True)
+    outputs = zip(*network.outputs(graph, [inputs[view] for view in view_of]), strict=True)
     widths = (network.latent_dim, network.width)
     z, x_hat = (
-        _stacked(graph, of_members, width, network.kind) for of_members, width in zip(outputs, widths, strict=True)
+        _stacked(graph, of_members, width, network.data_type) for of_members, width in zip(outputs, widths, strict=True)
     )
     if scorer.center is not None:
         z = graph("Sub", z, graph.constant(scorer.center.cpu().double().unsqueeze(1).numpy()))
@@ -308,13 +287,13 @@ def score_of(graph: Graph, scorer: Scorer, network: Dense | ByLayers, views: Seq
     joined = graph("Concat", *summands, axis=0) if len(summands) > 1 else summands[0]
     weighted = graph("Mul", joined, graph.constant(np.concatenate(factors)[:, None, None]))
     score, most = graph("ReduceSum", weighted, graph.axes(0, 2), keepdims=0), graph.constant(np.finfo(np.float64).max)
-    # NaN is in no order to any number.
-    return Scored(graph("Where", graph("LessOrEqual", score, most), score, most), x_hat, difference, rows, nearest)
+    # NaN is not below the maximum either, so it becomes the maximum.
+    return ScoreValues(graph("Where", graph("LessOrEqual", score, most), score, most), x_hat, difference, rows, nearest)
 
 
-def _stacked(graph: Graph, rows: Sequence[str], width: int, kind: int = TensorProto.DOUBLE) -> str:
+def _stacked(graph: Graph, rows: Sequence[str], width: int, data_type: int = TensorProto.DOUBLE) -> str:
     """Return values of a type, (n, width) each, as one in double precision, (number of values, n, width)."""
     joined = graph("Concat", *rows, axis=0) if len(rows) > 1 else rows[0]
-    if kind != TensorProto.DOUBLE:
+    if data_type != TensorProto.DOUBLE:
         joined = graph.cast(joined, TensorProto.DOUBLE)
     return graph("Reshape", joined, graph.constant([len(rows), -1, width], np.int64))

@@ -140,25 +140,25 @@ def highest(graph: Graph, maps: str, size: tuple[int, int]) -> str:
 
 
 def enlarged(
-    graph: Graph, maps: str, size: tuple[int, int], to: tuple[int, int], kind: type[np.floating[Any]] = np.float64
+    graph: Graph, maps: str, size: tuple[int, int], to: tuple[int, int], dtype: type[np.floating[Any]] = np.float64
 ) -> str:
     """Return maps or images linearly resized, as torch does it: (..., h, w) to (..., H, W).
 
     Several values are averaged if they become fewer.
     """
-    return _resized(graph, maps, (size, to), kind, antialias=True)
+    return _resized(graph, maps, (size, to), dtype, antialias=True)
 
 
 def _resized(
     graph: Graph,
     maps: str,
     sizes: tuple[tuple[int, int], tuple[int, int]],
-    kind: type[np.floating[Any]],
+    dtype: type[np.floating[Any]],
     *,
     antialias: bool,
 ) -> str:
-    left, right = (_linear(*pair, antialias=antialias).astype(kind) for pair in zip(*sizes, strict=True))
-    return graph("MatMul", graph("MatMul", graph.constant(left, kind), maps), graph.constant(right.T, kind))
+    left, right = (_linear(*pair, antialias=antialias).astype(dtype) for pair in zip(*sizes, strict=True))
+    return graph("MatMul", graph("MatMul", graph.constant(left, dtype), maps), graph.constant(right.T, dtype))
 
 
 def _linear(n: int, to: int, *, antialias: bool) -> NDArray[np.float64]:

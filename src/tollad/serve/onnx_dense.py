@@ -24,8 +24,8 @@ _WIDTH = 16
 
 
 @dataclass(frozen=True)
-class Dense:
-    """A dense stack in its scoring form.
+class DenseWriter:
+    """Writes the members of a dense stack as nodes.
 
     Attributes
     ----------
@@ -38,8 +38,8 @@ class Dense:
         return len(self.network)
 
     @property
-    def kind(self) -> int:
-        """Type of the layers, of `onnx.TensorProto`."""
+    def data_type(self) -> int:
+        """Type of the values, of `onnx.TensorProto`."""
         return int(TensorProto.DOUBLE if self.network.precision == torch.float64 else TensorProto.FLOAT)
 
     @property
@@ -74,6 +74,8 @@ def _width(layers: Sequence[Any]) -> int:
 
 
 def _passed(graph: Graph, layers: Sequence[Any], member: int, x: str) -> str:
+    """Return the output of the layers of one member for x, (n, d)."""
+
     def of_member(tensor: Tensor) -> str:
         array = tensor[member, 0].detach().cpu().numpy()
         return graph.constant(array, array.dtype)

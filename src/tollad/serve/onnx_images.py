@@ -18,8 +18,8 @@ from tollad.images.scorer import ImageScorer
 from tollad.io.files import atomic_write
 from tollad.io.source import Source
 from tollad.serve.onnx import (
-    Filled,
     Graph,
+    Padding,
     TensorProto,
     add_answers,
     finished,
@@ -92,12 +92,12 @@ def to_bytes(fitted: FittedImages) -> bytes:
     """Return the bytes that `write_images` writes."""
     graph, scorer = Graph(), fitted.scorer
     inputs = [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", *fitted.input_shape])]
-    filled = Filled(graph, "X")
-    whole, positions = _seen(graph, fitted, filled)
+    padding = Padding(graph, "X")
+    whole, positions = _seen(graph, fitted, padding)
     by_level, parts, distances = [], "", ""
     for level in scorer.wholes:
         score, parts = _head(graph, level.head, whole[level.name])
-        by_level.append(filled.back(graph("Div", score, graph.constant(level.unit))))
+        by_level.append(padding.unpad(graph("Div", score, graph.constant(level.unit))))
         parts = graph("Div", parts, graph.constant(level.unit * scorer.map_unit))
     if scorer.positions is not None:
         distances = distances_of(graph, scorer.positions, positions)
@@ -110,10 +110,10 @@ def to_bytes(fitted: FittedImages) -> bytes:
         if scorer.positions is not None:
             maps = enlarged(graph, distances, scorer.positions.units.shape, size)
         else:
-            maps = filled.back(_of_parts(graph, parts, fitted))
+            maps = padding.unpad(_of_parts(graph, parts, fitted))
         graph("Identity", maps, output="anomaly_map")
         outputs.append(helper.make_tensor_value_info("anomaly_map", TensorProto.DOUBLE, ["n", *size]))
-    known = {
+    metadata = {
         "kind": "images",
         "input_shape": list(fitted.input_shape),
         "source": None if fitted.source is None else fitted.source.to_json(),
@@ -121,19 +121,19 @@ def to_bytes(fitted: FittedImages) -> bytes:
         "threshold_rule": list(fitted.decision.rule),
         "notes": dict(fitted.notes),
     }
-    return finished(graph, inputs, outputs, known)
+    return finished(graph, inputs, outputs, metadata)
 
 
-def _seen(graph: Graph, fitted: FittedImages, filled: Filled) -> tuple[dict[str, str], dict[str, Maps]]:
+def _seen(graph: Graph, fitted: FittedImages, padding: Padding) -> tuple[dict[str, str], dict[str, Maps]]:
     """Return features of the whole image by level, with rows appended, and features of positions by level."""
     name, shape = fitted.representation, fitted.input_shape
     if name == "pixels":
-        return {name: filled.up("X", n_axes=4)}, {}
+        return {name: padding.pad("X", n_axes=4)}, {}
     if name == "gradients":
-        return {name: _gradients(graph, filled.up("X", n_axes=4), shape)}, {}
+        return {name: _gradients(graph, padding.pad("X", n_axes=4), shape)}, {}
     # Such a network takes long, so no image is appended to those that are given.
     whole, positions = features_of(graph, "X", shape, name)
-    return {level: filled.up(rows, n_axes=2) for level, rows in whole.items()}, positions
+    return {level: padding.pad(rows, n_axes=2) for level, rows in whole.items()}, positions
 
 
 def _joined(graph: Graph, by_level: Sequence[str]) -> str:

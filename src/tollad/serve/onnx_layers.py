@@ -19,8 +19,8 @@ from tollad.training.stack import Stack
 
 
 @dataclass(frozen=True)
-class ByLayers:
-    """A stack whose members are written one after another.
+class LayerWriter:
+    """Writes the members of a stack as nodes, layer by layer.
 
     Attributes
     ----------
@@ -36,8 +36,8 @@ class ByLayers:
         return len(self.stack)
 
     @property
-    def kind(self) -> int:
-        """Type of the layers, of `onnx.TensorProto`."""
+    def data_type(self) -> int:
+        """Type of the values, of `onnx.TensorProto`."""
         return int(TensorProto.DOUBLE if self.stack.dtype == torch.float64 else TensorProto.FLOAT)
 
     @property
@@ -81,7 +81,7 @@ class ByLayers:
 
 
 def _unknown(layer: nn.Module) -> ValueError:
-    known = ", ".join(sorted(kind.__name__ for kind in _WRITERS))
+    known = ", ".join(sorted(layer_type.__name__ for layer_type in _WRITERS))
     return ValueError(
         f"a layer of type {type(layer).__name__} with these settings cannot be exported; those of a graph are {known}, "
         "in an encoder and a decoder"

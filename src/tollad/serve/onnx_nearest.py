@@ -26,7 +26,7 @@ _NARROW = 2
 _SAME = 1e-12
 # Squares that differ by less than this share are equal.
 _MARGIN = (1 + EQUALLY_NEAR) ** 2 - 1
-# Rounding is taken to be at least this share: onnxruntime drops a factor that is 1 in float32.
+# Rounding counts as at least this share: onnxruntime removes a multiplication by a number that is 1 in float32.
 _LEAST_SHARE = 1e-6
 
 
@@ -136,7 +136,7 @@ def _nearest_of(graph: Graph, nearest: Nearest, squares: str, numbers: str, k: i
         squares = graph("Where", graph("LessOrEqual", squares, itself), most, squares)
     least = graph("ReduceMin", squares, axes=[-1], keepdims=1)
     last = graph.constant(n_views * n_kept - 1, np.int64)
-    # Of several equal factors: onnxruntime drops a single one that is 1 in float32.
+    # A vector, since onnxruntime removes a multiplication by one number that is 1 in float32.
     as_near = graph("Mul", least, graph.constant(np.full(k, 1 + _MARGIN)))
     first = graph("Where", graph("LessOrEqual", squares, as_near), numbers, last)
     return graph("ReduceMin", first, axes=[-1], keepdims=1), least
@@ -158,8 +158,8 @@ def _compared_with_all(
     squares = _squares(body, body("Unsqueeze", "row", body.axes(1)), by_view)
     numbers = body.constant(np.arange(n_views * n_kept).reshape(n_views, n_kept), np.int64)
     of_row = _nearest_of(body, nearest, squares, numbers, n_kept)
-    kinds = [TensorProto.INT64, TensorProto.DOUBLE]
-    outputs = [helper.make_tensor_value_info(*of, [n_views, 1]) for of in zip(of_row, kinds, strict=True)]
+    types = [TensorProto.INT64, TensorProto.DOUBLE]
+    outputs = [helper.make_tensor_value_info(*of, [n_views, 1]) for of in zip(of_row, types, strict=True)]
     row = helper.make_tensor_value_info("row", TensorProto.DOUBLE, [n_views, None])
     one = helper.make_graph(body.nodes, "row", [row], outputs, body.initializers)
 
@@ -184,7 +184,7 @@ def _compared_with_all(
             branch.nodes,
             "branch",
             [],
-            [helper.make_tensor_value_info(*of, None) for of in zip(results, kinds, strict=True)],
+            [helper.make_tensor_value_info(*of, None) for of in zip(results, types, strict=True)],
             branch.initializers,
         )
         for branch, results in ((none, same), (some, changed))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from onnx import TensorProto, ValueInfoProto, helper
 
 from tollad.detector.preparation import Preparation
 from tollad.detector.scorer import Scorer
-from tollad.serve.graph import Graph
+from tollad.serve.graph import Graph, Padding
 from tollad.serve.onnx_whitening import unwhitened
 from tollad.serve.runtime import EXPLAINED
 from tollad.tables.features import Features
@@ -20,8 +19,8 @@ _TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Names of values of a graph.
+class ScoreValues:
+    """The score of rows and what it is made of: names of values of a graph.
 
     Attributes
     ----------
@@ -44,12 +43,6 @@ class Scored:
     nearest: tuple[str, str, str] | None
 
 
-class Back(Protocol):
-    """What removes appended rows, see `tollad.serve.onnx.Filled`."""
-
-    def back(self, value: str, output: str, graph: Graph) -> str: ...
-
-
 def terms_of(graph: Graph, scorer: Scorer, difference: str, z: str | None) -> list[tuple[str, NDArray[np.float64]]]:
     """Return the terms of differences and, if given, latents, (M, n, k), as (M, n, 1), each with its weights, (M,)."""
     weights, share = scorer.objective.weights, scorer.member_weights
@@ -63,15 +56,15 @@ def terms_of(graph: Graph, scorer: Scorer, difference: str, z: str | None) -> li
 
 def _term(graph: Graph, name: str, values: str) -> str:
     """Return a term of differences or latents, (M, n, k), for each sample: (M, n, 1)."""
-    kind = name.removeprefix("latent_")
-    if kind == "linf":
+    norm = name.removeprefix("latent_")
+    if norm == "linf":
         return graph("ReduceMax", graph("Abs", values), axes=[2], keepdims=1)
-    operator = {"l2": "ReduceL2", "l1": "ReduceL1", "squared_l2": "ReduceSumSquare"}[kind]
+    operator = {"l2": "ReduceL2", "l1": "ReduceL1", "squared_l2": "ReduceSumSquare"}[norm]
     return graph(operator, values, axes=[2], keepdims=1)
 
 
 def add_parts(
-    graph: Graph, scorer: Scorer, scored: Scored, preparation: Preparation, filled: Back
+    graph: Graph, scorer: Scorer, scored: ScoreValues, preparation: Preparation, padding: Padding
 ) -> list[ValueInfoProto]:
     """Add the parts of the score by network input and by column, and what the network expected; return these outputs.
 
@@ -82,10 +75,9 @@ def add_parts(
     graph : Graph
     scorer : Scorer
         Of a table.
-    scored : Scored
+    scored : ScoreValues
     preparation : Preparation
-    filled : Filled
-        What removes appended rows.
+    padding : Padding
 
     Returns
     -------
@@ -99,8 +91,8 @@ def add_parts(
     origin = preparation.origin
     owned = (origin[:, None] == np.arange(len(preparation.names))).astype(np.float64)
     by_column = some("MatMul", parts, some.constant(owned))
-    told = zip((parts, expected, by_column), EXPLAINED, strict=True)
-    results = [filled.back(of, f"{scored.score}_{name}", some) for of, name in told]
+    outputs = zip((parts, expected, by_column), EXPLAINED, strict=True)
+    results = [padding.unpad(of, f"{scored.score}_{name}", some) for of, name in outputs]
     nothing = [none("Identity", none.constant(np.empty((0, 0)))) for _ in EXPLAINED]
     then, otherwise = (
         helper.make_graph(
@@ -117,7 +109,7 @@ def add_parts(
     return [helper.make_tensor_value_info(name, TensorProto.DOUBLE, [None, None]) for name in EXPLAINED]
 
 
-def parts_of(graph: Graph, scorer: Scorer, scored: Scored) -> str:
+def parts_of(graph: Graph, scorer: Scorer, scored: ScoreValues) -> str:
     """Return the part of each network input in the score, as `tollad.detector.scorer.Passed` has them: (n, d)."""
     terms = terms_of(graph, scorer, scored.difference, None)
     weighted = [graph("Mul", value, graph.constant(factors[:, None, None])) for value, factors in terms]

@@ -10,7 +10,7 @@ import numpy as np
 from tollad.io.files import atomic_write
 from tollad.series.context import Context
 from tollad.series.model import SeriesModel
-from tollad.serve.onnx import Filled, Graph, TensorProto, add_answers, finished, helper, network_of, score_of, views_of
+from tollad.serve.onnx import Graph, Padding, TensorProto, add_answers, finished, helper, network_of, score_of, views_of
 from tollad.serve.onnx_nearest import distances
 
 
@@ -54,11 +54,11 @@ def to_bytes(model: SeriesModel) -> bytes:
     cut = graph("Transpose", graph("Gather", "X", steps, axis=0), perm=[0, 2, 1])
     row_shape = of_windows.record.input_shape
     rows = graph("Reshape", cut, graph.constant([-1, *row_shape], np.int64))
-    filled = Filled(graph, rows)
+    padding = Padding(graph, rows)
     features = of_windows.preparation.features
-    views = views_of(graph, features, filled.up(rows, n_axes=1 + len(row_shape)))
+    views = views_of(graph, features, padding.pad(rows, n_axes=1 + len(row_shape)))
     scored = score_of(graph, of_windows.scorer, network, views, features.n_views)
-    scores = filled.back(scored.score, "window_scores")
+    scores = padding.unpad(scored.score, "window_scores")
     if model.causal:
         early = graph.constant(np.full(model.window - 1, np.nan))
         score = graph("Concat", early, scores, axis=0, output="anomaly_score")
@@ -68,7 +68,7 @@ def to_bytes(model: SeriesModel) -> bytes:
             score = _with_context(graph, model.context, score, n_time_steps)
         score = graph("Identity", score, output="anomaly_score")
     outputs = add_answers(graph, model.decision, score)
-    known = {
+    metadata = {
         "kind": "series",
         "names": list(model.columns),
         "window": model.window,
@@ -84,7 +84,7 @@ def to_bytes(model: SeriesModel) -> bytes:
         "threshold_rule": list(model.decision.rule),
         "notes": model.notes,
     }
-    return finished(graph, inputs, outputs, known)
+    return finished(graph, inputs, outputs, metadata)
 
 
 def _steps(graph: Graph, window: int, stride: int, n_time_steps: str) -> str:

@@ -26,9 +26,9 @@ _MOST = (512, 65_536, math.inf)
 
 
 def finished(
-    graph: Graph, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto], known: Mapping[str, Any]
+    graph: Graph, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto], metadata: Mapping[str, Any]
 ) -> bytes:
-    """Return a graph as the bytes of a file, with the metadata `known` and a digest of all bytes."""
+    """Return a graph as the bytes of a file, with metadata and a digest of all bytes."""
     # An input with an initializer is optional.
     every = [*inputs, helper.make_tensor_value_info("threshold", TensorProto.DOUBLE, [])]
     proto = helper.make_model(
@@ -38,8 +38,8 @@ def finished(
         producer_version=__version__,
     )
     proto.ir_version = 8  # the oldest version with these operators, for older runtimes
-    said = {"format": FORMAT, "tollad": __version__, **known}
-    helper.set_model_props(proto, {DIGEST: NO_DIGEST, "tollad": json.dumps(said)})
+    values = {"format": FORMAT, "tollad": __version__, **metadata}
+    helper.set_model_props(proto, {DIGEST: NO_DIGEST, "tollad": json.dumps(values)})
     checker.check_model(proto)
     data: bytes = proto.SerializeToString()
     digest = hashlib.sha256(data).hexdigest()

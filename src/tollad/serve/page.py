@@ -37,9 +37,11 @@ def folder_page(known: Mapping[str, Any], runtime: str) -> bytes:
         Name of the script.
     """
     text, policy = _document(_OF_FOLDER, " 'self' 'wasm-unsafe-eval'")
-    said = json.dumps(known, ensure_ascii=False).replace("<", "\\u003c")
+    plain = json.dumps(known, ensure_ascii=False).replace("<", "\\u003c")
     begin = f'<meta http-equiv="content-security-policy" content="{policy}">\n<title>'
-    scripts = f'<script type="application/json" id="known">{said}</script>\n<script src="{runtime}"></script>\n<script>'
+    scripts = (
+        f'<script type="application/json" id="known">{plain}</script>\n<script src="{runtime}"></script>\n<script>'
+    )
     return text.replace("<title>", begin, 1).replace("<script>", scripts, 1).encode()
 
 

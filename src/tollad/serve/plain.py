@@ -20,7 +20,7 @@ _NOTHING = type(None)
 _MANY = 1 << 53
 
 
-class _OtherError(Exception):
+class _NotPlainError(Exception):
     """A value that must be read through Arrow."""
 
 
@@ -45,16 +45,16 @@ def plain_inputs(rows: Sequence[Any], columns: Sequence[Column]) -> dict[str, ND
         return None
     try:
         return {column.name: _READ[column.kind](column, [row[column.name] for row in rows]) for column in kept}
-    except (_OtherError, ValueError):
+    except (_NotPlainError, ValueError):
         return None
 
 
 def _numbers(column: Column, values: list[Any]) -> NDArray[np.float64]:
-    kinds = {*map(type, values)} - {_NOTHING}
-    if not kinds <= {int, float} and not (kinds == {bool} and column.truths):
-        raise _OtherError
+    types = {*map(type, values)} - {_NOTHING}
+    if not types <= {int, float} and not (types == {bool} and column.truths):
+        raise _NotPlainError
     if any(value is not None and not (math.isfinite(value) and abs(value) < _MANY) for value in values):
-        raise _OtherError
+        raise _NotPlainError
     return np.array(values, dtype=np.float64)
 
 
@@ -66,7 +66,7 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if type(value) is not str or not value.isascii():
-        raise _OtherError
+        raise _NotPlainError
     text = value.strip()
     if text in _MISSING:
         return ""
@@ -74,9 +74,9 @@ def _text(value: Any) -> str:
 
 
 def _days(column: Column, values: list[Any]) -> NDArray[np.float64]:
-    kinds = {*map(type, values)} - {_NOTHING}
-    if len(kinds) > 1 or column.zone != "":
-        raise _OtherError
+    types = {*map(type, values)} - {_NOTHING}
+    if len(types) > 1 or column.zone != "":
+        raise _NotPlainError
     return np.array([_day(value) for value in values], dtype=np.float64)
 
 
@@ -88,7 +88,7 @@ def _day(value: Any) -> float:
     if type(value) is datetime and value.tzinfo is None:
         apart = value - _FIRST
         return ((apart.days * 86400 + apart.seconds) * 1_000_000 + apart.microseconds) / 86400e6
-    raise _OtherError
+    raise _NotPlainError
 
 
 _READ = {"number": _numbers, "category": _texts, "date": _days}

@@ -50,7 +50,7 @@ class Runtime:
         The columns, if they are not all numbers.
     has_names : bool
         Whether the rows of the fit had names.
-    known : dict
+    metadata : dict
         The metadata of the file.
 
     Examples
@@ -69,7 +69,7 @@ class Runtime:
     names: tuple[str, ...]
     columns: tuple[Column, ...] | None
     has_names: bool
-    known: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, n_threads: int = 1) -> Self:
@@ -102,17 +102,17 @@ class Runtime:
         options.log_severity_level = 4  # errors are reported by exceptions
         _check_digest(data, name)
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        known = json.loads(session.get_modelmeta().custom_metadata_map["tollad"])
-        if known["format"] > FORMAT:
-            raise ValueError(f"{name} was written by tollad {known['tollad']}, which is newer; update tollad")
-        columns = known.get("columns")
+        metadata = json.loads(session.get_modelmeta().custom_metadata_map["tollad"])
+        if metadata["format"] > FORMAT:
+            raise ValueError(f"{name} was written by tollad {metadata['tollad']}, which is newer; update tollad")
+        columns = metadata.get("columns")
         learnt = None if columns is None else tuple(Column.from_json(column) for column in columns)
-        return cls(session, tuple(known.get("names", ())), learnt, known.get("has_names", False), known)
+        return cls(session, tuple(metadata.get("names", ())), learnt, metadata.get("has_names", False), metadata)
 
     @property
     def input_shape_(self) -> tuple[int, ...]:
         """Shape of a row, of an image, or of a time step."""
-        return tuple(self.known.get("input_shape", (len(self.names),)))
+        return tuple(self.metadata.get("input_shape", (len(self.names),)))
 
     @property
     def n_features_in_(self) -> int:
@@ -122,7 +122,7 @@ class Runtime:
     @property
     def kind(self) -> str:
         """Kind of the samples: "table", "images", "series", or "arrays" of images or windows."""
-        return str(self.known["kind"])
+        return str(self.metadata["kind"])
 
     @property
     def columns_(self) -> list[Column]:
@@ -134,7 +134,7 @@ class Runtime:
     @property
     def truths_(self) -> NDArray[np.bool_] | None:
         """Which columns of a table of numbers take true and false for 1 and 0, (d,); None if the file does not tell."""
-        return np.array(self.known["truths"], dtype=np.bool_) if self.known.get("truths") else None
+        return np.array(self.metadata["truths"], dtype=np.bool_) if self.metadata.get("truths") else None
 
     @property
     def feature_names_in_(self) -> NDArray[np.object_]:
@@ -146,18 +146,18 @@ class Runtime:
     @property
     def source_(self) -> Source | None:
         """How the file of the fit was read; None for a fit from Python."""
-        source = self.known.get("source")
+        source = self.metadata.get("source")
         return None if source is None else Source.from_json(source)
 
     @property
     def decision_(self) -> Runtime:
-        """The object that tells anomalies by their scores: this one."""
+        """The object with `threshold` and `is_anomaly`, as a detector has it: this one."""
         return self
 
     @property
     def threshold(self) -> float:
         """Rows with a score above this, and no tie with it, are anomalies."""
-        return float(self.known["threshold"])
+        return float(self.metadata["threshold"])
 
     def anomaly_score(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the anomaly score of each row of `X`, as in `feed`: (n,), high = anomalous."""
@@ -203,7 +203,7 @@ class Runtime:
         if self.kind == "arrays":
             return {"X": _arrays(X, self.input_shape_)}
         if self.kind == "series":
-            return {"X": _steps(X, self.names, self.known["window"])}
+            return {"X": _steps(X, self.names, self.metadata["window"])}
         if self.columns is not None:
             listed = [X] if isinstance(X, Mapping) else X
             plain = plain_inputs(listed, self.columns) if isinstance(listed, (list, tuple)) and listed else None
@@ -233,7 +233,7 @@ class Runtime:
 
     def _as_inputs(self, columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Return columns by the names of their inputs, which differ where the graph has other values of these names."""
-        other = self.known.get("inputs")
+        other = self.metadata.get("inputs")
         return {other.get(name, name): values for name, values in columns.items()} if other else columns
 
     def score(self, X: ArrayLike, *, threshold: float | None = None) -> dict[str, NDArray[Any]]:

@@ -53,17 +53,17 @@ def with_models(base: dict[str, Any], models: Mapping[str, Served]) -> dict[str,
         answered = {"200": {"description": "The answer."}}
         paths[path]["get"]["responses"] = {**answered, **_refusals({"400": "It is no model of a table.", **_OF_NAMES})}
     for number, (name, model) in enumerate(models.items()):
-        form, rows, tensors = model.loaded.form, f"rows-{number}", f"tensors-{number}"
+        answers, rows, tensors = model.loaded.answers, f"rows-{number}", f"tensors-{number}"
         reasons = {"name": "reasons", "in": "query", "schema": {"type": "integer", "minimum": 1, "default": 3}}
         for path in [f"/models/{quote(name)}", *([""] if len(models) == 1 else [])]:
-            paths[f"{path}/score"] = {"post": _posted(f"Score by {name}.", form.types, rows, "answer", [])}
+            paths[f"{path}/score"] = {"post": _posted(f"Score by {name}.", answers.types, rows, "answer", [])}
             paths[f"{path}/explain"] = {
-                "post": _posted(f"Score by {name}, and say why.", form.types, rows, "explained", [reasons])
+                "post": _posted(f"Score by {name}, and say why.", answers.types, rows, "explained", [reasons])
             }
-        if not isinstance(form, TableAnswers):
+        if not isinstance(answers, TableAnswers):
             continue
-        schemas[rows] = {"title": f"Rows of {name}", **rows_schema(form.detector, form.reader.names)}
-        schemas[tensors] = {"title": f"Tensors of {name}", **tensors_schema(form.detector, form.reader.names)}
+        schemas[rows] = {"title": f"Rows of {name}", **rows_schema(answers.detector, answers.reader.names)}
+        schemas[tensors] = {"title": f"Tensors of {name}", **tensors_schema(answers.detector, answers.reader.names)}
         paths[f"/v2/models/{quote(name)}/infer"] = {
             "post": {
                 "summary": f"Score tensors by {name}, in the Open Inference Protocol.",
@@ -96,11 +96,11 @@ def rows_schema(detector: TollDetector, names: list[str]) -> dict[str, Any]:
 def tensors_schema(detector: TollDetector, names: list[str]) -> dict[str, Any]:
     """Return the JSON schema of a request for inference by one model."""
     tensors = []
-    for name, (kind, shape) in inputs_of(detector, names).items():
+    for name, (datatype, shape) in inputs_of(detector, names).items():
         sides = [{"type": "integer", "minimum": 1}, *({"const": side} for side in shape[1:])]
         properties = {
             "name": {"const": name},
-            "datatype": {"const": kind},
+            "datatype": {"const": datatype},
             "shape": {"type": "array", "prefixItems": sides, "items": False, "minItems": len(sides)},
             "data": {"type": "array"},
         }
@@ -132,7 +132,7 @@ def _posted(
     text: dict[str, Any] = {"type": "string", "format": "binary"}
     form = {"type": "object", "additionalProperties": {"type": "array", "items": text}}
     others = {JSON: _reference(rows), FORM: form}
-    content = {kind: others.get(kind, text) for kind in types}
+    content = {content_type: others.get(content_type, text) for content_type in types}
     answered = {"description": "The answers.", "content": {"application/json": {"schema": _reference(answer)}}}
     responses = {"200": answered, **_refusals(_REFUSALS)}
     return {"summary": summary, "parameters": parameters, "requestBody": _body(content), "responses": responses}
@@ -144,7 +144,7 @@ def _refusals(reasons: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _body(schemas: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    return {"required": True, "content": {kind: {"schema": schema} for kind, schema in schemas.items()}}
+    return {"required": True, "content": {content_type: {"schema": schema} for content_type, schema in schemas.items()}}
 
 
 def _reference(name: str) -> dict[str, Any]:

@@ -78,5 +78,5 @@ class Requests:
             path, seconds = self._paths.get(scope.get("endpoint"), "other"), time.perf_counter() - began
             self._metrics.requests.labels(path, status).inc()
             self._metrics.seconds.labels(path).observe(seconds)
-            said = {"method": scope["method"], "path": path, "status": status, "ms": round(seconds * 1e3, 2)}
-            log({"request": identity.decode("latin-1"), **said})
+            request = {"method": scope["method"], "path": path, "status": status, "ms": round(seconds * 1e3, 2)}
+            log({"request": identity.decode("latin-1"), **request})

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tollad.io.rows import with_names
-from tollad.serve.answers import judged
+from tollad.serve.answers import answers_of_scores
 from tollad.serve.engines import Inputs
 from tollad.serve.limits import RefusedError
 from tollad.serve.models import Loaded, Served
@@ -33,12 +33,12 @@ class Answer:
 
     Attributes
     ----------
-    said : dict of str to ndarray or list, one value a row
+    values : dict of str to ndarray or list, one value a row
     loaded : Loaded
         The model that answered.
     """
 
-    said: dict[str, Any]
+    values: dict[str, Any]
     loaded: Loaded
 
 
@@ -158,9 +158,9 @@ def _explained(loaded: Loaded, rows: Any, n_reasons: int) -> Answer:
         rows = with_names(rows, loaded.table.reader.names)
     explanation = detector.explain(rows)
     n_reasons = min(n_reasons, detector.n_features_in_)
-    said: dict[str, Any] = dict(judged(detector, explanation.scores))
-    said["reasons"] = [explanation.reasons(row, n_reasons) for row in range(len(explanation.scores))]
-    return Answer(said, loaded)
+    values: dict[str, Any] = dict(answers_of_scores(detector, explanation.scores))
+    values["reasons"] = [explanation.reasons(row, n_reasons) for row in range(len(explanation.scores))]
+    return Answer(values, loaded)
 
 
 def _size(one: Begun) -> int:
@@ -181,14 +181,14 @@ def _scored(
             if start and between is not None:
                 between()
             part = {name: values[start : start + _MOST_ROWS] for name, values in joined.items()}
-            parts.append(loaded.table.engine.said(part))
-        said = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            parts.append(loaded.table.engine.answers(part))
+        joint = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         if loaded.monitor is not None:
-            loaded.monitor.update(said["anomaly_score"])
+            loaded.monitor.update(joint["anomaly_score"])
     except Exception as error:  # noqa: BLE001 - as above
         return [(job, error) for job, _ in waiting]
     ends = np.cumsum([_n_rows(inputs) for inputs in given])[:-1]
-    split = {name: np.split(values, ends) for name, values in said.items()}
+    split = {name: np.split(values, ends) for name, values in joint.items()}
     return [(job, Answer({name: split[name][at] for name in split}, loaded)) for at, (job, _) in enumerate(waiting)]
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tollad.methods import FITYMI, vit
-from tollad.methods.trunks import look, trunk
+from tollad.methods.trunks import frozen_outputs, trunk
 
 transformers = pytest.importorskip("transformers")
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 3, 16, 16)).astype(np.uint8)
@@ -46,7 +46,7 @@ def test_the_features_are_the_class_token_of_the_whole_network(folder):
         for n_trained in (0, 1, 3):
             parts = trunk(folder, n_trained)
             torch.testing.assert_close(parts.tail(parts.frozen(x)), expected)
-    np.testing.assert_allclose(look(folder, 0, 32, x.double().numpy()), expected, atol=1e-6)
+    np.testing.assert_allclose(frozen_outputs(folder, 0, 32, x.double().numpy()), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("trained_blocks", [0, 1])

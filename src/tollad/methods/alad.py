@@ -19,11 +19,10 @@ from tollad.methods.gan import (
     false,
     generator_32,
     joint_for_tables,
-    keras_norm,
     leaky,
     true,
 )
-from tollad.methods.layers import Dropout, build, dense_layers, glorot, normal
+from tollad.methods.layers import Dropout, build, dense_layers, glorot, keras_norm, normal
 from tollad.methods.neural import Neural, Phase
 
 

@@ -9,8 +9,8 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from tollad.methods.gan import adam, false, generator_32, keras_norm, leaky, true
-from tollad.methods.layers import Drawn, Dropout, build, dense_layers, glorot, normal
+from tollad.methods.gan import adam, false, generator_32, leaky, true
+from tollad.methods.layers import Drawn, Dropout, build, dense_layers, glorot, keras_norm, no_network, normal
 from tollad.methods.neural import Neural, Phase
 from tollad.training.adam import Adam
 
@@ -47,9 +47,7 @@ class _Networks(nn.Module):
             self.generator, self.features = generator_32(latent_dim), _features_32()
             self.head = nn.Linear(8192, 1)
         else:
-            raise ValueError(
-                f"{title} has networks for tables and for images of shape (1, 28, 28) or (3, 32, 32), not {shape}"
-            )
+            raise no_network(title, shape)
 
     def judge(self, x: Tensor) -> Tensor:
         """Return the logits of rows, (B,)."""

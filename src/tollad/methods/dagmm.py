@@ -103,7 +103,7 @@ class DAGMM(Neural):
     columns; the paper itself has tables only. Their diagonals get random numbers about 1e-3, here the same ridge as of
     tables, so that a score is no draw.
 
-    NOTE[DIFF] The paper names no scaling. Rows of one's own are standardised, for columns may have any unit. The recipe
+    NOTE[DIFF] The paper names no scaling. Rows of a user are standardised, since columns may have any unit. The recipe
     of Arrhythmia takes raw rows, which come near its published F1; standardised rows are measured beside them.
 
     Parameters

@@ -18,7 +18,7 @@ from tollad.methods.base import Watched
 from tollad.methods.classical import SquaredDistances
 from tollad.methods.layers import build
 from tollad.methods.neural import Neural, Phase, effective_rank
-from tollad.methods.trunks import BACKBONES, look, trunk
+from tollad.methods.trunks import BACKBONES, frozen_outputs, trunk
 from tollad.training.adam import Adam
 
 _TrainedOn: TypeAlias = Literal["fakes", "centre"]
@@ -144,13 +144,13 @@ class FITYMI(Neural):
         if self.n_fit is not None and self.n_fit < len(rows):
             chosen = np.random.default_rng(self.seed).choice(len(rows), self.n_fit, replace=False)
             rows = rows[np.sort(chosen)]
-        seen = [_marked(self._look(rows), 0)]
+        seen = [_marked(self._frozen(rows), 0)]
         if self.task == "fakes":
-            seen.append(_marked(self._look(fakes.make(rows, self.kinds, self.seed)), 1))
+            seen.append(_marked(self._frozen(fakes.make(rows, self.kinds, self.seed)), 1))
         super()._fit(np.concatenate(seen), watched)
 
-    def _look(self, images: _Rows) -> NDArray[np.float32]:
-        return look(self.backbone, self.trained_blocks, self.side, images)
+    def _frozen(self, images: _Rows) -> NDArray[np.float32]:
+        return frozen_outputs(self.backbone, self.trained_blocks, self.side, images)
 
     def _phases(self, rows: Tensor) -> Sequence[Phase]:
         own = self._parts
@@ -190,7 +190,7 @@ class FITYMI(Neural):
     def _score(self, rows: _Rows) -> _Rows:
         # Feature maps of all images would fill the memory; features do not.
         size = _CHUNK if self.trained_blocks else len(rows)
-        seen = (self._look(rows[start : start + size]).astype(np.float64) for start in range(0, len(rows), size))
+        seen = (self._frozen(rows[start : start + size]).astype(np.float64) for start in range(0, len(rows), size))
         found = np.concatenate([super(FITYMI, self)._score(part) for part in seen])
         return found if self.judge == "head" else neighbours(found, self._bank)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from tollad.methods.layers import Drawn, Dropout
+from tollad.methods.layers import Drawn, Dropout, keras_norm
 from tollad.training.adam import Adam
 
 _SLOPE = 0.2
@@ -148,9 +148,3 @@ def generator_32(latent_dim: int) -> nn.Sequential:
     for before, after in ((512, 256), (256, 128), (128, 3)):
         layers += [keras_norm(before, 2), nn.ReLU(), nn.ConvTranspose2d(before, after, 4, 2, 1)]
     return nn.Sequential(*layers, nn.Tanh())
-
-
-def keras_norm(channels: int, dims: int = 1) -> nn.Module:
-    """Return a BatchNorm with the constants of TensorFlow's layers."""
-    kind = nn.BatchNorm1d if dims == 1 else nn.BatchNorm2d
-    return kind(channels, eps=1e-3, momentum=0.01)

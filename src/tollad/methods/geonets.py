@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from tollad.methods.layers import Pad
+from tollad.methods.layers import Pad, keras_norm
 
 WIDTHS = (64, 128, 256)
 SIDE = 32
@@ -30,11 +30,6 @@ def need_images(shape: tuple[int, ...], title: str) -> int:
 def pad(shape: tuple[int, ...]) -> nn.Module:
     """Return a layer that pads images to 32 x 32 with -1, which is black for values in [-1, 1]."""
     return Pad(-1.0) if shape[1:] == (28, 28) else nn.Identity()
-
-
-def norm(channels: int) -> nn.Module:
-    """Return a BatchNorm with the constants of Keras."""
-    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
 
 class HalvedSame(nn.Module):
@@ -65,14 +60,14 @@ def convolutions(channels: int) -> list[nn.Module]:
     """Return the layers from (B, channels, 32, 32) to (B, `FLAT`)."""
     layers: list[nn.Module] = []
     for before, after in zip((channels, *WIDTHS), WIDTHS, strict=False):
-        layers += [HalvedSame(before, after), norm(after), nn.ReLU()]
+        layers += [HalvedSame(before, after), keras_norm(after, 2), nn.ReLU()]
     return [*layers, nn.Flatten()]
 
 
 def generator(latent_dim: int, channels: int) -> nn.Sequential:
     """Return the decoder from (B, latent_dim) to (B, channels, 32, 32), values in [-1, 1]."""
-    layers: list[nn.Module] = [nn.Linear(latent_dim, FLAT), nn.BatchNorm1d(FLAT, eps=1e-3, momentum=0.01), nn.ReLU()]
+    layers: list[nn.Module] = [nn.Linear(latent_dim, FLAT), keras_norm(FLAT), nn.ReLU()]
     layers.append(nn.Unflatten(1, (WIDTHS[-1], _SPREAD, _SPREAD)))
     for before, after in ((256, 128), (128, 64)):
-        layers += [DoubledSame(before, after), norm(after), nn.ReLU()]
+        layers += [DoubledSame(before, after), keras_norm(after, 2), nn.ReLU()]
     return nn.Sequential(*layers, DoubledSame(64, channels), nn.Tanh())

@@ -88,6 +88,12 @@ def dense_layers(
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1], bias))
 
 
+def keras_norm(channels: int, dims: int = 1) -> nn.Module:
+    """Return a BatchNorm over rows, or over maps if `dims` is 2, with the constants of Keras and TensorFlow."""
+    kind = nn.BatchNorm1d if dims == 1 else nn.BatchNorm2d
+    return kind(channels, eps=1e-3, momentum=0.01)
+
+
 def default(weight: Tensor, generator: torch.Generator) -> None:
     """Draw as PyTorch does: uniform up to 1 / sqrt(fan in)."""
     bound = 1 / math.sqrt(weight[0].numel())
@@ -154,6 +160,13 @@ def build(factory: Callable[[], nn.Module], seed: int, init: Init = default) -> 
             elif isinstance(layer, Drawn):
                 layer.draw(generator)
     return network.requires_grad_(True)
+
+
+def no_network(title: str, shape: tuple[int, ...]) -> ValueError:
+    """Return the error of a method that has networks for tables and for images of 28 x 28 and 32 x 32 only."""
+    return ValueError(
+        f"{title} has networks for tables and for images of shape (1, 28, 28) or (3, 32, 32), not {shape}; resize them"
+    )
 
 
 def need_two_rows(n: int, title: str) -> None:

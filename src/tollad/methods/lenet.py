@@ -8,7 +8,7 @@ from functools import partial
 from torch import nn
 
 from tollad.method.networks import Autoencoder
-from tollad.methods.layers import dense_layers
+from tollad.methods.layers import dense_layers, no_network
 
 _norm1d: Callable[[int], nn.Module] = partial(nn.BatchNorm1d, eps=1e-4, affine=False)
 _norm2d: Callable[[int], nn.Module] = partial(nn.BatchNorm2d, eps=1e-4, affine=False)
@@ -41,9 +41,7 @@ def autoencoder(shape: tuple[int, ...], title: str) -> Autoencoder:
         return _for_32()
     if len(shape) == 1:
         return _for_tables(shape[0])
-    raise ValueError(
-        f"{title} has networks for tables and for images of shape (1, 28, 28) or (3, 32, 32), not {shape}; resize them"
-    )
+    raise no_network(title, shape)
 
 
 def _down(before: int, after: int) -> list[nn.Module]:

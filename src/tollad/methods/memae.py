@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tollad.method.terms import latent_l2, squared_l2
-from tollad.methods.layers import Drawn, build, dense_layers, normal
+from tollad.methods.layers import Drawn, build, dense_layers, no_network, normal
 from tollad.methods.neural import Neural, Phase
 from tollad.training.adam import Adam
 
@@ -171,9 +171,7 @@ class MemAE(Neural):
             decoder = nn.Sequential(*_transposed((2, 4, 8, 16, 32), (256, 256, 128, 128, 3)))
             dim = 256 * 2 * 2
         else:
-            raise ValueError(
-                f"{self.title} has networks for tables and for images of shape (1, 28, 28) or (3, 32, 32), not {shape}"
-            )
+            raise no_network(self.title, shape)
         threshold = 1 / self.n_slots if self.threshold is None else self.threshold
         return _Networks(encoder, Memory(self.n_slots, dim, self.similarity, threshold), decoder)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tollad.method import networks
 from tollad.methods.gan import Joint, adam, false, joint_for_tables, leaky, true
-from tollad.methods.layers import Dropout, build, normal
+from tollad.methods.layers import Dropout, build, no_network, normal
 from tollad.methods.memae import Memory, entropy
 from tollad.methods.neural import Neural, Phase
 
@@ -103,9 +103,7 @@ class MEMGAN(Neural):
         elif shape == (1, 28, 28):
             autoencoder, joint = networks.conv(shape, self.latent_dim), _joint_for_images(1, 28, self.latent_dim)
         else:
-            raise ValueError(
-                f"{self.title} has networks for tables and for images of shape (1, 28, 28) or (3, 32, 32), not {shape}"
-            )
+            raise no_network(self.title, shape)
         return _Networks(autoencoder, joint, _Units(self.n_units, self.latent_dim))
 
     @property

@@ -16,8 +16,8 @@ class Method(Protocol):
     """A method: a dataclass whose fields are its recipe, and which has these members.
 
     To add a method, put one such class into a file of its own in this folder. `tollad.methods.find` finds it by the
-    name of the class, and a table of `tollad.bench` runs it by ``baseline = { method = "<name>" }``, which may set any
-    field. The base classes `tollad.methods.base.Comparator` and, for methods that learn weights,
+    name of the class, and a table of `tollad.bench` runs it by ``trial = { recipe = "<file>" }``, a file in
+    `bench/recipes`. The base classes `tollad.methods.base.Comparator` and, for methods that learn weights,
     `tollad.methods.neural.Neural` have all members except the method's own part.
 
     Attributes

@@ -46,7 +46,7 @@ class RCGAN(ALAD):
         if self.penalty == 0:
             return lost
         own = self._parts
-        odd = torch.randn(x.shape, generator=self._generator)
+        noise = torch.randn(x.shape, generator=self._generator)
         with torch.no_grad():
-            code = own.encoder(odd)
-        return lost + self.penalty * false(own.joint(odd, code))
+            code = own.encoder(noise)
+        return lost + self.penalty * false(own.joint(noise, code))

@@ -122,7 +122,7 @@ class _Images:
         return isinstance(other, _Images) and self._digest == other._digest
 
 
-def look(backbone: str, n_trained: int, side: int, images: NDArray[np.float64]) -> NDArray[np.float32]:
+def frozen_outputs(backbone: str, n_trained: int, side: int, images: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the outputs of the frozen part. Features of the last few calls are cached, since trials repeat them.
 
     Parameters
@@ -146,15 +146,15 @@ def look(backbone: str, n_trained: int, side: int, images: NDArray[np.float64]) 
     if (only := _trunk(backbone, n_trained).side) not in (None, side):
         raise ValueError(f"this vision transformer takes images of {only} x {only} pixels: side must be {only}")
     pixels = images.astype(np.float32)
-    return _look(backbone, n_trained, side, pixels) if n_trained else _remembered(backbone, side, _Images(pixels))
+    return _outputs(backbone, n_trained, side, pixels) if n_trained else _cached(backbone, side, _Images(pixels))
 
 
 @functools.lru_cache(maxsize=3)
-def _remembered(backbone: str, side: int, images: _Images) -> NDArray[np.float32]:
-    return _look(backbone, 0, side, images.pixels)
+def _cached(backbone: str, side: int, images: _Images) -> NDArray[np.float32]:
+    return _outputs(backbone, 0, side, images.pixels)
 
 
-def _look(backbone: str, n_trained: int, side: int, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+def _outputs(backbone: str, n_trained: int, side: int, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     frozen, seen = _trunk(backbone, n_trained).frozen, []
     with torch.inference_mode():
         for start in range(0, len(pixels), _BLOCK):

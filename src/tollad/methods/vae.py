@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tollad.method.terms import squared_l2
-from tollad.methods.layers import build, dense_layers
+from tollad.methods.layers import build, dense_layers, no_network
 from tollad.methods.neural import Neural, Phase
 from tollad.training.adam import Adam
 
@@ -147,10 +147,7 @@ class VAE(Neural):
         if shape == (3, 32, 32):
             return _for_32(self.latent_dim)
         if len(shape) != 1:
-            raise ValueError(
-                f"VAE has networks for tables and for images of shape (1, 28, 28) or (3, 32, 32), not {shape}; resize"
-                " them"
-            )
+            raise no_network(self.title, shape)
         widths = (shape[0], *self.hidden)
         body: list[nn.Module] = []
         for before, after in pairwise(widths):

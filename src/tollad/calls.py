@@ -54,7 +54,7 @@ def processes(n: int) -> Iterator[Each]:
                 except BrokenProcessPool:
                     raise OSError("a process was killed, perhaps for lack of memory; use fewer processes") from None
 
-    # Not forked: the memory of a parent with threads is no place to begin in.
+    # Spawned, since a process with threads cannot be forked safely.
     pool = ProcessPoolExecutor(n, mp_context=get_context("spawn"))
     try:
         yield each

@@ -163,8 +163,8 @@ def sparkline(values: Sequence[float]) -> str:
     parts = np.array_split(np.asarray(values), min(len(values), _SPARKLINE_WIDTH))
     heights = np.log([max(part.mean(), np.finfo(float).tiny) for part in parts])
     spread = np.ptp(heights)
-    levels = (heights - heights.min()) / (spread if spread > 0 else 1.0) * (len(_SPARKS) - 1)
-    return "".join(_SPARKS[level] for level in levels.round().astype(int))
+    places = (heights - heights.min()) / (spread if spread > 0 else 1.0) * (len(_SPARKS) - 1)
+    return "".join(_SPARKS[place] for place in places.round().astype(int))
 
 
 def aligned(lines: Mapping[str, str]) -> str:

@@ -22,7 +22,7 @@ from tollad.tables.schema import number_columns
 
 if TYPE_CHECKING:
     from tollad.detector.estimator import TollDetector
-    from tollad.io.text import Reject
+    from tollad.io.skipped import Reject
 
 
 @dataclass(frozen=True)

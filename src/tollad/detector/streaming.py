@@ -14,7 +14,7 @@ from tollad.io.rows import rows_in_block
 
 if TYPE_CHECKING:
     from tollad.detector.estimator import TollDetector
-    from tollad.io.text import Reject
+    from tollad.io.skipped import Reject
 
 
 def iter_scores(

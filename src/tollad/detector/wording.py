@@ -106,7 +106,7 @@ class Wording:
             return words
         if column.kind == "category":
             return f"{worded(value)}, {gap}"
-        # The value itself is of interest only if it is odd among the few that there are.
+        # The value itself is of interest only if it is rare among the few that there are.
         flag, (shown, _, others) = self.usual.flags[number], words.partition(", ")
         own = self.parts[row, outputs[outputs != flag]].sum()
         is_odd = own > self.parts[row, flag] and others != "as expected"

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from tollad.io.arrays import DAMAGED, MAX_GIB, check_archive, choose_key, damaged
-from tollad.io.text import Piece, Reject, distinct_names, numbered
+from tollad.io.skipped import Reject
+from tollad.io.text import Piece, distinct_names, numbered
 from tollad.warn import warn
 
 EXCEL = (".xlsx", ".xlsm")

@@ -31,10 +31,8 @@ from tollad.io.pictures import (
     sized,
     using,
 )
+from tollad.io.skipped import Reject
 from tollad.warn import listed, warn
-
-# Called for an image that cannot be read, with its number, None for the line, the reason, and its file.
-Reject = Callable[[int, None, str, str], None]
 
 _LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini")
 _IDX = (".idx", "-ubyte")

@@ -28,7 +28,7 @@ from tollad.tables.values import unreadable
 from tollad.warn import listed
 
 if TYPE_CHECKING:
-    from tollad.io.text import Reject
+    from tollad.io.skipped import Reject
 
 # Of more columns, a message gives no option to leave each of them out.
 _MOST_DROPPED = 10

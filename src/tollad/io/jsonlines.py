@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from tollad.io.records import byte_stream, looks_like, whole_lines
-from tollad.io.text import Piece, Reject, distinct_names
+from tollad.io.skipped import Reject
+from tollad.io.text import Piece, distinct_names
 from tollad.warn import listed
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+from collections.abc import Callable
 from pathlib import PurePath
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from tollad.io import files
+
+Reject: TypeAlias = Callable[[int, int | None, str, str], None]
+"""Called for a row that cannot be read: with its number in the file, from 0; its line, None in a file without lines;
+the reason; and its text. An image has its number, no line, the reason and its file."""
 
 
 class SkippedRows:

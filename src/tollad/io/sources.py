@@ -26,7 +26,8 @@ from tollad.io.jsonlines import json_parts
 from tollad.io.missing import MissingValues
 from tollad.io.parquet import parquet_parts
 from tollad.io.pictures import ENDINGS as IMAGE_ENDINGS
-from tollad.io.text import Piece, Reject, like_values, text_parts
+from tollad.io.skipped import Reject
+from tollad.io.text import Piece, like_values, text_parts
 from tollad.tables.frames import category_names, index_names
 from tollad.tables.schema import Column
 from tollad.tables.values import READABLE

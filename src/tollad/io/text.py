@@ -11,9 +11,9 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, BinaryIO, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -34,15 +34,12 @@ from tollad.io.records import (
     undecodable,
     with_tabs,
 )
+from tollad.io.skipped import Reject
 from tollad.tables.frames import is_nameless
 from tollad.tables.schema import MISSING
 
 # Other separators are looked for in this many bytes at the start of a file.
 _LOOKED_AT = 1 << 14
-
-# Called for a row that cannot be read, with its number in the file, from 0; its line, or None if the file has no lines;
-# the reason; and its text.
-Reject: TypeAlias = Callable[[int, int | None, str, str], None]
 
 
 class Piece(NamedTuple):

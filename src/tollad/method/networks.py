@@ -327,11 +327,11 @@ def _strided(input_shape: tuple[int, ...], latent_dim: int, hidden: Sequence[int
     flat = widths[-1] * math.prod(sizes[-1])
     encoder += [nn.Flatten(), nn.Linear(flat, latent_dim)]
     decoder: list[nn.Module] = [nn.Linear(latent_dim, flat), nn.Unflatten(1, (widths[-1], *sizes[-1]))]
-    for level in reversed(range(len(hidden))):
+    for depth in reversed(range(len(hidden))):
         # Halving an odd side drops its last line. The output padding restores it.
-        odd = tuple(side % 2 for side in sizes[level])
-        decoder += [norm(widths[level + 1]), nn.LeakyReLU(0.1)]
-        decoder.append(transposed(widths[level + 1], widths[level], 4, 2, 1, output_padding=odd))
+        odd = tuple(side % 2 for side in sizes[depth])
+        decoder += [norm(widths[depth + 1]), nn.LeakyReLU(0.1)]
+        decoder.append(transposed(widths[depth + 1], widths[depth], 4, 2, 1, output_padding=odd))
     return Autoencoder(nn.Sequential(*encoder), nn.Sequential(*decoder))
 
 

@@ -102,18 +102,18 @@ def scored_series(
             f"{values.shape}, with {len(names)} names, {len(heights)} scores and times of shape {at.shape}"
         )
     picture = picture_format(path)
-    odd = np.flatnonzero(np.diff(alarm, prepend=False, append=False)).reshape(-1, 2)
-    blamed = [None] * len(odd) if causes is None else list(causes)
+    stretches = np.flatnonzero(np.diff(alarm, prepend=False, append=False)).reshape(-1, 2)
+    blamed = [None] * len(stretches) if causes is None else list(causes)
     shown = _panels(names, blamed)
     n_columns, names, values = len(names), [names[column] for column in shown], values[:, shown]
-    views = [slice(0, len(at)), *_close_up(odd, heights)]
+    views = [slice(0, len(at)), *_close_up(stretches, heights)]
     figure = new_figure(9.0, 2.4 + 1.2 * len(names))
     panels = figure.subplots(
         len(names) + 1, len(views), sharex="col", sharey="row", squeeze=False, width_ratios=[2.6, 1][: len(views)]
     )
     for view, column in zip(views, panels.T, strict=True):
         for axes, name, line in zip(column, [*names, None], [*values.T, heights], strict=True):
-            for (begin, end), cause in zip(odd, blamed, strict=True):
+            for (begin, end), cause in zip(stretches, blamed, strict=True):
                 if begin < view.stop and end > view.start:
                     alpha = _CAUSE if name is None or cause is None or cause == name else _ELSEWHERE
                     # The edge keeps an alarm visible that is narrower than a pixel.
@@ -121,10 +121,10 @@ def scored_series(
             axes.plot(*_thinned(*_broken(at[view], line[view])), color=NORMAL, linewidth=0.8)
             axes.set_xlim(at[view][0], at[view][-1])
             axes.spines[["top", "right"]].set_visible(False)
-        moves = len(limits) and limits.min() < limits.max()
+        moves = limits.min() < limits.max()
         text = "threshold" if moves else f"threshold {limits[0]:.3g}"
         column[-1].plot(*_thinned(at[view], limits[view]), color=INK, linestyle="--", linewidth=1.0, label=text)
-        _number_events(column[0], at, odd, heights, view, _ROOM if view is views[0] else _ROOM_CLOSE)
+        _number_events(column[0], at, stretches, heights, view, _ROOM if view is views[0] else _ROOM_CLOSE)
     for axes, name in zip(panels[:, 0], [*map(as_label, names), "score"], strict=True):
         # A long name would run into that of the next panel.
         axes.set_ylabel(name, fontsize=max(5.0, min(10.0, _LETTERS_BESIDE * 10.0 / len(name))) if name else 10.0)
@@ -139,7 +139,7 @@ def scored_series(
     left_out = n_columns - len(names)
     more = f"; {left_out} more column{'s' * (left_out > 1)} not shown" if left_out else ""
     share = 100 * float(alarm.mean())
-    text = f"{len(odd):,} alarm{'s' * (len(odd) != 1)}, {share:.2g} % of the time steps{more}"
+    text = f"{len(stretches):,} alarm{'s' * (len(stretches) != 1)}, {share:.2g} % of the time steps{more}"
     panels[0, 0].set_title(text, loc="left", fontsize="medium", pad=18)
     if len(views) > 1:
         panels[0, 1].set_title("the alarm of the highest score", loc="left", fontsize="medium", pad=18)
@@ -151,17 +151,14 @@ def scored_series(
     save_figure(figure, path, picture, overwrite=overwrite)
 
 
-def _close_up(odd: NDArray[np.int64], scores: NDArray[np.float64]) -> list[slice]:
-    """Return the time steps around the alarm with the highest score; None if that is no small part of the series."""
-    if not len(odd):
+def _close_up(stretches: NDArray[np.int64], scores: NDArray[np.float64]) -> list[slice]:
+    """Return the time steps around the alarm with the highest score, or nothing if they are no small part of all."""
+    if not len(stretches):
         return []
-    top = max((int(begin + scores[begin:end].argmax()) for begin, end in odd), key=scores.__getitem__)
-    for begin, end in odd.tolist():
-        if begin <= top < end:
-            context = max(end - begin, len(scores) // 100)
-            view = slice(max(0, begin - context), min(len(scores), end + context))
-            return [view] if 4 * (view.stop - view.start) < len(scores) else []
-    return []
+    begin, end = max(stretches.tolist(), key=lambda stretch: scores[slice(*stretch)].max())
+    context = max(end - begin, len(scores) // 100)
+    view = slice(max(0, begin - context), min(len(scores), end + context))
+    return [view] if 4 * (view.stop - view.start) < len(scores) else []
 
 
 def _few_dates(axis: Axis, most: int) -> None:
@@ -181,17 +178,17 @@ def _panels(names: Sequence[str], causes: Sequence[str | None]) -> list[int]:
 
 
 def _number_events(
-    axes: Any, at: NDArray[Any], odd: NDArray[np.int64], scores: NDArray[np.float64], view: slice, room: float
+    axes: Any, at: NDArray[Any], stretches: NDArray[np.int64], scores: NDArray[np.float64], view: slice, room: float
 ) -> None:
     """Write the numbers of the alarms above them; where some would overlap, only that of the highest score."""
     places = {
         number: (max(begin, view.start) + min(end, view.stop) - 1) // 2
-        for number, (begin, end) in enumerate(odd.tolist(), 1)
+        for number, (begin, end) in enumerate(stretches.tolist(), 1)
         if begin < view.stop and end > view.start
     }
     first, last = at[view][0], at[view][-1]
     written: list[float] = []
-    for number in sorted(places, key=lambda number: -float(np.nanmax(scores[slice(*odd[number - 1])]))):
+    for number in sorted(places, key=lambda number: -float(np.nanmax(scores[slice(*stretches[number - 1])]))):
         across = float((at[places[number]] - first) / (last - first)) if last > first else 0.0
         if all(abs(across - other) >= room for other in written):
             written.append(across)

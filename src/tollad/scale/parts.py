@@ -111,7 +111,7 @@ def score_files(model: str, files: Sequence[str], folder: str, asked: Asked, eac
     _begin(folder, {"model": hashlib.sha256(data).hexdigest(), "tollad": __version__, "asked": _plain(asked)})
     left = [path for path in files if not _is_newer(parts[path], changed[path])]
     n_rows = n_anomalies = 0
-    said: dict[str, None] = {}
+    told: set[str] = set()
     for number, (rows, anomalies, remarks) in each(
         partial(_score, data, asked), [(path, parts[path]) for path in left]
     ):
@@ -122,8 +122,8 @@ def score_files(model: str, files: Sequence[str], folder: str, asked: Asked, eac
             )
         n_rows, n_anomalies = n_rows + rows, n_anomalies + anomalies
         for remark in remarks:
-            if remark not in said:
-                said[remark] = None
+            if remark not in told:
+                told.add(remark)
                 warn(remark)
     return Done(len(left), len(files) - len(left), n_rows, n_anomalies)
 

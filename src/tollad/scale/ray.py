@@ -80,13 +80,13 @@ class BatchScorer:
         if lacking:
             raise ValueError(f"the batch lacks columns that the model was fitted on: {', '.join(map(repr, lacking))}")
         calibrated = self._detector.decision_.calibration_scores is not None
-        said = ["anomaly_score", "anomaly", *(["p_value"] if calibrated else [])]
-        taken = [name for name in said if name in batch.column_names]
+        answered = ["anomaly_score", "anomaly", *(["p_value"] if calibrated else [])]
+        taken = [name for name in answered if name in batch.column_names]
         if taken:
             raise ValueError(f"the name of column {taken[0]!r} is taken by the answers; rename the column")
         if not batch.num_rows:  # a filter before this step may leave an empty batch
             types = {"anomaly": pa.bool_()}
-            return _with(batch, {name: pa.array([], types.get(name, pa.float64())) for name in said})
+            return _with(batch, {name: pa.array([], types.get(name, pa.float64())) for name in answered})
         rows = batch.select(names)
         if not self._expected.named:
             rows = np.column_stack([column.to_numpy() for column in rows.columns])

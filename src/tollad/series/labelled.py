@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tollad.detector.results import labels_and_scores
 from tollad.io.dialect import Dialect
-from tollad.io.text import Reject
+from tollad.io.skipped import Reject
 from tollad.series.clock import Clock
 from tollad.series.events import Judged
 from tollad.series.model import SeriesModel

@@ -17,9 +17,9 @@ from tollad.io.dialect import Dialect
 from tollad.io.inputs import check_columns, readable, rows_of, without_rows
 from tollad.io.labels import labelled
 from tollad.io.records import standard_input
+from tollad.io.skipped import Reject
 from tollad.io.source import Source
 from tollad.io.sources import TableSource, open_table, read_table, warn_of_lost_row
-from tollad.io.text import Reject
 from tollad.series.clock import Clock
 from tollad.series.gaps import Gaps
 from tollad.series.steps import from_block, groups_of

@@ -13,7 +13,7 @@ from tollad.detector.results import Scored
 from tollad.io.blocks import Block, column_as_strings, resolve_column
 from tollad.io.dialect import Dialect
 from tollad.io.inputs import rows_of
-from tollad.io.text import Reject
+from tollad.io.skipped import Reject
 from tollad.series.events import Event, Judged
 from tollad.series.pipeline import Pipeline, check_ended
 from tollad.series.reading import LiveTable, in_order, open_like_fit, rows_by_group

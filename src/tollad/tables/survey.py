@@ -102,9 +102,9 @@ def decided(surveys: Sequence[Survey], file: str) -> list[Column]:
         except ValueError as error:
             refused[survey.name] = error
     at = f"{file}: " if file else ""
-    odd = no_row([error for error in refused.values() if isinstance(error, SlipError)])
-    if odd is not None:
-        raise odd
+    slip = no_row([error for error in refused.values() if isinstance(error, SlipError)])
+    if slip is not None:
+        raise slip
     if len(refused) == 1:
         (message,) = map(str, refused.values())
         raise ValueError(message if message.startswith(file) else f"{at}{message}")

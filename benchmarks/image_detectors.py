@@ -41,7 +41,7 @@ from sklearn.neighbors import NearestNeighbors
 from tollad import ImageDetector, methods, metrics
 from tollad.bench import machine, protocols
 from tollad.images import open_images, representations
-from tollad.images.representations import Representation, Seen
+from tollad.images.representations import ImageFeatures, Representation
 from tollad.io.maps import read_mask
 
 Floats = NDArray[np.float64]
@@ -157,7 +157,7 @@ def _seen_once(shape: Sequence[int]) -> Representation:
     """Return the representation that "auto" chooses, remembering what it has seen: many classes have the same test."""
     chosen = representations.of(representations.choose((shape[0], shape[1], shape[2]))[0])
 
-    def look(images: NDArray[np.float32]) -> Seen:
+    def look(images: NDArray[np.float32]) -> ImageFeatures:
         key = chosen.name, hashlib.sha256(images.tobytes()).hexdigest()
         if key not in _SEEN:
             _SEEN[key] = chosen.look(images)
@@ -166,7 +166,7 @@ def _seen_once(shape: Sequence[int]) -> Representation:
     return replace(chosen, look=look)
 
 
-_SEEN: dict[tuple[str, str], Seen] = {}
+_SEEN: dict[tuple[str, str], ImageFeatures] = {}
 
 
 def _flat(images: NDArray[Any]) -> Floats:

@@ -208,12 +208,12 @@ def test_metric(module_of, monkeypatch, run_table, tmp_path):
 
 def test_representation_of_images(module_of, monkeypatch, tmp_path):
     text = """
-        from tollad.images.representations import Seen, represents
+        from tollad.images.representations import ImageFeatures, represents
 
         @represents(head="ledoit_wolf")
         def row_means(images):
             '''Mean brightness of each row of pixels.'''
-            return Seen({"rows": images.mean((1, 3))}, {})
+            return ImageFeatures({"rows": images.mean((1, 3))}, {})
         """
     monkeypatch.setattr(representations, "_KNOWN", {**representations._KNOWN})
     add(monkeypatch, representations, "row_means", module_of(text).row_means)

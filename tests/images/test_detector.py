@@ -283,7 +283,7 @@ class TestBackbone:
 
     @pytest.mark.parametrize(("name", "grid"), [("efficientnet_lite2", 16), ("efficientnet_lite2_fine", 32)])
     def test_positions_of_the_finer_look_lie_closer(self, name, grid):
-        seen = representations.of(name).look(stripes(2, across=False, seed=0, side=64)[:, None].astype(np.float32))
+        seen = representations.of(name).extract(stripes(2, across=False, seed=0, side=64)[:, None].astype(np.float32))
         assert [maps.shape[1] for maps in seen.positions.values()] == [grid, grid // 2, grid // 2]
 
     def test_small_colour_images_have_no_map(self):

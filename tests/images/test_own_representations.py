@@ -13,7 +13,7 @@ from PIL import Image
 from tollad import ImageDetector
 from tollad.cli.main import main
 from tollad.images import representations
-from tollad.images.representations import Representation, Seen
+from tollad.images.representations import ImageFeatures, Representation
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -50,7 +50,7 @@ class TestOnnxFile:
         return write_network(tmp_path / "eyes.onnx")
 
     def test_sees_what_the_network_gives(self, network):
-        seen = representations.of(str(network)).look(images(6))
+        seen = representations.of(str(network)).extract(images(6))
         assert seen.positions["places"].shape == (6, 6, 6, 3)
         np.testing.assert_allclose(seen.whole["texture"][:, :3], seen.positions["places"].mean((1, 2)), rtol=1e-4)
 
@@ -131,7 +131,7 @@ class TestOnnxFile:
 
 
 class TestFunction:
-    eyes = Representation("rows", lambda x: Seen({"rows": x.mean((1, 3))}, {}), "ledoit_wolf")
+    eyes = Representation("rows", lambda x: ImageFeatures({"rows": x.mean((1, 3))}, {}), "ledoit_wolf")
 
     def test_is_used_saved_and_asked_for(self, tmp_path):
         path = tmp_path / "model.tollad"

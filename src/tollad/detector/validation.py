@@ -51,7 +51,7 @@ def check_kept_columns(columns: Sequence[Column], n_columns: int) -> None:
             and column.clock in (None, "", *CLOCKS)
         )
         if not known:
-            raise ValueError(f"column {column.name!r:.60} is of no kind that there is")
+            raise ValueError(f"column {column.name!r:.60} is of an unknown kind")
 
 
 def check_row_shape(shape: tuple[Any, ...], weights: Arrays | None) -> None:

@@ -80,7 +80,7 @@ class Whitening:
         return whitened
 
     def inverse(self, whitened: Floats) -> Floats:
-        """Return the rows of which these are the whitened ones: (n, d) -> (n, d)."""
+        """Undo the whitening of rows: (n, d) -> (n, d)."""
         onto, back = self._products
         rows: Floats = whitened / self.rest + back(onto(whitened) * (1 / (self.gains + self.rest) - 1 / self.rest))
         return rows + self.mean

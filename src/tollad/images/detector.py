@@ -19,7 +19,7 @@ from tollad.images import representations
 from tollad.images.checks import check_parameters, check_shape
 from tollad.images.heads import Floats
 from tollad.images.levels import fit_head
-from tollad.images.representations import Representation, Seen
+from tollad.images.representations import ImageFeatures, Representation
 from tollad.images.saving import ImageSaving
 from tollad.images.scorer import ImageScorer, gathered, joined
 from tollad.io.images import ImageSource
@@ -266,7 +266,7 @@ class ImageDetector(DecisionMixin, ImageSaving, OutlierMixin, BaseEstimator):
         return np.sort(order[needed:]), np.sort(order[:needed])
 
     def _learn(
-        self, looks: Representation, images: NDArray[np.float32] | ImageSource, chosen: NDArray[np.intp]
+        self, representation: Representation, images: NDArray[np.float32] | ImageSource, chosen: NDArray[np.intp]
     ) -> tuple[ImageScorer, Floats]:
         """Fit all levels, and return the scores of the images that they were fitted on, in their order."""
         most = min(len(chosen), _MOST_WITH_POSITIONS)
@@ -274,11 +274,11 @@ class ImageDetector(DecisionMixin, ImageSaving, OutlierMixin, BaseEstimator):
         with_positions[np.random.default_rng([self._seed, 2]).permutation(len(chosen))[:most]] = True
         blocks = []
         for start in range(0, len(chosen), _BLOCK):
-            seen = looks.look(_taken(images, chosen[start : start + _BLOCK]))
+            seen = representation.extract(_taken(images, chosen[start : start + _BLOCK]))
             kept = with_positions[start : start + _BLOCK]
-            blocks.append(Seen(seen.whole, {name: maps[kept] for name, maps in seen.positions.items()}))
+            blocks.append(ImageFeatures(seen.whole, {name: maps[kept] for name, maps in seen.positions.items()}))
         return ImageScorer.fit(
-            looks,
+            representation,
             self.input_shape_[1:],
             gathered(blocks),
             with_positions,
@@ -287,7 +287,7 @@ class ImageDetector(DecisionMixin, ImageSaving, OutlierMixin, BaseEstimator):
             fit=fit_head(self.head_, self._seed, self.collapse or {}),
         )
 
-    def _look(self, X: ArrayLike | ImageSource) -> Iterator[Seen]:
+    def _look(self, X: ArrayLike | ImageSource) -> Iterator[ImageFeatures]:
         check_is_fitted(self)
         images = X if isinstance(X, ImageSource) else floats_of(X)
         shape = images.shape if isinstance(images, ImageSource) else images.shape[1:]
@@ -298,11 +298,11 @@ class ImageDetector(DecisionMixin, ImageSaving, OutlierMixin, BaseEstimator):
             )
         return self._seen(images, np.arange(len(images)))
 
-    def _seen(self, images: NDArray[np.float32] | ImageSource, chosen: NDArray[np.intp]) -> Iterator[Seen]:
+    def _seen(self, images: NDArray[np.float32] | ImageSource, chosen: NDArray[np.intp]) -> Iterator[ImageFeatures]:
         for start in range(0, len(chosen), _BLOCK):
-            yield self.scorer_.looks.look(_taken(images, chosen[start : start + _BLOCK]))
+            yield self.scorer_.representation.extract(_taken(images, chosen[start : start + _BLOCK]))
 
-    def _scored(self, blocks: Iterator[Seen]) -> Floats:
+    def _scored(self, blocks: Iterator[ImageFeatures]) -> Floats:
         return np.concatenate([joined(self.scorer_.by_level(seen)) for seen in blocks])
 
 

@@ -1,7 +1,7 @@
 """Where positions are interchangeable, as in textures, they are compared with good ones from anywhere.
 
-Elsewhere each position is compared with good ones at the same position, see `tollad.images.levels.Positions`. Which of
-both it is, good images tell.
+Elsewhere each position is compared with good ones at the same position, see `tollad.images.levels.Positions`. Good
+images decide which of the two applies.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Representations: features of whole images, and of positions in them.
 
-A representation is a function from images, (n, C, H, W) from 0 to 1, to `Seen`, with a few traits. To add one, write
-such a function, decorate it with `represents`, and add its name to ``__all__``: users choose it by this name.
+A representation is a function from images, (n, C, H, W) from 0 to 1, to `ImageFeatures`, with a few traits. To add
+one, write such a function, decorate it with `represents`, and add its name to ``__all__``: users choose it by this
+name.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _FINE_KINDS, _FINE_POSITIONS = 192, 256
 
 
 @dataclass(frozen=True)
-class Seen:
+class ImageFeatures:
     """Features of n images.
 
     Attributes
@@ -51,6 +52,9 @@ class Seen:
     positions: dict[str, NDArray[Any]]
 
 
+Seen = ImageFeatures  # its former name
+
+
 @dataclass(frozen=True)
 class Representation:
     """A function from images to their features, with traits.
@@ -58,8 +62,8 @@ class Representation:
     Attributes
     ----------
     name : str
-    look : callable
-        (n, C, H, W), from 0 to 1 -> Seen.
+    extract : callable
+        (n, C, H, W), from 0 to 1 -> ImageFeatures.
     head : str
         Default head for the whole image, a name in `tollad.images.heads.HEADS`.
     least_side : int
@@ -71,7 +75,7 @@ class Representation:
     """
 
     name: str
-    look: Callable[[NDArray[np.float32]], Seen]
+    extract: Callable[[NDArray[np.float32]], ImageFeatures]
     head: str
     least_side: int = 1
     cells: tuple[int, int, int] | None = None
@@ -81,18 +85,18 @@ class Representation:
 _KNOWN: dict[str, Representation] = {}
 
 
-def represents(**traits: Any) -> Callable[[Callable[[NDArray[np.float32]], Seen]], Any]:
+def represents(**traits: Any) -> Callable[[Callable[[NDArray[np.float32]], ImageFeatures]], Any]:
     """Declare a function from images to their features as a representation; `traits` are those of `Representation`."""
 
-    def register(look: Callable[[NDArray[np.float32]], Seen]) -> Any:
-        _KNOWN[look.__name__] = Representation(look.__name__, look, **traits)
-        return look
+    def register(extract: Callable[[NDArray[np.float32]], ImageFeatures]) -> Any:
+        _KNOWN[extract.__name__] = Representation(extract.__name__, extract, **traits)
+        return extract
 
     return register
 
 
 @represents(head="collapse")
-def pixels(images: NDArray[np.float32]) -> Seen:
+def pixels(images: NDArray[np.float32]) -> ImageFeatures:
     """Pixels, for the networks of the paper.
 
     Parameters
@@ -102,7 +106,7 @@ def pixels(images: NDArray[np.float32]) -> Seen:
 
     Returns
     -------
-    Seen
+    ImageFeatures
         One level of the whole image, ``"pixels"``: the images as they are.
 
     Examples
@@ -110,11 +114,11 @@ def pixels(images: NDArray[np.float32]) -> Seen:
     >>> pixels(np.zeros((3, 1, 28, 28), np.float32)).whole["pixels"].shape
     (3, 1, 28, 28)
     """
-    return Seen({"pixels": images}, {})
+    return ImageFeatures({"pixels": images}, {})
 
 
 @represents(head="nearest", least_side=16, cells=(8, 8, 8))
-def gradients(images: NDArray[np.float32]) -> Seen:
+def gradients(images: NDArray[np.float32]) -> ImageFeatures:
     """Oriented gradients of 8 x 8 cells, see `tollad.images.gradients`: for small grey images.
 
     Parameters
@@ -124,7 +128,7 @@ def gradients(images: NDArray[np.float32]) -> Seen:
 
     Returns
     -------
-    Seen
+    ImageFeatures
         One level of the whole image, ``"gradients"``, (n, 512).
 
     Examples
@@ -132,11 +136,11 @@ def gradients(images: NDArray[np.float32]) -> Seen:
     >>> gradients(np.zeros((3, 1, 28, 28), np.float32)).whole["gradients"].shape
     (3, 512)
     """
-    return Seen({"gradients": oriented_gradients(images).reshape(len(images), -1)}, {})
+    return ImageFeatures({"gradients": oriented_gradients(images).reshape(len(images), -1)}, {})
 
 
 @represents(head="ledoit_wolf", least_side=16, weights=lambda: backbones.load_efficientnet_lite2()[1])
-def efficientnet_lite2(images: NDArray[np.float32]) -> Seen:
+def efficientnet_lite2(images: NDArray[np.float32]) -> ImageFeatures:
     """A network trained on a million photos, see `tollad.images.backbones`, for colour images and for defects.
 
     The level "texture" has means and standard deviations of five blocks over all positions, scaled to length 1. Images
@@ -151,7 +155,7 @@ def efficientnet_lite2(images: NDArray[np.float32]) -> Seen:
 
     Returns
     -------
-    Seen
+    ImageFeatures
 
     Raises
     ------
@@ -162,7 +166,7 @@ def efficientnet_lite2(images: NDArray[np.float32]) -> Seen:
 
 
 @represents(head="ledoit_wolf", least_side=16, weights=lambda: backbones.load_efficientnet_lite2()[1])
-def efficientnet_lite2_fine(images: NDArray[np.float32]) -> Seen:
+def efficientnet_lite2_fine(images: NDArray[np.float32]) -> ImageFeatures:
     """The same network on larger images, for kinds of objects and small defects, at two to four times the cost.
 
     The shorter side of images below 64 pixels is resized to 192, that of all others to 256. Positions are averaged over
@@ -185,7 +189,7 @@ def size_shown(size: Sequence[int], shown: int) -> tuple[int, int]:
     return height, width
 
 
-def _by_network(images: NDArray[np.float32], shown: int, near: int) -> Seen:
+def _by_network(images: NDArray[np.float32], shown: int, near: int) -> ImageFeatures:
     """Return features of images whose shorter side is resized to `shown` pixels.
 
     Each feature of a position is averaged over `near` x `near` positions.
@@ -206,8 +210,8 @@ def _by_network(images: NDArray[np.float32], shown: int, near: int) -> Seen:
                     kept.append(_of_length_1(mean)[:n].permute(0, 2, 3, 1).numpy().copy())
     whole = {"texture": np.concatenate(textures)}
     if is_small:
-        return Seen({**whole, "kind": np.concatenate(kinds)}, {})
-    return Seen(
+        return ImageFeatures({**whole, "kind": np.concatenate(kinds)}, {})
+    return ImageFeatures(
         whole, {f"block {number}": np.concatenate(kept) for number, kept in zip(WITH_POSITIONS, positions, strict=True)}
     )
 
@@ -259,7 +263,7 @@ def is_onnx(name: str) -> bool:
 def _of_outputs(name: str, run: Callable[[Tensor], Any], weights: Callable[[], str]) -> Representation:
     """Return the representation of a network that returns features of the whole image or of positions."""
 
-    def look(images: NDArray[np.float32]) -> Seen:
+    def extract(images: NDArray[np.float32]) -> ImageFeatures:
         outputs = []
         for block, n in _blocks(images):
             output = run(block)
@@ -271,12 +275,12 @@ def _of_outputs(name: str, run: Callable[[Tensor], Any], weights: Callable[[], s
             outputs.append(output[:n].float())
         seen = torch.cat(outputs)
         if seen.ndim == 2:
-            return Seen({"whole": seen.numpy()}, {})
+            return ImageFeatures({"whole": seen.numpy()}, {})
         moments = torch.cat([_means(seen), _deviations(seen)], 1)
         # Model files hold the name of the map.
-        return Seen({"texture": moments.numpy()}, {"places": seen.permute(0, 2, 3, 1).numpy().copy()})
+        return ImageFeatures({"texture": moments.numpy()}, {"places": seen.permute(0, 2, 3, 1).numpy().copy()})
 
-    return Representation(name, look, "ledoit_wolf", weights=weights)
+    return Representation(name, extract, "ledoit_wolf", weights=weights)
 
 
 def _run_module(module: nn.Module) -> Callable[[Tensor], Any]:

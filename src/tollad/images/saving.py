@@ -56,13 +56,13 @@ class ImageSaving(BaseEstimator):
         parameters = self.get_params(deep=False)
         parameters["representation"] = self.representation_
         parameters["random_state"] = self._seed
-        looks = self.scorer_.looks
+        representation = self.scorer_.representation
         kept = self.source_ if source is None else source
         metadata = {
             "parameters": {**parameters, "collapse": None if self.collapse is None else dict(self.collapse)},
             "head": self.head_,
             "choice": self.choice_,
-            "weights": None if looks.weights is None else looks.weights(),
+            "weights": None if representation.weights is None else representation.weights(),
             "input_shape": list(self.input_shape_),
             "notes": dict(self.notes_ if notes is None else notes),
             "source": None if kept is None else kept.to_json(),
@@ -119,7 +119,7 @@ class ImageSaving(BaseEstimator):
         if representation is not None and known:
             raise ValueError(f"{name}: has no representation of its own, but {parameters['representation']}")
         try:
-            looks = representations.of(parameters["representation"] if representation is None else representation)
+            chosen = representations.of(parameters["representation"] if representation is None else representation)
         except FileNotFoundError as error:
             if representation is not None:
                 raise
@@ -127,20 +127,20 @@ class ImageSaving(BaseEstimator):
                 f"{name}: sees images by the network {parameters['representation']}, which is not there; put it back, "
                 "or load the model from Python with representation= and its new path"
             ) from error
-        if looks.weights is not None and looks.weights() != metadata["weights"]:
+        if chosen.weights is not None and chosen.weights() != metadata["weights"]:
             raise ValueError(
-                f"{name}: was fitted with other weights of {looks.name} than those that are here (SHA-256 "
-                f"{metadata['weights'][:12]}... and {looks.weights()[:12]}...); install the same or fit again"
+                f"{name}: was fitted with other weights of {chosen.name} than those that are here (SHA-256 "
+                f"{metadata['weights'][:12]}... and {chosen.weights()[:12]}...); install the same or fit again"
             )
         if representation is not None:
             parameters = {**parameters, "representation": representation}
         self = cls(**parameters)
         self._seed, self.decision_ = parameters["random_state"], saved.decision
-        self.representation_, self.head_, self.choice_ = looks.name, metadata["head"], metadata["choice"]
+        self.representation_, self.head_, self.choice_ = chosen.name, metadata["head"], metadata["choice"]
         channels, height, width = metadata["input_shape"]
         self.input_shape_, self.notes_, self.source_ = (channels, height, width), *notes_and_source(metadata)
         judges = saved.positions is not None and parameters["levels"] != "image"
-        self.scorer_ = ImageScorer(looks, (height, width), saved.wholes, saved.positions, judges, saved.map_unit)
+        self.scorer_ = ImageScorer(chosen, (height, width), saved.wholes, saved.positions, judges, saved.map_unit)
         if not saved.is_sealed:
             with artifact.understood(path):
                 _try(self.scorer_, self.input_shape_)
@@ -153,6 +153,6 @@ def _try(scorer: ImageScorer, shape: tuple[int, int, int]) -> None:
         raise ValueError(f"images of shape {shape} in a file without a seal")
     image = np.random.default_rng(0).random((1, *shape), np.float32)
     with np.errstate(all="ignore"):
-        found = scorer.explained(scorer.looks.look(image))
+        found = scorer.explained(scorer.representation.extract(image))
     if not all(np.isfinite(part).all() for part in found if part is not None):
         raise ValueError("scores that are not finite")

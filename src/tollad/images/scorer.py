@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tollad.images.heads import Floats, Head
 from tollad.images.levels import Positions, Whole, enlarged, fit_whole, highest
 from tollad.images.positions import NearestPositions, fit_positions
-from tollad.images.representations import Representation, Seen
+from tollad.images.representations import ImageFeatures, Representation
 
 POSITIONS = "positions"
 _TINY = 1e-12
@@ -26,7 +26,7 @@ class ImageScorer:
 
     Attributes
     ----------
-    looks : Representation
+    representation : Representation
     size : tuple of int, (H, W)
         Size of images and of maps.
     wholes : tuple of Whole
@@ -38,7 +38,7 @@ class ImageScorer:
         Unit of the maps, or of the scores by positions.
     """
 
-    looks: Representation
+    representation: Representation
     size: tuple[int, int]
     wholes: tuple[Whole, ...]
     positions: Positions | NearestPositions | None
@@ -48,9 +48,9 @@ class ImageScorer:
     @classmethod
     def fit(
         cls,
-        looks: Representation,
+        representation: Representation,
         size: tuple[int, int],
-        seen: Seen,
+        seen: ImageFeatures,
         with_positions: NDArray[np.bool_],
         *,
         levels: str,
@@ -61,9 +61,9 @@ class ImageScorer:
 
         Parameters
         ----------
-        looks, size
+        representation, size
             As the attributes.
-        seen : Seen
+        seen : ImageFeatures
             Features of n images, and of the positions in some of them.
         with_positions : ndarray of bool, (n,)
             The images with positions.
@@ -84,14 +84,14 @@ class ImageScorer:
         whole = {} if levels == POSITIONS and seen.positions else seen.whole
         fitted = [fit_whole(name, head, rows, fit) for name, rows in whole.items()]
         scores = [scores for _, scores in fitted]
-        scorer = cls(looks, size, tuple(level for level, _ in fitted), None, judges, 1.0)
+        scorer = cls(representation, size, tuple(level for level, _ in fitted), None, judges, 1.0)
         if seen.positions:
             positions, unit, of_positions = fit_positions(seen.positions)
             scorer = replace(scorer, positions=positions, map_unit=unit)
             if judges:
                 scores = [*(one[with_positions] for one in scores), of_positions]
         elif scorer.has_maps:
-            first = Seen({name: rows[:_OF_UNIT] for name, rows in whole.items()}, {})
+            first = ImageFeatures({name: rows[:_OF_UNIT] for name, rows in whole.items()}, {})
             scorer = replace(scorer, map_unit=max(_TINY, float(scorer.maps(first).mean())))
         return scorer, joined(np.stack(scores, 1))
 
@@ -102,37 +102,39 @@ class ImageScorer:
 
     @property
     def has_maps(self) -> bool:
-        return self.positions is not None or self.looks.cells is not None or self.looks.name == "pixels"
+        return (
+            self.positions is not None or self.representation.cells is not None or self.representation.name == "pixels"
+        )
 
-    def by_level(self, seen: Seen) -> Floats:
+    def by_level(self, seen: ImageFeatures) -> Floats:
         """Return the scores by level, each divided by its unit: (n, n_levels)."""
         return self._by_level(seen, self._distances(seen) if self.judges_positions else None)
 
-    def maps(self, seen: Seen) -> Floats:
+    def maps(self, seen: ImageFeatures) -> Floats:
         """Return anomaly maps: (n, H, W), >= 0."""
         return self._maps(seen, self._distances(seen))
 
-    def explained(self, seen: Seen) -> tuple[Floats, Floats | None]:
+    def explained(self, seen: ImageFeatures) -> tuple[Floats, Floats | None]:
         """Return the results of `by_level` and, if there are maps, of `maps`, from one pass."""
         distances = self._distances(seen)
         return self._by_level(seen, distances), self._maps(seen, distances) if self.has_maps else None
 
-    def _distances(self, seen: Seen) -> Floats | None:
+    def _distances(self, seen: ImageFeatures) -> Floats | None:
         return None if self.positions is None else self.positions(seen.positions)
 
-    def _by_level(self, seen: Seen, distances: Floats | None) -> Floats:
+    def _by_level(self, seen: ImageFeatures, distances: Floats | None) -> Floats:
         columns = [level.score(seen.whole[level.name]) for level in self.wholes]
         if distances is not None and self.judges_positions:
             columns.append(highest(distances) / self.map_unit)
         return np.stack(columns, 1)
 
-    def _maps(self, seen: Seen, distances: Floats | None) -> Floats:
+    def _maps(self, seen: ImageFeatures, distances: Floats | None) -> Floats:
         if distances is not None:
             return enlarged(distances, self.size)
         (level,) = self.wholes
         parts = level.split(seen.whole[level.name])
-        if self.looks.cells is not None:
-            return enlarged(parts.reshape(len(parts), *self.looks.cells).sum(3), self.size) / self.map_unit
+        if self.representation.cells is not None:
+            return enlarged(parts.reshape(len(parts), *self.representation.cells).sum(3), self.size) / self.map_unit
         return parts.sum(1) / self.map_unit
 
 
@@ -142,10 +144,10 @@ def joined(by_level: Floats) -> Floats:
     return mean
 
 
-def gathered(blocks: list[Seen]) -> Seen:
+def gathered(blocks: list[ImageFeatures]) -> ImageFeatures:
     """Concatenate the features of blocks of images."""
     first = blocks[0]
-    return Seen(
+    return ImageFeatures(
         {name: np.concatenate([block.whole[name] for block in blocks]) for name in first.whole},
         {name: np.concatenate([block.positions[name] for block in blocks]) for name in first.positions},
     )

@@ -20,11 +20,11 @@ from tollad.io import idx
 from tollad.io.pictures import (
     ENDINGS,
     Aspect,
-    Look,
+    ImageHeader,
     Shaping,
     import_pillow,
-    look_at,
     pixels_of,
+    read_header,
     reduced,
     resized,
     scaled,
@@ -191,17 +191,17 @@ def open_images(
 def _open_folder(path: str, shaping: Shaping, reject: Reject | None) -> ImageSource:
     import_pillow()
     size, all_files = shaping.size, _find(path)
-    looks = _looks(path, all_files, reject)
-    files = [all_files[number] for number in looks]
+    headers = _headers(path, all_files, reject)
+    files = [all_files[number] for number in headers]
     paths = [os.path.join(path, file) for file in files]
-    colourful = [(look.in_colour and not shaping.grey) or shaping.colour for look in looks.values()]
+    colourful = [(header.in_colour and not shaping.grey) or shaping.colour for header in headers.values()]
     if len(set(colourful)) > 1:
         raise ValueError(
             f"{path}: holds grey images ({files[colourful.index(False)]}) and colour images "
             f"({files[colourful.index(True)]}); convert them, or turn all into grey ones with grey=True "
             "or into colour ones with colour=True"
         )
-    sizes = [(look.height, look.width) for look in looks.values()] if size is None else [size]
+    sizes = [(header.height, header.width) for header in headers.values()] if size is None else [size]
     for file, its_size in zip(files, sizes, strict=False):
         if its_size != sizes[0]:
             raise ValueError(
@@ -220,22 +220,22 @@ def _open_folder(path: str, shaping: Shaping, reject: Reject | None) -> ImageSou
         return pixels
 
     folders = [file.partition("/")[0] if "/" in file else "." for file in files]
-    return ImageSource(path, len(files), shape, {"file": files, "folder": folders}, np.array([*looks]), read)
+    return ImageSource(path, len(files), shape, {"file": files, "folder": folders}, np.array([*headers]), read)
 
 
-def _looks(path: str, files: Sequence[str], reject: Reject | None) -> dict[int, Look]:
+def _headers(path: str, files: Sequence[str], reject: Reject | None) -> dict[int, ImageHeader]:
     """Return what the beginning of each file says, by the file's number, without rejected files."""
-    looks = {}
+    headers = {}
     for number, file in enumerate(files):
         try:
-            looks[number] = look_at(os.path.join(path, file))
+            headers[number] = read_header(os.path.join(path, file))
         except (OSError, ValueError) as error:
             if reject is None:
                 raise
             reject(number, None, str(error), file)
-    if not looks:
+    if not headers:
         raise ValueError(f"{path}: none of its {len(files)} images can be read; check that they are images")
-    return looks
+    return headers
 
 
 def _open_idx(path: str, shaping: Shaping) -> ImageSource:

@@ -97,7 +97,7 @@ class OutOfRangeError(Exception):
     """An image holds numbers outside the range of its kind."""
 
 
-class Look(NamedTuple):
+class ImageHeader(NamedTuple):
     """What the beginning of a file says of its image, once upright."""
 
     mode: str
@@ -108,24 +108,24 @@ class Look(NamedTuple):
     n_frames: int
 
 
-def look_at(path: str) -> Look:
+def read_header(path: str) -> ImageHeader:
     """Return what the beginning of a file says. ValueError for an image that cannot be read correctly."""
 
-    def look(image: Image) -> Look:
+    def read(image: Image) -> ImageHeader:
         width, height = image.size
         if _orientation(image) in _ON_ITS_SIDE:
             width, height = height, width
-        return Look(image.mode, _in_colour(image), image.format, height, width, getattr(image, "n_frames", 1))
+        return ImageHeader(image.mode, _in_colour(image), image.format, height, width, getattr(image, "n_frames", 1))
 
-    seen = using(path, look)
+    found = using(path, read)
     # Phones add depth maps and previews to a JPEG, which is then called MPO; the first image is the photo.
-    if seen.n_frames > 1 and seen.format == "TIFF":
-        raise ValueError(f"{path}: has {seen.n_frames} pages; save the pages as images of their own")
-    if seen.n_frames > 1 and seen.format != "MPO":
-        raise ValueError(f"{path}: is animated ({seen.n_frames} frames); save the frames as images of their own")
-    if seen.mode not in (*_GREY, *_GREY_16, *_COLOUR, _FLOAT):
-        raise ValueError(f"{path}: holds pixels of an unknown kind ({seen.mode}); convert it to an 8- or 16-bit PNG")
-    return seen
+    if found.n_frames > 1 and found.format == "TIFF":
+        raise ValueError(f"{path}: has {found.n_frames} pages; save the pages as images of their own")
+    if found.n_frames > 1 and found.format != "MPO":
+        raise ValueError(f"{path}: is animated ({found.n_frames} frames); save the frames as images of their own")
+    if found.mode not in (*_GREY, *_GREY_16, *_COLOUR, _FLOAT):
+        raise ValueError(f"{path}: holds pixels of an unknown kind ({found.mode}); convert it to an 8- or 16-bit PNG")
+    return found
 
 
 def using(path: str, use: Callable[[Image], T]) -> T:

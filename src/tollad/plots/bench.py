@@ -66,20 +66,20 @@ def draw_report(report: Report, path: str | os.PathLike[str]) -> None:
     # Vertical position within a cell: quoted methods at the top, baselines at the bottom, others between.
     offsets = iter(np.linspace(-0.45, 0.45, 2 * n_rows + 1)[1::2].tolist())
 
-    def draw(line: Line, offset: float, label: str | None, *, spread: bool = False, **look: Any) -> None:
+    def draw(line: Line, offset: float, label: str | None, *, spread: bool = False, **style: Any) -> None:
         values = line.values.values()
         x, y = [value.mean for value in values], [cells.index(cell) + offset for cell in line.values]
         if spread:
-            axes.errorbar(x, y, xerr=[value.std or 0.0 for value in values], linestyle="none", color=look["color"])
-        axes.plot(x, y, linestyle="none", label=label, **look)
+            axes.errorbar(x, y, xerr=[value.std or 0.0 for value in values], linestyle="none", color=style["color"])
+        axes.plot(x, y, linestyle="none", label=label, **style)
 
     if quoted:
         offset = next(offsets)
         for number, line in enumerate(quoted):
             draw(line, offset, None if number else "quoted methods", color=_PALE, marker="|", markersize=8)
-    for line, look in zip(shown, _looks(shown), strict=True):
+    for line, style in zip(shown, _markers(shown), strict=True):
         parts = (line.method, SELECTIONS.get(line.what, line.what), line.recipe)
-        draw(line, next(offsets), ", ".join(filter(None, parts)), spread=True, markersize=5, **look)
+        draw(line, next(offsets), ", ".join(filter(None, parts)), spread=True, markersize=5, **style)
     if baselines:
         offset = next(offsets)
         for line, marker in zip(baselines, cycle(_BASELINES), strict=False):
@@ -91,7 +91,7 @@ def draw_report(report: Report, path: str | os.PathLike[str]) -> None:
     _save(figure, axes, table.title, path)
 
 
-def _looks(lines: Sequence[Line]) -> Iterator[dict[str, str]]:
+def _markers(lines: Sequence[Line]) -> Iterator[dict[str, str]]:
     """Marker and colour of each line. Published values have the colour of the first recipe of their method."""
     names = list(dict.fromkeys((line.method, line.recipe) for line in lines if line.recipe))
     methods = list(dict.fromkeys(line.method for line in lines))
@@ -182,8 +182,8 @@ def draw_curves(
     if not found:
         raise ValueError(f"there is no validation curve of {table.name}: its protocol has no validation rows")
     figure, axes = _new_figure(path, _HEIGHT)
-    looks = ((colour, style) for style in cycle(_STYLES) for colour in COLOURS)
-    for group, (colour, style) in zip(found, looks, strict=False):
+    styles = ((colour, style) for style in cycle(_STYLES) for colour in COLOURS)
+    for group, (colour, style) in zip(found, styles, strict=False):
         steps, curves = group.rows[0]["curve"]["step"], _curves(group)
         seeds = f"{len(curves)} seed{'s' * (len(curves) > 1)}"
         name = ", ".join((group.method, group.cell, group.recipe, seeds))

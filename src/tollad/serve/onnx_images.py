@@ -232,7 +232,7 @@ def _nearest(graph: Graph, head: NearestHead, rows: str) -> tuple[str, str]:
 
 def _of_parts(graph: Graph, parts: str, fitted: FittedImages) -> str:
     """Return the parts of scores by feature, (n, d), as maps, (n, H, W)."""
-    size, grid = fitted.input_shape[1:], fitted.scorer.looks.cells
+    size, grid = fitted.input_shape[1:], fitted.scorer.representation.cells
     if grid is None:
         pixels = graph("Reshape", parts, graph.constant([-1, *fitted.input_shape], np.int64))
         return graph("ReduceSum", pixels, graph.axes(1), keepdims=0)

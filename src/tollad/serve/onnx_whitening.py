@@ -16,7 +16,7 @@ def whitened(graph: Graph, whitening: Whitening, rows: str) -> str:
 
 
 def unwhitened(graph: Graph, whitening: Whitening, rows: str) -> str:
-    """Return the rows of which these are the whitened ones: (n, d) -> (n, d)."""
+    """Undo the whitening of rows: (n, d) -> (n, d)."""
     gains = 1 / (whitening.gains + whitening.rest) - 1 / whitening.rest
     centred = _along(graph, whitening, rows, gains, 1 / whitening.rest)
     return graph("Add", centred, graph.constant(whitening.mean))

@@ -75,7 +75,7 @@ def test_the_loss_begins_near_log_2():
 
 
 def _rows(method):
-    seen = [method._look(images) for images in (IMAGES / 255, fakes.make(IMAGES / 255, method.kinds, method.seed))]
+    seen = [method._frozen(images) for images in (IMAGES / 255, fakes.make(IMAGES / 255, method.kinds, method.seed))]
     return np.concatenate([np.c_[part, np.full(len(part), mark)] for mark, part in enumerate(seen)])
 
 

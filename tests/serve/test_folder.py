@@ -64,7 +64,7 @@ def test_an_incomplete_package_is_told_by_its_version(tmp_path, web):
     ("dialect", "words"),
     [
         ({"date_format": "%d.%m.%Y %Z"}, "dates written as '%d.%m.%Y %Z' cannot be read .*, for %Z"),
-        ({"dates": {"x1": "%U"}}, "for %U"),
+        ({"dates": {"x1": "%Y-%j"}}, "for %j"),
         ({"encoding": "cp037"}, "encoding 'cp037' cannot be read"),
     ],
 )

@@ -52,7 +52,7 @@ _ON_ITS_SIDE = (5, 6, 7, 8)
 
 @dataclass(frozen=True)
 class Shaping:
-    """How images are brought into one form, at a fit and ever after.
+    """How images are brought into one form, at a fit and later.
 
     Attributes
     ----------

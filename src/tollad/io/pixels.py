@@ -37,7 +37,7 @@ def floats_of(images: ArrayLike) -> NDArray[np.float32]:
             f"images are uint8, or floats from 0 to 1, not {array.dtype}; divide them by their value of white, which "
             "makes floats"
         )
-    # Copied before it is looked at: another program may change a memory-mapped file meanwhile.
+    # Copied before the check: another program may change a memory-mapped file meanwhile.
     with np.errstate(over="ignore"):
         array = array.astype(np.float32)
     for number, image in enumerate(array):

@@ -160,7 +160,7 @@ def _seen_once(shape: Sequence[int]) -> Representation:
     def look(images: NDArray[np.float32]) -> ImageFeatures:
         key = chosen.name, hashlib.sha256(images.tobytes()).hexdigest()
         if key not in _SEEN:
-            _SEEN[key] = chosen.look(images)
+            _SEEN[key] = chosen.extract(images)
         return _SEEN[key]
 
     return replace(chosen, look=look)
@@ -179,7 +179,7 @@ def _flat(images: NDArray[Any]) -> Floats:
 
 def _positions(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Blocks 6, 10 and 14 side by side on the grid of the first: (n, h, w, 256)."""
-    seen = representations.of("efficientnet_lite2").look(images).positions
+    seen = representations.of("efficientnet_lite2").extract(images).positions
     maps = [torch.tensor(positions).permute(0, 3, 1, 2) for positions in seen.values()]
     joined = [torch.nn.functional.interpolate(m, size=maps[0].shape[2:], mode="bilinear") for m in maps]
     return torch.cat(joined, 1).permute(0, 2, 3, 1).numpy()

@@ -234,10 +234,10 @@ METHODS: dict[tuple[str, ...], Callable[[Series], dict[str, Answer]]] = {
 
 def measure(series: Series, name: str, answer: Answer, seconds: float) -> dict[str, Any]:
     from tollad import metrics
-    from tollad.series.measures import at_false_stretches, event_measures, vus_pr
+    from tollad.series.measures import at_one_false_stretch, event_measures, vus_pr
 
     labels = series.labels[series.n_trained :].astype(np.int64)
-    own, at_one = event_measures(labels, answer.alarms), at_false_stretches(labels, answer.scores)
+    own, at_one = event_measures(labels, answer.alarms), at_one_false_stretch(labels, answer.scores)
     both = 0 < labels.sum() < len(labels)
     return {
         "series": series.name,

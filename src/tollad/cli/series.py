@@ -20,7 +20,7 @@ from tollad.io.skipped import SkippedRows
 from tollad.series.detector import SeriesDetector
 from tollad.series.events import event_table
 from tollad.series.labelled import labelled_series
-from tollad.series.measures import at_false_stretches, event_measures, vus_pr
+from tollad.series.measures import at_one_false_stretch, event_measures, vus_pr
 from tollad.series.model import SeriesModel
 from tollad.series.progress import Progress
 from tollad.series.reading import check_alike, read_training_series
@@ -172,7 +172,7 @@ def evaluate(
     tell_of_skipped(bad)
     known = np.isfinite(judged.scores)
     labels, scores, alarms = labels[known], judged.scores[known], judged.alarms[known]
-    by_event, at_one = event_measures(labels, alarms), at_false_stretches(labels, scores)
+    by_event, at_one = event_measures(labels, alarms), at_one_false_stretch(labels, scores)
     anomalous = labels == 1
     result: dict[str, Any] = {
         "auroc": metrics.auroc(labels, scores),

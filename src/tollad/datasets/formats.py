@@ -22,15 +22,13 @@ N_ATTRIBUTES = 279
 """Number of attributes in a row of Arrhythmia, before the class."""
 
 
-def read_idx_pair(images: PathLike, labels: PathLike, *, n_classes: int = 10) -> tuple[ByteArray, Labels]:
-    """Read an IDX file of images and the one of their labels.
+def read_idx_pair(images: PathLike, labels: PathLike) -> tuple[ByteArray, Labels]:
+    """Read an IDX file of images and the one of their labels, which are 0 to 9.
 
     Parameters
     ----------
     images, labels : str or os.PathLike
         The two files, gzipped or not.
-    n_classes : int, default=10
-        Labels are 0 to `n_classes` - 1.
 
     Returns
     -------
@@ -57,7 +55,7 @@ def read_idx_pair(images: PathLike, labels: PathLike, *, n_classes: int = 10) ->
             f"{os.fspath(labels)} holds {len(classes)} labels for the {len(pixels)} images of {os.fspath(images)}; "
             "download them again"
         )
-    return pixels, _checked_labels(labels, classes, n_classes)
+    return pixels, _checked_labels(labels, classes, 10)
 
 
 def read_cifar10(path: PathLike) -> tuple[ByteArray, Labels]:

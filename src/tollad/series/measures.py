@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["EventMeasures", "at_false_stretches", "event_measures", "runs", "vus_pr"]
+__all__ = ["EventMeasures", "at_one_false_stretch", "event_measures", "runs", "vus_pr"]
 
 LONG = 100
-_N_THRESHOLDS = 400
+_N_THRESHOLDS, _MOST_FALSE_PER_1000 = 400, 1.0
 _N_OF_VUS, _N_BUFFERS = 250, 16
 
 
@@ -116,15 +116,13 @@ def event_measures(labels: ArrayLike, alarms: ArrayLike) -> EventMeasures:
     )
 
 
-def at_false_stretches(labels: ArrayLike, scores: ArrayLike, per_1000: float = 1.0) -> EventMeasures:
-    """Measure scores at the lowest of 400 thresholds from which on false stretches are rare enough.
+def at_one_false_stretch(labels: ArrayLike, scores: ArrayLike) -> EventMeasures:
+    """Measure scores at the lowest of 400 thresholds with at most one false stretch in 1,000 normal steps.
 
     Parameters
     ----------
     labels : array-like of {0, 1}, (T,)
     scores : array-like of float, (T,)
-    per_1000 : float > 0, default 1
-        The most false stretches in 1,000 normal steps.
 
     Notes
     -----
@@ -132,7 +130,7 @@ def at_false_stretches(labels: ArrayLike, scores: ArrayLike, per_1000: float = 1
 
     Examples
     --------
-    >>> found = at_false_stretches([0, 0, 1, 1, 0, 0], [0.1, 0.2, 0.9, 0.3, 0.2, 0.1])
+    >>> found = at_one_false_stretch([0, 0, 1, 1, 0, 0], [0.1, 0.2, 0.9, 0.3, 0.2, 0.1])
     >>> found.n_hit, found.n_false_stretches
     (1, 0)
     """
@@ -141,7 +139,7 @@ def at_false_stretches(labels: ArrayLike, scores: ArrayLike, per_1000: float = 1
     shares = np.geomspace(1 / len(values), 1, _N_THRESHOLDS)
     for threshold in np.unique(np.quantile(values, 1 - shares))[::-1]:
         found = event_measures(labels, values > threshold)
-        if found.false_stretches_per_1000 > per_1000:
+        if found.false_stretches_per_1000 > _MOST_FALSE_PER_1000:
             break
         best = found
     return best

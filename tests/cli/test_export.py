@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -141,3 +142,24 @@ def test_a_series_shorter_than_a_window(tmp_path):
     )
     (tmp_path / "s.csv").write_text("x1\n1\n2\n")
     assert "fewer than the window of 8" in refused("score", tmp_path / "s.onnx", tmp_path / "s.csv")
+
+
+def test_temporary_files_that_are_too_large_are_told_apart_from_outputs(folder, tmp_path):
+    """The user can choose another folder for the output, and another one for temporary files."""
+    (tmp_path / "steps.csv").write_bytes((folder / "train.csv").read_bytes())
+    fit = ("fit", tmp_path / "steps.csv", "-o", tmp_path / "s.tollad", "--window", 4, *QUICK)
+    score = ("score", folder / "m.tollad", folder / "new.csv", "-o", f"{tmp_path}/parts/")
+    for run in (("export", folder / "m.tollad", "-o", tmp_path / "m.onnx"), fit, score):
+        code = (
+            "import resource; from tollad.cli.main import main; import torch, pyarrow.fs\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+            f"main({[*map(str, run)]})"
+        )
+        done = subprocess.run([COMMAND[0], "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert re.fullmatch(
+            r"Error: the folder for temporary files, .*, or a limit of the shell \(ulimit -f\), takes no file as large "
+            r"as is needed; free some space, or name another folder in the environment variable TMPDIR\n",
+            done.stderr,
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["steps.csv"]

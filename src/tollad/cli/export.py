@@ -38,6 +38,7 @@ def export(model: str, output: str | None, page: str | None, web: str, force: bo
     from tollad.io.outputs import check_different_files, check_output
     from tollad.serve.answers import load
     from tollad.serve.runtime import is_onnx
+    from tollad.tables.large import temporary_space
 
     if output is None and page is None:
         raise click.UsageError("Give -o OUT, --page DIR, or both.")
@@ -55,7 +56,8 @@ def export(model: str, output: str | None, page: str | None, web: str, force: bo
                 raise ValueError(
                     f"{printable(model)}: is of fit --method, which has no ONNX graph; score with the model itself"
                 )
-            detector.to_onnx(graph)
+            with temporary_space():
+                detector.to_onnx(graph)
         if page is not None:
             from tollad.serve.folder import write_folder
 

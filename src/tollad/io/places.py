@@ -13,6 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from tollad.tables.large import temporary_space
+
 _WILD = frozenset("*?[")
 
 
@@ -51,13 +53,23 @@ def local_copy(path: str) -> Iterator[str]:
     system, place = _system(path)
     with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
         local = os.path.join(folder, PurePath(place).name)
-        with system.open_input_stream(place) as source, open(local, "wb") as file:
+        with temporary_space(), system.open_input_stream(place) as source, open(local, "wb") as file:
             while chunk := source.read(1 << 22):
                 file.write(chunk)
         try:
             yield local
         except (ValueError, OSError) as error:
             raise type(error)(str(error).replace(local, path)) from None
+
+
+@contextmanager
+def temporary_file(name: str, data: bytes) -> Iterator[str]:
+    """Yield the path of a file with some bytes, which is removed after the block."""
+    with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
+        path = os.path.join(folder, name)
+        with temporary_space(), open(path, "wb") as file:
+            file.write(data)
+        yield path
 
 
 def _in_store(pattern: str) -> list[str]:

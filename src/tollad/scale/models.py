@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-import tempfile
-from pathlib import Path
 from typing import Any
 
+from tollad.io.places import temporary_file
 from tollad.serve.answers import Detector, load
 
 
@@ -33,7 +32,5 @@ def detector_of(model: str | os.PathLike[str] | bytes, **moved: Any) -> Detector
 
 @functools.lru_cache(maxsize=1)
 def _of_bytes(data: bytes, moved: tuple[tuple[str, Any], ...]) -> Detector:
-    with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
-        path = Path(folder, "model.tollad")
-        path.write_bytes(data)
+    with temporary_file("model.tollad", data) as path:
         return detector_of(path, **dict(moved))

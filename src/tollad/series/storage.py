@@ -16,6 +16,7 @@ from tollad.series.clock import Clock
 from tollad.series.context import Context
 from tollad.series.model import SeriesModel
 from tollad.series.validation import check_model
+from tollad.tables.large import temporary_space
 
 
 def save(
@@ -40,7 +41,8 @@ def save(
     """
     with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
         part = Path(folder, "windows.tollad")
-        model.detector.save(part, notes=notes, source=source)
+        with temporary_space():
+            model.detector.save(part, notes=notes, source=source)
         metadata, tensors = artifact.load(part, "model")
     metadata["series"] = {
         "parameters": dict(parameters),

@@ -102,13 +102,17 @@ class RowFile:
 
 @contextlib.contextmanager
 def temporary_space() -> Iterator[None]:
-    """Turn the error of a full disk into one that names the temporary folder and says how to choose another.
+    """Turn the error of a full disk, or of too large a file, into one that names the temporary folder and what to do.
 
     The system's own error names no file, since the temporary file has no name.
     """
     try:
         yield
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise _full(
+                "or a limit of the shell (ulimit -f), takes no file as large as is needed", errno.EFBIG
+            ) from error
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise _full("is full", error.errno) from error

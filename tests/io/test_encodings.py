@@ -65,6 +65,11 @@ def test_text_of_an_old_mac_is_not_taken_for_that_of_windows():
     assert hint.endswith("or name its encoding, as in encoding='mac_roman'")
 
 
+def test_text_without_a_foreign_letter_has_no_encoding():
+    """Half of a character may be cut off at the end of the beginning of a file."""
+    assert encoding_hint(b"a,b\n1,2\n").endswith("which cannot be told from its bytes")
+
+
 def test_one_line_among_others_in_utf_8():
     text = b"\n".join([*["Zürich".encode()] * 9, b"Z\xfcrich", b""])
     assert encoding_hint(text) == "the lines around it are UTF-8 text, so correct this one"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -212,3 +213,10 @@ def test_no_pattern_tries_all_ways(form):
     table = pa.table({"x": [form * 40 + f"x{k}" for k in range(60)]})
     with pytest.raises(ValueError, match="as an identifier does"):
         fit_columns(table)
+
+
+def test_the_page_counts_the_forms():
+    page = Path(__file__).parents[2] / "docs" / "robustness.md"
+    tests = (test_numbers_with_signs, test_other_forms_are_named_with_what_to_do, test_forms_of_other_countries)
+    n_forms = sum(len(test.pytestmark[0].args[1]) for test in tests)
+    assert f" {n_forms} forms are named with the conversion" in " ".join(page.read_text(encoding="utf-8").split())

@@ -140,6 +140,8 @@ def _latin(text: bytes) -> list[str]:
     n_foreign, n_letters = (len(re.findall(letters, text)) for letters in (rb"[\x80-\xff]", rb"[A-Za-z]"))
     if n_foreign > n_letters and re.search(rb"[\x80-\xff]{2}", text):
         return []
+    if not n_foreign:
+        return []
     fits: dict[str, tuple[float, str]] = {}
     for encoding in _LATIN:
         shown = _decoded(text, encoding)

@@ -246,6 +246,7 @@ class TestRefused:
 def test_says_who_wrote_it(tmp_path):
     runtime = exported(train("mlp"), tmp_path)
     assert (runtime.metadata["format"], runtime.metadata["threshold_rule"][0]) == (1, "contamination")
+    assert runtime.known == runtime.metadata
     data = (tmp_path / "m.onnx").read_bytes()
     digest = runtime.session.get_modelmeta().custom_metadata_map["tollad.sha256"]
     assert hashlib.sha256(data.replace(digest.encode(), b"0" * 64)).hexdigest() == digest

@@ -120,6 +120,11 @@ class Runtime:
         return self.input_shape_[0]
 
     @property
+    def known(self) -> Mapping[str, Any]:
+        """The former name of `metadata`."""
+        return self.metadata
+
+    @property
     def kind(self) -> str:
         """Kind of the samples: "table", "images", "series", or "arrays" of images or windows."""
         return str(self.metadata["kind"])

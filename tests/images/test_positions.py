@@ -60,6 +60,15 @@ def test_an_average_position_of_new_good_images_has_one_and_a_defect_more():
     assert unit > 1
 
 
+def test_the_nearest_row_is_that_of_the_smallest_squared_distance():
+    level, _ = NearestPositions.fit({"a": texture(9, 12, 40)})
+    (maps,) = texture(1, 6, 40).astype(np.float32)
+    whitened = level._whitened(maps)
+    squares = np.square(level.rows).sum(1) - 2 * (whitened @ level.rows.T)
+    expected = np.sqrt(np.square(whitened - level.rows[squares.argmin(1)], dtype=np.float64).sum(1))
+    np.testing.assert_array_equal(level._nearest(whitened, level._halves), expected)
+
+
 def test_what_is_kept_is_bounded_and_comes_back_from_a_file(monkeypatch):
     monkeypatch.setattr(module, "_MOST_KEPT", 100)
     level, _, _ = fit_positions({"a": texture(12), "b": texture(12, 8)})

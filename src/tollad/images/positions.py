@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -78,7 +79,8 @@ class NearestPositions:
         kept = np.sort(np.random.default_rng(0).permutation(len(maps) * n_cells)[:_MOST_KEPT])
         fitted = replace(bare, rows=whitened.reshape(-1, maps.shape[3])[kept])
         distances = [
-            fitted._nearest(image, fitted.rows[kept // n_cells != number]) for number, image in enumerate(whitened)
+            fitted._nearest(image, np.where(kept // n_cells == number, np.inf, fitted._halves).astype(np.float32))
+            for number, image in enumerate(whitened)
         ]
         return fitted, np.stack(distances).reshape(-1, *size)
 
@@ -90,17 +92,25 @@ class NearestPositions:
             one = {name: positions[name][number : number + 1] for name in self.names}
             # One product for each image: in a product of several, the last bits of a row depend on its index.
             (maps,) = laid_over(one, self.names, self.channels, (size[0], size[1]))
-            distances[number] = self._nearest(self._whitened(maps), self.rows).reshape(size)
+            distances[number] = self._nearest(self._whitened(maps), self._halves).reshape(size)
         return distances / self.units
 
     def _whitened(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         centred: NDArray[np.float32] = image.reshape(-1, len(self.mean)) - self.mean
         return centred @ self.whitening
 
-    def _nearest(self, whitened: NDArray[np.float32], rows: NDArray[np.float32]) -> Floats:
+    @cached_property
+    def _halves(self) -> NDArray[np.float32]:
+        """Half the squared lengths of the rows."""
+        halves: NDArray[np.float32] = np.square(self.rows).sum(1) / 2
+        return halves
+
+    def _nearest(self, whitened: NDArray[np.float32], halves: NDArray[np.float32]) -> Floats:
+        """Return the distance of each row to the nearest of `rows`; `halves` are those of the rows."""
         # Rounding hardly matters for which row is nearest. Its distance is computed row by row.
-        at = (np.square(rows).sum(1) - 2 * (whitened @ rows.T)).argmin(1)
-        distances: Floats = np.sqrt(np.square(whitened - rows[at], dtype=np.float64).sum(1))
+        near = whitened @ self.rows.T
+        near -= halves
+        distances: Floats = np.sqrt(np.square(whitened - self.rows[near.argmax(1)], dtype=np.float64).sum(1))
         return distances
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from sklearn.covariance import LedoitWolf as Reference
@@ -93,3 +96,8 @@ def test_scores_do_not_depend_on_company_and_come_back_from_a_file(tmp_path):
     np.testing.assert_allclose(explained.parts.sum(1) + explained.latent, scores, rtol=1e-12)
     detector.save(tmp_path / "m.tollad")
     assert (TollDetector.load(tmp_path / "m.tollad").anomaly_score(other) == scores).all()
+
+
+def test_scoring_does_not_import_what_only_a_fit_needs():
+    code = "import sys, tollad.detector.estimator; assert 'sklearn.covariance' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,7 +9,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf_shrinkage
 
 from tollad.training.product import Product
 
@@ -51,6 +50,8 @@ class Whitening:
     @classmethod
     def fit(cls, rows: NDArray[Any], ridge: float = 0.0) -> Self:
         """Fit to rows, (n, d), n >= 2. `ridge`, in units of the mean variance, is added to all variances."""
+        from sklearn.covariance import ledoit_wolf_shrinkage  # scoring a few rows takes less time than this import
+
         x = np.asarray(rows, np.float64)
         mean = x.mean(0)
         n, width = x.shape

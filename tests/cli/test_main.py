@@ -212,3 +212,16 @@ def test_the_shell_completes_commands_and_options(asked: str, words: dict[str, s
         check=True,
     )
     assert found in [line.strip() for line in done.stdout.splitlines()]
+
+
+def test_ctrl_c_while_the_command_is_imported_shows_no_traceback() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'tollad.cli.main': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "from tollad.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")

@@ -188,7 +188,7 @@ class Decision:
         """Raise ValueError or TypeError for values that no decision can have. Values from a file may be anything."""
         for name, scores in (("training", self.training_scores), ("calibration", self.calibration_scores)):
             if scores is not None and (scores.dtype != np.float64 or not len(finite_scores(scores, f"{name} scores"))):
-                raise ValueError(f"{name} scores that are no float64 numbers, or not one")
+                raise ValueError(f"{name} scores that are not float64, or none at all")
         if self.calibration_scores is not None and (np.diff(self.calibration_scores) < 0).any():
             raise ValueError("calibration scores that are not sorted")
         check_number(self.offset, "offset")

@@ -1,4 +1,4 @@
-"""Context: half of a step's score is the distance of long windows to the nearest one of the fit."""
+"""Context: the distance of long windows to the nearest one of the fit is a part of a step's score."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from detectors import FEW_STEPS
 
 from tollad import SeriesDetector
 from tollad.series import step_scores, window_starts
+from tollad.series.thresholds import fold_threshold
 
 pytestmark = pytest.mark.filterwarnings(FEW_STEPS)
 
@@ -24,7 +25,7 @@ def fitted() -> SeriesDetector:
     return SeriesDetector(**SMALL).fit(waves(300))
 
 
-def test_a_score_is_the_root_mean_square_of_what_windows_and_long_windows_say(fitted: SeriesDetector) -> None:
+def test_a_score_is_the_power_mean_of_what_windows_and_long_windows_say(fitted: SeriesDetector) -> None:
     model, context, new = fitted.model_, fitted.model_.context, waves(150, seed=1)
     assert (context.window, context.stride) == (32, 2)
     trained = waves(300)
@@ -36,14 +37,14 @@ def test_a_score_is_the_root_mean_square_of_what_windows_and_long_windows_say(fi
     between = np.sqrt(np.square(known[:, None] - known).sum((2, 3)))
     own = np.where(np.eye(len(known)), np.inf, between).min(1).mean()
     nearest = np.array([np.sqrt(np.square(known - one).sum((1, 2))).min() for one in long])
-    unit = model.detector.training_scores_.mean() / own
+    usual = model.detector.training_scores_.mean()
     cut = new[np.add.outer(window_starts(150, 8, model.stride), np.arange(8))].swapaxes(1, 2)
     by_windows = step_scores(model.score_windows(cut), 150, 8, model.stride)
-    by_context = unit * step_scores(nearest, 150, 32, 2)
+    by_context = usual / own * step_scores(nearest, 150, 32, 2)
     # Sixteen windows cover a step; those beyond the ends count as usual ones.
     covers = np.minimum(16, np.minimum(np.arange(150), np.arange(150)[::-1]) // 2 + 1)
-    by_context = (covers * by_context + (16 - covers) * model.detector.training_scores_.mean()) / 16
-    expected = np.sqrt((by_windows**2 + by_context**2) / 2)
+    by_context = (covers * by_context + (16 - covers) * usual) / 16
+    expected = ((by_windows**4 + by_context**4) / 2) ** 0.25
     np.testing.assert_allclose(fitted.anomaly_score(new), expected, rtol=1e-9)
 
 
@@ -76,3 +77,21 @@ def test_a_series_without_noise_has_scores_of_a_usual_size() -> None:
     exact = np.tile(np.arange(8.0), 40)
     detector = SeriesDetector(**SMALL).fit(exact)
     assert detector.anomaly_score(exact + 1e-9).max() < 100 * detector.threshold_
+
+
+def test_an_anomaly_raises_an_alarm_after_a_fit_that_holds_few_long_windows() -> None:
+    rng = np.random.default_rng(0)
+    pulses = np.concatenate([np.sin(np.linspace(0, np.pi, int(n))) ** 3 for n in rng.integers(28, 36, 90)])
+    pulses += 0.02 * rng.normal(size=len(pulses))
+    detector = SeriesDetector(random_state=0).fit(pulses[:1200])
+    assert 6 * detector.model_.context.window == 1200
+    new = pulses[1200:].copy()
+    new[900:912] -= 0.8
+    event = max(detector.events(new), key=lambda event: event.score)
+    assert 900 - 16 <= event.begin <= event.end <= 912 + 16
+
+
+def test_the_fold_that_is_unlike_the_others_does_not_move_the_threshold() -> None:
+    pieces = [np.linspace(0, 1, 101), np.linspace(0, 2, 101)]
+    for odd in (3.0, 300.0):
+        assert fold_threshold([*pieces, odd * np.ones(101)], share=0.01) == pytest.approx(1.98)

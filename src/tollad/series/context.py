@@ -1,4 +1,4 @@
-"""Context: how far long windows of a series are from those of the fit, the second half of a step's score."""
+"""Context: how far long windows of a series are from those of the fit, the second part of a step's score."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Context:
     scale : float
         Factor of the distances. It makes their mean over the long windows of the fit that of the scores of windows.
     usual : float
-        That mean. At both ends of a series it stands for the long windows that would reach beyond; otherwise all steps
-        from an anomaly to the end would score as high as the anomaly.
+        That mean. At both ends of a series it stands for the long windows that would reach beyond;
+        otherwise all steps from an anomaly to the end would score as high as the anomaly.
     """
 
     window: int
@@ -98,8 +98,8 @@ class Context:
     def held_out(self, series: Sequence[Sequence[Floats]]) -> list[list[Floats]]:
         """Return the scores of the steps of the fit by long windows that are elsewhere in the series.
 
-        Each long window is compared with those of other stretches and those that begin at least two long windows before
-        or after it. With those of a fold alone, which are far fewer, distances would be larger than those of new steps.
+        Each long window is compared with those of other stretches and those that do not overlap it. With those of a
+        fold alone, which are far fewer, distances would be larger than those of new steps.
 
         Parameters
         ----------
@@ -131,7 +131,7 @@ class Context:
                 block = slice(first, first + _ROWS)
                 x = self.features.transform(cut[block].reshape(len(at[block]), -1))[0]
                 squared = np.square(x).sum(1)[:, None] + squares - 2 * (x @ others.T)
-                near = (owner == number) & (np.abs(at[block, None] - starts) < 2 * self.window)
+                near = (owner == number) & (np.abs(at[block, None] - starts) < self.window)
                 least = np.where(near, np.inf, squared).min(1)
                 scores[block] = np.where(least < np.inf, np.sqrt(np.maximum(least, 0)), np.nan)
             lacking = self.usual, self.window // self.stride
@@ -187,10 +187,9 @@ class Context:
 
 
 class JointScores:
-    """Scores time steps block by block, each by the root mean square of its score by windows and that by long windows.
+    """Scores time steps block by block, each by its score by windows and that by long windows, see `joined`.
 
-    So what stands out in one of them stands out. The steps of a series that is shorter than a long window have their
-    score by windows alone.
+    The steps of a series that is shorter than a long window have their score by windows alone.
 
     Parameters
     ----------
@@ -225,8 +224,13 @@ class JointScores:
 
 
 def joined(by_windows: Floats, by_context: Floats) -> Floats:
-    """Return the root mean square of two scores of each step, (m,); the first where the second is NaN."""
-    return np.where(np.isnan(by_context), by_windows, np.hypot(by_windows, by_context) / math.sqrt(2))
+    """Return the power mean, of power 4, of two scores of each step, (m,); the first where the second is NaN.
+
+    So what stands out in one of them stands out, nearly as much where the other sees nothing.
+    """
+    larger, smaller = np.maximum(by_windows, by_context), np.minimum(by_windows, by_context)
+    square = np.divide(smaller, larger, out=np.zeros_like(larger), where=larger > 0) ** 2
+    return np.where(np.isnan(by_context), by_windows, larger * np.sqrt(np.sqrt((1 + square**2) / 2)))
 
 
 def _learnt(stretches: Sequence[Floats], window: int, stride: int) -> list[tuple[NDArray[np.int64], Floats]]:

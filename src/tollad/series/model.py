@@ -62,7 +62,7 @@ class SeriesModel:
     source : Source or None
         How the file of the fit was read.
     context : Context or None
-        Long windows, whose distance is half of a step's score. None if causal or fitted with an adaptive threshold,
+        Long windows, whose distance is a part of a step's score. None if causal or fitted with an adaptive threshold,
         without kept windows, and in files from before there was a context.
     window_model : Model or None
         Scores windows in place of the detector, see `held_out_scores`.

@@ -105,9 +105,9 @@ _OTHERWISE: dict[str, dict[str, Any]] = {
     "contamination": {
         "default": 0.01,
         "meaning": """
-        Share of future steps above the threshold, if the series does not change. The threshold is the geometric mean,
-        over three contiguous folds, of the quantile of the held-out scores. It is an estimate without a guarantee,
-        since neighbouring steps depend on each other and a series may drift.""",
+        Share of future steps above the threshold, if the series does not change. The threshold is the median, over
+        three contiguous folds, of the quantile of the held-out scores. It is an estimate without a guarantee, since
+        neighbouring steps depend on each other and a series may drift.""",
     },
     "false_alarm_rate": {
         "values": "float in (0, 1) or str",
@@ -131,7 +131,7 @@ _OTHERWISE: dict[str, dict[str, Any]] = {
         "meaning": """
         As in `TollDetector`, for windows; "auto" is 2,000, or as many as take 16 MB, and 0 for "conv1d". The distance
         is not divided by the density of windows. Unless `causal` or `adapt`, as many long windows are kept: of
-        four windows, at most a sixth of the series. Half of a step's score is their distance.""",
+        four windows, at most a sixth of the series. Their distance is a part of a step's score.""",
     },
     "neighbor_weight": {"default": 0.5},
 }

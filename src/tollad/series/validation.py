@@ -70,11 +70,9 @@ def check_decision(model: SeriesModel) -> None:
     if decision.rule[0] != "contamination" or not model.trims:
         decision.check()
         return
+    # Not where the folds put it: in earlier files that is the geometric mean over folds.
     replace(decision, rule=("anomaly_score", decision.threshold)).check()
-    share = decision.rule[1]
-    check_share(share, "contamination")
-    if not math.isclose(decision.offset, model.with_contamination(share).decision.offset, rel_tol=1e-6):
-        raise ValueError("a threshold that is not where its rule, contamination, puts it")
+    check_share(decision.rule[1], "contamination")
 
 
 def check_context(context: Context, window: int, n_channels: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 
 import numpy as np
@@ -96,7 +95,7 @@ def _steps(graph: Graph, window: int, stride: int, n_time_steps: str) -> str:
 
 
 def _with_context(graph: Graph, context: Context, score: str, n_time_steps: str) -> str:
-    """Return the root mean square of the score by windows, (T,), and that by long windows, like `JointScores`."""
+    """Return the power mean of the score by windows, (T,), and that by long windows, like `JointScores`."""
     window = graph.constant(context.window, np.int64)
     # In a series that is shorter than a long window, its last step fills that up, and the result is not used.
     steps = _steps(graph, context.window, context.stride, graph("Max", n_time_steps, window))
@@ -107,11 +106,12 @@ def _with_context(graph: Graph, context: Context, score: str, n_time_steps: str)
     scores = graph("Mul", graph("Squeeze", found, graph.axes(0, 2)), graph.constant(context.scale))
     lacking = context.usual, context.window // context.stride
     both = score, _means(graph, steps, scores, n_time_steps, lacking)
-    # The larger one outside of the root, lest its square overflow.
+    # The larger one outside of the root, lest its power overflow.
     larger = graph("Max", *both, graph.constant(np.finfo(np.float64).tiny))
     ratio = graph("Div", graph("Min", *both), larger)
-    root = graph("Sqrt", graph("Add", graph("Mul", ratio, ratio), graph.constant(1.0)))
-    joint = graph("Mul", graph("Mul", larger, root), graph.constant(math.sqrt(0.5)))
+    square = graph("Mul", ratio, ratio)
+    power = graph("Mul", graph("Add", graph("Mul", square, square), graph.constant(1.0)), graph.constant(0.5))
+    joint = graph("Mul", larger, graph("Sqrt", graph("Sqrt", power)))
     return graph("Where", graph("GreaterOrEqual", n_time_steps, window), joint, score)
 
 

@@ -217,6 +217,7 @@ def test_the_shell_completes_commands_and_options(asked: str, words: dict[str, s
 def test_ctrl_c_while_the_command_is_imported_shows_no_traceback() -> None:
     code = (
         "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # not so in the background of a shell
         "class Pressed:\n"
         "    def find_spec(self, name, path, target=None):\n"
         "        if name == 'tollad.cli.main': os.kill(os.getpid(), signal.SIGINT)\n"

@@ -8,6 +8,7 @@ from detectors import FEW_STEPS
 
 from tollad import SeriesDetector
 from tollad.series import step_scores, window_starts
+from tollad.series.context import Context, joined
 from tollad.series.thresholds import fold_threshold
 
 pytestmark = pytest.mark.filterwarnings(FEW_STEPS)
@@ -46,6 +47,19 @@ def test_a_score_is_the_power_mean_of_what_windows_and_long_windows_say(fitted: 
     by_context = (covers * by_context + (16 - covers) * usual) / 16
     expected = ((by_windows**4 + by_context**4) / 2) ** 0.25
     np.testing.assert_allclose(fitted.anomaly_score(new), expected, rtol=1e-9)
+
+
+def test_a_file_from_before_the_power_was_stored_joins_by_the_root_mean_square(fitted: SeriesDetector) -> None:
+    model, context = fitted.model_, fitted.model_.context
+    plain, arrays = context.saved()
+    assert plain.pop("power") == 4
+    earlier = Context.of_saved(plain, arrays, model.detector.settings_)
+    assert earlier.power == 2
+    one, other = np.array([3.0, 0.0, 5.0]), np.array([4.0, 0.0, np.nan])
+    np.testing.assert_allclose(joined(one, other, 2), [12.5**0.5, 0, 5], rtol=1e-15)
+    np.testing.assert_allclose(joined(one, other, 4), [168.5**0.25, 0, 5], rtol=1e-15)
+    with pytest.raises(ValueError, match="joined by the power 3"):
+        Context.of_saved(plain | {"power": 3}, arrays, model.detector.settings_)
 
 
 def test_a_series_shorter_than_a_long_window_is_scored_by_windows_alone(fitted: SeriesDetector) -> None:

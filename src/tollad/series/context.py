@@ -33,6 +33,8 @@ _N_WINDOWS, _PARTS = 4, 6
 _MOST_KEPT, _MOST_LEARNT = 1 << 21, 1 << 24
 # Long windows of the fit that are compared with the kept ones at once.
 _ROWS = 256
+# Of the mean that joins the scores of a step. In files from before it was stored, it is 2.
+_POWER, _POWERS = 4, (2, 4)
 # Distances count as at least this much a value, in standard deviations, lest those of a series without noise be zero.
 _LEAST = 0.01
 
@@ -55,6 +57,8 @@ class Context:
     usual : float
         That mean. At both ends of a series it stands for the long windows that would reach beyond;
         otherwise all steps from an anomaly to the end would score as high as the anomaly.
+    power : {2, 4}
+        Of the mean that joins the scores by windows and by long windows, see `joined`.
     """
 
     window: int
@@ -63,6 +67,7 @@ class Context:
     nearest: Nearest
     scale: float
     usual: float
+    power: int = _POWER
 
     @classmethod
     def learn(cls, stretches: Sequence[Floats], detector: TollDetector, window: int) -> Self | None:
@@ -155,6 +160,7 @@ class Context:
             "stride": self.stride,
             "scale": self.scale,
             "usual": self.usual,
+            "power": self.power,
             "n_seen": self.nearest.n_seen,
         }
         arrays = {f"features.{name}": array for name, array in self.features.arrays().items()}
@@ -169,6 +175,9 @@ class Context:
         window, stride, scale, usual, n_seen = (
             plain[name] for name in ("window", "stride", "scale", "usual", "n_seen")
         )
+        power = plain.get("power", min(_POWERS))
+        if power not in _POWERS:
+            raise ValueError(f"long windows that are joined by the power {power!r:.40}")
         check_window(window, stride)
         features, rows = Features.from_arrays(under_prefix(arrays, "features.")), arrays["rows"]
         width = len(features.fill)
@@ -183,7 +192,7 @@ class Context:
                 raise ValueError(f"long windows with a {name} of {value!r}")
         settings = replace(settings, neighbor_weight=1.0, n_channels=width // window)
         nearest = Nearest.of(rows, n_seen, settings, _preparation(features), torch.float64)
-        return cls(window, stride, features, nearest, scale, usual)
+        return cls(window, stride, features, nearest, scale, usual, power)
 
 
 class JointScores:
@@ -198,7 +207,8 @@ class JointScores:
     """
 
     def __init__(self, windows: MeanScores, context: Context) -> None:
-        self._windows, self._context, self._longest = windows, context.scorer(), context.window
+        self._windows, self._context = windows, context.scorer()
+        self._longest, self._power = context.window, context.power
         self._n_seen = 0
         self._by_windows = self._by_context = np.empty(0)  # of steps that lack the other score
 
@@ -218,19 +228,25 @@ class JointScores:
         self._by_windows = np.concatenate([self._by_windows, by_windows])
         self._by_context = np.concatenate([self._by_context, by_context])
         n = min(len(self._by_windows), len(self._by_context))
-        found = joined(self._by_windows[:n], self._by_context[:n])
+        found = joined(self._by_windows[:n], self._by_context[:n], self._power)
         self._by_windows, self._by_context = self._by_windows[n:], self._by_context[n:]
         return found
 
 
-def joined(by_windows: Floats, by_context: Floats) -> Floats:
-    """Return the power mean, of power 4, of two scores of each step, (m,); the first where the second is NaN.
+def joined(by_windows: Floats, by_context: Floats, power: int) -> Floats:
+    """Return the power mean of two scores of each step, (m,); the first where the second is NaN.
 
-    So what stands out in one of them stands out, nearly as much where the other sees nothing.
+    So what stands out in one of them stands out: at power 4, nearly as much where the other sees nothing. The power is
+    2 or 4, by squares and roots only, whose last bits do not depend on the other steps.
     """
     larger, smaller = np.maximum(by_windows, by_context), np.minimum(by_windows, by_context)
-    square = np.divide(smaller, larger, out=np.zeros_like(larger), where=larger > 0) ** 2
-    return np.where(np.isnan(by_context), by_windows, larger * np.sqrt(np.sqrt((1 + square**2) / 2)))
+    mean = np.divide(smaller, larger, out=np.zeros_like(larger), where=larger > 0) ** 2
+    if power == 4:
+        mean = mean**2
+    mean = np.sqrt((1 + mean) / 2)
+    if power == 4:
+        mean = np.sqrt(mean)
+    return np.where(np.isnan(by_context), by_windows, larger * mean)
 
 
 def _learnt(stretches: Sequence[Floats], window: int, stride: int) -> list[tuple[NDArray[np.int64], Floats]]:

@@ -232,7 +232,9 @@ def held_out_scores(
         windows = replace(windows, scorer=windows.scorer.in_units_of(units))
         found = replace(model, window_model=windows, context=None).known_scores(held_out)
         if model.context is not None:
-            found = [joined(scores, context) for scores, context in zip(found, contexts, strict=True)]
+            found = [
+                joined(scores, context, model.context.power) for scores, context in zip(found, contexts, strict=True)
+            ]
         pieces += found
         sizes.append(sum(map(len, found)))
     if pieces:

@@ -109,9 +109,14 @@ def _with_context(graph: Graph, context: Context, score: str, n_time_steps: str)
     # The larger one outside of the root, lest its power overflow.
     larger = graph("Max", *both, graph.constant(np.finfo(np.float64).tiny))
     ratio = graph("Div", graph("Min", *both), larger)
-    square = graph("Mul", ratio, ratio)
-    power = graph("Mul", graph("Add", graph("Mul", square, square), graph.constant(1.0)), graph.constant(0.5))
-    joint = graph("Mul", larger, graph("Sqrt", graph("Sqrt", power)))
+    n_squares = context.power // 2  # 1 or 2: the power is 2 or 4
+    mean = ratio
+    for _ in range(n_squares):
+        mean = graph("Mul", mean, mean)
+    mean = graph("Mul", graph("Add", mean, graph.constant(1.0)), graph.constant(0.5))
+    for _ in range(n_squares):
+        mean = graph("Sqrt", mean)
+    joint = graph("Mul", larger, mean)
     return graph("Where", graph("GreaterOrEqual", n_time_steps, window), joint, score)
 
 

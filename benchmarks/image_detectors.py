@@ -157,13 +157,13 @@ def _seen_once(shape: Sequence[int]) -> Representation:
     """Return the representation that "auto" chooses, remembering what it has seen: many classes have the same test."""
     chosen = representations.of(representations.choose((shape[0], shape[1], shape[2]))[0])
 
-    def look(images: NDArray[np.float32]) -> ImageFeatures:
+    def extract(images: NDArray[np.float32]) -> ImageFeatures:
         key = chosen.name, hashlib.sha256(images.tobytes()).hexdigest()
         if key not in _SEEN:
             _SEEN[key] = chosen.extract(images)
         return _SEEN[key]
 
-    return replace(chosen, look=look)
+    return replace(chosen, extract=extract)
 
 
 _SEEN: dict[tuple[str, str], ImageFeatures] = {}

@@ -22,7 +22,7 @@ _TINY = 1e-12
 # Standard deviation, as a share of the grid, of the Gaussian that smooths the mean distance by position.
 _SMOOTHED = 1 / 16
 # The most good positions that are kept.
-_MOST_KEPT = 5000
+_MOST_KEPT = 10_000
 # The least side of a grid whose inner half says whether positions are interchangeable.
 _LEAST_SIDE = 4
 # Where they are not, at least this share of the variance depends on the position, and what images have in common is at
@@ -47,7 +47,7 @@ class NearestPositions:
     whitening : ndarray of float32, (c, c)
         Symmetric, for rows of features less their mean.
     rows : ndarray of float32, (r, c)
-        Whitened features of at most 5,000 positions of good images.
+        Whitened features of at most 10,000 positions of good images.
     units : ndarray of float32, (h, w)
         Mean distance of good images to the rows of other images, by position, smoothed.
     """

@@ -16,7 +16,7 @@ def finite_scores(values: ArrayLike, name: str) -> Floats:
     """Return values as a one-dimensional array of finite numbers."""
     try:
         array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} must be a sequence of numbers") from None
     if array.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, one number a row, not of shape {array.shape}")
@@ -48,5 +48,9 @@ def check_share(share: Any, name: str) -> None:
 
 def check_number(value: Any, name: str) -> None:
     """Raise ValueError unless a value is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, not {value!r}")
+    try:
+        is_number = not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+    except OverflowError:  # an integer that no float holds
+        is_number = False
+    if not is_number:
+        raise ValueError(f"{name} must be a finite number, not {value!r:.40}")

@@ -192,7 +192,7 @@ class Context:
                 raise ValueError(f"long windows with a {name} of {value!r}")
         settings = replace(settings, neighbor_weight=1.0, n_channels=width // window)
         nearest = Nearest.of(rows, n_seen, settings, _preparation(features), torch.float64)
-        return cls(window, stride, features, nearest, scale, usual, power)
+        return cls(window, stride, features, nearest, float(scale), float(usual), power)
 
 
 class JointScores:

@@ -89,7 +89,7 @@ class Pipeline:
 
     def restore(self, plain: Mapping[str, Any], arrays: Mapping[str, Floats], last: float | None) -> None:
         """Resume from a state."""
-        self._answered = self.clock.last = -np.inf if last is None else last
+        self._answered = self.clock.last = -np.inf if last is None else float(last)
         self.stream.restore(plain, arrays)
         self.gap_filler.restore(arrays["before"], self._answered)
 

@@ -109,8 +109,8 @@ class Stream:
         assert isinstance(self._scores, LastScores)
         self.n_seen, self._scores.kept = plain["n_seen"], arrays["kept"]
         self._n_whole = self.longest = len(arrays["kept"])
-        self._judge.peak = plain.get("peak", -np.inf)
-        self._judge.low = plain.get("low", self._judge.peak)
+        self._judge.peak = float(plain.get("peak", -np.inf))
+        self._judge.low = float(plain.get("low", self._judge.peak))
         if self._follow is not None:
             self._follow = type(self._follow).resumed(arrays["recent"], self._follow.share, plain)
 

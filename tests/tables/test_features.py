@@ -391,11 +391,3 @@ class TestInfinite:
 def test_column_names():
     assert list(column_names(None, 3)) == ["x1", "x2", "x3"]
     assert list(column_names(np.array(["a", "b"], dtype=object), 2)) == ["a", "b"]
-
-
-def test_channels_of_0_and_1_are_told_from_other_numbers():
-    rng = np.random.default_rng(0)
-    rows = np.stack([rng.integers(0, 2, (40, 8)), rng.normal(size=(40, 8)), np.zeros((40, 8)), np.full((40, 8), 3)], 1)
-    with pytest.warns(UserWarning, match="constant"):
-        features = fit_features(rows.astype(float), "standard", [])
-    assert features.truths.tolist() == [True, False, True, False]

@@ -113,6 +113,14 @@ def test_the_constants_tell_whether_a_column_held_only_0_and_1(values, may):
     assert fit_columns(pa.table({"a": values}))[0].truths is may
 
 
+def test_channels_of_0_and_1_are_told_from_other_numbers():
+    rng = np.random.default_rng(0)
+    rows = np.stack([rng.integers(0, 2, (40, 8)), rng.normal(size=(40, 8)), np.zeros((40, 8)), np.full((40, 8), 3)], 1)
+    with pytest.warns(UserWarning, match="constant"):
+        features = fit_features(rows.astype(float), "standard", [])
+    assert features.truths.tolist() == [True, False, True, False]
+
+
 def test_columns_that_were_not_standardised_do_not_tell():
     assert fit_features(ROWS, None, ["a", "b"]).truths.all()
 

@@ -184,12 +184,19 @@ def scores_of_rows(rows):
     return [float(row["score"]) for row in rows]
 
 
-@pytest.mark.parametrize("values", [[[1, 2]] * 3, [{"k": 1}] * 3, [b"ab"] * 3])
-def test_nested_values_are_refused_when_scoring_without_an_option_of_the_fit(tmp_path, values):
+@pytest.mark.parametrize(
+    ("values", "remedy"),
+    [
+        ([[1, 2]] * 3, "give each of their parts a column of its own"),
+        ([{"k": 1}] * 3, "give each of their parts a column of its own"),
+        ([b"ab"] * 3, "turn them into one of these, as frame['x'].astype(str) does"),
+    ],
+)
+def test_nested_values_are_refused_when_scoring_without_an_option_of_the_fit(tmp_path, values, remedy):
     pd.DataFrame({"x": [1.0, 2.0, 4.0] * 9}).to_parquet(tmp_path / "t.parquet")
     done("fit", tmp_path / "t.parquet", "-o", tmp_path / "m", *QUICK)
     pd.DataFrame({"x": values}).to_parquet(tmp_path / "new.parquet")
     said = refused_in(tmp_path, "score", tmp_path / "m", tmp_path / "new.parquet")
-    assert said.endswith("turn them into one of these, as frame['x'].astype(str) does\n")
+    assert said.endswith(f"{remedy}\n")
     fit = refused_in(tmp_path, "fit", tmp_path / "new.parquet", "-o", tmp_path / "n", *QUICK)
     assert "or drop the column with --column x=drop" in fit

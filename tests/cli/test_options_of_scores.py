@@ -49,6 +49,21 @@ def test_thresholds_without_fitting_again(home):
     assert "exclude each other" in both.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "value", "words"),
+    [
+        ("score", "--contamination", "auto", "'auto' is no share of rows; give a number such as 0.05."),
+        ("evaluate", "--contamination", "5%", "'5%' is no share of rows; give a number such as 0.05."),
+        ("calibrate", "--false-alarm-rate", "2 per day", "such as 0.05; only fit takes a rate by time."),
+        ("fit", "--contamination", "10%", "'10%' is no share of rows; give a number such as 0.05."),
+    ],
+)
+def test_a_share_that_is_no_number_is_refused_with_one_that_is(home, command, option, value, words):
+    said = tollad(command, home / "m", home / "rows.csv", option, value, *LABEL.get(command, ("-o", home / "n")))
+    assert said.exit_code == 2
+    assert said.stderr.rstrip().endswith(words)
+
+
 def test_a_summary_as_json(home, tmp_path):
     run = ("score", home / "m", home / "rows.csv", "--json")
     summary = json.loads(done(*run, "-o", tmp_path / "s.csv").stdout)

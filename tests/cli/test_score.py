@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from commands import COLUMNS, COMMAND, CSV, done, refused_in, rows_of, scores_of, text_of, tollad, write_csv
 from pyarrow import parquet
@@ -102,8 +103,9 @@ def test_a_closed_pipe_ends_it_quietly(fitted: Path, long: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a,b\n1,2\n", ("lacks columns", "'c'")),
-        ("a,b,C\n1,2,3\n", ("lacks columns", "'c' and has 'C' instead")),
+        ("a,b\n1,2\n", ("lacks columns", "'c'; add them, or fit again")),
+        ("a,b,C\n1,2,3\n", ("lacks columns", "'c' and has 'C' instead; name them as at the fit, or fit again")),
+        ("1,2,3\n4,5,6\n", ("lacks columns", "if its first line is a row, read it with --no-header, or fit again")),
         ("a,b,c,d\n1,2,3,4\n", ("not fitted on: 'd'",)),
         ("a,b,c\n1,2,3\n1,two,3\n", ("line 3, column 'b'", "'two' is not a number")),
         ("a,b,c\n1,2,-inf\n", ("line 2, column 'c'", "infinite")),
@@ -114,6 +116,20 @@ def test_rows_unlike_those_of_fit_are_refused(fitted: Path, tmp_path: Path, text
     message = refused_in(tmp_path, "score", fitted / "m.tollad", tmp_path / "x.csv", "-o", tmp_path / "s.csv")
     for word in (str(tmp_path / "x.csv"), *words):
         assert word in message
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet"])
+def test_names_with_outer_spaces_are_those_of_files_without(tmp_path: Path, name: str) -> None:
+    """As pandas reads names from a first line "a, b": readers of files take such spaces away."""
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 3)), columns=["a", " b", "c "])
+    TollDetector(steps=5, random_state=0).fit(frame).save(tmp_path / "m.tollad")
+    write = frame.to_csv if name.endswith(".csv") else frame.to_parquet
+    for columns in (frame.columns, ["a", "b", "c"]):
+        frame.columns = columns
+        write(tmp_path / name, index=False)
+        scores = scores_of(done("score", tmp_path / "m.tollad", tmp_path / name).stdout)
+        frame.columns = ["a", " b", "c "]
+        assert scores == TollDetector.load(tmp_path / "m.tollad").anomaly_score(frame).tolist()
 
 
 def test_arrays_of_another_shape_are_refused(fitted: Path, tmp_path: Path) -> None:

@@ -58,7 +58,10 @@ def test_a_value_that_cannot_be_is_refused_with_its_line(
 def test_a_column_of_text_is_refused(home: Path, tmp_path: Path) -> None:
     said = refused("fit", home / "train.csv", "-o", tmp_path / "m", "--window", 16, "--time", "t", *SMALL)
     assert "train.csv, line 2, column 'kind': 'fine' is not a number" in said
-    assert said.endswith("; correct it, or leave the column out")
+    of_group = ", or give it as group if it says which series a row is of"
+    assert said.endswith(f"; correct it, or leave the column out{of_group}")
+    said = refused("fit", home / "train.csv", "-o", tmp_path / "m", "--window", 16, *SMALL)
+    assert said.endswith(f"; correct it, or leave the column out, or give it as time if it holds time stamps{of_group}")
 
 
 def test_text_is_no_time(home: Path, tmp_path: Path) -> None:

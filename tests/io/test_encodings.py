@@ -29,6 +29,8 @@ KNOWN = [
     ("Łódź,Kraków,Gdańsk,Wrocław", "cp1250"),
     ("Dvořák,Plzeň,Děčín", "cp852"),
     ("Łódź,Kraków,Gdańsk,Wrocław", "mac_latin2"),
+    ("Rīga,Cēsis,Jūrmala,Ķekava", "cp1257"),
+    ("Šiauliai,Panevėžys,Kėdainiai,Marijampolė", "cp1257"),
     ("Beşiktaş,İstanbul,Muğla,Ağr\u0131", "cp1254"),
     *(
         (text, encoding)
@@ -47,6 +49,11 @@ def test_an_encoding_is_named_that_reads_the_text(text, encoding):
     assert len(named) < 4
 
 
+@pytest.mark.parametrize("text", ["Müller,größe,Köln", "José,Besançon,été", "España,Córdoba,niño,León"])
+def test_western_european_text_is_not_called_baltic(text):
+    assert "cp1257" not in encoding_hint(text.encode("cp1252"))
+
+
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [("да,нет", "cp1251"), ("東京,大阪,名古屋,札幌,横浜", "euc_jp")],
@@ -55,9 +62,12 @@ def test_what_cannot_be_told_is_said_to_be_so(text, encoding):
     assert encoding_hint(text.encode(encoding)).endswith("which cannot be told from its bytes")
 
 
-def test_where_two_encodings_show_letters_both_are_named():
+def test_where_several_encodings_show_letters_all_are_named():
     hint = encoding_hint("Plzeň,Dvořák".encode("cp1250"))
-    assert hint.endswith("encoding='cp1252' if it is Western European, encoding='cp1250' if it is Central European")
+    assert hint.endswith(
+        "encoding='cp1252' if it is Western European, encoding='cp1250' if it is Central European, "
+        "encoding='cp1257' if it is Baltic"
+    )
 
 
 def test_text_of_an_old_mac_is_not_taken_for_that_of_windows():

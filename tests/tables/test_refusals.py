@@ -60,7 +60,7 @@ def test_unknown_names_and_kinds():
         ([*map(str, range(40)), "1,234.5", "12 %"], 40, "'1,234.5'", "number"),
         ([*["2021-03-01"] * 30, "unknown"], 30, "'unknown'", "date"),
         ([*["2021-03-01 10:00+02:00"] * 30, "2021-03-01 25:00"], 30, "'2021-03-01 25:00'", "date"),
-        (["2021-03-01", "1.2.2021 10:00"] * 10, 1, "'1.2.2021 10:00'", "date"),
+        ([*["2021-03-01"] * 30, "1.2.2021 10:00"], 30, "'1.2.2021 10:00'", "date"),
         (["2021-03-01", "2023-02-30"], 1, "'2023-02-30'", "date"),
         (["ERR"] * 30 + [str(i / 7) for i in range(33)], 0, "'ERR'", "number"),
         (
@@ -266,6 +266,9 @@ def test_a_line_that_is_no_row_is_named_as_one(texts, what):
     columns = {"a": [*numbers, texts[0]], "b": [*numbers, texts[1]], "c": ["x", "y", "z"] * 10 + ["c"]}
     with fails(f"row 30: '{texts[0]}' in column 'a', '{texts[1]}' in column 'b' are no numbers", what, "remove it"):
         fit_columns(table(**columns))
+    nameless = {{"b": "Unnamed: 2"}.get(name, name): texts for name, texts in columns.items()}
+    with fails("seems to hold the names of the columns, so remove what stands above it"):
+        fit_columns(table(**nameless))
     columns["a"] = ["?!", *numbers]  # a slip of its own
     with pytest.raises(ValueError, match=r"^2 columns cannot .*\n- row 0, column 'a': '\?!'.*\n- row 30, column 'b'"):
         fit_columns(table(**columns))

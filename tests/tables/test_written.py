@@ -122,6 +122,14 @@ DAYS = [datetime(2023, 1, 1) + timedelta(days=8 * k, hours=5 * k) for k in range
             [f"{day:%d.%m.%Y}" if day.hour % 2 else f"{day:%d.%m.%Y %H:%M}" for day in DAYS],
             "dates of several forms, some written like '01.01.2023 00:00'; others are like '09.01.2023', so write",
         ),
+        (
+            [f"{day:{('%Y-%m-%d', '%d.%m.%Y', '%m/%d/%Y')[k % 3]}}" for k, day in enumerate(DAYS)],
+            "some written like '2023-01-01'; others are like '09.01.2023' and '01/17/2023', so write all of them alike",
+        ),
+        (
+            [f"{day:{('%d/%m/%Y', '%m/%d/%Y')[k % 2]}}" for k, day in enumerate(DAYS)],
+            "dates of several forms, some written like '01/01/2023'; others are like ",
+        ),
         ([f"{day:%Y-%m-%d %H:%M} CET" for day in DAYS], "the name of a zone, written like '2023-01-01 00:00 CET'; wri"),
         ([f"{day:%Y-%m-%dT%H:%M:%S}+01:00[Europe/Berlin]" for day in DAYS], "the name of a zone, written like"),
         ([f"{day:%d.%m.%y}" for day in DAYS], "pandas.to_datetime(frame['x'], format='%d.%m.%y'), or keep"),

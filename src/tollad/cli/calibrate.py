@@ -16,6 +16,7 @@ from tollad.cli.shared import (
     json_option,
     normal_option,
     print_result,
+    share,
     tail_option,
 )
 
@@ -24,7 +25,7 @@ from tollad.cli.shared import (
 @click.argument("model")
 @click.argument("normals")
 @click.option("-o", "--output", required=True, metavar="MODEL2", help="The model file to write.")
-@click.option("--false-alarm-rate", "rate", type=float, metavar="X", help="Share of new normal rows to call anomalous.")
+@click.option("--false-alarm-rate", "rate", type=share, metavar="X", help="Share of new normal rows to call anomalous.")
 @tail_option
 @click.option("--label", metavar="COL", help="Column that says which rows are normal.")
 @normal_option

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from tollad.cli.shared import share
 from tollad.detector.declared import Parameter
 from tollad.detector.parameters import PARAMETERS
 from tollad.series.parameters import OF_SERIES
@@ -31,11 +32,11 @@ def _widths(text: str) -> tuple[int | float, ...]:
 def _rate(text: str) -> Any:
     if " per " in text:
         return text  # a rate by time, which only a detector of series takes and checks
-    return _number(float, text)
+    return share(text)
 
 
 def _share(text: str) -> Any:
-    return text if text == "auto" else _number(float, text)  # the message of the detector says what to give instead
+    return text if text == "auto" else share(text)  # the message of the detector says what to give instead
 
 
 def _window(text: str) -> int | str:

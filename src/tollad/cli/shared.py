@@ -30,6 +30,15 @@ def _set_threads(ctx: click.Context, param: click.Parameter, value: int) -> None
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(value)
 
 
+def share(text: str) -> float:
+    """Read a share of rows; click.BadParameter for text that is no number, such as "5%"."""
+    try:
+        return float(text)
+    except ValueError:
+        by_time = "; only fit takes a rate by time" if " per " in text else ""
+        raise click.BadParameter(f"{text!r} is no share of rows; give a number such as 0.05{by_time}.") from None
+
+
 threads_option = click.option(
     "--threads",
     type=click.IntRange(1, 1024),
@@ -125,8 +134,8 @@ tail_option = click.option(
 )
 _THRESHOLD_OPTIONS = (
     click.option("--threshold", "anomaly_score", type=float, metavar="X", help="Call rows above this score anomalous."),
-    click.option("--contamination", type=float, metavar="X", help="Share of the training rows above the threshold."),
-    click.option("--false-alarm-rate", type=float, metavar="X", help="Share of new normal rows to call anomalous."),
+    click.option("--contamination", type=share, metavar="X", help="Share of the training rows above the threshold."),
+    click.option("--false-alarm-rate", type=share, metavar="X", help="Share of new normal rows to call anomalous."),
     tail_option,
 )
 

@@ -36,6 +36,7 @@ _LATIN = {
         "ąćęłńóśźżčďěňřšťůýžáéíúäöüßôőűăâîşţđľ",
     ),
     "cp1254": ("Turkish", "çğıöşüâîûİ"),
+    "cp1257": ("Baltic", "āčēģīķļņšūžąęėįųäöüõ"),
     "mac_roman": ("Western European, of an old Mac", ""),
     "cp850": ("Western European, of DOS", ""),
     "cp852": ("Central European, of DOS", ""),

@@ -101,7 +101,7 @@ def row_blocks(
         reject=reject,
         dialect=expected.dialect if dialect is None else dialect,
         max_gib=max_gib,
-    )
+    ).named_like(expected.names)
     if len(expected.shape) > 1:
         raise ValueError(
             f"{display_name(path)}: is a table, but the model was fitted on rows of shape {expected.shape}; "
@@ -341,9 +341,12 @@ def check_columns(
     if missing:
         beside = f" and has {listed(unknown, most=10)} instead" if unknown else ""
         beside += look_alike(missing, unknown)
-        row = "; if its first line is a row, read it with header=False" if may_lack_header(source) else ""
+        remedy = "name them as at the fit" if unknown else "add them"
+        if may_lack_header(source):
+            remedy = "if its first line is a row, read it with header=False"
         raise ValueError(
-            f"{source.path}: lacks columns that the model was fitted on: {listed(missing, most=10)}{beside}{row}"
+            f"{source.path}: lacks columns that the model was fitted on: {listed(missing, most=10)}{beside}; {remedy}, "
+            "or fit again"
         )
     if unknown:
         nameless = [name for name in unknown if is_nameless(name)]

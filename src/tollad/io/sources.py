@@ -81,6 +81,14 @@ class TableSource:
     index: frozenset[str] = frozenset()
     categories: frozenset[str] = frozenset()
 
+    def named_like(self, fitted: Collection[str]) -> TableSource:
+        """Return the table with the names of a fit where its own differ from them in outer spaces, which no file keeps.
+
+        A frame keeps them: pandas reads " b" from a first line "a, b".
+        """
+        spaced = {name.strip(): name for name in fitted}
+        return replace(self, names=tuple(name if name in fitted else spaced.get(name, name) for name in self.names))
+
     def with_categories(self, table: pa.Table, asked: Collection[str]) -> pa.Table:
         """Return some columns, in which categories have a type of categories, but for those whose kind is `asked`."""
         for place, name in enumerate(table.column_names):
@@ -101,7 +109,7 @@ class TableSource:
         first_row = 0
         missing = MissingValues(self.dialect.missing)
         for part in self._parts():
-            table = pa.table([missing.as_nulls(column) for column in part.table.columns], names=part.table.column_names)
+            table = pa.table([missing.as_nulls(column) for column in part.table.columns], names=self.names)
             for start in range(0, table.num_rows, self.block_rows):
                 chosen = slice(start, start + self.block_rows)
                 rows = table.slice(start, self.block_rows)

@@ -110,6 +110,10 @@ def read_training_series(
         clock = None if time is None else Clock.begun(block, time, zone)
         block = in_order(block, names, clock, group, reject, lacks=gaps in ("split", "interpolate"))
     remedy = "correct it, or leave the column out"
+    if time is None:
+        remedy += ", or give it as time if it holds time stamps"
+    if group is None:
+        remedy += ", or give it as group if it says which series a row is of"
     steps = from_block(block, names, time, group, gaps=gaps, zone=zone, remedy=remedy)
     kept = labelled(block, label, normal)
     record = Source(
@@ -296,8 +300,10 @@ def open_like_fit(
     header = known.header if header is None else header
     dialect = model.dialect if dialect is None else dialect
     source = open_table(path, header=header, key=key, dialect=dialect, spooled=spooled, reject=reject)
-    others = [resolve_column(source.path, source.names, name) for name in asked]
     time = [] if clock.column is None else [clock.column]
     group = [] if model.group is None else [model.group]
-    check_columns(source, [*model.columns, *time, *group], {*others, known.label, *known.drop}, drop)
+    fitted = [*model.columns, *time, *group]
+    source = source.named_like(fitted)
+    others = [resolve_column(source.path, source.names, name) for name in asked]
+    check_columns(source, fitted, {*others, known.label, *known.drop}, drop)
     return source

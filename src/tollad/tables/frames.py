@@ -193,11 +193,11 @@ def look_alike(lacking: Sequence[str], unknown: Sequence[str]) -> str:
     Examples
     --------
     >>> look_alike(["\u00e9"], ["e\u0301"]), look_alike(["e"], ["\u00e9"])
-    (', which is there in other characters that look the same, so write its name as at the fit', '')
+    (', which is there in other characters that look the same', '')
     """
     seen = {_as_seen(name) for name in unknown}
     if any(_as_seen(name) in seen for name in lacking):
-        return ", which is there in other characters that look the same, so write its name as at the fit"
+        return ", which is there in other characters that look the same"
     return ""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from tollad.tables.frames import columns_by_name
+from tollad.tables.frames import columns_by_name, is_nameless
 from tollad.tables.one_column import Survey
 from tollad.tables.refusals import SlipError
 from tollad.tables.schema import Column, Where, check_kinds
@@ -110,8 +110,9 @@ def decided(surveys: Sequence[Survey], file: str) -> list[Column]:
         raise ValueError(message if message.startswith(file) else f"{at}{message}")
     if refused:
         lines = "".join(f"\n- {error}" for error in refused.values())
-        drop = f"; leave them out with columns={dict.fromkeys(refused, 'drop')}" if columns else ""
-        raise ValueError(f"{at}{len(refused)} columns cannot be learnt from{drop}{lines}")
+        drop = dict.fromkeys(refused, "drop")
+        remedy = f"; mend them as told below, or leave them out with columns={drop}" if columns else ""
+        raise ValueError(f"{at}{len(refused)} columns cannot be learnt from{remedy}{lines}")
     warn_of_totals(
         [
             column.name
@@ -138,7 +139,10 @@ def no_row(slips: Sequence[SlipError]) -> ValueError | None:
     more = f" and {len(there) - len(values)} more" if len(there) > len(values) else ""
     repeats = all(slip.texts[0] == slip.column for slip in there)
     what = "repeats the names of the columns" if repeats else "seems to hold units or names"
+    remedy = "remove it"
+    if any(is_nameless(slip.column) for slip in there):
+        what, remedy = "seems to hold the names of the columns", "remove what stands above it"
     return ValueError(
         f"{place}: {', '.join(values)}{more} are no numbers or dates, which all other rows have there; the line {what}"
-        ", so remove it"
+        f", so {remedy}"
     )

@@ -178,10 +178,12 @@ def clean(name: str, column: pa.ChunkedArray, *, choose: bool = False) -> pa.Chu
     if not natural_kind(column):
         kind = _named(column.type)
         way = f"frame[{name!r}]{'.dt.to_timestamp()' if 'period' in kind else '.astype(str)'}"
+        remedy = f"turn them into one of these, as {way} does"
+        if pa.types.is_nested(column.type):
+            remedy = "give each of their parts a column of its own"
         drop = f", or drop the column with {option(name, 'drop')}" if choose else ""
         raise ValueError(
-            f"column {name!r} holds values of type {kind}, which are no numbers, text or dates; "
-            f"turn them into one of these, as {way} does{drop}"
+            f"column {name!r} holds values of type {kind}, which are no numbers, text or dates; {remedy}{drop}"
         )
     _check_zone(name, column.type)
     return column

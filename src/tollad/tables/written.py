@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from tollad.tables.casts import NUMBER
 from tollad.tables.date_forms import forms_of, is_date
@@ -258,10 +258,28 @@ def _dates(name: str, counts: Mapping[str, int]) -> _Found | None:
     if forms:
         ways = " or ".join(as_dates(name, form) for form in forms[:2])
         return "dates written", texts[0], f"read them with {ways}"
-    if first and not any(re.fullmatch(DATE, text) for text in texts):
-        others = [text for text in texts if not any(is_date(text, form) for form in first)]
-        second = forms_of(others[0]) if others else []
-        if second and all(any(is_date(text, form) for form in second) for text in others):
-            remedy = f"others are like {others[0]!r}, so write all of them alike, as 2024-12-31 17:30:00 is"
-            return "dates of several forms, some written", texts[0], remedy
+    if _prevail(counts, re.compile(DATE).fullmatch):
+        return None  # the few others are slips
+    example, *others = _one_of_each_form(texts) or [""]
+    if others:
+        remedy = (
+            f"others are like {' and '.join(map(repr, others))}, so write all of them alike, as 2024-12-31 17:30:00 is"
+        )
+        return "dates of several forms, some written", example, remedy
     return None
+
+
+def _one_of_each_form(texts: Sequence[str]) -> list[str]:
+    """Return a date of each form that texts have; none if one of them is no date."""
+    examples = []
+    while texts:
+        first = texts[0]
+        read = [[text for text in texts if is_date(text, form)] for form in forms_of(first)]
+        if re.fullmatch(DATE, first):
+            read.append([text for text in texts if re.fullmatch(DATE, text)])
+        if not read:
+            return []
+        examples.append(first)
+        of_it = {*max(read, key=len)}  # 03/04/2024 has two forms: the one of more texts counts
+        texts = [text for text in texts if text not in of_it]
+    return examples

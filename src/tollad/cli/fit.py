@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from tollad.cli import methods
+from tollad.cli.asked import FitOptions
 from tollad.cli.options import DETECTOR_OPTIONS, IMAGE_OPTIONS, METHOD_OPTIONS, SERIES_OPTIONS
 from tollad.cli.shared import (
     check_kinds,
@@ -18,9 +20,6 @@ from tollad.cli.shared import (
     normal_option,
     skip_options,
 )
-
-if TYPE_CHECKING:
-    from tollad.io.pictures import Aspect
 
 _OF_SERIES = [str(option.name) for option in SERIES_OPTIONS]
 
@@ -39,33 +38,7 @@ _OF_SERIES = [str(option.name) for option in SERIES_OPTIONS]
 @click.option("--checkpoint", metavar="FILE", help="Keep the state of the training; the same command goes on from it.")
 @force_option
 @json_option
-def fit(
-    train: tuple[str, ...],
-    model: str,
-    label: str | None,
-    normal: tuple[str, ...],
-    drop: tuple[str, ...],
-    on_error: str,
-    skipped: str | None,
-    header: bool | None,
-    key: str | None,
-    written: dict[str, Any],
-    max_gib: float,
-    checkpoint: str | None,
-    force: bool,
-    as_json: bool,
-    representation: str | None,
-    size: tuple[int, int] | None,
-    grey: bool,
-    colour: bool,
-    aspect: Aspect | None,
-    window: int | str | None,
-    group: str | None,
-    method: str | None,
-    changed: tuple[str, ...],
-    budget: str,
-    **parameters: Any,
-) -> None:
+def fit(**given: Any) -> None:
     """Learn from the rows of TRAIN what is normal.
 
     TRAIN is CSV or TSV or JSON lines (also .gz), Excel, Parquet, NPY, NPZ, or - for CSV on standard input. All
@@ -90,94 +63,80 @@ def fit(
     With --method NAME one of `tollad.methods` is fitted in place of a detector, to rows or images in memory. score,
     evaluate, calibrate and info take its model; it gives no reasons, no maps and no ONNX graph.
     """
-    check_label(label, normal)
-    own = {name: parameters.pop(name) for name in _OF_SERIES if name in parameters}
-    if window is None and (len(train) > 1 or _of_series()):
-        raise click.UsageError(f"{_of_series() or 'several files'} are for series; give --window, too.")
-    check_skipped(on_error, skipped)
-    if method is not None:
-        methods.check_options(window, representation)
-    elif changed or budget != "published":
+    asked = FitOptions.of(given)
+    _check_together(asked)
+    _check_outputs(asked)
+    if asked.window is None:
+        _fit_rows(asked)
+        return
+    from tollad.cli import series
+
+    series.fit(asked)
+
+
+def _check_together(asked: FitOptions) -> None:
+    """Raise a usage error for options that need another, or exclude each other."""
+    check_label(asked.label, asked.normal)
+    check_skipped(asked.on_error, asked.skipped)
+    if asked.method is not None:
+        methods.check_options(asked.window, asked.representation)
+    elif asked.changed or asked.budget != "published":
         raise click.UsageError("--set and --budget are of --method; give it, too.")
-    from tollad.cli import images, rows
-    from tollad.io.dialect import Dialect
-    from tollad.io.images import is_images
-    from tollad.io.outputs import check_different_files, check_output
-    from tollad.io.pictures import Shaping
-    from tollad.io.skipped import beside
-    from tollad.io.training import read_training_rows
-
-    if on_error == "skip" and skipped is None:
-        skipped = beside(model)
-    check_different_files(model, checkpoint, skipped, read=train)
-    check_kinds(model=model, checkpoint=checkpoint, skipped=skipped)
-    check_output(model, overwrite=force)
-    if checkpoint is not None:
-        check_output(checkpoint, overwrite=True)
-    kinds = parameters.pop("columns")
-    reading: dict[str, Any] = {
-        "header": header is not False,
-        "key": key,
-        "label": label,
-        "normal": normal,
-        "drop": drop,
-        "dialect": Dialect().changed(**written),
-    }
-    if window is not None:
-        if kinds is not None:
-            raise click.UsageError("--column is for tables; leave columns of a series out with --drop.")
-        if parameters.pop("n_channels") is not None:
-            raise click.UsageError("--n-channels is for tables; the columns of a series are its channels.")
-        if size is not None or grey or colour or aspect is not None:
-            raise click.UsageError("--size, --grey, --colour and --aspect are for images.")
-        from tollad.cli import series
-
-        series.fit(
-            train,
-            model,
-            parameters | own | {"window": window},
-            group=group,
-            reading=reading,
-            checkpoint=checkpoint,
-            skipped=skipped,
-            force=force,
-            as_json=as_json,
-        )
+    if asked.window is None:
+        if of_series := _given([*_OF_SERIES, "on_error"]):
+            raise click.UsageError(f"{of_series} are for series; give --window, too.")
+        if len(asked.train) > 1:
+            raise click.UsageError("several files are for series; give --window, too.")
         return
-    (path,) = train
-    shaping = Shaping(size, grey, colour, aspect or "stretch")
-    training = read_training_rows(path, kinds=kinds, shaping=shaping, max_gib=max_gib, **reading)
-    if method is not None:
-        methods.fit(
-            training,
-            model,
-            method,
-            methods.settings(changed),
-            budget,
-            parameters,
-            checkpoint=checkpoint,
-            force=force,
-            as_json=as_json,
-        )
-        return
-    if representation is not None and not is_images(path):
-        raise click.UsageError("--representation is for folders of images and IDX files.")
-    if is_images(path) and representation != "pixels":
-        asked = images.network_options()
-        if asked and representation is not None:
-            raise click.UsageError(f"{asked[0]} is for --representation pixels.")
-        if not asked:
-            images.fit(training, model, representation or "auto", parameters, force=force, as_json=as_json)
-            return
-    rows.fit(training, model, parameters, checkpoint=checkpoint, force=force, as_json=as_json)
+    if asked.columns is not None:
+        raise click.UsageError("--column is for tables; leave columns of a series out with --drop.")
+    if _given(["n_channels"]):
+        raise click.UsageError("--n-channels is for tables; the columns of a series are its channels.")
+    if _given(["size", "grey", "colour", "aspect"]):
+        raise click.UsageError("--size, --grey, --colour and --aspect are for images.")
 
 
-def _of_series() -> str:
-    """Return the options for series that were given."""
+def _given(names: Sequence[str]) -> str:
+    """Return the options that were given, of those with some names; "" for none."""
     context = click.get_current_context()
-    names = (*_OF_SERIES, "on_error")
     given = [name for name in names if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
     return ", ".join(f"--{name.replace('_', '-')}" for name in given)
+
+
+def _check_outputs(asked: FitOptions) -> None:
+    """Raise an error, before any work, for files that cannot be written."""
+    from tollad.io.outputs import check_different_files, check_output
+
+    skipped = asked.list_of_skipped
+    check_different_files(asked.model, asked.checkpoint, skipped, read=asked.train)
+    check_kinds(model=asked.model, checkpoint=asked.checkpoint, skipped=skipped)
+    check_output(asked.model, overwrite=asked.force)
+    if asked.checkpoint is not None:
+        check_output(asked.checkpoint, overwrite=True)
+
+
+def _fit_rows(asked: FitOptions) -> None:
+    """Fit to rows of a table, to arrays or to images what was asked for, by their kind."""
+    from tollad.cli import images, rows
+    from tollad.io.images import is_images
+    from tollad.io.pictures import Shaping
+    from tollad.io.training import read_training_rows
+
+    (path,) = asked.train
+    shaping = Shaping(asked.size, asked.grey, asked.colour, asked.aspect or "stretch")
+    training = read_training_rows(path, kinds=asked.columns, shaping=shaping, max_gib=asked.max_gib, **asked.reading)
+    if asked.method is not None:
+        methods.fit(training, asked.method, asked)
+        return
+    if asked.representation is not None and not is_images(path):
+        raise click.UsageError("--representation is for folders of images and IDX files.")
+    network = images.network_options()
+    if asked.representation not in (None, "pixels") and network:
+        raise click.UsageError(f"{network[0]} is for --representation pixels.")
+    if not is_images(path) or asked.representation == "pixels" or network:
+        rows.fit(training, asked)
+    else:
+        images.fit(training, asked)
 
 
 # The parameters of the detector come last in the help.

@@ -14,6 +14,7 @@ from tollad.cli.shared import print_result
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tollad.cli.asked import FitOptions
     from tollad.detector.results import Scored
     from tollad.images.detector import ImageDetector
     from tollad.io.training import TrainingRows
@@ -30,21 +31,17 @@ def network_options(but: Collection[str] = ()) -> list[str]:
     return [option.opts[0] for option in named if context.get_parameter_source(str(option.name)) is given]
 
 
-def fit(
-    training: TrainingRows, path: str, representation: str, parameters: Mapping[str, Any], *, force: bool, as_json: bool
-) -> None:
+def fit(training: TrainingRows, asked: FitOptions) -> None:
     """Fit a detector of images, save it, and print its card."""
     from tollad.images.detector import ImageDetector
 
-    detector = ImageDetector(
-        representation,
-        contamination=parameters["contamination"],
-        false_alarm_rate=parameters["false_alarm_rate"],
-        random_state=parameters["random_state"],
-    ).fit(cast("NDArray[Any]", training.rows))
-    detector.save(path, source=training.source, overwrite=force)
-    card = read_card(path)
-    print_result(as_json, card, format_card(card))
+    shared = ("contamination", "false_alarm_rate", "random_state")
+    detector = ImageDetector(asked.representation or "auto", **{name: asked.parameters[name] for name in shared}).fit(
+        cast("NDArray[Any]", training.rows)
+    )
+    detector.save(asked.model, source=training.source, overwrite=asked.force)
+    card = read_card(asked.model)
+    print_result(asked.as_json, card, format_card(card))
 
 
 def with_maps(detector: ImageDetector, blocks: Iterator[Scored], folder: str, *, overwrite: bool) -> Iterator[Scored]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +13,7 @@ from tollad.cli.shared import check_kinds, print_result
 
 if TYPE_CHECKING:
     from tollad.calls import Each
+    from tollad.cli.asked import ScoreOptions
 
 
 @contextmanager
@@ -34,32 +35,32 @@ def calling(jobs: int | None, address: str | None) -> Iterator[Each]:
         yield one_by_one
 
 
-def score(
-    model: str,
-    pattern: str,
-    folder: str,
-    asked: Mapping[str, Any],
-    *,
-    jobs: int | None,
-    address: str | None,
-    force: bool,
-    as_json: bool,
-) -> None:
+def score(asked: ScoreOptions) -> None:
     """Write a part for each file, and say what was done."""
-    if not folder.endswith("/"):
+    if asked.needs_model():
+        raise click.UsageError("Many files get scores, verdicts and reasons; score them one by one for other options.")
+    if not asked.output.endswith("/"):
         raise click.UsageError("--jobs and --ray are for many files: give a folder of their scores, as -o FOLDER/.")
-    if force:
+    if asked.force:
         raise click.UsageError("--force replaces files; give another folder, or remove this one.")
-    check_kinds(folder=folder)
+    check_kinds(folder=asked.output)
     from tollad.io.places import matching
     from tollad.scale.parts import Asked, score_files
     from tollad.serve.runtime import is_onnx
 
-    if is_onnx(model):
+    if is_onnx(asked.model):
         raise click.UsageError("Many files are scored by the model itself; an ONNX file scores single ones.")
-    files = matching(pattern)
-    with calling(jobs, address) as each:
-        done = score_files(model, files, folder, Asked(**asked), each)
+    files = matching(asked.data)
+    how = Asked(
+        asked.moved,
+        **asked.reading,
+        written=asked.written,
+        max_gib=asked.max_gib,
+        only_anomalies=asked.only_anomalies,
+        n_reasons=asked.n_reasons,
+    )
+    with calling(asked.jobs, asked.address) as each:
+        done = score_files(asked.model, files, asked.output, how, each)
     kept = f", {done.n_kept:,} kept" if done.n_kept else ""
     text = f"{done.n_written:,} parts written{kept}: {done.n_rows:,} rows, {done.n_anomalies:,} anomalies"
-    print_result(as_json, {"folder": folder, **asdict(done)}, text)
+    print_result(asked.as_json, {"folder": asked.output, **asdict(done)}, text)

@@ -12,6 +12,7 @@ from tollad.cli.images import network_options
 from tollad.cli.shared import print_result, resumable
 
 if TYPE_CHECKING:
+    from tollad.cli.asked import FitOptions
     from tollad.io.training import TrainingRows
 
 _KEPT = {"columns"}
@@ -49,26 +50,15 @@ def _value(text: str) -> Any:
         return text
 
 
-def fit(
-    training: TrainingRows,
-    path: str,
-    name: str,
-    changed: Mapping[str, Any],
-    budget: str,
-    parameters: Mapping[str, Any],
-    *,
-    checkpoint: str | None,
-    force: bool,
-    as_json: bool,
-) -> None:
+def fit(training: TrainingRows, name: str, asked: FitOptions) -> None:
     """Fit a method, save it with its threshold, and say what it is."""
     from tollad import methods
     from tollad.bench.recipes import recipe_for
     from tollad.methods.detector import MethodDetector
     from tollad.methods.fields import holds_several
 
-    kind = methods.find(name)
-    dataset, recipe = recipe_for(name, training.rows.shape[1:], budget)
+    kind, changed, parameters = methods.find(name), settings(asked.changed), asked.parameters
+    dataset, recipe = recipe_for(name, training.rows.shape[1:], asked.budget)
     fields = {"seed": parameters["random_state"], **recipe, **changed}
     for field, value in fields.items():
         if holds_several(kind, field) and value is not None and not isinstance(value, tuple):
@@ -79,14 +69,14 @@ def fit(
         contamination=parameters["contamination"],
         false_alarm_rate=parameters["false_alarm_rate"],
     )
-    with resumable(checkpoint):
-        detector.fit(training.rows, checkpoint=checkpoint)
-    by = (f"of {dataset}, {budget} budget" if dataset else "its defaults") + (
+    with resumable(asked.checkpoint):
+        detector.fit(training.rows, checkpoint=asked.checkpoint)
+    by = (f"of {dataset}, {asked.budget} budget" if dataset else "its defaults") + (
         "" if not changed else f", but for {', '.join(changed)}"
     )
-    detector.save(path, source=training.source, overwrite=force, notes={"recipe": by})
-    card = read_card(path)
-    print_result(as_json, card, format_card(card))
+    detector.save(asked.model, source=training.source, overwrite=asked.force, notes={"recipe": by})
+    card = read_card(asked.model)
+    print_result(asked.as_json, card, format_card(card))
 
 
 def read_card(path: str) -> dict[str, Any]:

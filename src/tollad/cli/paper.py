@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,9 +12,6 @@ from tollad.cli.many import calling
 from tollad.cli.shared import jobs_option, ray_option
 from tollad.cli.terminal import say
 from tollad.warn import tell
-
-if TYPE_CHECKING:
-    pass
 
 _MOST_SEEDS = 1_000_000
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from tollad.cli.asked import ScoreOptions
 from tollad.cli.shared import (
     check_kinds,
     check_skipped,
@@ -54,6 +55,7 @@ from tollad.cli.shared import (
     "--explain",
     "n_reasons",
     type=click.IntRange(min=1),
+    callback=lambda ctx, param, value: value or 0,
     metavar="K",
     help="Write the K columns of a table that contribute most to each score, and what was expected there.",
 )
@@ -83,34 +85,7 @@ from tollad.cli.shared import (
 @threshold_options
 @force_option
 @json_option
-def score(
-    model: str,
-    data: str,
-    output: str,
-    jobs: int | None,
-    address: str | None,
-    only_anomalies: bool,
-    identifiers: tuple[str, ...],
-    drop: tuple[str, ...],
-    fdr: float | None,
-    drift: bool,
-    n_reasons: int | None,
-    events: str | None,
-    causal: bool,
-    state: str | None,
-    plot: str | None,
-    maps: str | None,
-    on_error: str,
-    skipped: str | None,
-    header: bool | None,
-    key: str | None,
-    written: dict[str, Any],
-    device: str | None,
-    moved: dict[str, Any],
-    max_gib: float,
-    force: bool,
-    as_json: bool,
-) -> None:
+def score(**given: Any) -> None:
     """Score the rows of DATA with MODEL.
 
     The output has for each row its number, from 1, its anomaly score (high = anomalous) and a verdict, anomaly or
@@ -128,116 +103,49 @@ def score(
     With -o FOLDER/, DATA may be a pattern of many files, such as 'in/*.parquet' or 's3://bucket/*.csv': each gets a
     Parquet file in the folder. The same command goes on where an earlier one ended.
     """
-    from tollad.io import skipped as skipping
-    from tollad.io.outputs import check_different_files, check_output, check_table_output
-    from tollad.serve.runtime import is_onnx
-
-    identifier, *beside = identifiers or (None,)
-    reading = {
-        "column": identifier,
-        "beside": beside,
-        "drop": drop,
-        "header": header,
-        "key": key,
-        "written": written,
-        "max_gib": max_gib,
-    }
-    if output.endswith("/") or jobs is not None or address is not None:
+    asked = ScoreOptions(**given)
+    if asked.output.endswith("/") or asked.jobs is not None or asked.address is not None:
         from tollad.cli import many
 
-        if any((fdr, drift, events, causal, state, plot, maps, skipped, device)) or on_error == "skip":
-            raise click.UsageError(
-                "Many files get scores, verdicts and reasons; score them one by one for other options."
-            )
-        many.score(
-            model,
-            data,
-            output,
-            {"moved": moved, **reading, "only_anomalies": only_anomalies, "n_reasons": n_reasons or 0},
-            jobs=jobs,
-            address=address,
-            force=force,
-            as_json=as_json,
-        )
+        many.score(asked)
         return
-    path = None if output == "-" else output
-    if as_json and path is None:
-        raise click.UsageError("--json needs -o OUT; otherwise the scores would be printed before the JSON.")
-    check_skipped(on_error, skipped)
-    if on_error == "skip" and skipped is None:
-        if path is None:
-            raise click.UsageError("--on-error skip needs --skipped FILE for its list, or -o OUT to put it beside.")
-        skipped = skipping.beside(path)
-    check_different_files(path, plot, skipped, events, state, read=(model, data))
-    check_kinds(skipped=skipped, state=state, folder=maps)
-    for table in filter(None, (path, events)):
-        check_table_output(table, overwrite=force)
-    if plot is not None:
-        from tollad import plots
+    _check_outputs(asked)
+    from tollad.serve.runtime import is_onnx
 
-        plots.picture_format(plot)
-        check_output(plot, overwrite=force)
-    if is_onnx(model):
-        if any((fdr, drift, n_reasons, events, causal, state, plot, maps, device, moved)) or on_error == "skip":
-            raise click.UsageError("An ONNX file gives scores and verdicts; other options need the model file.")
+    if is_onnx(asked.model):
         from tollad.cli import graphs
 
-        graphs.score(model, data, path, reading, only_anomalies=only_anomalies, force=force, as_json=as_json)
+        graphs.score(asked)
         return
     from tollad.cli import rows
     from tollad.series.detector import SeriesDetector
     from tollad.serve.answers import load
 
-    detector: Any = load(model, device)
+    detector: Any = load(asked.model, asked.device)
     if isinstance(detector, SeriesDetector):
-        if drift:
-            raise click.UsageError("--drift is not for series: time steps are not exchangeable.")
-        if n_reasons and events is None:
-            raise click.UsageError("--explain gives the reasons for events of a series; give --events, too.")
         from tollad.cli import series
 
-        if (causal or state is not None) and not detector.model_.causal:
-            raise ValueError(
-                f"{model}: is not causal: it scores a time step only a window later; fit with --causal, or leave out "
-                "--causal and --state"
-            )
-        if moved:
-            detector.set_threshold(**moved)
-        dialect = detector.model_.dialect.changed(**written)
-        series.score(
-            detector,
-            data,
-            path,
-            reading={name: value for name, value in reading.items() if name not in ("written", "max_gib")}
-            | {"dialect": dialect},
-            only_anomalies=only_anomalies,
-            fdr=fdr,
-            n_reasons=n_reasons or 0,
-            plot=plot,
-            events=events,
-            state=state,
-            skipped=skipped,
-            force=force,
-            as_json=as_json,
-        )
-        return
-    if events is not None or causal or state is not None:
-        raise click.UsageError("--events, --causal and --state are for series, and MODEL is one of rows.")
-    if moved:
-        detector.set_threshold(**moved)
-    rows.score(
-        detector,
-        model,
-        data,
-        path,
-        reading=reading,
-        only_anomalies=only_anomalies,
-        fdr=fdr,
-        drift=drift,
-        n_reasons=n_reasons or 0,
-        plot=plot,
-        maps=maps,
-        skipped=skipped,
-        force=force,
-        as_json=as_json,
-    )
+        series.score(detector, asked)
+    else:
+        rows.score(detector, asked)
+
+
+def _check_outputs(asked: ScoreOptions) -> None:
+    """Raise an error, before any work, for files that cannot be written, and for options that lack another."""
+    from tollad.io.outputs import check_different_files, check_output, check_table_output
+
+    if asked.as_json and asked.path is None:
+        raise click.UsageError("--json needs -o OUT; otherwise the scores would be printed before the JSON.")
+    check_skipped(asked.on_error, asked.skipped)
+    if asked.on_error == "skip" and asked.skipped is None and asked.path is None:
+        raise click.UsageError("--on-error skip needs --skipped FILE for its list, or -o OUT to put it beside.")
+    skipped = asked.list_of_skipped
+    check_different_files(asked.path, asked.plot, skipped, asked.events, asked.state, read=(asked.model, asked.data))
+    check_kinds(skipped=skipped, state=asked.state, folder=asked.maps)
+    for table in filter(None, (asked.path, asked.events)):
+        check_table_output(table, overwrite=asked.force)
+    if asked.plot is not None:
+        from tollad import plots
+
+        plots.picture_format(asked.plot)
+        check_output(asked.plot, overwrite=asked.force)

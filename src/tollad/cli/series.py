@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any, cast
 
@@ -13,10 +13,12 @@ import numpy as np
 
 from tollad import metrics, plots
 from tollad.cli import card
-from tollad.cli.shared import Counted, print_result, resumable, tell_of_skipped
+from tollad.cli.asked import EvaluateOptions, FitOptions, ScoreOptions
+from tollad.cli.shared import Counted, print_result, print_scored, resumable, tell_of_skipped
 from tollad.detector.results import result_tables
 from tollad.io.outputs import check_output, write_tables
 from tollad.io.skipped import SkippedRows
+from tollad.io.source import Source
 from tollad.series.detector import SeriesDetector
 from tollad.series.events import event_table
 from tollad.series.labelled import labelled_series
@@ -28,19 +30,9 @@ from tollad.series.recording import Recorder
 from tollad.series.scoring import EventLog, ScoredSteps, score_series
 
 
-def fit(
-    paths: Sequence[str],
-    model: str,
-    parameters: dict[str, Any],
-    *,
-    group: str | None,
-    reading: dict[str, Any],
-    checkpoint: str | None,
-    skipped: str | None,
-    force: bool,
-    as_json: bool,
-) -> None:
+def fit(asked: FitOptions) -> None:
     """Fit a detector of series, save it, and print its card."""
+    parameters = {**asked.parameters, **asked.of_series, "window": asked.window}
     context = click.get_current_context()
     given = {
         name: value
@@ -48,25 +40,35 @@ def fit(
         if name in ("random_state", "verbose", "window")
         or context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
     }
-    names = {"time": parameters["time"], "zone": parameters["time_zone"], "gaps": parameters["gaps"], "group": group}
+    names = {
+        "time": parameters["time"],
+        "zone": parameters["time_zone"],
+        "gaps": parameters["gaps"],
+        "group": asked.group,
+    }
+    skipped = asked.list_of_skipped
     with contextlib.ExitStack() as stack:
-        bad = None if skipped is None else stack.enter_context(SkippedRows(skipped, overwrite=force))
-        files = [read_training_series(path, reject=bad, **names, **reading) for path in paths]
+        bad = None if skipped is None else stack.enter_context(SkippedRows(skipped, overwrite=asked.force))
+        files = [read_training_series(path, reject=bad, **names, **asked.reading) for path in asked.train]
         tell_of_skipped(bad)
     first = files[0]
     check_alike(files)
     detector = SeriesDetector(**given | {"time": first.part.steps.clock.column})
-    with resumable(checkpoint):
-        detector.fit_parts([file.part for file in files], checkpoint=checkpoint, group=first.group)
+    with resumable(asked.checkpoint):
+        detector.fit_parts([file.part for file in files], checkpoint=asked.checkpoint, group=first.group)
     n_read = sum(file.source.n_read for file in files)
     name = ", ".join(file.source.name for file in files)
     source = replace(first.source, name=name, n_read=n_read, n_used=detector.model_.n_time_steps)
-    detector.save(model, source=source, overwrite=force)
-    shown = card.read_card(model)
+    detector.save(asked.model, source=source, overwrite=asked.force)
+    _print_fitted(detector, source, asked)
+
+
+def _print_fitted(detector: SeriesDetector, source: Source, asked: FitOptions) -> None:
+    shown = card.read_card(asked.model)
     inner = detector.model_.detector
     history = inner.history_
     result = {
-        "model": model,
+        "model": asked.model,
         "rows_read": source.n_read,
         "rows_used": detector.model_.n_time_steps,
         "window": detector.model_.window,
@@ -83,91 +85,95 @@ def fit(
         "steps": f"{inner.n_steps_}",
         "loss": f"{result['initial_loss']:.4g} at first, {result['loss']:.4g} at last",
         "threshold": card.describe_threshold(shown),
-        "model": model,
+        "model": asked.model,
     }
-    print_result(as_json, result, card.aligned(lines))
+    print_result(asked.as_json, result, card.aligned(lines))
 
 
-def score(
-    detector: SeriesDetector,
-    data: str,
-    path: str | None,
-    *,
-    reading: dict[str, Any],
-    only_anomalies: bool,
-    fdr: float | None,
-    n_reasons: int,
-    plot: str | None,
-    events: str | None,
-    state: str | None,
-    skipped: str | None,
-    force: bool,
-    as_json: bool,
-) -> None:
+def score(detector: SeriesDetector, asked: ScoreOptions) -> None:
     """Score the time steps of a file; if asked to, write its events and draw it."""
-    if fdr is not None and detector.causal:
-        raise click.UsageError("--fdr decides about all time steps together; leave it out for a causal model.")
+    _check_options(detector, asked)
+    if asked.moved:
+        detector.set_threshold(**asked.moved)
     recorder, model = Recorder(), detector.model_
-    if plot is not None and model.group is not None:
-        raise click.UsageError("--plot draws one series, and MODEL tells several apart.")
-    log = None if events is None and plot is None else EventLog(n_reasons)
-    progress = None if state is None else Progress(model, state, None if log is None else n_reasons)
-    if state is not None:
-        check_output(state, overwrite=True)
+    log = None if asked.events is None and asked.plot is None else EventLog(asked.n_reasons)
+    progress = None if asked.state is None else Progress(model, asked.state, None if log is None else asked.n_reasons)
+    counted, skipped, dialect = Counted(), asked.list_of_skipped, model.dialect.changed(**asked.written)
     with contextlib.ExitStack() as stack:
-        bad = None if skipped is None else stack.enter_context(SkippedRows(skipped, overwrite=force))
-        blocks = score_series(model, data, events=log, progress=progress, reject=bad, **reading)
-        if progress is not None and path is None:
+        bad = None if skipped is None else stack.enter_context(SkippedRows(skipped, overwrite=asked.force))
+        blocks = score_series(
+            model, asked.data, events=log, progress=progress, reject=bad, **asked.reading, dialect=dialect
+        )
+        if progress is not None and asked.path is None:
             blocks = _saved_after_each(blocks, progress)
-        if plot is not None:
+        if asked.plot is not None:
             blocks = recorder.watch(blocks)
-        tables = result_tables(cast(Any, detector), blocks, only_anomalies=only_anomalies, fdr=fdr)
-        counted = Counted()
-        write_tables(path, counted.watch(tables) if as_json else tables, overwrite=force)
-    if as_json:
-        n_skipped = 0 if bad is None else bad.n
-        result = {"output": path, **counted.result, "rows_skipped": n_skipped, "threshold": detector.threshold_}
-        print_result(True, result, "")
+        tables = result_tables(cast(Any, detector), blocks, only_anomalies=asked.only_anomalies, fdr=asked.fdr)
+        write_tables(asked.path, counted.watch(tables) if asked.as_json else tables, overwrite=asked.force)
+    if asked.as_json:
+        print_scored(asked, counted, bad, detector.threshold_)
     tell_of_skipped(bad)
     if progress is not None:
         progress.save()
-    if log is not None and events is not None:
-        write_tables(events, [event_table(log.events)], overwrite=force)
-    if log is not None and plot is not None:
-        time_name, time = recorder.time(model)
-        judged = recorder.judged
-        plots.scored_series(
-            recorder.steps,
-            judged.scores,
-            judged.thresholds,
-            plot,
-            names=model.columns,
-            alarms=judged.alarms,
-            time=time,
-            time_name=time_name,
-            causes=recorder.causes(log.events),
-            overwrite=force,
+    if log is not None and asked.events is not None:
+        write_tables(asked.events, [event_table(log.events)], overwrite=asked.force)
+    if log is not None and asked.plot is not None:
+        _draw(recorder, log, model, asked.plot, overwrite=asked.force)
+
+
+def _check_options(detector: SeriesDetector, asked: ScoreOptions) -> None:
+    """Raise an error for options that do not fit the model, and for a state that cannot be written."""
+    if asked.drift:
+        raise click.UsageError("--drift is not for series: time steps are not exchangeable.")
+    if asked.n_reasons and asked.events is None:
+        raise click.UsageError("--explain gives the reasons for events of a series; give --events, too.")
+    if (asked.causal or asked.state is not None) and not detector.model_.causal:
+        raise ValueError(
+            f"{asked.model}: is not causal: it scores a time step only a window later; fit with --causal, or leave "
+            "out --causal and --state"
         )
+    if asked.fdr is not None and detector.causal:
+        raise click.UsageError("--fdr decides about all time steps together; leave it out for a causal model.")
+    if asked.plot is not None and detector.model_.group is not None:
+        raise click.UsageError("--plot draws one series, and MODEL tells several apart.")
+    if asked.state is not None:
+        check_output(asked.state, overwrite=True)
 
 
-def evaluate(
-    model: SeriesModel,
-    data: str,
-    *,
-    reading: dict[str, Any],
-    label: str | None,
-    normal: Sequence[str],
-    windows: str | None,
-    skipped: str | None,
-    plot: str | None,
-    force: bool,
-    as_json: bool,
-) -> None:
+def _draw(recorder: Recorder, log: EventLog, model: SeriesModel, path: str, *, overwrite: bool) -> None:
+    """Draw a scored series with its alarms."""
+    time_name, time = recorder.time(model)
+    judged = recorder.judged
+    plots.scored_series(
+        recorder.steps,
+        judged.scores,
+        judged.thresholds,
+        path,
+        names=model.columns,
+        alarms=judged.alarms,
+        time=time,
+        time_name=time_name,
+        causes=recorder.causes(log.events),
+        overwrite=overwrite,
+    )
+
+
+def evaluate(detector: SeriesDetector, asked: EvaluateOptions) -> None:
     """Measure by time step and by event."""
+    if asked.moved:
+        detector.set_threshold(**asked.moved)
+    model = detector.model_
     with contextlib.ExitStack() as stack:
-        bad = None if skipped is None else stack.enter_context(SkippedRows(skipped, overwrite=force))
+        bad = None if asked.skipped is None else stack.enter_context(SkippedRows(asked.skipped, overwrite=asked.force))
         labels, judged = labelled_series(
-            model, data, label=label, normal=normal, windows=windows, reject=bad, **reading
+            model,
+            asked.data,
+            label=asked.label,
+            normal=asked.normal,
+            windows=asked.windows,
+            reject=bad,
+            **asked.reading,
+            dialect=model.dialect.changed(**asked.written),
         )
     tell_of_skipped(bad)
     known = np.isfinite(judged.scores)
@@ -189,9 +195,9 @@ def evaluate(
         "events_hit_at_one_false_stretch_per_1000": at_one.n_hit,
         "vus_pr": vus_pr(labels, scores, model.window),
     }
-    if plot is not None:
+    if asked.plot is not None:
         plots.score_distributions(
-            scores[~anomalous], scores[anomalous], model.decision.threshold, plot, overwrite=force
+            scores[~anomalous], scores[anomalous], model.decision.threshold, asked.plot, overwrite=asked.force
         )
     text = (
         "AUROC {auroc:.3f}\n"
@@ -205,7 +211,7 @@ def evaluate(
         f"{by_event.false_stretches_per_1000:.2g} per 1,000 steps\n"
         f"events {at_one.n_hit} of {at_one.n_events} hit at one false stretch per 1,000 steps"
     )
-    print_result(as_json, result, text)
+    print_result(asked.as_json, result, text)
 
 
 def _saved_after_each(blocks: Iterable[ScoredSteps], progress: Progress) -> Iterator[ScoredSteps]:

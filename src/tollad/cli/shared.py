@@ -19,6 +19,7 @@ from tollad.warn import tell
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tollad.cli.asked import ScoreOptions
     from tollad.io.skipped import SkippedRows
 
 
@@ -260,3 +261,10 @@ def tell_of_skipped(bad: SkippedRows | None, what: str = "row") -> None:
 def print_result(as_json: bool, result: Mapping[str, Any], text: str) -> None:
     """Print a result as one JSON object, or as text."""
     say(json.dumps(result, indent=2) if as_json else text)
+
+
+def print_scored(asked: ScoreOptions, counted: Counted, bad: SkippedRows | None, threshold: float) -> None:
+    """Print a summary of the scored rows as one JSON object."""
+    n_skipped = 0 if bad is None else bad.n
+    result = {"output": asked.path, **counted.result, "rows_skipped": n_skipped, "threshold": threshold}
+    print_result(True, result, "")

@@ -71,7 +71,7 @@ def test_a_row_that_was_taken_for_names_is_warned_of(tmp_path: Path, data: np.nd
     (tmp_path / "y.csv").write_bytes(rows.partition(b"\n")[2])
     message = refused_in(tmp_path, "score", tmp_path / "m", tmp_path / "y.csv")
     assert "lacks columns" in message
-    assert message.endswith(" instead; if its first line is a row, read it with --no-header\n")
+    assert message.endswith(" instead; if its first line is a row, read it with --no-header, or fit again\n")
 
 
 @pytest.mark.parametrize("names", [b"0,1,2", b",0,1,2", b"x1,2,3"])

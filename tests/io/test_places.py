@@ -29,7 +29,7 @@ def test_files_that_match_in_order(root):
 
 
 def test_none_that_matches(root):
-    with pytest.raises(FileNotFoundError, match=r"no file matches .*\*\.npy$"):
+    with pytest.raises(FileNotFoundError, match=r"no file matches .*\*\.npy; check the folder"):
         matching(f"{root}/*.npy")
     with pytest.raises(FileNotFoundError, match="no file matches"):
         matching(f"{root}/nowhere/*.csv")

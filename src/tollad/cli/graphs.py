@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from tollad.cli.shared import Counted, print_result
+from tollad.cli.shared import print_result
 
 if TYPE_CHECKING:
     from tollad.cli.asked import ScoreOptions
@@ -19,7 +19,7 @@ def score(asked: ScoreOptions) -> None:
     """Write the scores of the rows of a file."""
     if asked.needs_model() or asked.n_reasons or asked.moved:
         raise click.UsageError("An ONNX file gives scores and verdicts; other options need the model file.")
-    from tollad.detector.results import result_tables, score_blocks
+    from tollad.detector.results import Counted, result_tables, score_blocks
     from tollad.io.outputs import write_tables
     from tollad.serve.runtime import Runtime
 
@@ -37,4 +37,5 @@ def score(asked: ScoreOptions) -> None:
     tables = result_tables(detector, blocks, only_anomalies=asked.only_anomalies)
     write_tables(asked.path, counted.watch(tables), overwrite=asked.force)
     if asked.as_json:
-        print_result(True, {"output": asked.path, **counted.result, "threshold": runtime.threshold}, "")
+        counts = {"rows_written": counted.n_rows, "anomalies": counted.n_anomalies}
+        print_result(True, {"output": asked.path, **counts, "threshold": runtime.threshold}, "")

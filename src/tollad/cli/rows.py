@@ -12,9 +12,9 @@ import click
 
 from tollad.cli import card
 from tollad.cli.asked import FitOptions, ScoreOptions
-from tollad.cli.shared import Counted, print_result, print_scored, resumable, tell_of_skipped
+from tollad.cli.shared import print_result, print_scored, resumable, tell_of_skipped
 from tollad.detector.estimator import TollDetector
-from tollad.detector.results import MostAnomalous, result_tables, score_blocks, watch_drift
+from tollad.detector.results import Counted, MostAnomalous, result_tables, score_blocks, watch_drift
 from tollad.io.outputs import write_tables
 from tollad.io.skipped import SkippedRows
 from tollad.io.training import TrainingRows

@@ -14,8 +14,8 @@ import numpy as np
 from tollad import metrics, plots
 from tollad.cli import card
 from tollad.cli.asked import EvaluateOptions, FitOptions, ScoreOptions
-from tollad.cli.shared import Counted, print_result, print_scored, resumable, tell_of_skipped
-from tollad.detector.results import result_tables
+from tollad.cli.shared import print_result, print_scored, resumable, tell_of_skipped
+from tollad.detector.results import Counted, result_tables
 from tollad.io.outputs import check_output, write_tables
 from tollad.io.skipped import SkippedRows
 from tollad.io.source import Source

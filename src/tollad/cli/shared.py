@@ -8,7 +8,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,9 +17,8 @@ from tollad.cli.terminal import say
 from tollad.warn import tell
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from tollad.cli.asked import ScoreOptions
+    from tollad.detector.results import Counted
     from tollad.io.skipped import SkippedRows
 
 
@@ -232,26 +231,6 @@ def resumable(checkpoint: str | None) -> Iterator[None]:
         raise KeyboardInterrupt(f"Interrupted{kept}") from None
 
 
-class Counted:
-    """Counts the rows that a command writes, and the anomalies among them.
-
-    Attributes
-    ----------
-    result : dict
-        The counts, for --json.
-    """
-
-    def __init__(self) -> None:
-        self.result = {"rows_written": 0, "anomalies": 0}
-
-    def watch(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """Yield tables of results unchanged."""
-        for table in tables:
-            self.result["rows_written"] += table.num_rows
-            self.result["anomalies"] += table["verdict"].to_pylist().count("anomaly")
-            yield table
-
-
 def tell_of_skipped(bad: SkippedRows | None, what: str = "row") -> None:
     """Warn how many rows, or images, were left out, and where they are listed."""
     if bad is not None and bad.n:
@@ -266,5 +245,5 @@ def print_result(as_json: bool, result: Mapping[str, Any], text: str) -> None:
 def print_scored(asked: ScoreOptions, counted: Counted, bad: SkippedRows | None, threshold: float) -> None:
     """Print a summary of the scored rows as one JSON object."""
     n_skipped = 0 if bad is None else bad.n
-    result = {"output": asked.path, **counted.result, "rows_skipped": n_skipped, "threshold": threshold}
-    print_result(True, result, "")
+    counts = {"rows_written": counted.n_rows, "anomalies": counted.n_anomalies, "rows_skipped": n_skipped}
+    print_result(True, {"output": asked.path, **counts, "threshold": threshold}, "")

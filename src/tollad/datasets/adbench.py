@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import os
-import tokenize
-import zipfile
-import zlib
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Errors that NumPy raises for a damaged file: from the zip archive, from its members (encrypted, of an unknown
-# compression, at an impossible place), and from the header of an array.
-_DAMAGED_NPZ = (
-    ValueError,
-    TypeError,
-    KeyError,
-    EOFError,
-    RuntimeError,
-    OSError,
-    zipfile.BadZipFile,
-    zlib.error,
-    tokenize.TokenError,
-)
+from tollad.io.arrays import DAMAGED
 
 
 def read_npz(path: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -38,7 +23,7 @@ def read_npz(path: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
             if any(map(np.iscomplexobj, arrays)):
                 raise ValueError("numbers must be real")
             rows, labels = np.asarray(arrays[0], float), np.asarray(arrays[1], float).reshape(-1)
-        except _DAMAGED_NPZ as error:
+        except (*DAMAGED, OSError) as error:
             raise ValueError(f"{path} is not {what}") from error
     if rows.ndim != 2 or not rows.shape[1] or len(rows) != len(labels) or not np.isin(labels, (0, 1)).all():
         raise ValueError(f"{path} is not {what}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from tollad.io.rows import RowBlock, TableOrArray, concat_rows, filter_rows, tak
 from tollad.io.source import Expected
 from tollad.tables.features import names_of
 from tollad.tables.schema import number_columns
+from tollad.warn import warn
 
 if TYPE_CHECKING:
     from tollad.detector.estimator import TollDetector
@@ -216,8 +216,27 @@ def watch_drift(blocks: Iterable[Scored], calibration_scores: NDArray[np.float64
     monitor = DriftMonitor(calibration_scores)
     for block in blocks:
         if monitor.drift is None and (drift := monitor.update(block.scores)):
-            warnings.warn(str(drift), stacklevel=2)
+            warn(str(drift))
         yield block
+
+
+class Counted:
+    """Counts the rows of tables of results that `watch` yields, and the anomalies among them.
+
+    Attributes
+    ----------
+    n_rows, n_anomalies : int
+    """
+
+    def __init__(self) -> None:
+        self.n_rows = self.n_anomalies = 0
+
+    def watch(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """Yield the tables unchanged."""
+        for table in tables:
+            self.n_rows += table.num_rows
+            self.n_anomalies += table["verdict"].to_pylist().count("anomaly")
+            yield table
 
 
 class MostAnomalous:
@@ -308,9 +327,8 @@ def _warn_of_too_few_calibration_rows(
     n_beyond = int((p <= least).sum())
     if alarms.any() or not n_beyond:
         return
-    warnings.warn(
+    warn(
         f"no row raises an alarm, although {n_beyond:,} of {len(p):,} score higher than all {n_calibration:,} "
         f"calibration rows: at a false discovery rate of {fdr:g} it takes {math.ceil(len(p) * least / fdr):,} such "
-        f"rows, or {math.ceil(len(p) / (fdr * n_beyond)) - 1:,} calibration rows",
-        stacklevel=2,
+        f"rows, or {math.ceil(len(p) / (fdr * n_beyond)) - 1:,} calibration rows"
     )

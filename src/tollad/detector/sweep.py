@@ -105,12 +105,9 @@ def sweep(
         raise ValueError(
             "early_stopping is for single fits, which hold out rows by their seeds; leave it out of a sweep"
         )
-    grid = list(product(betas, latent_dims, map(int, seeds)))
     if checkpoint is not None:
-        try:
-            os.makedirs(checkpoint, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            raise NotADirectoryError(f"{os.fspath(checkpoint)} is no folder; give one for the checkpoints") from None
+        _make_folder(checkpoint)
+    grid = list(product(betas, latent_dims, map(int, seeds)))
     begun = TollDetector(**parameters)
     for beta, latent_dim, seed in grid:
         check_parameters(begun.get_params() | {"beta": beta, "latent_dim": latent_dim, "random_state": seed})
@@ -132,21 +129,32 @@ def sweep(
     seconds = _JointTraining(*calls[0], rows).seconds_of_a_step() * detectors[0].settings_.steps * len(groups)
     say(f"{len(grid)} fits of {len(stacks[0])} members, {detectors[0].settings_.steps} steps each, as "
         f"{len(groups)} stack{'s' * (len(groups) > 1)}: {duration(seconds)}")  # fmt: skip
-    trained: dict[int, History] = {}
-    for number, (histories, own) in each(partial(_trained, rows, checkpoint), calls):
-        trained |= dict(zip(groups[number], histories, strict=True))
-        for place, stack in zip(groups[number], own, strict=True):
-            stacks[place] = stack
-    found = []
-    for number, (detector, stack) in enumerate(zip(detectors, stacks, strict=True)):
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            warn_if_not_improved(trained[number])
-            detector._take_trained(stack, trained[number], rows, held)
-        settings, remarks = detector.settings_, tuple(dict.fromkeys(str(one.message) for one in caught))
-        beta, _, seed = grid[number]
-        found.append(Candidate(detector, beta, settings.latent_dim, seed, {}, remarks))
-    return with_criteria(found, held)
+    found: dict[int, Candidate] = {}
+    for number, (histories, trained) in each(partial(_trained, rows, checkpoint), calls):
+        for place, history, stack in zip(groups[number], histories, trained, strict=True):
+            beta, _, seed = grid[place]
+            remarks = _take_trained(detectors[place], stack, history, rows, held)
+            dim = detectors[place].settings_.latent_dim
+            found[place] = Candidate(detectors[place], beta, dim, seed, {}, remarks)
+    return with_criteria([found[place] for place in range(len(grid))], held)
+
+
+def _make_folder(path: str | os.PathLike[str]) -> None:
+    try:
+        os.makedirs(path, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise NotADirectoryError(f"{os.fspath(path)} is no folder; give one for the checkpoints") from None
+
+
+def _take_trained(
+    detector: TollDetector, stack: Stack, history: History, rows: NDArray[Any], held: NDArray[Any]
+) -> tuple[str, ...]:
+    """Give a detector its trained stack. Return the warnings of the fit."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_if_not_improved(history)
+        detector._take_trained(stack, history, rows, held)
+    return tuple(dict.fromkeys(str(one.message) for one in caught))
 
 
 def _trained(

@@ -202,10 +202,10 @@ def _chosen(path: str, members: list[zipfile.ZipInfo], key: str | None) -> zipfi
         return by_name[key]
     if not by_name:
         raise ValueError(f"{path}: holds no arrays; save one in it")
-    raise choose_key(path, "array", key, [*by_name])
+    raise unchosen(path, "array", key, [*by_name])
 
 
-def choose_key(path: str, what: str, key: str | None, there: Sequence[str]) -> ValueError:
+def unchosen(path: str, what: str, key: str | None, there: Sequence[str]) -> ValueError:
     """Return the error for an array, or a sheet, that has to be chosen or is not there."""
     problem = f"holds several {what}s" if key is None else f"holds no {what} {key!r}"
     return ValueError(f"{path}: {problem}; choose one, as in key={there[0]!r}, of {', '.join(map(repr, there))}")

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from tollad.io.arrays import DAMAGED, MAX_GIB, check_archive, choose_key, damaged
+from tollad.io.arrays import DAMAGED, MAX_GIB, check_archive, damaged, unchosen
 from tollad.io.skipped import Reject
 from tollad.io.text import Piece, distinct_names, numbered
 from tollad.warn import warn
@@ -143,7 +143,7 @@ def _rows(path: str, sheet: str | None, max_gib: float, decimal: str) -> Iterato
         if sheet is None and len(shown) > 1:
             shown = [worksheet for worksheet in shown if _holds_value(path, worksheet)] or shown[:1]
         if sheet not in titles if sheet is not None else len(shown) != 1:
-            raise choose_key(path, "sheet", sheet, titles)
+            raise unchosen(path, "sheet", sheet, titles)
         worksheet = shown[0] if sheet is None else workbook.worksheets[titles.index(sheet)]
         _look_at_cells(path, file, worksheet._worksheet_path)
         try:

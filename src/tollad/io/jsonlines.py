@@ -117,7 +117,10 @@ def _value(name: str, value: Any) -> str | None:
         raise ValueError(f"the value of {name!r} holds a half of a character") from None
     if isinstance(value, (list, dict)):
         raise ValueError(f"the value of {name!r} is {_named(value)}, and a column holds numbers, texts or dates")
-    return {True: "true", False: "false", None: None}[value] if isinstance(value, (bool, type(None))) else value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text: str | None = value  # numbers are read as their digits
+    return text
 
 
 def _named(value: object) -> str:

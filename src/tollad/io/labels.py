@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from tollad.io.blocks import Block, column_as_strings
 from tollad.io.dialect import NUMBER_IN_TEXT
+from tollad.warn import warn
 
 _MOST_LISTED = 10
 
@@ -71,7 +71,7 @@ def check_normal(
     )
     if len(without_rows) == len(normal):
         raise ValueError(problem)
-    warnings.warn(problem, stacklevel=2)
+    warn(problem)
 
 
 def unmatched(normal: Sequence[str], seen: Sequence[str | None]) -> list[str]:

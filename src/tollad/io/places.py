@@ -35,7 +35,7 @@ def matching(pattern: str) -> list[str]:
     """
     found = _in_store(pattern) if is_remote(pattern) else [path for path in glob.glob(pattern) if os.path.isfile(path)]
     if not found:
-        raise FileNotFoundError(f"no file matches {pattern}")
+        raise FileNotFoundError(f"no file matches {pattern}; check the folder, and put quotes around * and ?")
     return sorted(found)
 
 

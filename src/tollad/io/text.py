@@ -99,13 +99,8 @@ def text_parts(
     skip, dialect = reject is not None, dialect or Dialect()
     with byte_stream(path, spooled, dialect.encoding) as stream:
         text_stream, begin, line, said = begun(stream, label, header=header, skip=skip)
-        separator = dialect.separator or said or _guessed(begin, usual)
-        if separator == dialect.decimal == ",":
-            raise ValueError(
-                f"{label}: commas separate its values, so that none can be the decimal sign, which was asked for or "
-                "learnt at fit; read it with decimal='.', or name the separator, as in separator=';'"
-            )
-        dialect = replace(dialect, separator=separator)
+        dialect = _with_separator(dialect, label, dialect.separator or said or _guessed(begin, usual))
+        separator = str(dialect.separator)
         for first_line, text, masked, problem in record_chunks(text_stream, label, separator, line, skip=skip):
             if problem:
                 if reject is None or not names:
@@ -125,22 +120,45 @@ def text_parts(
                     text, masked, lines = text[end:], masked[end:], lines[1:]
                 if not lines.size:
                     continue
-            whole = text.endswith((b"\r", b"\n"))
-            bad: dict[int, tuple[str, str]] = {}
-            if reject is not None:
-                bad = undecodable(text, masked)
-                if bad:
-                    text = text.decode(errors="replace").encode()
-            hint = "" if whole else "; the text ends within this line"
-            table, ragged = _parse(text, label, dialect, lines, names, numeric, skip=skip, hint=hint)
-            numbers = n_before + np.arange(len(lines))
+            yield _piece(text, masked, label, dialect, lines, names, numeric, n_before, reject)
             n_before += len(lines)
-            for row, why in sorted((ragged | bad).items()):
-                assert reject is not None
-                reject(int(numbers[row]), int(lines[row]), *why)
-            yield _without(Piece(table, lines, numbers), bad, ragged) if bad or ragged else Piece(table, lines, numbers)
     if not names:
         raise ValueError(f"{label}: is empty")
+
+
+def _with_separator(dialect: Dialect, label: str, separator: str) -> Dialect:
+    """Return the dialect of a text with its separator; ValueError if that is the decimal sign, too."""
+    if separator == dialect.decimal == ",":
+        raise ValueError(
+            f"{label}: commas separate its values, so that none can be the decimal sign, which was asked for or "
+            "learnt at fit; read it with decimal='.', or name the separator, as in separator=';'"
+        )
+    return replace(dialect, separator=separator)
+
+
+def _piece(
+    text: bytes,
+    masked: bytes,
+    label: str,
+    dialect: Dialect,
+    lines: NDArray[np.int64],
+    names: list[str],
+    numeric: Collection[str],
+    n_before: int,
+    reject: Reject | None,
+) -> Piece:
+    """Return whole records as a piece, of which the first has the number `n_before`, without those to reject."""
+    hint = "" if text.endswith((b"\r", b"\n")) else "; the text ends within this line"
+    bad: dict[int, tuple[str, str]] = {}
+    if reject is not None and (bad := undecodable(text, masked)):
+        text = text.decode(errors="replace").encode()
+    table, ragged = _parse(text, label, dialect, lines, names, numeric, skip=reject is not None, hint=hint)
+    piece = Piece(table, lines, n_before + np.arange(len(lines)))
+    if reject is None or not (bad or ragged):
+        return piece
+    for row, why in sorted((ragged | bad).items()):
+        reject(n_before + row, int(lines[row]), *why)
+    return _without(piece, bad, ragged)
 
 
 def _names(

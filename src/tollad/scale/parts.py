@@ -15,7 +15,7 @@ from typing import Any, cast
 from tollad import __version__
 from tollad.calls import Each, one_by_one
 from tollad.detector.estimator import TollDetector
-from tollad.detector.results import result_tables, score_blocks
+from tollad.detector.results import Counted, result_tables, score_blocks
 from tollad.images.detector import ImageDetector
 from tollad.io.files import atomic_write
 from tollad.io.outputs import write_tables
@@ -130,23 +130,15 @@ def score_files(model: str, files: Sequence[str], folder: str, asked: Asked, eac
 
 def _score(data: bytes, asked: Asked, path: str, part: str) -> tuple[int, int, list[str]]:
     """Write one part. Return its number of rows, of anomalies, and the warnings."""
-    detector, n_rows, n_anomalies = detector_of(data, **asked.moved), 0, 0
-
-    def counted(tables: Any) -> Any:
-        nonlocal n_rows, n_anomalies
-        for table in tables:
-            n_rows += table.num_rows
-            n_anomalies += table["verdict"].to_pylist().count("anomaly")
-            yield table
-
+    detector, counted = detector_of(data, **asked.moved), Counted()
     with warnings.catch_warnings(record=True) as caught, local_copy(path) as local:
         warnings.simplefilter("always", UserWarning)
         blocks = _blocks(detector, local, asked)
         tables = result_tables(
             cast(TollDetector, detector), blocks, only_anomalies=asked.only_anomalies, n_reasons=asked.n_reasons
         )
-        write_tables(part, counted(tables), overwrite=True)
-    return n_rows, n_anomalies, [str(one.message) for one in caught]
+        write_tables(part, counted.watch(tables), overwrite=True)
+    return counted.n_rows, counted.n_anomalies, [str(one.message) for one in caught]
 
 
 def _blocks(detector: Detector, path: str, asked: Asked) -> Any:

@@ -56,7 +56,10 @@ def test_evaluate_measures_what_the_detector_says(fitted: Path, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("kinds", "words"),
     [
-        (["ok", "ok", "ok"], "every row is normal"),
+        (
+            ["ok", "ok", "ok"],
+            "every row is normal, so there is nothing to compare; the labels are 'ok', and 'ok' means",
+        ),
         (["bad", "bad", "worse"], "every row is an anomaly"),
         (["ok", "", "bad"], "x.csv, line 3, column 'kind': the label is missing"),
     ],

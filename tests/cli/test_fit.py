@@ -186,6 +186,11 @@ def test_parameters_out_of_range_are_refused(tmp_path: Path, options: tuple[str,
     assert words in refused_in(tmp_path, "fit", tmp_path / "x.csv", "-o", tmp_path / "m", *options)
 
 
+def test_widths_that_are_none_are_refused_with_some_that_are(tmp_path: Path) -> None:
+    said = tollad("fit", tmp_path / "x.csv", "-o", tmp_path / "m", "--hidden", "64;32").stderr
+    assert "'64;32' is no list of integers; give some such as 64,32." in said
+
+
 def test_a_checkpoint_that_cannot_be_written_is_refused_before_any_work(fitted: Path, tmp_path: Path) -> None:
     run = ("fit", fitted / "none.csv", "-o", tmp_path / "m", "--checkpoint", tmp_path / "nowhere" / "c")
     assert f"there is no folder {tmp_path / 'nowhere'}" in refused_in(tmp_path, *run)

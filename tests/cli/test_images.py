@@ -125,7 +125,7 @@ class TestFit:
             assert "leave out the key, columns to drop" in refused("fit", home / "photos", *out, *options)
         for path in (tmp_path / "x.npy", tmp_path / "x.csv"):
             for options in (("--size", "8"), ("--grey",)):
-                assert "leave out the form of images" in refused("fit", path, *out, *options)
+                assert "leave out size, grey, colour and aspect" in refused("fit", path, *out, *options)
 
     def test_labels_that_are_none(self, home: Path, tmp_path: Path) -> None:
         run = ("fit", home / "photos", "-o", tmp_path / "m", "--normal", "fine", "--label")

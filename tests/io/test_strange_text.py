@@ -259,4 +259,4 @@ def test_a_name_that_looks_the_same_is_said_to(tmp_path):
     for name in ("cafe\u0301", "caf\u00e9\u200b"):
         (tmp_path / "n.csv").write_text(table.replace("caf\u00e9", name), encoding="utf-8")
         said = refused("score", tmp_path / "m", tmp_path / "n.csv")
-        assert "instead, which is there in other characters that look the same, so write its name as at the fit" in said
+        assert "instead, which is there in other characters that look the same; name them as at the fit" in said

@@ -86,7 +86,7 @@ def _check_together(asked: FitOptions) -> None:
         if of_series := _given([*_OF_SERIES, "on_error"]):
             raise click.UsageError(f"{of_series} are for series; give --window, too.")
         if len(asked.train) > 1:
-            raise click.UsageError("several files are for series; give --window, too.")
+            raise click.UsageError("several files are for series; give --window, too, or join tables to one file.")
         return
     if asked.columns is not None:
         raise click.UsageError("--column is for tables; leave columns of a series out with --drop.")

@@ -25,8 +25,11 @@ def _number(number: type[int] | type[float], text: str) -> int | float:
         raise click.BadParameter(f"{text!r} is not {'an integer' if number is int else 'a number'}.") from None
 
 
-def _widths(text: str) -> tuple[int | float, ...]:
-    return tuple(_number(int, width) for width in text.split(","))
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(map(int, text.split(",")))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of integers; give some such as 64,32.") from None
 
 
 def _rate(text: str) -> Any:

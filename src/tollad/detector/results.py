@@ -131,8 +131,8 @@ def labels_and_scores(
     if anomalous.all() or not anomalous.any():
         kind = "an anomaly" if anomalous.all() else "normal"
         raise ValueError(
-            f"{display_name(path)}: every row is {kind}, so there is nothing to compare; {listed_labels(normal)} mean "
-            f"normal, and the labels are {listed_labels(seen)}"
+            f"{display_name(path)}: every row is {kind}, so there is nothing to compare; the labels are "
+            f"{listed_labels(seen)}, and {listed_labels(normal)} {'means' if len(normal) == 1 else 'mean'} normal"
         )
     check_normal(display_name(path), label, normal, unmatched(normal, [*seen]), seen)
     return anomalous.astype(np.int64), np.concatenate(scores)

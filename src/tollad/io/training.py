@@ -99,7 +99,10 @@ def read_training_rows(
         kept = replace(kept, images=shaping.to_json())
         return _training_images(open_images(path, **vars(shaping)), label, normal, kept)
     if shaping not in (None, Shaping()):
-        raise ValueError(f"{display_name(path)}: is no folder of images and no IDX file; leave out the form of images")
+        raise ValueError(
+            f"{display_name(path)}: is no folder of images and no IDX file; leave out size, grey, colour and aspect, "
+            "which say how images are read"
+        )
     array = read_images_array(path, key, max_gib, has_columns=label is not None or bool(drop) or bool(kinds))
     if array is not None:
         return TrainingRows(array, None, replace(kept, n_read=len(array), n_used=len(array)))

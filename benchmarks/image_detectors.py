@@ -13,7 +13,8 @@ measures alone.
   images of each class and the first 1,000 test images, for slow machines.
 
 Peers: 16 principal components (their reconstruction error), the mean distance to the 5 nearest training images, the
-Mahalanobis distance of Ledoit and Wolf, each on pixels (at most 32 x 32); and with the same pre-trained network two of
+Mahalanobis distance of Ledoit and Wolf, each on pixels (at most 32 x 32); the first two on features of the default for
+images of many kinds, too (Ledoit and Wolf on these are its level `kind`); and with the same pre-trained network two of
 the kind of PatchCore (nearest of a coreset of positions) and of PaDiM (a Gaussian for each position). A method whose
 result no seed changes is measured with the first one, but on textures, which each seed draws anew.
 """
@@ -42,7 +43,9 @@ from tollad import ImageDetector, methods, metrics
 from tollad.bench import machine, protocols
 from tollad.images import open_images, representations
 from tollad.images.representations import ImageFeatures, Representation
+from tollad.images.scorer import gathered
 from tollad.io.maps import read_mask
+from tollad.io.pixels import floats_of
 
 Floats = NDArray[np.float64]
 Scores = tuple[Floats, Floats | None]
@@ -74,12 +77,13 @@ class Case:
 
 
 def tollad_auto(case: Case, seed: int) -> dict[str, Scores]:
-    """The default, and each of its levels alone: what ``levels="image"`` and ``levels="positions"`` score."""
-    detector = ImageDetector(_seen_once(case.train.shape[1:]), random_state=seed).fit(case.train)
-    explanation = detector.explain(case.test)
+    """The default, and its levels alone: what ``levels="image"`` and ``levels="positions"`` score."""
+    seen = _seen_once(case.train.shape[1:])
+    explanation = ImageDetector(seen, random_state=seed).fit(case.train).explain(case.test)
     found: dict[str, Scores] = {"tollad_auto": (explanation.scores, explanation.maps)}
     if "positions" in explanation.levels:
-        found["tollad_image"] = explanation.by_level[:, 0], None
+        whole = ImageDetector(seen, levels="image", random_state=seed).fit(case.train).anomaly_score(case.test)
+        found["tollad_image"] = whole, None
         found["tollad_positions"] = explanation.by_level[:, -1], explanation.maps
     elif len(explanation.levels) > 1:
         found |= {
@@ -122,6 +126,16 @@ def ledoit_wolf(case: Case, seed: int) -> dict[str, Scores]:
     return {"ledoit_wolf": (np.sqrt(LedoitWolf().fit(_flat(case.train)).mahalanobis(_flat(case.test))), None)}
 
 
+def features_pca_16(case: Case, seed: int) -> dict[str, Scores]:
+    train, test = (_kinds(images) for images in (case.train, case.test))
+    return {"features_pca_16": (methods.PrincipalComponents(n=16).fit(train).anomaly_score(test), None)}
+
+
+def features_nearest_5(case: Case, seed: int) -> dict[str, Scores]:
+    train, test = (_kinds(images) for images in (case.train, case.test))
+    return {"features_nearest_5": (methods.NearestNeighbours(n=5).fit(train).anomaly_score(test), None)}
+
+
 def like_patchcore(case: Case, seed: int) -> dict[str, Scores]:
     """Distance of each position to the nearest of 2,000 random positions of good images; the highest of an image."""
     good, new = _positions(case.train), _positions(case.test)
@@ -149,7 +163,7 @@ _PIXELS: tuple[Method, ...] = (pca_16, nearest_5, ledoit_wolf)
 ON_TILES: tuple[Method, ...] = (tollad_auto, *_PIXELS, like_patchcore, like_padim)
 ON_TEXTURES: tuple[Method, ...] = (*ON_TILES, efficientnet_lite2)
 ON_GREY: tuple[Method, ...] = (tollad_auto, gradients_ledoit_wolf, gradients_collapse, *_PIXELS)
-ON_COLOUR: tuple[Method, ...] = (tollad_auto, *_PIXELS, efficientnet_lite2)
+ON_COLOUR: tuple[Method, ...] = (tollad_auto, features_pca_16, features_nearest_5, *_PIXELS, efficientnet_lite2)
 _BY_SEED = (gradients_collapse, like_patchcore, like_padim)
 
 
@@ -158,10 +172,16 @@ def _seen_once(shape: Sequence[int]) -> Representation:
     chosen = representations.of(representations.choose((shape[0], shape[1], shape[2]))[0])
 
     def extract(images: NDArray[np.float32]) -> ImageFeatures:
-        key = chosen.name, hashlib.sha256(images.tobytes()).hexdigest()
-        if key not in _SEEN:
-            _SEEN[key] = chosen.extract(images)
-        return _SEEN[key]
+        keys = [(chosen.name, hashlib.sha256(image.tobytes()).hexdigest()) for image in images]
+        new = {key: number for number, key in enumerate(keys) if key not in _SEEN}
+        if new:
+            found = chosen.extract(images[[*new.values()]])
+            for number, key in enumerate(new):
+                _SEEN[key] = ImageFeatures(
+                    {name: rows[number : number + 1] for name, rows in found.whole.items()},
+                    {name: maps[number : number + 1] for name, maps in found.positions.items()},
+                )
+        return gathered([_SEEN[key] for key in keys])
 
     return replace(chosen, extract=extract)
 
@@ -175,6 +195,11 @@ def _flat(images: NDArray[Any]) -> Floats:
     if min(x.shape[2:]) > 32:
         x = torch.nn.functional.interpolate(x, size=(32, 32), mode="bilinear", antialias=True)
     return x.flatten(1).double().numpy()
+
+
+def _kinds(images: NDArray[Any]) -> Floats:
+    """Features of the whole image that the default has for images of many kinds, of length 1: (n, 1280)."""
+    return _seen_once(images.shape[1:]).extract(floats_of(images)).whole["kind"].astype(np.float64)
 
 
 def _positions(images: NDArray[np.float32]) -> NDArray[np.float32]:

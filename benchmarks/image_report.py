@@ -33,6 +33,8 @@ NAMES = {
     "gradients_collapse": 'gradients, `head="collapse"`',
     "like_padim": "like PaDiM (the same network)",
     "like_patchcore": "like PatchCore (the same network)",
+    "features_nearest_5": "5 nearest on features of `kind`",
+    "features_pca_16": "16 principal components of features of `kind`",
     "ledoit_wolf": "Ledoit-Wolf on pixels",
     "nearest_5": "5 nearest on pixels",
     "pca_16": "16 principal components of pixels",

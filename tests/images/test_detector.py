@@ -137,7 +137,12 @@ def test_contamination_counts_images_that_were_not_fitted_on():
 
 @pytest.mark.parametrize(
     ("levels", "names"),
-    [("both", ("texture", "positions")), ("image", ("texture",)), ("positions", ("positions",))],
+    [
+        ("auto", ("texture", "positions")),
+        ("both", ("texture", "positions")),
+        ("image", ("texture",)),
+        ("positions", ("positions",)),
+    ],
 )
 def test_levels(levels, names, tmp_path):
     detector = ImageDetector(Blurred(), levels=levels, random_state=0).fit(stripes(20, across=False, seed=0))
@@ -145,6 +150,20 @@ def test_levels(levels, names, tmp_path):
     assert detector.anomaly_map(stripes(2, across=False, seed=1)).shape == (2, 28, 28)
     detector.save(tmp_path / "m")
     assert ImageDetector.load(tmp_path / "m", representation=Blurred()).levels_ == names
+
+
+def test_homogeneous_textures_are_judged_by_positions_alone(tmp_path):
+    grain = np.random.default_rng(0).random((103, 28, 28))
+    detector = ImageDetector(Blurred(), random_state=0).fit(grain[:100])
+    assert detector.levels_ == ("positions",)
+    alone = ImageDetector(Blurred(), levels="positions", random_state=0).fit(grain[:100])
+    np.testing.assert_array_equal(detector.anomaly_score(grain[100:]), alone.anomaly_score(grain[100:]))
+    both = ImageDetector(Blurred(), levels="both", random_state=0).fit(grain[:100])
+    assert both.levels_ == ("texture", "positions")
+    detector.save(tmp_path / "m")
+    again = ImageDetector.load(tmp_path / "m", representation=Blurred())
+    assert again.levels_ == ("positions",)
+    np.testing.assert_array_equal(again.anomaly_score(grain[100:]), detector.anomaly_score(grain[100:]))
 
 
 def test_positions_of_textures_are_saved_too(tmp_path):
@@ -208,7 +227,7 @@ class TestBadInput:
                 "unknown representation 'resnet'; there are efficientnet_lite2, .* or give an",
             ),
             ({"head": "svm"}, "head must be one of auto, ledoit_wolf, nearest, collapse"),
-            ({"levels": "all"}, "levels must be both, image or positions"),
+            ({"levels": "all"}, "levels must be auto, both, image or positions"),
             ({"contamination": 0.6}, "contamination must be a share"),
             ({"false_alarm_rate": 2}, "false_alarm_rate must lie between 0 and 1"),
             ({"false_alarm_rate": 0.01}, "needs 99 images to calibrate on"),

@@ -24,8 +24,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         of(p["representation"])
     if p["head"] not in ("auto", *HEADS):
         raise ValueError(f"head must be one of auto, {', '.join(HEADS)}, not {p['head']!r}")
-    if p["levels"] not in ("both", "image", "positions"):
-        raise ValueError(f"levels must be both, image or positions, not {p['levels']!r}")
+    if p["levels"] not in ("auto", "both", "image", "positions"):
+        raise ValueError(f"levels must be auto, both, image or positions, not {p['levels']!r}")
     if p["collapse"] is not None and not isinstance(p["collapse"], Mapping):
         raise TypeError(f"collapse must be a mapping of parameters of TollDetector or None, not {p['collapse']!r}")
     check_share(p["contamination"], "contamination")

@@ -76,9 +76,10 @@ class ImageDetector(DecisionMixin, ImageSaving, OutlierMixin, BaseEstimator):
         Score of the whole image, see `tollad.images.heads`: its Mahalanobis distance, which needs no training; its
         distance to the nearest good images; or the score of an autoencoder with targeted collapse. "auto" is the
         default of the representation.
-    levels : {"both", "image", "positions"}, default "both"
+    levels : {"auto", "both", "image", "positions"}, default "auto"
         Whether to score the whole image, positions in it, or both, if the representation has positions. The whole
-        image shows other kinds of objects and changes all over, positions show small defects.
+        image shows other kinds of objects and changes all over, positions show small defects. "auto" is "positions"
+        where 100 good images or more show a homogeneous texture, and else "both".
     collapse : mapping, optional
         Parameters of `tollad.TollDetector` for the head "collapse", such as ``{"steps": 600}``.
     contamination : float in (0, 0.5], default 0.1
@@ -128,7 +129,7 @@ class ImageDetector(DecisionMixin, ImageSaving, OutlierMixin, BaseEstimator):
         representation: str | nn.Module | Representation = "auto",
         *,
         head: Literal["auto", "ledoit_wolf", "nearest", "collapse"] = "auto",
-        levels: Literal["both", "image", "positions"] = "both",
+        levels: Literal["auto", "both", "image", "positions"] = "auto",
         collapse: Mapping[str, Any] | None = None,
         contamination: float = 0.1,
         false_alarm_rate: float | None = None,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tollad.images.heads import Floats, Head
 from tollad.images.levels import Positions, Whole, enlarged, fit_whole, highest
-from tollad.images.positions import NearestPositions, fit_positions
+from tollad.images.positions import NearestPositions, are_homogeneous, fit_positions
 from tollad.images.representations import ImageFeatures, Representation
 
 POSITIONS = "positions"
@@ -67,7 +67,7 @@ class ImageScorer:
             Features of n images, and of the positions in some of them.
         with_positions : ndarray of bool, (n,)
             The images with positions.
-        levels : {"both", "image", "positions"}
+        levels : {"auto", "both", "image", "positions"}
         head : str
             Head of the levels of the whole image, a name in `tollad.images.heads.HEADS`.
         fit : callable
@@ -80,17 +80,18 @@ class ImageScorer:
             Scores of the images by levels that were not fitted on them. If positions are scored, only for images with
             them.
         """
-        judges = bool(seen.positions) and levels != "image"
-        whole = {} if levels == POSITIONS and seen.positions else seen.whole
-        fitted = [fit_whole(name, head, rows, fit) for name, rows in whole.items()]
-        scores = [scores for _, scores in fitted]
-        scorer = cls(representation, size, tuple(level for level, _ in fitted), None, judges, 1.0)
+        scorer, scores, whole = cls(representation, size, (), None, False, 1.0), [], seen.whole
         if seen.positions:
             positions, unit, of_positions = fit_positions(seen.positions)
-            scorer = replace(scorer, positions=positions, map_unit=unit)
-            if judges:
-                scores = [*(one[with_positions] for one in scores), of_positions]
-        elif scorer.has_maps:
+            scorer = replace(scorer, positions=positions, judges_positions=levels != "image", map_unit=unit)
+            if levels == POSITIONS or (levels == "auto" and are_homogeneous(positions, seen.positions)):
+                whole = {}
+            scores = [of_positions] if scorer.judges_positions else []
+        for name, rows in whole.items():
+            level, of_whole = fit_whole(name, head, rows, fit)
+            scorer = replace(scorer, wholes=(*scorer.wholes, level))
+            scores.append(of_whole[with_positions] if scorer.judges_positions else of_whole)
+        if not seen.positions and scorer.has_maps:
             first = ImageFeatures({name: rows[:_OF_UNIT] for name, rows in whole.items()}, {})
             scorer = replace(scorer, map_unit=max(_TINY, float(scorer.maps(first).mean())))
         return scorer, joined(np.stack(scores, 1))

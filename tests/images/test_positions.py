@@ -7,7 +7,7 @@ import pytest
 
 from tollad.images import positions as module
 from tollad.images.levels import Positions
-from tollad.images.positions import NearestPositions, are_homogeneous, are_interchangeable, fit_positions, from_arrays
+from tollad.images.positions import NearestPositions, are_interchangeable, fit_positions, from_arrays
 
 RNG = np.random.default_rng(0)
 
@@ -35,19 +35,6 @@ def test_the_number_of_good_images_does_not_decide_whether_positions_are_interch
     # Means of 2 x 2 positions, as they are compared, have a variance of 1/4.
     pattern = np.sqrt(share / 4) * RNG.normal(size=(16, 16, 6)).repeat(2, 0).repeat(2, 1)
     assert are_interchangeable({"fine": texture(n, 32) + pattern * np.arange(1, 7)}) is is_texture
-
-
-def test_images_are_homogeneous_if_far_parts_of_them_have_nothing_in_common():
-    def judged(good: np.ndarray) -> bool:
-        return are_homogeneous(fit_positions({"fine": good})[0], {"fine": good})
-
-    assert judged(texture(100))
-    assert judged(texture(200) + np.repeat(texture(200, 2), 8, 1).repeat(8, 2))  # what is near may be alike
-    assert not judged(texture(99))  # too few to tell
-    light = RNG.normal(size=(100, 1, 1, 6)) * np.arange(1, 7)
-    assert not judged(texture(100) + 0.2 * light)
-    assert judged(texture(100) + 0.01 * light)
-    assert not judged(texture(100) + np.linspace(0, 6, 16)[:, None])  # aligned
 
 
 def test_a_distance_is_that_to_the_nearest_good_position_of_other_images():

@@ -28,9 +28,6 @@ _LEAST_SIDE = 4
 # Where they are not, at least this share of the variance depends on the position, and what images have in common is at
 # least so many standard deviations above what chance gives. Patches that overlap come to 4.8 and to a share of 0.011.
 _LEAST_EXPLAINED, _LEAST_DEVIATIONS = 0.015, 4.0
-# Images are homogeneous if opposite corners have at most this share of their variance in common. With 100 images, draws
-# of textures have up to 0.014, and classes of photos 0.030 and more. With 50 they overlap.
-_MOST_IN_COMMON, _LEAST_TO_TELL = 0.02, 100
 
 
 @dataclass(frozen=True)
@@ -190,27 +187,6 @@ def are_interchangeable(positions: Mapping[str, NDArray[Any]]) -> bool:
     alike = products.sum()
     is_certain = alike >= _LEAST_DEVIATIONS * np.sqrt(2 * np.square(products).sum())
     return not (is_certain and alike >= _LEAST_EXPLAINED * (len(inner) - 1) * own)
-
-
-def are_homogeneous(level: Positions | NearestPositions, positions: Mapping[str, NDArray[Any]]) -> bool:
-    """Return whether good images, (n, h, w, c) by name, are alike but for what is near in them, as those of a texture.
-
-    In a homogeneous texture, opposite corners of an image have no more in common than corners of different images. In
-    a photo they have: its light, its sharpness, its scene. Then the image as a whole tells more than its positions do.
-    """
-    n = len(next(iter(positions.values())))
-    if not isinstance(level, NearestPositions) or n < _LEAST_TO_TELL:
-        return False
-    whitened = level.whitened(positions)
-    height, across = (-(-side // 4) for side in whitened.shape[1:3])
-    rows, columns = (np.s_[:height], np.s_[-height:]), (np.s_[:across], np.s_[-across:])
-    corners = np.array([[whitened[:, y, x].mean((1, 2), dtype=np.float64) for x in columns] for y in rows])
-    corners -= corners.mean(2, keepdims=True)  # (2, 2, n, c)
-    # Products of different images take off what the mean over few images leaves.
-    opposite = corners[0, 0] @ corners[1, 1].T + corners[0, 1] @ corners[1, 0].T
-    own = np.trace(opposite)
-    in_common = own / n - (opposite.sum() - own) / (n * (n - 1))
-    return bool(2 * in_common * (n - 1) <= _MOST_IN_COMMON * np.square(corners).sum())
 
 
 def _half(size: tuple[int, int]) -> tuple[int, int]:

@@ -32,6 +32,9 @@ BLOCKS = (6, 10, 14, 19, 20)
 WITH_POSITIONS = (6, 10, 14)
 # Smaller images are enlarged, and are only scored as a whole.
 SMALL, _LEAST_SHOWN, _MOST_SHOWN = 64, 128, 256
+# Levels of the whole image that serve only some images with positions, see `tollad.images.selection`.
+KIND, SPREAD = "kind", "spread"
+LEAST_DEVIATION = 1e-6
 # Sides to which efficientnet_lite2_fine enlarges images below 64 pixels, and all others.
 _FINE_KINDS, _FINE_POSITIONS = 192, 256
 
@@ -143,10 +146,10 @@ def gradients(images: NDArray[np.float32]) -> ImageFeatures:
 def efficientnet_lite2(images: NDArray[np.float32]) -> ImageFeatures:
     """A network trained on a million photos, see `tollad.images.backbones`, for colour images and for defects.
 
-    The level "texture" has means and standard deviations of five blocks over all positions, scaled to length 1. Images
-    below 64 pixels also have "kind", the averages of the last layer, scaled to length 1. Larger images have the first
-    three blocks by position, averaged over 3 x 3 positions and scaled to length 1. Images are resized to a shorter side
-    of 128 to 256 pixels.
+    The level "texture" has means and standard deviations of five blocks over all positions, scaled to length 1, "kind"
+    the averages of the last layer, scaled to length 1. Images of 64 pixels and more also have the first three blocks by
+    position, averaged over 3 x 3 positions and scaled to length 1, and the level "spread", logarithms of the standard
+    deviations. Images are resized to a shorter side of 128 to 256 pixels.
 
     Parameters
     ----------
@@ -196,24 +199,25 @@ def _by_network(images: NDArray[np.float32], shown: int, near: int) -> ImageFeat
     """
     network, _ = backbones.load_efficientnet_lite2()
     is_small = min(images.shape[2:]) < SMALL
-    kinds, textures = [], []
-    positions: list[list[NDArray[np.float32]]] = [[] for _ in WITH_POSITIONS]
+    whole: dict[str, list[NDArray[np.float32]]] = {"texture": [], KIND: [], **({} if is_small else {SPREAD: []})}
+    positions: dict[str, list[NDArray[np.float32]]] = {f"block {number}": [] for number in WITH_POSITIONS}
     for block, n in _blocks(images):
         with torch.inference_mode():
             pooled, outputs = network(_resized(block, shown), BLOCKS)
-            moments = [part(output) for output in outputs for part in (_means, _deviations)]
-            kinds.append(_of_length_1(pooled)[:n])
-            textures.append(_of_length_1(torch.cat(moments, 1))[:n])
+            means, deviations = ([part(output) for output in outputs] for part in (_means, _deviations))
+            moments = [part for both in zip(means, deviations, strict=True) for part in both]
+            whole["texture"].append(_of_length_1(torch.cat(moments, 1))[:n].numpy())
+            whole[KIND].append(_of_length_1(pooled)[:n].numpy())
             if not is_small:
-                for kept, output in zip(positions, outputs, strict=False):
+                whole[SPREAD].append((torch.cat(deviations, 1) + LEAST_DEVIATION).log()[:n].numpy())
+                for kept, output in zip(positions.values(), outputs, strict=False):
                     mean = functional.avg_pool2d(output, near, 1, near // 2, count_include_pad=False)
                     kept.append(_of_length_1(mean)[:n].permute(0, 2, 3, 1).numpy().copy())
-    whole = {"texture": np.concatenate(textures)}
-    if is_small:
-        return ImageFeatures({**whole, "kind": np.concatenate(kinds)}, {})
-    return ImageFeatures(
-        whole, {f"block {number}": np.concatenate(kept) for number, kept in zip(WITH_POSITIONS, positions, strict=True)}
-    )
+    return ImageFeatures(_joined(whole), {} if is_small else _joined(positions))
+
+
+def _joined(parts: dict[str, list[NDArray[np.float32]]]) -> dict[str, NDArray[Any]]:
+    return {name: np.concatenate(blocks) for name, blocks in parts.items()}
 
 
 def of(what: str | nn.Module | Representation) -> Representation:

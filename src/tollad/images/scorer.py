@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from tollad.images.heads import Floats, Head
 from tollad.images.levels import Positions, Whole, enlarged, fit_whole, highest
-from tollad.images.positions import NearestPositions, are_homogeneous, fit_positions
+from tollad.images.positions import NearestPositions, fit_positions
 from tollad.images.representations import ImageFeatures, Representation
+from tollad.images.selection import used_levels
 
 POSITIONS = "positions"
 _TINY = 1e-12
@@ -84,8 +85,7 @@ class ImageScorer:
         if seen.positions:
             positions, unit, of_positions = fit_positions(seen.positions)
             scorer = replace(scorer, positions=positions, judges_positions=levels != "image", map_unit=unit)
-            if levels == POSITIONS or (levels == "auto" and are_homogeneous(positions, seen.positions)):
-                whole = {}
+            whole = {name: seen.whole[name] for name in used_levels(seen, positions, levels)}
             scores = [of_positions] if scorer.judges_positions else []
         for name, rows in whole.items():
             level, of_whole = fit_whole(name, head, rows, fit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,16 @@ from torch.nn import functional
 from tollad.images import backbones
 from tollad.images.levels import HIGHEST, Positions, side_of
 from tollad.images.positions import NearestPositions
-from tollad.images.representations import BLOCKS, SMALL, WITH_POSITIONS, shown_and_near, size_shown
+from tollad.images.representations import (
+    BLOCKS,
+    KIND,
+    LEAST_DEVIATION,
+    SMALL,
+    SPREAD,
+    WITH_POSITIONS,
+    shown_and_near,
+    size_shown,
+)
 from tollad.serve.graph import Graph
 
 _SINGLE = np.float32
@@ -30,7 +40,7 @@ class Maps:
 
 
 def features_of(
-    graph: Graph, images: str, shape: tuple[int, int, int], name: str
+    graph: Graph, images: str, shape: tuple[int, int, int], name: str, levels: Collection[str]
 ) -> tuple[dict[str, str], dict[str, Maps]]:
     """Return the features of `tollad.images.representations.efficientnet_lite2`, or of its finer sister.
 
@@ -42,6 +52,8 @@ def features_of(
     shape : tuple of int, (C, H, W)
     name : str
         Name of the representation.
+    levels : collection of str
+        The levels of the whole image that are wanted.
 
     Returns
     -------
@@ -65,11 +77,19 @@ def features_of(
         x = _passed(graph, block, x)
         if number in BLOCKS:
             outputs.append(x)
-    moments = [part for output in outputs for part in _moments(graph, output.value)]
-    whole = {"texture": _of_length_1(graph, graph("Concat", *moments, axis=1))}
-    if min(height, width) < SMALL:
+    moments = [_moments(graph, output.value) for output in outputs] if {"texture", SPREAD}.intersection(levels) else []
+    whole = {}
+    if "texture" in levels:
+        both = graph("Concat", *(part for pair in moments for part in pair), axis=1)
+        whole["texture"] = _of_length_1(graph, both)
+    if SPREAD in levels:
+        deviations = graph("Concat", *(deviation for _, deviation in moments), axis=1)
+        whole[SPREAD] = graph("Log", graph("Add", deviations, graph.constant(LEAST_DEVIATION, _SINGLE)))
+    if KIND in levels:
         last = _convolved(graph, network.head, x).value
-        return {**whole, "kind": _of_length_1(graph, graph("ReduceMean", last, axes=[2, 3], keepdims=0))}, {}
+        whole[KIND] = _of_length_1(graph, graph("ReduceMean", last, axes=[2, 3], keepdims=0))
+    if min(height, width) < SMALL:
+        return whole, {}
     around: dict[str, Any] = {
         "kernel_shape": [near, near],
         "pads": [near // 2] * 4,

@@ -132,7 +132,8 @@ def _seen(graph: Graph, fitted: FittedImages, padding: Padding) -> tuple[dict[st
     if name == "gradients":
         return {name: _gradients(graph, padding.pad("X", n_axes=4), shape)}, {}
     # Such a network takes long, so no image is appended to those that are given.
-    whole, positions = features_of(graph, "X", shape, name)
+    levels = [level.name for level in fitted.scorer.wholes]
+    whole, positions = features_of(graph, "X", shape, name, levels)
     return {level: padding.pad(rows, n_axes=2) for level, rows in whole.items()}, positions
 
 

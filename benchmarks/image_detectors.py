@@ -2,15 +2,15 @@
 
     python benchmarks/image_detectors.py [SET ...] --out benchmarks/results/image_detectors.jsonl [--seeds 0 1 2 3 4]
 
-Sets: tiles, tiles_256, textures, mnist, fashion_mnist, cifar10_part, cifar10, cifar100. What the file holds already is
-not measured again. One process, one thread. Every method learns from the good training images only; labels serve the
-measures alone.
+Sets: tiles, tiles_256, textures, mnist, fashion_mnist, cifar10_part, cifar100_part, cifar10, cifar100. What the file
+holds already is not measured again. One process, one thread. Every method learns from the good training images only;
+labels serve the measures alone.
 
 - tiles, tiles_256: in the folder of --tiles, `train`, `test/KIND` and `masks/KIND`, at 192 x 192 and 256 x 256 pixels.
 - textures: six, written anew for each seed, see `benchmarks/textures.py`.
 - classes of MNIST, Fashion-MNIST and CIFAR-10 and superclasses of CIFAR-100: the official test images, the paper's
-  training split. The data sets are found in TOLLAD_DATA, see docs/data.md. cifar10_part has the first 500 training
-  images of each class and the first 1,000 test images, for slow machines.
+  training split. The data sets are found in TOLLAD_DATA, see docs/data.md. cifar10_part and
+  cifar100_part have the first 500 training images of each class and the first 1,000 test images, for slow machines.
 
 Peers: 16 principal components (their reconstruction error), the mean distance to the 5 nearest training images, the
 Mahalanobis distance of Ledoit and Wolf, each on pixels (at most 32 x 32); the first two on features of the default for
@@ -218,7 +218,7 @@ def classes(name: str) -> Iterator[Case]:
     """Yield each class of a data set."""
     data = name.removesuffix("_part")
     n_train, n_test = (None, None) if data == name else _PART
-    for number in range(20 if name == "cifar100" else 10):
+    for number in range(20 if data == "cifar100" else 10):
         task = protocols.one_class(data, number)
         yield Case(f"{name}/{number}", task.train[:n_train], task.test[:n_test], task.test_labels[:n_test])
 
@@ -283,6 +283,7 @@ METHODS: Mapping[str, tuple[Method, ...]] = {
     "mnist": ON_GREY,
     "fashion_mnist": ON_GREY,
     "cifar10_part": ON_COLOUR,
+    "cifar100_part": ON_COLOUR,
     "cifar10": ON_COLOUR,
     "cifar100": ON_COLOUR,
 }

@@ -43,6 +43,7 @@ SETS = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "cifar10_part": "CIFAR-10, a part",
+    "cifar100_part": "CIFAR-100, a part",
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
 }
@@ -53,6 +54,7 @@ _SIZES = {
     "mnist": 10,
     "fashion_mnist": 10,
     "cifar10_part": 10,
+    "cifar100_part": 20,
     "cifar10": 10,
     "cifar100": 20,
 }

@@ -1,9 +1,10 @@
 """Pictures of docs/images.md: what was seen, the map over it, and the mask, of good images and of some defects.
 
-    python benchmarks/image_gallery.py [tiles] [texture] [digits] --tiles FOLDER --out docs/images
+    python benchmarks/image_gallery.py [tiles] [texture] [digits] [photos] --tiles FOLDER --out docs/images
 
 Shown is of each kind the image with the median score, neither the best nor the worst. The texture is bricks of seed 0,
-see `benchmarks/textures.py`; the digits are the first 2,000 test images of MNIST, found in TOLLAD_DATA.
+see `benchmarks/textures.py`; the digits are the first 2,000 test images of MNIST, found in TOLLAD_DATA, and the photos
+the first 500 horses and the first 1,000 test images of CIFAR-10.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tollad.plots.style import new_figure, save_figure
 # Sky blue of Okabe and Ito: told from the colours of the maps, and from grey.
 _OUTLINE = "#56B4E9"
 _SIDE = 1.45
+_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 def tiles(path: Path | None) -> Case:
@@ -44,36 +46,43 @@ def digits(path: Path | None) -> Case:
     """Eights are good; of all other digits some."""
     task = protocols.one_class("mnist", 8)
     eights, test = task.test_labels[:2000] == 0, task.test[:2000]
-    kinds = np.array([str(number) for number in _digits()[:2000]])
+    kinds = np.array([str(number) for number in _classes("mnist")[:2000]])
     return Case("8", task.train, test, (~eights).astype(int), None, kinds)
 
 
-def _digits() -> NDArray[np.int64]:
-    """Return which digit each test image shows."""
-    is_digit = [protocols.one_class("mnist", number).test_labels == 0 for number in range(10)]
-    return np.argmax(is_digit, axis=0)
+def photos(path: Path | None) -> Case:
+    """Horses are good; of all other classes some."""
+    task, names = protocols.one_class("cifar10", _CIFAR10.index("horse")), np.array(_CIFAR10)
+    kinds = names[_classes("cifar10")[:1000]]
+    return Case("horse", task.train[:500], task.test[:1000], (kinds != "horse").astype(int), None, kinds)
+
+
+def _classes(name: str) -> NDArray[np.int64]:
+    """Return which of the ten classes each test image shows."""
+    is_one = [protocols.one_class(name, number).test_labels == 0 for number in range(10)]
+    return np.argmax(is_one, axis=0)
 
 
 def draw(case: Case, path: Path) -> None:
-    """Draw of each kind the image with the median score: as seen, its map, and the map over it."""
+    """Draw of each kind the image with the median score: as seen, and its map and mask, if there are any."""
     explanation = ImageDetector(random_state=0).fit(case.train).explain(case.test)
-    assert explanation.maps is not None
     assert case.kinds is not None
     shown = {}
     for kind in (case.name, *sorted({*case.kinds.tolist()} - {case.name})):
         rows = np.flatnonzero(case.kinds == kind)
         shown[kind] = int(rows[np.argsort(explanation.scores[rows])[len(rows) // 2]])
-    heats = {kind: explanation.maps[row] for kind, row in shown.items()}
-    # From an average place of good images to nearly the highest that is shown, the same for all.
-    highest = float(np.percentile(np.stack([*heats.values()]), 99.8))
-    n_rows = 2 if case.masks is None else 3
+    maps = None if explanation.maps is None else explanation.maps[[*shown.values()]]
+    n_rows = 1 if maps is None else 2 if case.masks is None else 3
     figure = new_figure(_SIDE * len(shown) + 0.9, _SIDE * n_rows + 0.55)
-    panels = figure.subplots(n_rows, len(shown))
+    panels = figure.subplots(n_rows, len(shown), squeeze=False)
     for column, (kind, row) in enumerate(shown.items()):
         pixels = _pixels(case.test[row])
         panels[0, column].imshow(pixels, cmap="gray", vmin=0, vmax=1)
         panels[0, column].set_title(f"{kind}\nscore {explanation.scores[row]:.2f}", fontsize=9)
-        drawn = panels[1, column].imshow(heats[kind], cmap="magma", vmin=1, vmax=highest)
+        if maps is not None:
+            # From an average place of good images to nearly the highest that is shown, the same for all.
+            highest = float(np.percentile(maps, 99.8))
+            drawn = panels[1, column].imshow(maps[column], cmap="magma", vmin=1, vmax=highest)
         if case.masks is not None:
             panels[2, column].imshow(case.masks[row], cmap="gray", vmin=0, vmax=1)
             if case.masks[row].any():
@@ -83,9 +92,10 @@ def draw(case: Case, path: Path) -> None:
     for axes in panels.flat:
         axes.set_xticks([])
         axes.set_yticks([])
-    bar = figure.colorbar(drawn, ax=panels[1], shrink=0.95, pad=0.01, extend="both")
-    bar.set_label("1 = good", fontsize=9)
-    bar.ax.tick_params(labelsize=8)
+    if maps is not None:
+        bar = figure.colorbar(drawn, ax=panels[1], shrink=0.95, pad=0.01, extend="both")
+        bar.set_label("1 = good", fontsize=9)
+        bar.ax.tick_params(labelsize=8)
     save_figure(figure, path, "png", overwrite=True)
 
 
@@ -96,9 +106,9 @@ def _pixels(image: NDArray[Any]) -> NDArray[Any]:
 
 
 PICTURES: dict[str, Callable[[Path | None], Case]] = {
-    function.__name__: function for function in (tiles, texture, digits)
+    function.__name__: function for function in (tiles, texture, digits, photos)
 }
-_FILES = {"tiles": "tiles", "texture": "texture", "digits": "digit-maps"}
+_FILES = {"tiles": "tiles", "texture": "texture", "digits": "digit-maps", "photos": "photos"}
 
 
 def main() -> None:

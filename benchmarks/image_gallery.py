@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from tollad import ImageDetector
 from tollad.bench import protocols
+from tollad.datasets.catalogue import CATALOGUE
 from tollad.plots.style import new_figure, save_figure
 
 # Sky blue of Okabe and Ito: told from the colours of the maps, and from grey.
 _OUTLINE = "#56B4E9"
 _SIDE = 1.45
-_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 def tiles(path: Path | None) -> Case:
@@ -52,8 +52,9 @@ def digits(path: Path | None) -> Case:
 
 def photos(path: Path | None) -> Case:
     """Horses are good; of all other classes some."""
-    task, names = protocols.one_class("cifar10", _CIFAR10.index("horse")), np.array(_CIFAR10)
-    kinds = names[_classes("cifar10")[:1000]]
+    names = CATALOGUE["cifar10"].classes["class"]
+    task = protocols.one_class("cifar10", names.index("horse"))
+    kinds = np.array(names)[_classes("cifar10")[:1000]]
     return Case("horse", task.train[:500], task.test[:1000], (kinds != "horse").astype(int), None, kinds)
 
 

@@ -17,6 +17,7 @@ from commands import COMMAND, SMALL, done, tollad, write_csv
 
 from tollad import TollDetector
 from tollad.cli.main import COMMANDS
+from tollad.detector.fitted import Fitted
 from tollad.io.outputs import write_tables
 
 
@@ -43,7 +44,17 @@ def test_python_runs_the_package_as_the_command() -> None:
 
 def test_an_installation_without_torch_says_what_it_can_do(fitted: Path) -> None:
     code = "import sys; sys.modules['sklearn'] = None; from tollad.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "score", str(fitted / "m.tollad"), str(fitted / "data.csv")]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "fit",
+        str(fitted / "data.csv"),
+        "-o",
+        str(fitted / "new.tollad"),
+        "--drop",
+        "id",
+    ]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     assert said.returncode == 1
     assert said.stderr.startswith("Error: this needs sklearn")
@@ -166,7 +177,7 @@ def test_ctrl_c_without_a_checkpoint_leaves_nothing(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(TollDetector, "fit", interrupt)
-    monkeypatch.setattr(TollDetector, "anomaly_score", interrupt)
+    monkeypatch.setattr(Fitted, "anomaly_score", interrupt)
     for run in (
         ("fit", fitted / "images.npy", "-o", tmp_path / "m"),
         ("score", fitted / "m.tollad", fitted / "data.csv", "-o", tmp_path / "s.csv"),
@@ -184,7 +195,7 @@ def test_sigterm_leaves_nothing(fitted: Path, tmp_path: Path, monkeypatch: pytes
     def terminate(*arguments: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(TollDetector, "anomaly_score", terminate)
+    monkeypatch.setattr(Fitted, "anomaly_score", terminate)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         result = tollad("score", fitted / "m.tollad", fitted / "data.csv", "-o", tmp_path / "s.csv")

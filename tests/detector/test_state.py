@@ -132,7 +132,7 @@ class TestSave:
         np.testing.assert_array_equal(loaded.anomaly_score(table()), fitted["table"].training_scores_)
 
     @pytest.mark.parametrize("part", ["parameters", "settings"])
-    def test_model_with_an_unknown_key_is_refused_by_name(self, fitted, tmp_path, part):
+    def test_model_with_an_unknown_key_is_refused_by_name(self, fitted, load, tmp_path, part):
         """One that a later tollad wrote, perhaps: its digest is right."""
         fitted["table"].save(tmp_path / "m")
         metadata, tensors = artifact.load(tmp_path / "m", "model")
@@ -140,25 +140,25 @@ class TestSave:
         metadata[part]["gamma"] = 1
         artifact.save(tmp_path / "m", "model", metadata, tensors)
         with pytest.raises(ValueError, match=r"m.*gamma"):
-            TollDetector.load(tmp_path / "m")
+            load(tmp_path / "m")
 
-    def test_model_without_a_key_is_refused_by_name(self, fitted, tmp_path):
+    def test_model_without_a_key_is_refused_by_name(self, fitted, load, tmp_path):
         fitted["table"].save(tmp_path / "m")
         metadata, tensors = artifact.load(tmp_path / "m", "model")
         del metadata["seal"]  # as an older file
         del metadata["settings"]
         artifact.save(tmp_path / "m", "model", metadata, tensors)
         with pytest.raises(ValueError, match=r"m.*settings"):
-            TollDetector.load(tmp_path / "m")
+            load(tmp_path / "m")
 
-    def test_model_without_a_tensor_is_refused(self, fitted, tmp_path):
+    def test_model_without_a_tensor_is_refused(self, fitted, load, tmp_path):
         fitted["table"].save(tmp_path / "m")
         metadata, tensors = artifact.load(tmp_path / "m", "model")
         del metadata["seal"]  # as an older file
         for name in ("training_scores", "features.mean", "stack.encoder.0.weight"):
             artifact.save(tmp_path / "m", "model", metadata, {k: v for k, v in tensors.items() if k != name})
             with pytest.raises(ValueError, match=name.rpartition(".")[2]):
-                TollDetector.load(tmp_path / "m")
+                load(tmp_path / "m")
 
     @pytest.mark.parametrize(
         ("part", "changes"),
@@ -183,32 +183,32 @@ class TestSave:
         ],
         ids=str,
     )
-    def test_model_of_values_that_fit_no_detector_is_refused(self, fitted, tmp_path, part, changes):
+    def test_model_of_values_that_fit_no_detector_is_refused(self, fitted, load, tmp_path, part, changes):
         fitted["table"].save(tmp_path / "m")
         metadata, tensors = artifact.load(tmp_path / "m", "model")
         del metadata["seal"]  # as an older file
         (metadata if part is None else metadata[part]).update(changes)
         artifact.save(tmp_path / "m", "model", metadata, tensors)
         with pytest.raises((TypeError, ValueError), match=r"(is no model that this tollad knows|^beta must be)"):
-            TollDetector.load(tmp_path / "m")
+            load(tmp_path / "m")
 
     @pytest.mark.parametrize("name", ["features.mean", "features.fill", "member_means", "stack.encoder.0.weight"])
-    def test_model_of_tensors_that_numpy_would_stretch_is_refused(self, fitted, tmp_path, name):
+    def test_model_of_tensors_that_numpy_would_stretch_is_refused(self, fitted, load, tmp_path, name):
         fitted["table"].save(tmp_path / "m")
         metadata, tensors = artifact.load(tmp_path / "m", "model")
         del metadata["seal"]  # as an older file
         artifact.save(tmp_path / "m", "model", metadata, {**tensors, name: tensors[name][:1]})
         with pytest.raises(ValueError, match="is no model that this tollad knows"):
-            TollDetector.load(tmp_path / "m")
+            load(tmp_path / "m")
 
     @pytest.mark.parametrize("damage", ["cut", "altered"])
-    def test_damaged_file_is_refused(self, fitted, tmp_path, damage):
+    def test_damaged_file_is_refused(self, fitted, load, tmp_path, damage):
         fitted["table"].save(tmp_path / "m")
         data = bytearray((tmp_path / "m").read_bytes())
         data[-5] ^= 1
         (tmp_path / "m").write_bytes(data if damage == "altered" else data[:-100])
         with pytest.raises(ValueError, match=r"m (was altered|is truncated)"):
-            TollDetector.load(tmp_path / "m")
+            load(tmp_path / "m")
 
     def test_checkpoint_is_no_model(self, tmp_path):
         make().fit(table(), checkpoint=tmp_path / "c")

@@ -11,8 +11,8 @@ from fractions import Fraction
 from typing import Literal, TypeAlias
 
 import numpy as np
+import scipy  # its parts are imported at their first use: scipy.stats takes a second
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from tollad.calibration.checks import Floats, calibration_scores_of, check_rate, finite_scores
 
@@ -190,7 +190,7 @@ def benjamini_hochberg(p_values: ArrayLike, fdr: float) -> NDArray[np.bool_]:
     values = finite_scores(p_values, "p_values")
     if np.any((values < 0) | (values > 1)):
         raise ValueError("p_values must lie in [0, 1]")
-    return np.asarray(stats.false_discovery_control(values, method="bh") <= fdr)
+    return np.asarray(scipy.stats.false_discovery_control(values, method="bh") <= fdr)
 
 
 def _same(some: Floats, others: Floats) -> NDArray[np.bool_]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
+import scipy  # its parts are imported at their first use: scipy.stats takes a second
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from tollad.calibration.checks import Floats, calibration_scores_of, check_rate, finite_scores
 
@@ -210,10 +210,10 @@ def _bets(probabilities: Floats) -> Floats:
 
     Cells are cut at the quantiles of these `probabilities`, (cells - 1,).
     """
-    edges = np.concatenate([[-np.inf], stats.norm.ppf(probabilities), [np.inf]])
-    moved = [np.diff(stats.norm.cdf(edges - shift)) for shift in _SHIFTS]
-    spread = [np.diff(stats.norm.cdf(edges / factor)) for factor in _FACTORS]
-    nominal = np.diff(stats.norm.cdf(edges))
+    edges = np.concatenate([[-np.inf], scipy.stats.norm.ppf(probabilities), [np.inf]])
+    moved = [np.diff(scipy.stats.norm.cdf(edges - shift)) for shift in _SHIFTS]
+    spread = [np.diff(scipy.stats.norm.cdf(edges / factor)) for factor in _FACTORS]
+    nominal = np.diff(scipy.stats.norm.cdf(edges))
     top = np.append(np.zeros(len(probabilities)), 1.0)
     anomalies = (1 - _ANOMALIES) * nominal + _ANOMALIES * top
     return np.stack([*moved, *spread, anomalies], axis=1) / nominal[:, None]

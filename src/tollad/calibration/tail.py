@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy  # its parts are imported at their first use: scipy.stats takes a second
 from numpy.typing import ArrayLike
-from scipy import special, stats
 
 from tollad.calibration.checks import Floats, calibration_scores_of, check_rate, finite_scores
 from tollad.calibration.conformal import FURTHEST, LEAST_TAIL_ROWS, p_values, rows_needed
@@ -97,7 +97,7 @@ class TailFit:
         """
         values = finite_scores(scores, "scores")
         conformal = p_values(self._scores, values)
-        beyond = self._share * stats.genpareto.sf(values - self.start, self.shape, scale=self.scale)
+        beyond = self._share * scipy.stats.genpareto.sf(values - self.start, self.shape, scale=self.scale)
         extrapolated = np.clip(beyond, self.least_rate, conformal)
         return np.where(values > self._scores[-1], extrapolated, conformal)
 
@@ -116,7 +116,7 @@ class TailFit:
         return (self.n_exceedances + 1) / (self.n_rows + 1)
 
     def _quantile(self, rate: float, shape: float | Floats, scale: float | Floats) -> Floats:
-        return np.asarray(self.start + scale * special.boxcox(self._share / rate, shape))
+        return np.asarray(self.start + scale * scipy.special.boxcox(self._share / rate, shape))
 
     def _check(self, rate: float) -> None:
         check_rate(rate, "false_alarm_rate")
@@ -181,7 +181,7 @@ def fit_tail(calibration_scores: ArrayLike) -> TailFit:
     if not shape < 1:
         raise ValueError(f"the tail of the scores is too heavy to extrapolate: its shape is {shape:.2f}, not below 1")
     rng = np.random.default_rng(0)
-    samples = scale * special.boxcox(1 / rng.random((_N_BOOTSTRAP, len(excesses))), shape)
+    samples = scale * scipy.special.boxcox(1 / rng.random((_N_BOOTSTRAP, len(excesses))), shape)
     samples.sort(axis=1)
     draws = _zhang_stephens(samples)
     misfit = _anderson_darling(excesses[None], shape, scale)
@@ -214,7 +214,7 @@ def _zhang_stephens(excesses: Floats) -> Floats:
     theta = 1 / excesses[:, -1:] + (1 - np.sqrt(n_grid / (j - 0.5))) / (3 * quartile)  # -shape / scale
     shapes = np.stack([np.log1p(-t[:, None] * excesses).mean(1) for t in theta.T], axis=1)
     log_likelihood = k * (np.log(-theta / shapes) - shapes - 1)
-    mean = (special.softmax(log_likelihood, axis=1) * theta).sum(1)
+    mean = (scipy.special.softmax(log_likelihood, axis=1) * theta).sum(1)
     shape = np.log1p(-mean[:, None] * excesses).mean(1)
     return np.stack([shape, -shape / mean])
 
@@ -222,6 +222,6 @@ def _zhang_stephens(excesses: Floats) -> Floats:
 def _anderson_darling(excesses: Floats, shape: Floats, scale: Floats) -> Floats:
     """Return the Anderson-Darling statistic, (r,), of r samples of sorted excesses, (r, k)."""
     k = excesses.shape[1]
-    log_cdf = np.asarray(stats.genpareto.logcdf(excesses, shape, scale=scale))
-    log_sf = np.asarray(stats.genpareto.logsf(excesses, shape, scale=scale))
+    log_cdf = np.asarray(scipy.stats.genpareto.logcdf(excesses, shape, scale=scale))
+    log_sf = np.asarray(scipy.stats.genpareto.logsf(excesses, shape, scale=scale))
     return np.asarray(-k - ((2 * np.arange(1, k + 1) - 1) * (log_cdf + log_sf[:, ::-1])).mean(1))

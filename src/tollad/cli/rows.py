@@ -13,7 +13,6 @@ import click
 from tollad.cli import card
 from tollad.cli.asked import FitOptions, ScoreOptions
 from tollad.cli.shared import print_result, print_scored, resumable, tell_of_skipped
-from tollad.detector.estimator import TollDetector
 from tollad.detector.results import Counted, MostAnomalous, result_tables, score_blocks, watch_drift
 from tollad.io.outputs import write_tables
 from tollad.io.skipped import SkippedRows
@@ -25,6 +24,8 @@ _MOST_IMAGES_DRAWN = 6
 
 def fit(training: TrainingRows, asked: FitOptions) -> None:
     """Fit a detector, save it, and print its card."""
+    from tollad.detector.estimator import TollDetector  # with scikit-learn, which `score` does not need
+
     source = training.source
     detector = TollDetector(columns=training.columns, **asked.parameters)
     with resumable(asked.checkpoint):

@@ -118,11 +118,10 @@ def score(**given: Any) -> None:
         graphs.score(asked)
         return
     from tollad.cli import rows
-    from tollad.series.detector import SeriesDetector
-    from tollad.serve.answers import load
+    from tollad.serve.answers import load_to_score
 
-    detector: Any = load(asked.model, asked.device)
-    if isinstance(detector, SeriesDetector):
+    detector: Any = load_to_score(asked.model, asked.device)
+    if hasattr(detector, "judge"):  # of a series
         from tollad.cli import series
 
         series.score(detector, asked)

@@ -6,9 +6,16 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from tollad.calibration import Decision, ThresholdRule
+
+
+def check_fitted(detector: Any) -> None:
+    """Raise scikit-learn's NotFittedError for a detector that is not fitted. Only then scikit-learn is imported."""
+    if not hasattr(detector, "decision_"):
+        from sklearn.exceptions import NotFittedError
+
+        raise NotFittedError(f"This {type(detector).__name__} instance is not fitted yet: call its method fit first")
 
 
 class DecisionMixin:
@@ -128,7 +135,7 @@ class DecisionMixin:
         ValueError
             For a value out of range; for a rate without calibration rows, or one that needs more of them.
         """
-        check_is_fitted(self)
+        check_fitted(self)
         self.decision_ = self.decision_.with_threshold(
             contamination=contamination, false_alarm_rate=false_alarm_rate, anomaly_score=anomaly_score, tail=tail
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import Any, Literal, Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -13,12 +13,10 @@ from numpy.random import RandomState
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, OutlierMixin, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
 
 from tollad.calibration import Decision
 from tollad.detector import fitting
-from tollad.detector.decisions import DecisionMixin
-from tollad.detector.explain import Explanation, explanation
+from tollad.detector.decisions import check_fitted
 from tollad.detector.nearest import Nearest
 from tollad.detector.parameters import check_parameters, documented
 from tollad.detector.preparation import Preparation, with_channels
@@ -26,12 +24,10 @@ from tollad.detector.saving import Saving
 from tollad.detector.scorer import Scorer
 from tollad.detector.settings import Settings, resolve
 from tollad.method.networks import traits_of
-from tollad.method.objective import Objective
 from tollad.method.traits import Builder
-from tollad.tables.decode import decode
-from tollad.tables.features import Features, Preprocess, names_of
+from tollad.tables.features import Preprocess, names_of
 from tollad.tables.large import LargeRows, Rows, as_large
-from tollad.tables.rows import Splitter, check_rows, divide, encoding_of, learn_rows
+from tollad.tables.rows import Splitter, divide, encoding_of, learn_rows
 from tollad.training.build import Modules, find_device
 from tollad.training.checkpoint import Checkpoint
 from tollad.training.loop import Precision
@@ -44,9 +40,7 @@ Auto: TypeAlias = Literal["auto"]
 
 
 @documented
-class TollDetector(
-    DecisionMixin, Saving, ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator
-):
+class TollDetector(Saving, ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator):
     """Anomaly detection by targeted collapse.
 
     An autoencoder is trained on normal rows with the loss ``||x_hat - x||_2 + beta * ||z||_2`` (equation 2): it must
@@ -252,48 +246,11 @@ class TollDetector(
         with fitting.all_or_nothing(self):
             return self._train(self.stack_.to(), *divide(as_large(rows, X), self._calibration_split), None)
 
-    def anomaly_score(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return a(x) of equation (3), in the units of the preprocessed inputs: (n,), high = anomalous.
-
-        `X` has rows shaped as in `fit`. The score of a row does not depend on the other rows.
-        """
-        check_is_fitted(self)
-        return self._scorer.scores(self._rows(X), self._preparation)
-
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the latents of the rows of `X` by all members, side by side: (n, n_members * latent_dim)."""
-        check_is_fitted(self)
+        check_fitted(self)
         latents = self._scorer.latents(self._rows(X), self._preparation)
         return latents.reshape(len(latents), -1)
-
-    def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the reconstructions in the shape and units of the rows of `X`: the mean over the members.
-
-        For a frame with categories or dates this is an array of objects, see `tollad.tables.decode.decode`.
-        """
-        check_is_fitted(self)
-        rows = self._rows(X)
-        x_hat = self._scorer.reconstructions(rows, self._preparation)
-        expected = self._preparation.reconstructed(x_hat, rows)
-        return decode(expected, self.columns_) if hasattr(self, "columns_") else expected
-
-    def explain(self, X: ArrayLike) -> Explanation:
-        """Split the score of each row exactly into one part for each column, pixel or time step, and a latent part.
-
-        Parameters
-        ----------
-        X : array-like
-            Rows shaped as in `fit`.
-
-        Returns
-        -------
-        tollad.detector.explain.Explanation
-        """
-        check_is_fitted(self)
-        rows = self._rows(X)
-        passed = self._scorer.explained(rows, self._preparation)
-        words = () if self.source_ is None else self.source_.words
-        return explanation(passed, X, rows, self._preparation, getattr(self, "columns_", None), words)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_scorer")
@@ -307,30 +264,6 @@ class TollDetector(
     @property
     def _n_features_out(self) -> int:
         return len(self.stack_) * self.settings_.latent_dim
-
-    @property
-    def features_(self) -> Features:
-        return self._preparation.features
-
-    @property
-    def truths_(self) -> NDArray[np.bool_] | None:
-        """Which columns of a table of numbers take true and false for 1 and 0, (d,); None for other rows."""
-        truths = self.features_.truths
-        return truths if len(truths) == self.n_features_in_ and len(self.input_shape_) == 1 else None
-
-    @property
-    def stack_(self) -> Stack:
-        return self._scorer.stack
-
-    @property
-    def objective_(self) -> Objective:
-        return self._scorer.objective
-
-    def _rows(self, X: ArrayLike) -> NDArray[Any]:
-        """Return rows checked against those of the fit; warn of missing values in columns that had none then."""
-        rows = check_rows(self, X)
-        self._preparation.warn_of_new_gaps(rows, X)
-        return rows
 
     def _calibration_split(self, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
         return fitting.calibration_split(n, self.false_alarm_rate, self._seed)

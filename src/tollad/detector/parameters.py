@@ -334,6 +334,14 @@ def check_parameters(parameters: Mapping[str, Any], table: Sequence[Parameter] =
         parameter.check(parameter.name, parameters[parameter.name])
 
 
+def with_defaults(parameters: Mapping[str, Any], table: Sequence[Parameter] = PARAMETERS) -> dict[str, Any]:
+    """Return the parameters of a model file, and defaults for newer ones; TypeError for one that is not declared."""
+    defaults = {parameter.name: parameter.default for parameter in table}
+    if unknown := parameters.keys() - defaults:
+        raise TypeError(f"parameters that this version does not know: {sorted(unknown)}")
+    return defaults | dict(parameters)
+
+
 def documented(cls: type, table: Sequence[Parameter] = PARAMETERS) -> type:
     """Write the parameters of a table into the docstring of a class, in the place of ``{parameters}``."""
     entries = textwrap.indent("\n".join(parameter.documented() for parameter in table), " " * 4)

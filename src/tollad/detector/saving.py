@@ -7,45 +7,25 @@ import os
 from collections.abc import Mapping
 from typing import Any, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
 
-from tollad.calibration import Decision
 from tollad.detector import checks
+from tollad.detector.decisions import check_fitted
+from tollad.detector.fitted import Fitted
 from tollad.detector.model import Model, Record
 from tollad.detector.parameters import check_parameters
-from tollad.detector.preparation import Preparation
-from tollad.detector.scorer import Scorer
-from tollad.detector.settings import Settings, as_json
+from tollad.detector.settings import as_json
 from tollad.io import artifact
 from tollad.io.source import Source
 from tollad.method.traits import Builder
-from tollad.tables.schema import Column
 from tollad.training.build import Modules
-from tollad.training.session import History
 
 
-class Saving(BaseEstimator):
+class Saving(Fitted, BaseEstimator):
     """The methods `save`, `load` and `to_onnx` of a detector, and its fitted attributes as a `Model`."""
 
     network: str | Builder | Modules
-    columns_: list[Column]
-    notes_: dict[str, Any]
-    source_: Source | None
-    settings_: Settings
-    history_: History
-    n_steps_: int
-    input_shape_: tuple[int, ...]
-    n_features_in_: int
-    feature_names_in_: NDArray[np.object_]
-    decision_: Decision
-    _preparation: Preparation
-    _scorer: Scorer
-    _seed: int
-    _numbered_names: list[str] | None
 
     def save(
         self,
@@ -108,7 +88,7 @@ class Saving(BaseEstimator):
 
     def as_model(self, notes: Mapping[str, Any] | None = None, source: Source | None = None) -> Model:
         """Return the fitted detector as a `Model`; `notes` and `source` are those of `save`."""
-        check_is_fitted(self)
+        check_fitted(self)
         parameters = self.get_params()
         check_parameters(parameters)  # set_params may have set what `load` would refuse
         if not isinstance(self.network, str) and self.settings_.network != "custom":
@@ -180,20 +160,3 @@ class Saving(BaseEstimator):
             self = cls(**parameters)
             check_parameters(self.get_params())  # older files lack newer parameters, which now have their defaults
         return self._take(model)
-
-    def _take(self, model: Model) -> Self:
-        """Set all fitted attributes from a model."""
-        record = model.record
-        self._preparation, self._scorer, self.decision_ = model.preparation, model.scorer, model.decision
-        self.settings_, self.history_ = record.settings, record.history
-        self.notes_, self.source_ = record.notes, record.source
-        self.n_steps_, self.input_shape_ = record.n_steps, record.input_shape
-        self.n_features_in_ = self.input_shape_[0]
-        if record.named_by_numbers:
-            self._numbered_names = record.feature_names
-        elif record.feature_names is not None:
-            self.feature_names_in_ = np.array(record.feature_names, dtype=object)
-        if record.columns is not None:
-            self.columns_ = record.columns
-        self._seed = record.parameters["random_state"]
-        return self

@@ -16,6 +16,7 @@ from tollad.series.clock import Clock
 from tollad.series.context import Context
 from tollad.series.model import SeriesModel
 from tollad.series.validation import check_model
+from tollad.series.versions import is_first_version
 from tollad.tables.large import temporary_space
 
 
@@ -71,11 +72,6 @@ def save(
     artifact.save(path, "model", metadata, tensors, overwrite=overwrite)
 
 
-def is_series(metadata: Mapping[str, Any]) -> bool:
-    """Return whether metadata are those of a model file of a series."""
-    return "series" in metadata or _is_old(metadata)
-
-
 def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel, dict[str, Any]]:
     """Read a file of `save`: the model, and the parameters of the series.
 
@@ -87,7 +83,7 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
         If the file cannot be read.
     """
     metadata, tensors = artifact.load(path, "model")
-    old = _is_old(metadata)
+    old = is_first_version(metadata)
     if "series" not in metadata and not old:
         raise ValueError(f"{os.fspath(path)}: is a model of rows, not of a series; load it with TollDetector.load")
     detector = TollDetector.load(path, device=device)
@@ -146,11 +142,3 @@ def _of_first_version(detector: TollDetector, record: Mapping[str, Any]) -> tupl
     time = None if record["time"] is None else record["time"]["column"]
     asked = {name: getattr(detector, name) for name in ("contamination", "false_alarm_rate")}
     return model, {"window": record["window"], "stride": record["stride"], "time": time, **asked}
-
-
-def _is_old(metadata: Mapping[str, Any]) -> bool:
-    """Return whether a file is of the first version, which kept the data of the series among the notes of the user."""
-    notes = metadata.get("notes")
-    old = isinstance(notes, dict) and not {"series", "source"} & metadata.keys()
-    record = dict(notes or {}).get("series") if old else None
-    return isinstance(record, dict) and set(record) == {"columns", "window", "stride", "time"}

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.detector.estimator import TollDetector
+from tollad.detector.fitted import Fitted, read_fitted
 from tollad.io import artifact
-from tollad.series.detector import SeriesDetector
-from tollad.series.storage import is_series
+from tollad.series.versions import is_series
 from tollad.warn import printable
 
 if TYPE_CHECKING:
+    from tollad.detector.estimator import TollDetector
     from tollad.images.detector import ImageDetector
     from tollad.methods.detector import MethodDetector
+    from tollad.series.detector import SeriesDetector
 
 Detector: TypeAlias = "TollDetector | ImageDetector | SeriesDetector | MethodDetector"
 
@@ -37,14 +38,13 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Detector:
     OSError
         If the file cannot be read.
     """
+    # Each kind is imported when it is met: an import takes longer than to score a few rows.
     metadata = artifact.described(path)
     if metadata.get("kind") == "image model":
-        # Imported late: it is slow, and only models of images need it.
         from tollad.images.detector import ImageDetector
 
         return ImageDetector.load(path)
     if metadata.get("kind") == "method model":
-        # Imported late for the same reason.
         from tollad.methods.detector import MethodDetector
 
         return MethodDetector.load(path)
@@ -53,7 +53,21 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Detector:
             f"{os.fspath(path)}: holds a method without a threshold; load it with {printable(str(metadata['method']))}"
             ".load, or fit it as the method of a MethodDetector"
         )
-    return (SeriesDetector if is_series(metadata) else TollDetector).load(path, device=device)
+    if is_series(metadata):
+        from tollad.series.detector import SeriesDetector
+
+        return SeriesDetector.load(path, device=device)
+    from tollad.detector.estimator import TollDetector
+
+    return TollDetector.load(path, device=device)
+
+
+def load_to_score(path: str | os.PathLike[str], device: str | None = None) -> Detector | Fitted:
+    """Load the detector of a model file as `load` does, but a `TollDetector` only to score, without scikit-learn."""
+    metadata = artifact.described(path)
+    if metadata.get("kind") != "model" or "method" in metadata or is_series(metadata):
+        return load(path, device)
+    return read_fitted(path, device=device)
 
 
 def answers(detector: Detector, samples: Any) -> dict[str, NDArray[Any]]:
@@ -79,11 +93,14 @@ def answers(detector: Detector, samples: Any) -> dict[str, NDArray[Any]]:
     Examples
     --------
     >>> import numpy as np
+    >>> from tollad import TollDetector
     >>> rows = np.random.default_rng(0).normal(size=(50, 2))
     >>> found = answers(TollDetector(steps=20, random_state=0).fit(rows), rows)
     >>> sorted(found), found["anomaly"].sum()
     (['anomaly', 'anomaly_score'], np.int64(5))
     """
+    from tollad.series.detector import SeriesDetector
+
     if isinstance(detector, SeriesDetector):
         judged = detector.judge(samples)
         return answers_of_scores(detector, judged.scores, judged.alarms)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import validate_data
 
 from tollad.tables.checks import check_axes, refuse_infinite, refuse_missing
 from tollad.tables.doubtful import warn_of_numbers
@@ -27,6 +25,9 @@ from tollad.tables.objects import numbers_of, with_objects
 from tollad.tables.schema import Column, Encoding, encoding, number_columns
 from tollad.tables.survey import fit_columns
 from tollad.warn import listed
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 Splitter: TypeAlias = Callable[[int], tuple[NDArray[np.int64], NDArray[np.int64]] | None]
 """Divides n rows: maps n to the row numbers to train on and those to calibrate on, or to None to train on all."""
@@ -85,7 +86,7 @@ def learn_rows(estimator: BaseEstimator, X: ArrayLike | LargeRows, split: Splitt
     else:
         columns = fit_columns(table, estimator.columns)
         estimator.input_shape_ = (table.num_columns,)
-        validate_data(estimator, given, skip_check_array=True)
+        _validate_data(estimator, given, skip_check_array=True)
         parts = divide(to_codes(table, columns), split)
         estimator.columns_, encoded = _learn_columns(columns, parts)
         return encoded
@@ -142,8 +143,10 @@ def _learn_large(estimator: BaseEstimator, rows: LargeRows, split: Splitter) -> 
     return parts
 
 
-def check_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
+def check_rows(estimator: Any, X: ArrayLike) -> NDArray[Any]:
     """Return rows as an array of numbers whose columns and shape are those of the fit, as `learn_rows` does.
+
+    `estimator` is anything with the attributes that `learn_rows` has set.
 
     Raises
     ------
@@ -169,7 +172,7 @@ def check_rows(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
     truths = getattr(estimator, "truths_", None)
     if table is not None and not (all_numbers(table) and (truths is None or not _holds_truths(table))):
         # The columns of the fit were numbers. Text is read as numbers, or refused with the name of its column.
-        validate_data(estimator, X, reset=False, skip_check_array=True)
+        _check_names(estimator, X, table, reset=False)
         return encode(table, number_columns(table.column_names, truths))
     rows = _validated(estimator, X, reset=False)
     if rows.shape[1:] != estimator.input_shape_:
@@ -197,15 +200,31 @@ def _unmasked(X: Any) -> Any:
     return np.ma.filled(X.astype(np.float64), np.nan) if isinstance(X, np.ma.MaskedArray) else X
 
 
+def _validate_data(estimator: BaseEstimator, X: Any, **how: Any) -> Any:
+    """Check rows as scikit-learn does. Its import takes longer than to score a file that needs no such check."""
+    from sklearn.utils.validation import validate_data
+
+    return validate_data(estimator, X, **how)
+
+
+def _check_names(estimator: BaseEstimator, X: Any, table: pa.Table, *, reset: bool) -> None:
+    """Check the names of the columns of a frame `X` against those of the fit, or with `reset` learn them."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if reset or names is None or names.tolist() != table.column_names:
+        _validate_data(estimator, X, reset=reset, skip_check_array=True)
+
+
 def _validated(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
     if hasattr(X, "to_struct_array") and (table := to_arrow(X)) is not None:
         # Arrow: scikit-learn finds no names on a record batch, and would make objects of booleans with missing values.
-        validate_data(estimator, table, reset=reset, skip_check_array=True)
+        _check_names(estimator, table, table, reset=reset)
         return to_codes(table, [Column(name, "number") for name in table.column_names])
     if isinstance(X, np.ndarray) and X.dtype.kind == "c":
         raise ValueError("Complex data not supported: give real and imaginary parts as columns of their own")
     # Contiguous, since sums over strided rows round differently.
-    rows: NDArray[Any] = validate_data(
+    if not reset and isinstance(X, np.ndarray) and _is_like_the_fit(estimator, X):
+        return np.ascontiguousarray(X)
+    rows: NDArray[Any] = _validate_data(
         estimator, X, reset=reset, dtype="numeric", order="C", ensure_all_finite=False, allow_nd=True
     )
     if rows.dtype.kind in "mM":
@@ -217,6 +236,16 @@ def _refuse(estimator: BaseEstimator, rows: Rows) -> None:
     refuse_infinite(rows, names_of(estimator))
     if rows.ndim > 2:
         refuse_missing(rows)
+
+
+def _is_like_the_fit(estimator: BaseEstimator, X: NDArray[Any]) -> bool:
+    """Return whether an array is one of numbers that scikit-learn's checks would not change."""
+    return (
+        X.dtype.kind in "fiub"
+        and len(X) > 0
+        and X.shape[1:] == estimator.input_shape_
+        and not hasattr(estimator, "feature_names_in_")
+    )
 
 
 def _is_plain(estimator: BaseEstimator, X: NDArray[Any]) -> bool:

@@ -73,6 +73,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "fit": ("fit", "t.csv", "-o", "out", "--checkpoint", "state", "--steps", "80", "--quiet", *QUICK),
     "score": ("score", "model", "big.csv", "-o", "out.csv"),
     "export": ("export", "model", "-o", "out.onnx"),
+    "calibrate": ("calibrate", "model", "big.csv", "-o", "out", "--false-alarm-rate", "0.1"),
     "sweep": ("sweep", "t.csv", "--seeds", "2", "--beta", "0.1,1", "--steps", "30", "-o", "out.csv", *QUICK),
 }
 
@@ -87,6 +88,8 @@ def test_a_kill_leaves_whole_files_only(folder: Path, name: str) -> None:
             return None
         if name == "fit":  # a model states when it was written
             return TollDetector.load(output).training_scores_.tolist()
+        if name == "calibrate":
+            return TollDetector.load(output).calibration_scores_.tolist()
         # Names of a graph may be numbered anew.
         return len(Path(output).read_bytes()) // 1000 if name == "export" else Path(output).read_bytes()
 

@@ -64,6 +64,12 @@ def test_a_share_that_is_no_number_is_refused_with_one_that_is(home, command, op
     assert said.stderr.rstrip().endswith(words)
 
 
+def test_a_rate_of_a_model_without_calibration_rows_is_refused_with_the_options_that_give_some(home, tmp_path):
+    done("fit", home / "rows.csv", "-o", tmp_path / "m", "--drop", "id", "--drop", "who", "--drop", "kind", *QUICK)
+    said = refused("score", tmp_path / "m", home / "rows.csv", "--false-alarm-rate", 0.1)
+    assert "not trained on: fit with --false-alarm-rate, or give the model some by tollad calibrate" in said
+
+
 def test_a_summary_as_json(home, tmp_path):
     run = ("score", home / "m", home / "rows.csv", "--json")
     summary = json.loads(done(*run, "-o", tmp_path / "s.csv").stdout)

@@ -159,7 +159,7 @@ def test_merged_cells_are_warned_of(tmp_path):
 
 def test_a_title_above_the_names_is_said_to_be_one(tmp_path):
     path = write(tmp_path / "data.xlsx", ["My report"], [], ["a", "b"], [1, 2])
-    with pytest.raises(ValueError, match=r"row 3: expected 1 values, found 2; .* above the names .*, such as 'My rep"):
+    with pytest.raises(ValueError, match=r"row 3: expected 1 value, found 2; .* above the names .*, such as 'My rep"):
         read(path)
 
 

@@ -88,7 +88,7 @@ def test_old_line_ends_and_no_last_line_end(tmp_path):
         ("a,two words\n1,x\n", ["line 2", "column 'two words'"]),
         ('a,b\n"x\ny",1\n\n2,1,5\n', ["line 5", "expected 2 values, found 3"]),
         ('a,b\n1,"\n"\n\n2,no\n', ["line 5", "column 'b'", "'no'"]),
-        ("a\n1,5\n", ["line 2", "expected 1 values, found 2"]),
+        ("a\n1,5\n", ["line 2", "expected 1 value, found 2"]),
         ('a\n"1,5"\n', ["line 2", "'1,5' is not a number"]),
         ("a\n1_000\n", ["'1_000'"]),
         ("a\n0x10\n", ["'0x10'"]),

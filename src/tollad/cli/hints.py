@@ -92,6 +92,10 @@ _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"\bcolour=True\b"), "--colour"),
     (re.compile(r"\baspect='(\w+)'"), r"--aspect \1"),
     (re.compile(r"\btail=True\b"), "--tail"),
+    (
+        re.compile(r"\bset false_alarm_rate before the fit, or call calibrate\(X_normal\)"),
+        "fit with --false-alarm-rate, or give the model some by tollad calibrate",
+    ),
     (re.compile(r"\bfalse_alarm_rate=([0-9.e-]+)"), r"--false-alarm-rate \1"),
     (re.compile(r"\bmax_gib=(\d+)"), r"--max-gib \1"),
     (re.compile(r"\b(separator|encoding|date_format|decimal|key)=('[^']*'|\"[^\"]*\")"), _text),

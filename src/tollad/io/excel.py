@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tollad.io.arrays import DAMAGED, MAX_GIB, check_archive, damaged, unchosen
 from tollad.io.skipped import Reject
-from tollad.io.text import Piece, distinct_names, numbered
+from tollad.io.text import Piece, distinct_names, numbered, wrong_number
 from tollad.warn import warn
 
 EXCEL = (".xlsx", ".xlsm")
@@ -87,7 +87,7 @@ def excel_parts(
             if header:
                 continue
         if len(row) > len(names):
-            problem = f"expected {len(names)} values, found {len(row)}"
+            problem = wrong_number(len(names), len(row))
             if reject is None:
                 remedy = f"no column has a name above {row[-1]!r:.60}, so name it, or remove this value"
                 if len(names) == 1:

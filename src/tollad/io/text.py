@@ -236,7 +236,7 @@ def _parse(
     separator = "\t" if dialect.separator == " " else dialect.separator
 
     def note(row: Any) -> str:
-        problem = f"expected {row.expected_columns} values, found {row.actual_columns}"
+        problem = wrong_number(row.expected_columns, row.actual_columns)
         ragged[row.number - 1] = problem + (hint if row.number == len(lines) else ""), row.text
         return "skip" if skip else "error"
 
@@ -271,6 +271,17 @@ def _parse(
             raise ValueError(f"{label}, line {lines[0]} or below: cannot be read as a table ({error})") from error
         (row, (problem, record)), *_ = ragged.items()
         raise ValueError(f"{label}, line {lines[row]}: {problem}; {_remedy(record, names, separator or ',')}") from None
+
+
+def wrong_number(expected: int, found: int) -> str:
+    """Say that a row has another number of values than there are names.
+
+    Examples
+    --------
+    >>> wrong_number(1, 3)
+    'expected 1 value, found 3'
+    """
+    return f"expected {expected} value{'s' * (expected != 1)}, found {found}"
 
 
 def _remedy(record: str, names: Sequence[str] | None, separator: str) -> str:

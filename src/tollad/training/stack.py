@@ -77,13 +77,13 @@ class Stack:
         self.weights, self._tensors = _share(self._members, device, dtype)
         first = self._members[0]
         self.is_dense = is_dense(first)
-        self._trainable = trainable = _trainable(self._members[0])
+        self._trainable = trainable = _trainable(first)
         self._dense: Dense | None = None
-        if len(members) > 1 and is_dense(first):
+        if len(members) > 1 and self.is_dense:
             self._dense = Dense(first, self._tensors, self.weights, trainable)
         # The parameters that a pass reads, in the order of `weights`.
         self._leaves = [member.get_parameter(name) for name in trainable for member in self._members]
-        turned = _channels_last(self._members[0])
+        turned = _channels_last(first)
         self._turned = [name in turned for name in trainable for _ in self._members]
 
     # A pickled view takes the whole vector along. So copies of the members are pickled, and loading shares them anew.

@@ -29,6 +29,7 @@ from tollad.tables.schema import Column, encoding
 from tollad.training.build import Modules, find_device, find_saved_device
 from tollad.training.scoring import scoring_precision
 from tollad.training.session import History
+from tollad.training.stack import Stack
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,29 +184,11 @@ class Model:
         settings, shape = record.settings, record.input_shape
         weights, center = under_prefix(arrays, "stack."), arrays.get("center")
         validation.check_row_shape(shape, None if settings.network == "custom" else weights)
-        if record.feature_names is not None:
-            validation.check_names(record.feature_names, shape[0])
-        if record.columns is not None:
-            validation.check_kept_columns(record.columns, shape[0])
-        columns = None if record.columns is None else encoding(record.columns)
         decision = Decision(
             metadata["offset"], _threshold_rule(metadata), arrays["training_scores"], arrays.get("calibration_scores")
         )
         decision.check()
-        features = Features.from_arrays(under_prefix(arrays, "features."))
-        validation.check_features(features, shape, shape[0] if columns is None else len(columns.names))
-        whitening = None
-        if constants := under_prefix(arrays, "whitening."):
-            validation.check_whitening(constants, features)
-            whitening = Whitening.from_arrays(constants)
-        preparation = Preparation(
-            features,
-            tuple(_names(record)),
-            columns,
-            traits_of(network if settings.network == "custom" else settings.network).n_axes,
-            settings.n_members,
-            whitening,
-        )
+        preparation = _preparation(record, arrays, network)
         validation.check_weights(weights, means, center, settings, preparation.input_shape(shape))
         named = find_saved_device(path, record.parameters["device"]) if device is None else device
         record, place = replace(record, parameters=record.parameters | {"device": named}), find_device(named)
@@ -220,24 +203,61 @@ class Model:
         at = None if center is None else torch.from_numpy(center).to(place)
         nearest = None
         if settings.neighbors:
-            kept, seen = under_prefix(arrays, "nearest."), metadata["n_seen"]
-            validation.check_nearest(kept, seen, shape if columns is None else (len(columns.names),), features.n_views)
-            learnt = (kept["means"], kept["factors"], kept["reaches"])
-            nearest = Nearest.of(kept["rows"], seen, settings, preparation, scoring_precision(stack), learnt)
-        objective = objective_of(settings)
+            nearest = _nearest(record, metadata["n_seen"], arrays, preparation, scoring_precision(stack))
         if "check.rows" in arrays:
             # Checked before the scorer makes another copy of the weights.
-            rows, plain = (
-                arrays["check.rows"].astype(np.float64),
-                stack.to(device="cpu") if place.type != "cpu" else stack,
-            )
-            doubled = Scorer(
-                plain.eval(), objective, None if at is None else at.cpu().double(), means, nearest, doubled=True
-            )
-            validation.check_scores(doubled.scores(rows, preparation), arrays["check.scores"])
-            del doubled
-        scorer = Scorer(stack, objective, at, means, nearest)
-        return cls(preparation, scorer, decision, record)
+            _check_together(arrays, preparation, stack, settings, at, means, nearest)
+        return cls(preparation, Scorer(stack, objective_of(settings), at, means, nearest), decision, record)
+
+
+def _preparation(record: Record, arrays: Mapping[str, NDArray[Any]], network: str | Builder | Modules) -> Preparation:
+    """Return the preparation of the content of a file; ValueError or TypeError if it is not valid."""
+    shape, settings = record.input_shape, record.settings
+    if record.feature_names is not None:
+        validation.check_names(record.feature_names, shape[0])
+    if record.columns is not None:
+        validation.check_kept_columns(record.columns, shape[0])
+    columns = None if record.columns is None else encoding(record.columns)
+    features = Features.from_arrays(under_prefix(arrays, "features."))
+    validation.check_features(features, shape, shape[0] if columns is None else len(columns.names))
+    whitening = None
+    if constants := under_prefix(arrays, "whitening."):
+        validation.check_whitening(constants, features)
+        whitening = Whitening.from_arrays(constants)
+    n_axes = traits_of(network if settings.network == "custom" else settings.network).n_axes
+    return Preparation(features, tuple(_names(record)), columns, n_axes, settings.n_members, whitening)
+
+
+def _nearest(
+    record: Record,
+    n_seen: Any,
+    arrays: Mapping[str, NDArray[Any]],
+    preparation: Preparation,
+    precision: torch.dtype,
+) -> Nearest:
+    """Return the kept training rows of the content of a file; ValueError if they are not valid."""
+    kept, columns = under_prefix(arrays, "nearest."), preparation.encoding
+    shape = record.input_shape if columns is None else (len(columns.names),)
+    validation.check_nearest(kept, n_seen, shape, preparation.features.n_views)
+    learnt = (kept["means"], kept["factors"], kept["reaches"])
+    return Nearest.of(kept["rows"], n_seen, record.settings, preparation, precision, learnt)
+
+
+def _check_together(
+    arrays: Mapping[str, NDArray[Any]],
+    preparation: Preparation,
+    stack: Stack,
+    settings: Settings,
+    center: torch.Tensor | None,
+    means: NDArray[np.float64],
+    nearest: Nearest | None,
+) -> None:
+    """Raise ValueError unless the parts give the scores that the file notes, in double precision on the CPU."""
+    plain = stack if stack.device.type == "cpu" else stack.to(device="cpu")
+    center = None if center is None else center.cpu().double()
+    scorer = Scorer(plain.eval(), objective_of(settings), center, means, nearest, doubled=True)
+    rows = arrays["check.rows"].astype(np.float64)
+    validation.check_scores(scorer.scores(rows, preparation), arrays["check.scores"])
 
 
 def _record(metadata: Mapping[str, Any]) -> Record:

@@ -79,7 +79,7 @@ class Stack:
         self.is_dense = is_dense(first)
         self._trainable = trainable = _trainable(first)
         self._dense: Dense | None = None
-        if len(members) > 1 and self.is_dense:
+        if len(members) > 1 and is_dense(first):
             self._dense = Dense(first, self._tensors, self.weights, trainable)
         # The parameters that a pass reads, in the order of `weights`.
         self._leaves = [member.get_parameter(name) for name in trainable for member in self._members]

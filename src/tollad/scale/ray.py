@@ -14,6 +14,7 @@ from tollad.detector.estimator import TollDetector
 from tollad.detector.results import expected_by
 from tollad.scale.models import detector_of
 from tollad.serve.answers import answers
+from tollad.warn import listed
 
 __all__ = ["BatchScorer"]
 
@@ -78,7 +79,9 @@ class BatchScorer:
         names = self._expected.names
         lacking = [name for name in names if name not in batch.column_names]
         if lacking:
-            raise ValueError(f"the batch lacks columns that the model was fitted on: {', '.join(map(repr, lacking))}")
+            raise ValueError(
+                f"the batch lacks columns that the model was fitted on: {listed(lacking, most=10)}; add them"
+            )
         calibrated = self._detector.decision_.calibration_scores is not None
         answered = ["anomaly_score", "anomaly", *(["p_value"] if calibrated else [])]
         taken = [name for name in answered if name in batch.column_names]

@@ -19,7 +19,7 @@ from tollad.series.gaps import GapFiller, Gaps, MissingCounts
 from tollad.series.measures import runs
 from tollad.tables.encode import encode
 from tollad.tables.features import column_names
-from tollad.tables.frames import to_arrow
+from tollad.tables.frames import check_names, to_arrow
 from tollad.tables.schema import number_columns
 from tollad.tables.values import clock_of
 from tollad.warn import listed, warn
@@ -133,8 +133,7 @@ def as_steps(
     block = Block("the series", tuple(table.column_names), 0, table, None)
     own = {time, group} if isinstance(group, str) else {time}
     wanted = [name for name in table.column_names if name not in own] if names is None else list(names)
-    if lacking := [name for name in wanted if name not in table.column_names]:
-        raise ValueError(f"the series lacks columns that the model was fitted on: {', '.join(map(repr, lacking))}")
+    check_names("the series", table.column_names, wanted, ignored=table.column_names)
     if time is None:
         clock = Clock(None)
     return from_block(block, wanted, time, group, gaps=gaps, zone=zone, clock=clock)

@@ -17,7 +17,7 @@ from tollad.io.files import open_regular
 from tollad.io.pixels import floats_of
 from tollad.io.source import Source
 from tollad.serve.plain import plain_inputs
-from tollad.tables.frames import as_rows, known_columns, to_arrow
+from tollad.tables.frames import as_rows, check_names, known_columns, to_arrow
 from tollad.tables.objects import numbers_of, with_objects
 from tollad.tables.schema import Column, number_columns
 from tollad.tables.times import days_of
@@ -273,12 +273,7 @@ class Runtime:
         """Return the columns of a table of numbers in the order of the fit."""
         if not self.has_names:
             table = table.rename_columns([*self.names]) if table.num_columns == len(self.names) else table
-        lacking = [name for name in self.names if name not in table.column_names]
-        unknown = [name for name in table.column_names if name not in self.names]
-        if lacking or unknown:
-            problem = "lacks columns that the model was" if lacking else "has columns that the model was not"
-            shown = ", ".join(map(repr, lacking or unknown))
-            raise ValueError(f"the table {problem} fitted on: {shown}; give the columns of the fit")
+        check_names("the table", table.column_names, self.names)
         columns = number_columns(self.names, self.truths_)
         return np.column_stack([read_as(column, table[column.name], "row {}".format).to_numpy() for column in columns])
 
@@ -345,9 +340,7 @@ def _arrays(X: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
 def _steps(X: Any, names: tuple[str, ...], window: int) -> NDArray[np.float64]:
     table = to_arrow(X)
     if table is not None:
-        lacking = [name for name in names if name not in table.column_names]
-        if lacking:
-            raise ValueError(f"the series lacks columns that the model was fitted on: {', '.join(map(repr, lacking))}")
+        check_names("the series", table.column_names, names, ignored=table.column_names)
         X = np.column_stack([table.column(name).to_numpy() for name in names])
     steps: NDArray[np.float64] = np.asarray(X, dtype=np.float64)
     if steps.ndim == 1:

@@ -176,15 +176,28 @@ def columns_by_name(table: pa.Table) -> dict[str, pa.ChunkedArray]:
 def known_columns(table: pa.Table, columns: Sequence[Column]) -> dict[str, pa.ChunkedArray]:
     """Return the columns of a table by name; ValueError if they are not the columns of the fit."""
     by_name = columns_by_name(table)
-    lacking = [column.name for column in columns if column.kind != "drop" and column.name not in by_name]
-    unknown = sorted(by_name.keys() - {column.name for column in columns}, key=table.column_names.index)
+    dropped = [column.name for column in columns if column.kind == "drop"]
+    check_names("the table", table.column_names, [column.name for column in columns if column.kind != "drop"], dropped)
+    return by_name
+
+
+def check_names(what: str, names: Sequence[str], fitted: Sequence[str], ignored: Sequence[str] = ()) -> None:
+    """Raise ValueError, beginning with `what`, unless the names of columns are those of a fit, and `ignored` ones.
+
+    Examples
+    --------
+    >>> check_names("the table", ["b", "c"], fitted=["a", "b"])
+    Traceback (most recent call last):
+    ValueError: the table lacks columns that the model was fitted on: 'a'; give the columns of the fit
+    """
+    there, known = {*names}, {*fitted, *ignored}
+    lacking, unknown = [name for name in fitted if name not in there], [name for name in names if name not in known]
     if lacking or unknown:
         problem = "lacks columns that the model was" if lacking else "has columns that the model was not"
         also = look_alike(lacking, unknown)
         raise ValueError(
-            f"the table {problem} fitted on: {listed(lacking or unknown, most=10)}{also}; give the columns of the fit"
+            f"{what} {problem} fitted on: {listed(lacking or unknown, most=10)}{also}; give the columns of the fit"
         )
-    return by_name
 
 
 def look_alike(lacking: Sequence[str], unknown: Sequence[str]) -> str:

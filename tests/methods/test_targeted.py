@@ -40,10 +40,10 @@ def test_members_of_a_stack_begin_as_they_would_alone():
             assert torch.equal(tensor[0], stack.state()[name][number])
 
 
-@pytest.mark.parametrize("field", ["seed", "batch_seed", "beta", "norm"])
+@pytest.mark.parametrize("field", ["seed", "batch_seed", "beta", "norm", "precision"])
 def test_every_field_of_the_recipe_counts(field):
     rows = made.rows()
-    other = {"seed": 1, "batch_seed": 1, "beta": 0.0, "norm": "l1"}[field]
+    other = {"seed": 1, "batch_seed": 1, "beta": 0.0, "norm": "l1", "precision": "bf16"}[field]
 
     assert (small(**{field: other}).fit(rows).anomaly_score(rows) != small().fit(rows).anomaly_score(rows)).any()
 

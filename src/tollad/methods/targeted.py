@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -45,6 +45,8 @@ class TargetedCollapse(Comparator):
         Step size of Adam, constant.
     batch_size, steps : int, >= 1
         Rows in a step, and steps.
+    precision : {"float32", "bf16"}
+        Of the network in training: bf16 is faster for convolutions. Scores are in float32.
     seed : int, >= 0
         Of the initial weights.
     batch_seed : int, >= 0
@@ -68,6 +70,7 @@ class TargetedCollapse(Comparator):
     learning_rate: float = 1e-3
     batch_size: int = 100
     steps: int = 2000
+    precision: Literal["float32", "bf16"] = "float32"
     batch_seed: int = 0
 
     title: ClassVar[str] = "Targeted collapse"
@@ -122,6 +125,7 @@ class TargetedCollapse(Comparator):
             steps=self.steps,
             every=1 if watched.times else self.steps,
             learning_rate=self.learning_rate,
+            precision=self.precision,
         )
         saved = None if watched.checkpoint is None else Checkpoint(watched.checkpoint, self._identity(rows))
         if saved is not None and (found := saved.load()):

@@ -165,34 +165,46 @@ class OCGAN(Neural):
         def update(x: Tensor) -> Tensor:
             x = own.pad(x)
             noisy = x + self.noise * torch.randn(x.shape, generator=self._generator)
-            loss = torch.zeros(())
+            uniform, judged = None, torch.zeros(())
             if self.adversarial:
-                uniform = 2 * torch.rand(len(x), self.latent_dim, generator=self._generator) - 1
-                with torch.no_grad():
-                    code, made = own.encoder(noisy), own.decoder(uniform)
-                    again = own.decoder(code)
-                lost = (false(own.of_codes(code)) + true(own.of_codes(uniform))) / 2
-                lost = lost + (false(own.of_images(made)) + true(own.of_images(x))) / 2
+                uniform = self._uniform(len(x))
+                lost, told = self._judged(x, noisy, uniform)
                 critics.minimise(lost)
-                told = (false(own.classifier(made)) + true(own.classifier(again))) / 2
                 classifier.minimise(told)
                 if own.step.item() >= first_mined:
-                    drawn = 2 * torch.rand(len(x), self.latent_dim, generator=self._generator) - 1
-                    uniform = self.mine(drawn)
-                loss = lost.detach() + told.detach()
-            code = own.encoder(noisy)
-            made_loss = self.error_weight * (x - own.decoder(code)).square().mean() / 2
-            if self.adversarial:
-                made_loss = made_loss + _LATENT_WEIGHT * true(own.of_codes(code))
-                made_loss = made_loss + true(own.of_images(own.decoder(uniform)))
-            makers.minimise(made_loss)
+                    uniform = self.mine(self._uniform(len(x)))
+                judged = lost.detach() + told.detach()
+            loss = self._made(x, noisy, uniform)
+            makers.minimise(loss)
             own.step += 1
-            return loss + made_loss.detach()
+            return judged + loss.detach()
 
         optimizers = {"critics": critics, "classifier": classifier, "makers": makers}
         phase = Phase("the adversarial training", self.epochs, self.batch_size, update, optimizers)
         first_mined = self.mine_after * phase.steps_of_an_epoch(len(rows))
         return [phase]
+
+    def _uniform(self, n: int) -> Tensor:
+        return 2 * torch.rand(n, self.latent_dim, generator=self._generator) - 1
+
+    def _judged(self, x: Tensor, noisy: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of both discriminators, and that of the classifier."""
+        own = self._parts
+        with torch.no_grad():
+            code, made = own.encoder(noisy), own.decoder(uniform)
+            again = own.decoder(code)
+        of_codes = (false(own.of_codes(code)) + true(own.of_codes(uniform))) / 2
+        of_images = (false(own.of_images(made)) + true(own.of_images(x))) / 2
+        return of_codes + of_images, (false(own.classifier(made)) + true(own.classifier(again))) / 2
+
+    def _made(self, x: Tensor, noisy: Tensor, uniform: Tensor | None) -> Tensor:
+        """Return the loss of encoder and decoder; without uniform codes that of a denoising autoencoder."""
+        own = self._parts
+        code = own.encoder(noisy)
+        loss = self.error_weight * (x - own.decoder(code)).square().mean() / 2
+        if uniform is None:
+            return loss
+        return loss + _LATENT_WEIGHT * true(own.of_codes(code)) + true(own.of_images(own.decoder(uniform)))
 
     def _anomaly(self, x: Tensor) -> Tensor:
         own = self._parts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import time
 from pathlib import Path
@@ -44,7 +45,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     write(folder / "train.csv", lines_of(300))
     write(folder / "new.csv", lines_of(120, seed=5, odd=slice(80, 90)))
-    for name, options in (("m", ()), ("causal", ("--causal",))):
+    for name, options in (("m", ()), ("causal", ("--causal",)), ("each", ("--per-group",))):
         fit(folder / "train.csv", folder / name, "--group", "machine", *options)
     return folder
 
@@ -110,6 +111,55 @@ def test_evaluate_and_calibrate_take_groups(home: Path, tmp_path: Path) -> None:
     assert float(said.split()[1]) > 0.9
     done("calibrate", home / "m", write(tmp_path / "f.csv", lines_of(200, seed=9)), "-o", tmp_path / "m2")
     assert len(SeriesDetector.load(tmp_path / "m2").calibration_scores_) == 400
+
+
+def test_an_event_is_one_of_a_machine_though_rows_take_turns(home: Path, tmp_path: Path) -> None:
+    lines = [line.replace("\n", ",odd\n" if 160 <= row < 180 and row % 2 else ",fine\n") for row, line in
+             enumerate(lines_of(120, seed=5, odd=slice(80, 90)))]  # fmt: skip
+    labelled = tmp_path / "l.csv"
+    labelled.write_text("t,machine,a,b,label\n" + "".join(lines))
+    said = done("evaluate", home / "m", labelled, "--label", "label", "--normal", "fine", "--json").stdout
+    assert json.loads(said)["events"]["n_events"] == 1
+
+
+def test_each_machine_may_have_a_model_of_its_own(home: Path, tmp_path: Path) -> None:
+    model, state = tmp_path / "each", tmp_path / "state"
+    said = fit(home / "train.csv", model, "--group", "machine", "--per-group", "--causal").stdout
+    assert "2 groups: machine, 2 with a model and a threshold each, beside that of all" in said
+    assert "2 with a model and a threshold each" in done("info", model).stdout
+    whole = rows_of(done("score", model, home / "new.csv").stdout)
+    for number, machine in enumerate(MACHINES):
+        alone = SeriesDetector.load(model)
+        alone.model_ = alone.model_.own[machine]
+        alone.save(tmp_path / machine)
+        data = write(tmp_path / "alone.csv", lines_of(120, seed=5, odd=slice(80, 90))[number::2])
+        expected = rows_of(done("score", tmp_path / machine, data).stdout)
+        assert [row["score"] for row in whole[number::2]] == [row["score"] for row in expected]
+    lines, found = lines_of(120, seed=5, odd=slice(80, 90)), []
+    for part in (lines[:101], lines[101:]):
+        given = ("t,machine,a,b\n" + "".join(part)).encode()
+        found += rows_of(done("score", model, "-", "--state", state, given=given).stdout)
+    assert [row["score"] for row in found] == [row["score"] for row in whole]
+    assert "is the state of another model" in refused("score", home / "causal", home / "new.csv", "--state", state)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("fit", "train.csv", "-o", "x", "--window", 16, "--per-group"), "--per-group needs --group"),
+        (("score", "each", "new.csv", "--fdr", 0.1), "--fdr needs the p-values of one model"),
+        (
+            ("evaluate", "each", "new.csv", "--label", "a", "--normal", 1, "--plot", "p.png"),
+            "--plot draws one threshold",
+        ),
+        (("export", "each", "-o", "g.onnx"), "a model for each group is more than one graph"),
+    ],
+)
+def test_what_models_of_machines_do_not_do_is_said(
+    home: Path, command: tuple[object, ...], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    assert words in tollad(*command).stderr
 
 
 @pytest.mark.slow

@@ -90,6 +90,76 @@ def test_update_keeps_machines_apart() -> None:
     np.testing.assert_array_equal(found, detector.anomaly_score(steps, group=machine))
 
 
+# --- a model of each ------------------------------------------------------------------------------------------------
+
+
+def fleet() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return the steps of two machines of different size that take turns, then those of one with few steps."""
+    steps = np.stack([wave(300), 10 + 5 * wave(300, seed=1)], axis=1).reshape(-1, 2)
+    return np.concatenate([steps, wave(60)]), np.array(["m0", "m1"] * 300 + ["few"] * 60)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["mean", "causal"])
+def each(request: pytest.FixtureRequest) -> SeriesDetector:
+    with pytest.warns(
+        UserWarning, match=r"1 of 3 groups have too few time steps .*, and are judged by that of all: 'few'"
+    ):
+        return SeriesDetector(**SMALL, per_group=True, causal=request.param).fit(fleet()[0], group=fleet()[1])
+
+
+def test_a_model_of_each_group_is_that_of_its_steps_alone(each: SeriesDetector, tmp_path: Any) -> None:
+    steps, machine = fleet()
+    each.save(tmp_path / "m")
+    common = SeriesDetector(**SMALL, causal=each.causal).fit(steps, group=machine)
+    for detector in (each, SeriesDetector.load(tmp_path / "m")):
+        judged = detector.judge(steps, group=machine)
+        p = detector.p_value(steps, group=machine)
+        for name in ("m0", "m1", "few"):
+            its = steps[machine == name]
+            alone = common if name == "few" else SeriesDetector(**SMALL, causal=each.causal).fit(its)
+            expected = alone.judge(its)
+            for part in ("scores", "thresholds", "alarms"):
+                np.testing.assert_array_equal(getattr(judged, part)[machine == name], getattr(expected, part))
+            np.testing.assert_array_equal(p[machine == name], alone.p_value(its))
+        unknown = detector.judge(steps[:90], group=["new"] * 90)
+        np.testing.assert_array_equal(unknown.scores, common.anomaly_score(steps[:90]))
+
+
+def test_the_threshold_of_each_group_is_moved_by_its_own_steps(each: SeriesDetector, tmp_path: Any) -> None:
+    each.save(tmp_path / "m")
+    detector, alone = (SeriesDetector.load(tmp_path / "m") for _ in range(2))
+    detector.set_threshold(contamination=0.2)
+    for one in (detector.model_, *detector.model_.own.values()):
+        assert one.decision.threshold == one.with_contamination(0.2).decision.threshold
+    steps, machine = fleet()
+    new = steps[machine == "m1"] + 0.01
+    detector.calibrate(new, group=["m1"] * 300, false_alarm_rate=0.1)
+    assert detector.model_.decision.rule == ("contamination", 0.2)
+    alone.model_ = alone.model_.own["m1"]
+    alone.calibrate(new, false_alarm_rate=0.1)
+    assert detector.model_.own["m1"].decision.threshold == alone.threshold_
+
+
+def test_update_asks_the_model_of_the_group() -> None:
+    steps, machine = fleet()
+    with pytest.warns(UserWarning, match="'few'"):
+        detector = SeriesDetector(**SMALL, per_group=True, causal=True).fit(steps, group=machine)
+    found = [detector.update(step, group=name).scores[0] for step, name in zip(steps[:80], machine[:80], strict=True)]
+    np.testing.assert_array_equal(found, detector.anomaly_score(steps[:80], group=machine[:80]))
+
+
+def test_a_channel_that_is_constant_in_one_group_is_named_with_it() -> None:
+    steps, machine = fleet()
+    steps[machine == "m1", 1] = 3
+    with pytest.warns(UserWarning, match="constant in every time step of group 'm1': 'x2'; any other value"):
+        SeriesDetector(**SMALL, per_group=True).fit(steps[:600], group=machine[:600])
+
+
+def test_a_model_of_each_group_needs_groups() -> None:
+    with pytest.raises(ValueError, match="a model for each group needs to know the group of each time step"):
+        SeriesDetector(**SMALL, per_group=True).fit(wave(300))
+
+
 # --- what can be wrong ------------------------------------------------------------------------------------------------
 
 

@@ -32,6 +32,14 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     return artifact.load(path, "model")
 
 
+@pytest.fixture(scope="module")
+def of_groups(tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    path = tmp_path_factory.mktemp("hostile") / "m.tollad"
+    options: dict[str, Any] = {"window": 8, "hidden": (8,), "latent_dim": 4, "steps": 5, "random_state": 0}
+    SeriesDetector(**options, per_group=True).fit(STEPS, group=["m0", "m1"] * 150).save(path)
+    return artifact.load(path, "model")
+
+
 def write(path: Path, metadata: dict[str, Any], tensors: dict[str, Any]) -> None:
     metadata = {name: value for name, value in metadata.items() if name != "seal"}
     metadata["seal"] = artifact.seal(metadata, tensors)
@@ -108,6 +116,32 @@ def test_parts_that_no_fit_writes_are_refused_in_one_sentence(
     parts: Parts, change: Callable[..., None], tmp_path: Path
 ) -> None:
     metadata, tensors = copy.deepcopy(parts[0]), dict(parts[1])
+    change(metadata, tensors)
+    write(tmp_path / "m.tollad", metadata, tensors)
+    with pytest.raises(ValueError, match=r"m\.tollad: is no model that this tollad knows") as caught:
+        SeriesDetector.load(tmp_path / "m.tollad")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        put("own", value=["m0"]),
+        put("own", value=["m0", "m0"]),
+        put("own", value=["m0", "m9"]),
+        put("own", value=["m0", ["m1"]]),
+        put("own", value=None),
+        put("columns", value=["a", "b"]),
+        array("series.own.1", lambda file: file[:-1].copy()),
+        array("series.own.1", lambda file: file[:0].copy()),
+        array("series.own.1", lambda file: file.astype(np.float64)),
+        lambda _, tensors: tensors.pop("series.own.0"),
+    ],
+)
+def test_models_of_groups_that_no_fit_writes_are_refused(
+    of_groups: Parts, change: Callable[..., None], tmp_path: Path
+) -> None:
+    metadata, tensors = copy.deepcopy(of_groups[0]), dict(of_groups[1])
     change(metadata, tensors)
     write(tmp_path / "m.tollad", metadata, tensors)
     with pytest.raises(ValueError, match=r"m\.tollad: is no model that this tollad knows") as caught:

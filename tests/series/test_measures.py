@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tollad import metrics
-from tollad.series.measures import vus_pr
+from tollad.series.measures import at_one_false_stretch, event_measures, vus_pr
 
 
 def plain(labels: np.ndarray, scores: np.ndarray, longest: int) -> float:
@@ -39,6 +39,19 @@ def test_it_is_what_plain_loops_say(seed: int, longest: int) -> None:
         labels[begin : begin + 7] = 1
     scores = np.round(rng.normal(size=120) + labels, 1)
     assert vus_pr(labels, scores, longest) == pytest.approx(plain(labels, scores, longest), rel=1e-12)
+
+
+def test_series_one_after_another_are_measured_apart() -> None:
+    rng = np.random.default_rng(0)
+    labels, scores = np.repeat([0, 1, 1, 0], 20), rng.random(80)
+    alarms = np.repeat([0, 1, 1, 0, 0, 1, 1, 0], 10)
+    apart = event_measures(labels, alarms, starts=[40, 70])
+    assert (apart.n_events, apart.n_hit, apart.n_false_stretches, apart.median_delay) == (2, 2, 2, 5)
+    assert event_measures(labels, alarms).n_events == 1
+    assert at_one_false_stretch(labels, scores, [40]).n_events == 2
+    one, twice = (labels[:40], scores[:40]), (np.tile(labels[:40], 2), np.tile(scores[:40], 2))
+    assert vus_pr(*twice, 8, [40]) == pytest.approx(vus_pr(*one, 8), rel=0.01)
+    assert vus_pr(*twice, 8) != pytest.approx(vus_pr(*one, 8), rel=0.01)
 
 
 def test_without_a_buffer_one_event_is_worth_its_average_precision() -> None:

@@ -121,6 +121,8 @@ def describe_series(series: Mapping[str, Any]) -> str:
     cut = f"windows of {series['window']} steps, a new one every {series['stride']}{long}{time}"
     if group := series.get("group"):
         cut += f"; {len(series['groups'])} groups: {printable(group)}"
+        if own := series.get("own"):
+            cut += f", {len(own)} with a model and a threshold each, beside that of all"
     asked = series.get("parameters", {})
     how = [name for name, said in (("causal", "causal"), ("adapt", "adaptive threshold")) if asked.get(name)]
     how = ["scored by the window that a step ends"] * ("causal" in how) + ["adaptive threshold"] * ("adapt" in how)

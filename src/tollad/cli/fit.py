@@ -58,7 +58,8 @@ def fit(**given: Any) -> None:
     With --window TRAIN is a time series: rows are time steps in order, and all columns are numbers. score, evaluate
     and calibrate then also take series, with time steps as rows. --contamination is then a share of future time steps,
     by default 0.01, and --false-alarm-rate may also be "2 per day" or "1 per 1000 steps". Several files are several
-    series, and with --group one file holds several; one model learns from all of them.
+    series, and with --group one file holds several; one model learns from all of them, and with --per-group one more
+    from each group.
 
     With --method NAME one of `tollad.methods` is fitted in place of a detector, to rows or images in memory. score,
     evaluate, calibrate and info take its model; it gives no reasons, no maps and no ONNX graph.

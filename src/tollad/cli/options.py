@@ -128,8 +128,8 @@ SERIES_OPTIONS = (
     click.Option(
         ["--group"],
         metavar="COL",
-        help="Column that says which of several series a row is of, such as machine: one model of all, and no window "
-        "reaches from one into another.",
+        help="Column that says which of several series a row is of, such as machine: one model of all, or with "
+        "--per-group one each; no window reaches from one into another.",
     ),
 )
 

@@ -32,6 +32,8 @@ from tollad.series.scoring import EventLog, ScoredSteps, score_series
 
 def fit(asked: FitOptions) -> None:
     """Fit a detector of series, save it, and print its card."""
+    if asked.of_series["per_group"] and asked.group is None:
+        raise click.UsageError("--per-group needs --group: the column that says which group a row is of.")
     parameters = {**asked.parameters, **asked.of_series, "window": asked.window}
     context = click.get_current_context()
     given = {
@@ -79,6 +81,9 @@ def _print_fitted(detector: SeriesDetector, source: Source, asked: FitOptions) -
         "loss": statistics.fmean(history.loss[-1]),
         "threshold": detector.threshold_,
     }
+    own = {name: one.decision.threshold for name, one in detector.model_.own.items()}
+    if own:
+        result["thresholds"] = own
     lines = {
         "rows": card.describe_rows(source),
         "columns": card.describe_series(shown["series"]),
@@ -111,7 +116,7 @@ def score(detector: SeriesDetector, asked: ScoreOptions) -> None:
         tables = result_tables(cast(Any, detector), blocks, only_anomalies=asked.only_anomalies, fdr=asked.fdr)
         write_tables(asked.path, counted.watch(tables) if asked.as_json else tables, overwrite=asked.force)
     if asked.as_json:
-        print_scored(asked, counted, bad, detector.threshold_)
+        print_scored(asked, counted, bad, None if model.own else detector.threshold_)
     tell_of_skipped(bad)
     if progress is not None:
         progress.save()
@@ -134,6 +139,8 @@ def _check_options(detector: SeriesDetector, asked: ScoreOptions) -> None:
         )
     if asked.fdr is not None and detector.causal:
         raise click.UsageError("--fdr decides about all time steps together; leave it out for a causal model.")
+    if asked.fdr is not None and detector.model_.own:
+        raise click.UsageError("--fdr needs the p-values of one model, and MODEL has one for each group.")
     if asked.plot is not None and detector.model_.group is not None:
         raise click.UsageError("--plot draws one series, and MODEL tells several apart.")
     if asked.state is not None:
@@ -163,9 +170,11 @@ def evaluate(detector: SeriesDetector, asked: EvaluateOptions) -> None:
     if asked.moved:
         detector.set_threshold(**asked.moved)
     model = detector.model_
+    if asked.plot is not None and model.own:
+        raise click.UsageError("--plot draws one threshold, and MODEL has one for each group.")
     with contextlib.ExitStack() as stack:
         bad = None if asked.skipped is None else stack.enter_context(SkippedRows(asked.skipped, overwrite=asked.force))
-        labels, judged = labelled_series(
+        labels, judged, starts = labelled_series(
             model,
             asked.data,
             label=asked.label,
@@ -176,16 +185,15 @@ def evaluate(detector: SeriesDetector, asked: EvaluateOptions) -> None:
             dialect=model.dialect.changed(**asked.written),
         )
     tell_of_skipped(bad)
-    known = np.isfinite(judged.scores)
-    labels, scores, alarms = labels[known], judged.scores[known], judged.alarms[known]
-    by_event, at_one = event_measures(labels, alarms), at_one_false_stretch(labels, scores)
+    scores, alarms = judged.scores, judged.alarms
+    by_event, at_one = event_measures(labels, alarms, starts), at_one_false_stretch(labels, scores, starts)
     anomalous = labels == 1
     result: dict[str, Any] = {
         "auroc": metrics.auroc(labels, scores),
         "average_precision": metrics.average_precision(labels, scores),
         "f1": metrics.f1(labels, alarms),
         "false_alarm_rate": metrics.false_alarm_rate(labels, alarms),
-        "threshold": model.decision.threshold,
+        "threshold": None if model.own else model.decision.threshold,
         "n_normal": int((~anomalous).sum()),
         "n_anomalies": int(anomalous.sum()),
         "n_false_alarms": int((alarms & ~anomalous).sum()),
@@ -193,18 +201,19 @@ def evaluate(detector: SeriesDetector, asked: EvaluateOptions) -> None:
         "rows_skipped": 0 if bad is None else bad.n,
         "events": {name: _finite(value) for name, value in asdict(by_event).items()},
         "events_hit_at_one_false_stretch_per_1000": at_one.n_hit,
-        "vus_pr": vus_pr(labels, scores, model.window),
+        "vus_pr": vus_pr(labels, scores, model.window, starts),
     }
     if asked.plot is not None:
         plots.score_distributions(
             scores[~anomalous], scores[anomalous], model.decision.threshold, asked.plot, overwrite=asked.force
         )
+    where = "threshold of each group" if model.own else f"threshold {model.decision.threshold:.4g}"
     text = (
         "AUROC {auroc:.3f}\n"
         "average precision {average_precision:.3f}, VUS-PR {vus_pr:.3f}\n"
-        "F1 {f1:.3f} at the threshold {threshold:.4g}: {n_found} of {n_anomalies} anomalies found\n"
+        "F1 {f1:.3f} at the {where}: {n_found} of {n_anomalies} anomalies found\n"
         "false-alarm rate {false_alarm_rate:.3f}: {n_false_alarms} of {n_normal} normal rows\n"
-    ).format(**result)
+    ).format(**result, where=where)
     delay = f", median delay {by_event.median_delay:g} steps" if by_event.n_hit else ""
     text += (
         f"events {by_event.n_hit} of {by_event.n_events} hit{delay}; {by_event.n_false_stretches} false stretches, "

@@ -242,7 +242,7 @@ def print_result(as_json: bool, result: Mapping[str, Any], text: str) -> None:
     say(json.dumps(result, indent=2) if as_json else text)
 
 
-def print_scored(asked: ScoreOptions, counted: Counted, bad: SkippedRows | None, threshold: float) -> None:
+def print_scored(asked: ScoreOptions, counted: Counted, bad: SkippedRows | None, threshold: float | None) -> None:
     """Print a summary of the scored rows as one JSON object."""
     n_skipped = 0 if bad is None else bad.n
     counts = {"rows_written": counted.n_rows, "anomalies": counted.n_anomalies, "rows_skipped": n_skipped}

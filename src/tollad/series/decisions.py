@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self, TypeAlias
 
@@ -33,7 +34,7 @@ class StepDecisionMixin:
         raise NotImplementedError
 
     def p_value(self, X: ArrayLike, *, group: str | ArrayLike | None = None) -> Floats:
-        """Return the conformal p-value of each time step by the held-out scores: (T,).
+        """Return the conformal p-value of each time step by the held-out scores: (T,), NaN where there is no score.
 
         Neighbouring steps are not exchangeable, so it is an estimate without a guarantee.
 
@@ -47,8 +48,11 @@ class StepDecisionMixin:
         ValueError
             As `anomaly_score`.
         """
-        scores = self.anomaly_score(X, group=group)
-        return self.decision_.p_values(scores)
+        steps, scores = self._steps(X, group), self.anomaly_score(X, group=group)
+        for name, rows in steps.by_group():
+            known = rows[np.isfinite(scores[rows])]
+            scores[known] = self.model_.of(name).decision.p_values(scores[known])
+        return scores
 
     def calibrate(
         self,
@@ -85,22 +89,13 @@ class StepDecisionMixin:
 
     def calibrate_part(self, part: TrainingSteps, *, false_alarm_rate: float | None = None, tail: bool = False) -> Self:
         """Calibrate on `part`, the series of a file; other parameters, errors and warnings as of `calibrate`."""
-        fitted = self.model_
-        by_group = long_enough(part.stretches(fitted.gaps), fitted.window, part.path)
-        stretches = [piece for found in by_group.values() for piece in found]
-        known = np.unique(fitted.detector.training_scores_)
-        cut = [fitted.score_windows(windows(piece, fitted.window, fitted.stride)) for piece in stretches]
-        scores = np.concatenate(fitted.known_scores(stretches))
-        # Models of the first version hold scores of training steps, not of windows.
-        if any(overlap(np.unique(found), known) for found in (np.concatenate(cut), scores)):
-            raise ValueError(
-                "calibration series: more than half of the time steps have exactly the score of one that was trained "
-                "on; give a normal series that was not"
-            )
-        decision = fitted.decision.calibrated(scores, false_alarm_rate=false_alarm_rate, tail=tail)
-        self.model_ = replace(fitted, decision=decision)
-        if false_alarm_rate is not None and not tail:
-            self.model_.warn_if_few(false_alarm_rate)
+        by_group = long_enough(part.stretches(self.model_.gaps), self.model_.window, part.path)
+        asked: dict[str, Any] = {"false_alarm_rate": false_alarm_rate, "tail": tail}
+        own = dict(self.model_.own)
+        for name in [name for name in own if name in by_group]:
+            own[name] = _calibrated(own[name], by_group.pop(name), **asked)
+        rest = [piece for found in by_group.values() for piece in found]
+        self.model_ = replace(_calibrated(self.model_, rest, **asked) if rest else self.model_, own=own)
         return self
 
     def set_threshold(
@@ -157,3 +152,23 @@ class StepDecisionMixin:
     def threshold_(self) -> float:
         """Steps with a higher score raise an alarm, unless the threshold is adaptive."""
         return self.decision_.threshold
+
+
+def _calibrated(
+    fitted: SeriesModel, stretches: Sequence[Floats], *, false_alarm_rate: float | None, tail: bool
+) -> SeriesModel:
+    """Return the model with the scores of normal stretches, (T_i, C), in place of the held-out ones."""
+    known = np.unique(fitted.detector.training_scores_)
+    cut = [fitted.score_windows(windows(piece, fitted.window, fitted.stride)) for piece in stretches]
+    scores = np.concatenate(fitted.known_scores(stretches))
+    # Models of the first version hold scores of training steps, not of windows.
+    if any(overlap(np.unique(found), known) for found in (np.concatenate(cut), scores)):
+        raise ValueError(
+            "calibration series: more than half of the time steps have exactly the score of one that was trained "
+            "on; give a normal series that was not"
+        )
+    decision = fitted.decision.calibrated(scores, false_alarm_rate=false_alarm_rate, tail=tail)
+    model = replace(fitted, decision=decision)
+    if false_alarm_rate is not None and not tail:
+        model.warn_if_few(false_alarm_rate)
+    return model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
@@ -20,6 +19,7 @@ from tollad.series.decisions import StepDecisionMixin
 from tollad.series.events import Event, Judged
 from tollad.series.fitting import StepSettings, TrainingSteps, fit_windows, learn
 from tollad.series.gaps import Gaps
+from tollad.series.model import SeriesModel
 from tollad.series.parameters import SERIES_PARAMETERS, WINDOW_NAMES
 from tollad.series.pipeline import Pipeline, check_ended, judge_steps
 from tollad.series.saving import SeriesSaving
@@ -74,6 +74,7 @@ class SeriesDetector(StepDecisionMixin, SeriesSaving, OutlierMixin, BaseEstimato
         time: str | None = None,
         time_zone: str | None = None,
         gaps: Gaps | None = None,
+        per_group: bool = False,
         causal: bool = False,
         adapt: bool = False,
         contamination: float = 0.01,
@@ -104,6 +105,7 @@ class SeriesDetector(StepDecisionMixin, SeriesSaving, OutlierMixin, BaseEstimato
         self.time = time
         self.time_zone = time_zone
         self.gaps = gaps
+        self.per_group = per_group
         self.causal = causal
         self.adapt = adapt
         self.contamination = contamination
@@ -146,8 +148,8 @@ class SeriesDetector(StepDecisionMixin, SeriesSaving, OutlierMixin, BaseEstimato
             Rows are time steps in order of time; of several series, each must be in order. Missing values are NaN.
         y : ignored
         group : str or array-like, (T,), optional
-            The series to which each step belongs: a column of a frame, or an array. One model learns all series, and no
-            window spans two.
+            The series to which each step belongs: a column of a frame, or an array. No window spans two. One model
+            learns all series; with `per_group` each has a model of its own, too.
         normal : array-like of bool, (T,), optional
             The steps to learn from; by default all. No window contains other steps.
         checkpoint : path, optional
@@ -162,7 +164,8 @@ class SeriesDetector(StepDecisionMixin, SeriesSaving, OutlierMixin, BaseEstimato
         Warns
         -----
         UserWarning
-            For a gap in the time stamps, and a series that is too short to hold steps out for the threshold.
+            For a gap in the time stamps, a series that is too short to hold steps out for the threshold, and groups
+            that are too short for a model of their own.
         """
         check_parameters(self.get_params(deep=False), SERIES_PARAMETERS)
         steps = as_steps(X, self.time, group, gaps=self.gaps, zone=self.time_zone)
@@ -283,8 +286,11 @@ class SeriesDetector(StepDecisionMixin, SeriesSaving, OutlierMixin, BaseEstimato
             raise ValueError("a step can only be judged at once by a causal model; fit with causal=True")
         step = as_step(row, self.model_.columns, lacks=self.model_.gaps in ("split", "interpolate"))
         if getattr(self, "_streams", (None, None))[0] is not self.model_:
-            self._streams = self.model_, defaultdict[str | None, Stream](partial(Stream, self.model_))
-        return self._streams[1][group].push(step)
+            self._streams: tuple[SeriesModel, dict[str | None, Stream]] = self.model_, {}
+        streams = self._streams[1]
+        if group not in streams:
+            streams[group] = Stream(self.model_.of(group))
+        return streams[group].push(step)
 
     def events(self, X: ArrayLike, *, group: str | ArrayLike | None = None, n_reasons: int = 0) -> list[Event]:
         """Return the alarms as events, in order of their first steps.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.calibration import Decision
+from tollad.calibration import Decision, rows_needed
 from tollad.calibration.checks import check_share
 from tollad.calibration.conformal import check_n_rows
 from tollad.detector.estimator import TollDetector
@@ -20,10 +21,10 @@ from tollad.series.context import Context
 from tollad.series.gaps import Gaps
 from tollad.series.model import SeriesModel, as_samples, held_out_scores
 from tollad.series.steps import Steps, long_enough
-from tollad.series.thresholds import FalseAlarms
+from tollad.series.thresholds import N_FOLDS, FalseAlarms, folds
 from tollad.series.window import check_window, choose_stride, choose_window, windows
 from tollad.tables.stand_ins import NUMBERS, StandIns, warn_of_stand_in
-from tollad.warn import listed, warn
+from tollad.warn import listed, printable, warn
 
 Floats: TypeAlias = NDArray[np.float64]
 FitWindows: TypeAlias = Callable[[Sequence[Floats], int, int, bool], TollDetector]
@@ -39,6 +40,7 @@ class StepSettings:
 
     window: int | Literal["auto"]
     stride: int | Literal["auto"]
+    per_group: bool
     causal: bool
     adapt: bool
     contamination: float
@@ -106,7 +108,7 @@ def fit_windows(
 def learn(
     parts: Sequence[TrainingSteps], settings: StepSettings, fit: FitWindows, group: str | None = None
 ) -> SeriesModel:
-    """Fit one model to all series.
+    """Fit one model to all series, and with `per_group` one to each group.
 
     Parameters
     ----------
@@ -124,62 +126,123 @@ def learn(
     """
     allowed = None if settings.false_alarm_rate is None else FalseAlarms.parse(settings.false_alarm_rate)
     check_share(settings.contamination, "contamination")
+    steps = parts[0].steps
+    names = [name for part in parts for name in part.steps.groups]
+    if settings.per_group and not names:
+        raise ValueError("a model for each group needs to know the group of each time step; give its column as group")
     every = [part.stretches(settings.gaps) for part in parts]
     pieces = [piece for groups in every for found in groups.values() for piece in found]
     window = choose_window(pieces) if settings.window == "auto" else settings.window
     check_window(window, 1)
     series = [
-        found
+        (name, found)
         for part, groups in zip(parts, every, strict=True)
-        for found in long_enough(groups, window, part.path).values()
+        for name, found in long_enough(groups, window, part.path).items()
     ]
-    stretches = [piece for found in series for piece in found]
-    steps = parts[0].steps
-    _name_constant(steps.names, stretches)
-    for number, name in enumerate(steps.names):
-        stand_ins = StandIns(NUMBERS)
-        for piece in stretches:
-            stand_ins.add(piece[:, number])
-        warn_of_stand_in(name, stand_ins, is_named=False)
-    n_time_steps = sum(map(len, stretches))
-    if allowed is not None:
-        _check_false_alarms(allowed, steps.clock, n_time_steps)
-    stride = choose_stride(n_time_steps, window) if settings.stride == "auto" else settings.stride
-    check_window(window, stride)
-    detector = fit(stretches, window, stride, True)
-    fitted = SeriesModel(
-        detector=detector,
-        columns=steps.names,
-        clock=steps.clock.anew(),
-        window=int(window),
-        stride=int(stride),
-        causal=bool(settings.causal),
-        trims=True,
-        share=None,
-        decision=Decision(0.0, ("anomaly_score", 0.0), np.empty(0)),
-        folds=[],
-        n_time_steps=n_time_steps,
-        gaps=settings.gaps,
-        group=group,
-        groups=[name for part in parts for name in part.steps.groups],
-        # Scores of long windows rise so slowly before a peak that a threshold that follows would rise with them.
-        context=None if settings.causal or settings.adapt else Context.learn(stretches, detector, int(window)),
-    )
-    pieces, sizes = held_out_scores(fitted, series, lambda trained: fit(trained, fitted.window, fitted.stride, False))
-    scores = np.concatenate(pieces)
-    start = Decision(0.0, ("anomaly_score", 0.0), scores, np.sort(scores))
-    fitted = replace(fitted, decision=start, folds=sizes)
-    if allowed is None:
-        fitted = fitted.with_contamination(settings.contamination)
-    elif allowed.unit == "step":
-        fitted = replace(fitted, decision=start.with_threshold(false_alarm_rate=allowed.value))
-        fitted.warn_if_few(allowed.value)
-    else:
-        fitted = fitted.with_false_stretches(pieces, allowed)
-    if settings.adapt:
+    _warn_of_stand_ins(steps.names, series)
+    shared = _Shared(settings, allowed, steps.names, steps.clock, int(window), group, names)
+    fitted = shared.learn([found for _, found in series], fit, is_last=True)
+    return replace(fitted, own=_each(series, shared, fit)) if settings.per_group else fitted
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What is the same for the model of all series and those of single groups."""
+
+    settings: StepSettings
+    allowed: FalseAlarms | None
+    columns: list[str]
+    clock: Clock
+    window: int
+    group: str | None
+    groups: list[str]
+
+    def has_enough(self, series: Sequence[Sequence[Floats]]) -> bool:
+        """Return whether each fold of series holds a window, and there are steps enough for the false-alarm rate."""
+        n_time_steps, allowed = sum(map(len, itertools.chain(*series))), self.allowed
         by_step = allowed is not None and allowed.unit == "step"
-        fitted = replace(fitted, share=allowed.value if allowed and by_step else settings.contamination)
-    return fitted
+        few = allowed is not None and by_step and n_time_steps < rows_needed(allowed.value)
+        return not few and sum(1 for _ in folds(series, self.window)) == N_FOLDS
+
+    def learn(
+        self, series: Sequence[Sequence[Floats]], fit: FitWindows, name: str | None = None, *, is_last: bool
+    ) -> SeriesModel:
+        """Return the model of series, each a sequence of stretches.
+
+        `name` is that of their group, if they are of one; `is_last` as in `FitWindows`.
+        """
+        settings, allowed, window = self.settings, self.allowed, self.window
+        stretches = [piece for found in series for piece in found]
+        _name_constant(self.columns, stretches, name)
+        n_time_steps = sum(map(len, stretches))
+        if allowed is not None:
+            _check_false_alarms(allowed, self.clock, n_time_steps)
+        stride = choose_stride(n_time_steps, window) if settings.stride == "auto" else settings.stride
+        check_window(window, stride)
+        detector = fit(stretches, window, stride, is_last)
+        fitted = SeriesModel(
+            detector=detector,
+            columns=self.columns,
+            clock=self.clock.anew(),
+            window=window,
+            stride=int(stride),
+            causal=bool(settings.causal),
+            trims=True,
+            share=None,
+            decision=Decision(0.0, ("anomaly_score", 0.0), np.empty(0)),
+            folds=[],
+            n_time_steps=n_time_steps,
+            gaps=settings.gaps,
+            group=self.group,
+            groups=self.groups,
+            # Scores of long windows rise so slowly before a peak that a threshold that follows would rise with them.
+            context=None if settings.causal or settings.adapt else Context.learn(stretches, detector, window),
+        )
+        pieces, sizes = held_out_scores(fitted, series, lambda trained: fit(trained, window, fitted.stride, False))
+        scores = np.concatenate(pieces)
+        start = Decision(0.0, ("anomaly_score", 0.0), scores, np.sort(scores))
+        fitted = replace(fitted, decision=start, folds=sizes)
+        if allowed is None:
+            fitted = fitted.with_contamination(settings.contamination)
+        elif allowed.unit == "step":
+            fitted = replace(fitted, decision=start.with_threshold(false_alarm_rate=allowed.value))
+            fitted.warn_if_few(allowed.value)
+        else:
+            fitted = fitted.with_false_stretches(pieces, allowed)
+        if settings.adapt:
+            by_step = allowed is not None and allowed.unit == "step"
+            fitted = replace(fitted, share=allowed.value if allowed and by_step else settings.contamination)
+        return fitted
+
+
+def _each(
+    series: Sequence[tuple[str | None, list[Floats]]], shared: _Shared, fit: FitWindows
+) -> dict[str, SeriesModel]:
+    """Return a model for each group that is long enough to hold steps out; warn of the others by name."""
+    by_group: dict[str, list[list[Floats]]] = {}
+    for name, found in series:
+        if name is not None:
+            by_group.setdefault(name, []).append(found)
+    own: dict[str, SeriesModel] = {}
+    for name, its in by_group.items():
+        if shared.has_enough(its):
+            own[name] = shared.learn(its, fit, name, is_last=False)
+    if short := [name for name in by_group if name not in own]:
+        warn(
+            f"{len(short):,} of {len(by_group):,} groups have too few time steps in a row for a model of their own, "
+            f"and are judged by that of all: {listed(short)}; give longer series of them, or fit with a shorter window"
+        )
+    return own
+
+
+def _warn_of_stand_ins(names: Sequence[str], series: Sequence[tuple[str | None, list[Floats]]]) -> None:
+    """Warn of numbers that stand for missing values."""
+    for number, name in enumerate(names):
+        stand_ins = StandIns(NUMBERS)
+        for _, found in series:
+            for piece in found:
+                stand_ins.add(piece[:, number])
+        warn_of_stand_in(name, stand_ins, is_named=False)
 
 
 def _check_false_alarms(allowed: FalseAlarms, clock: Clock, n_time_steps: int) -> None:
@@ -190,12 +253,13 @@ def _check_false_alarms(allowed: FalseAlarms, clock: Clock, n_time_steps: int) -
         raise ValueError("false stretches per day need time stamps that are dates; give their column as time")
 
 
-def _name_constant(names: Sequence[str], stretches: Sequence[Floats]) -> None:
-    """Warn of channels that have the same value in all time steps."""
+def _name_constant(names: Sequence[str], stretches: Sequence[Floats], group: str | None) -> None:
+    """Warn of channels that have the same value in all time steps, of a group if one is named."""
     first = stretches[0][0]
     varies = np.any([(piece != first).any(0) for piece in stretches], axis=0)
     if constant := [name for name, moves in zip(names, varies, strict=True) if not moves]:
+        where = "" if group is None else f" of group {printable(group)!r}"
         warn(
-            f"constant in every time step: {listed(constant)}; any other value of such a channel will count as "
+            f"constant in every time step{where}: {listed(constant)}; any other value of such a channel will count as "
             "anomalous, so leave the channel out if other values are normal"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 from typing import Any, Self
@@ -36,7 +36,7 @@ def labelled_series(
     drop: Sequence[str] = (),
     dialect: Dialect | None = None,
     reject: Reject | None = None,
-) -> tuple[NDArray[np.int64], Judged]:
+) -> tuple[NDArray[np.int64], Judged, NDArray[np.int64]]:
     """Score the time steps of a labelled file.
 
     Parameters
@@ -53,9 +53,11 @@ def labelled_series(
     Returns
     -------
     labels : ndarray of int64, (T,)
-        1 = anomalous; both 0 and 1 occur.
+        1 = anomalous, of each step that has a score.
     judged : Judged
-        Of all steps.
+        Of these steps.
+    starts : ndarray of int64
+        The first step of each group but the first. The steps of a group follow each other, in order of time.
 
     Raises
     ------
@@ -68,14 +70,17 @@ def labelled_series(
     UserWarning
         If the model was fitted on windows of this series.
     """
-    recorder, watched = Recorder(), _RecordingModel.of(model)
+    recorder, watched = Recorder(), _RecordingModel.watching(model)
     reading: dict[str, Any] = {"header": header, "key": key, "drop": drop, "dialect": dialect, "reject": reject}
-    scored = score_series(watched, path, column=label, **reading)
+    group = [] if model.group is None else [model.group]
+    scored = score_series(watched, path, column=label, beside=group, **reading)
     blocks = watched.with_warning(recorder.watch(scored), path)
     if windows is None:
         assert label is not None
         labels, _ = labels_and_scores(blocks, path, label, normal)
-        return labels, recorder.judged
+        groups = [block.beside[name] for block in recorder.blocks for name in group]
+        codes = np.unique([name or "" for part in groups for name in part], return_inverse=True)[1]
+        return _by_group(labels, recorder.judged, codes)
     if model.group is not None:
         raise ValueError(f"{windows}: says nothing of groups, and the model tells several series apart; give a label")
     if model.clock.column is None:
@@ -91,7 +96,18 @@ def labelled_series(
         raise ValueError(
             f"{windows}: by its windows every time step of {path} is {kind}, so there is nothing to compare"
         )
-    return labels, recorder.judged
+    return _by_group(labels, recorder.judged, np.empty(0, np.int64))
+
+
+def _by_group(
+    labels: NDArray[np.int64], judged: Judged, codes: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], Judged, NDArray[np.int64]]:
+    """Return the steps with a score, group by group, and where groups begin; `codes` are empty without groups."""
+    codes = codes if len(codes) else np.zeros(len(labels), np.int64)
+    order = np.argsort(codes, kind="stable")
+    order = order[np.isfinite(judged.scores[order])]
+    kept = Judged(*(part[order] for part in vars(judged).values()))
+    return labels[order], kept, np.flatnonzero(np.diff(codes[order])) + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +115,12 @@ class _RecordingModel(SeriesModel):
     """A model that keeps the scores of all windows."""
 
     seen: list[Floats] = field(default_factory=list)
+    own: Mapping[str, _RecordingModel] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: SeriesModel) -> Self:
-        return cls(**{one.name: getattr(model, one.name) for one in fields(model)})
+    def watching(cls, model: SeriesModel) -> Self:
+        parts = {one.name: getattr(model, one.name) for one in fields(model)}
+        return cls(**parts | {"own": {group: cls.watching(one) for group, one in model.own.items()}})
 
     def score_windows(self, cut: NDArray[Any]) -> Floats:
         found = super().score_windows(cut)
@@ -112,8 +130,11 @@ class _RecordingModel(SeriesModel):
     def with_warning(self, blocks: Iterable[ScoredSteps], path: str) -> Iterator[ScoredSteps]:
         """Yield the blocks unchanged; then warn if, by their equal scores, most windows of the fit were among them."""
         yield from blocks
-        trained = np.unique(self.detector.training_scores_)
-        if np.isin(trained, np.concatenate([np.empty(0), *self.seen])).mean() > 0.5:
+        every: list[_RecordingModel] = [self, *self.own.values()]
+        judges = [one for one in every if one.seen]
+        trained = [np.unique(one.detector.training_scores_) for one in judges]
+        known = [np.isin(its, np.concatenate(one.seen)) for its, one in zip(trained, judges, strict=True)]
+        if judges and np.concatenate(known).mean() > 0.5:
             warn(
                 f"{path}: more than half of the windows of the fit have the very score of a window here, so the model "
                 "was probably fitted on these steps; measures on training steps are too good: keep some steps apart, "

@@ -60,22 +60,29 @@ class EventMeasures:
         return self.n_hit / self.n_events if self.n_events else float("nan")
 
 
-def runs(mask: ArrayLike) -> NDArray[np.int64]:
+def runs(mask: ArrayLike, starts: ArrayLike = ()) -> NDArray[np.int64]:
     """Return the stretches of consecutive true values: (n, 2), the first step of each and the step after its last.
 
     Parameters
     ----------
     mask : array-like of bool, (T,)
+    starts : array-like of int, optional
+        The first step of each further series, where several lie one after another: no stretch spans two.
 
     Examples
     --------
     >>> runs([False, True, True, False, True]).tolist()
     [[1, 3], [4, 5]]
+    >>> runs([False, True, True, False, True], starts=[2]).tolist()
+    [[1, 2], [2, 3], [4, 5]]
     """
-    return np.flatnonzero(np.diff(np.asarray(mask, np.int8), prepend=0, append=0)).reshape(-1, 2)
+    found, cuts = np.asarray(mask, np.bool_), np.asarray(starts, np.int64)
+    ends = np.flatnonzero(np.diff(found.astype(np.int8), prepend=0, append=0))
+    within = cuts[found[cuts - 1] & found[cuts]]
+    return np.sort(np.concatenate([ends, within, within])).reshape(-1, 2)
 
 
-def event_measures(labels: ArrayLike, alarms: ArrayLike) -> EventMeasures:
+def event_measures(labels: ArrayLike, alarms: ArrayLike, starts: ArrayLike = ()) -> EventMeasures:
     """Measure alarms by event.
 
     Parameters
@@ -83,6 +90,8 @@ def event_measures(labels: ArrayLike, alarms: ArrayLike) -> EventMeasures:
     labels : array-like of {0, 1}, (T,)
         1 = anomalous; each stretch of them is an event.
     alarms : array-like of bool, (T,)
+    starts : array-like of int, optional
+        The first step of each further series, where several lie one after another: no event and no alarm spans two.
 
     Raises
     ------
@@ -98,10 +107,10 @@ def event_measures(labels: ArrayLike, alarms: ArrayLike) -> EventMeasures:
     anomalous, alarm = np.asarray(labels) == 1, np.asarray(alarms, np.bool_)
     if anomalous.shape != alarm.shape or anomalous.ndim != 1:
         raise ValueError(f"labels of shape {anomalous.shape} do not fit alarms of shape {alarm.shape}")
-    events = runs(anomalous)
+    events = runs(anomalous, starts)
     within = [alarm[begin:end] for begin, end in events]
     delays = [(int(part.argmax()), len(part)) for part in within if part.any()]
-    false = runs(alarm & ~anomalous)
+    false = runs(alarm & ~anomalous, starts)
     n_false = int(np.ceil(np.diff(false, axis=1) / LONG).sum())
     n_normal = int((~anomalous).sum())
     return EventMeasures(
@@ -116,13 +125,15 @@ def event_measures(labels: ArrayLike, alarms: ArrayLike) -> EventMeasures:
     )
 
 
-def at_one_false_stretch(labels: ArrayLike, scores: ArrayLike) -> EventMeasures:
+def at_one_false_stretch(labels: ArrayLike, scores: ArrayLike, starts: ArrayLike = ()) -> EventMeasures:
     """Measure scores at the lowest of 400 thresholds with at most one false stretch in 1,000 normal steps.
 
     Parameters
     ----------
     labels : array-like of {0, 1}, (T,)
     scores : array-like of float, (T,)
+    starts : array-like of int, optional
+        The first step of each further series, where several lie one after another: no event and no alarm spans two.
 
     Notes
     -----
@@ -135,17 +146,17 @@ def at_one_false_stretch(labels: ArrayLike, scores: ArrayLike) -> EventMeasures:
     (1, 0)
     """
     values = np.asarray(scores, np.float64)
-    best = event_measures(labels, np.zeros(len(values), np.bool_))
+    best = event_measures(labels, np.zeros(len(values), np.bool_), starts)
     shares = np.geomspace(1 / len(values), 1, _N_THRESHOLDS)
     for threshold in np.unique(np.quantile(values, 1 - shares))[::-1]:
-        found = event_measures(labels, values > threshold)
+        found = event_measures(labels, values > threshold, starts)
         if found.false_stretches_per_1000 > _MOST_FALSE_PER_1000:
             break
         best = found
     return best
 
 
-def vus_pr(labels: ArrayLike, scores: ArrayLike, longest: int) -> float:
+def vus_pr(labels: ArrayLike, scores: ArrayLike, longest: int, starts: ArrayLike = ()) -> float:
     """Volume under the surface of precision and recall (VUS-PR), in about [0, 1].
 
     It needs no threshold, and tolerates alarms near an event: for each buffer of 0 to `longest` steps, the labels fall
@@ -160,6 +171,8 @@ def vus_pr(labels: ArrayLike, scores: ArrayLike, longest: int) -> float:
     scores : array-like of float, (T,)
     longest : int >= 0
         The longest buffer, such as a window. At most 16 lengths up to it are used.
+    starts : array-like of int, optional
+        The first step of each further series, where several lie one after another: no event and no alarm spans two.
 
     Raises
     ------
@@ -183,7 +196,8 @@ def vus_pr(labels: ArrayLike, scores: ArrayLike, longest: int) -> float:
     # Steps with equal scores are called anomalous together.
     n_called = np.searchsorted(-values[order], -values[order][places], side="right")
     buffers = np.unique(np.linspace(0, longest, min(longest + 1, _N_BUFFERS)).astype(int))
-    return float(np.mean([_area(anomalous, values, order, n_called, int(buffer)) for buffer in buffers]))
+    cuts = np.asarray(starts, np.int64)
+    return float(np.mean([_area(anomalous, values, order, n_called, int(buffer), cuts) for buffer in buffers]))
 
 
 def _area(
@@ -192,15 +206,19 @@ def _area(
     order: NDArray[np.int64],
     n_called: NDArray[np.int64],
     buffer: int,
+    starts: NDArray[np.int64],
 ) -> float:
     soft = anomalous.astype(np.float64)
-    for begin, end in runs(anomalous):
+    bounds = np.array([0, *starts, len(soft)])  # of the series
+    for begin, end in runs(anomalous, starts):
+        number = np.searchsorted(bounds, begin, side="right")
+        first, stop = bounds[number - 1], bounds[number]
         for apart in range(1, buffer // 2 + 1):
             for step in (begin - apart, end - 1 + apart):
-                if 0 <= step < len(soft):
+                if first <= step < stop:
                     soft[step] = max(soft[step], np.sqrt(1 - apart / buffer))
     found = np.cumsum(soft[order])[n_called - 1]
-    highest = np.array([values[begin:end].max() for begin, end in runs(soft > 0)])
+    highest = np.array([values[begin:end].max() for begin, end in runs(soft > 0, starts)])
     hit = (highest[:, None] >= values[order][n_called - 1]).mean(0)
     recall = np.minimum(found / ((anomalous.sum() + soft.sum()) / 2), 1) * hit
     return float(np.diff(recall, prepend=0.0) @ (found / n_called))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -64,6 +64,9 @@ class SeriesModel:
     context : Context or None
         Long windows, whose distance is a part of a step's score. None if causal or fitted with an adaptive threshold,
         without kept windows, and in files from before there was a context.
+    own : mapping of str to SeriesModel
+        The model of each group that has one of its own; the model itself judges all other groups. They have the same
+        channels, clock and window.
     window_model : Model or None
         Scores windows in place of the detector, see `held_out_scores`.
     """
@@ -85,6 +88,7 @@ class SeriesModel:
     notes: dict[str, Any] = field(default_factory=dict)
     source: Source | None = None
     context: Context | None = None
+    own: Mapping[str, SeriesModel] = field(default_factory=dict)
     window_model: Model | None = None
 
     @property
@@ -96,6 +100,10 @@ class SeriesModel:
     def dialect(self) -> Dialect:
         """How the text of the file of the fit was written."""
         return Dialect.from_json(self.read_as.dialect)
+
+    def of(self, group: str | None) -> SeriesModel:
+        """Return the model that judges a group."""
+        return self if group is None else self.own.get(group, self)
 
     @cached_property
     def truths(self) -> NDArray[np.bool_] | None:
@@ -157,7 +165,11 @@ class SeriesModel:
             moved.warn_if_few(false_alarm_rate)
         # An adaptive threshold gets a new share to aim at, or becomes a fixed one.
         share = false_alarm_rate if contamination is None else contamination
-        return moved if self.share is None else replace(moved, share=share)
+        own = {
+            group: one.with_threshold(contamination, false_alarm_rate, anomaly_score, tail=tail)
+            for group, one in self.own.items()
+        }
+        return replace(moved, own=own) if self.share is None else replace(moved, own=own, share=share)
 
     def with_false_stretches(self, pieces: Sequence[Floats], allowed: FalseAlarms) -> SeriesModel:
         """Return the model with the lowest threshold that few enough stretches of held-out scores exceed.

@@ -75,6 +75,17 @@ OF_SERIES = (
         help="Where steps or values are missing: split, interpolate (up to 16 in a row), fail, or none: warn of gaps.",
     ),
     Parameter(
+        name="per_group",
+        default=False,
+        values="bool",
+        meaning="""
+        Whether each group of the fit has a model and a threshold of its own. A model of all groups judges those that
+        are new, or too short to hold steps out for a threshold.""",
+        check=checks.flag,
+        option="flag",
+        help="Learn a model for each group, beside one of all for groups that are new or short.",
+    ),
+    Parameter(
         name="causal",
         default=False,
         values="bool",

@@ -28,6 +28,7 @@ class Pipeline:
     Parameters
     ----------
     model : SeriesModel
+        Its model of the group is used, if the group has one of its own.
     n_reasons : int or None
         How many channels of an event to describe in words; None finds no events.
     group : str or None
@@ -43,6 +44,7 @@ class Pipeline:
     """
 
     def __init__(self, model: SeriesModel, n_reasons: int | None = None, group: str | None = None) -> None:
+        model = model.of(group)
         self.clock = model.clock.anew()
         self.gap_filler = GapFiller(model.gaps, self.clock.usual)
         self.stream = Stream(model)

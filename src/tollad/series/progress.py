@@ -62,7 +62,7 @@ class Progress:
         try:
             for number, record in enumerate(metadata["series"]):
                 group, its = record["group"], artifact.under_prefix(tensors, f"{number}.")
-                check_state(model, group, record["stream"], its, record["last"])
+                check_state(model.of(group), group, record["stream"], its, record["last"])
                 self.pipelines[group] = Pipeline(model, n_reasons, group)
                 self.pipelines[group].restore(record["stream"], its, record["last"])
         except (LookupError, TypeError, ValueError) as error:
@@ -91,5 +91,6 @@ class Progress:
 
 def _digest(model: SeriesModel) -> str:
     """Return a digest that identifies a model."""
-    plain = repr((model.columns, model.window, model.share, model.decision.offset, model.gaps, model.group))
+    own = [(group, _digest(one)) for group, one in model.own.items()]
+    plain = repr((model.columns, model.window, model.share, model.decision.offset, model.gaps, model.group, *own))
     return hashlib.sha256(plain.encode() + model.decision.training_scores.tobytes()).hexdigest()

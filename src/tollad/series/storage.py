@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tollad.calibration import Decision
 from tollad.detector.estimator import TollDetector
 from tollad.io import artifact
@@ -68,6 +71,14 @@ def save(
     tensors["series.training_scores"] = model.decision.training_scores
     if model.decision.calibration_scores is not None:
         tensors["series.calibration_scores"] = model.decision.calibration_scores
+    # The model of a group is a file in the file, as it would be by itself.
+    metadata["series"]["own"] = [*model.own]
+    for number, one in enumerate(model.own.values()):
+        with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
+            part = Path(folder, "group.tollad")
+            with temporary_space():
+                save(part, one, parameters, {}, source, overwrite=True)
+            tensors[f"series.own.{number}"] = np.frombuffer(part.read_bytes(), np.uint8)
     metadata["seal"] = artifact.seal(metadata, tensors)
     artifact.save(path, "model", metadata, tensors, overwrite=overwrite)
 
@@ -109,6 +120,7 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
             source=detector.source_,
             n_time_steps=record["n_steps"],
             context=None if of_context is None else Context.of_saved(of_context, long, detector.settings_),
+            own=_own(record.get("own", []), artifact.under_prefix(tensors, "series.own."), device),
             **{name: record[name] for name in _PLAIN},
             # The first files of this version lack both.
             **{name: record[name] for name in ("gaps", "group", "groups") if name in record},
@@ -118,6 +130,27 @@ def load(path: str | os.PathLike[str], device: Any = None) -> tuple[SeriesModel,
 
 
 _PLAIN = ("columns", "window", "stride", "causal", "trims", "share", "folds")
+
+
+def _own(groups: Any, files: Mapping[str, NDArray[Any]], device: Any) -> dict[str, SeriesModel]:
+    """Read the models of single groups, which are files in the file."""
+    if (
+        not isinstance(groups, list)
+        or len({*groups}) < len(groups)
+        or {*files} != {str(number) for number in range(len(groups))}
+    ):
+        raise ValueError("other models of groups than names")
+    found = {}
+    for number, group in enumerate(groups):
+        with tempfile.TemporaryDirectory(prefix="tollad-") as folder:
+            part = Path(folder, "group.tollad")
+            with temporary_space():
+                part.write_bytes(files[str(number)].tobytes())
+            try:
+                found[group] = load(part, device)[0]
+            except ValueError:
+                raise ValueError(f"no model of the group {group!r:.40}") from None
+    return found
 
 
 def _of_first_version(detector: TollDetector, record: Mapping[str, Any]) -> tuple[SeriesModel, dict[str, Any]]:

@@ -36,12 +36,21 @@ def check_model(model: SeriesModel) -> None:
         raise ValueError("scores or alarms of another kind")
     if model.share is not None:
         check_share(model.share, "share")
+    for group, one in model.own.items():
+        if group not in model.groups or one.own or _shared(one) != _shared(model):
+            raise ValueError("a model of a group of another series")
     check_clock(model.clock)
     check_decision(model)
     if model.context is not None:
         if model.causal:
             raise ValueError("long windows of a causal series")
         check_context(model.context, model.window, n_channels)
+
+
+def _shared(model: SeriesModel) -> tuple[Any, ...]:
+    """Return what the model of all groups and that of one have in common."""
+    how = model.causal, model.share is None, model.gaps, model.group
+    return (*how, model.columns, model.window, model.clock.to_json())
 
 
 def check_clock(clock: Clock) -> None:

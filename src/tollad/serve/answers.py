@@ -107,12 +107,18 @@ def answers(detector: Detector, samples: Any) -> dict[str, NDArray[Any]]:
     return answers_of_scores(detector, detector.anomaly_score(samples))
 
 
+def has_p_values(detector: Detector) -> bool:
+    """Return whether a score alone has a p-value: not if each group of a series has a model of its own."""
+    of_groups = isinstance(detector, SeriesDetector) and bool(detector.model_.own)
+    return detector.decision_.calibration_scores is not None and not of_groups
+
+
 def answers_of_scores(
     detector: Detector, scores: NDArray[np.float64], alarms: NDArray[np.bool_] | None = None
 ) -> dict[str, NDArray[Any]]:
     """Return the results of `answers` for known scores; for a series, with known `alarms`."""
     found = {"anomaly_score": scores, "anomaly": scores > -detector.offset_ if alarms is None else alarms}
-    if detector.decision_.calibration_scores is not None:
+    if has_p_values(detector):
         known = np.isfinite(scores)  # a causal series has no scores before the end of its first window
         found["p_value"] = np.full(len(known), np.nan)
         found["p_value"][known] = detector.decision_.p_values(scores[known])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tollad.series.detector import SeriesDetector
-from tollad.serve.answers import Detector, load
+from tollad.serve.answers import Detector, has_p_values, load
 
 try:
     import mlflow
@@ -137,7 +137,7 @@ def signature(detector: Detector) -> ModelSignature:
         ColSpec(DataType.double, "anomaly_score"),
         ColSpec(DataType.boolean, "anomaly"),
     ]
-    if detector.decision_.calibration_scores is not None:
+    if has_p_values(detector):
         outputs.append(ColSpec(DataType.double, "p_value"))
     names = _names(detector)
     if names is not None:

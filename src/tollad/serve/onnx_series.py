@@ -28,7 +28,8 @@ def write_series(model: SeriesModel, path: str | os.PathLike[str], *, overwrite:
     Raises
     ------
     ValueError
-        For a model with an adaptive threshold, or with a layer or a term that no graph holds. Nothing is written then.
+        For a model with an adaptive threshold or models of single groups, or with a layer or a term that no graph
+        holds. Nothing is written then.
     OSError
         If the file cannot be written.
     """
@@ -36,6 +37,8 @@ def write_series(model: SeriesModel, path: str | os.PathLike[str], *, overwrite:
         raise ValueError(
             "a threshold that adapts to the series cannot be exported; fit with adapt=False for a fixed one"
         )
+    if model.own:
+        raise ValueError("a model for each group is more than one graph; fit with per_group=False for one of all")
     data = to_bytes(model)
     with atomic_write(path, overwrite=overwrite) as file:
         file.write(data)

@@ -220,3 +220,15 @@ def test_dates_are_time_stamps(tmp_path: Path) -> None:
     clock = SeriesDetector.load(tmp_path / "m").model_.clock
     assert (clock.kind, round(24 * clock.usual, 6)) == ("date", 1)
     assert done("score", tmp_path / "m", data, "--plot", tmp_path / "s.png").stderr == ""
+
+
+def test_names_with_outer_spaces_are_those_of_files_without(tmp_path: Path) -> None:
+    columns = series()
+    del columns["kind"]
+    table = pa.table(columns).rename_columns([" t", " a", "b "])
+    detector = SeriesDetector(
+        window=16, time=" t", network="conv1d", hidden=(4,), latent_dim=4, steps=5, random_state=0
+    ).fit(table)
+    detector.save(tmp_path / "m.tollad")
+    written = rows_of(done("score", tmp_path / "m.tollad", write(tmp_path / "new.csv", columns)).stdout)
+    assert [float(row["score"]) for row in written] == detector.anomaly_score(table).tolist()

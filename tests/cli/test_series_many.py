@@ -326,7 +326,7 @@ def test_all_of_a_channel_missing_is_refused(home: Path, tmp_path: Path) -> None
 def test_options_of_series_need_a_window(home: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
     result = tollad("fit", home / "train.csv", "-o", tmp_path / "m", *options)
     assert result.exit_code == 2
-    assert f"{options[0]} are for series; give --window, too" in result.stderr
+    assert f"{options[0]} is for series; give --window, too" in result.stderr
 
 
 def test_a_picture_shows_one_series(home: Path, tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ def _check_together(asked: FitOptions) -> None:
         raise click.UsageError("--set and --budget are of --method; give it, too.")
     if asked.window is None:
         if of_series := _given([*_OF_SERIES, "on_error"]):
-            raise click.UsageError(f"{of_series} are for series; give --window, too.")
+            verb = "are" if "," in of_series else "is"
+            raise click.UsageError(f"{of_series} {verb} for series; give --window, too.")
         if len(asked.train) > 1:
             raise click.UsageError("several files are for series; give --window, too, or join tables to one file.")
         return

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +114,25 @@ def test_an_interrupt_within_a_class_statement_is_an_interrupt():
     with pytest.raises(KeyboardInterrupt), ended_by_signals(came):
         type("Class", (), {"member": Interrupted()})
     assert came == [signal.SIGTERM]
+
+
+def test_an_interrupt_in_the_middle_of_the_import_of_torch_waits_for_its_end(monkeypatch):
+    """Else C++ code that calls Python aborts the process."""
+    package = types.ModuleType("torch")
+    package.__spec__ = types.SimpleNamespace(_initializing=True)
+    monkeypatch.setitem(sys.modules, "torch", package)
+    came, reached = [], []
+
+    def imported():
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        reached.append("the end of the import")
+        package.__spec__._initializing = False
+        time.sleep(10)
+
+    with pytest.raises(KeyboardInterrupt), ended_by_signals(came):
+        imported()
+    assert (reached, came) == (["the end of the import"], [signal.SIGTERM])
 
 
 def test_other_errors_within_a_command_stay():

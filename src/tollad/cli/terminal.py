@@ -19,6 +19,11 @@ from tollad.io.streams import standard_output
 _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
+# Packages whose import calls Python from C++, where an exception would abort the process; and after how many seconds an
+# interrupt comes again.
+_ABORTING, _AGAIN = ("torch", "onnxruntime"), 0.05
+
+
 def say(text: str, end: str = "\n") -> None:
     """Print a text followed by `end`, without buffering."""
     with standard_output():
@@ -42,23 +47,34 @@ def ended_by_signals(came: list[int]) -> Iterator[None]:
     """Within the block SIGTERM and SIGHUP act like Ctrl-C, so that files are cleaned up. Their numbers go to `came`.
 
     An interrupt is a `KeyboardInterrupt` wherever it comes: before Python 3.12 one in the middle of a class statement,
-    as in an import, becomes the cause of a RuntimeError.
+    as in an import, becomes the cause of a RuntimeError. Only in the middle of an import of `_ABORTING` it waits.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
+    at_first = signal.getsignal(signal.SIGINT)
+
+    def on_ctrl_c(signum: int, frame: FrameType | None) -> None:
+        if _aborts():
+            again = threading.Timer(_AGAIN, os.kill, (os.getpid(), signal.SIGINT))
+            again.daemon = True
+            again.start()
+        elif callable(at_first):
+            at_first(signum, frame)
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         came.append(signum)
-        on_ctrl_c = signal.getsignal(signal.SIGINT)
-        if not callable(on_ctrl_c):  # SIGINT is ignored in background jobs of a shell
+        handler = signal.getsignal(signal.SIGINT)
+        if not callable(handler):  # SIGINT is ignored in background jobs of a shell
             raise KeyboardInterrupt
-        on_ctrl_c(signal.SIGINT, frame)
+        handler(signal.SIGINT, frame)
 
     # Under nohup SIGHUP is ignored, and stays so.
     before = {
         number: signal.signal(number, interrupt) for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN
     }
+    if callable(at_first):
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, on_ctrl_c)
     try:
         yield
     except RuntimeError as error:
@@ -68,3 +84,9 @@ def ended_by_signals(came: list[int]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _aborts() -> bool:
+    """Return whether an exception would abort the process, since a package of `_ABORTING` is being imported."""
+    specs = [getattr(sys.modules.get(name), "__spec__", None) for name in _ABORTING]
+    return any(getattr(spec, "_initializing", False) for spec in specs)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
+from torch import nn
 
 from tollad import ImageDetector
 from tollad.cli.main import main
@@ -128,6 +131,68 @@ class TestOnnxFile:
         monkeypatch.setitem(sys.modules, "onnxruntime", None)
         with pytest.raises(ImportError, match=r"pip install 'tollad\[onnx\]'"):
             ImageDetector(str(network)).fit(images(9))
+
+
+class TestTimm:
+    """timm itself needs a torchvision that fits torch; what is used of it stands in for it here."""
+
+    @pytest.fixture(autouse=True)
+    def timm(self, monkeypatch):
+        torch.manual_seed(0)
+        self.network, self.asked = nn.Conv2d(3, 4, 8, 8), {}
+        described = SimpleNamespace(hf_hub_id="timm/small.first", mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2))
+
+        def create_model(name: str, **how: object) -> nn.Module:
+            self.asked = {"name": name, **how}
+            return self.network
+
+        def download(repository: str, file: str, *, local_files_only: bool) -> str:
+            assert (repository, file, local_files_only) == ("timm/small.first", "model.safetensors", True)
+            if self.network is None:
+                raise FileNotFoundError("not in the cache")
+            return "weights"
+
+        models = SimpleNamespace(get_pretrained_cfg={"small": described}.get)
+        monkeypatch.setitem(sys.modules, "timm", SimpleNamespace(models=models, create_model=create_model))
+        monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(hf_hub_download=download))
+
+    def test_is_found_by_its_name_saved_and_read_again(self, tmp_path):
+        detector = ImageDetector("timm:small", random_state=0).fit(images(20))
+        assert detector.levels_ == ("texture", "positions")
+        assert self.asked["pretrained_cfg_overlay"] == {"file": "weights"}
+        assert (self.asked["name"], self.asked["num_classes"], self.asked["global_pool"]) == ("small", 0, "")
+        detector.save(tmp_path / "m")
+        new = images(3)
+        scores = detector.anomaly_score(new)
+        np.testing.assert_array_equal(ImageDetector.load(tmp_path / "m").anomaly_score(new), scores)
+        with torch.no_grad():
+            self.network.weight.add_(1)
+        with pytest.raises(ValueError, match="other weights of timm:small"):
+            ImageDetector.load(tmp_path / "m")
+
+    def test_grey_images_are_shown_in_colour_and_in_its_units(self):
+        seen = representations.of("timm:small").extract(np.full((1, 1, 8, 8), 0.9, np.float32))
+        shown = torch.tensor([2.0, 2.5, 3.0]).reshape(1, 3, 1, 1).expand(1, 3, 8, 8)
+        expected = self.network(shown).detach().numpy()[:, :, 0, 0]
+        np.testing.assert_allclose(seen.positions["places"][:, 0, 0], expected, rtol=1e-5)
+
+    def test_unknown_network(self):
+        with pytest.raises(
+            ValueError, match=r"timm:large: timm has no such network with weights; see timm.list_models"
+        ):
+            ImageDetector("timm:large").fit(images(9))
+
+    def test_weights_that_are_not_there_are_not_downloaded(self):
+        self.network = None
+        with pytest.raises(
+            OSError, match=r"timm:small: its weights are not on this machine; fetch them once in Python"
+        ):
+            ImageDetector("timm:small").fit(images(9))
+
+    def test_without_timm(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "timm", None)
+        with pytest.raises(ImportError, match="timm:small needs timm; install it with: pip install timm"):
+            ImageDetector("timm:small").fit(images(9))
 
 
 class TestFunction:

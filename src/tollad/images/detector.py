@@ -68,8 +68,9 @@ class ImageDetector(DecisionMixin, ImageSaving, OutlierMixin, BaseEstimator):
     Parameters
     ----------
     representation : str, torch module or Representation, default "auto"
-        "gradients", "efficientnet_lite2" or "efficientnet_lite2_fine" (extra `vision`), "pixels", the path of an ONNX
-        file (``.onnx``, extra `onnx`), or a module or a function of your own, see `tollad.images.representations`.
+        "gradients", "efficientnet_lite2" or "efficientnet_lite2_fine" (extra `vision`), "pixels", "timm:" and the name
+        of a network of timm, the path of an ONNX file (``.onnx``, extra `onnx`), or a module or a function of your own,
+        see `tollad.images.representations`.
         "auto" is "gradients" for grey images below 64 pixels; for others "efficientnet_lite2" if it is installed, or
         below 128 pixels "efficientnet_lite2_fine". `choice_` gives the reason, the cost and better choices in words.
     head : {"auto", "ledoit_wolf", "nearest", "collapse"}, default "auto"

@@ -22,6 +22,7 @@ from torch.nn import functional
 from tollad.images import backbones
 from tollad.images.gradients import oriented_gradients
 from tollad.images.onnx_file import run_onnx
+from tollad.images.timm_networks import is_timm, load_timm
 
 __all__ = ["efficientnet_lite2", "efficientnet_lite2_fine", "gradients", "pixels"]
 
@@ -226,7 +227,8 @@ def of(what: str | nn.Module | Representation) -> Representation:
     Parameters
     ----------
     what : str, nn.Module or Representation
-        A name; the path of an ONNX file; or a torch module. A file or a module takes images, (b, C, H, W), float32 from
+        A name; ``timm:`` and the name of a network of timm; the path of an ONNX file; or a torch module. A file or a
+        module takes images, (b, C, H, W), float32 from
         0 to 1, and returns features of the whole image, (b, d), or of positions in it, (b, c, h, w). A file gets four
         images at a time. A module runs in evaluation mode and is never trained.
 
@@ -235,14 +237,17 @@ def of(what: str | nn.Module | Representation) -> Representation:
     ValueError
         For an unknown name, with a list of the known ones; for a file that is no such ONNX model.
     ImportError
-        For an ONNX file, if onnxruntime is not installed.
+        For an ONNX file, if onnxruntime is not installed; for a network of timm, if that is not.
     OSError
-        If the file cannot be read.
+        If the file cannot be read, or the weights of timm are not on this machine.
     """
     if isinstance(what, Representation):
         return what
     if isinstance(what, nn.Module):
         return _of_outputs("module", _run_module(what), lambda: _digest_of(what))
+    if is_timm(what):
+        network = load_timm(what)
+        return _of_outputs(what, _run_module(network), lambda: _digest_of(network))
     if is_onnx(what):
         try:
             content = Path(what).read_bytes()
@@ -254,7 +259,8 @@ def of(what: str | nn.Module | Representation) -> Representation:
         return _of_outputs(what, run_onnx(what, content), lambda: digest)
     if what not in __all__:
         raise ValueError(
-            f"unknown representation {what!r}; there are {', '.join(__all__)}, or give an .onnx file or a torch module"
+            f"unknown representation {what!r}; there are {', '.join(__all__)}, or give timm:NAME, an .onnx file or a "
+            "torch module"
         )
     return _KNOWN[what]
 
@@ -262,6 +268,11 @@ def of(what: str | nn.Module | Representation) -> Representation:
 def is_onnx(name: str) -> bool:
     """Return whether a name ends like that of an ONNX file."""
     return name.endswith(".onnx")
+
+
+def is_found_by_name(name: str) -> bool:
+    """Return whether `of` finds a representation by its name alone."""
+    return name in __all__ or is_onnx(name) or is_timm(name)
 
 
 def _of_outputs(name: str, run: Callable[[Tensor], Any], weights: Callable[[], str]) -> Representation:

@@ -112,7 +112,7 @@ class ImageSaving(BaseEstimator):
         metadata, saved = load_state(path)
         parameters = metadata["parameters"]
         name, known = os.fspath(path), parameters["representation"] in representations.__all__
-        if representation is None and not known and not representations.is_onnx(parameters["representation"]):
+        if representation is None and not representations.is_found_by_name(parameters["representation"]):
             raise ValueError(
                 f"{name}: needs representation=, the {parameters['representation']} that it was fitted with"
             )

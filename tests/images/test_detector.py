@@ -224,7 +224,7 @@ class TestBadInput:
         [
             (
                 {"representation": "resnet"},
-                "unknown representation 'resnet'; there are efficientnet_lite2, .* or give an",
+                "unknown representation 'resnet'; there are efficientnet_lite2, .* or give timm:NAME, an .onnx file",
             ),
             ({"head": "svm"}, "head must be one of auto, ledoit_wolf, nearest, collapse"),
             ({"levels": "all"}, "levels must be auto, both, image or positions"),

@@ -137,9 +137,9 @@ IMAGE_OPTIONS = (
     click.Option(
         ["--representation"],
         metavar="NAME",
-        help="Representation of images: gradients, efficientnet_lite2 or efficientnet_lite2_fine (extra vision), an "
-        ".onnx file of your own (extra onnx), or pixels, by an autoencoder with the options below.  [default: auto, or "
-        "pixels with one of those options]",
+        help="Representation of images: gradients, efficientnet_lite2 or efficientnet_lite2_fine (extra vision), "
+        "timm:NAME for a network of timm, an .onnx file of your own (extra onnx), or pixels, by an autoencoder with "
+        "the options below.  [default: auto, or pixels with one of those options]",
     ),
     click.Option(
         ["--size"],

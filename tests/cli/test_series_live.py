@@ -6,9 +6,10 @@ import csv
 import json
 import subprocess
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -86,6 +87,30 @@ def test_rows_that_a_state_has_seen_are_not_doubled(home: Path, tmp_path: Path) 
     done("score", home / "causal", "-", "--state", state, given=text(steps[:40]).encode())
     found = rows_of(done("score", home / "causal", "-", "--state", state, given=text(steps).encode()).stdout)
     assert [row["t"] for row in found] == [str(t) for t in range(40, 60)]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["the rest", "the file again"])
+def test_the_hour_that_occurs_twice_is_neither_lost_nor_doubled_by_a_state(
+    tmp_path: Path, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zone, begin = ZoneInfo("Europe/Berlin"), datetime(2024, 10, 26, 21, tzinfo=UTC)
+    stamps = [(begin + timedelta(minutes=10 * row)).astimezone(zone).strftime("%d.%m.%Y %H:%M") for row in range(200)]
+    lines = [f"{stamp};{value:.4f}\n".replace(".", ",") for stamp, value in zip(stamps, wave(200)[:, 0], strict=True)]
+    lines = [line.replace(",", ".", 2) for line in lines]  # in dates
+    (tmp_path / "train.csv").write_text("t;a\n" + "".join(lines))
+    options = ("--decimal", ",", "--time-zone", "Europe/Berlin", "--gaps", "fail", "--causal")
+    done("fit", tmp_path / "train.csv", "-o", tmp_path / "m", "--window", 16, *SMALL, *options)
+    whole = rows_of(done("score", tmp_path / "m", tmp_path / "train.csv").stdout)
+    monkeypatch.setattr("tollad.series.reading._CHUNK_BYTES", 24)  # a row at a time
+    assert stamps[18] == stamps[24] == "27.10.2024 02:00"
+    for cut in (20, 24, 27):
+        found = []
+        for part in (lines[:cut], lines[:40] if again else lines[cut:40]):
+            given = ("t;a\n" + "".join(part)).encode()
+            found += rows_of(
+                done("score", tmp_path / "m", "-", "--state", tmp_path / f"{cut}.state", given=given).stdout
+            )
+        assert [(row["t"], row["score"]) for row in found] == [(row["t"], row["score"]) for row in whole[:40]]
 
 
 def test_update_says_what_the_stream_says(home: Path) -> None:

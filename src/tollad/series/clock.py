@@ -54,6 +54,7 @@ class Clock:
     ) -> None:
         self.column, self.kind, self.usual, self.zone, self.zoned = column, kind, usual, zone, zoned
         self.last, self._told = -math.inf, False
+        self._again: float | None = None  # the last time stamp that `unseen` left out
 
     @classmethod
     def begun(cls, block: Block, column: str, zone: str | None = None) -> Self:
@@ -153,10 +154,14 @@ class Clock:
 
     def unseen(self, block: Block) -> Block:
         """Return the rows of a block that come after the last step; all rows without time stamps."""
-        if self.column is None or not math.isfinite(self.last):
+        if self.column is None or not math.isfinite(self.last) or not len(block):
             return block
-        after = np.flatnonzero(~(self.read(block.select([self.column]), block.where) <= self.last))
+        # An hour that occurs twice is read by the row before: the last that was left out, or else the last answered.
+        before = self.last if self._again is None else self._again
+        times = self.read(block.select([self.column]), block.where, before)
+        after = np.flatnonzero(~(times <= self.last))
         first = int(after[0]) if len(after) else len(block)
+        self._again = float(times[-1]) if first == len(block) else None
         lines, numbers = (None if known is None else known[first:] for known in (block.lines, block.numbers))
         table = block.table.slice(first)
         return replace(block, first_row=block.first_row + first, table=table, lines=lines, numbers=numbers)

@@ -202,37 +202,46 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
         with artifact.understood(path):
             if metadata.pop("seal") != artifact.seal(metadata, tensors):
                 raise ValueError("parts that do not belong together")
-            method = methods.find(metadata["method"]).of_parts(metadata, under_prefix(tensors, "method."))
-            recipe = dataclasses.replace(method)
-            self = cls(
-                recipe,
-                columns=metadata["kinds"],
-                contamination=metadata["contamination"],
-                false_alarm_rate=metadata["false_alarm_rate"],
-            )
-            self.method_, self.input_shape_ = method, tuple(metadata["input_shape"])
-            self.n_features_in_ = self.input_shape_[0]
-            self.notes_, self.source_ = notes_and_source(metadata)
-            rule, value = metadata["threshold_rule"]
-            self.decision_ = Decision(
-                metadata["offset"], (rule, value), tensors["training_scores"], tensors.get("calibration_scores")
-            )
-            self.decision_.check()
-            if metadata["columns"] is not None:
-                self.columns_ = [Column.from_json(column) for column in metadata["columns"]]
-            if metadata["named_by_numbers"]:
-                self._numbered_names = metadata["feature_names"]
-            elif metadata["feature_names"] is not None:
-                self.feature_names_in_ = np.array(metadata["feature_names"], dtype=object)
-            self._preparation, self.truths_ = None, None
-            if len(self.input_shape_) == 1:
-                known = encoding(self.columns_) if hasattr(self, "columns_") else None
-                features = Features.from_arrays(under_prefix(tensors, "features."))
-                self._preparation = Preparation(features, tuple(names_of(self)), known, 1, 1)
-                if (truths := metadata.get("truths")) is not None:
-                    self.truths_ = np.array(truths, dtype=np.bool_).reshape(self.input_shape_)
-            self._scores(np.zeros((1, *metadata["shape"])))  # parts that do not fit each other raise an error here
+            return cls._of_parts(metadata, tensors)
+
+    @classmethod
+    def _of_parts(cls, metadata: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Self:
+        """Return the detector of a file. Parts that do not fit each other raise errors of any kind."""
+        method = methods.find(metadata["method"]).of_parts(metadata, under_prefix(tensors, "method."))
+        self = cls(
+            dataclasses.replace(method),
+            columns=metadata["kinds"],
+            contamination=metadata["contamination"],
+            false_alarm_rate=metadata["false_alarm_rate"],
+        )
+        self.method_, self.input_shape_ = method, tuple(metadata["input_shape"])
+        self.n_features_in_ = self.input_shape_[0]
+        self.notes_, self.source_ = notes_and_source(metadata)
+        rule, value = metadata["threshold_rule"]
+        self.decision_ = Decision(
+            metadata["offset"], (rule, value), tensors["training_scores"], tensors.get("calibration_scores")
+        )
+        self.decision_.check()
+        self._restore_columns(metadata, tensors)
+        self._scores(np.zeros((1, *metadata["shape"])))  # parts that do not fit each other raise an error here
         return self
+
+    def _restore_columns(self, metadata: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> None:
+        """Set what later rows are checked and encoded by."""
+        if metadata["columns"] is not None:
+            self.columns_ = [Column.from_json(column) for column in metadata["columns"]]
+        if metadata["named_by_numbers"]:
+            self._numbered_names = metadata["feature_names"]
+        elif metadata["feature_names"] is not None:
+            self.feature_names_in_ = np.array(metadata["feature_names"], dtype=object)
+        self._preparation, self.truths_ = None, None
+        if len(self.input_shape_) != 1:
+            return
+        known = encoding(self.columns_) if hasattr(self, "columns_") else None
+        features = Features.from_arrays(under_prefix(tensors, "features."))
+        self._preparation = Preparation(features, tuple(names_of(self)), known, 1, 1)
+        if (truths := metadata.get("truths")) is not None:
+            self.truths_ = np.array(truths, dtype=np.bool_).reshape(self.input_shape_)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,10 @@ class _GraphModel:
         self.gaps, self.group, self.groups = metadata["gaps"], metadata["group"], metadata["groups"]
         self.decision, self.read_as = runtime, runtime.source_ or Source("", 0, 0)
         self.dialect = Dialect.from_json(self.read_as.dialect)
+
+    def of(self, group: str | None) -> Self:
+        """Return the model that judges a group: a graph holds one for all."""
+        return self
 
     def scorer(self) -> _WholeScores:
         return _WholeScores(self._runtime)

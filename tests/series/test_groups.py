@@ -10,6 +10,7 @@ import pytest
 from detectors import FEW_STEPS
 
 from tollad import SeriesDetector
+from tollad.serve.answers import answers
 
 pytestmark = pytest.mark.filterwarnings(FEW_STEPS)
 
@@ -146,6 +147,13 @@ def test_update_asks_the_model_of_the_group() -> None:
         detector = SeriesDetector(**SMALL, per_group=True, causal=True).fit(steps, group=machine)
     found = [detector.update(step, group=name).scores[0] for step, name in zip(steps[:80], machine[:80], strict=True)]
     np.testing.assert_array_equal(found, detector.anomaly_score(steps[:80], group=machine[:80]))
+
+
+def test_a_score_alone_has_no_p_value_where_each_group_has_a_model(each: SeriesDetector) -> None:
+    steps, machine = fleet()
+    frame = pd.DataFrame(steps, columns=["x1", "x2"]).assign(machine=machine)
+    assert sorted(answers(each, frame[["x1", "x2"]][:60])) == ["anomaly", "anomaly_score"]
+    assert "p_value" in answers(SeriesDetector(**SMALL).fit(steps), steps[:60])
 
 
 def test_a_channel_that_is_constant_in_one_group_is_named_with_it() -> None:

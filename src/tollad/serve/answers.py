@@ -109,6 +109,8 @@ def answers(detector: Detector, samples: Any) -> dict[str, NDArray[Any]]:
 
 def has_p_values(detector: Detector) -> bool:
     """Return whether a score alone has a p-value: not if each group of a series has a model of its own."""
+    from tollad.series.detector import SeriesDetector
+
     of_groups = isinstance(detector, SeriesDetector) and bool(detector.model_.own)
     return detector.decision_.calibration_scores is not None and not of_groups
 

@@ -304,6 +304,11 @@ class TestBackbone:
     def test_positions_of_the_finer_look_lie_closer(self, name, grid):
         seen = representations.of(name).extract(stripes(2, across=False, seed=0, side=64)[:, None].astype(np.float32))
         assert [maps.shape[1] for maps in seen.positions.values()] == [grid, grid // 2, grid // 2]
+        assert {level: rows.shape for level, rows in seen.whole.items()} == {
+            "texture": (2, 1632),
+            "kind": (2, 1280),
+            "spread": (2, 816),
+        }
 
     def test_small_colour_images_have_no_map(self):
         images = np.repeat(stripes(6, across=False, seed=0)[:, None], 3, 1)

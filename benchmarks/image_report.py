@@ -170,8 +170,12 @@ def written(rows: Rows) -> str:
     found = Measured(rows)
     dates = sorted({row["date"] for row in rows})
     processors = sorted({row["cpu"] for row in rows})
+    of_classes = (
+        "Classes: AUROC of the official test images, mean over the classes, seed 0. A part has the first 500 training "
+        "images of each class and the first 1,000 test images."
+    )
     parts = [
-        ["Classes: AUROC of the official test images, mean over the classes, seed 0.", "", *classes_table(found)],
+        [of_classes, "", *classes_table(found)],
         ["Defects: AUROC of images and pixels, and PRO at 30 %.", "", *defects_table(found)],
         ["By texture:", "", *by_texture_table(found)],
         ["What was asked of the default:", "", *targets_table(found)],

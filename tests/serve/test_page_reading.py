@@ -225,3 +225,13 @@ def test_forms_of_dates(read, tmp_path, monkeypatch, form, text):
 def test_a_file_without_names(read, tmp_path, monkeypatch):
     runtime = model((Column("x1", "number"), Column("x2", "number")), header=False)
     assert read("1,2\n3,4\n", described(runtime, "m")) == {"x1": [1, 3], "x2": [2, 4]}
+
+
+def test_names_that_had_outer_spaces_at_the_fit(read, tmp_path, monkeypatch):
+    runtime = model((Column(" a", "number"), Column("b", "number"), Column("b ", "number")))
+    text = "a, b\n1,2\n"
+    refused = by_product(runtime, text, tmp_path, monkeypatch)
+    assert read(text, described(runtime, "m")) == refused == "f.csv: lacks columns that the model was fitted on: 'b '"
+    runtime = model((Column(" a", "number"), Column("b", "number")))
+    wanted = {" a": [1.0], "b": [2.0]}
+    assert read(text, described(runtime, "m")) == by_product(runtime, text, tmp_path, monkeypatch) == wanted

@@ -17,7 +17,7 @@ function readRows(text, known, file) {
   }
   const { records } = table, head = known.header ? records.shift() : null;
   if (!head && !records.length) throw new Error(`${file}: is empty`);
-  const names = head ? head.cells.map(name => name.replace(OUTER, "")) : records[0].cells.map((_, j) => `x${j + 1}`);
+  const names = head ? namesLikeTheFit(head.cells, known) : records[0].cells.map((_, j) => `x${j + 1}`);
   checkNames(names, known, file);
   const ragged = records.find(({ cells }) => cells.length !== names.length);
   if (ragged) {
@@ -33,6 +33,12 @@ function readRows(text, known, file) {
   return { head: head && names, records, vectors };
 }
 
+// Names without outer spaces, but with those that they had at the fit, in a frame that keeps them.
+function namesLikeTheFit(cells, known) {
+  const fitted = known.columns.map(column => column.name), spaced = new Map(fitted.map(name => [name.replace(OUTER, ""), name]));
+  return cells.map(cell => cell.replace(OUTER, "")).map(name => fitted.includes(name) ? name : spaced.get(name) ?? name);
+}
+
 function checkNames(names, known, file) {
   const twice = [...new Set(names.filter((name, place) => names.indexOf(name) !== place))];
   const listed = list => list.map(quoted).join(", "), all = known.columns.map(column => column.name);
@@ -41,7 +47,7 @@ function checkNames(names, known, file) {
   const unknown = names.filter(name => !all.includes(name) && !known.ignored.includes(name));
   if (lacking.length) {
     const instead = unknown.length ? ` and has ${listed(unknown)} instead` : "";
-    throw new Error(`${file}: lacks columns that the model was fitted on: ${listed(lacking)}${instead}`);
+    throw new Error(`${file}: lacks columns that the model was fitted on: ${listed(lacking)}${instead}; ${unknown.length ? "name them as at the fit" : "add them"}`);
   }
   if (unknown.length) throw new Error(`${file}: has columns that the model was not fitted on: ${listed(unknown)}; remove them`);
 }

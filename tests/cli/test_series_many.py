@@ -201,6 +201,17 @@ def test_several_files_are_series_of_their_own(home: Path, tmp_path: Path) -> No
 # --- gaps and rows left out -------------------------------------------------------------------------------------------
 
 
+def test_interpolated_steps_are_no_rows_that_were_used(tmp_path: Path) -> None:
+    lines = lines_of(300, machines=("m0",))
+    data = write(
+        tmp_path / "d.csv", [*lines[:100], *lines[103:155], "154.3" + lines[155].removeprefix("155"), *lines[155:]]
+    )
+    result = fit(data, tmp_path / "m", "--drop", "machine", "--gaps", "interpolate", "--json")
+    assert "1 time step comes after less than half of the usual time, and stays as it is" in result.stderr
+    known = json.loads(result.stdout)
+    assert known["rows_used"] == known["rows_read"] == 298
+
+
 def test_a_missing_row_is_interpolated_and_counted(home: Path, tmp_path: Path) -> None:
     lines = lines_of(120, seed=5)
     fit(home / "train.csv", tmp_path / "m", "--group", "machine", "--gaps", "interpolate")

@@ -59,8 +59,10 @@ def fit(asked: FitOptions) -> None:
     with resumable(asked.checkpoint):
         detector.fit_parts([file.part for file in files], checkpoint=asked.checkpoint, group=first.group)
     n_read = sum(file.source.n_read for file in files)
+    # Interpolated time steps are no rows.
+    n_used = min(detector.model_.n_time_steps, sum(file.source.n_used for file in files))
     name = ", ".join(file.source.name for file in files)
-    source = replace(first.source, name=name, n_read=n_read, n_used=detector.model_.n_time_steps)
+    source = replace(first.source, name=name, n_read=n_read, n_used=n_used)
     detector.save(asked.model, source=source, overwrite=asked.force)
     _print_fitted(detector, source, asked)
 
@@ -72,7 +74,7 @@ def _print_fitted(detector: SeriesDetector, source: Source, asked: FitOptions) -
     result = {
         "model": asked.model,
         "rows_read": source.n_read,
-        "rows_used": detector.model_.n_time_steps,
+        "rows_used": source.n_used,
         "window": detector.model_.window,
         "stride": detector.model_.stride,
         "shape": list(inner.input_shape_),

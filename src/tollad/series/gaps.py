@@ -72,7 +72,9 @@ class MissingCounts:
         if self.values:
             said.append(_missing(self.values, "value"))
         if self.early:
-            said.append(f"{self.early:,} time steps come after less than half of the usual time, and stay as they are")
+            come = "1 time step comes" if self.early == 1 else f"{self.early:,} time steps come"
+            stay = "stays as it is" if self.early == 1 else "stay as they are"
+            said.append(f"{come} after less than half of the usual time, and {stay}")
         if self.filled or self.cuts:
             places = f"{self.cuts:,} place{'s' * (self.cuts != 1)}"
             said.append(f"{self.filled:,} steps were interpolated, and the series was cut at {places}")

@@ -116,7 +116,8 @@ def test_an_interrupt_within_a_class_statement_is_an_interrupt():
     assert came == [signal.SIGTERM]
 
 
-def test_an_interrupt_in_the_middle_of_the_import_of_torch_waits_for_its_end(monkeypatch):
+@pytest.mark.parametrize("ignored", [False, True], ids=["", "in the background of a shell"])
+def test_an_interrupt_in_the_middle_of_the_import_of_torch_waits_for_its_end(monkeypatch, ignored):
     """Else C++ code that calls Python aborts the process."""
     package = types.ModuleType("torch")
     package.__spec__ = types.SimpleNamespace(_initializing=True)
@@ -130,8 +131,12 @@ def test_an_interrupt_in_the_middle_of_the_import_of_torch_waits_for_its_end(mon
         package.__spec__._initializing = False
         time.sleep(10)
 
-    with pytest.raises(KeyboardInterrupt), ended_by_signals(came):
-        imported()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), ended_by_signals(came):
+            imported()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (reached, came) == (["the end of the import"], [signal.SIGTERM])
 
 

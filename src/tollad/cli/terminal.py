@@ -47,34 +47,32 @@ def ended_by_signals(came: list[int]) -> Iterator[None]:
     """Within the block SIGTERM and SIGHUP act like Ctrl-C, so that files are cleaned up. Their numbers go to `came`.
 
     An interrupt is a `KeyboardInterrupt` wherever it comes: before Python 3.12 one in the middle of a class statement,
-    as in an import, becomes the cause of a RuntimeError. Only in the middle of an import of `_ABORTING` it waits.
+    as in an import, becomes the cause of a RuntimeError. Only in the middle of an import of `_ABORTING` it waits for
+    the end of that.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
     at_first = signal.getsignal(signal.SIGINT)
 
-    def on_ctrl_c(signum: int, frame: FrameType | None) -> None:
+    def interrupt(signum: int, frame: FrameType | None) -> None:
         if _aborts():
-            again = threading.Timer(_AGAIN, os.kill, (os.getpid(), signal.SIGINT))
+            again = threading.Timer(_AGAIN, os.kill, (os.getpid(), signum))
             again.daemon = True
             again.start()
-        elif callable(at_first):
-            at_first(signum, frame)
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        came.append(signum)
+            return
+        if signum != signal.SIGINT:
+            came.append(signum)
         handler = signal.getsignal(signal.SIGINT)
+        if handler is interrupt:
+            handler = at_first
         if not callable(handler):  # SIGINT is ignored in background jobs of a shell
             raise KeyboardInterrupt
         handler(signal.SIGINT, frame)
 
-    # Under nohup SIGHUP is ignored, and stays so.
-    before = {
-        number: signal.signal(number, interrupt) for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN
-    }
-    if callable(at_first):
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, on_ctrl_c)
+    # Under nohup SIGHUP is ignored, and in background jobs SIGINT; they stay so.
+    numbers = [number for number in (signal.SIGINT, *_ENDING) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     except RuntimeError as error:

@@ -7,7 +7,7 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from tollad.io.arrays import DAMAGED
+from tollad.io.damage import DAMAGED
 
 
 def read_npz(path: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

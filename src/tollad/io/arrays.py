@@ -6,10 +6,7 @@ import contextlib
 import math
 import os
 import re
-import struct
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
@@ -17,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tollad.io.damage import DAMAGED
 from tollad.io.records import looks_like
 from tollad.io.text import Piece, numbered
 
@@ -25,25 +23,6 @@ MAX_GIB = 1.0
 
 # DEFLATE never compresses by more than this factor.
 _MOST_DEFLATED = 1032
-# Errors that zipfile and NumPy raise for damaged archives and headers: many, since a header is read as a Python
-# literal.
-DAMAGED = (
-    ValueError,
-    TypeError,
-    SyntaxError,
-    EOFError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    OverflowError,
-    NotImplementedError,
-    RuntimeError,
-    tokenize.TokenError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
 _LOOKED_AT = 1 << 12
 
 

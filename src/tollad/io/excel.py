@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from tollad.io.arrays import DAMAGED, MAX_GIB, check_archive, damaged, unchosen
+from tollad.io.arrays import MAX_GIB, check_archive, damaged, unchosen
+from tollad.io.damage import DAMAGED
 from tollad.io.skipped import Reject
 from tollad.io.text import Piece, distinct_names, numbered, wrong_number
 from tollad.warn import warn

@@ -196,3 +196,17 @@ def test_the_real_backbone_sees_each_image_alone_and_keeps_its_parts(trained_blo
     assert (method.anomaly_score(OTHERS[3:4]) == scores[3]).all()
     assert method._bank.shape == (8, 1280)
     assert np.isfinite(DistanceToMean().fit(method._bank).anomaly_score(method._bank)).all()
+
+
+def test_trials_of_other_seeds_pass_the_images_that_they_share_through_the_backbone_once(monkeypatch):
+    passed = []
+    compute = trunks._outputs
+    monkeypatch.setattr(trunks, "_outputs", lambda *given: passed.append(len(given[-1])) or compute(*given))
+    trunks._cached.cache_clear()
+
+    for seed in range(2):
+        method = small(n_fit=4, seed=seed).fit(IMAGES)
+        for rows in (OTHERS[:7], OTHERS[:9]):
+            method.anomaly_score(rows)
+
+    assert passed == [4, 4, 7, 9, 4, 4]

@@ -210,3 +210,32 @@ def test_trials_of_other_seeds_pass_the_images_that_they_share_through_the_backb
             method.anomaly_score(rows)
 
     assert passed == [4, 4, 7, 9, 4, 4]
+
+
+def test_one_small_step_towards_the_centre_keeps_the_order_of_the_neighbours_and_a_large_one_does_not():
+    def order(**changes):
+        return np.argsort(small(task="centre", batch_size=24, **HALF, **changes).fit(IMAGES).anomaly_score(OTHERS))
+
+    before = order(epochs=0)
+
+    assert (order(epochs=1, learning_rate=1e-7) == before).all()
+    assert (order(epochs=30, learning_rate=1e-2) != before).any()
+
+
+def test_the_losses_are_cross_entropy_or_distance_and_the_term():
+    for task in ("fakes", "centre"):
+        method = small(task=task, epochs=0, collapse=0.5, learning_rate=0.0).fit(IMAGES)
+        rows = _rows(method) if task == "fakes" else _rows(method)[: len(IMAGES)]
+        x = torch.from_numpy(rows).float()
+        (phase,) = method._phases(x)
+        f = method._parts(x[:, :-1])
+        normal = f[: len(IMAGES)]
+        if task == "fakes":
+            p = method._parts.head(f).softmax(1)
+            loss = -torch.cat([p[: len(IMAGES), 0], p[len(IMAGES) :, 1]]).log().mean()
+        else:
+            loss = (f - torch.from_numpy(method._bank).float().mean(0)).square().sum(1).mean()
+
+        expected = loss + 0.5 * (normal - normal.mean(0)).norm(dim=1).mean()
+
+        torch.testing.assert_close(phase.update(x), expected)

@@ -79,3 +79,19 @@ def test_what_does_not_suit_is_refused_in_words(folder, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(ValueError, match="holds no vision transformer"):
         vit.load(tmp_path)
+
+
+def test_dropout_of_a_folder_is_inactive_in_evaluation_and_draws_from_no_global_state(folder, tmp_path):
+    model = transformers.ViTModel.from_pretrained(folder, add_pooling_layer=False)
+    model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.5
+    model.save_pretrained(tmp_path)
+    parts, dropping = trunk(folder, 1), trunk(str(tmp_path), 1)
+    x = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(dropping.tail.eval()(dropping.frozen(x)), parts.tail.eval()(parts.frozen(x)))
+
+    first, second = (
+        FITYMI(backbone=str(tmp_path), trained_blocks=1, **SMALL).fit(IMAGES).anomaly_score(OTHERS) for _ in range(2)
+    )
+
+    assert (first == second).all()

@@ -66,8 +66,8 @@ class FITYMI(Neural):
     NOTE[DIFF] The default backbone is EfficientNet-Lite2, not the authors' ViT-B/16. Its features are divided by their
     length; without that, direction and size are mixed. All of the backbone is frozen, and a residual adapter, which
     begins at 0, is trained behind it; or its last `trained_blocks` are trained, without an adapter. The optimiser is
-    Adam, and there are no crops and flips, so that the frozen part sees each image once; the authors use gradient
-    descent and both.
+    Adam, and there are no crops, flips and dropout, so that the frozen part sees each image once; the authors use
+    gradient descent with a decay of 5e-5, and all three. They also train the embeddings before the frozen blocks.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ def load(folder: str | os.PathLike[str]) -> Blocks:
     ----------
     folder : path
         With ``config.json`` and ``model.safetensors``: written by ``ViTModel.save_pretrained``, or a download of
-        ``google/vit-base-patch16-224-in21k``. Nothing is fetched, and no pickle is read.
+        ``google/vit-base-patch16-224-in21k``. Nothing is fetched, and no pickle is read. Dropout is left out.
 
     Raises
     ------
@@ -73,6 +73,8 @@ def load(folder: str | os.PathLike[str]) -> Blocks:
         config = ViTConfig.from_pretrained(path, local_files_only=True)
         if config.model_type != "vit":
             raise ValueError("of another kind of network")
+        # Dropout of transformers would draw from torch's global random state.
+        config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
         model: Any = ViTModel.from_pretrained(
             path, config=config, add_pooling_layer=False, local_files_only=True, use_safetensors=True
         )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tollad.methods import ADGAN
+from tollad.methods import ADGAN, adgan
 from tollad.methods.adgan import gradient_penalty, search
 from tollad.methods.layers import build
 from tollad.training.adam import Adam
@@ -151,3 +151,68 @@ def test_in_training_mode_a_single_code_would_not_matter():
         generator.eval()
         one, other = (generator(torch.randn(1, 3, generator=draw).expand(2, 3)) for _ in range(2))
     assert (one - other).abs().max() > 1e-3
+
+
+class _Grey(nn.Module):
+    """A generator of one grey image, which notes the mode in which it is asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.level, self.asked = nn.Parameter(torch.tensor(0.25)), []
+
+    def forward(self, z):
+        self.asked.append(self.training)
+        return self.level.expand(len(z), 1, 32, 32)
+
+
+def stepped(monkeypatch):
+    """One update, at a learning rate of 0, with a linear critic and all images equal; and what it was penalised at."""
+    between = []
+
+    def noted(critic, images):
+        between.append(images)
+        return gradient_penalty(critic, images)
+
+    monkeypatch.setattr(adgan, "gradient_penalty", noted)
+    method = ADGAN(**SMALL, learning_rate=0.0)
+    method._start((1, 32, 32))
+    method._seed(0)
+    own = method._parts
+    own.generator = _Grey()
+    own.critic = build(lambda: nn.Sequential(nn.Flatten(), nn.Linear(1024, 1)), 0)
+    x = torch.full((8, 1, 32, 32), 0.75)
+    (phase,) = method._phases(x)
+    own.train()
+    return own, phase, phase.update(x), between
+
+
+def test_the_losses_are_those_of_a_wasserstein_gan_with_twenty_times_the_penalty(monkeypatch):
+    own, _, loss, _ = stepped(monkeypatch)
+    weight, bias = own.critic[1].weight, own.critic[1].bias
+
+    real, made_of = (level * weight.sum() + bias for level in (0.75, 0.25))
+    criticised = made_of - real + 20 * (weight.norm() - 1) ** 2
+
+    assert loss.item() == pytest.approx((criticised - made_of).item(), rel=1e-5)
+
+
+def test_two_steps_of_the_critic_on_running_means_come_before_one_of_the_generator(monkeypatch):
+    own, phase, _, _ = stepped(monkeypatch)
+
+    assert own.generator.asked == [False, False, True]
+    assert [phase.optimizers[name].state()["step.0"].item() for name in ("critic", "generator")] == [2, 1]
+
+
+def test_the_critic_is_penalised_between_real_and_made_images(monkeypatch):
+    *_, between = stepped(monkeypatch)
+    shares = (torch.cat(between) - 0.25) / 0.5
+
+    assert (shares.flatten(1) - shares[:, :1, 0, 0]).abs().max() < 1e-5, "one share an image"
+    assert 0 <= shares.min() < 0.3 < 0.7 < shares.max() <= 1
+
+
+def test_a_score_depends_on_nothing_but_its_image(fitted):
+    scores = fitted.anomaly_score(IMAGES[:4])
+
+    assert (fitted.anomaly_score(IMAGES[3::-1])[::-1] == scores).all()
+    assert fitted.anomaly_score(IMAGES[2:3])[0] == scores[2]

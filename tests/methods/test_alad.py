@@ -85,16 +85,23 @@ def test_the_discriminators_step_moves_no_other_weight():
     assert all((g == 0).all() for g in gradients)
 
 
-def test_a_spectral_norm_is_1_after_many_steps():
-    layer = build(lambda: Spectral(nn.Linear(7, 5, bias=False)), 0)
+@pytest.mark.parametrize(
+    ("make", "x"),
+    [(lambda: nn.Linear(7, 5, bias=False), torch.eye(7)), (lambda: nn.Conv2d(3, 5, 2, bias=False), torch.eye(12))],
+    ids=["dense", "convolution"],
+)
+def test_a_spectral_norm_is_1_after_many_steps(make, x):
+    """Of a convolution it is that of the matrix of its kernels, one in a line."""
+    layer = build(lambda: Spectral(make()), 0)
+    x = x.view(12, 3, 2, 2) if isinstance(layer.layer, nn.Conv2d) else x
     for _ in range(200):
-        layer(torch.zeros(1, 7))
+        layer(x)
 
-    matrix = layer(torch.eye(7)).detach()
+    matrix = layer(x).detach().flatten(1)
 
     assert torch.linalg.matrix_norm(matrix, 2).item() == pytest.approx(1, abs=1e-4)
     u = layer.u.clone()
-    layer.eval()(torch.zeros(1, 7))
+    layer.eval()(x)
     assert (layer.u == u).all(), "evaluation mode leaves the iteration alone"
 
 
@@ -108,6 +115,35 @@ def test_a_running_mean_of_constant_weights():
         copy.follow(network, 0.9)
 
     assert copy.copy.weight.item() == pytest.approx(2 * (1 - 0.9**10) + 5 * 0.9**10)
+
+
+def test_running_means_begin_at_the_first_weights_and_take_the_statistics_as_they_are():
+    copy, network = (build(lambda: nn.BatchNorm1d(2), seed) for seed in (0, 1))
+    network(torch.randn(9, 2, generator=torch.Generator().manual_seed(0)))
+    copy = Averaged(copy)
+    copy.follow(network, 0.999)
+    assert (copy.copy.running_var == network.running_var).all()
+
+    method = fitted(decay=0.5, learning_rate=0.0)
+    weights = zip(
+        method._parts.averaged["encoder"].parameters(), method._parts.encoder.parameters(), strict=True
+    )  # the copies are drawn apart
+    assert all((a == b).all() for a, b in weights)
+
+
+def test_the_score_is_the_distance_in_the_features_by_running_means():
+    method = fitted(learning_rate=1e-2, decay=0.9)
+    rows = made.rows(7, seed=4)
+    x = torch.from_numpy(method._scaling(rows)).float()
+    encoder, generator, paired = (part.copy for part in method._parts.eval().averaged.values())
+    with torch.no_grad():
+        again = generator(encoder(x))
+        f, f_again = (paired.features(torch.cat([x, other], 1)) for other in (x, again))
+        expected = (f - f_again).abs().sum(1)
+        raw = method._parts.paired_x.features(torch.cat([x, x], 1))
+
+    np.testing.assert_allclose(method.anomaly_score(rows), expected, rtol=1e-4)
+    assert (raw - f).abs().max() > 1e-3
 
 
 def test_tables_have_the_layers_of_the_authors_code():
@@ -148,12 +184,17 @@ def test_the_penalty_reaches_the_joint_discriminator_only():
     z = torch.zeros(10, 6)
     assert method.discriminate(X, z).item() == pytest.approx(7 * math.log(2))
 
+    method = fitted(RCGAN)
     own = method._parts
     method._net.eval()  # without dropout the two passes differ in the penalty only
     penalty = method.discriminate(X, z) - ALAD.discriminate(method, X, z)
     others = [*own.others(), *own.paired_x.parameters(), *own.paired_z.parameters()]
-    gradients = torch.autograd.grad(penalty, others, allow_unused=True, materialize_grads=True)
-    assert max(g.abs().max() for g in gradients) < 1e-6
+    gradients = torch.autograd.grad(
+        penalty, [*own.joint.parameters(), *others], materialize_grads=True, allow_unused=True
+    )
+    n = len(list(own.joint.parameters()))
+    assert max(g.abs().max() for g in gradients[:n]) > 1e-2
+    assert max(g.abs().max() for g in gradients[n:]) < 1e-6
 
 
 def test_the_best_logit_is_the_log_ratio_of_the_densities():
@@ -225,3 +266,64 @@ def test_pairs_of_images_are_padded_as_tensorflow_pads():
 
     assert convolution(pad(x)).shape == (1, 64, 32, 16)
     assert (seen != 0).any((0, 1, 3)).nonzero().flatten().tolist() == [0, 1, 2, 3]
+
+
+class _Noisy(nn.Module):
+    """From x to N(slope x, deviation^2), with fixed noise."""
+
+    def __init__(self, slope, deviation, seed):
+        super().__init__()
+        self.slope, self.deviation, self.seed = slope, deviation, seed
+
+    def forward(self, x):
+        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(self.seed))
+        return self.slope * x + self.deviation * noise
+
+    def log_density(self, y, x):
+        return torch.distributions.Normal(self.slope * x, self.deviation).log_prob(y)
+
+
+class _Flat(nn.Module):
+    def forward(self, a, b, axis=1):
+        return torch.zeros(len(a))
+
+
+class _Disturbed(nn.Module):
+    """A known logit of x and z, plus a weight for each monomial up to the second degree."""
+
+    def __init__(self, logit):
+        super().__init__()
+        self.logit, self.weights = logit, nn.Parameter(torch.zeros(6))
+
+    def forward(self, x, z):
+        monomials = torch.cat([torch.ones_like(x), x, z, x * x, x * z, z * z], 1)
+        return self.logit(x, z).squeeze(1) + monomials @ self.weights
+
+
+@pytest.mark.parametrize("kind", [ALAD, RCGAN])
+def test_the_joint_discriminator_is_at_rest_at_the_log_ratio_of_the_densities(kind):
+    """ALAD: log q(x)e(z|x) - log p(z)g(x|z); RCGAN adds t(x)e(z|x) to what is refused. q = N(0.5, 0.8^2)."""
+    method = kind(latent_dim=1, epochs=0).fit(made.rows(9, d=1))
+    method._generator.manual_seed(0)
+    own = method._parts
+    encoder, generator = _Noisy(0.5, 0.9, 1), _Noisy(-0.3, 0.8, 2)
+    own.encoder, own.generator, own.paired_x, own.paired_z = encoder, generator, _Flat(), _Flat()
+    q, standard = torch.distributions.Normal(0.5, 0.8), torch.distributions.Normal(0, 1)
+
+    def logit(x, z):
+        accepted = q.log_prob(x) + encoder.log_density(z, x)
+        refused = standard.log_prob(z) + generator.log_density(x, z)
+        if kind is RCGAN:
+            refused = torch.logaddexp(refused, standard.log_prob(x) + encoder.log_density(z, x))
+        return accepted - refused
+
+    own.joint = _Disturbed(logit)
+    draw = torch.Generator().manual_seed(3)
+    x, z = 0.5 + 0.8 * torch.randn(200_000, 1, generator=draw), torch.randn(200_000, 1, generator=draw)
+
+    (pull,) = torch.autograd.grad(method.discriminate(x, z), own.joint.weights)
+    assert pull.abs().max() < 0.01
+    with torch.no_grad():
+        own.joint.weights[4] = 0.3
+    (pull,) = torch.autograd.grad(method.discriminate(x, z), own.joint.weights)
+    assert pull.abs().max() > 0.03

@@ -156,11 +156,16 @@ def test_the_networks_have_the_weights_of_the_codes(shape, latent_dim, generator
     assert sum(p.numel() for p in own.features.parameters() if p.ndim > 1) == features
 
 
-def test_after_training_the_discriminator_guesses_on_normal_rows():
-    rows = np.random.default_rng(0).normal(size=(128, 2))
+def test_after_training_the_rows_that_it_makes_are_as_the_normal_ones_and_the_discriminator_guesses():
+    rows = np.random.default_rng(0).normal(3, 1, (128, 2))
     recipe = {"latent_dim": 2, "scale": "none", "batch_size": 64, "learning_rate": 1e-3, "n_steps": 1}
-    method = AnoGAN(epochs=60, **recipe).fit(rows)
-    method._net.eval()
+    z = torch.randn(500, 2, generator=torch.Generator().manual_seed(1))
+    logits, off = {}, {}
+    for epochs in (0, 20, 200):
+        method = AnoGAN(epochs=epochs, **recipe).fit(rows)
+        with torch.no_grad():
+            off[epochs] = (method._parts.generator(z).mean(0) - 3).norm().item()
+            logits[epochs] = method._parts.judge(torch.from_numpy(rows).float()).abs().mean().item()
 
-    with torch.no_grad():
-        assert method._parts.judge(torch.from_numpy(rows).float()).abs().mean() < 0.4
+    assert off[200] < 0.6 < 3 < off[0]
+    assert logits[200] < 0.5 < logits[20], "on the way it tells them apart"

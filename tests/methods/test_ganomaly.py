@@ -100,3 +100,45 @@ def test_images_are_padded_to_32(shape):
     assert scores.shape == (4,)
     assert (method.anomaly_score(images[::-1])[::-1] == scores).all()
     assert method.diagnose(images)["mean_absolute_code"] > 0
+
+
+def test_a_code_that_the_second_encoder_finds_again_scores_0_whatever_the_reconstruction():
+    """E a projection, De its right inverse, and E' = E: then x' is not x, but z' is z."""
+    method = GANomaly(**SMALL, epochs=0).fit(ROWS)
+    own = method._parts
+    own.encoder, own.second, own.decoder = (nn.Linear(*sizes, bias=False) for sizes in ((6, 3), (6, 3), (3, 6)))
+    projection = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        own.encoder.weight.copy_(projection)
+        own.second.weight.copy_(projection)
+        own.decoder.weight.copy_(torch.linalg.pinv(projection))
+        _, x_hat, _ = own(X)
+
+    assert (x_hat - X).abs().max() > 0.1
+    assert method.anomaly_score(ROWS).max() < 1e-9
+    with torch.no_grad():
+        own.second.weight.mul_(1.1)
+    assert method.anomaly_score(ROWS).min() > 1e-6
+
+
+def test_drawing_anew_resets_features_and_norms_and_keeps_the_moments_of_adam(monkeypatch):
+    method = GANomaly(**SMALL, epochs=0).fit(ROWS)
+    method._generator.manual_seed(0)
+    (phase,) = method._phases(X)
+    method._net.train()
+    phase.update(X)
+    weights = [w.detach().clone() for w in method._parts.features.parameters() if w.ndim > 1]
+    moments = {name: value.clone() for name, value in phase.optimizers["critic"].state().items()}
+    assert all(value.any() for name, value in moments.items() if name.startswith("square"))
+
+    method._draw_anew([*method._parts.features.parameters(), *method._parts.head.parameters()])
+
+    drawn = [w for w in method._parts.features.parameters() if w.ndim > 1]
+    assert all((a != b).all() for a, b in zip(drawn, weights, strict=True))
+    norms = [layer for layer in method._parts.features.modules() if isinstance(layer, nn.BatchNorm1d)]
+    assert norms
+    for norm in norms:
+        assert (norm.weight == 1).all()
+        assert (norm.running_mean == 0).all()
+    kept = phase.optimizers["critic"].state()
+    assert all((kept[name] == value).all() for name, value in moments.items())

@@ -12,6 +12,7 @@ from torch import nn
 from tollad.methods import MEMGAN, MemAE
 from tollad.methods.layers import build
 from tollad.methods.memae import Memory, entropy
+from tollad.training.adam import Adam
 
 Z = torch.from_numpy(made.rows(50, d=4)).double()
 
@@ -53,6 +54,7 @@ def test_a_cosine_cannot_be_sparse():
 def test_entropies_of_uniform_and_of_single_weights():
     assert entropy(torch.full((1, 5), 0.2)).item() == pytest.approx(math.log(5))
     assert entropy(torch.eye(3)).abs().max() < 1e-6
+    assert (entropy(memory().weights(Z)) < math.log(8)).all()
 
 
 def test_what_is_remembered_lies_in_the_hull_of_the_slots():
@@ -99,6 +101,24 @@ def test_images_pass_through_the_networks(kind, shape):
     assert np.isfinite(method.anomaly_score(images)).all()
     with pytest.raises(ValueError, match="networks for tables and for images of shape"):
         kind().fit(np.zeros((2, 1, 9, 9)))
+
+
+@pytest.mark.parametrize("similarity", ["inner", "cosine"])
+def test_the_loss_is_a_sum_over_values_and_the_entropy_of_the_weights(similarity):
+    recipe = {"n_slots": 4, "threshold": 0.2, "entropy_weight": 3.0, "hidden": (5,), "latent_dim": 2}
+    method = MemAE(**recipe, similarity=similarity, epochs=0, learning_rate=0.0).fit(made.rows())
+    own, x = method._parts.eval(), torch.from_numpy(made.rows(9, seed=1)).float()
+    (phase,) = method._phases(x)
+    z, slots = own.encoder(x), own.memory.slots
+    lengths = z.norm(dim=1)[:, None] * slots.norm(dim=1)
+    w = (z @ slots.T / (lengths if similarity == "cosine" else 1)).softmax(1)
+    w = torch.where(w > 0.2, w, 0)
+    w = w / w.sum(1, keepdim=True)
+    bits = -torch.special.xlogy(w, w).sum(1)
+
+    expected = (x - own.decoder(w @ slots)).square().sum(1).mean() + 3 * bits.mean()
+
+    torch.testing.assert_close(phase.update(x), expected)
 
 
 def test_the_networks_of_memae_have_the_layers_of_its_paper():
@@ -197,6 +217,71 @@ class TestMEMGAN:
         weights = [*method._parts.encoder.parameters(), *method._parts.generator.parameters()]
         pulled = torch.autograd.grad(adversarial, weights, allow_unused=True, materialize_grads=True)
         assert max(gradient.abs().max() for gradient in pulled) == 0
+
+    def test_the_losses_are_those_of_the_definition(self, method):
+        own = method._parts.eval()
+        x, a = torch.from_numpy(made.rows(10)).float(), method._mixture(10)
+        units = own.memory.slots
+
+        def norms(difference):
+            return difference.square().sum(1).sqrt().mean()
+
+        def remember(z):
+            return (z @ units.T).softmax(1) @ units
+
+        def sce(logits, target):
+            return nn.functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
+
+        code, made_of = own.encoder(x), own.generator(a @ units)
+        recovered = -(a * (own.encoder(made_of) @ units.T).log_softmax(1)).sum(1)
+
+        adversarial, others = method._losses(x, a)
+
+        torch.testing.assert_close(adversarial, sce(own.joint(x, code), 0.0) + sce(own.joint(made_of, a @ units), 1.0))
+        cycle = norms(x - own.generator(remember(code)))
+        torch.testing.assert_close(others, cycle + norms(code - remember(code)) + recovered.mean())
+        assert recovered.mean() >= entropy(a).mean()
+        expected = (x - own.generator(remember(code))).norm(dim=1).detach()
+        rows = torch.from_numpy(method._scaling(made.rows(10))).float()
+        again = (rows - own.generator(remember(own.encoder(rows)))).norm(dim=1).detach()
+        assert (expected != again).any()
+        np.testing.assert_allclose(method.anomaly_score(made.rows(10)), again, rtol=1e-5)
+
+    def test_a_mixture_that_the_encoder_finds_again_costs_its_entropy(self, method):
+        """With G the identity, units I and E = log, softmax(M E(G(a M))) is a."""
+
+        class Log(nn.Module):
+            def forward(self, x):
+                return x.log()
+
+        own = method._parts
+        a = method._mixture(10)
+        own.encoder, own.generator, own.memory = Log(), nn.Identity(), memory(5).float()
+        own.memory.slots = nn.Parameter(torch.eye(5))
+        own.joint = nn.Bilinear(5, 5, 1)
+        x = torch.full((10, 5), 0.2)  # P(E(x)) = x, so the cycle costs nothing
+        near = (x.log() - x).norm(dim=1).mean()
+
+        _, others = method._losses(x, a)
+
+        torch.testing.assert_close(others, near + entropy(a).mean())
+
+    def test_with_one_unit_the_cycle_is_least_at_the_geometric_median(self):
+        rows = np.random.default_rng(0).exponential(size=(60, 3)) ** 2
+        method = MEMGAN(n_units=1, latent_dim=2, hidden=(), scale="none", epochs=0).fit(rows)
+        own, x = method._parts, torch.from_numpy(rows).float()
+        adam = Adam(own.generator.parameters(), 0.02)
+        for _ in range(500):
+            adam.minimise(method._losses(x, torch.ones(60, 1))[1])
+        median = rows.mean(0)
+        for _ in range(500):  # Weiszfeld
+            weights = 1 / np.linalg.norm(rows - median, axis=1)
+            median = weights @ rows / weights.sum()
+
+        found = own.generator(own.memory.slots).detach().numpy()[0]
+
+        np.testing.assert_allclose(found, median, atol=0.05)
+        assert np.linalg.norm(rows.mean(0) - median) > 0.5
 
 
 def test_a_sharp_memory_of_the_codes_themselves_returns_the_nearest():

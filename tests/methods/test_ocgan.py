@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tollad.methods import OCGAN
-from tollad.methods.gan import false, true
+from tollad.methods.gan import false
 from tollad.methods.layers import build, dense_layers, normal
 from tollad.methods.ocgan import distance_from_uniform
 
@@ -60,10 +60,43 @@ def test_a_classifier_without_slope_moves_no_code(fitted):
     assert mined.abs().max() <= math.tanh(1)
 
 
-def test_logits_of_0_lose_log_2():
-    zero = torch.zeros(4, 1)
+def test_logits_of_0_lose_log_2_each():
+    method = OCGAN(**SMALL, error_weight=0.0).fit(IMAGES)
+    own = method._parts
+    with torch.no_grad():
+        for part in (own.of_codes, own.of_images, own.classifier):
+            for parameter in part.parameters():
+                parameter.zero_()
+    x = own.pad(X)
+    lost, told = method._judged(x, x, torch.zeros(20, 3))
 
-    assert ((false(zero) + true(zero)) / 2).item() == pytest.approx(math.log(2))
+    assert lost.item() == pytest.approx(2 * math.log(2))
+    assert told.item() == pytest.approx(math.log(2))
+    assert method._made(x, x, torch.zeros(20, 3)).item() == pytest.approx(11 * math.log(2))
+
+
+def test_the_losses_are_those_of_the_authors_code(fitted):
+    own = fitted._parts
+    x = own.pad(X)
+    noisy = x + 0.2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    uniform = 2 * torch.rand(20, 3, generator=torch.Generator().manual_seed(0)) - 1
+
+    def sbce(logits, target):
+        return nn.functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
+
+    with torch.no_grad():
+        code, made_of = own.encoder(noisy), own.decoder(uniform)
+        of_codes = (sbce(own.of_codes(code), 0.0) + sbce(own.of_codes(uniform), 1.0)) / 2
+        of_images = (sbce(own.of_images(made_of), 0.0) + sbce(own.of_images(x), 1.0)) / 2
+        classified = (sbce(own.classifier(made_of), 0.0) + sbce(own.classifier(own.decoder(code)), 1.0)) / 2
+        error = fitted.error_weight / 2 * (x - own.decoder(code)).square().mean()
+        deceived = 10 * sbce(own.of_codes(code), 1.0) + sbce(own.of_images(made_of), 1.0)
+
+        lost, told = fitted._judged(x, noisy, uniform)
+        torch.testing.assert_close(lost, of_codes + of_images)
+        torch.testing.assert_close(told, classified)
+        torch.testing.assert_close(fitted._made(x, noisy, uniform), error + deceived)
+        torch.testing.assert_close(fitted._made(x, noisy, None), error)
 
 
 def test_the_score_is_the_error_of_what_is_not_noisy(fitted):
@@ -75,19 +108,15 @@ def test_the_score_is_the_error_of_what_is_not_noisy(fitted):
     np.testing.assert_allclose(fitted.anomaly_score(IMAGES), expected, rtol=1e-5)
 
 
-def test_without_adversaries_it_is_a_denoising_autoencoder_that_learns():
-    few, many = (
-        OCGAN(adversarial=False, noise=0.0, width=4, critic_width=2, batch_size=20, learning_rate=2e-3, epochs=n)
-        .fit(IMAGES)
-        .anomaly_score(IMAGES)
-        .mean()
-        for n in (0, 15)
-    )
+def test_without_adversaries_it_fits_a_batch_and_trains_no_discriminator():
+    images = np.kron(np.random.default_rng(0).integers(0, 256, (4, 1, 4, 4)), np.ones((7, 7))).astype(np.uint8)
+    recipe = {"adversarial": False, "noise": 0.0, "width": 8, "critic_width": 2, "learning_rate": 5e-3}
+    scores = OCGAN(**recipe, epochs=60).fit(images).anomaly_score(images)
     critics = [
         OCGAN(adversarial=False, **{**SMALL, "epochs": n}).fit(IMAGES)._parts.of_codes.state_dict() for n in (0, 2)
     ]
 
-    assert many < 0.5 * few
+    assert scores.mean() < 0.1 * (images / 127.5).var(0).mean()
     assert all((a == b).all() for a, b in zip(critics[0].values(), critics[1].values(), strict=True))
 
 
@@ -137,10 +166,21 @@ def test_the_codes_become_uniform():
     rows = np.random.default_rng(0).normal(size=(512, 2))[:, None, None]
     recipe = {"latent_dim": 2, "noise": 0.0, "scale": "none", "batch_size": 128, "learning_rate": 1e-2}
 
-    before, after = (_Coder(**recipe, epochs=n).fit(rows).diagnose(rows)["distance_from_uniform"] for n in (0, 15))
+    uniform = 2 * torch.rand(2000, 2, generator=torch.Generator().manual_seed(1)) - 1
+    distance, told = {}, {}
+    for epochs in (0, 5, 15):
+        method = _Coder(**recipe, epochs=epochs).fit(rows)
+        distance[epochs] = method.diagnose(rows)["distance_from_uniform"]
+        own = method._parts
+        with torch.no_grad():
+            codes = own.encoder(torch.from_numpy(rows).float())
+            right = (own.of_codes(codes) < 0).float().mean() + (own.of_codes(uniform) > 0).float().mean()
+        told[epochs] = right.item() / 2
 
-    assert before > 0.3
-    assert after < 0.1
+    assert distance[0] > 0.3
+    assert distance[15] < 0.1
+    assert told[5] > 0.7, "until they are, the discriminator tells them apart"
+    assert told[15] == pytest.approx(0.5, abs=0.05)
 
 
 def test_codes_at_both_ends_are_half_of_the_way_from_uniform():

@@ -111,7 +111,8 @@ class ALAD(Neural):
     ``||f(x, x) - f(x, G(E(x)))||_1``, by weights that are running means.
 
     NOTE[DIFF] The authors' Arrhythmia run also trains on the anomalies of its half; here all training rows are normal.
-    No source gives the number of epochs.
+    No source gives the number of epochs. Generator and encoder are given rows that are drawn anew in each step; in the
+    authors' code these come from a second shuffled pass over the rows.
 
     Parameters
     ----------

@@ -27,7 +27,8 @@ class DCAE(Neural):
     it is the plain autoencoder that also pre-trains Deep SVDD.
 
     NOTE[DIFF] The authors draw the first layer from a dictionary of patches; here it is drawn like the others. They
-    leave out a sixth or a fifth of the rows and never use them; here all rows are used.
+    leave out a sixth or a fifth of the rows and never use them; here all rows are used. Their batches are fixed blocks
+    of rows in another order in each epoch; here the rows are shuffled.
 
     Parameters
     ----------

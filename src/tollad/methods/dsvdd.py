@@ -160,6 +160,9 @@ class DeepSVDD(Neural):
 
 
 def away_from_zero(center: Tensor) -> Tensor:
-    """Move components within 0.1 of 0 to 0.1 from it, keeping their sign; an exact 0 becomes 0.1."""
+    """Move components within 0.1 of 0 to 0.1 from it, keeping their sign.
+
+    NOTE[DIFF] An exact 0 becomes 0.1; in the authors' code it stays.
+    """
     sign = torch.where(center < 0, -1.0, 1.0)
     return torch.where(center.abs() < _LEAST, _LEAST * sign, center)

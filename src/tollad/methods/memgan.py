@@ -59,7 +59,8 @@ class MEMGAN(Neural):
     NOTE[DIFF] That code draws a as the softmax of uniform numbers, which all lie close to the centroid of the memory;
     `mixtures` names it "uniform", and the default "normal" spreads them. Its encoder is random when it scores; here it
     is not. Labels of the discriminator are 1 and 0, and rows get no noise. For 28 x 28 images encoder and generator are
-    `tollad.method.networks.conv`: those that the paper describes take hours of a processor for one class.
+    `tollad.method.networks.conv`: those that the paper describes take hours of a processor for one class. The
+    discriminator of images is after that of ALI, but smaller, for the same reason.
 
     Parameters
     ----------

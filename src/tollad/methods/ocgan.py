@@ -90,7 +90,8 @@ class OCGAN(Neural):
     `mine_after` epochs the decoder is trained on codes moved one step towards those that this classifier takes for
     generated. The score is ``mean (De(En(x)) - x)^2``.
 
-    NOTE[DIFF] Images are 32 x 32 (the authors': 61 x 61, a quarter of the speed), convolutions padded by two lines.
+    NOTE[DIFF] Images are 32 x 32 (the authors': 61 x 61, a quarter of the speed), convolutions padded by two lines, and
+    grey images have one channel (the authors': three equal ones). BatchNorm begins at a scale of 1, not at N(1, 0.02).
 
     NOTE[DIFF] The encoder ends in tanh and the discriminator of codes in one logit, as in the paper; in the code there
     is no tanh, and 16 sigmoids go through another sigmoid. No noise is added when scoring, so that a score is a

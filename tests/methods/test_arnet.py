@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tollad.methods import ARNet
+from tollad.methods import ARNet, arnet
 from tollad.methods.arnet import erase
 
 SMALL = made.SMALL["ARNet"]
@@ -105,3 +105,45 @@ def test_rows_of_a_table_and_small_images_are_refused():
         ARNet(**SMALL).fit(made.rows())
     with pytest.raises(ValueError, match="square images of 16 x 16 or more"):
         ARNet(**SMALL).fit(np.zeros((4, 1, 8, 8)))
+
+
+def test_the_step_is_halved_every_tenth_of_the_training():
+    method = ARNet(**{**SMALL, "epochs": 10}, flip=True).fit(IMAGES[:1].repeat(10, 0))
+    net, x = method._parts.eval(), torch.from_numpy(IMAGES[:10] / 255).float()
+    (phase,) = method._phases(x)  # ten steps
+    for step, rate in ((0, 0.1), (3, 0.0125), (9, 0.1 / 512)):
+        net.step.fill_(step)
+        method._generator.manual_seed(step)
+        draw = torch.Generator().manual_seed(step)
+        flipped = [
+            image.flip(2) if u < 0.5 else image for image, u in zip(x, torch.rand(10, generator=draw), strict=True)
+        ]
+        turns = torch.randint(4, (10,), generator=draw)
+        given = [torch.rot90(image, int(k), (1, 2)) for image, k in zip(flipped, turns, strict=True)]
+        loss = (net(torch.stack(given)) - torch.stack(flipped)).square().mean()
+        (slope,) = torch.autograd.grad(loss, net.last.weight)
+        before = net.last.weight.detach().clone()
+
+        torch.testing.assert_close(phase.update(x), loss)
+        torch.testing.assert_close(net.last.weight.detach(), before - rate * slope, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_without_turns_it_learns_to_copy_and_anomalies_as_well(monkeypatch):
+    """The ablation: nothing but the turns keeps the network from being the identity."""
+    generator = np.random.default_rng(0)
+    images = np.zeros((60, 1, 16, 16), np.uint8)
+    for image, left, value in zip(
+        images[:, 0], generator.integers(2, 6, 60), generator.integers(100, 250, 60), strict=True
+    ):
+        image[1:4, left : left + 9] = image[4:12, left + 3 : left + 5] = value
+    error, contrast = {}, {}
+    for turns in (4, 1):
+        monkeypatch.setattr(arnet, "_TURNS", turns)
+        method = ARNet(width=8, epochs=100, batch_size=8, tanh=False).fit(images[:40])
+        error[turns] = method.diagnose(images)["mean_error"]
+        upright, upset = (method.anomaly_score(rows).mean() for rows in (images[40:], images[40:, :, ::-1, ::-1]))
+        contrast[turns] = upset / upright
+
+    assert error[1] < 0.6 * error[4]
+    assert contrast[1] < 0.8 * contrast[4]

@@ -6,6 +6,7 @@ import made
 import numpy as np
 import pytest
 import torch
+from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
 
 from tollad.methods import DAGMM
@@ -115,9 +116,11 @@ def test_without_energy_it_is_an_autoencoder_and_the_estimation_stays():
     assert any((before[name] != after[name]).any() for name in before if "autoencoder" in name)
 
 
-def test_the_mixture_is_that_of_all_training_rows():
+@pytest.mark.parametrize("epochs", [0, 2])
+def test_the_mixture_is_that_of_all_training_rows(epochs):
+    """Of an untrained network, too: its scores are the line to compare with."""
     rows = made.rows(60)
-    method = DAGMM(epochs=2, batch_size=20).fit(rows)
+    method = DAGMM(epochs=epochs, batch_size=20).fit(rows)
     x = torch.from_numpy((rows - rows.mean(0)) / rows.std(0)).float()
 
     with torch.no_grad():
@@ -145,3 +148,39 @@ def test_images_have_the_network_of_the_published_columns():
     assert weights[4:8] == [(4096, 5), (256, 128, 3, 3), (128, 64, 3, 3), (64, 3, 3, 3)]
     assert weights[8:] == [(64, 7), (10, 64), (3, 10)]
     assert np.isfinite(method.anomaly_score(images)).all()
+
+
+def test_the_mixture_is_that_of_the_definition():
+    gamma = memberships(3)
+    mixture = fit_mixture(Z, gamma, RIDGE)
+    z, g = Z.numpy(), gamma.numpy()
+    density = np.zeros(200)
+    for k in range(3):
+        mean = sum(g[i, k] * z[i] for i in range(200)) / g[:, k].sum()
+        sigma = sum(g[i, k] * np.outer(z[i] - mean, z[i] - mean) for i in range(200)) / g[:, k].sum()
+        density += g[:, k].mean() * multivariate_normal(mean, sigma + RIDGE * np.eye(4)).pdf(z)
+        np.testing.assert_allclose(mixture.mu[k], mean)
+        np.testing.assert_allclose(mixture.sigma[k], sigma + RIDGE * np.eye(4))
+
+    np.testing.assert_allclose(mixture.phi, g.mean(0))
+    np.testing.assert_allclose(energy(Z, mixture), -np.log(density))
+
+
+@pytest.mark.parametrize("mean_error", [False, True])
+def test_the_loss_is_error_energy_and_inverse_variances(mean_error):
+    method = DAGMM(epochs=0, mean_error=mean_error).fit(made.rows(40))
+    own, x = method._parts.eval(), torch.from_numpy(made.rows(20, seed=1) / 5).float()
+    with torch.no_grad():
+        z = own.autoencoder.encoder(x)
+        x_hat = own.autoencoder.decoder(z)
+        relative, cosine = (
+            (x - x_hat).norm(dim=1) / x.norm(dim=1),
+            (x * x_hat).sum(1) / x.norm(dim=1) / x_hat.norm(dim=1),
+        )
+        seen = torch.cat([z, relative[:, None], cosine[:, None]], 1)
+        mixture = fit_mixture(seen.double(), own.estimation(seen).softmax(1).double(), RIDGE)
+        penalty = sum(1 / mixture.sigma[k, j, j] for k in range(2) for j in range(4))
+        error = (x - x_hat).square().sum(1).mean() / (6 if mean_error else 1)
+        expected = error + 0.1 * energy(seen.double(), mixture).mean() + 0.005 * penalty
+
+        assert method.loss(x).item() == pytest.approx(expected.item(), rel=1e-4)

@@ -10,6 +10,7 @@ from tollad.method.networks import Autoencoder
 from tollad.methods import DCAE, lenet
 from tollad.methods.dcae import reconstruction_phase
 from tollad.methods.layers import build
+from tollad.training.adam import Adam
 
 
 def n_parameters(module):
@@ -47,17 +48,62 @@ def test_a_linear_autoencoder_reaches_principal_components():
 
 
 def test_it_fits_ten_images_and_its_output_lies_between_0_and_1():
-    images = np.random.default_rng(0).integers(0, 256, (10, 1, 28, 28)).astype(np.uint8)
-    images[:, :, ::2] = images[:, :, 1::2]  # half the detail
-    settings = {"scale": "unit", "learning_rate": 1e-2, "weight_decay": 0.0, "batch_size": 10}
+    images = np.kron(np.random.default_rng(0).integers(0, 256, (10, 1, 4, 4)), np.ones((7, 7))).astype(np.uint8)
+    settings = {"scale": "unit", "learning_rate": 1e-2, "weight_decay": 0.0, "batch_size": 10, "drop_after": 200}
 
-    untrained, trained = (DCAE(epochs=epochs, **settings).fit(images) for epochs in (0, 60))
+    method = DCAE(epochs=200, **settings).fit(images)
 
-    assert trained.anomaly_score(images).mean() < 0.85 * untrained.anomaly_score(images).mean()
+    to_mean = (images / 255 - (images / 255).mean(0)) ** 2
+    assert method.anomaly_score(images).mean() < 0.15 * to_mean.sum((1, 2, 3)).mean()
     with torch.no_grad():
-        x_hat, _ = trained._net(torch.from_numpy(images / 255).float())
+        x_hat, _ = method._net(torch.from_numpy(images / 255).float())
     assert x_hat.min() > 0
     assert x_hat.max() < 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "sides"), [((1, 28, 28), [14, 7, 8, 16, 28]), ((3, 32, 32), [16, 8, 4, 8, 16, 32])], ids=["28", "32"]
+)
+def test_images_are_halved_and_doubled_as_in_the_source(shape, sides):
+    network, seen = lenet.autoencoder(shape, "").eval(), []
+    for layer in network.modules():
+        if isinstance(layer, nn.MaxPool2d | nn.Upsample):
+            layer.register_forward_hook(lambda _, given, x: seen.append(x.shape[-1]))
+            assert getattr(layer, "mode", "nearest") == "nearest"
+
+    network(torch.zeros(1, *shape))
+
+    assert seen == sides
+
+
+def test_with_codes_of_0_the_best_is_the_mean_and_the_score_the_distance_to_it():
+    rows = made.rows(64)
+    network = build(lambda: Autoencoder(nn.Linear(6, 1, bias=False), nn.Linear(1, 6)), 0)
+    phase = reconstruction_phase(DCAE(learning_rate=0.05, weight_decay=0.0), network)
+    x = torch.from_numpy(rows).float()
+    for _ in range(600):
+        with torch.no_grad():
+            network.encoder.weight.zero_()
+        phase.update(x)
+    method = DCAE(scale="none", epochs=0).fit(rows)
+    with torch.no_grad():
+        network.encoder.weight.zero_()
+    method._net = network
+
+    np.testing.assert_allclose(method.anomaly_score(rows), ((rows - rows.mean(0)) ** 2).sum(1), rtol=1e-2)
+
+
+def test_the_step_is_a_tenth_after_its_epoch(monkeypatch):
+    rates = []
+
+    def noted(self, loss, original=Adam.minimise):
+        rates.append(self.learning_rate)
+        original(self, loss)
+
+    monkeypatch.setattr(Adam, "minimise", noted)
+    DCAE(epochs=4, drop_after=3, batch_size=10, learning_rate=0.01).fit(made.rows(20))
+
+    assert rates == pytest.approx([0.01] * 6 + [0.001] * 2)
 
 
 def test_the_loss_is_a_sum_over_the_values_and_the_decay_pulls_weights_to_0():

@@ -165,3 +165,21 @@ def test_the_energy_ranks_as_the_density_of_rows_with_noise():
     found = DSEBM(noise=0.5, **recipe).fit(rows).anomaly_score(grid)
 
     assert spearmanr(found, KDE(bandwidth=0.5).fit(rows).anomaly_score(grid)).statistic > 0.9
+
+
+@pytest.mark.parametrize("shape", [(6,), (1, 32, 32)])
+def test_the_loss_is_the_mean_square_of_what_denoising_leaves(shape):
+    rows = torch.from_numpy(np.random.default_rng(0).normal(size=(9, *shape)))
+    method = DSEBM(epochs=0, learning_rate=0.0, hidden=(4, 3), noise=0.5, scale="none").fit(rows.numpy())
+    method._net.double().eval()
+    own = method._padded.energy
+    with torch.no_grad():
+        own.b += 0.3
+    (phase,) = method._phases(rows)
+    method._generator.manual_seed(7)
+    noise = 0.5 * torch.randn(rows.shape, generator=torch.Generator().manual_seed(7))
+    noisy = (rows + noise).requires_grad_()
+    energy = (noisy - own.b).square().flatten(1).sum(1) / 2 - own.features(noisy).sum(1)
+    (slope,) = torch.autograd.grad(energy.sum(), noisy)
+
+    assert phase.update(rows).item() == pytest.approx((noise - slope).square().mean().item(), rel=1e-6)

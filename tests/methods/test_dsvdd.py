@@ -30,16 +30,57 @@ def test_the_pre_training_is_the_autoencoder():
         assert (learnt[name.replace("autoencoder.", "")] == value).all()
 
 
+def one_class(method, rows=ROWS):
+    """The phase of the training after the pre-training, at the state of a method, in evaluation mode."""
+    x = torch.from_numpy(method._scaling(rows)).float()
+    method._net.eval()
+    return x, method._phases(x)[1]
+
+
 def test_before_its_training_the_score_is_the_distance_to_the_mean_code():
-    svdd = DeepSVDD(pretrain_epochs=2, epochs=0, **SETTINGS)
-    svdd.epochs = 1
-    svdd.learning_rate = 0.0  # the centre is set, and nothing moves but the statistics of BatchNorm
-    svdd.fit(ROWS)
+    svdd = DeepSVDD(pretrain_epochs=2, epochs=0, **SETTINGS).fit(ROWS)
+    x, phase = one_class(svdd)
+    with torch.no_grad():
+        codes = svdd._parts.autoencoder.encoder(x)
+    mean = codes.mean(0).numpy()
+    center = np.where(np.abs(mean) < 0.1, np.copysign(0.1, mean), mean)
+    assert (np.abs(mean) < 0.1).any()
 
-    center = svdd.state()["fitted.center"]
+    phase.begin()
 
-    assert (np.abs(center) >= np.float32(0.1)).all()
-    assert distances(svdd).min() > 0
+    np.testing.assert_allclose(svdd.state()["fitted.center"], center, rtol=1e-5)
+    np.testing.assert_allclose(distances(svdd), ((codes.numpy() - center) ** 2).sum(1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_the_loss_is_the_mean_distance_or_that_beyond_the_radius(soft):
+    svdd = DeepSVDD(pretrain_epochs=2, epochs=0, soft=soft, nu=0.2, **{**SETTINGS, "learning_rate": 0.0}).fit(ROWS)
+    x, phase = one_class(svdd)
+    phase.begin()
+    d = distances(svdd)
+    radius = np.median(d)
+    svdd._parts.radius_squared.fill_(radius)
+
+    loss = phase.update(x).item()
+
+    expected = radius + np.maximum(0, d - radius).mean() / 0.2 if soft else d.mean()
+    assert loss == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("nu", [0.2, 1e-6])
+def test_the_radius_is_set_to_the_quantile_of_the_training_rows(nu):
+    """With nu near 0 the ball is the least around the centre that holds all rows."""
+    svdd = DeepSVDD(pretrain_epochs=2, epochs=0, soft=True, nu=nu, warm_up=3, **SETTINGS).fit(ROWS)
+    _, phase = one_class(svdd)
+    phase.begin()
+    d = distances(svdd)
+
+    phase.at_epoch(2)
+    assert svdd._parts.radius_squared == 0
+    phase.at_epoch(3)
+
+    assert float(svdd._parts.radius_squared) == pytest.approx(np.quantile(d, 1 - nu), rel=1e-4)
+    assert (distances(svdd) > 1e-4).sum() == {0.2: 8, 1e-6: 0}[nu]
 
 
 def test_no_component_of_the_centre_is_near_0():
@@ -71,6 +112,18 @@ def test_the_last_layer_alone_collapses_to_rank_one():
     torch.testing.assert_close(score.mean(), c.square().sum() * (1 - first @ w))
     assert effective_rank(h @ best.T) == pytest.approx(1)
     assert effective_rank(h) > 3
+
+    svdd = DeepSVDD(pretrain_epochs=0, epochs=0, learning_rate=0.05, weight_decay=0.0).fit(made.rows(9, d=5))
+    svdd._net.double()
+    svdd._parts.autoencoder.encoder = torch.nn.Linear(5, 3, bias=False, dtype=torch.float64)
+    svdd._parts.center = c
+    phase = svdd._phases(h)[1]
+    with torch.no_grad():
+        svdd._parts.autoencoder.encoder.weight.fill_(0.1)
+    for _ in range(300):
+        phase.update(h)
+    torch.testing.assert_close(svdd._parts.autoencoder.encoder.weight.detach(), best, atol=1e-3, rtol=0)
+    torch.testing.assert_close(svdd._anomaly(h).detach(), score, atol=1e-3, rtol=0)
 
 
 def test_a_soft_boundary_leaves_a_share_of_nu_outside():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from scipy.special import digamma
 from torch import nn
 
 from tollad.methods import GeoTrans
@@ -118,3 +119,58 @@ def test_the_start_of_the_parameters_is_positive_by_jensen():
 
     assert (torch.xlogy(log_p.exp().mean(0), log_p.exp().mean(0)) - log_p.exp().mean(0) * log_p.mean(0)).sum() > 0
     assert (dirichlet(log_p.exp().mean(0), log_p.mean(0)) > 0).all()
+
+
+def test_a_map_is_first_a_flip_then_shifts_then_turns():
+    padded = np.pad(IMAGE[0, 0].numpy()[:, ::-1], 8, mode="symmetric")
+
+    found = moved(36 + 12 * 1 + 4 * 2 + 3)[0, 0].numpy()
+
+    assert (found == np.rot90(padded[16:48, 0:32], 3)).all()
+
+
+def probabilities(method, images):
+    """Of each image after each map, by NumPy's turns and a plain softmax: (n, maps, maps)."""
+    x = np.pad(images / 127.5 - 1, ((0, 0), (0, 0), (2, 2), (2, 2)), constant_values=-1)
+    method._net.eval()
+    with torch.no_grad():
+        turned = [torch.from_numpy(np.rot90(x, k, (2, 3)).copy()).float() for k in range(4)]
+        return torch.stack([method._parts.classify(each).double().softmax(1) for each in turned], 1).numpy()
+
+
+def test_the_score_is_that_of_the_definition(fitted):
+    images = made.images(5, seed=3)
+    p, alpha = probabilities(fitted, images), fitted._parts.alpha.numpy()
+
+    normality = [np.mean([((alpha[t] - 1) * np.log(p[i, t])).sum() for t in range(4)]) for i in range(5)]
+
+    np.testing.assert_allclose(fitted.anomaly_score(images), -np.array(normality), rtol=1e-4)
+
+
+def test_the_distributions_are_the_likeliest_of_the_training_images(fitted):
+    """There psi(alpha_j) - psi(sum of alpha) is the mean of log p_j."""
+    p, alpha = probabilities(fitted, made.images(20)), fitted._parts.alpha.numpy()
+
+    expected = digamma(alpha) - digamma(alpha.sum(1, keepdims=True))
+
+    np.testing.assert_allclose(np.log(p).mean(0), expected, rtol=1e-4)
+    assert (alpha > 0).all()
+
+
+def test_the_loss_is_the_cross_entropy_of_the_map_with_coupled_decay_on_all_weights():
+    method = GeoTrans(**{**SMALL, "epochs": 0}, learning_rate=1e-3, weight_decay=1e9).fit(made.images(8))
+    (phase,) = method._phases(torch.zeros(8, 1, 28, 28))
+    x = torch.from_numpy(made.images(8) / 127.5 - 1).float()
+    with torch.no_grad():
+        for weight in method._parts.classify.parameters():
+            weight += 0.1 * (weight.ndim == 1)  # biases begin at 0, and would have no decay
+    method._generator.manual_seed(0)
+    index = torch.randint(4, (8,), generator=torch.Generator().manual_seed(0))
+    p = probabilities(method, made.images(8))
+    before = [w.detach().clone() for w in method._parts.classify.parameters()]
+
+    loss = phase.update(x)
+
+    assert loss.item() == pytest.approx(-np.mean([np.log(p[i, t, t]) for i, t in enumerate(index)]), rel=1e-4)
+    for w, start in zip(method._parts.classify.parameters(), before, strict=True):
+        torch.testing.assert_close(w.detach(), start - 1e-3 * start.sign(), atol=1e-6, rtol=0)  # Adam's first step

@@ -9,6 +9,7 @@ import torch
 
 from tollad.methods import GOAD
 from tollad.methods.goad import distances, negative_log_likelihood, triplet
+from tollad.training.adam import Adam
 
 M = 8
 Z = torch.from_numpy(np.random.default_rng(0).normal(size=(5, M, 3)))
@@ -18,11 +19,12 @@ ROWS = made.rows(193)
 SETTINGS = {"n_maps": M, "map_dim": 4}
 
 
-def test_with_a_linear_network_the_exact_centres_are_0_and_the_score_is_a_constant():
-    method = GOAD(**SETTINGS, centers="exact").fit(ROWS)
+@pytest.mark.parametrize(("n_maps", "constant"), [(M, M * math.log(M)), (256, 1419.565)])
+def test_with_a_linear_network_the_exact_centres_are_0_and_the_score_is_a_constant(n_maps, constant):
+    method = GOAD(n_maps=n_maps, map_dim=4, centers="exact").fit(ROWS)
 
     assert np.abs(method.state()["fitted.centers"]).max() < 1e-5
-    np.testing.assert_allclose(method.anomaly_score(made.rows(20, seed=1)), M * math.log(M), rtol=1e-5)
+    np.testing.assert_allclose(method.anomaly_score(made.rows(20, seed=1)), constant, rtol=1e-5)
 
 
 def test_the_last_batch_of_one_row_is_what_the_published_centres_are_made_of():
@@ -78,27 +80,52 @@ def test_two_maps_give_a_sum_of_softplus():
 
 
 def test_a_head_of_zeros_guesses():
-    method = GOAD(n_maps=256, epochs=0).fit(ROWS)
+    method = GOAD(n_maps=256, epochs=0, triplet_weight=0.0).fit(ROWS)
     with torch.no_grad():
         for parameter in method._parts.head.parameters():
             parameter.zero_()
-    logits = method._parts.head(torch.ones(4, 8))
+    x = torch.from_numpy(ROWS[:4]).float()
+    (phase,) = method._phases(x)
 
-    assert torch.nn.functional.cross_entropy(logits, torch.arange(4)).item() == pytest.approx(math.log(256))
-
-
-def test_images_are_refused():
-    with pytest.raises(ValueError, match="GOAD takes tables"):
-        GOAD().fit(np.zeros((3, 1, 28, 28)))
+    assert phase.update(x).item() == pytest.approx(math.log(256))
 
 
-def test_linear_features_fold_into_one_projection_a_map():
-    method = GOAD(n_maps=5, map_dim=4, epochs=0, centers="exact", widths=(3,)).fit(ROWS)
-    parts = method._net.double()
-    x = torch.from_numpy(ROWS[:7])
-    with torch.no_grad():
-        zero = parts.features(parts.maps(torch.zeros_like(x[:1])))
-        units = parts.features(parts.maps(torch.eye(x.shape[1]).double())) - zero
-        folded = torch.einsum("bd,dmk->bmk", x, units) + zero
+def test_the_loss_is_that_of_the_definition():
+    """By loops over rows and maps; the centres are the means of the batch."""
+    method = GOAD(**SETTINGS, widths=(5, 3), epochs=0, trained=False, margin=0.01).fit(ROWS)
+    own, x = method._parts, torch.from_numpy(method._scaling(ROWS[:6])).float()
+    (phase,) = method._phases(x)
+    first, second = (layer.weight.detach() for layer in own.features if isinstance(layer, torch.nn.Linear))
+    maps = own.maps.weight.view(6, M, 4)
+    z = torch.stack([torch.stack([_leaky(row @ maps[:, m] @ first.T) @ second.T for m in range(M)]) for row in x])
+    centers = z.mean(0)
+    cross, hinge = [], []
+    for of_row in z:
+        for m in range(M):
+            away = [(of_row[m] - c).square().sum() for c in centers]
+            hinge.append(max(0.0, (away[m] + 0.01 - min(d for k, d in enumerate(away) if k != m)).item()))
+            logits = own.head[1](_leaky(of_row[m])).detach()
+            cross.append(-logits.log_softmax(0)[m].item())
 
-        torch.testing.assert_close(parts.features(parts.maps(x)), folded)
+    assert phase.update(x).item() == pytest.approx(np.mean(cross) + 0.1 * np.mean(hinge), rel=1e-4)
+    assert 0 < np.count_nonzero(hinge) < len(hinge)
+
+
+def _leaky(x):
+    return torch.nn.functional.leaky_relu(x, 0.2)
+
+
+def test_the_gradient_flows_through_the_centres_of_the_batch(monkeypatch):
+    method = GOAD(**SETTINGS, epochs=0).fit(ROWS)
+    method._net.double()
+    (phase,) = method._phases(torch.zeros(6, 6))
+    x, weight, losses = torch.from_numpy(method._scaling(ROWS[:6])), method._parts.features[0].weight, []
+    monkeypatch.setattr(Adam, "minimise", lambda self, loss: losses.append(loss))
+    for step in (0.0, 1e-5, -2e-5):
+        with torch.no_grad():
+            weight[2, 1] += step
+        phase.update(x)
+        if step == 0:
+            slope = torch.autograd.grad(losses[0], weight)[0][2, 1].item()
+
+    assert slope == pytest.approx((losses[1] - losses[2]).item() / 2e-5, rel=1e-5)

@@ -71,16 +71,64 @@ def test_with_all_weight_on_the_divergence_the_score_is_the_distance_to_one_row(
     assert np.corrcoef(scores, distance)[0, 1] > 0.99
 
 
-@pytest.mark.parametrize(("shape", "n_weights"), [((1, 28, 28), 3136 * 64 * 2), ((3, 32, 32), 4096 * 256 * 2)])
-def test_images_have_the_networks_of_the_source(shape, n_weights):
+def down(a, b):
+    return 9 * a * b + 9 * b * b + a * b + 3 * 2 * b
+
+
+def up(a, b):
+    return 25 * a * b + 9 * b * b + a * b + 3 * 2 * b
+
+
+def same(a):
+    return 2 * (9 * a * a + 2 * a)
+
+
+def dense(a, b):
+    return a * b + b + 2 * b
+
+
+@pytest.mark.parametrize(
+    ("shape", "encoder", "decoder"),
+    [
+        (
+            (1, 28, 28),
+            down(1, 32) + down(32, 64) + dense(3136, 64) + 2 * 65 * 64,
+            dense(64, 64) + dense(64, 3136) + up(64, 32) + up(32, 16) + 16,
+        ),
+        (
+            (3, 32, 32),
+            27 * 32 + same(32) + down(32, 64) + down(64, 128) + down(128, 256) + dense(4096, 256) + 2 * 257 * 64,
+            dense(64, 256) + dense(256, 4096) + up(256, 128) + up(128, 64) + up(64, 32) + same(32) + 96,
+        ),
+    ],
+    ids=["28", "32"],
+)
+def test_images_have_the_networks_of_the_source(shape, encoder, decoder):
     images = np.random.default_rng(0).integers(0, 256, (4, *shape)).astype(np.uint8)
     method = VAE(scale="unit", epochs=1, batch_size=4).fit(images)
 
-    dense = [v for name, v in method.state().items() if name.endswith("weight") and v.ndim == 2]
-    assert sum(v.size for v in dense if max(v.shape) > 1000) == n_weights
+    own = method._parts
+    n = {name: sum(p.numel() for p in part.parameters()) for name, part in own.named_children()}
+    assert n["body"] + n["mean"] + n["log_variance"] == encoder
+    assert n["decoder"] == decoder
     assert method.anomaly_score(images).shape == (4,)
     with pytest.raises(ValueError, match="resize them"):
         VAE().fit(np.zeros((2, 1, 9, 9)))
+
+
+def test_the_loss_is_the_bound_at_a_draw():
+    method = VAE(hidden=(5,), latent_dim=3, scale="none", kl_weight=0.5, epochs=0, learning_rate=0.0).fit(ROWS)
+    own, x = method._parts.eval(), torch.from_numpy(ROWS).float()
+    (phase,) = method._phases(x)
+    method._generator.manual_seed(4)
+    with torch.no_grad():
+        h = own.body(x)
+        mean, deviation = own.mean(h), own.log_variance(h).exp().sqrt()
+        z = mean + deviation * torch.randn(80, 3, generator=torch.Generator().manual_seed(4))
+        error = (x - own.decoder(z)).square().sum(1)
+        divergence = (mean**2 + deviation**2 - 1 - 2 * deviation.log()).sum(1) / 2
+
+    assert phase.update(x).item() == pytest.approx((error + divergence / 2).mean().item(), rel=1e-5)
 
 
 def test_the_bound_of_a_linear_vae_is_one_whatever_its_weights():
@@ -107,3 +155,26 @@ def test_without_the_divergence_it_is_scored_as_an_autoencoder():
     method.score_by = "reconstruction"
 
     assert (method.anomaly_score(ROWS) == bound).all()
+
+
+def test_at_its_optimum_the_bound_of_a_linear_vae_is_the_density():
+    """W = U (L - 1/2)^(1/2), and the encoder is the posterior, whose covariance is diagonal then."""
+    rows = ROWS - ROWS.mean(0)
+    values, vectors = np.linalg.eigh(np.cov(rows.T, ddof=0))
+    assert values[-2] > 0.5
+    W = torch.from_numpy(vectors[:, -2:] * np.sqrt(values[-2:] - 0.5))
+    inverse = torch.linalg.inv(W.T @ W + torch.eye(2) / 2)
+    method = VAE(hidden=(), latent_dim=2, scale="none", epochs=0).fit(rows)
+    own, x = method._net.double(), torch.from_numpy(rows)
+    with torch.no_grad():
+        for parameter in own.parameters():
+            parameter.zero_()
+        own.decoder[0].weight.copy_(W)
+        own.mean.weight.copy_(inverse @ W.T)
+        own.log_variance.bias.copy_((inverse.diagonal() / 2).log())
+        variance = own.encode(x)[1].exp()
+        # The score is the bound at the mean; a draw adds the variance that it sends through W.
+        bound = torch.from_numpy(method.anomaly_score(rows)) + variance @ W.square().sum(0) + 6 / 2 * math.log(math.pi)
+    normal = torch.distributions.MultivariateNormal(torch.zeros(6).double(), W @ W.T + torch.eye(6) / 2)
+
+    torch.testing.assert_close(bound, -normal.log_prob(x), rtol=1e-5, atol=1e-5)

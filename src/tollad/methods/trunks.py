@@ -149,8 +149,8 @@ def frozen_outputs(backbone: str, n_trained: int, side: int, images: NDArray[np.
     return _outputs(backbone, n_trained, side, pixels) if n_trained else _cached(backbone, side, _Images(pixels))
 
 
-# A trial sees four sets of images: for training, fakes of these, for validation and for test. The next one sees the last
-# two again.
+# A trial sees four sets of images: for training, fakes of these, for validation and for test. The next one sees the
+# last two again.
 @functools.lru_cache(maxsize=4)
 def _cached(backbone: str, side: int, images: _Images) -> NDArray[np.float32]:
     return _outputs(backbone, 0, side, images.pixels)

@@ -69,6 +69,22 @@ def test_a_score_depends_on_nothing_but_its_row(fitted, name):
     assert (method.anomaly_score(np.concatenate([rows[:3] * 9, rows[40:]]))[3:] == scores[40:]).all()
 
 
+# Their samples above are rows of a table, but they have networks for images, too.
+OF_BOTH = ["DAGMM", "DCAE", "DSEBM", "DeepSVDD", "GANomaly", "MEMGAN", "MemAE", "VAE"]
+LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in ("ALAD", "AnoGAN")]
+
+
+@pytest.mark.parametrize("name", [*OF_BOTH, *LARGE])
+def test_a_score_of_an_image_depends_on_nothing_but_it(name):
+    images = made.images(14, side=32).repeat(3, 1) if name == "ALAD" else made.images(14)
+    method = made.method(name, scale="unit", epochs=1).fit(images[:8])
+    scores = method.anomaly_score(images[8:])
+
+    assert (method.anomaly_score(images[:7:-1])[::-1] == scores).all()
+    assert (method.anomaly_score(images[10:11]) == scores[2]).all()
+    assert (method.anomaly_score(np.concatenate([255 - images[:4], images[8:]]))[4:] == scores).all()
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_one_seed_gives_the_same_bits_and_leaves_the_rows_alone(fitted, name):
     rows = made.samples(name)

@@ -27,6 +27,13 @@ def test_with_a_linear_network_the_exact_centres_are_0_and_the_score_is_a_consta
     np.testing.assert_allclose(method.anomaly_score(made.rows(20, seed=1)), constant, rtol=1e-5)
 
 
+def test_without_an_epoch_there_are_no_batches_and_the_centres_are_exact():
+    known, exact = (GOAD(**SETTINGS, epochs=0, centers=kind, widths=(5, 3)).fit(ROWS) for kind in ("batches", "exact"))
+
+    assert np.isfinite(known.anomaly_score(ROWS)).all()
+    assert (known.anomaly_score(ROWS) == exact.anomaly_score(ROWS)).all()
+
+
 def test_the_last_batch_of_one_row_is_what_the_published_centres_are_made_of():
     method = GOAD(**SETTINGS, trained=False).fit(ROWS)
     parts = method._parts

@@ -83,7 +83,8 @@ class GOAD(Neural):
     widths : tuple of int
         Widths of the layers of f, without biases and with leaky ReLUs between them.
     centers : {"batches", "exact"}
-        Centres as in the authors' code, or the paper's mean over all training rows in evaluation mode.
+        Centres as in the authors' code, or the paper's mean over all training rows in evaluation mode. Without an epoch
+        there are no batches, and they are exact.
     trained : bool
         Whether to train. If not, all weights stay as they were drawn.
     margin, triplet_weight : float
@@ -156,7 +157,7 @@ class GOAD(Neural):
 
     def _finish(self, rows: Tensor) -> None:
         parts = self._parts
-        if self.centers == "batches":
+        if self.centers == "batches" and self.epochs:
             parts.centers.copy_(parts.sums / parts.n_batches)
         else:
             sums = sum(parts.features(parts.maps(block)).double().sum(0) for block in rows.split(64))

@@ -85,6 +85,19 @@ def test_a_score_of_an_image_depends_on_nothing_but_it(name):
     assert (method.anomaly_score(np.concatenate([255 - images[:4], images[8:]]))[4:] == scores).all()
 
 
+@pytest.mark.parametrize("name", NEURAL)
+def test_without_an_epoch_the_score_is_that_of_the_untrained_network(fitted, name):
+    """The line that a result belongs beside: some published networks do no better."""
+    rows = made.samples(name)
+    untrained = {"DeepSVDD": {"epochs": 0, "pretrain_epochs": 0}, "GOAD": {"trained": False}}.get(name, {"epochs": 0})
+
+    scores = made.method(name, **untrained).fit(rows).anomaly_score(rows)
+
+    assert np.isfinite(scores).all()
+    assert np.ptp(scores) > 0
+    assert (scores != fitted[name].anomaly_score(rows)).any()
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_one_seed_gives_the_same_bits_and_leaves_the_rows_alone(fitted, name):
     rows = made.samples(name)

@@ -113,8 +113,8 @@ class TestRun:
 
     def test_numbers_out_of_all_proportion(self):
         assert "no table has so many seeds" in run_refused("--seeds", "0-999999999999999").output
-        assert "nan is no number of minutes" in run_refused("--max-minutes", "nan").output
-        assert "is not in the range" in run_refused("--steps", "99999999999999999999").output
+        assert "give a number from 0 up, not 'nan'" in run_refused("--max-minutes", "nan").output
+        assert "give an integer from 1 to 2147483648, not" in run_refused("--steps", "99999999999999999999").output
 
     def test_a_place_that_cannot_be_written_is_found_before_training(self, tmp_path):
         (tmp_path / "afile").write_text("")

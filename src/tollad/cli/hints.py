@@ -92,6 +92,7 @@ _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"\bcolour=True\b"), "--colour"),
     (re.compile(r"\baspect='(\w+)'"), r"--aspect \1"),
     (re.compile(r"\btail=True\b"), "--tail"),
+    (re.compile(r"\banomaly_score must be\b"), "--threshold must be"),
     (
         re.compile(r"\bset false_alarm_rate before the fit, or call calibrate\(X_normal\)"),
         "fit with --false-alarm-rate, or give the model some by tollad calibrate",

@@ -7,22 +7,15 @@ tuple or None.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import click
 
+from tollad.cli.numbers import Integer
 from tollad.cli.shared import share
 from tollad.detector.declared import Parameter
 from tollad.detector.parameters import PARAMETERS
 from tollad.series.parameters import OF_SERIES
-
-
-def _number(number: type[int] | type[float], text: str) -> int | float:
-    try:
-        return number(text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not {'an integer' if number is int else 'a number'}.") from None
 
 
 def _widths(text: str) -> tuple[int, ...]:
@@ -45,10 +38,9 @@ def _share(text: str) -> Any:
 def _window(text: str) -> int | str:
     if text == "auto":
         return text
-    window = _number(int, text)
-    if window < 1:
-        raise click.BadParameter(f"{text} is no number of time steps; give 1 or more, or auto.")
-    return int(window)
+    if not text.isdecimal() or int(text) < 1:
+        raise click.BadParameter(f"{text!r} is no number of time steps; give 1 or more, or auto.")
+    return int(text)
 
 
 def _kinds(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
@@ -62,16 +54,16 @@ def _kinds(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 
 def _size(text: str) -> tuple[int, int]:
     height, cross, width = text.partition("x")
-    size = (_number(int, height), _number(int, width if cross else height))
-    if min(size) < 1:
+    size = [height, width if cross else height]
+    if not all(side.isdecimal() and int(side) > 0 for side in size):
         raise click.BadParameter(f"{text!r} is no size; give pixels, such as 64, or 48x64 (height x width).")
     return int(size[0]), int(size[1])
 
 
 _READERS: dict[str, Callable[[str], Any]] = {
     "text": str,
-    "number": partial(_number, float),
-    "integer": partial(_number, int),
+    "number": float,
+    "integer": int,
     "widths": _widths,
     "rate": _rate,
     "share": _share,
@@ -80,7 +72,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
 # Other defaults than in Python: at the command line a fit has a fixed seed and shows its progress.
 _OWN = {
     "columns": click.Option(["--column", "columns"], multiple=True, metavar="COL=KIND", callback=_kinds),
-    "random_state": click.Option(["--random-state"], type=int, default=0, metavar="N", show_default=True),
+    "random_state": click.Option(["--random-state"], type=Integer(0), default=0, metavar="N", show_default=True),
     "verbose": click.Option(["--verbose/--quiet"], default=True),
 }
 
@@ -117,7 +109,11 @@ def _reader(parameter: Parameter) -> Callable[[str], Any]:
         words["none"] = None
 
     def value(text: str) -> Any:
-        return words[text] if text in words else read(text)
+        try:
+            return words[text] if text in words else read(text)
+        except ValueError:
+            what = "an integer" if read is int else "a number"
+            raise click.BadParameter(f"give {' or '.join([what, *words])}, not {text!r}.") from None
 
     return value
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tollad.cli.many import calling
+from tollad.cli.numbers import Integer, Number
 from tollad.cli.shared import jobs_option, ray_option
 from tollad.cli.terminal import say
 from tollad.warn import tell
@@ -38,14 +39,6 @@ def _existing(ctx: click.Context, param: click.Parameter, folder: str) -> str:
     return folder
 
 
-def _minutes(ctx: click.Context, param: click.Parameter, minutes: float | None) -> float:
-    if minutes is None:
-        return math.inf
-    if not minutes >= 0:
-        raise click.BadParameter(f"{minutes} is no number of minutes; give one that is not negative.")
-    return minutes
-
-
 _RESULTS: dict[str, Any] = {
     "default": "results",
     "show_default": True,
@@ -59,7 +52,7 @@ _REPORTS = {
     "html": ("a report in HTML", ".html", ".htm"),
 }
 _results_option = click.option("--results", "folder", callback=_existing, **_RESULTS)
-_COUNT = click.IntRange(1, 2**31)
+_COUNT = Integer(1, 2**31)
 
 
 @click.group()
@@ -110,7 +103,7 @@ def list_tables(table: str | None) -> None:
     help="Of the products; each is another run.",
 )
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, ...")
-@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, metavar="N", help="Of a CPU.")
+@click.option("--threads", type=Integer(1, 1024), default=1, show_default=True, metavar="N", help="Of a CPU.")
 @click.option("--members", type=_COUNT, metavar="N", help="Runs trained together.  [default: as measured]")
 @click.option(
     "--dry-run", is_flag=True, help="Measure some steps, alone and together, and say how long all would take."
@@ -118,8 +111,8 @@ def list_tables(table: str | None) -> None:
 @click.option("--missing", is_flag=True, help="Run only what has no result; several processes can share the work.")
 @click.option(
     "--max-minutes",
-    type=float,
-    callback=_minutes,
+    type=Number(0),
+    default=math.inf,
     metavar="M",
     help="Stop then; the same command with --missing goes on.",
 )

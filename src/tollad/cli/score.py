@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from tollad.cli.asked import ScoreOptions
+from tollad.cli.numbers import Integer, Number
 from tollad.cli.shared import (
     check_kinds,
     check_skipped,
@@ -45,7 +46,7 @@ from tollad.cli.shared import (
 @drop_option
 @click.option(
     "--fdr",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Number(0, 1, min_open=True, max_open=True),
     metavar="Q",
     help="Call rows anomalous so that on average at most this share of them is normal (Benjamini-Hochberg over all of "
     "DATA), and write p-values. Results come at the end; until then they are kept in memory, a few numbers a row.",
@@ -54,7 +55,7 @@ from tollad.cli.shared import (
 @click.option(
     "--explain",
     "n_reasons",
-    type=click.IntRange(min=1),
+    type=Integer(1),
     callback=lambda ctx, param, value: value or 0,
     metavar="K",
     help="Write the K columns of a table that contribute most to each score, and what was expected there.",

@@ -16,26 +16,25 @@ from typing import Any
 
 import click
 
+from tollad.cli.numbers import Integer, Number
 from tollad.cli.shared import threads_option
 
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to listen.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free port.")
+@click.option("--port", type=Integer(0, 65535), default=8000, show_default=True, help="0 takes a free port.")
 @click.option("--token-file", metavar="FILE", help="Holds the token that clients must send.")
 @click.option(
     "--max-mib",
-    type=click.FloatRange(0, min_open=True),
+    type=Number(0, min_open=True),
     default=64,
     show_default=True,
     help="The largest body of a request, in MiB.",
 )
+@click.option("--max-rows", type=Integer(1), default=1_000_000, show_default=True, help="The most rows of a request.")
 @click.option(
-    "--max-rows", type=click.IntRange(1), default=1_000_000, show_default=True, help="The most rows of a request."
-)
-@click.option(
-    "--workers", type=click.IntRange(1, 256), default=1, show_default=True, metavar="N", help="Processes that answer."
+    "--workers", type=Integer(1, 256), default=1, show_default=True, metavar="N", help="Processes that answer."
 )
 @threads_option
 def serve(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tollad.cli.numbers import Integer, Number
 from tollad.cli.terminal import say
 from tollad.warn import tell
 
@@ -41,7 +41,7 @@ def share(text: str) -> float:
 
 threads_option = click.option(
     "--threads",
-    type=click.IntRange(1, 1024),
+    type=Integer(1, 1024),
     default=1,
     show_default=True,
     metavar="N",
@@ -95,19 +95,12 @@ _DIALECT_OPTIONS = (
 )
 
 
-def _limit(ctx: click.Context, param: click.Parameter, value: float) -> float:
-    if math.isnan(value):
-        raise click.BadParameter("nan is no number of GiB.")
-    return value
-
-
 _limit_option = click.option(
     "--max-gib",
-    type=click.FloatRange(0, min_open=True),
+    type=Number(0, min_open=True),
     default=1.0,
     show_default=True,
     metavar="X",
-    callback=_limit,
     help="What a compressed array or workbook may be unpacked to, in GiB.",
 )
 normal_option = click.option(
@@ -124,7 +117,7 @@ device_option = click.option(
     "--device", metavar="NAME", help="Where to score: cpu, cuda, mps, cuda:1, ...  [default: as at fit]"
 )
 jobs_option = click.option(
-    "--jobs", type=click.IntRange(1, 1024), metavar="N", help="Processes of this machine that share the work."
+    "--jobs", type=Integer(1, 1024), metavar="N", help="Processes of this machine that share the work."
 )
 ray_option = click.option(
     "--ray", "address", metavar="ADDRESS", help="Share the work over a Ray cluster: local, auto or HOST:PORT."
@@ -133,7 +126,9 @@ tail_option = click.option(
     "--tail", is_flag=True, help="Extrapolate a rate that the rows are too few for: an estimate, not a promise."
 )
 _THRESHOLD_OPTIONS = (
-    click.option("--threshold", "anomaly_score", type=float, metavar="X", help="Call rows above this score anomalous."),
+    click.option(
+        "--threshold", "anomaly_score", type=Number(), metavar="X", help="Call rows above this score anomalous."
+    ),
     click.option("--contamination", type=share, metavar="X", help="Share of the training rows above the threshold."),
     click.option("--false-alarm-rate", type=share, metavar="X", help="Share of new normal rows to call anomalous."),
     tail_option,

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tollad.cli.many import calling
+from tollad.cli.numbers import Integer
 from tollad.cli.options import DETECTOR_OPTIONS
 from tollad.cli.shared import (
     check_kinds,
@@ -59,7 +60,7 @@ def _listed(number: Callable[[str], Any], *words: str) -> Callable[[str], tuple[
     metavar="N,...",
     help="Lengths of the latent to try.",
 )
-@click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, metavar="N", help="Fits of each.")
+@click.option("--seeds", type=Integer(1, 100), default=3, show_default=True, metavar="N", help="Fits of each.")
 @click.option(
     "--test", metavar="FILE", help="Labelled rows to measure on as well; --label and --normal say which are normal."
 )

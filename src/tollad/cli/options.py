@@ -72,7 +72,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
 # Other defaults than in Python: at the command line a fit has a fixed seed and shows its progress.
 _OWN = {
     "columns": click.Option(["--column", "columns"], multiple=True, metavar="COL=KIND", callback=_kinds),
-    "random_state": click.Option(["--random-state"], type=Integer(0), default=0, metavar="N", show_default=True),
+    "random_state": click.Option(["--random-state"], type=Integer(), default=0, metavar="N", show_default=True),
     "verbose": click.Option(["--verbose/--quiet"], default=True),
 }
 

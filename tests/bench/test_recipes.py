@@ -50,6 +50,7 @@ def test_what_is_not_there_is_said(tmp_path, monkeypatch):
         ("DeepSVDD", (1, 20, 20), "mnist", {"scale": "contrast"}),
         ("DeepSVDD", (3, 32, 32), "cifar10", {"scale": "contrast"}),
         ("GeoTrans", (1, 28, 28), "fashion_mnist", {"scale": "signed"}),
+        ("KDE", (28, 28), "mnist", {"scale": "unit+pca"}),
         ("KDE", (3,), "arrhythmia", {"scale": "standardise"}),
         ("NearestNeighbours", (3,), "", {"scale": "standardise"}),
         ("NearestNeighbours", (1, 9, 9), "", {"scale": "unit"}),

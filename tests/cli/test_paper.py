@@ -174,6 +174,16 @@ def test_list_names_every_table():
     lines = invoke("list").stdout.splitlines()
     assert [line.split()[0] for line in lines] == tables.names()
     assert "100 runs" in lines[0]
+    assert "1 method, 8 cells, 24 runs" in lines[-1]
+
+
+def test_lists_are_aligned():
+    methods = [method.name for method in tables.read_table("table2").methods]
+    for arguments, names in (("list",), tables.names()), (("list", "table2"), methods):
+        width = max(map(len, names))
+        lines = invoke(*arguments).stdout.splitlines()
+        assert [line[:width].rstrip() for line in lines] == names
+        assert all(line[width] == " " and line[width + 1] != " " for line in lines)
 
 
 def test_list_says_what_the_methods_of_a_table_cost():

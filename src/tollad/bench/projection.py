@@ -19,7 +19,7 @@ from tollad.io import artifact
 # Words for work whose steps are not timed, since it is no stack.
 _ALONE = {
     "baseline": ": not measured, seconds to minutes each",
-    "trial": " of other methods: `tollad paper list` says how long each takes",
+    "trial": " of other methods: `tollad paper list TABLE` says how long each takes",
 }
 
 

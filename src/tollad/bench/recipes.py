@@ -105,7 +105,7 @@ def recipe_for(method: str, shape: Sequence[int], budget: str) -> tuple[str, dic
     method : str
         A class of `tollad.methods`.
     shape : sequence of int
-        Shape of a row, (d,), or of an image, (C, H, W).
+        Shape of a row, (d,), or of an image, (H, W) or (C, H, W).
     budget : str
         One of `BUDGETS`.
 
@@ -116,8 +116,9 @@ def recipe_for(method: str, shape: Sequence[int], budget: str) -> tuple[str, dic
     fields : dict
         Fields of the method. All others have their defaults.
     """
-    for dataset in _OF_TABLES if len(shape) < 3 else _OF_GREY if shape[0] == 1 else _OF_COLOUR:
+    is_table, is_grey = len(shape) == 1, len(shape) == 2 or shape[0] == 1
+    for dataset in _OF_TABLES if is_table else _OF_GREY if is_grey else _OF_COLOUR:
         for recipe in map(read_recipe, names()):
             if recipe.method == method and dataset in recipe.sets:
                 return dataset, dict(recipe.values(dataset, budget)["settings"])
-    return "", {"scale": "standardise" if len(shape) < 3 else "unit"}
+    return "", {"scale": "standardise" if is_table else "unit"}

@@ -68,16 +68,22 @@ def list_tables(table: str | None) -> None:
 
     if table is not None:
         found = read_table(table)
+        width = max(len(method.name) for method in found.methods)
         for method in found.methods:
             kind = method.work
             cost = "quoted only" if kind is None else kind.cost(method.own, found.run["dataset"])
-            say(f"{method.name:<28} {cost}")
+            say(f"{method.name:<{width}} {cost}")
         return
+    width = max(map(len, names()))
     for name in names():
         found = read_table(name)
         work = found.work() if any(method.is_measured for method in found.methods) else []
         n_runs = sum(item.stacks for item in work)
-        say(f"{name:<14} {found.title}: {len(found.methods)} methods, {len(found.cells)} cells, {n_runs} runs")
+        counts = ", ".join(
+            f"{n} {what}{'s' * (n != 1)}"
+            for n, what in ((len(found.methods), "method"), (len(found.cells), "cell"), (n_runs, "run"))
+        )
+        say(f"{name:<{width}} {found.title}: {counts}")
 
 
 @paper.command()

@@ -113,3 +113,9 @@ def test_several_values_of_a_field(fitted: Path, tmp_path: Path) -> None:
          "--set", "estimation=5", "--set", "epochs=2")  # fmt: skip
     parameters = json.loads(done("info", tmp_path / "m", "--json").stdout)["parameters"]
     assert (parameters["hidden"], parameters["estimation"]) == ([4, 3], [5])
+
+
+def test_a_model_that_runs_on_the_cpu_refuses_another_device(fitted: Path, model: Path) -> None:
+    said = refused("score", model, fitted / "data.csv", "--device", "cuda")
+    assert "runs on the CPU; leave out --device cuda" in said
+    done("score", model, fitted / "data.csv", "--device", "cpu")

@@ -30,6 +30,7 @@ from tollad.training.build import Modules, find_device, find_saved_device
 from tollad.training.scoring import scoring_precision
 from tollad.training.session import History
 from tollad.training.stack import Stack
+from tollad.warn import printable
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +153,9 @@ class Model:
             If the file cannot be read.
         """
         metadata, arrays = artifact.load(path, "model", sha256=sha256)
+        if "method" in metadata:
+            method = printable(str(metadata["method"]))
+            raise ValueError(f"{os.fspath(path)} holds a method; load it with tollad.methods.{method}.load")
         with artifact.understood(path):
             # Older files have no seal.
             if metadata.pop("seal", None) not in (None, artifact.seal(metadata, arrays)):

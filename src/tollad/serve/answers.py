@@ -29,22 +29,25 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Detector:
     ----------
     path : path
     device : str, optional
-        Where to run, see `tollad.TollDetector.load`; models of images and of other methods run on the CPU.
+        Where to run, see `tollad.TollDetector.load`. Models of images and of other methods run on the CPU only.
 
     Raises
     ------
     ValueError
-        If the file is no model, is damaged, or needs modules of the user.
+        If the file is no model, is damaged, needs modules of the user, or does not run on this device.
     OSError
         If the file cannot be read.
     """
     # Each kind is imported when it is met: an import takes longer than to score a few rows.
     metadata = artifact.described(path)
-    if metadata.get("kind") == "image model":
+    kind = metadata.get("kind")
+    if kind in ("image model", "method model") and device not in (None, "auto", "cpu"):
+        raise ValueError(f"{os.fspath(path)}: this {kind} runs on the CPU; leave out device={device!r}")
+    if kind == "image model":
         from tollad.images.detector import ImageDetector
 
         return ImageDetector.load(path)
-    if metadata.get("kind") == "method model":
+    if kind == "method model":
         from tollad.methods.detector import MethodDetector
 
         return MethodDetector.load(path)

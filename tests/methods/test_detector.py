@@ -12,7 +12,7 @@ import pytest
 from mutations import mutate
 from sklearn.base import clone
 
-from tollad import methods
+from tollad import TollDetector, methods
 from tollad.io import artifact
 from tollad.methods import KDE, DeepSVDD, MethodDetector, NearestNeighbours
 from tollad.serve.answers import load
@@ -164,3 +164,19 @@ def test_true_is_no_number_like_those_of_the_fit(tmp_path):
         row[0, 0] = True
         with pytest.raises(ValueError, match="row 0, column 'x1': True is no number like those of the fit"):
             each.anomaly_score(row)
+
+
+@pytest.mark.parametrize("rate", [None, 0.2])
+def test_a_method_that_learnt_nothing_warns(rate):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        MethodDetector(KDE(), false_alarm_rate=rate).fit(np.full((50, 3), 0.5))
+    assert "all training rows have the same score: the rows are all alike, or KDE" in " ".join(
+        str(w.message) for w in said
+    )
+
+
+def test_the_file_of_a_method_is_refused_as_a_detector(tmp_path):
+    KDE(bandwidth=1).fit(made.rows()).save(tmp_path / "m")
+    with pytest.raises(ValueError, match=r"holds a method; load it with tollad\.methods\.KDE\.load"):
+        TollDetector.load(tmp_path / "m")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tollad import methods
@@ -17,6 +18,7 @@ from tollad.methods import fields
         ("DeepSVDD", {"learning_rate": float("nan")}, "learning_rate must be finite and not negative, not nan"),
         ("DeepSVDD", {"soft": "yes"}, "soft must be True or False, not 'yes'"),
         ("DeepSVDD", {"seed": -1}, "seed must be an integer from 0 up, not -1"),
+        ("IsolationForest", {"seed": 2**32}, r"seed must be below 2\*\*32, not 4294967296"),
         ("DAGMM", {"hidden": (8, 0)}, r"hidden must be a tuple of integers from 1 up, not \(8, 0\)"),
         ("KDE", {"bandwidth": "wide"}, "bandwidth must be one of likelihood, mean or finite and not negative"),
         ("MemAE", {"threshold": -0.1}, "threshold must be finite and not negative or None, not -0.1"),
@@ -38,6 +40,20 @@ def test_numbers_of_either_kind_lists_and_none_are_taken_where_they_may_stand():
     assert methods.make("DAGMM", hidden=[8, 4]).hidden == [8, 4]
     assert methods.make("MemAE", threshold=None).threshold is None
     assert methods.make("DAGMM", epochs=0).epochs == 0
+
+
+def test_numbers_of_numpy_become_those_of_python():
+    changed = {"hidden": (np.int64(4), np.int32(3)), "epochs": np.int64(2), "learning_rate": np.float32(0.5)}
+    method = methods.make("DAGMM", **changed)
+    assert (method.hidden, method.epochs, method.learning_rate) == ((4, 3), 2, 0.5)
+    assert type(method.epochs) is int
+
+
+def test_a_field_that_was_set_later_is_checked_by_the_fit():
+    method = methods.make("DeepSVDD")
+    method.epochs = "many"
+    with pytest.raises(ValueError, match="epochs must be an integer from 0 up, not 'many'"):
+        method.fit(np.zeros((4, 2)))
 
 
 def test_which_fields_hold_several():

@@ -12,10 +12,13 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tollad.detector.fitting import all_or_nothing
 from tollad.io import artifact
 from tollad.methods import fields
 from tollad.methods.scaling import Scaling
+from tollad.tables.frames import as_rows, to_arrow
 from tollad.training.build import need_memory
+from tollad.warn import listed
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 
@@ -55,6 +58,7 @@ class Comparator(ABC):
     def __post_init__(self) -> None:
         fields.check(self)
         Scaling(self.scale)
+        self._names: list[str] | None = None
 
     def fit(
         self,
@@ -68,8 +72,8 @@ class Comparator(ABC):
 
         Parameters
         ----------
-        X : ndarray, (n, d) or (n, channels, height, width)
-            Finite numbers; images with values from 0 to 255.
+        X : array-like or frame of numbers, (n, d), or ndarray, (n, channels, height, width)
+            Finite numbers; images with values from 0 to 255. Later frames must have the columns of this one.
         watch : callable, optional
             Called with the number of steps done, `n_watches` times during the last phase of a training and at its end;
             the method can score then, and `state` is that of this step. Methods without steps never call it.
@@ -81,20 +85,22 @@ class Comparator(ABC):
 
         Raises
         ------
-        ValueError
-            If the rows do not suit the method.
+        ValueError, TypeError
+            If the rows do not suit the method. A fit that fails or is interrupted changes nothing.
         FloatingPointError
             When a loss is no longer a finite number.
         MemoryError
             If memory is too small for the scaled rows, or for the weights with their gradients and moments.
         """
-        rows = _numbers(X, "fit")
+        fields.check(self)
+        rows, names = _numbers(X, "fit")
         if rows.dtype.kind == "f" and max(float(rows.max()), -float(rows.min())) > _LARGEST:
             raise ValueError(f"the rows to fit hold values beyond {_LARGEST:g}, whose squares overflow; scale them")
         need_memory(_BYTES_OF_A_VALUE * rows.size, f"to fit {self.title}, these rows need", "give fewer of them")
-        self._shape = rows.shape[1:]
-        self._scaling = Scaling(self.scale).fit(rows)
-        self._fit(self._scaling(rows), Watched(watch, n_watches, checkpoint))
+        with all_or_nothing(self):
+            self._shape, self._names = rows.shape[1:], names
+            self._scaling = Scaling(self.scale).fit(rows)
+            self._fit(self._scaling(rows), Watched(watch, n_watches, checkpoint))
         return self
 
     def anomaly_score(self, X: NDArray[Any]) -> NDArray[np.float64]:
@@ -102,24 +108,32 @@ class Comparator(ABC):
 
         Parameters
         ----------
-        X : ndarray, (n, *shape)
+        X : array-like, (n, *shape)
             Rows of the shape of the training rows.
 
         Raises
         ------
-        ValueError
-            If the method is not fitted, or the rows are of another shape or not finite.
+        ValueError, TypeError
+            If the method is not fitted, or the rows are of another shape, have other columns or are not finite.
         """
         self._need_fitted()
-        rows = _numbers(X, "score")
+        rows, names = _numbers(X, "score")
         if rows.shape[1:] != self._shape:
             raise ValueError(f"the method was fitted to rows of shape {self._shape}, not {rows.shape[1:]}")
-        return self._score(self._scaling(rows))
+        if self._names is not None and names is not None and names != self._names:
+            raise ValueError(
+                f"the columns of the frame are called {listed(names, most=10)}, but those of the fit "
+                f"{listed(self._names, most=10)}; give the same columns in the same order"
+            )
+        with np.errstate(over="ignore", invalid="ignore"):
+            scores = self._score(self._scaling(rows))
+        # The values of a row may be too large to compute with. No score is higher than that of such a row.
+        return np.where(np.isnan(scores), np.inf, scores)
 
     def diagnose(self, X: NDArray[Any]) -> dict[str, float]:
         """Return measures by name that show faults of a training, such as a collapse; empty if there are none."""
         self._need_fitted()
-        return self._diagnose(self._scaling(_numbers(X, "diagnose")))
+        return self._diagnose(self._scaling(_numbers(X, "diagnose")[0]))
 
     def state(self) -> Arrays:
         """Return copies of all fitted arrays, for `load_state`."""
@@ -146,13 +160,14 @@ class Comparator(ABC):
             "parameters": {name: _plain(value) for name, value in dataclasses.asdict(self).items()},
         }
         arrays = self.state()
-        return {**described, "shape": list(self._shape)}, arrays
+        return {**described, "shape": list(self._shape), "names": self._names}, arrays
 
     @classmethod
     def of_parts(cls, described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Return a method from its `parts`. Parts that are not from a method raise errors of any kind."""
         method = cls(**{name: _frozen(value) for name, value in described["parameters"].items()})
         method.load_state(arrays, tuple(described["shape"]))
+        method._names = described.get("names")  # older files have none
         return method
 
     @classmethod
@@ -208,13 +223,20 @@ class OfArrays(Comparator):
         self._arrays: Arrays = dict(fitted)
 
 
-def _numbers(X: NDArray[Any], what: str) -> NDArray[Any]:
+def _numbers(X: Any, what: str) -> tuple[NDArray[Any], list[str] | None]:
+    """Return rows as an array of finite numbers, and the names of the columns of a frame."""
+    X = as_rows(X)
+    table = to_arrow(X)
     if np.ma.is_masked(X):
         raise ValueError(f"the rows to {what} have masked values; fill or remove them")
     try:
         rows = np.asarray(X)
     except ValueError as error:
         raise ValueError(f"to {what}, give rows of one length, not lists of several lengths") from error
+    if rows.dtype.kind in "OUSmM":
+        raise ValueError(
+            f"to {what}, give numbers only, not text, dates or objects; MethodDetector takes mixed columns, too"
+        )
     if rows.ndim not in (2, 4) or not rows.size or rows.dtype.kind not in "fiub":
         raise ValueError(
             f"to {what}, give numbers of shape (n, columns) or (n, channels, height, width), each from 1 up, "
@@ -222,7 +244,7 @@ def _numbers(X: NDArray[Any], what: str) -> NDArray[Any]:
         )
     if rows.dtype.kind == "f" and not np.isfinite(rows).all():
         raise ValueError(f"the rows to {what} hold NaN or infinite values; fill or remove them")
-    return rows
+    return rows, None if table is None else table.column_names
 
 
 def _plain(value: Any) -> Any:

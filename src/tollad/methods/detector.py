@@ -29,6 +29,7 @@ from tollad.tables.features import Features, names_of
 from tollad.tables.large import LargeRows, Rows
 from tollad.tables.rows import check_rows, divide, encoding_of, learn_rows
 from tollad.tables.schema import Column, encoding
+from tollad.warn import warn
 
 _KIND: artifact.FileKind = "method model"
 _BRIGHTEST = 255.0
@@ -134,8 +135,14 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
         with all_or_nothing(self):
             trained, held = self._learn(X)
             self.method_, self.notes_, self.source_ = method.fit(trained, checkpoint=checkpoint), {}, None
+            scores = self._scores(trained)
+            if (scores == scores[0]).all():
+                warn(
+                    f"all training rows have the same score: the rows are all alike, or {method.title} did not learn "
+                    "to tell them apart; look at the rows, or set other fields of the method"
+                )
             self.decision_ = Decision.learn(
-                self._scores(trained),
+                scores,
                 contamination=self.contamination,
                 false_alarm_rate=self.false_alarm_rate,
                 calibration_scores=None if held is None else self._scores(held),
@@ -294,8 +301,7 @@ class MethodDetector(DecisionMixin, OutlierMixin, BaseEstimator):
 
     def _scores(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         # Values may be too large to square: such a row gets the largest finite score.
-        with np.errstate(over="ignore", invalid="ignore"):
-            return np.nan_to_num(self.method_.anomaly_score(rows), nan=_MOST, posinf=_MOST, neginf=-_MOST)
+        return np.nan_to_num(self.method_.anomaly_score(rows), posinf=_MOST, neginf=-_MOST)
 
 
 def _are_images(X: Any) -> bool:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 # Fields that count things of which a method needs at least one. Other counts may be 0.
 _AT_LEAST_ONE = frozenset(
     {"batch_size", "critic_width", "latent_dim", "map_dim", "n", "n_components", "n_fit", "n_maps", "n_rows"}
@@ -19,6 +21,7 @@ _RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "bandwidth": ("above 0", lambda value: value > 0),
     "decay": ("from 0 to below 1", lambda value: value < 1),
     "feature_weight": ("from 0 to 1", lambda value: value <= 1),
+    "seed": ("below 2**32", lambda value: value < 2**32),
     "nu": ("above 0 and at most 1", lambda value: 0 < value <= 1),
 }
 
@@ -26,11 +29,13 @@ _RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
 def check(method: Any) -> None:
     """Raise ValueError for the first field of a method that has another type or is out of range.
 
-    Numbers are finite and not negative, shares at most 1; counts of networks and batches are 1 or more.
+    Numbers are finite and not negative, shares at most 1; counts of networks and batches are 1 or more. Numbers of
+    NumPy become those of Python, which files hold.
     """
     kind: type = type(method)
     for name, kinds, least in _declared(kind):
-        value = getattr(method, name)
+        value = _of_python(getattr(method, name))
+        setattr(method, name, value)
         if not any(_is(value, each, least) for each in kinds):
             wanted = " or ".join(_described(each, least) for each in kinds)
             raise ValueError(f"{name} must be {wanted}, not {value!r:.60}")
@@ -38,6 +43,12 @@ def check(method: Any) -> None:
             wanted, suits = _RANGES[name]
             if not suits(value):
                 raise ValueError(f"{name} must be {wanted}, not {value!r:.60}")
+
+
+def _of_python(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return type(value)(map(_of_python, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def holds_several(method: type, name: str) -> bool:

@@ -65,6 +65,8 @@ def _fit_contrast(rows: _Rows) -> _Constants:
 
 def _fit_pca(rows: _Rows) -> _Constants:
     flat = rows.reshape(len(rows), -1)
+    if (flat == flat[0]).all():
+        raise ValueError("all rows to fit are the same, so they have no principal components; scale them without pca")
     mean = flat.mean(0)
     # Eigenvectors of the smaller of the two product matrices.
     centred = flat - mean

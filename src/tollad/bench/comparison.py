@@ -14,12 +14,13 @@ import numpy as np
 from tollad.bench import report as reports
 from tollad.bench.recipes import BUDGETS, Recipe, read_recipe
 from tollad.bench.rendering import to_markdown
-from tollad.bench.report import Line, Report
+from tollad.bench.report import Line, Report, Value
 from tollad.bench.results import Row
 from tollad.bench.spec import role_of, work_of
 from tollad.bench.tables import AVERAGE, Table, TableMethod
 
 _PREFACE = Path(__file__).parent / "comparison.md"
+_EXPLANATIONS = Path(__file__).parent / "explanations.md"
 # A cell counts as reproduced if it differs by at most this many published standard deviations plus this many points.
 _DEVIATIONS, _POINTS = 2.0, 1.0
 # A cell of random splits counts only with at least this many splits.
@@ -32,7 +33,8 @@ def to_page(tables: Iterable[Table], rows: Sequence[Row]) -> str:
         reports.collect(table, rows) for table in tables if any(method.role == "compared" for method in table.methods)
     ]
     sections = [_section(report, rows) for report in shown]
-    parts = [_PREFACE.read_text(encoding="utf-8"), _extent(shown), *sections]
+    written, explained = (path.read_text(encoding="utf-8") for path in (_PREFACE, _EXPLANATIONS))
+    parts = [written, _extent(shown), _columns(shown), explained, *sections]
     return "\n".join(part for part in parts if part)
 
 
@@ -50,6 +52,45 @@ def _extent(shown: Iterable[Report]) -> str:
     return (
         f"**Measured so far:** {len(cells)} cells, each a method in a column of a table, {budgets}.\n" if cells else ""
     )
+
+
+def _columns(shown: Iterable[Report]) -> str:
+    """Return a table of the published columns: how many cells are measured and reproduced, and what explains others."""
+    lines = []
+    for report in shown:
+        for method in report.table.methods:
+            judged = _judged(report, method.name)
+            if method.role == "compared" and judged:
+                near = [cell for cell, (value, printed) in judged.items() if _is_close(value, printed)]
+                why = "" if len(near) == len(judged) else method.why
+                lines.append(f"| {report.table.title} | {method.name} | {len(judged)} | {len(near)} | {why} |\n")
+    if not lines:
+        return ""
+    return (
+        "## Column by column\n\nA cell counts by its published budget if that was run, and by the reduced one "
+        "otherwise; by the last step.\n\n| table | published column | cells measured | reproduced | what explains the "
+        "others |\n| --- | --- | ---: | ---: | --- |\n" + "".join(lines)
+    )
+
+
+def _judged(report: Report, name: str) -> dict[str, tuple[Value, Value]]:
+    """Return what was measured at the last step, and what was printed, of the cells of a method that have both."""
+    printed: dict[str, Value] = {}
+    found: dict[str, Value] = {}
+    for line in report.lines:
+        if line.method == name and line.what == "published":
+            printed = dict(line.values)
+        elif line.method == name and line.what == "last":
+            found = dict(line.values) | found if line.recipe.startswith("reduced") else found | dict(line.values)
+    return {
+        cell: (value, printed[cell])
+        for cell, value in found.items()
+        if cell != AVERAGE and cell in printed and _suffices(report.table, cell, value.n)
+    }
+
+
+def _is_close(value: Value, printed: Value) -> bool:
+    return abs(value.mean - printed.mean) <= _DEVIATIONS * (printed.std or 0) + _POINTS
 
 
 def _section(report: Report, rows: Sequence[Row]) -> str:
@@ -134,8 +175,7 @@ def conclusions(report: Report) -> list[str]:
             said = f"{cell} {value.mean:.1f} ({value.n} seed{'s' * (value.n != 1)})"
             printed = published.get(line.method, {}).get(cell)
             if printed is not None:
-                close = abs(value.mean - printed.mean) <= _DEVIATIONS * (printed.std or 0) + _POINTS
-                (near if close else far).append(f"{said} for {printed.mean:.1f}")
+                (near if _is_close(value, printed) else far).append(f"{said} for {printed.mean:.1f}")
             known = [(ref.values[cell].mean, ref.method) for ref in references if cell in ref.values]
             highest, reference = max(known, default=(-np.inf, ""))
             if highest >= value.mean:

@@ -230,10 +230,9 @@ def draw_collapse_effect(tables: Iterable[Table], rows: Iterable[Row], path: str
     betas = sorted({beta for _, _, lines in panels for line in lines.values() for beta in line})
     for axes, (table, cell, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         axes.axhline(0, color=_GREY, linewidth=0.8)
-        for name, line in lines.items():
-            number = names.index(name)
-            shift = (number - (len(names) - 1) / 2) * 0.5 / len(names)
-            colour, places = COLOURS[number % len(COLOURS)], [betas.index(beta) + shift for beta in line]
+        for number, (name, line) in enumerate(lines.items()):
+            shift = (number - (len(lines) - 1) / 2) * 0.5 / len(lines)
+            colour, places = COLOURS[names.index(name) % len(COLOURS)], [betas.index(beta) + shift for beta in line]
             for place, gains in zip(places, line.values(), strict=True):
                 axes.plot([place] * len(gains), gains, "o", color=colour, markersize=3, alpha=0.35, mew=0)
             means = [float(np.mean(gains)) for gains in line.values()]

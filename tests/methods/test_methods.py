@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+import torch
 
 from tollad import methods
 from tollad.methods.method import Method, recipe_of
@@ -90,6 +91,19 @@ def test_no_score_is_higher_than_that_of_a_row_too_large_to_compute_with(name):
     rows = made.rows()
     method = made.method(name).fit(rows)
     assert (method.anomaly_score(rows * 1e300) >= method.anomaly_score(rows).max()).all()
+
+
+@pytest.mark.parametrize("name", ["DCAE", "GOAD", "OCSVM", "TargetedCollapse"])
+def test_rows_may_be_read_only(name):
+    rows = made.rows()
+    rows.flags.writeable = False
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        method = dataclasses.replace(made.method(name), scale="none").fit(rows)
+        method.anomaly_score(rows)  # a warning is an error
+    finally:
+        torch.set_warn_always(before)
 
 
 def test_rows_that_are_all_the_same_have_no_principal_components():

@@ -140,7 +140,10 @@ class Neural(Comparator):
         scores = []
         try:
             for start in range(0, len(rows), self._block):
-                x = torch.from_numpy(rows[start : start + self._block]).to(dtype)
+                block = np.array(
+                    rows[start : start + self._block]
+                )  # a copy, since torch warns of rows that are read-only
+                x = torch.from_numpy(block).to(dtype)
                 filled = torch.cat([x, x.new_zeros(self._block - len(x), *x.shape[1:])])
                 with torch.set_grad_enabled(self._score_gradients):
                     scores.append(self._anomaly(filled)[: len(x)].detach())

@@ -51,5 +51,11 @@ def test_its_state_is_all_that_it_is(steps, images):
     assert (again(images) == scaling(images)).all()
 
 
+@pytest.mark.parametrize("steps", ["unit", "signed", "unit+pca"])
+def test_images_from_0_to_1_are_not_taken_for_nearly_black_ones(steps, images):
+    with pytest.raises(ValueError, match="multiply them by 255"):
+        Scaling(steps).fit(images / 255)
+
+
 def test_an_image_of_one_value_has_no_contrast():
     assert (contrast(np.full((1, 1, 2, 2), 7, np.uint8)) == 0).all()

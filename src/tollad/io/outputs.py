@@ -22,7 +22,7 @@ from tollad.io.streams import output_bytes, standard_output
 _OF_FILES = re.compile(
     r"\.(csv|tsv|tab|txt|data|jsonl|ndjson|json|parquet|pq|feather|arrow|xlsx|xls|ods|npy|npz|gz|zip|bz2|xz|zst|png|jpg"
     r"|jpeg|gif|webp|bmp|tif|tiff|pdf|svg|eps|ps|md|html|htm|xml|yaml|yml|toml|tollad|onnx|pt|pth|pkl|pickle|joblib|h5"
-    r"|safetensors|py|ipynb|log)"
+    r"|safetensors|py|ipynb|log|doc|docx|odt|rtf|tex|rst|ppt|pptx)"
 )
 
 

@@ -47,6 +47,14 @@ def _none(rows: _Rows) -> _Constants:
     return {}
 
 
+def _need_bytes(rows: _Rows) -> _Constants:
+    if rows.min() >= 0 and 0 < rows.max() <= 1:
+        raise ValueError(
+            "all values of the images lie from 0 to 1, and they are to lie from 0 to 255: multiply them by 255"
+        )
+    return {}
+
+
 def _fit_standardise(rows: _Rows) -> _Constants:
     deviation = rows.std(0)
     return {"shift": rows.mean(0), "size": np.where(deviation == 0, 1, deviation)}
@@ -97,8 +105,8 @@ _STEPS: dict[str, tuple[Callable[[_Rows], _Constants], Callable[[_Rows, Mapping[
     "none": (_none, lambda rows, _: rows),
     "standardise": (_fit_standardise, _affine),
     "minmax": (_fit_minmax, _affine),
-    "unit": (_none, lambda rows, _: rows / _IMAGE_VALUES),
-    "signed": (_none, lambda rows, _: rows / (_IMAGE_VALUES / 2) - 1),
+    "unit": (_need_bytes, lambda rows, _: rows / _IMAGE_VALUES),
+    "signed": (_need_bytes, lambda rows, _: rows / (_IMAGE_VALUES / 2) - 1),
     "contrast": (_fit_contrast, lambda rows, constants: _affine(contrast(rows), constants)),
     "pca": (_fit_pca, _onto_axes),
 }
@@ -143,7 +151,13 @@ class Scaling:
         self._constants = constants
 
     def fit(self, rows: NDArray[Any]) -> Scaling:
-        """Fit the steps to training rows, (n, ...). Each step is fitted to the output of the steps before it."""
+        """Fit the steps to training rows, (n, ...). Each step is fitted to the output of the steps before it.
+
+        Raises
+        ------
+        ValueError
+            If all rows are the same before "pca", or all values lie from 0 to 1 before "unit" or "signed".
+        """
         self._constants, values = [], np.asarray(rows, np.float64)
         for name in self._names:
             fit, apply = _STEPS[name]

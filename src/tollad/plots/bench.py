@@ -31,6 +31,9 @@ _NAME, _LINE = 0.06, 0.14
 _LEGEND_CHARACTERS = 110  # characters that fit in a line of the legend
 _METRICS = {"auroc": "AUROC (%)", "f1": "F1 (%)"}
 
+# Markers of means: another one for each round through the colours.
+_MEANS = "s^v"
+
 
 def draw_report(report: Report, path: str | os.PathLike[str]) -> None:
     """Draw a table cell by cell: published and measured values of each method.
@@ -232,13 +235,23 @@ def draw_collapse_effect(tables: Iterable[Table], rows: Iterable[Row], path: str
         axes.axhline(0, color=_GREY, linewidth=0.8)
         for number, (name, line) in enumerate(lines.items()):
             shift = (number - (len(lines) - 1) / 2) * 0.5 / len(lines)
-            colour, places = COLOURS[names.index(name) % len(COLOURS)], [betas.index(beta) + shift for beta in line]
+            again, of_colour = divmod(names.index(name), len(COLOURS))
+            colour, marker = COLOURS[of_colour], _MEANS[again % len(_MEANS)]
+            places = [betas.index(beta) + shift for beta in line]
             for place, gains in zip(places, line.values(), strict=True):
                 axes.plot([place] * len(gains), gains, "o", color=colour, markersize=3, alpha=0.35, mew=0)
             means = [float(np.mean(gains)) for gains in line.values()]
             errors = [float(np.std(gains, ddof=1) / np.sqrt(len(gains))) for gains in line.values()]
             axes.errorbar(
-                places, means, errors, marker="s", markersize=5, linestyle="none", color=colour, capsize=3, label=name
+                places,
+                means,
+                errors,
+                marker=marker,
+                markersize=5,
+                linestyle="none",
+                color=colour,
+                capsize=3,
+                label=name,
             )
         axes.set_xticks(range(len(betas)), [f"{beta:g}" for beta in betas])
         axes.set_xlim(-0.6, len(betas) - 0.4)
